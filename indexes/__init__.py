@@ -1,0 +1,1 @@
+"""The vector layer: arrays and ids in, scores and ids out. Imports nothing of the other folders."""

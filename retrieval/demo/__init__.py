@@ -1,0 +1,1 @@
+"""The generated demo world: images, music and videos with exact captions and moments."""

@@ -1,0 +1,1 @@
+"""Encode: pixels, windows and text in, unit vectors out."""

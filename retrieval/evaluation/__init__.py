@@ -1,0 +1,1 @@
+"""Evaluate: ranking and moment metrics, one definition each."""

@@ -1,0 +1,1 @@
+"""Localize: the moment inside a video or a long recording."""

@@ -1,0 +1,1 @@
+"""Decode: files in, pixels and windows out; loads no model."""

@@ -1,0 +1,92 @@
+"""The interfaces between the folders: what an encoder and a localizer must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.types import AudioWindows, ImageGeometry, Medium
+
+
+class Encoder(Protocol):
+    """Maps text and at least one medium into one space.
+
+    Every `encode_*` returns (n, dim) float32 rows of unit length, or raises InvalidVectorError.
+    n may be 0. A medium outside `media` raises ValueError.
+    """
+
+    @property
+    def spec(self) -> str:
+        """The specification that loads this encoder again, as `open_clip:ViT-B-32/openai`."""
+        ...
+
+    @property
+    def slug(self) -> str:
+        """Short readable name in lower case, digits and dashes, for the space's folder."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def media(self) -> tuple[Medium, ...]:
+        """What it embeds beside text: (image, video) for a CLIP, (audio,) for a CLAP or MuLan."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """sha256 in hex over weights, preprocessing and tokenizer; sampling comes on top."""
+        ...
+
+    @property
+    def geometry(self) -> ImageGeometry | None:
+        """How pictures and frames must arrive; None where it embeds none."""
+        ...
+
+    @property
+    def windows(self) -> AudioWindows | None:
+        """How sound must arrive; None where it embeds none."""
+        ...
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts; longer ones are cut at the tokenizer's context length."""
+        ...
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed (n, height, width, 3) uint8 RGB pictures or frames of `geometry`'s size."""
+        ...
+
+    def encode_audio(
+        self, windows: NDArray[np.float32], seconds: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Embed (n, window_samples) float32 mono windows; `seconds` (n,) is real sound in each."""
+        ...
+
+
+class Localizer(Protocol):
+    """Turns one item's stored vectors and a query into spans."""
+
+    def localize(
+        self,
+        query: NDArray[np.float32],
+        start_seconds: NDArray[np.float64],
+        end_seconds: NDArray[np.float64],
+        vectors: NDArray[np.float32],
+    ) -> list[tuple[float, float, float]]:
+        """Find the spans that answer the query.
+
+        Args:
+            query: (dim,) unit vector.
+            start_seconds: (n,) ascending starts of the item's segments.
+            end_seconds: (n,) their ends.
+            vectors: (n, dim) their unit vectors.
+
+        Returns:
+            Non-overlapping (start_seconds, end_seconds, score), best first; empty only when n is 0.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Search: queries in, ranked hits out."""

@@ -1,0 +1,1 @@
+"""Shard: Parquet files, manifests and the publishing protocol."""

@@ -1,0 +1,1 @@
+"""Train: contrastive models, on any pairs or on the demo world."""
