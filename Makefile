@@ -1,0 +1,43 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything else is for contributors.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test test-slow check bench tiny-models docs clean
+
+demo: $(INSTALLED)  ## Generate a small world, index it, search it, write demo-out/gallery.html
+	$(BIN)/retrieval demo demo-out
+
+test: $(INSTALLED)  ## Run the test suite (under 15 minutes on two cores)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)  ## Run the tests that take longer than a minute each
+	$(BIN)/python -m pytest -m slow
+
+check: $(INSTALLED)  ## Lint, formatting, strict types, and which folder may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layers.py
+
+bench: $(INSTALLED)  ## Measure quality on the demo world and the speed figures; rewrites docs/benchmarks.md
+	$(BIN)/retrieval bench run demo --out benchmarks/results/demo.json
+	$(BIN)/retrieval bench speed all --out benchmarks/results/speed.json
+	$(BIN)/python -m benchmarks.page
+
+tiny-models: $(INSTALLED)  ## Train the bundled models again (about 40 minutes each on two cores)
+	$(BIN)/retrieval train clip --out retrieval/weights/tiny-image
+	$(BIN)/retrieval train mulan --out retrieval/weights/tiny-music
+
+docs: $(INSTALLED)  ## Rewrite docs/cli.md from the commands' own help
+	$(BIN)/python -m cli.reference > docs/cli.md
+
+clean:
+	rm -rf .venv demo-out build *.egg-info
+
+# pip is upgraded first: older ones cannot resolve the GPU build of FAISS.
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

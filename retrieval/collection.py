@@ -1,0 +1,177 @@
+"""The façade: one folder that holds everything about one corpus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection as AnyOf, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from retrieval.embedding import EmbedOptions, EmbedReport, embed
+from retrieval.encoders.catalogue import load_encoder
+from retrieval.encoders.spaces import check_encoder
+from retrieval.errors import CollectionNotFoundError, QueryError
+from retrieval.protocols import Encoder
+from retrieval.search.build import build_index
+from retrieval.search.card import IndexCard
+from retrieval.search.query import Query
+from retrieval.search.searcher import Searcher, SearchResult
+from retrieval.store.compact import CompactReport, compact
+from retrieval.store.filters import matching_ids
+from retrieval.store.reader import Snapshot
+from retrieval.store.verify import verify
+from retrieval.store.writer import CollectionWriter
+from retrieval.targets import Target
+from retrieval.types import Hit, Space
+
+
+class Collection:
+    """A corpus of images, recordings and videos, searchable by meaning.
+
+    Reading methods answer from the generation that was current when the first of them ran;
+    `refresh` moves on to the newest.
+
+    >>> collection = Collection("holidays")                       # doctest: +SKIP
+    >>> collection.add("~/Pictures", "~/Videos")                  # doctest: +SKIP
+    >>> collection.index()                                        # doctest: +SKIP
+    >>> collection.search("a dog on the beach", to=["image"])     # doctest: +SKIP
+    """
+
+    def __init__(self, root: str | os.PathLike[str], *, device: str = "auto") -> None:
+        self.root = Path(root).expanduser()
+        self.device = device
+        self._encoders: dict[str, Encoder] = {}
+
+    @classmethod
+    def open(cls, root: str | os.PathLike[str], *, device: str = "auto") -> Collection:
+        """Open a collection that exists.
+
+        Raises:
+            CollectionNotFoundError: The folder holds none.
+            CollectionDamagedError: A listed file is missing or has another size.
+        """
+        collection = cls(root, device=device)
+        if not (collection.root / "CURRENT").exists():
+            raise CollectionNotFoundError(
+                f"{collection.root} is not a collection; "
+                f"make one with: retrieval embed SOURCE -c {collection.root}"
+            )
+        _ = collection.snapshot
+        return collection
+
+    # ------------------------------------------------------------ writing
+
+    def add(
+        self,
+        *sources: str | os.PathLike[str],
+        options: EmbedOptions | None = None,
+        on_item: Callable[[EmbedReport], None] | None = None,
+    ) -> EmbedReport:
+        """Embed files, folders, lists or tars: new ones are added, changed ones replaced."""
+        report = embed(sources, self.root, options, on_item)
+        self.refresh()
+        return report
+
+    def index(self, kind: str = "auto") -> list[IndexCard]:
+        """Build the index of every space: `auto`, `exact` or any FAISS factory string."""
+        cards = build_index(self.root, kind=kind, encoders=self.encoder)
+        self.refresh()
+        return cards
+
+    def remove(self, *, where: str | None = None, ids: Sequence[int] = ()) -> int:
+        """Take out the items that a filter matches or that are named; returns how many."""
+        with CollectionWriter.open(self.root) as writer:
+            snapshot = writer.snapshot
+            if snapshot is None:
+                return 0
+            living = np.asarray([file.item_id for file in snapshot.known_files().values()], np.int64)
+            named = np.asarray(ids, np.int64)
+            unknown = np.setdiff1d(named, living)
+            if len(unknown):
+                raise QueryError(f"no item has the id {unknown[0]}; `search` and `status` show ids")
+            if where is not None:
+                named = np.union1d(named, matching_ids(snapshot, where))
+            writer.remove(named.tolist())
+        self.refresh()
+        return len(np.unique(named))
+
+    def compact(self) -> CompactReport:
+        """Merge small shards, drop removed rows, collect leftovers of crashed runs."""
+        report = compact(self.root)
+        self.refresh()
+        return report
+
+    # ------------------------------------------------------------ reading
+
+    def search(
+        self,
+        query: str | Query,
+        *,
+        to: AnyOf[Target | str] = (),
+        k: int = 10,
+        where: str | None = None,
+        cutoff: bool = False,
+    ) -> tuple[Hit, ...]:
+        """Find the media closest to a text, a file (`@path`) or a sum of them; best first.
+
+        Args:
+            query: Text, or an expression such as `"a horse" + 0.5*@stripes.png`.
+            to: Any of image, music, video, moment; all but moment when empty.
+            k: Hits to return; fewer come only where fewer items match.
+            where: SQL condition over the items' columns.
+            cutoff: Drop hits that are no better than those of unrelated texts.
+
+        Raises:
+            QueryError: The query cannot be understood or embedded.
+            FilterError: The condition is refused.
+        """
+        return self.answer(query, to=to, k=k, where=where, cutoff=cutoff).hits
+
+    def answer(
+        self,
+        query: str | Query,
+        *,
+        to: AnyOf[Target | str] = (),
+        k: int = 10,
+        where: str | None = None,
+        cutoff: bool = False,
+        spaces: Sequence[str] | None = None,
+    ) -> SearchResult:
+        """`search` with the time each stage took, and optionally in some spaces only."""
+        return self.searcher.search(
+            query, to=[Target(target) for target in to], k=k, where=where, cutoff=cutoff, spaces=spaces
+        )
+
+    def verify(self) -> list[str]:
+        """Compare every listed file with its digest; one line per problem."""
+        return verify(self.root)
+
+    def status(self) -> Status:
+        """What the collection holds."""
+        return Status.of(self.snapshot)
+
+    def encoder(self, space: Space) -> Encoder:
+        """The encoder of a space, loaded at first use and checked against the space's digest."""
+        if space.name not in self._encoders:
+            encoder = load_encoder(space.encoder, device=self.device)
+            check_encoder(space, encoder)
+            self._encoders[space.name] = encoder
+        return self._encoders[space.name]
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The generation that reading methods answer from."""
+        return Snapshot.open(self.root)
+
+    @cached_property
+    def searcher(self) -> Searcher:
+        """Opened indexes over `snapshot`."""
+        return Searcher(self.snapshot, self.encoder)
+
+    def refresh(self) -> None:
+        """Move on to the newest generation."""
+        self.__dict__.pop("snapshot", None)
+        self.__dict__.pop("searcher", None)

@@ -1,0 +1,185 @@
+"""The timbres: how one note of each instrument sounds, by additive and noise synthesis.
+
+A tone is a sum of partials, each with its own strength and decay, under an attack. Tones are
+rendered once per pitch and kept, because tunes share them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.demo.tunes import Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Timbre:
+    """How an instrument sounds.
+
+    Attributes:
+        partials: Strength of each partial.
+        ratios: Frequency of each partial over the fundamental's; harmonics where empty.
+        attack_seconds: Time to full loudness.
+        decay_per_second: Decay rate of the fundamental; 0 sustains.
+        damping: How much faster each higher partial decays.
+        vibrato_hz: Rate of the pitch's wobble, `vibrato_depth` its size relative to the pitch.
+        tremolo_hz: Rate of the loudness's wobble, `tremolo_depth` its size.
+        voices: Detuned copies, spread by `detune` relative to the pitch.
+        noise: Loudness of the breath.
+        formants_hz: Centres of the resonances; none where empty.
+        sweep_per_second: How fast a filter closes over the partials; 0 leaves them.
+    """
+
+    partials: tuple[float, ...]
+    ratios: tuple[float, ...] = ()
+    attack_seconds: float = 0.005
+    decay_per_second: float = 0.0
+    damping: float = 0.0
+    vibrato_hz: float = 5.0
+    vibrato_depth: float = 0.0
+    tremolo_hz: float = 6.0
+    tremolo_depth: float = 0.0
+    voices: int = 1
+    detune: float = 0.0
+    noise: float = 0.0
+    formants_hz: tuple[float, ...] = ()
+    sweep_per_second: float = 0.0
+
+
+def _falling(count: int, power: float) -> tuple[float, ...]:
+    return tuple(1 / n**power for n in range(1, count + 1))
+
+
+def _odd(count: int) -> tuple[float, ...]:
+    return tuple(1 / n if n % 2 else 0.0 for n in range(1, count + 1))
+
+
+TIMBRES = {
+    Instrument.PIANO: Timbre(_falling(10, 1.3), decay_per_second=1.6, damping=0.35),
+    Instrument.ORGAN: Timbre(
+        (1.0, 0.9, 0.1, 0.8, 0.0, 0.5, 0.0, 0.6), attack_seconds=0.012, ratios=()
+    ),
+    Instrument.FLUTE: Timbre(
+        (1.0, 0.25, 0.06), attack_seconds=0.06, vibrato_depth=0.004, noise=0.06
+    ),
+    Instrument.STRINGS: Timbre(
+        _falling(14, 0.9), attack_seconds=0.14, vibrato_depth=0.004, voices=3, detune=0.006
+    ),
+    Instrument.GUITAR: Timbre(
+        tuple(abs(np.sin(0.22 * np.pi * n)) / n**1.1 for n in range(1, 11)),
+        attack_seconds=0.002,
+        decay_per_second=2.6,
+        damping=0.9,
+    ),
+    Instrument.HARPSICHORD: Timbre(
+        _falling(18, 0.25), attack_seconds=0.001, decay_per_second=3.0, damping=0.06
+    ),
+    Instrument.MARIMBA: Timbre(
+        (1.0, 0.45, 0.2), (1.0, 3.93, 9.2), attack_seconds=0.002, decay_per_second=9.0, damping=1.0
+    ),
+    Instrument.BELLS: Timbre(
+        (0.5, 1.0, 0.7, 0.5, 0.6, 0.4, 0.3),
+        (0.5, 1.0, 1.19, 1.56, 2.0, 2.74, 4.07),
+        attack_seconds=0.001,
+        decay_per_second=1.3,
+        damping=0.25,
+    ),
+    Instrument.TRUMPET: Timbre(
+        (0.5, 0.8, 1.0, 0.95, 0.8, 0.6, 0.45, 0.3, 0.2), attack_seconds=0.045, vibrato_depth=0.003
+    ),
+    Instrument.CHIP: Timbre(_odd(21), attack_seconds=0.001),
+    Instrument.CHOIR: Timbre(
+        _falling(24, 0.3),
+        attack_seconds=0.1,
+        vibrato_hz=5.5,
+        vibrato_depth=0.008,
+        voices=3,
+        detune=0.008,
+        noise=0.02,
+        formants_hz=(650.0, 1080.0, 2650.0),
+    ),
+    Instrument.ACCORDION: Timbre(
+        _falling(14, 0.55), attack_seconds=0.03, tremolo_hz=7.0, tremolo_depth=0.45
+    ),
+    Instrument.THEREMIN: Timbre(
+        (1.0, 0.04), attack_seconds=0.05, vibrato_hz=6.5, vibrato_depth=0.035
+    ),
+    Instrument.SYNTHESIZER: Timbre(
+        _falling(24, 0.6), attack_seconds=0.004, voices=2, detune=0.01, sweep_per_second=7.0
+    ),
+}
+BASS = Timbre((1.0, 0.6, 0.35, 0.15), attack_seconds=0.004, decay_per_second=2.5, damping=0.3)
+STRUCK = Timbre(_falling(5, 1.6), attack_seconds=0.015, decay_per_second=1.5, damping=0.3)
+DRONE = Timbre(_falling(8, 0.7), attack_seconds=0.02, voices=2, detune=0.006)
+
+
+@lru_cache(maxsize=768)
+def tone(timbre: Timbre, pitch: int, seconds: float, sample_rate_hz: int) -> NDArray[np.float32]:
+    """Render one note, not to be written to.
+
+    Args:
+        timbre: How it sounds.
+        pitch: MIDI number; 69 is 440 Hz.
+        seconds: Length.
+        sample_rate_hz: Samples per second; partials above half of it are left out.
+
+    Returns:
+        (seconds * sample_rate_hz,) float32 of root mean square 0.1 over its first 0.3 seconds.
+    """
+    rng = np.random.default_rng(pitch)
+    hz = 440.0 * 2 ** ((pitch - 69) / 12)
+    times = np.arange(round(seconds * sample_rate_hz), dtype=np.float32) / sample_rate_hz
+    spread = np.linspace(-0.5, 0.5, timbre.voices) if timbre.voices > 1 else np.zeros(1)
+    wave = np.zeros_like(times)
+    for offset in spread:
+        wave += _voice(timbre, hz * (1 + timbre.detune * offset), times, rng, sample_rate_hz)
+    if timbre.noise:
+        wave += timbre.noise * rng.standard_normal(len(times)).astype(np.float32)
+    if timbre.tremolo_depth:
+        wobble = np.cos(2 * np.pi * timbre.tremolo_hz * times)
+        wave *= 1 - timbre.tremolo_depth * (0.5 - 0.5 * wobble)
+    wave *= np.minimum(1.0, times / timbre.attack_seconds)
+    loudness = np.sqrt(np.mean(np.square(wave[: round(0.3 * sample_rate_hz)])))
+    wave *= 0.1 / max(float(loudness), 1e-9)
+    wave.setflags(write=False)
+    return wave
+
+
+def _voice(
+    timbre: Timbre,
+    hz: float,
+    times: NDArray[np.float32],
+    rng: np.random.Generator,
+    sample_rate_hz: int,
+) -> NDArray[np.float32]:
+    """Sum the partials of one voice, each from its own random phase."""
+    # In double precision up to here: a phase of thousands of cycles is too long for float32.
+    cycles = hz * times.astype(np.float64)
+    if timbre.vibrato_depth:
+        swing = timbre.vibrato_depth * hz / (2 * np.pi * timbre.vibrato_hz)
+        start = rng.uniform(0, 2 * np.pi)
+        cycles += swing * np.sin(2 * np.pi * timbre.vibrato_hz * times + start)
+    ratios = timbre.ratios or tuple(range(1, len(timbre.partials) + 1))
+    wave = np.zeros_like(times)
+    for number, (strength, ratio) in enumerate(zip(timbre.partials, ratios, strict=True)):
+        if not strength or hz * ratio >= 0.48 * sample_rate_hz:
+            continue
+        phase = (cycles * ratio + rng.random()) % 1.0
+        partial = np.sin((2 * np.pi * phase).astype(np.float32))
+        strength *= _resonance(timbre.formants_hz, hz * ratio)
+        decay = timbre.decay_per_second * (1 + timbre.damping * number)
+        decay += timbre.sweep_per_second * number / 6
+        if decay:
+            partial *= np.exp(-np.float32(decay) * times)
+        wave += np.float32(strength) * partial
+    return wave
+
+
+def _resonance(formants_hz: tuple[float, ...], hz: float) -> float:
+    """Gain at a frequency of a voice's throat; 1 without formants."""
+    if not formants_hz:
+        return 1.0
+    return 0.04 + sum(np.exp(-(((hz - centre) / 160.0) ** 2)) for centre in formants_hz)

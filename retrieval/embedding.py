@@ -1,0 +1,390 @@
+"""`embed`: decode, encode and shard every media file of some sources.
+
+The story of one run: open the collection and its encoders; finish whatever an earlier run or a
+newly added model left undone; then take in the files that are new or changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from retrieval.assembly import Assembler
+from retrieval.encoders.catalogue import load_encoder, resolve
+from retrieval.encoders.spaces import check_encoder, decode_plan, make_space
+from retrieval.errors import DamagedMediaError, SourceError
+from retrieval.media.decode import NO_ENCODER
+from retrieval.media.files import find_sources, uri_to_path
+from retrieval.media.pool import decode_all
+from retrieval.protocols import Encoder
+from retrieval.store.reader import Snapshot
+from retrieval.store.writer import CollectionWriter
+from retrieval.types import (
+    DecodedChunk,
+    DecodeEvent,
+    DecodePlan,
+    EmbeddedItem,
+    Failure,
+    ItemDecoded,
+    ItemUnchanged,
+    KnownFile,
+    Medium,
+    Sampling,
+    Segments,
+    Source,
+    Space,
+)
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "small"
+
+FLUSH_SECONDS = 30.0
+"""Half-filled batches are encoded this often, so that a rare medium does not hold items back."""
+
+Spaces = dict[str, tuple[Space, Encoder]]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedOptions:
+    """How a run reads its files.
+
+    Attributes:
+        models: Catalogue names or specifications; empty: the collection's own, else the default.
+        device: `auto`, `cpu` or `cuda`.
+        workers: Decoding processes; 0 decodes in this one.
+        window_seconds: Length of an audio window; None: the model's own.
+        hop_seconds: Distance of two windows; None: the length of a window.
+        strict: The first file that cannot be used ends the run with an error.
+        retry_failed: Try files again that failed before and have not changed since.
+    """
+
+    models: tuple[str, ...] = ()
+    device: str = "auto"
+    workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
+    batch_samples: int = 64
+    sampling: Sampling = field(default_factory=Sampling)
+    window_seconds: float | None = None
+    hop_seconds: float | None = None
+    sound_of_videos: bool = True
+    strict: bool = False
+    retry_failed: bool = False
+    path_column: str | None = None
+    caption_column: str | None = None
+
+
+@dataclass(slots=True)
+class EmbedReport:
+    """What a run did, counted as it goes."""
+
+    added: dict[Medium, int] = field(default_factory=lambda: dict.fromkeys(Medium, 0))
+    replaced: int = 0
+    unchanged: int = 0
+    completed: int = 0
+    failed: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    without_encoder: int = 0
+    seconds: float = 0.0
+
+    @property
+    def seen(self) -> int:
+        """Items looked at so far, whatever became of them."""
+        return (
+            sum(self.added.values())
+            + self.unchanged
+            + self.completed
+            + self.failed
+            + self.without_encoder
+        )
+
+
+FAILURES_KEPT = 20
+"""Failures a report quotes; the collection's `failures/` holds them all."""
+
+
+def embed(
+    sources: Sequence[str | os.PathLike[str]],
+    root: Path,
+    options: EmbedOptions | None = None,
+    on_item: Callable[[EmbedReport], None] | None = None,
+) -> EmbedReport:
+    """Bring a collection up to date with some files: new ones added, changed ones replaced.
+
+    Repeating it changes nothing; after a crash it goes on where the last published shard ended.
+
+    Args:
+        sources: Folders, files, quoted patterns, lists (CSV, JSONL, Parquet), tars.
+        root: Folder of the collection; made when it does not exist.
+        options: How to read and embed.
+        on_item: Called with the running report after every item.
+
+    Raises:
+        SourceError: A source does not exist or cannot be read as a list.
+        DamagedMediaError: With `strict`, the first file that cannot be used.
+        CollectionLockedError: Another writer is at work.
+    """
+    options = options or EmbedOptions()
+    report = EmbedReport()
+    began = time.monotonic()
+    found = find_sources(
+        [os.fspath(source) for source in sources],
+        path_column=options.path_column,
+        caption_column=options.caption_column,
+    )
+    with CollectionWriter.open(root, create=True) as writer, _publish_what_is_whole(writer):
+        run = _Run(writer, open_spaces(writer.snapshot, options), options, report, on_item)
+        run.complete()
+        run.take_in(found)
+        writer.publish()
+    report.seconds = time.monotonic() - began
+    return report
+
+
+@contextmanager
+def _publish_what_is_whole(writer: CollectionWriter) -> Iterator[None]:
+    """On Ctrl-C or SIGTERM keep the items that are complete before the process ends."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        writer.publish()
+        raise
+
+
+def open_spaces(snapshot: Snapshot | None, options: EmbedOptions) -> Spaces:
+    """Load an encoder for every space of the collection and for every model asked for.
+
+    Raises:
+        SpaceMismatchError: An encoder's weights are not those the collection was made with.
+    """
+    spaces: Spaces = {}
+    for space in snapshot.spaces if snapshot else ():
+        encoder = load_encoder(space.encoder, device=options.device)
+        check_encoder(space, encoder)
+        spaces[space.name] = (space, encoder)
+    known = {space.encoder for space, _ in spaces.values()}
+    models = options.models or (() if spaces else (DEFAULT_MODEL,))
+    specs = dict.fromkeys(spec for model in models for spec in resolve(model))
+    for spec in specs:
+        if spec in known:
+            continue
+        encoder = load_encoder(spec, device=options.device)
+        windows = encoder.windows
+        if windows is not None and options.window_seconds is not None:
+            windows = replace(windows, window_seconds=options.window_seconds)
+        if windows is not None:
+            windows = replace(windows, hop_seconds=options.hop_seconds or windows.window_seconds)
+        space = make_space(encoder, sampling=options.sampling, windows=windows)
+        spaces[space.name] = (space, encoder)
+    return spaces
+
+
+class _Run:
+    """One call of `embed`: the writer, the encoders, and the running report."""
+
+    def __init__(
+        self,
+        writer: CollectionWriter,
+        spaces: Spaces,
+        options: EmbedOptions,
+        report: EmbedReport,
+        on_item: Callable[[EmbedReport], None] | None,
+    ) -> None:
+        self._writer = writer
+        self._spaces = spaces
+        self._options = options
+        self._report = report
+        self._on_item = on_item
+        existing = {space.name for space in writer.snapshot.spaces} if writer.snapshot else set()
+        for name, (space, _) in spaces.items():
+            if name not in existing:
+                writer.add_space(space)
+
+    # ------------------------------------------------------------ new and changed files
+
+    def take_in(self, sources: Iterable[Source]) -> None:
+        """Embed the sources that the collection does not hold as they are now."""
+        snapshot = self._writer.snapshot
+        known = snapshot.known_files() if snapshot else {}
+        failed = snapshot.failures() if snapshot and not self._options.retry_failed else {}
+        wanted = (
+            source
+            for source in sources
+            if not (self._is_known(source, known) or self._failed_before(source, failed))
+        )
+        for result in self._embedded(wanted, self._spaces, known):
+            self._store(result, known)
+
+    def _is_known(self, source: Source, known: Mapping[str, KnownFile]) -> bool:
+        file = known.get(source.uri)
+        if file is None or not _same_stat(source.path, file.bytes, file.mtime):
+            return False
+        self._report.unchanged += 1
+        self._tell()
+        return True
+
+    def _failed_before(self, source: Source, failed: Mapping[str, Failure]) -> bool:
+        failure = failed.get(source.uri)
+        if failure is None or not _same_stat(source.path, failure.bytes, failure.mtime):
+            return False
+        self._count_failure(failure)
+        return True
+
+    def _store(
+        self, result: EmbeddedItem | Failure | ItemUnchanged, known: Mapping[str, KnownFile]
+    ) -> None:
+        if isinstance(result, ItemUnchanged):
+            self._report.unchanged += 1
+        elif isinstance(result, EmbeddedItem):
+            older = known.get(result.info.uri)
+            self._writer.add(replace(result, replaces=older.item_id if older else None))
+            self._report.added[result.info.modality] += 1
+            self._report.replaced += older is not None
+        elif result.stage == NO_ENCODER:
+            self._report.without_encoder += 1
+        else:
+            self._writer.fail(result)
+            self._count_failure(result)
+            return
+        self._tell()
+
+    # ------------------------------------------------------------ unfinished and further spaces
+
+    def complete(self) -> None:
+        """Compute what a space lacks of the items that exist, so that every space covers them all.
+
+        A killed run or a newly added model leaves such gaps. Closing them before anything new is
+        added keeps item ids ascending within every space.
+        """
+        snapshot = self._writer.snapshot
+        if snapshot is None or snapshot.manifest.next_item_id == 0:
+            return
+        existing = {space.name for space in snapshot.spaces}
+        for name, pair in self._spaces.items():
+            covered = snapshot.covered(name) if name in existing else -1
+            items = _living_items(snapshot, covered)
+            for _, run in groupby(items, key=lambda item: item.container):
+                self._complete_container(name, pair, list(run))
+        self._writer.publish()
+
+    def _complete_container(
+        self, name: str, pair: tuple[Space, Encoder], items: list[_Existing]
+    ) -> None:
+        """Compute one space's rows for neighbouring items of one file or tar."""
+        space = pair[0]
+        results: dict[str, EmbeddedItem | Failure] = {}
+        relevant = [item for item in items if _embeds(space, item.modality)]
+        if relevant:
+            container = relevant[0].container
+            source = Source(
+                uri=container, path=uri_to_path(container), is_tar=container != items[0].uri
+            )
+            for result in self._embedded([source], {name: pair}, {}):
+                if isinstance(result, EmbeddedItem):
+                    results[result.info.uri] = result
+                elif isinstance(result, Failure):
+                    results[result.uri] = result
+        for item in items:
+            found = results.get(item.uri)
+            segments = Segments(
+                [], *np.empty((2, 0), np.float32), np.empty((0, space.dim), np.float32)
+            )
+            frames = None
+            if isinstance(found, EmbeddedItem) and found.info.sha256 == item.sha256:
+                segments, frames = found.segments[name], found.frames.get(name)
+            elif item in relevant:
+                reason = found.reason if isinstance(found, Failure) else "changed since embedded"
+                self._writer.fail(Failure(item.uri, "open", f"{reason} (space {name})"))
+            self._writer.add_rows(item.item_id, name, segments, frames)
+            self._report.completed += 1
+            self._tell()
+
+    # ------------------------------------------------------------ decoding and encoding
+
+    def _embedded(
+        self, sources: Iterable[Source], spaces: Spaces, known: Mapping[str, KnownFile]
+    ) -> Iterator[EmbeddedItem | Failure | ItemUnchanged]:
+        """Decode in worker processes while this one encodes; publish when a shard is due."""
+        plan = decode_plan(list(spaces.values()), sound_of_videos=self._options.sound_of_videos)
+        assembler = Assembler(spaces, batch_samples=self._options.batch_samples)
+        flushed = time.monotonic()
+        for event in self._events(sources, plan, known):
+            if isinstance(event, ItemUnchanged):
+                yield event
+                continue
+            assembler.add(event)
+            if time.monotonic() - flushed > FLUSH_SECONDS:
+                assembler.flush()
+                flushed = time.monotonic()
+            yield from assembler.finished()
+            if self._writer.due():
+                self._writer.publish()
+        assembler.flush()
+        yield from assembler.finished()
+
+    def _events(
+        self, sources: Iterable[Source], plan: DecodePlan, known: Mapping[str, KnownFile]
+    ) -> Iterator[DecodeEvent]:
+        for event in decode_all(sources, plan, known, workers=self._options.workers):
+            if isinstance(event, ItemDecoded) and event.damaged_packets:
+                logger.warning(
+                    "%s: %d damaged packets skipped", event.info.uri, event.damaged_packets
+                )
+            yield event
+
+    def _count_failure(self, failure: Failure) -> None:
+        if self._options.strict:
+            raise DamagedMediaError(f"{failure.uri}: {failure.reason}; drop --strict to skip it")
+        self._report.failed += 1
+        if len(self._report.failures) < FAILURES_KEPT:
+            self._report.failures.append(failure)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_item is not None:
+            self._on_item(self._report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Existing:
+    """A living item that some space has not been computed for."""
+
+    item_id: int
+    uri: str
+    modality: Medium
+    sha256: str
+
+    @property
+    def container(self) -> str:
+        """The file to open: the tar for a member, else the item itself."""
+        archive, found, _ = self.uri.partition(".tar!")
+        return f"{archive}.tar" if found else self.uri
+
+
+def _living_items(snapshot: Snapshot, after_item_id: int) -> Iterator[_Existing]:
+    for batch in snapshot.iter_items(after_item_id=after_item_id):
+        columns = (
+            batch.column(name).to_pylist() for name in ("item_id", "uri", "modality", "sha256")
+        )
+        for item_id, uri, modality, sha256 in zip(*columns, strict=True):
+            yield _Existing(item_id, uri, Medium(modality), sha256)
+
+
+def _embeds(space: Space, modality: Medium) -> bool:
+    """Whether items of a modality can have rows in a space: a video has frames and sound."""
+    return modality in space.media or (modality is Medium.VIDEO and Medium.AUDIO in space.media)
+
+
+def _same_stat(path: str, size: int, mtime: float) -> bool:
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}; it was there when listed") from error
+    return stat.st_size == size and stat.st_mtime == mtime

@@ -1,0 +1,16 @@
+"""What a search may be asked for; imports nothing, so that the command line stays quick."""
+
+from enum import StrEnum
+
+
+class Target(StrEnum):
+    """Kinds of answer: `--to image|music|video|moment`.
+
+    image and video choose items of that modality, music the audio medium (recordings and the
+    sound of videos), moment refines videos and recordings to spans.
+    """
+
+    IMAGE = "image"
+    MUSIC = "music"
+    VIDEO = "video"
+    MOMENT = "moment"
