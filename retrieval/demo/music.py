@@ -17,7 +17,6 @@ from retrieval.demo.tunes import (
     Drums,
     Dynamics,
     Place,
-    Rhythm,
     Tune,
     is_held_out,
     sample_tune,

@@ -1,0 +1,261 @@
+"""Says in varied English what a scene shows, and keeps the facts it stated.
+
+A caption is drawn from a small grammar: which facts to state, in which order, with which words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Final
+
+import numpy as np
+
+from retrieval.demo.scenes import (
+    PLACES,
+    Background,
+    Colour,
+    Motion,
+    Relation,
+    Scene,
+    Shape,
+    Size,
+    Texture,
+)
+
+SHAPE_WORDS: Final[dict[Shape, tuple[str, ...]]] = {
+    Shape.CIRCLE: ("circle", "disc", "circle"),
+    Shape.SQUARE: ("square",),
+    Shape.TRIANGLE: ("triangle",),
+    Shape.STAR: ("star",),
+    Shape.HEART: ("heart",),
+    Shape.CROSS: ("cross", "plus sign", "cross"),
+    Shape.RING: ("ring", "hoop", "ring"),
+    Shape.CRESCENT: ("crescent", "crescent moon"),
+    Shape.DIAMOND: ("diamond", "rhombus", "diamond"),
+    Shape.HEXAGON: ("hexagon",),
+    Shape.ARROW: ("arrow",),
+}
+COLOUR_WORDS: Final[dict[Colour, tuple[str, ...]]] = {
+    **{colour: (colour.value,) for colour in Colour},
+    Colour.CYAN: ("cyan", "turquoise"),
+    Colour.PURPLE: ("purple", "violet"),
+    Colour.GRAY: ("gray", "grey"),
+}
+SIZE_WORDS: Final = {
+    Size.SMALL: ("small", "little", "tiny"),
+    Size.MEDIUM: ("medium-sized", "medium"),
+    Size.LARGE: ("large", "big", "huge"),
+}
+TEXTURE_WORDS: Final = {
+    Texture.PLAIN: ("plain", "solid"),
+    Texture.STRIPED: ("striped", "stripy"),
+    Texture.DOTTED: ("dotted", "spotted"),
+    Texture.CHECKERED: ("checkered", "chequered"),
+    Texture.OUTLINED: ("outlined", "hollow"),
+}
+TEXTURE_PHRASES: Final = {
+    Texture.STRIPED: "with stripes",
+    Texture.DOTTED: "with dots",
+    Texture.CHECKERED: "with a checker pattern",
+}
+BACKGROUND_PHRASES: Final[dict[Background, tuple[str, ...]]] = {
+    Background.WHITE: ("on a white background", "on white", "against a white wall"),
+    Background.BLACK: ("on a black background", "on black", "in the dark"),
+    Background.GRAY: ("on a gray background", "on gray", "against a grey wall"),
+    Background.SUNSET: ("at sunset", "against a sunset", "in front of a sunset sky"),
+    Background.NIGHT: ("in the night sky", "at night among the stars", "under a starry sky"),
+    Background.MEADOW: ("on grass", "on a meadow", "in the green grass"),
+    Background.SEA: ("on the sea", "over blue water", "above the waves"),
+    Background.SAND: ("on sand", "on the beach", "in the desert sand"),
+    Background.BRICKS: ("on a brick wall", "in front of bricks", "against a wall of red bricks"),
+    Background.SNOW: ("in the snow", "on snow", "while it is snowing"),
+}
+RELATION_WORDS: Final = {
+    Relation.LEFT: ("to the left of", "left of", "on the left side of"),
+    Relation.RIGHT: ("to the right of", "right of", "on the right side of"),
+    Relation.ABOVE: ("above", "over", "higher than"),
+    Relation.BELOW: ("below", "under", "beneath"),
+}
+OPPOSITE: Final = {
+    Relation.LEFT: Relation.RIGHT,
+    Relation.RIGHT: Relation.LEFT,
+    Relation.ABOVE: Relation.BELOW,
+    Relation.BELOW: Relation.ABOVE,
+}
+MOTION_WORDS: Final[dict[Motion, tuple[str, ...]]] = {
+    Motion.MOVES_LEFT: ("moving left", "drifting to the left", "sliding left"),
+    Motion.MOVES_RIGHT: ("moving right", "drifting to the right", "sliding right"),
+    Motion.MOVES_UP: ("moving up", "rising", "floating upwards"),
+    Motion.MOVES_DOWN: ("moving down", "falling", "sinking"),
+    Motion.GROWS: ("growing", "getting bigger"),
+    Motion.SHRINKS: ("shrinking", "getting smaller"),
+    Motion.SPINS: ("spinning", "turning around"),
+}
+OPENINGS: Final = ("", "", "", "", "a picture of ", "an image of ", "a photo of ", "there is ")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """What a caption says of one object; None where it is silent."""
+
+    shape: Shape
+    colour: Colour | None = None
+    size: Size | None = None
+    texture: Texture | None = None
+    place: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SceneCaption:
+    """A sentence and the facts it states.
+
+    `relations` holds (first, relation, second) over `objects`.
+    """
+
+    text: str
+    objects: tuple[ObjectFacts, ...]
+    relations: tuple[tuple[int, Relation, int], ...] = ()
+    background: Background | None = None
+    motion: Motion | None = None
+
+    def describes(self, scene: Scene, motion: Motion = Motion.STILL) -> bool:
+        """Whether every fact it states holds for a scene."""
+        if self.background not in (None, scene.background) or self.motion not in (None, motion):
+            return False
+        return any(
+            self._fits(scene, chosen)
+            for chosen in permutations(range(len(scene.objects)), len(self.objects))
+        )
+
+    def _fits(self, scene: Scene, chosen: tuple[int, ...]) -> bool:
+        for facts, number in zip(self.objects, chosen, strict=True):
+            thing = scene.objects[number]
+            said = (facts.shape, facts.colour, facts.size, facts.texture, facts.place)
+            true = (*thing.looks, thing.place)
+            if any(
+                fact is not None and fact != value for fact, value in zip(said, true, strict=True)
+            ):
+                return False
+        return all(
+            scene.relation(chosen[first], chosen[second]) is relation
+            for first, relation, second in self.relations
+        )
+
+
+def caption_scene(
+    scene: Scene,
+    rng: np.random.Generator,
+    *,
+    motion: Motion = Motion.STILL,
+    detail: float = 1.0,
+) -> SceneCaption:
+    """Describe a scene.
+
+    Args:
+        scene: What to describe.
+        rng: Source of every choice of words.
+        motion: How the scene moves; named with the same likelihood as other facts.
+        detail: Share of the facts that are stated, 0 … 1; at 1 every object with its looks,
+            their places or relations, and the background.
+    """
+    order = [int(number) for number in rng.permutation(len(scene.objects))]
+    if len(order) > 1 and rng.random() > detail:
+        order = order[: int(rng.integers(1, len(order)))]
+
+    def said() -> bool:
+        return bool(rng.random() < detail)
+
+    relate = len(order) > 1 and bool(rng.random() < 0.65)
+    facts = []
+    for position, number in enumerate(order):
+        thing = scene.objects[number]
+        placed = said() and not (relate and position < 2)
+        facts.append(
+            ObjectFacts(
+                shape=thing.shape,
+                colour=thing.colour if rng.random() < max(detail, 0.7) else None,
+                size=thing.size if said() else None,
+                texture=thing.texture if said() and _worth_saying(thing.texture, rng) else None,
+                place=thing.place if placed else None,
+            )
+        )
+    background = scene.background if said() else None
+    stated = motion if motion is not Motion.STILL and said() else None
+    relations: tuple[tuple[int, Relation, int], ...] = ()
+    if relate:
+        relations = ((0, scene.relation(order[0], order[1]), 1),)
+    return SceneCaption(
+        _sentence(facts, relations, background, stated, rng),
+        tuple(facts), relations, background, stated,
+    )  # fmt: skip
+
+
+def _worth_saying(texture: Texture, rng: np.random.Generator) -> bool:
+    """People seldom say that a thing has no pattern."""
+    return texture is not Texture.PLAIN or bool(rng.random() < 0.35)
+
+
+def _sentence(
+    facts: list[ObjectFacts],
+    relations: tuple[tuple[int, Relation, int], ...],
+    background: Background | None,
+    motion: Motion | None,
+    rng: np.random.Generator,
+) -> str:
+    phrases = [_noun_phrase(fact, rng) for fact in facts]
+    if relations:
+        words = _word(rng, RELATION_WORDS[relations[0][1]])
+        first = f"{phrases[0]} {words} {phrases[1]}"
+        if rng.random() < 0.3:
+            words = _word(rng, RELATION_WORDS[OPPOSITE[relations[0][1]]])
+            first = f"{phrases[1]} {words} {phrases[0]}"
+        phrases = [first, *phrases[2:]]
+    joined = (
+        _word(rng, (" and ", ", ", " with ")).join(phrases)
+        if len(phrases) < 3
+        else (f"{phrases[0]}, {phrases[1]} and {phrases[2]}")
+    )
+    text = joined
+    if motion is not None:
+        text = f"{text}, {_word(rng, MOTION_WORDS[motion])}"
+    if background is not None:
+        where = _word(rng, BACKGROUND_PHRASES[background])
+        text = f"{where}, {text}" if rng.random() < 0.25 else f"{text} {where}"
+    opening = _word(rng, OPENINGS)
+    return opening + text if background is None or text.startswith(joined[:3]) else text
+
+
+def _noun_phrase(fact: ObjectFacts, rng: np.random.Generator) -> str:
+    adjectives, after = [], ""
+    if fact.size is not None:
+        adjectives.append(_word(rng, SIZE_WORDS[fact.size]))
+    if fact.texture is not None:
+        if fact.texture in TEXTURE_PHRASES and rng.random() < 0.3:
+            after = f" {TEXTURE_PHRASES[fact.texture]}"
+        else:
+            adjectives.append(_word(rng, TEXTURE_WORDS[fact.texture]))
+    if fact.colour is not None:
+        adjectives.append(_word(rng, COLOUR_WORDS[fact.colour]))
+    if len(adjectives) > 2 and rng.random() < 0.15:
+        adjectives[0], adjectives[1] = adjectives[1], adjectives[0]
+    phrase = " ".join([*adjectives, _word(rng, SHAPE_WORDS[fact.shape])]) + after
+    article = "an" if phrase[0] in "aeiou" else "a"
+    if fact.place is not None:
+        phrase = f"{phrase} {_place_phrase(fact.place, rng)}"
+    return f"{article} {phrase}"
+
+
+def _place_phrase(place: int, rng: np.random.Generator) -> str:
+    name = PLACES[place]
+    if name == "middle":
+        return _word(rng, ("in the middle", "in the center", "in the centre"))
+    if " " in name:
+        return _word(rng, (f"in the {name} corner", f"at the {name}", f"in the {name}"))
+    if name in ("left", "right"):
+        return _word(rng, (f"on the {name}", f"at the {name} edge", f"on the {name} side"))
+    return _word(rng, (f"at the {name}", f"at the {name} edge"))
+
+
+def _word(rng: np.random.Generator, words: tuple[str, ...]) -> str:
+    return words[int(rng.integers(len(words)))]
