@@ -3,4 +3,52 @@
 >>> import retrieval
 >>> collection = retrieval.open("my-collection")           # doctest: +SKIP
 >>> collection.search("a red circle", to=["video"], k=5)   # doctest: +SKIP
+
+Names are loaded when first used: importing this package loads neither torch nor faiss.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from retrieval.errors import RetrievalError
+
+if TYPE_CHECKING:
+    import os
+
+    from retrieval.collection import Collection
+    from retrieval.embedding import EmbedOptions
+    from retrieval.targets import Target
+    from retrieval.types import Hit, Medium, Moment
+
+__all__ = [
+    "Collection",
+    "EmbedOptions",
+    "Hit",
+    "Medium",
+    "Moment",
+    "RetrievalError",
+    "Target",
+    "open",
+]
+
+_HOMES = {
+    "Collection": "retrieval.collection",
+    "EmbedOptions": "retrieval.embedding",
+    "Hit": "retrieval.types",
+    "Medium": "retrieval.types",
+    "Moment": "retrieval.types",
+    "Target": "retrieval.targets",
+}
+
+
+def open(root: "str | os.PathLike[str]", *, device: str = "auto") -> "Collection":  # noqa: A001  # the verb people expect, as in `wave.open`
+    """Open the collection in a folder; `device` is auto, cpu or cuda."""
+    from retrieval.collection import Collection
+
+    return Collection.open(root, device=device)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'retrieval' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

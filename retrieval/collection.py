@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection as AnyOf, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from retrieval.search.build import build_index
 from retrieval.search.card import IndexCard
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher, SearchResult
+from retrieval.status import Status
 from retrieval.store.compact import CompactReport, compact
 from retrieval.store.filters import matching_ids
 from retrieval.store.reader import Snapshot
@@ -87,7 +87,9 @@ class Collection:
             snapshot = writer.snapshot
             if snapshot is None:
                 return 0
-            living = np.asarray([file.item_id for file in snapshot.known_files().values()], np.int64)
+            living = np.asarray(
+                [file.item_id for file in snapshot.known_files().values()], np.int64
+            )
             named = np.asarray(ids, np.int64)
             unknown = np.setdiff1d(named, living)
             if len(unknown):
@@ -142,7 +144,12 @@ class Collection:
     ) -> SearchResult:
         """`search` with the time each stage took, and optionally in some spaces only."""
         return self.searcher.search(
-            query, to=[Target(target) for target in to], k=k, where=where, cutoff=cutoff, spaces=spaces
+            query,
+            to=[Target(target) for target in to],
+            k=k,
+            where=where,
+            cutoff=cutoff,
+            spaces=spaces,
         )
 
     def verify(self) -> list[str]:

@@ -1,0 +1,126 @@
+"""`retrieval embed`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import Device, DeviceOption
+
+if TYPE_CHECKING:
+    from retrieval.embedding import EmbedReport
+
+
+def embed(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Folders, files, quoted patterns, lists (CSV, JSONL, Parquet) or tars.",
+        ),
+    ],
+    collection: Annotated[
+        Path, typer.Option("-c", "--collection", help="Folder of the collection; made when new.")
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="tiny, small, base, large, music, or open_clip:NAME/TAG; repeatable. "
+            "Default: the collection's own, else small."
+        ),
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Pictures, frames or windows encoded at once.")
+    ] = 64,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Decoding processes; 0 decodes in this one.")
+    ] = None,
+    fps: Annotated[float, typer.Option(min=0.01, help="Video frames sampled per second.")] = 2.0,
+    clip_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Seconds of one video segment.")
+    ] = 2.0,
+    window_seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds of one sound segment; default: model's.")
+    ] = None,
+    hop_seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Distance of sound segments; default: no overlap.")
+    ] = None,
+    sound: Annotated[bool, typer.Option(help="Embed the sound of videos as well.")] = True,
+    path_col: Annotated[
+        str | None, typer.Option(help="Column of a list that holds the paths.")
+    ] = None,
+    caption_col: Annotated[
+        str | None, typer.Option(help="Column of a list that holds the captions.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first file that cannot be used.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try files again that failed before.")
+    ] = False,
+) -> None:
+    """Embed media files into COLLECTION: new ones are added, changed ones replaced.
+
+    Repeating it changes nothing; after an interruption it goes on where it stopped.
+    """
+    from retrieval.media.files import find_sources
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    from retrieval.embedding import EmbedOptions
+    from retrieval.embedding import embed as run
+    from retrieval.types import Sampling
+
+    options = EmbedOptions(
+        models=tuple(model or ()),
+        device=device.value,
+        batch_samples=batch_size,
+        sampling=Sampling(fps, clip_seconds),
+        window_seconds=window_seconds,
+        hop_seconds=hop_seconds,
+        sound_of_videos=sound,
+        strict=strict,
+        retry_failed=retry_failed,
+        path_column=path_col,
+        caption_column=caption_col,
+        **({} if workers is None else {"workers": workers}),
+    )
+    console = Console(stderr=True)
+    found = sum(1 for _ in find_sources(sources, path_column=path_col, caption_column=caption_col))
+    with Progress(
+        TextColumn("embed"), BarColumn(), MofNCompleteColumn(), Remaining(),
+        TextColumn("{task.fields[failed]}"), console=console,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("embed", total=found, failed="")
+
+        def on_item(report: EmbedReport) -> None:
+            failed = f"{report.failed} failed" if report.failed else ""
+            bar.update(task, completed=report.seen, failed=failed)
+
+        report = run(sources, collection, options, on_item)
+    _print_report(report, collection)
+
+
+def _print_report(report: EmbedReport, collection: Path) -> None:
+    from retrieval.types import Medium
+
+    added = report.added
+    names = {Medium.IMAGE: "images", Medium.AUDIO: "recordings", Medium.VIDEO: "videos"}
+    parts = ", ".join(f"{added[medium]} {name}" for medium, name in names.items())
+    print(f"{sum(added.values())} items added ({parts}) in {report.seconds:.1f} s")
+    for count, words in (
+        (report.replaced, "of them replaced an older version"),
+        (report.unchanged, "unchanged"),
+        (report.completed, "existing items gained a space they lacked"),
+        (report.failed, f"failed; reasons in {collection / 'failures'}"),
+        (report.without_encoder, "of a kind that no model here embeds; add one with --model"),
+    ):
+        if count:
+            print(f"{count} {words}")
+    for failure in report.failures:
+        print(f"  {failure.uri}: {failure.reason}", file=sys.stderr)

@@ -1,0 +1,66 @@
+"""`retrieval`: the commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from cli import bench, compact, demo, embed, index, localize, remove, search, status, train, verify
+from retrieval.errors import RetrievalError
+
+app = typer.Typer(
+    name="retrieval",
+    help="Search images, music and video by meaning, down to the second.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (
+    demo.demo,
+    embed.embed,
+    index.index,
+    search.search,
+    localize.localize,
+    status.status,
+    verify.verify,
+    remove.remove,
+    compact.compact,
+):
+    app.command()(command)
+app.add_typer(train.app)
+app.add_typer(bench.app)
+
+
+def main() -> None:
+    """Run a command; a known error is one line and exit code 2, any other keeps its traceback."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app(with_dashes(sys.argv[1:]))
+    except RetrievalError as error:
+        message = " ".join(str(error).split("\n"))
+        print(f"retrieval: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+def with_dashes(arguments: list[str]) -> list[str]:
+    """Let `--batch_size` stand for `--batch-size`; what follows a lone `--` is left alone."""
+    result = []
+    for position, argument in enumerate(arguments):
+        if argument == "--":
+            return result + arguments[position:]
+        if argument.startswith("--"):
+            name, equals, value = argument.partition("=")
+            argument = name.replace("_", "-") + equals + value
+        result.append(argument)
+    return result
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends the process the way Ctrl-C does: what is whole is published, locks are freed."""
+    del frame
+    sys.exit(128 + number)

@@ -1,0 +1,23 @@
+"""Options that several commands share."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Device(StrEnum):
+    """Where models run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+CollectionArgument = Annotated[
+    Path, typer.Argument(metavar="COLLECTION", help="Folder made by `embed`.")
+]
+DeviceOption = Annotated[
+    Device, typer.Option(help="Where models run; auto takes a GPU where there is one.")
+]

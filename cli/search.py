@@ -1,0 +1,64 @@
+"""`retrieval search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import CollectionArgument, Device, DeviceOption
+from cli.output import Output
+from retrieval.targets import Target
+
+
+def search(
+    collection: CollectionArgument,
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            help='Text, @FILE, or a sum such as \'"a horse" + 0.5*@stripes.png - "cartoon"\'.'
+        ),
+    ] = None,
+    to: Annotated[
+        list[Target] | None,
+        typer.Option(help="What to find; repeatable. Default: image, music and video."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Hits to return.")] = 10,
+    where: Annotated[
+        str | None, typer.Option(help='SQL condition over the items\' columns: "year > 2020".')
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help='JSONL of queries, one {"query": …} a line.')
+    ] = None,
+    cutoff: Annotated[
+        bool, typer.Option("--cutoff", help="Drop hits that look no better than chance.")
+    ] = False,
+    output: Annotated[Output, typer.Option("--format", help="How to print the hits.")] = (
+        Output.TABLE
+    ),
+    gallery: Annotated[
+        Path | None, typer.Option(help="Also write the hits as an HTML page.")
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Find the media closest to QUERY, best first."""
+    import retrieval
+    from cli.output import print_result
+    from retrieval.errors import QueryError
+    from retrieval.search.query import read_queries
+
+    if (query is None) == (queries is None):
+        raise QueryError("give either a QUERY or --queries FILE")
+    asked = [query] if query is not None else list(read_queries(queries)) if queries else []
+    opened = retrieval.open(collection, device=device.value)
+    sections = []
+    for one in asked:
+        result = opened.answer(one, to=to or (), k=k, where=where, cutoff=cutoff)
+        print_result(result, output)
+        if gallery is not None:
+            sections.append(opened.gallery_section(result))
+    if gallery is not None:
+        from retrieval.gallery.page import write_gallery
+
+        write_gallery(gallery, sections, title=f"Search in {collection}")

@@ -1,0 +1,79 @@
+"""What a collection holds, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from retrieval.store.reader import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceStatus:
+    """One space: its encoder, its rows, and how many of them the index covers."""
+
+    name: str
+    encoder: str
+    dim: int
+    media: tuple[str, ...]
+    rows: int
+    index: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Counts of one generation; `bytes` is what its listed files take on disk."""
+
+    generation: int
+    items: dict[str, int]
+    removed: int
+    failures: int
+    bytes: int
+    spaces: tuple[SpaceStatus, ...]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Status:
+        """Count a generation."""
+        items: Counter[str] = Counter()
+        for batch in snapshot.iter_items():
+            items.update(batch.column("modality").to_pylist())
+        spaces = []
+        for space in snapshot.spaces:
+            folder = snapshot.index_folder(space.name)
+            spaces.append(
+                SpaceStatus(
+                    name=space.name,
+                    encoder=space.encoder,
+                    dim=space.dim,
+                    media=tuple(medium.value for medium in space.media),
+                    rows=sum(
+                        file.rows for file in snapshot.manifest.listed(f"segments/{space.name}")
+                    ),
+                    index=folder.name if folder else None,
+                )
+            )
+        return cls(
+            generation=snapshot.manifest.generation,
+            items=dict(sorted(items.items())),
+            removed=len(snapshot.removed_ids()),
+            failures=len(snapshot.failures()),
+            bytes=sum(file.bytes for file in snapshot.manifest.files),
+            spaces=tuple(spaces),
+        )
+
+    def text(self) -> str:
+        """The same for people, a fact a line."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.items.items()) or "none"
+        lines = [
+            f"generation {self.generation}, {self.bytes / 1e6:.1f} MB on disk",
+            f"items       {sum(self.items.values())} ({kinds})",
+            f"removed     {self.removed} not yet compacted",
+            f"failures    {self.failures}",
+        ]
+        for space in self.spaces:
+            index = f"index of generation {space.index}" if space.index else "no index"
+            lines.append(
+                f"space       {space.name}: {space.rows} rows of {space.dim} numbers "
+                f"by {space.encoder}, {index}"
+            )
+        return "\n".join(lines)
