@@ -202,4 +202,9 @@ PROBE_TEXTS: tuple[str, ...] = (
     "a tropical fish with blue stripes",
     "a hammer hitting a nail",
     "a ghost story told by a fire",
+    "two parrots on a telephone wire",
+    "an unpaid invoice",
+    "a rowing crew in perfect rhythm",
+    "a field of solar panels",
+    "a whispered secret",
 )

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from retrieval.errors import QueryError
 from retrieval.search.query import MAX_QUERY_CHARS, Query, Term, parse_query, read_queries

@@ -1,0 +1,75 @@
+"""Checks that every index shares: what may be a vector, a query, a `k`, a mask."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.errors import DimensionMismatchError, InvalidVectorError
+from indexes.protocol import Ids, Scores
+
+
+def unit_queries(queries: NDArray[np.floating], dim: int) -> NDArray[np.float32]:
+    """Scale queries to unit length as contiguous float32.
+
+    Args:
+        queries: (queries, dim) of any float dtype and layout.
+        dim: Length that the index expects.
+
+    Raises:
+        DimensionMismatchError: Another length.
+        InvalidVectorError: NaN, infinity, a zero row, or not a matrix of numbers.
+    """
+    given = np.asarray(queries)
+    if given.ndim != 2 or given.dtype.kind not in "fiu":
+        raise InvalidVectorError(
+            f"queries must be a (queries, dim) matrix of numbers, "
+            f"got shape {given.shape} of {given.dtype}"
+        )
+    if given.shape[1] != dim:
+        raise DimensionMismatchError(
+            f"queries are {given.shape[1]}-d, the index holds {dim}-d vectors; "
+            "use the encoder it was made with"
+        )
+    rows = given.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    bad = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
+    if len(bad):
+        raise InvalidVectorError(f"query {bad[0]} is NaN, infinite or zero")
+    return np.ascontiguousarray(rows / lengths, dtype=np.float32)
+
+
+def check_rows(vectors: NDArray[np.floating], first_row: int = 0) -> None:
+    """Refuse rows that no search could rank: one infinite row would be first for every query.
+
+    Raises:
+        InvalidVectorError: Names the first row that is NaN, infinite or zero.
+    """
+    lengths = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32)
+    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if len(bad):
+        raise InvalidVectorError(f"row {first_row + int(bad[0])} is NaN, infinite or zero")
+
+
+def check_search(k: int, allowed: NDArray[np.bool_] | None, rows: int) -> None:
+    """Refuse a k below 1 and a mask of another length than the index.
+
+    Raises:
+        ValueError: Says which.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    if allowed is not None and allowed.shape != (rows,):
+        raise ValueError(f"the mask has shape {allowed.shape}, the index {rows} rows")
+
+
+def padded(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
+    """Widen answers to k columns with -inf and -1."""
+    missing = k - scores.shape[1]
+    if missing <= 0:
+        return scores[:, :k], ids[:, :k]
+    width = ((0, 0), (0, missing))
+    return (
+        np.pad(scores, width, constant_values=-np.inf),
+        np.pad(ids, width, constant_values=-1),
+    )

@@ -1,0 +1,173 @@
+"""Models by name: what the names mean, and how a specification becomes an encoder."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from retrieval.errors import MissingExtraError, UnknownModelError
+from retrieval.protocols import Encoder
+from retrieval.types import Medium
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """A set of encoders under one name.
+
+    Attributes:
+        encoders: The specification that embeds each medium.
+        what: What it is good for, in one line.
+        licence: Of the weights.
+        source: Where the weights come from.
+    """
+
+    encoders: dict[Medium, str]
+    what: str
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A kind of encoder, imported when one is loaded.
+
+    Attributes:
+        target: `module:class`; the class has `load(location, *, spec, device)`.
+        requires: A module that it needs beyond the dependencies.
+        extra: The extra that installs it, and what to know before.
+    """
+
+    target: str
+    requires: str | None = None
+    extra: str | None = None
+
+
+BACKENDS: dict[str, Backend] = {
+    "open_clip": Backend("retrieval.encoders.open_clip:OpenClipEncoder"),
+    "clap": Backend("retrieval.encoders.clap:ClapEncoder"),
+    "mulan": Backend("retrieval.encoders.mulan:MulanEncoder"),
+    "muq": Backend(
+        "retrieval.encoders.muq_mulan:MuqMulanEncoder",
+        requires="muq",
+        extra="muq extra (its weights are CC-BY-NC-4.0: not for commercial use)",
+    ),
+}
+
+BUNDLED: dict[str, str] = {"tiny-image": "open_clip", "tiny-music": "mulan"}
+"""Models in the package, by the name that collections store, with their backends."""
+
+CLAP = "clap:laion/larger_clap_general"
+
+
+def _clip_and_music(clip: str, what: str) -> CatalogueEntry:
+    return CatalogueEntry(
+        {Medium.IMAGE: clip, Medium.VIDEO: clip, Medium.AUDIO: CLAP}, what, "Apache-2.0", "hub"
+    )
+
+
+CATALOGUE: dict[str, CatalogueEntry] = {
+    "tiny": CatalogueEntry(
+        {Medium.IMAGE: "tiny-image", Medium.VIDEO: "tiny-image", Medium.AUDIO: "tiny-music"},
+        "a few MB, works offline; knows the generated demo world only",
+        "Apache-2.0",
+        "package",
+    ),
+    "small": _clip_and_music(
+        "open_clip:ViT-B-32-SigLIP2-256/webli", "the default: photographs, videos and music"
+    ),
+    "base": _clip_and_music("open_clip:PE-Core-B-16/meta", "better, about four times slower"),
+    "large": _clip_and_music("open_clip:PE-Core-L-14-336/meta", "best; wants a GPU"),
+    "music": CatalogueEntry({Medium.AUDIO: CLAP}, "music and sounds", "Apache-2.0", "hub"),
+    "muq-mulan": CatalogueEntry(
+        {Medium.AUDIO: "muq:OpenMuQ/MuQ-MuLan-large"}, "music", "CC-BY-NC-4.0", "hub, extra muq"
+    ),
+}
+
+FORMS = (
+    "open_clip:NAME/TAG",
+    "open_clip:NAME/path/to.safetensors",
+    "open_clip:FOLDER",
+    "clap:HUB-ID-OR-FOLDER",
+    "mulan:FOLDER",
+)
+"""What `--model` takes beside the catalogue's names."""
+
+
+def resolve(model: str) -> tuple[str, ...]:
+    """Turn what `--model` says into specifications of encoders; local paths become absolute.
+
+    Raises:
+        UnknownModelError: Neither a name of the catalogue nor a specification.
+    """
+    entry = CATALOGUE.get(model)
+    if entry is not None:
+        return tuple(dict.fromkeys(entry.encoders.values()))
+    if model in BUNDLED:
+        return (model,)
+    backend, colon, location = model.partition(":")
+    if backend in BACKENDS and location:
+        return (f"{backend}:{_absolute(location)}",)
+    if colon and location:
+        hint = f"the kinds are {', '.join(BACKENDS)}"
+    elif backend in BACKENDS:
+        forms = [form for form in FORMS if form.startswith(f"{backend}:")]
+        hint = f"say which one: {', '.join(forms)}" if forms else "use muq-mulan"
+    else:
+        close = difflib.get_close_matches(model, CATALOGUE, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint += f"the names are {', '.join(CATALOGUE)}; also {', '.join(FORMS)}"
+    raise UnknownModelError(f"no model {model!r}; {hint}")
+
+
+def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
+    """Load one encoder; its backend is imported only now.
+
+    Args:
+        spec: As `resolve` returns it and collections store it.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        UnknownModelError: No such model, or a name of several encoders.
+        MissingExtraError: The backend's optional dependency is not installed.
+        WeightsNotAvailableError: The weights are not on this machine.
+        WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
+    """
+    spec, *others = resolve(spec)
+    if others:
+        raise UnknownModelError(
+            f"that name stands for several encoders, load them one by one: {spec}, "
+            f"{', '.join(others)}"
+        )
+    if spec in BUNDLED:
+        name = BUNDLED[spec]
+        location = str(Path(__file__).parents[1] / "weights" / spec)
+    else:
+        name, _, location = spec.partition(":")
+    return _loader(spec, BACKENDS[name])(location, spec=spec, device=device)
+
+
+def _loader(spec: str, backend: Backend) -> Callable[..., Encoder]:
+    if backend.requires is not None and find_spec(backend.requires) is None:
+        raise MissingExtraError(
+            f"{spec} needs the package {backend.requires!r}: install the {backend.extra}"
+        )
+    module, _, name = backend.target.partition(":")
+    loader: Callable[..., Encoder] = getattr(importlib.import_module(module), name).load
+    return loader
+
+
+def _absolute(location: str) -> str:
+    """Make local paths absolute: a collection is used from other folders than it was made in."""
+    path = os.path.expanduser(location)
+    if os.path.isdir(path):
+        return os.path.abspath(path)
+    name, slash, rest = location.partition("/")
+    rest = os.path.expanduser(rest)
+    if slash and os.path.isfile(rest):
+        return f"{name}/{os.path.abspath(rest)}"
+    return location

@@ -1,0 +1,90 @@
+"""Weights on disk: which files are accepted, and the digests that tell two models apart."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
+
+PICKLES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
+"""Suffixes of formats that can run code when they are read; never opened here."""
+
+MISMATCHES_SHOWN = 6
+
+
+def check_safetensors(path: Path) -> None:
+    """Make sure that a file of weights exists and that its header is sound, before it is read.
+
+    Raises:
+        WeightsNotAvailableError: There is no such file.
+        WeightsFormatError: It is not safetensors: a pickle, a truncated file, a header that lies.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors":
+        raise WeightsFormatError(
+            f"{path}: weights load from .safetensors only, and a pickle can run code; "
+            "convert it with safetensors.torch.save_file where you trust it"
+        )
+    if not path.is_file():
+        raise WeightsNotAvailableError(f"{path}: no such file of weights")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            tensors = len(file.keys())
+    except SafetensorError as error:
+        raise WeightsFormatError(
+            f"{path}: not a sound safetensors file ({error}); get it again"
+        ) from error
+    if not tensors:
+        raise WeightsFormatError(f"{path}: holds no tensors")
+
+
+def safetensors_of(folder: Path, filename: str) -> Path:
+    """Find a model folder's weights and check them.
+
+    Raises:
+        WeightsNotAvailableError: The folder holds no weights.
+        WeightsFormatError: It holds a pickle in their place, or they are damaged.
+    """
+    path = folder / filename
+    if not path.is_file():
+        pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES)
+        if pickles:
+            raise WeightsFormatError(
+                f"{folder}: holds {pickles[0]}, a pickle, which can run code; "
+                f"needs {filename}: convert it where you trust it"
+            )
+        raise WeightsNotAvailableError(f"{folder}: holds no {filename}")
+    check_safetensors(path)
+    return path
+
+
+def list_mismatches(error: Exception) -> str:
+    """Shorten what torch says about missing, unexpected and misshapen tensors to one line."""
+    first, *details = str(error).splitlines() or [type(error).__name__]
+    lines = [textwrap.shorten(line, 200, placeholder=" …") for line in details or [first]]
+    more = len(lines) - MISMATCHES_SHOWN
+    return "; ".join(lines[:MISMATCHES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes in hex; read once per process while size and time stay the same."""
+    stat = path.stat()
+    return _file_digest(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _file_digest(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(parts: Mapping[str, object]) -> str:
+    """sha256 in hex of named JSON values; their order does not matter."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,67 @@
+"""Captions that lie beside media files: `NAME.txt`, or `captions.jsonl` in the folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+
+from retrieval.errors import SourceError
+
+MAX_CAPTION_CHARACTERS = 10_000
+"""Longer captions are cut; no text encoder reads as much."""
+
+CAPTIONS_FILE = "captions.jsonl"
+
+
+def clean_text(text: str) -> str:
+    """Replace what no UTF-8 file can hold (lone surrogates), so that every store takes it."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def clean_caption(text: str) -> str | None:
+    """Strip and cut a caption; None where nothing is left."""
+    return clean_text(text.strip()[:MAX_CAPTION_CHARACTERS]) or None
+
+
+def caption_beside(path: str) -> str | None:
+    """Find the caption of a media file: from its `.txt`, else from its folder's captions.jsonl.
+
+    Raises:
+        SourceError: captions.jsonl has a line that is not {"file": …, "caption": …}.
+    """
+    text_file = os.path.splitext(path)[0] + ".txt"
+    if text_file != path:
+        try:
+            with open(text_file, encoding="utf-8", errors="replace") as file:
+                return clean_caption(file.read(4 * MAX_CAPTION_CHARACTERS))
+        except OSError:
+            pass  # most media files have no text beside them
+    folder, name = os.path.split(path)
+    return _captions_of_folder(folder).get(name)
+
+
+@lru_cache(maxsize=4)
+def _read_captions(path: str, _size: int, _mtime_ns: int) -> dict[str, str | None]:
+    captions: dict[str, str | None] = {}
+    with open(path, encoding="utf-8", errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                captions[os.path.normpath(record["file"])] = clean_caption(record["caption"])
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise SourceError(
+                    f"{path}, line {number}: not an object with file and caption; mend the line"
+                ) from error
+    return captions
+
+
+def _captions_of_folder(folder: str) -> dict[str, str | None]:
+    path = os.path.join(folder, CAPTIONS_FILE)
+    try:
+        stat = os.stat(path)
+        return _read_captions(path, stat.st_size, stat.st_mtime_ns)
+    except OSError:
+        return {}

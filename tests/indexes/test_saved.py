@@ -1,0 +1,73 @@
+import resource
+import signal
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from contracts.index_contract import DIM, unit_vectors
+
+from indexes.errors import DimensionMismatchError, IndexFileError
+from indexes.faiss import FaissIndex, build_exact
+from indexes.saved import open_index, write_index
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "exact.faiss"
+    write_index(build_exact([unit_vectors(50)], DIM), path)
+    return path
+
+
+def test_opened_index_answers_like_the_one_in_memory(saved: Path) -> None:
+    queries = unit_vectors(3, seed=1)
+    want = FaissIndex(build_exact([unit_vectors(50)], DIM)).search(queries, 5)
+    for got, expected in zip(FaissIndex(open_index(saved)).search(queries, 5), want, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_another_dimension_fails(saved: Path) -> None:
+    with pytest.raises(DimensionMismatchError, match="16-d vectors, the space has 32"):
+        open_index(saved, dim=32)
+
+
+def test_another_number_of_rows_fails(saved: Path) -> None:
+    with pytest.raises(IndexFileError, match="50 rows, its card says 49"):
+        open_index(saved, rows=49)
+
+
+def test_missing_file_fails(tmp_path: Path) -> None:
+    with pytest.raises(IndexFileError, match="is missing"):
+        open_index(tmp_path / "exact.faiss")
+
+
+@pytest.mark.parametrize("size", [0, 3, 40, 700])
+def test_faults_13_truncated_index_fails_in_one_line(saved: Path, size: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:size])
+    with pytest.raises(IndexFileError, match="damaged") as caught:
+        open_index(saved)
+    assert "\n" not in str(caught.value)
+
+
+def test_faults_06_small_index_on_a_full_disk_fails(tmp_path: Path) -> None:
+    path = tmp_path / "exact.faiss"
+    index = build_exact([unit_vectors(50)], DIM)
+    old_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, old_limit[1]))
+    try:
+        with pytest.raises(IndexFileError, match="no space left"):
+            write_index(index, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
+        signal.signal(signal.SIGXFSZ, old_handler)
+    assert not path.exists()
+
+
+def test_an_approximate_index_is_written_too(tmp_path: Path) -> None:
+    vectors = unit_vectors(200)
+    index = faiss.index_factory(DIM, "IVF4,SQ8", faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    index.add(vectors)
+    write_index(index, tmp_path / "part-000.faiss")
+    assert open_index(tmp_path / "part-000.faiss", dim=DIM, rows=200).ntotal == 200
