@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 EXACT_BELOW_ROWS = 200_000
 """On a CPU exact search answers in milliseconds up to here (docs/benchmarks.md)."""
 
@@ -22,7 +24,7 @@ def choose_factory(kind: str, rows: int) -> str | None:
 
 def lists_for(rows: int) -> int:
     """A power of two near 2 √rows: lists of a few hundred rows, cheap to train on two cores."""
-    return 1 << max(0, round(2 * rows**0.5).bit_length() - 1)
+    return 1 << max(0, (2 * math.isqrt(rows)).bit_length() - 1)
 
 
 def training_rows(rows: int) -> int:

@@ -29,6 +29,8 @@ from retrieval.encoders.weights import (
 from retrieval.errors import InvalidVectorError, WeightsFormatError, WeightsNotAvailableError
 from retrieval.types import AudioWindows, ImageGeometry, Medium
 
+tell: Any = transformers_logging  # only half of it is typed
+
 WEIGHTS = "model.safetensors"
 CONFIGURATION = ("config.json", "preprocessor_config.json")
 WINDOW_BATCH = 16
@@ -193,30 +195,43 @@ def _tensor(output: Any) -> torch.Tensor:
 
 
 def _load_model(folder: Path, spec: str) -> Any:
+    """Fill the architecture; every tensor must be in the file, in its shape."""
+    factory: Any = ClapModel  # its types know nothing of the report
     try:
-        with _no_progress_bar():
-            model, report = ClapModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        with _quiet():
+            model, report = factory.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # reported, and refused below
+                output_loading_info=True,
             )
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise WeightsFormatError(
             f"{spec}: {folder} does not load as a CLAP model: {list_mismatches(error)}"
         ) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        shown = ", ".join(missing[:MISMATCHES_SHOWN])
+    faults = [f"{name} is missing" for name in sorted(report["missing_keys"])]
+    faults += [
+        f"{name} is {tuple(found)}, expected {tuple(wanted)}"
+        for name, found, wanted in report["mismatched_keys"]
+    ]
+    if faults:
         raise WeightsFormatError(
-            f"{spec}: {folder / WEIGHTS} lacks {len(missing)} tensors of a CLAP model: {shown}"
+            f"{spec}: {folder / WEIGHTS} does not fit config.json in {len(faults)} tensors: "
+            f"{'; '.join(faults[:MISMATCHES_SHOWN])}"
         )
     return model
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bar and table of tensors off the user's screen."""
+    shown, level = tell.is_progress_bar_enabled(), tell.get_verbosity()
+    tell.disable_progress_bar()
+    tell.set_verbosity_error()
     try:
         yield
     finally:
+        tell.set_verbosity(level)
         if shown:
-            transformers_logging.enable_progress_bar()
+            tell.enable_progress_bar()

@@ -1,4 +1,4 @@
-"""The hub's cache on this machine: looked into, never filled, so that nothing waits for a socket."""
+"""The hub's cache on this machine: read, never filled, so that nothing waits for a socket."""
 
 from __future__ import annotations
 

@@ -217,7 +217,9 @@ def find_checkpoint(location: str, *, spec: str) -> Checkpoint:
             f"it needs a path to a .safetensors file, or one of: {', '.join(tags) or 'no tags'}"
         )
     check_safetensors(path)
-    return Checkpoint(name, path, slug_of(f"{name}-{path.stem}"))
+    stem = slug_of(path.stem)
+    slug = stem if stem.startswith(slug_of(name)) else slug_of(f"{name}-{stem}")
+    return Checkpoint(name, path, slug)
 
 
 def _in_folder(folder: Path, spec: str) -> Checkpoint:

@@ -34,7 +34,7 @@ def unit_rows(rows: NDArray[np.floating], what: str) -> NDArray[np.float32]:
     if len(bad):
         kind = "has no length" if np.isfinite(lengths[bad[0]]) else "holds NaN or infinity"
         raise InvalidVectorError(f"{what}: vector {bad[0]} of {len(rows)} {kind}; not stored")
-    return (exact / lengths).astype(np.float32)
+    return np.asarray(exact / lengths, np.float32)
 
 
 def pool_clips(
@@ -66,8 +66,8 @@ def pool_clips(
     if not len(first):
         nothing = np.empty(0, np.float64)
         return nothing, nothing, np.empty((0, vectors.shape[1]), np.float32)
-    starts = clip[first] * clip_seconds
-    ends = starts + clip_seconds
+    starts = np.asarray(clip[first] * clip_seconds, np.float64)
+    ends = np.asarray(starts + clip_seconds, np.float64)
     if duration_seconds is not None and starts[-1] < duration_seconds < ends[-1]:
         ends[-1] = duration_seconds
     # The sum has the mean's direction.

@@ -83,16 +83,14 @@ def decode_plan(pairs: Sequence[tuple[Space, Encoder]], *, sound_of_videos: bool
 
 
 def _common_sampling(spaces: Sequence[Space]) -> Sampling:
-    first, *others = [space for space in spaces if Medium.VIDEO in space.media] or [None]
-    if first is None:
-        return Sampling()
-    for other in others:
-        if other is not None and other.sampling != first.sampling:
+    of_videos = [space for space in spaces if Medium.VIDEO in space.media]
+    for space in of_videos[1:]:
+        if space.sampling != of_videos[0].sampling:
             raise ModelError(
-                f"space {first.name} samples videos with {first.sampling}, {other.name} with "
-                f"{other.sampling}; add a model with the sampling the collection has"
+                f"space {of_videos[0].name} samples videos with {of_videos[0].sampling}, "
+                f"{space.name} with {space.sampling}; embed with the sampling the collection has"
             )
-    return first.sampling
+    return of_videos[0].sampling if of_videos else Sampling()
 
 
 def _checked_windows(encoder: Encoder, windows: AudioWindows | None) -> AudioWindows | None:

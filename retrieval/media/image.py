@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
 from retrieval.types import ImageGeometry
@@ -20,7 +20,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 64_000_000
 MAX_ANIMATION_FRAMES = 2_000
 MAX_ASPECT_RATIO = 32
-"""A longer strip is cut to its middle first: else 1 × 10,000 pixels would become 224 × 2,240,000."""
+"""Longer strips are cut to their middle first: 1 × 10,000 pixels would become 224 × 2,240,000."""
 
 # What Pillow's readers raise on broken data, beside the OSError they document.
 _BROKEN = (
@@ -101,7 +101,7 @@ def _pillow_errors() -> Iterator[None]:
             raise MediaTooLargeError(f"over {MAX_PIXELS:,} pixels; make it smaller") from error
         except (DamagedMediaError, MediaTooLargeError):
             raise
-        except Image.UnidentifiedImageError as error:
+        except UnidentifiedImageError as error:
             raise UnsupportedMediaError(
                 f"not a readable picture, expected {', '.join(FORMATS)}; convert or replace it"
             ) from error
@@ -137,7 +137,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
-        return image if type(image) is Image.Image else image.copy()
+        return image
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey(image)
     if image.has_transparency_data:

@@ -1,42 +1,72 @@
-"""One writer at a time: a file lock that the system frees when its holder dies."""
+"""One writer at a time: a lock on the collection that names its holder."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
+from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from retrieval.errors import CollectionLockedError
+from retrieval.errors import CollectionLockedError, StorageError
+
+LOCK_NAME = ".lock"
+HOLDER_NAME = ".lock.holder"
 
 
-class WriterLock:
-    """The lock of a collection; a side file names its holder for the message of the next one."""
+class CollectionLock:
+    """Held from `acquire` to `release`; the system lets go of it when the process dies.
+
+    The file beside the lock names its holder. It only informs: of a dead process it stays behind,
+    and the next holder overwrites it.
+    """
 
     def __init__(self, root: Path) -> None:
-        self._lock = FileLock(root / ".lock")
-        self._holder = root / ".lock-holder"
+        self._root = root
+        self._lock = FileLock(root / LOCK_NAME)
 
     def acquire(self) -> None:
-        """Take the lock.
+        """Take the lock, or fail at once.
 
         Raises:
-            CollectionLockedError: A living process holds it; names process and host.
+            CollectionLockedError: A live process holds it; the message names process and host.
+            StorageError: The folder cannot be written to.
         """
         try:
             self._lock.acquire(timeout=0)
+            holder = {"process": os.getpid(), "host": socket.gethostname()}
+            (self._root / HOLDER_NAME).write_text(json.dumps(holder), encoding="utf-8")
         except Timeout:
-            holder = (
-                self._holder.read_text().strip() if self._holder.exists() else "another process"
-            )
             raise CollectionLockedError(
-                f"{self._holder.parent} is being written by {holder}; wait for it or stop it"
+                f"{self._root} is being written by {self._holder()}; "
+                "wait until that ends, or end it, then run again"
             ) from None
-        self._holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+        except OSError as error:
+            self._lock.release()
+            raise StorageError(f"cannot write in {self._root}: {error.strerror}") from error
 
     def release(self) -> None:
-        """Give the lock back; harmless when it is not held."""
-        if self._lock.is_locked:
-            self._holder.unlink(missing_ok=True)
-            self._lock.release()
+        """Let the next writer in."""
+        (self._root / HOLDER_NAME).unlink(missing_ok=True)
+        self._lock.release()
+
+    def __enter__(self) -> CollectionLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _holder(self) -> str:
+        try:
+            holder = json.loads((self._root / HOLDER_NAME).read_text(encoding="utf-8"))
+            return f"process {holder['process']} on {holder['host']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"  # it has not written its name yet

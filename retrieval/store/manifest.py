@@ -1,46 +1,66 @@
-"""A generation: an immutable list of files. The collection is what CURRENT's manifest lists."""
+"""The manifest: which files are a generation, and the rules that its JSON must keep."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, cast
 
-from retrieval.errors import (
-    CollectionDamagedError,
-    CollectionFormatError,
-    CollectionNotFoundError,
-)
-from retrieval.store.publish import write_text
+from retrieval.errors import CollectionDamagedError, CollectionFormatError
 from retrieval.types import AudioWindows, Medium, Sampling, Space
 
 SCHEMA_VERSION = 1
-_CURRENT = re.compile(r"(\d{6,}) ([0-9a-f]{64})\n")
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_PATHS = re.compile(
+    rf"(?:items|failures)/\d{{5,}}\.parquet"
+    rf"|(?:segments|frames)/(?P<rows_of>{_NAME})/\d{{5,}}\.parquet"
+    rf"|removed/\d{{6,}}\.parquet"
+    rf"|indexes/(?P<index_of>{_NAME})/\d{{6,}}/{_NAME}",
+    re.ASCII,
+)
+_SPACE_NAME = re.compile(_NAME, re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_CURRENT = re.compile(r"(?P<generation>\d{6,}) (?P<digest>[0-9a-f]{64})\n", re.ASCII)
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
     """One file of a generation.
 
-    `first_item_id` and `last_item_id` bound the items it was computed for, those without rows
-    included; None for files that are not about items.
+    Attributes:
+        path: Relative to the collection, with `/` between folders.
+        bytes: Its size.
+        sha256: Digest of its content, in hex.
+        rows: Rows of a Parquet file; 0 for a file of an index.
+        first_item_id: First id of the range of items that the file was computed for; None where
+            it is not about items in a range.
+        last_item_id: Last id of that range, included.
     """
 
     path: str
     bytes: int
     sha256: str
     rows: int
-    first_item_id: int | None = None
-    last_item_id: int | None = None
+    first_item_id: int | None
+    last_item_id: int | None
+
+    @property
+    def folder(self) -> str:
+        """The folder it lies in, relative to the collection."""
+        return self.path.rpartition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One generation of a collection."""
+    """One immutable generation of a collection; files of a folder are in item order."""
 
     generation: int
     spaces: tuple[Space, ...]
@@ -48,144 +68,311 @@ class Manifest:
     files: tuple[ListedFile, ...]
 
     def listed(self, folder: str) -> tuple[ListedFile, ...]:
-        """The files directly in a folder such as `items` or `segments/NAME`, in commit order."""
-        return tuple(file for file in self.files if file.path.rpartition("/")[0] == folder)
+        """The files directly in a folder, as `items` or `segments/NAME`, in item order."""
+        return tuple(file for file in self.files if file.folder == folder)
 
-    def to_json(self) -> str:
-        """The manifest file's text."""
-        content = {
-            "schema_version": SCHEMA_VERSION,
-            "generation": self.generation,
-            "next_item_id": self.next_item_id,
-            "spaces": [asdict(space) for space in self.spaces],
-            "files": [asdict(file) for file in self.files],
-        }
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    def to_json(self) -> bytes:
+        """The content of `manifests/GENERATION.json`."""
+        return json.dumps({"schema_version": SCHEMA_VERSION, **asdict(self)}, indent=1).encode()
 
     @classmethod
-    def from_json(cls, text: str, name: str) -> Manifest:
-        """Parse a manifest; `name` is used in messages.
+    def from_json(cls, blob: bytes, name: str) -> Manifest:
+        """Parse and check a manifest; `name` is what error messages call it.
 
         Raises:
-            CollectionFormatError: Invalid JSON, another version, unknown or missing keys, or a
-                path that leaves the collection.
+            CollectionFormatError: Not JSON, another schema version, an unknown or missing key, a
+                value of the wrong type, or a path that the format does not know.
         """
         try:
-            raw = json.loads(text)
-            version = raw["schema_version"]
-            if version != SCHEMA_VERSION:
-                raise CollectionFormatError(
-                    f"{name} has schema version {version}, this release reads {SCHEMA_VERSION}"
-                )
-            _only(raw, {"schema_version", "generation", "next_item_id", "spaces", "files"}, name)
-            manifest = cls(
-                generation=int(raw["generation"]),
-                spaces=tuple(_space(space, name) for space in raw["spaces"]),
-                next_item_id=int(raw["next_item_id"]),
-                files=tuple(_file(file, name) for file in raw["files"]),
-            )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            if isinstance(error, CollectionFormatError):
-                raise
-            raise CollectionFormatError(f"{name} is not a manifest: {error!r}") from error
+            raw = json.loads(blob, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise CollectionFormatError(f"{name} is not valid JSON: {error}") from error
+        try:
+            manifest = _manifest(raw)
+            _check(manifest)
+        except _RuleError as error:
+            raise CollectionFormatError(f"{name}: {error}") from error
         return manifest
 
 
-def _space(raw: Mapping[str, Any], name: str) -> Space:
-    _only(raw, {field.name for field in fields(Space)}, name)
-    windows = raw["windows"]
-    return Space(
-        name=_part(raw["name"], name),
-        encoder=raw["encoder"],
-        dim=raw["dim"],
-        media=tuple(Medium(medium) for medium in raw["media"]),
-        digest=raw["digest"],
-        sampling=Sampling(**raw["sampling"]),
-        windows=None if windows is None else AudioWindows(**windows),
-    )
+# ---------------------------------------------------------------- CURRENT
 
 
-def _part(part: str, name: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", part):
-        raise CollectionFormatError(f"{name} names a space {part!r}: letters, digits and dashes")
-    return part
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The one line of `CURRENT`: a generation and the sha256 of its manifest."""
+
+    generation: int
+    digest: str
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Current:
+        """The line that makes a manifest the current one."""
+        return cls(manifest.generation, hashlib.sha256(manifest.to_json()).hexdigest())
+
+    def to_bytes(self) -> bytes:
+        """The content of the file."""
+        return f"{self.generation:06d} {self.digest}\n".encode()
+
+    @property
+    def manifest_path(self) -> str:
+        """Path of the manifest, relative to the collection."""
+        return manifest_path(self.generation)
 
 
-def _file(raw: Mapping[str, Any], name: str) -> ListedFile:
-    _only(raw, {field.name for field in fields(ListedFile)}, name)
-    file = ListedFile(**raw)
-    path = PurePosixPath(file.path)
-    if path.is_absolute() or ".." in path.parts or "\0" in file.path or not path.parts:
-        raise CollectionFormatError(f"{name} lists {file.path!r}, which leaves the collection")
-    return file
+def manifest_path(generation: int) -> str:
+    """Path of a generation's manifest, relative to the collection."""
+    return f"manifests/{generation:06d}.json"
 
 
-def _only(raw: Mapping[str, Any], names: set[str], where: str) -> None:
-    if set(raw) != names:
-        odd = sorted(set(raw) ^ names)
-        raise CollectionFormatError(f"{where}: unknown or missing keys {', '.join(odd)}")
-
-
-def manifest_path(root: Path, generation: int) -> Path:
-    """Where a generation's manifest lies."""
-    return root / "manifests" / f"{generation:06}.json"
-
-
-def read_current(root: Path) -> Manifest:
-    """Read the current generation, checked against CURRENT's digest.
+def read_current(root: Path) -> Current | None:
+    """Read `CURRENT`; None where nothing was ever published.
 
     Raises:
-        CollectionNotFoundError: No CURRENT: not a collection.
-        CollectionDamagedError: CURRENT or the manifest is not what was written.
-        CollectionFormatError: The manifest breaks the rules.
+        CollectionDamagedError: It is not one line of a generation and a digest, or it is missing
+            although generations were published.
     """
-    current = root / "CURRENT"
+    path = root / "CURRENT"
     try:
-        line = current.read_bytes().decode("ascii")
-    except FileNotFoundError:
-        raise CollectionNotFoundError(
-            f"{root} is not a collection; make one with: retrieval embed SOURCE -c {root}"
-        ) from None
-    except UnicodeDecodeError:
-        line = ""
-    found = _CURRENT.fullmatch(line)
-    if found is None:
+        content = checked_path(root, "CURRENT").read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        # One manifest alone is what a run leaves that was killed before its first `CURRENT`.
+        newest = highest_number(root / "manifests")
+        if newest > 1:
+            raise CollectionDamagedError(
+                f"{path} is missing, yet {manifest_path(newest)} exists; restore it from a copy"
+            ) from None
+        return None
+    except OSError as error:
+        raise CollectionDamagedError(f"{path} cannot be read: {error.strerror}") from error
+    match = _CURRENT.fullmatch(content.decode("ascii", "replace"))
+    if match is None:
         raise CollectionDamagedError(
-            f"{current} is damaged; write the newest generation and its manifest's sha256 into it"
+            f"{path} is damaged: expected a generation and a sha256, found {content[:80]!r}; "
+            "restore it from a copy"
         )
-    path = manifest_path(root, int(found[1]))
+    return Current(int(match["generation"]), match["digest"])
+
+
+def read_manifest(root: Path, current: Current) -> Manifest:
+    """Read the manifest that `CURRENT` names, and compare its digest.
+
+    Raises:
+        CollectionDamagedError: It is missing or differs from the digest in `CURRENT`.
+        CollectionFormatError: It breaks the rules of the format.
+    """
+    path = root / current.manifest_path
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise CollectionDamagedError(f"{path} is missing, though {current} names it") from None
-    if hashlib.sha256(data).hexdigest() != found[2]:
-        raise CollectionDamagedError(f"{path} is not the manifest that {current} names")
-    manifest = Manifest.from_json(data.decode(), str(path))
-    if manifest.generation != int(found[1]):
-        raise CollectionFormatError(f"{path} says it is generation {manifest.generation}")
+        blob = checked_path(root, current.manifest_path).read_bytes()
+    except OSError as error:
+        raise CollectionDamagedError(
+            f"{path}, which CURRENT names, cannot be read: {error.strerror}; "
+            "restore it or CURRENT from a copy"
+        ) from error
+    if hashlib.sha256(blob).hexdigest() != current.digest:
+        raise CollectionDamagedError(
+            f"{path} differs from its digest in CURRENT: one of the two is damaged; "
+            "restore both from a copy"
+        )
+    manifest = Manifest.from_json(blob, str(path))
+    if manifest.generation != current.generation:
+        raise CollectionFormatError(
+            f"{path} says that it is generation {manifest.generation}, "
+            f"expected {current.generation}"
+        )
     return manifest
 
 
-def publish_manifest(root: Path, manifest: Manifest) -> None:
-    """Write a manifest and then, last of all, point CURRENT at it.
+def checked_path(root: Path, relative: str) -> Path:
+    """The path of a file inside the collection.
 
     Raises:
-        StorageError: The disk refuses; the older generation stays current.
+        CollectionFormatError: A link on the way leads out of the collection.
     """
-    text = manifest.to_json()
-    write_text(text, manifest_path(root, manifest.generation))
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    write_text(f"{manifest.generation:06} {digest}\n", root / "CURRENT")
-
-
-def check_listed(root: Path, file: ListedFile) -> str | None:
-    """What is wrong with a listed file by name, place and size; None when nothing is."""
-    path = root / file.path
+    path = root / relative
     if not path.resolve().is_relative_to(root.resolve()):
-        return f"{path} leads out of the collection"
-    if not path.is_file():
-        return f"{path} is missing"
-    size = path.stat().st_size
-    if size != file.bytes:
-        return f"{path} has {size} bytes, the manifest says {file.bytes}"
-    return None
+        raise CollectionFormatError(
+            f"{path} leads out of the collection; expected a file inside, replace the link by it"
+        )
+    return path
+
+
+def highest_number(folder: Path) -> int:
+    """The highest number that names a file or folder here, listed or not; -1 where none does."""
+    try:
+        names = [entry.name.partition(".")[0] for entry in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+    return max((int(name) for name in names if re.fullmatch(r"\d+", name, re.ASCII)), default=-1)
+
+
+# ---------------------------------------------------------------- parsing and rules
+
+
+class _RuleError(ValueError):
+    """A manifest breaks a rule of the format; the caller adds its name."""
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number of JSON")
+
+
+def _record(raw: object, keys: type | set[str], what: str) -> dict[str, Any]:
+    """A JSON object with exactly the expected keys."""
+    names = keys if isinstance(keys, set) else set(cast(Any, keys).__dataclass_fields__)
+    if not isinstance(raw, dict):
+        raise _RuleError(f"{what} is {type(raw).__name__}, expected an object")
+    if raw.keys() != names:
+        raise _RuleError(f"{what} has the keys {sorted(raw)}, expected {sorted(names)}")
+    return raw
+
+
+def _typed(raw: dict[str, Any], key: str, kind: type[Value]) -> Value:
+    """A value of exactly one type: JSON's true is not the number 1."""
+    value = raw[key]
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise _RuleError(f"{key} is {value!r}, expected {kind.__name__}")
+    return value
+
+
+def _natural(raw: dict[str, Any], key: str) -> int:
+    value = _typed(raw, key, int)
+    if not 0 <= value < 2**63:
+        raise _RuleError(f"{key} is {value}, expected 0 or more")
+    return value
+
+
+def _positive(raw: dict[str, Any], key: str) -> float:
+    value = _typed(raw, key, float)
+    if not value > 0:
+        raise _RuleError(f"{key} is {value}, expected more than 0")
+    return value
+
+
+def _optional(raw: dict[str, Any], key: str, parse: Callable[[Any], Value]) -> Value | None:
+    return None if raw[key] is None else parse(raw[key])
+
+
+def _manifest(raw: object) -> Manifest:
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if type(version) is not int or version != SCHEMA_VERSION:
+        raise _RuleError(
+            f"schema version {version!r}, this release reads {SCHEMA_VERSION}; "
+            "use the release that wrote it"
+        )
+    fields = _record(raw, {"schema_version", *Manifest.__dataclass_fields__}, "the manifest")
+    return Manifest(
+        generation=_natural(fields, "generation"),
+        spaces=tuple(_space(each) for each in _typed(fields, "spaces", list)),
+        next_item_id=_natural(fields, "next_item_id"),
+        files=tuple(_listed_file(each) for each in _typed(fields, "files", list)),
+    )
+
+
+def _space(raw: object) -> Space:
+    fields = _record(raw, Space, "a space")
+    media = _typed(fields, "media", list)
+    if (
+        not media
+        or len(set(map(str, media))) < len(media)
+        or not set(map(str, media)) <= set(Medium)
+    ):
+        raise _RuleError(
+            f"media is {media!r}, expected some of {[str(medium) for medium in Medium]}"
+        )
+    dim = _natural(fields, "dim")
+    if dim == 0:
+        raise _RuleError("dim is 0, expected more")
+    return Space(
+        name=_matching(fields, "name", _SPACE_NAME),
+        encoder=_typed(fields, "encoder", str),
+        dim=dim,
+        media=tuple(Medium(medium) for medium in media),
+        digest=_typed(fields, "digest", str),
+        sampling=_sampling(fields["sampling"]),
+        windows=_optional(fields, "windows", _windows),
+    )
+
+
+def _sampling(raw: object) -> Sampling:
+    fields = _record(raw, Sampling, "sampling")
+    return Sampling(
+        frames_per_second=_positive(fields, "frames_per_second"),
+        clip_seconds=_positive(fields, "clip_seconds"),
+    )
+
+
+def _windows(raw: object) -> AudioWindows:
+    fields = _record(raw, AudioWindows, "windows")
+    return AudioWindows(
+        sample_rate_hz=_natural(fields, "sample_rate_hz"),
+        window_seconds=_positive(fields, "window_seconds"),
+        hop_seconds=_positive(fields, "hop_seconds"),
+    )
+
+
+def _listed_file(raw: object) -> ListedFile:
+    fields = _record(raw, ListedFile, "a file")
+    return ListedFile(
+        path=_matching(fields, "path", _PATHS),
+        bytes=_natural(fields, "bytes"),
+        sha256=_matching(fields, "sha256", _SHA256),
+        rows=_natural(fields, "rows"),
+        first_item_id=_optional(
+            fields, "first_item_id", lambda _: _natural(fields, "first_item_id")
+        ),
+        last_item_id=_optional(fields, "last_item_id", lambda _: _natural(fields, "last_item_id")),
+    )
+
+
+def _matching(raw: dict[str, Any], key: str, pattern: re.Pattern[str]) -> str:
+    value = _typed(raw, key, str)
+    if pattern.fullmatch(value) is None:
+        raise _RuleError(f"{key} {value!r} is none that the format knows")
+    return value
+
+
+def _check(manifest: Manifest) -> None:
+    """The rules that hold between the parts of a manifest."""
+    names = [space.name for space in manifest.spaces]
+    if len(set(names)) < len(names):
+        raise _RuleError(f"two spaces have one name: {names}")
+    last_ids: dict[str, int] = {}
+    seen: set[str] = set()
+    for file in manifest.files:
+        if file.path in seen:
+            raise _RuleError(f"{file.path} is listed twice")
+        seen.add(file.path)
+        _check_file(file, names, manifest.next_item_id)
+        if file.path.startswith(("items/", "segments/", "frames/")):
+            _check_order(file, last_ids.get(file.folder, -1))
+            last_ids[file.folder] = cast(int, file.last_item_id)
+    _check_one_index_each(manifest)
+
+
+def _check_file(file: ListedFile, spaces: list[str], next_item_id: int) -> None:
+    match = cast(re.Match[str], _PATHS.fullmatch(file.path))
+    space = match["rows_of"] or match["index_of"]
+    if space is not None and space not in spaces:
+        raise _RuleError(f"{file.path} belongs to a space that is not listed; listed are {spaces}")
+    first, last = file.first_item_id, file.last_item_id
+    if (first is None) != (last is None):
+        raise _RuleError(f"{file.path} has one end of a range of items only")
+    if first is not None and last is not None and not first <= last < next_item_id:
+        raise _RuleError(f"{file.path} is about items {first} to {last} of {next_item_id}")
+
+
+def _check_order(file: ListedFile, after: int) -> None:
+    if file.first_item_id is None:
+        raise _RuleError(f"{file.path} lacks its range of items")
+    if file.first_item_id <= after:
+        raise _RuleError(f"{file.path} starts at item {file.first_item_id}, expected over {after}")
+
+
+def _check_one_index_each(manifest: Manifest) -> None:
+    folders = sorted({f.folder for f in manifest.files if f.path.startswith("indexes/")})
+    for one, other in pairwise(folders):
+        if one.rpartition("/")[0] == other.rpartition("/")[0]:
+            raise _RuleError(f"two indexes of one space: {one} and {other}")

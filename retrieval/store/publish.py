@@ -1,129 +1,266 @@
-"""Writing so that a crash leaves nothing that looks finished.
+"""Every write of the publishing path: aside, fsync, check, rename, fsync the folder.
 
-Every file goes aside first, is synced, read again and renamed; then its folder is synced. All
-file operations of the publishing path are here, and every refusal of the disk becomes one
-StorageError that names the file.
+A generation comes to be in one order: its new files, its manifest, and `CURRENT` last. Until
+`CURRENT` is replaced nothing of it counts, and a failure takes its files away again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retrieval.errors import StorageError
+from retrieval.errors import CollectionDamagedError, RetrievalError, StorageError
+from retrieval.store.manifest import (
+    Current,
+    ListedFile,
+    Manifest,
+    checked_path,
+    highest_number,
+    manifest_path,
+    read_current,
+)
+from retrieval.store.schema import ROW_GROUP_ROWS
 
-PARTIAL = ".partial"
-"""Suffix of files that are being written; whatever carries it is a leftover of a crash."""
+Span = tuple[int, int]
+"""First and last id of the items that a file is about."""
 
-ROW_GROUP_ROWS = 8_192
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_COPY_BYTES = 1 << 20
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the disk's refusals into one line that names the path.
-
-    Raises:
-        StorageError: Any OSError inside, with the same errno.
-    """
+    """Turn the system's refusals into StorageError with the path."""
     try:
         yield
-    except StorageError:
+    except RetrievalError:
         raise
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-        what = "no space left" if full else error.strerror or str(error)
-        raise StorageError(error.errno, f"{path}: {what}") from error
+        if error.errno in _FULL:
+            raise StorageError(f"no space left to write {path}; free some and run again") from error
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_aside(path: Path, write: Callable[[Path], None], check: Callable[[Path], None]) -> None:
-    """Make a file appear under its name whole or not at all.
+class PartialFile:
+    """A file being written aside: counts and digests what passes through."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        self._descriptor = os.open(path, flags, 0o666)
+        self._digest = hashlib.sha256()
+        self.bytes = 0
+        self.closed = False
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write all of it, however often the system takes a part only."""
+        if self.closed:
+            raise ValueError("write to a closed file")
+        view = memoryview(data).cast("B")
+        self._digest.update(view)
+        self.bytes += len(view)
+        rest = view
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        return len(view)
+
+    def flush(self) -> None:
+        """Nothing is buffered; Arrow asks for it."""
+
+    def sync(self) -> None:
+        """Have it on the disk before anything names it."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close it once."""
+        if not self.closed:
+            self.closed = True
+            os.close(self._descriptor)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all that was written, in hex."""
+        return self._digest.hexdigest()
+
+
+@contextmanager
+def written_atomically(
+    path: Path, check: Callable[[Path, PartialFile], None]
+) -> Iterator[PartialFile]:
+    """Write a file that exists completely or not at all.
 
     Args:
-        path: Final name; its folder is made when missing.
-        write: Writes the content to the path it is given.
-        check: Reads it again and raises OSError where it is not what was written.
+        path: Its final name.
+        check: Called with the closed file under its temporary name; raises to refuse it.
 
     Raises:
-        StorageError: The disk refuses; the partial file is gone.
+        StorageError: The system refused a step; nothing is left under the temporary name.
     """
-    partial = path.with_name(path.name + PARTIAL)
+    partial = path.with_name(f".{path.name}.tmp")
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write(partial)
-            sync(partial)
-            check(partial)
+            file = PartialFile(partial)
+            try:
+                yield file
+                file.sync()
+            finally:
+                file.close()
+            check(partial, file)
             os.replace(partial, path)
-            sync(path.parent)
+            sync_folder(path.parent)
         except BaseException:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise
 
 
-def sync(path: Path) -> None:
-    """Flush a file or a folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def write_parquet(table: pa.Table, path: Path, *, compression: str = "zstd") -> None:
-    """Publish a table as one Parquet file; vectors are stored as they are, without dictionary."""
-    strings = [field.name for field in table.schema if pa.types.is_string(field.type)]
+class Publication:
+    """The files of one generation in the making; a context manager that undoes it on failure."""
 
-    def write(partial: Path) -> None:
-        pq.write_table(
-            table,
-            partial,
-            row_group_size=ROW_GROUP_ROWS,
-            compression=compression,
-            use_dictionary=strings,
-        )
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        first = read_current(root) is None
+        self.generation = 1 if first else max(highest_number(root / "manifests"), 0) + 1
+        self._made: list[Path] = []
+        self._current: Current | None = None
 
-    def check(partial: Path) -> None:
-        found = pq.ParquetFile(partial)
-        if found.metadata.num_rows != table.num_rows or found.schema_arrow != table.schema:
-            raise OSError(errno.EIO, "reads back other rows than were written")
+    def __enter__(self) -> Publication:
+        return self
 
-    write_aside(path, write, check)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None or self.is_current():
+            return
+        for path in reversed(self._made):
+            with suppress(OSError):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def is_current(self) -> bool:
+        """Whether `CURRENT` names this generation, even if a later step failed."""
+        if self._current is None:
+            return False
+        try:
+            return read_current(self.root) == self._current
+        except CollectionDamagedError:
+            return False
+
+    def shard(
+        self,
+        folder: str,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch],
+        span: Span | None,
+    ) -> ListedFile:
+        """Write one Parquet file under the next free number of its folder."""
+        name = f"{highest_number(self.root / folder) + 1:05d}.parquet"
+        return self._parquet(f"{folder}/{name}", schema, batches, span)
+
+    def removed(self, schema: pa.Schema, batch: pa.RecordBatch) -> ListedFile:
+        """Write the ids taken out by this generation."""
+        return self._parquet(f"removed/{self.generation:06d}.parquet", schema, [batch], None)
+
+    def index(self, space: str, partial: Path, span: Span | None) -> tuple[ListedFile, ...]:
+        """Take over a folder of finished index files as `indexes/SPACE/GENERATION`."""
+        folder = f"indexes/{space}/{self.generation:06d}"
+        target = self.root / folder
+        with storage_errors(target):
+            names = sorted(path.name for path in partial.iterdir())
+            listed = [_settled(partial / name, f"{folder}/{name}", span) for name in names]
+            sync_folder(partial)
+            if target.exists():
+                shutil.rmtree(target)  # of a killed run: no manifest of this number exists
+            self._made.append(target)
+            os.replace(partial, target)
+            sync_folder(target.parent)
+        return tuple(listed)
+
+    def commit(self, manifest: Manifest) -> None:
+        """Write the manifest, then make it the current one."""
+        blob = manifest.to_json()
+        make_folder(self.root, "manifests")
+        path = self.root / manifest_path(manifest.generation)
+        self._made.append(path)
+        self._blob(path, blob)
+        current = Current.of(manifest)
+        self._current = current
+        self._blob(self.root / "CURRENT", current.to_bytes())
+
+    def _blob(self, path: Path, blob: bytes) -> None:
+        def check(partial: Path, _: PartialFile) -> None:
+            if partial.read_bytes() != blob:
+                raise _unlike(path)
+
+        with written_atomically(path, check) as file:
+            file.write(blob)
+
+    def _parquet(
+        self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], span: Span | None
+    ) -> ListedFile:
+        path = self.root / name
+        make_folder(self.root, str(Path(name).parent))
+        self._made.append(path)
+        rows = 0
+
+        def check(partial: Path, file: PartialFile) -> None:
+            _check_parquet(path, partial, file.bytes, schema, rows)
+
+        with written_atomically(path, check) as file:
+            for group in _write_row_groups(file, schema, batches):
+                rows += group
+        first, last = span or (None, None)
+        return ListedFile(name, file.bytes, file.sha256, rows, first, last)
 
 
-def write_text(text: str, path: Path) -> None:
-    """Publish a small text file."""
-    data = text.encode()
+def make_folder(root: Path, relative: str) -> Path:
+    """Make a folder of the collection, so that it survives a crash.
 
-    def check(partial: Path) -> None:
-        if partial.read_bytes() != data:
-            raise OSError(errno.EIO, "reads back other bytes than were written")
-
-    write_aside(path, lambda partial: _write_bytes(data, partial), check)
-
-
-def _write_bytes(data: bytes, partial: Path) -> None:
-    with partial.open("wb") as file:
-        file.write(data)
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    Raises:
+        CollectionFormatError: A link leads out of the collection.
+        StorageError: The system refused.
+    """
+    folder = checked_path(root, relative)
+    with storage_errors(folder):
+        for level in reversed([folder, *folder.parents[: len(Path(relative).parts) - 1]]):
+            if not level.is_dir():
+                level.mkdir()
+                sync_folder(level.parent)
+    return folder
 
 
-def next_number(folder: Path, suffix: str) -> int:
-    """One more than the highest number that a file or folder of the given suffix carries."""
-    if not folder.is_dir():
-        return 0
-    stems = (entry.name.removesuffix(suffix) for entry in folder.iterdir())
-    return max((int(stem) for stem in stems if stem.isdecimal()), default=-1) + 1
+def _write_row_groups(
+    file: PartialFile, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+) -> Iterator[int]:
+    """Write batches of any size as row groups of one size; yields the rows of each."""
+    # Vectors neither compress nor repeat: storing them plainly makes them four times as fast.
+    leaves = pq.ParquetSchema if False else schema.names
+    writer = pq.ParquetWriter(file, schema, **_parquet_options(schema, leaves))
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(each.num_rows for each in waiting) < ROW_GROUP_ROWS:
+            continue
+    raise AssertionError

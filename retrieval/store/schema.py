@@ -1,48 +1,48 @@
-"""The columns of every Parquet file of a collection, and the types of the user's own."""
+"""Columns of the Parquet files, and the rules for columns that users bring along."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from retrieval.errors import ColumnError
-from retrieval.types import Medium, Scalar
+from retrieval.types import MediaInfo, Medium, Scalar
 
-ITEMS: Final = pa.schema(
+ROW_GROUP_ROWS = 8192
+"""Rows of one row group: what a reader holds of a shard at a time."""
+
+MEDIUM_CODES: tuple[Medium, ...] = (Medium.IMAGE, Medium.AUDIO, Medium.VIDEO)
+"""A medium's int8 code is its position here."""
+
+ITEMS = pa.schema(
     [
-        pa.field("item_id", pa.int64(), nullable=False),
-        pa.field("uri", pa.string(), nullable=False),
-        pa.field("modality", pa.string(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("mtime", pa.float64(), nullable=False),
-        pa.field("sha256", pa.string(), nullable=False),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("duration_seconds", pa.float64()),
-        pa.field("caption", pa.string()),
+        ("item_id", pa.int64()),
+        ("uri", pa.string()),
+        ("modality", pa.string()),
+        ("bytes", pa.int64()),
+        ("mtime", pa.float64()),
+        ("sha256", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("duration_seconds", pa.float64()),
+        ("caption", pa.string()),
     ]
 )
-REMOVED: Final = pa.schema([pa.field("item_id", pa.int64(), nullable=False)])
-FAILURES: Final = pa.schema(
+REMOVED = pa.schema([("item_id", pa.int64())])
+FAILURES = pa.schema(
     [
-        pa.field("uri", pa.string(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("mtime", pa.float64(), nullable=False),
-        # Items with this id or a later one were added after the failure.
-        pa.field("next_item_id", pa.int64(), nullable=False),
+        ("uri", pa.string()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("bytes", pa.int64()),
+        ("mtime", pa.float64()),
+        # Items of the same uri from this id on were embedded later: the failure is over.
+        ("next_item_id", pa.int64()),
     ]
 )
-MEDIUM_CODES: Final = tuple(Medium)
-"""Media by code: 0 image, 1 audio, 2 video."""
 
-RESERVED: Final = frozenset(ITEMS.names)
-
-_TYPES: Final[dict[type, pa.DataType]] = {
+USER_TYPES: dict[type, pa.DataType] = {
     bool: pa.bool_(),
     int: pa.int64(),
     float: pa.float64(),
@@ -51,72 +51,117 @@ _TYPES: Final[dict[type, pa.DataType]] = {
 
 
 def segments_schema(dim: int) -> pa.Schema:
-    """Rows of a segments file: one vector each, without times for an image."""
+    """Columns of `segments/SPACE`; the embedding is dim float16."""
     return pa.schema(
         [
-            pa.field("item_id", pa.int64(), nullable=False),
-            pa.field("medium", pa.string(), nullable=False),
-            pa.field("start_seconds", pa.float32()),
-            pa.field("end_seconds", pa.float32()),
-            embedding_field(dim),
+            ("item_id", pa.int64()),
+            ("medium", pa.string()),
+            ("start_seconds", pa.float32()),
+            ("end_seconds", pa.float32()),
+            ("embedding", pa.list_(pa.float16(), dim)),
         ]
     )
 
 
 def frames_schema(dim: int) -> pa.Schema:
-    """Rows of a frames file: one sampled video frame each."""
+    """Columns of `frames/SPACE`; the embedding is dim float16."""
     return pa.schema(
         [
-            pa.field("item_id", pa.int64(), nullable=False),
-            pa.field("seconds", pa.float32(), nullable=False),
-            embedding_field(dim),
+            ("item_id", pa.int64()),
+            ("seconds", pa.float32()),
+            ("embedding", pa.list_(pa.float16(), dim)),
         ]
     )
 
 
-def embedding_field(dim: int) -> pa.Field:
-    """A vector of float16, which DuckDB and polars read as a list of numbers."""
-    values = pa.field("element", pa.float16(), nullable=False)
-    return pa.field("embedding", pa.list_(values, dim), nullable=False)
+class UserColumns:
+    """Type of every user column of a collection: one each, fixed by its first value."""
 
+    def __init__(self, types: Mapping[str, pa.DataType] | None = None) -> None:
+        self._types = dict(types or {})
+        self._spelling = {name.casefold(): name for name in (*ITEMS.names, *self._types)}
 
-def embedding_array(vectors: np.ndarray[Any, np.dtype[np.float16]]) -> pa.Array:
-    """(rows, dim) float16 as an Arrow column, without a copy."""
-    rows, dim = vectors.shape
-    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
-    return (
-        pa.FixedSizeListArray.from_arrays(flat, type=embedding_field(dim).type)
-        if rows
-        else (pa.array([], embedding_field(dim).type))
-    )
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order of their first values."""
+        return tuple(self._types)
 
+    def admit(self, info: MediaInfo) -> None:
+        """Check an item's columns, and remember the types of new ones.
 
-def vectors_of(column: pa.Array, dim: int) -> np.ndarray[Any, np.dtype[np.float16]]:
-    """The inverse: an Arrow column as (rows, dim) float16."""
-    flat: np.ndarray[Any, np.dtype[np.float16]] = column.flatten().to_numpy(zero_copy_only=False)
-    return flat.reshape(-1, dim)
+        Raises:
+            ColumnError: A reserved or empty name, another type than before, an integer over 64
+                bits, or text that is not Unicode.
+        """
+        new: dict[str, pa.DataType] = {}
+        for name, value in info.columns.items():
+            self._check_name(name, new)
+            _check_unicode(info.uri, "the name of a column", name)
+            if value is None:
+                continue
+            kind = _type_of(info.uri, name, value)
+            known = self._types.get(name, kind)
+            if known != kind:
+                raise ColumnError(
+                    f"column {name!r} is {known} in this collection, {info.uri} brings {kind} "
+                    f"({value!r}); use one type for it, or another name"
+                )
+            if name not in self._types:
+                new[name] = kind
+        if info.caption is not None:
+            _check_unicode(info.uri, "the caption", info.caption)
+        self._types |= new
+        self._spelling |= {name.casefold(): name for name in new}
 
-
-def column_types(
-    columns: Mapping[str, Scalar], known: Mapping[str, pa.DataType], uri: str
-) -> dict[str, pa.DataType]:
-    """The types of an item's own columns, checked against the collection's.
-
-    Raises:
-        ColumnError: A reserved name, or another type than the column already has.
-    """
-    types: dict[str, pa.DataType] = {}
-    for name, value in columns.items():
-        if name in RESERVED:
-            raise ColumnError(f"{uri}: the column name {name!r} is reserved; rename it in the list")
-        if value is None:
-            continue
-        found = _TYPES[type(value)]
-        expected = known.get(name, found)
-        if found != expected:
+    def _check_name(self, name: str, new: Mapping[str, pa.DataType]) -> None:
+        if not name:
+            raise ColumnError("a column without a name; name it, or leave it out")
+        # SQL does not tell `Year` from `year`, so a filter could mean neither for sure.
+        taken = self._spelling.get(name.casefold(), name)
+        if name.casefold() in ITEMS.names:
             raise ColumnError(
-                f"{uri}: column {name!r} is {found} here and {expected} in the collection; "
-                "a column has one type"
+                f"column {name!r} is reserved: the collection has its own {taken} "
+                f"({ITEMS.field(taken).type}); rename yours"
             )
-        types[name] = found
-    return types
+        taken = next((other for other in new if other.casefold() == name.casefold()), taken)
+        if taken != name:
+            raise ColumnError(f"columns {taken!r} and {name!r} differ in case only; rename one")
+
+    def items_schema(self) -> pa.Schema:
+        """Columns of `items/`: the collection's own, then the user's."""
+        return pa.schema([*ITEMS, *(pa.field(name, kind) for name, kind in self._types.items())])
+
+
+def items_batch(
+    first_item_id: int, infos: Sequence[MediaInfo], schema: pa.Schema
+) -> pa.RecordBatch:
+    """Rows of `items/`, with ids counted on from `first_item_id`."""
+    own: dict[str, list[Scalar]] = {
+        name: [getattr(info, name) for info in infos] for name in ITEMS.names[1:]
+    }
+    arrays = [pa.array(range(first_item_id, first_item_id + len(infos)), pa.int64())]
+    for field in list(schema)[1:]:
+        values = own.get(field.name) or [info.columns.get(field.name) for info in infos]
+        arrays.append(pa.array(values, field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _type_of(uri: str, name: str, value: Scalar) -> pa.DataType:
+    kind = USER_TYPES.get(type(value))
+    if kind is None:
+        raise ColumnError(
+            f"column {name!r} of {uri} is {type(value).__name__}; expected text, a whole number, "
+            "a number, or true or false"
+        )
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ColumnError(f"column {name!r} of {uri} is {value}, over 64 bits; store it as text")
+    if isinstance(value, str):
+        _check_unicode(uri, f"column {name!r}", value)
+    return kind
+
+
+def _check_unicode(uri: str, what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ColumnError(f"{what} of {uri} is not Unicode text ({error.reason})") from error

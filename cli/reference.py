@@ -1,0 +1,44 @@
+"""Writes docs/cli.md from the commands' own help: `python -m cli.reference > docs/cli.md`."""
+
+from __future__ import annotations
+
+import os
+import re
+
+HEADER = """# The commands
+
+Written by `make docs` from the commands' own help; a test fails when the two disagree.
+Results go to stdout, progress and errors to stderr. A known error is one line and exit code 2.
+Options accept underscores as well as dashes.
+"""
+
+
+def reference() -> str:
+    """The page: a section per command, in the order of `retrieval --help`."""
+    os.environ["COLUMNS"] = os.environ["TERMINAL_WIDTH"] = "100"
+    import typer
+    from typer.testing import CliRunner
+
+    from cli.main import app
+
+    runner = CliRunner()
+    sections = [HEADER]
+    for words in [[], *command_paths(typer.main.get_command(app))]:
+        text = runner.invoke(app, [*words, "--help"], prog_name="retrieval").output
+        title = " ".join(["retrieval", *words])
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", text).strip()
+        sections.append(f"## {title}\n\n```text\n{plain}\n```\n")
+    return "\n".join(sections)
+
+
+def command_paths(command: object, before: tuple[str, ...] = ()) -> list[list[str]]:
+    """Every command below one, as the words that call it."""
+    paths = []
+    for name, child in getattr(command, "commands", {}).items():
+        paths.append([*before, name])
+        paths += command_paths(child, (*before, name))
+    return paths
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

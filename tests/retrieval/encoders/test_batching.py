@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from retrieval.encoders.batching import CPU_BATCH, Batcher, choose_device, compute_dtype
+from retrieval.errors import ModelError
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_the_batch_is_halved_when_memory_runs_out(error: Exception) -> None:
+    sizes = []
+
+    def encode(part: slice) -> torch.Tensor:
+        sizes.append(part.stop - part.start)
+        if sizes[-1] > 10:
+            raise error
+        return torch.arange(part.start, part.stop)[:, None].expand(-1, 2)
+
+    batcher = Batcher(CPU, "model")
+    rows = batcher.run(20, 2, encode)
+    assert rows.tolist() == [[i, i] for i in range(20)]
+    assert sizes == [20, 16, 8, 8, 4]
+    assert batcher.size == 8  # for good
+
+
+def test_memory_for_not_even_one_sample_fails() -> None:
+    def encode(part: slice) -> torch.Tensor:
+        raise MemoryError
+
+    with pytest.raises(ModelError, match="model: memory does not suffice.*smaller --model"):
+        Batcher(CPU, "model").run(3, 2, encode)
+
+
+def test_other_errors_of_a_model_pass_through() -> None:
+    def encode(part: slice) -> torch.Tensor:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        Batcher(CPU, "model").run(3, 2, encode)
+
+
+def test_no_samples_make_no_rows() -> None:
+    batcher = Batcher(CPU, "model")
+    assert batcher.size == CPU_BATCH
+    assert batcher.run(0, 7, lambda part: torch.empty(0)).shape == (0, 7)
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == CPU
+    assert choose_device("auto").type in ("cpu", "cuda")
+    assert compute_dtype(CPU) == torch.float32
+    with pytest.raises(ModelError, match="no device 'tpu9'"):
+        choose_device("tpu9")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_where_there_is_none_fails() -> None:
+    with pytest.raises(ModelError, match="no GPU is visible"):
+        choose_device("cuda")

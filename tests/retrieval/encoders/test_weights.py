@@ -1,0 +1,97 @@
+import hashlib
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from retrieval.encoders.weights import (
+    check_safetensors,
+    digest_of,
+    file_digest,
+    list_mismatches,
+    safetensors_of,
+)
+from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": np.ones((2, 3), np.float32)}, path)
+    return path
+
+
+def test_sound_weights_pass(weights: Path) -> None:
+    check_safetensors(weights)
+    assert safetensors_of(weights.parent, weights.name) == weights
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80\x04pickle",
+        struct.pack("<Q", 2**62) + b"{}",  # a header said to be huge
+        struct.pack("<Q", 99_999_999) + b"{}",
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 60)
+        + b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}'.ljust(60),
+    ],
+)
+def test_safetensors_with_a_lying_header_fails(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsFormatError, match=r"model\.safetensors: not a sound safetensors"):
+        check_safetensors(path)
+
+
+def test_truncated_safetensors_fails(weights: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(WeightsFormatError, match="not a sound safetensors file"):
+        check_safetensors(weights)
+
+
+def test_safetensors_without_tensors_fails(tmp_path: Path) -> None:
+    save_file({}, tmp_path / "none.safetensors")
+    with pytest.raises(WeightsFormatError, match="holds no tensors"):
+        check_safetensors(tmp_path / "none.safetensors")
+
+
+def test_missing_weights_fail(tmp_path: Path) -> None:
+    with pytest.raises(WeightsNotAvailableError, match=r"x\.safetensors: no such file"):
+        check_safetensors(tmp_path / "x.safetensors")
+    with pytest.raises(WeightsNotAvailableError, match=r"holds no model\.safetensors"):
+        safetensors_of(tmp_path, "model.safetensors")
+
+
+def test_a_pickle_in_place_of_weights_fails(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(WeightsFormatError, match=r"pytorch_model\.bin, a pickle"):
+        safetensors_of(tmp_path, "model.safetensors")
+    with pytest.raises(WeightsFormatError, match="a pickle can run code"):
+        check_safetensors(tmp_path / "pytorch_model.bin")
+
+
+def test_file_digest_is_the_sha256_and_notices_a_change(weights: Path) -> None:
+    assert file_digest(weights) == hashlib.sha256(weights.read_bytes()).hexdigest()
+    weights.write_bytes(b"other bytes")
+    assert file_digest(weights) == hashlib.sha256(b"other bytes").hexdigest()
+
+
+def test_digest_of_ignores_order_only() -> None:
+    assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": 2})
+
+
+def test_mismatches_become_one_short_line() -> None:
+    error = RuntimeError(
+        "Error(s) in loading:\n" + "\n".join(f"\tkey {i} " + "x " * 300 for i in range(9))
+    )
+    line = list_mismatches(error)
+    assert line.startswith("key 0 x")
+    assert line.endswith("; and 3 more")
+    assert "\n" not in line
+    assert len(line) < 1300
+    assert list_mismatches(KeyError("visual.proj")) == "'visual.proj'"
