@@ -107,6 +107,10 @@ class FaissIndex:
         self._approximate = approximate
         self._rerank = rerank
 
+    def with_approximate(self, approximate: Any) -> FaissIndex:
+        """The same rows behind an approximate part."""
+        return FaissIndex(self._exact, approximate, rerank=self._rerank)
+
     @property
     def dim(self) -> int:
         """Length of a vector."""
@@ -209,3 +213,8 @@ def _sorted(scores: Scores, ids: Ids) -> tuple[Scores, Ids]:
 
 def _nothing(queries: int) -> tuple[Scores, Ids]:
     return np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64)
+
+
+def version() -> str:
+    """FAISS's version."""
+    return str(faiss.__version__)

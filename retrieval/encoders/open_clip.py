@@ -186,8 +186,9 @@ class OpenClipEncoder:
         Returns:
             (n, 3, height, width) float32, on the model's device.
         """
-        batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device)
-        scaled = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        batch = torch.from_numpy(np.require(pixels, requirements=("C", "W")))
+        scaled = batch.to(self._device).permute(0, 3, 1, 2)
+        scaled = scaled.to(torch.float32, memory_format=torch.contiguous_format)
         return scaled.div_(255).sub_(self._mean).div_(self._std)
 
 
@@ -226,7 +227,7 @@ def _in_folder(folder: Path, spec: str) -> Checkpoint:
     name = f"local-dir:{folder}"
     try:
         config = open_clip.get_model_config(name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise WeightsFormatError(f"{spec}: no readable {CONFIG} in {folder}: {error}") from error
     if not {"embed_dim", "vision_cfg", "text_cfg"} <= set(config):
         raise WeightsFormatError(f"{spec}: {folder / CONFIG} describes no CLIP model")

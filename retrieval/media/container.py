@@ -20,7 +20,7 @@ _LIMITS = {
     "format_whitelist": "mov,matroska,webm,avi,mp3,wav,flac,ogg,mpegts,mpeg,aac",
 }
 
-_BUFFER_BYTES = 1 << 18
+_BUFFER_BYTES = 1 << 16
 _MAX_FAILURES_IN_A_ROW = 100
 
 

@@ -111,13 +111,13 @@ class VideoReader:
         before: av.VideoFrame | None = None
         end = 0.0
         for begins, lasts, frame in frames.from_time(wanted):
-            while wanted is not None and begins > wanted + _SAME_TIME:
+            while begins > wanted + _SAME_TIME:
                 yield wanted, before or frame
                 wanted = next(times, None)
-            if wanted is None:
-                return
+                if wanted is None:
+                    return
+                frames.skip_to(wanted)
             before, end = frame, begins + lasts
-            frames.skip_to(wanted)
         if before is None:
             raise DamagedMediaError("no frame of the video can be decoded; replace the file")
         if not hold_last:
@@ -139,6 +139,7 @@ class _Frames:
     ) -> None:
         self._container = container
         self._stream = stream
+        self._codec = stream.codec_context
         self._origin = origin
         self._damage = damage
         self._time_base = float(stream.time_base or 1 / av.time_base)
@@ -147,11 +148,13 @@ class _Frames:
         self._keys = self._read_keyframes()
         self._jump_to: int | None = None  # number of a keyframe
         self._now = -np.inf
+        self._wanted = 0.0
         rate = stream.average_rate or stream.guessed_rate
         self._usual_length = 1 / float(rate) if rate else 0.04
 
     def skip_to(self, seconds: float) -> None:
         """Jump before the next frame, if the time lies in a later group of pictures."""
+        self._wanted = seconds
         number = bisect_right(self._keys, seconds + _SAME_TIME) - 1
         if number >= 0 and self._keys[number] > self._now + _SAME_TIME:
             self._jump_to = number
@@ -181,7 +184,15 @@ class _Frames:
 
     def _read(self, landing: float) -> Iterator[tuple[float, float, av.VideoFrame]]:
         clock = landing if np.isfinite(landing) else 0.0
+        newest = -np.inf  # begin of the latest frame known to be shown before the time wanted
         for packet in read_packets(self._container, self._stream, self._damage):
+            if packet.pts is not None and not self._by_dts:
+                shown = packet.pts * self._time_base - self._origin
+                # A frame that another one replaces before the time wanted is decoded only where
+                # others are built on it. Such a later frame comes earlier in decoding order.
+                self._codec.skip_frame = "NONREF" if shown < newest else "DEFAULT"
+                if newest < shown <= self._wanted + _SAME_TIME:
+                    newest = shown
             for frame in decode_packet(packet, self._damage):
                 stamp = frame.dts if self._by_dts else frame.pts
                 begins = clock if stamp is None else stamp * self._time_base - self._origin

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from retrieval.errors import CollectionDamagedError, RetrievalError, StorageError
 from retrieval.store.manifest import (
@@ -28,7 +27,7 @@ from retrieval.store.manifest import (
     manifest_path,
     read_current,
 )
-from retrieval.store.schema import ROW_GROUP_ROWS
+from retrieval.store.shards import reads_as, write_rows
 
 Span = tuple[int, int]
 """First and last id of the items that a file is about."""
@@ -226,11 +225,11 @@ class Publication:
         rows = 0
 
         def check(partial: Path, file: PartialFile) -> None:
-            _check_parquet(path, partial, file.bytes, schema, rows)
+            if partial.stat().st_size != file.bytes or not reads_as(partial, schema, rows):
+                raise _unlike(path)
 
         with written_atomically(path, check) as file:
-            for group in _write_row_groups(file, schema, batches):
-                rows += group
+            rows = write_rows(file, schema, batches)
         first, last = span or (None, None)
         return ListedFile(name, file.bytes, file.sha256, rows, first, last)
 
@@ -251,16 +250,26 @@ def make_folder(root: Path, relative: str) -> Path:
     return folder
 
 
-def _write_row_groups(
-    file: PartialFile, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
-) -> Iterator[int]:
-    """Write batches of any size as row groups of one size; yields the rows of each."""
-    # Vectors neither compress nor repeat: storing them plainly makes them four times as fast.
-    leaves = pq.ParquetSchema if False else schema.names
-    writer = pq.ParquetWriter(file, schema, **_parquet_options(schema, leaves))
-    waiting: list[pa.RecordBatch] = []
-    for batch in batches:
-        waiting.append(batch)
-        if sum(each.num_rows for each in waiting) < ROW_GROUP_ROWS:
-            continue
-    raise AssertionError
+def _settled(path: Path, name: str, span: Span | None) -> ListedFile:
+    """Have a file that another library wrote on the disk, and digest it."""
+    if not path.is_file() or path.is_symlink():
+        raise ValueError(f"{path} is not a plain file; an index is a flat folder of files")
+    digest = hashlib.sha256()
+    size = 0
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        while block := os.read(descriptor, _COPY_BYTES):
+            digest.update(block)
+            size += len(block)
+    finally:
+        os.close(descriptor)
+    if size == 0:
+        # Some writers lose the error of a full disk on small files.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    first, last = span or (None, None)
+    return ListedFile(name, size, digest.hexdigest(), 0, first, last)
+
+
+def _unlike(path: Path) -> StorageError:
+    return StorageError(f"{path} does not read back as it was written; check the disk")

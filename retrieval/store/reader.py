@@ -1,37 +1,54 @@
-"""Reading one generation: rows are streamed, never a whole shard in memory."""
+"""Reading one generation of a collection, mapped and in blocks."""
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from retrieval.errors import CollectionDamagedError, CollectionError
-from retrieval.store.manifest import ListedFile, Manifest, check_listed, read_current
-from retrieval.store.schema import ITEMS, MEDIUM_CODES, vectors_of
-from retrieval.types import Failure, Frames, KnownFile, Medium, Segments, Space
+from retrieval.errors import (
+    CollectionDamagedError,
+    CollectionFormatError,
+    CollectionNotFoundError,
+    SpaceMismatchError,
+)
+from retrieval.store.manifest import (
+    ListedFile,
+    Manifest,
+    checked_path,
+    read_current,
+    read_manifest,
+)
+from retrieval.store.schema import (
+    ITEMS,
+    MEDIUM_CODES,
+    USER_TYPES,
+    UserColumns,
+    frames_schema,
+    segments_schema,
+)
+from retrieval.store.shards import read_rows, read_schema
+from retrieval.types import Failure, Frames, KnownFile, Segments, Space
 
-BATCH_ROWS = 8_192
+_MEDIA = pa.array([str(medium) for medium in MEDIUM_CODES])
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentBlock:
-    """Consecutive rows of a space: arrays of equal length n.
+    """Rows of segments in item order: parallel arrays of length n.
 
     Attributes:
         item_ids: (n,) int64, ascending.
-        media: (n,) int8 codes: 0 image, 1 audio, 2 video.
+        media: (n,) int8, positions in `MEDIUM_CODES`.
         start_seconds: (n,) float32, NaN for an image.
         end_seconds: (n,) float32, NaN for an image.
-        vectors: (n, dim) float16.
+        vectors: (n, dim) float16 of unit length.
     """
 
     item_ids: NDArray[np.int64]
@@ -42,225 +59,184 @@ class SegmentBlock:
 
 
 class Snapshot:
-    """One generation of a collection, opened for reading; it never changes."""
+    """One generation, opened for reading; whatever is published later, it stays the same."""
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root = root
         self.manifest = manifest
+        self._removed: NDArray[np.int64] | None = None
+        self._user_columns: UserColumns | None = None
 
     @classmethod
     def open(cls, root: Path) -> Snapshot:
-        """Open the current generation; checks the manifest's digest and every file's size.
+        """Open the current generation after checking its manifest and the sizes of its files.
 
         Raises:
-            CollectionError: Not a collection, damaged, or of another version.
+            CollectionNotFoundError: The folder is not a collection.
+            CollectionDamagedError: A file is missing, of another size, or not the one digested.
+            CollectionFormatError: Another schema version, or a manifest that breaks the rules.
         """
-        manifest = read_current(root)
-        for file in manifest.files:
-            problem = check_listed(root, file)
-            if problem is not None:
-                raise CollectionDamagedError(f"{problem}; restore it from a copy or embed anew")
-        return cls(root, manifest)
+        while True:
+            current = read_current(root)
+            if current is None:
+                raise CollectionNotFoundError(
+                    f"{root} is not a collection: it holds no CURRENT; "
+                    f"make one with: retrieval embed SOURCE -c {root}"
+                )
+            try:
+                manifest = read_manifest(root, current)
+                for file in manifest.files:
+                    check_size(root, file)
+            except CollectionDamagedError:
+                # A compaction between the reading of CURRENT and now takes files away.
+                if read_current(root) == current:
+                    raise
+            else:
+                return cls(root, manifest)
+
+    # ------------------------------------------------------------ spaces
 
     @property
     def spaces(self) -> tuple[Space, ...]:
-        """The embedding spaces of the collection."""
+        """In the order they were added."""
         return self.manifest.spaces
 
     def space(self, name: str) -> Space:
-        """A space by its name.
+        """The space of a name.
 
         Raises:
-            CollectionError: The collection has no such space.
+            SpaceMismatchError: The collection has none of that name.
         """
         for space in self.spaces:
             if space.name == name:
                 return space
         names = ", ".join(space.name for space in self.spaces) or "none"
-        raise CollectionError(f"{self.root} has no space {name!r}; it has: {names}")
+        raise SpaceMismatchError(f"{self.root} has no space {name!r}; it has: {names}")
+
+    def covered(self, space: str) -> int:
+        """The last item id that the space has been computed for; -1 for none."""
+        self.space(space)
+        files = self.manifest.listed(f"segments/{space}")
+        return max((_span(file)[1] for file in files), default=-1)
+
+    def index_folder(self, space: str) -> Path | None:
+        """The folder of the space's index; None when there is none."""
+        self.space(space)
+        above = f"indexes/{space}/"
+        for file in self.manifest.files:
+            if file.path.startswith(above):
+                return checked_path(self.root, file.folder)
+        return None
 
     # ------------------------------------------------------------ items
 
-    @cached_property
-    def _removed(self) -> NDArray[np.int64]:
-        parts = [self.table(file).column("item_id") for file in self.manifest.listed("removed")]
-        return np.unique(np.concatenate([np.empty(0, np.int64), *map(np.asarray, parts)]))
-
     def removed_ids(self) -> NDArray[np.int64]:
-        """Sorted ids of items taken out and perhaps still present in shards or indexes."""
+        """Sorted ids of the items taken out."""
+        if self._removed is None:
+            ids = [_int64(b, "item_id") for b in self._rows("removed", ["item_id"])]
+            self._removed = np.unique(np.concatenate([*ids, np.empty(0, np.int64)]))
         return self._removed
 
-    def iter_items(
-        self, *, after_item_id: int = -1, columns: list[str] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Living items in id order; all batches share one schema, absent columns are null."""
-        schema = self.items_schema()
-        if columns is not None:
-            schema = pa.schema([schema.field(name) for name in columns])
-        read = list(dict.fromkeys([*schema.names, "item_id"]))
-        for file in self.manifest.listed("items"):
-            if file.last_item_id is not None and file.last_item_id <= after_item_id:
-                continue
-            parquet = self._parquet(file)
-            present = [name for name in read if name in parquet.schema_arrow.names]
-            for batch in parquet.iter_batches(BATCH_ROWS, columns=present):
-                living = self._living(batch, after_item_id)
-                if living.num_rows:
-                    yield _with_schema(living, schema)
+    def living_ids(self) -> NDArray[np.int64]:
+        """Sorted ids of the items that were not taken out."""
+        ids = [_int64(batch, "item_id") for batch in self._rows("items", ["item_id"])]
+        all_ids = np.concatenate([*ids, np.empty(0, np.int64)])
+        return all_ids[~contained(all_ids, self.removed_ids())]
 
     def items_schema(self) -> pa.Schema:
-        """The fixed columns, then the user's in order of appearance."""
-        shards = (self._parquet(file).schema_arrow for file in self.manifest.listed("items"))
-        return pa.unify_schemas([ITEMS, *shards])
+        """Columns of `iter_items`: the collection's own, then the user's over all shards.
 
-    def user_types(self) -> dict[str, pa.DataType]:
-        """Type of every column that the user brought along."""
+        Raises:
+            CollectionFormatError: Two shards disagree on a column, or one lacks its own.
+        """
+        return self.user_columns().items_schema()
+
+    def user_columns(self) -> UserColumns:
+        """The users' columns and their types, over all shards."""
+        if self._user_columns is None:
+            types: dict[str, pa.DataType] = {}
+            for file in self.manifest.listed("items"):
+                _merge_types(types, self.root / file.path)
+            self._user_columns = UserColumns(types)
+        return self._user_columns
+
+    def iter_items(self, *, after_item_id: int = -1) -> Iterator[pa.RecordBatch]:
+        """Living items in id order; a user column that a shard lacks is null there."""
         schema = self.items_schema()
-        return {field.name: field.type for field in schema if field.name not in ITEMS.names}
+        for batch in self._living("items", None, after_item_id):
+            arrays = [
+                batch.column(field.name)
+                if field.name in batch.schema.names
+                else pa.nulls(batch.num_rows, field.type)
+                for field in schema
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def known_files(self) -> dict[str, KnownFile]:
-        """Living items by uri."""
+        """What is known of every living item, by uri."""
+        names = ["item_id", "uri", "bytes", "mtime", "sha256"]
         known: dict[str, KnownFile] = {}
-        for batch in self.iter_items(columns=["item_id", "uri", "bytes", "mtime", "sha256"]):
-            item_ids, uris, *rest = (column.to_pylist() for column in batch.columns)
-            for item_id, uri, size, mtime, digest in zip(item_ids, uris, *rest, strict=True):
-                known[uri] = KnownFile(item_id, size, mtime, digest)
+        for batch in self._living("items", names, -1):
+            columns = (batch.column(name).to_pylist() for name in names)
+            for item_id, uri, size, mtime, sha256 in zip(*columns, strict=True):
+                known[uri] = KnownFile(item_id, size, mtime, sha256)
         return known
 
     def failures(self) -> dict[str, Failure]:
-        """Latest failure of every file that has not been embedded since."""
-        known = self.known_files()
-        latest: dict[str, Failure] = {}
-        for file in self.manifest.listed("failures"):
-            for row in self.table(file).to_pylist():
-                succeeded = known.get(row["uri"])
-                if succeeded is None or succeeded.item_id < row.pop("next_item_id"):
-                    row.pop("next_item_id", None)
-                    latest[row["uri"]] = Failure(**row)
+        """The latest failure of every uri that was not embedded since."""
+        return {uri: failure for uri, (failure, _) in self.open_failures().items()}
+
+    def open_failures(self) -> dict[str, tuple[Failure, int]]:
+        """`failures`, each with the item id from which on its uri would have been embedded."""
+        latest: dict[str, tuple[Failure, int]] = {}
+        for batch in self._rows("failures", None):
+            for row in batch.to_pylist():
+                next_item_id = row.pop("next_item_id")
+                latest.pop(row["uri"], None)
+                latest[row["uri"]] = (Failure(**row), next_item_id)
+        if latest:
+            self._drop_embedded_since(latest)
         return latest
+
+    def _drop_embedded_since(self, latest: dict[str, tuple[Failure, int]]) -> None:
+        # Removed items count as well: embedding them did work.
+        failed = pa.array(list(latest), pa.string())
+        for batch in self._rows("items", ["item_id", "uri"]):
+            batch = batch.filter(pc.is_in(batch.column("uri"), failed))
+            for item_id, uri in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if uri in latest and item_id >= latest[uri][1]:
+                    del latest[uri]
 
     # ------------------------------------------------------------ vectors
 
-    def covered(self, space: str) -> int:
-        """Id of the last item that a space has been computed for; -1 for none."""
-        files = self.manifest.listed(f"segments/{space}")
-        return max(
-            (file.last_item_id for file in files if file.last_item_id is not None), default=-1
-        )
-
     def iter_segments(self, space: str, *, after_item_id: int = -1) -> Iterator[SegmentBlock]:
-        """Rows of living items in item order, in blocks of bounded size."""
-        dim = self.space(space).dim
-        for file in self.manifest.listed(f"segments/{space}"):
-            if file.last_item_id is not None and file.last_item_id <= after_item_id:
-                continue
-            for batch in self._parquet(file).iter_batches(BATCH_ROWS):
-                living = self._living(batch, after_item_id)
-                if living.num_rows:
-                    yield _block(living, dim)
+        """Rows of living items in item order, in blocks of at most `ROW_GROUP_ROWS`."""
+        dim = self._checked_dim("segments", space, segments_schema)
+        for batch in self._living(f"segments/{space}", None, after_item_id):
+            yield _segment_block(batch, dim)
 
     def item_segments(self, space: str, item_id: int) -> Segments:
-        """One item's rows; of zero length where it has none in the space."""
-        dim = self.space(space).dim
-        rows = self._item_rows(f"segments/{space}", item_id)
-        blocks = [_block(batch, dim) for batch in rows.to_batches()]
+        """The segments of one item, as float32; of length 0 where it has none in the space."""
+        dim = self._checked_dim("segments", space, segments_schema, item_id)
+        blocks = [
+            _segment_block(batch, dim) for batch in self._item_rows(f"segments/{space}", item_id)
+        ]
         return Segments(
-            [MEDIUM_CODES[code] for block in blocks for code in block.media.tolist()],
-            _joined([block.start_seconds for block in blocks], (0,)),
-            _joined([block.end_seconds for block in blocks], (0,)),
-            _joined([block.vectors.astype(np.float32) for block in blocks], (0, dim)),
+            media=[MEDIUM_CODES[code] for block in blocks for code in block.media],
+            start_seconds=_joined([block.start_seconds for block in blocks]),
+            end_seconds=_joined([block.end_seconds for block in blocks]),
+            vectors=_joined([block.vectors for block in blocks]).reshape(-1, dim),
         )
 
     def item_frames(self, space: str, item_id: int) -> Frames | None:
-        """One video's sampled frames; None where the space holds none of it."""
-        dim = self.space(space).dim
-        rows = self._item_rows(f"frames/{space}", item_id).combine_chunks()
-        if not rows.num_rows:
+        """The frames of one video, as float32; None where it has none in the space."""
+        dim = self._checked_dim("frames", space, frames_schema, item_id)
+        batches = list(self._item_rows(f"frames/{space}", item_id))
+        if not batches:
             return None
-        vectors = [vectors_of(chunk, dim) for chunk in rows.column("embedding").chunks]
         return Frames(
-            np.asarray(rows.column("seconds"), np.float32),
-            np.concatenate(vectors).astype(np.float32),
+            seconds=_joined([batch.column("seconds").to_numpy() for batch in batches]),
+            vectors=_joined([_vectors(batch, dim) for batch in batches]).reshape(-1, dim),
         )
 
-    def index_folder(self, space: str) -> Path | None:
-        """Folder of the space's index in this generation."""
-        prefix = f"indexes/{space}/"
-        folders = {
-            file.path.rpartition("/")[0]
-            for file in self.manifest.files
-            if file.path.startswith(prefix)
-        }
-        return self.root / max(folders) if folders else None
-
     # ------------------------------------------------------------ files
-
-    def _parquet(self, file: ListedFile) -> pq.ParquetFile:
-        path = self.root / file.path
-        try:
-            return pq.ParquetFile(path, memory_map=True)
-        except (OSError, pa.ArrowException) as error:
-            raise CollectionDamagedError(
-                f"{path} cannot be read ({error}); `retrieval verify` finds what else is damaged"
-            ) from error
-
-    def table(self, file: ListedFile, columns: list[str] | None = None) -> pa.Table:
-        """A listed Parquet file as it is, removed rows included."""
-        return self._parquet(file).read(columns)
-
-    def _item_rows(self, folder: str, item_id: int) -> pa.Table:
-        """Rows of one item, from the row groups that may hold them."""
-        for file in self.manifest.listed(folder):
-            first, last = file.first_item_id, file.last_item_id
-            if first is None or last is None or not first <= item_id <= last:
-                continue
-            parquet = self._parquet(file)
-            groups = [
-                group
-                for group in range(parquet.metadata.num_row_groups)
-                if _may_hold(parquet.metadata.row_group(group).column(0).statistics, item_id)
-            ]
-            rows = parquet.read_row_groups(groups)
-            return rows.filter(pc.equal(rows.column("item_id"), item_id))
-        return pa.table({"item_id": pa.array([], pa.int64())})
-
-    def _living(self, batch: pa.RecordBatch, after_item_id: int) -> pa.RecordBatch:
-        item_ids = np.asarray(batch.column("item_id"))
-        keep = item_ids > after_item_id
-        if len(self._removed):
-            keep &= ~np.isin(item_ids, self._removed)
-        return batch if keep.all() else batch.filter(pa.array(keep))
-
-
-def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    names = set(batch.schema.names)
-    columns = [
-        batch.column(field.name) if field.name in names else pa.nulls(batch.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _block(batch: pa.RecordBatch, dim: int) -> SegmentBlock:
-    names = [medium.value for medium in Medium]
-    codes = pc.index_in(batch.column("medium"), pa.array(names))
-    return SegmentBlock(
-        item_ids=np.asarray(batch.column("item_id")),
-        media=np.asarray(codes).astype(np.int8),
-        start_seconds=_times(batch.column("start_seconds")),
-        end_seconds=_times(batch.column("end_seconds")),
-        vectors=vectors_of(batch.column("embedding"), dim),
-    )
-
-
-def _times(column: pa.Array) -> NDArray[np.float32]:
-    times: NDArray[np.float32] = column.to_numpy(zero_copy_only=False)
-    return times.astype(np.float32, copy=False)
-
-
-def _joined(parts: list[NDArray[Any]], empty: tuple[int, ...]) -> NDArray[np.float32]:
-    return np.concatenate(parts) if parts else np.empty(empty, np.float32)
-
-
-def _may_hold(statistics: Any, item_id: int) -> bool:
-    return statistics is None or statistics.min <= item_id <= statistics.max

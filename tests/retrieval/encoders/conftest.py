@@ -78,7 +78,10 @@ def small_clap(tmp_path_factory: pytest.TempPathFactory) -> Path:
         projection_dim=24,
     )
     torch.manual_seed(0)
-    ClapModel(config).save_pretrained(folder)
+    model = ClapModel(config)
+    with torch.no_grad():  # fresh text towers are collapsed: words must weigh more than positions
+        model.text_model.embeddings.word_embeddings.weight.mul_(100)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     ClapFeatureExtractor(truncation="fusion").save_pretrained(folder)
     return folder

@@ -1,0 +1,103 @@
+"""The Arrow files beside an index: what its rows are, and what is known of their items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from retrieval.errors import IndexFileError
+from retrieval.store.reader import SegmentBlock, Snapshot
+
+ROWS = pa.schema(
+    [
+        pa.field("item_id", pa.int64(), nullable=False),
+        pa.field("medium", pa.int8(), nullable=False),
+        pa.field("start_seconds", pa.float32(), nullable=False),
+        pa.field("end_seconds", pa.float32(), nullable=False),
+    ]
+)
+
+
+class RowTable:
+    """What the rows of an index are, by row position: parallel arrays.
+
+    Attributes:
+        item_ids: (rows,) int64, ascending.
+        media: (rows,) int8 codes: 0 image, 1 audio, 2 video.
+        start_seconds: (rows,) float32, NaN for an image.
+        end_seconds: (rows,) float32, NaN for an image.
+    """
+
+    def __init__(
+        self,
+        item_ids: NDArray[np.int64],
+        media: NDArray[np.int8],
+        start_seconds: NDArray[np.float32],
+        end_seconds: NDArray[np.float32],
+    ) -> None:
+        self.item_ids = item_ids
+        self.media = media
+        self.start_seconds = start_seconds
+        self.end_seconds = end_seconds
+
+    @classmethod
+    def of_blocks(cls, blocks: list[SegmentBlock]) -> RowTable:
+        """Join the rows of streamed blocks, without their vectors."""
+        return cls(
+            np.concatenate([np.empty(0, np.int64), *(b.item_ids for b in blocks)]),
+            np.concatenate([np.empty(0, np.int8), *(b.media for b in blocks)]),
+            np.concatenate([np.empty(0, np.float32), *(b.start_seconds for b in blocks)]),
+            np.concatenate([np.empty(0, np.float32), *(b.end_seconds for b in blocks)]),
+        )
+
+    @classmethod
+    def open(cls, path: Path) -> RowTable:
+        """Map rows.arrow; nothing is read until it is used."""
+        table = open_arrow(path)
+        columns = [table.column(name) for name in ROWS.names]
+        item_ids, media, starts, ends = (_numpy(column) for column in columns)
+        return cls(item_ids, media, starts, ends)
+
+    def write(self, path: Path) -> None:
+        """Write rows.arrow as one record batch, so that it maps to whole arrays."""
+        arrays = (self.item_ids, self.media, self.start_seconds, self.end_seconds)
+        batch = pa.RecordBatch.from_arrays([pa.array(array) for array in arrays], schema=ROWS)
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, ROWS) as writer:
+            writer.write_batch(batch)
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+
+def write_items(snapshot: Snapshot, path: Path) -> None:
+    """Write items.arrow: the living items' columns in id order."""
+    schema = snapshot.items_schema()
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for batch in snapshot.iter_items():
+            writer.write_batch(batch)
+
+
+def open_arrow(path: Path) -> pa.Table:
+    """Map an Arrow file.
+
+    Raises:
+        IndexFileError: Missing or damaged.
+    """
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (OSError, pa.ArrowException) as error:
+        raise IndexFileError(
+            f"{path} cannot be read ({error}); build it again with: retrieval index"
+        ) from error
+
+
+def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
+    if column.num_chunks == 1:
+        mapped: NDArray[Any] = column.chunk(0).to_numpy(zero_copy_only=True)
+        return mapped
+    joined: NDArray[Any] = column.to_numpy()
+    return joined

@@ -1,0 +1,131 @@
+"""Parquet files of a collection: row groups of one size, written and read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from retrieval.errors import CollectionDamagedError
+from retrieval.store.schema import ROW_GROUP_ROWS
+
+
+class Sink(Protocol):
+    """What Arrow writes to."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether writing has ended."""
+        ...
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write all of the data."""
+        ...
+
+
+def write_rows(sink: Sink, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write batches of any size as row groups of one size; returns the rows written."""
+    rows = 0
+    with pq.ParquetWriter(
+        sink,
+        schema,
+        # Vectors neither compress nor repeat: stored plainly, reading them is copying them.
+        compression={leaf: "NONE" if "embedding" in leaf else "ZSTD" for leaf in _leaves(schema)},
+        use_dictionary=[field.name for field in schema if pa.types.is_string(field.type)],
+        write_statistics=["item_id"] if "item_id" in schema.names else False,
+    ) as writer:
+        for group in _regrouped(batches):
+            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+            rows += group.num_rows
+    return rows
+
+
+def read_rows(
+    path: Path,
+    *,
+    columns: Sequence[str] | None = None,
+    first_item_id: int = 0,
+    last_item_id: int = 2**63 - 1,
+) -> Iterator[pa.RecordBatch]:
+    """Read a mapped file in blocks, skipping row groups without any item of the range.
+
+    Rows outside the range can come along: skipping works by row groups.
+
+    Raises:
+        CollectionDamagedError: The file is missing, or its content cannot be read.
+    """
+    with _damage_named(path), pq.ParquetFile(path, memory_map=True) as file:
+        groups = _row_groups(file.metadata, first_item_id, last_item_id)
+        yield from file.iter_batches(ROW_GROUP_ROWS, row_groups=groups, columns=columns)
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """The columns of a file, without its rows.
+
+    Raises:
+        CollectionDamagedError: The file is missing, or its footer cannot be read.
+    """
+    with _damage_named(path):
+        return pq.read_schema(path, memory_map=True).remove_metadata()
+
+
+def reads_as(path: Path, schema: pa.Schema, rows: int) -> bool:
+    """Whether a file opens with these columns and this number of rows."""
+    with _damage_named(path), pq.ParquetFile(path, memory_map=True) as file:
+        columns = file.schema_arrow.remove_metadata()
+        return columns.equals(schema) and file.metadata.num_rows == rows
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    return [
+        f"{field.name}.list.element" if pa.types.is_fixed_size_list(field.type) else field.name
+        for field in schema
+    ]
+
+
+def _regrouped(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in tables of ROW_GROUP_ROWS, the last one shorter."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        while rows >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, ROW_GROUP_ROWS)
+            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
+            rows -= ROW_GROUP_ROWS
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+def _row_groups(metadata: pq.FileMetaData, first_item_id: int, last_item_id: int) -> list[int]:
+    """Row groups that can hold items of the range; ids ascend in a file, and come first."""
+    groups = []
+    for number in range(metadata.num_row_groups):
+        statistics = metadata.row_group(number).column(0).statistics
+        if statistics is not None and statistics.has_min_max and isinstance(statistics.min, int):
+            if statistics.max < first_item_id or statistics.min > last_item_id:
+                continue
+        groups.append(number)
+    return groups
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CollectionDamagedError(
+            f"{path} is missing; open the collection again if it was compacted meanwhile, "
+            "else restore the file from a copy"
+        ) from error
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CollectionDamagedError(
+            f"{path} cannot be read ({reason}); run verify, and restore it from a copy"
+        ) from error

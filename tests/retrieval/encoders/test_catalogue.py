@@ -1,0 +1,95 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retrieval.encoders.catalogue import BUNDLED, CATALOGUE, load_encoder, resolve
+from retrieval.errors import MissingExtraError, UnknownModelError
+from retrieval.types import Medium
+
+
+def test_names_stand_for_sets_of_encoders() -> None:
+    music = "clap:laion/larger_clap_general"
+    assert resolve("tiny") == ("tiny-image", "tiny-music")
+    assert resolve("small") == ("open_clip:ViT-B-32-SigLIP2-256/webli", music)
+    assert resolve("base") == ("open_clip:PE-Core-B-16/meta", music)
+    assert resolve("large") == ("open_clip:PE-Core-L-14-336/meta", music)
+    assert resolve("music") == (music,)
+    assert list(CATALOGUE) == ["tiny", "small", "base", "large", "music", "muq-mulan"]
+    for entry in CATALOGUE.values():
+        assert set(entry.encoders) <= set(Medium)
+        for spec in entry.encoders.values():
+            assert resolve(spec) == (spec,)  # as a collection will ask for it
+
+
+def test_names_of_open_clip_exist_there() -> None:
+    import open_clip
+
+    for entry in CATALOGUE.values():
+        for spec in entry.encoders.values():
+            if spec.startswith("open_clip:"):
+                name, _, tag = spec.removeprefix("open_clip:").partition("/")
+                assert open_clip.get_pretrained_cfg(name, tag)["hf_hub"]
+
+
+def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "w.safetensors").touch()
+    assert resolve("mulan:mine") == (f"mulan:{tmp_path}/mine",)
+    assert resolve("clap:~/mine") == (f"clap:{tmp_path}/mine",)
+    for path in ("mine/w.safetensors", "~/mine/w.safetensors", f"{tmp_path}/mine/w.safetensors"):
+        want = (f"open_clip:ViT-B-32/{tmp_path}/mine/w.safetensors",)
+        assert resolve(f"open_clip:ViT-B-32/{path}") == want
+        assert resolve(want[0]) == want
+    assert resolve("clap:maker/model") == ("clap:maker/model",)
+
+
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        ("smal", r"did you mean 'small'\? the names are tiny, small, base, .*open_clip:NAME/TAG"),
+        ("", "the names are tiny"),
+        ("onnx:x", "the kinds are open_clip, clap, mulan, muq"),
+        ("open_clip:", "open_clip:FOLDER"),
+        ("mulan", "say which one: mulan:FOLDER"),
+        ("muq", "use muq-mulan"),
+    ],
+)
+def test_unknown_names_fail(model: str, hint: str) -> None:
+    with pytest.raises(UnknownModelError, match=hint):
+        resolve(model)
+    with pytest.raises(UnknownModelError, match=hint):
+        load_encoder(model)
+
+
+def test_a_name_of_several_encoders_is_none_of_them() -> None:
+    with pytest.raises(UnknownModelError, match="one by one: tiny-image, tiny-music"):
+        load_encoder("tiny")
+
+
+def test_a_backend_without_its_extra_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.encoders.catalogue.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"the package 'muq': install the muq.*CC-BY-NC"):
+        load_encoder(resolve("muq-mulan")[0])
+
+
+@pytest.mark.parametrize("spec", list(BUNDLED))
+def test_bundled_models_load_without_naming_where_they_lie(spec: str) -> None:
+    encoder = load_encoder(spec, device="cpu")
+    assert encoder.spec == spec
+    assert encoder.slug == spec
+    assert encoder.encode_text(["a red circle", "slow piano"]).shape == (2, encoder.dim)
+
+
+def test_looking_a_name_up_imports_no_model_library() -> None:
+    code = (
+        "import sys, retrieval.encoders.catalogue as c, retrieval.encoders.spaces;"
+        "c.resolve('tiny');"
+        "import retrieval.encoders.pooling, retrieval.encoders.weights;"
+        "print(sorted({'torch', 'transformers', 'open_clip', 'faiss'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
