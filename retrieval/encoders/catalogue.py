@@ -39,12 +39,14 @@ class Backend:
     Attributes:
         target: `module:class`; the class has `load(location, *, spec, device)`.
         requires: A module that it needs beyond the dependencies.
-        extra: The extra that installs it, and what to know before.
+        extra: The extra that installs it.
+        caution: What to know before.
     """
 
     target: str
     requires: str | None = None
     extra: str | None = None
+    caution: str = ""
 
 
 BACKENDS: dict[str, Backend] = {
@@ -54,7 +56,8 @@ BACKENDS: dict[str, Backend] = {
     "muq": Backend(
         "retrieval.encoders.muq_mulan:MuqMulanEncoder",
         requires="muq",
-        extra="muq extra (its weights are CC-BY-NC-4.0: not for commercial use)",
+        extra="muq",
+        caution="its weights are CC-BY-NC-4.0: not for commercial use",
     ),
 }
 
@@ -154,7 +157,8 @@ def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
 def _loader(spec: str, backend: Backend) -> Callable[..., Encoder]:
     if backend.requires is not None and find_spec(backend.requires) is None:
         raise MissingExtraError(
-            f"{spec} needs the package {backend.requires!r}: install the {backend.extra}"
+            f"{spec} needs the package {backend.requires!r}; install it with "
+            f"`pip install 'retrieval[{backend.extra}]'`; {backend.caution}"
         )
     module, _, name = backend.target.partition(":")
     loader: Callable[..., Encoder] = getattr(importlib.import_module(module), name).load

@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 
 import av
 import av.container
+import av.error
 import numpy as np
 import soundfile
 import soxr
@@ -39,6 +40,9 @@ BLOCK_SAMPLES = 1 << 16
 _MISSING_SHARE = 0.01
 _MISSING_SECONDS = 0.25
 """A file may end this much before its header says: encoders pad and round."""
+
+_CUT_CHUNK = re.compile(r"^ ?(?:data|SSND) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""How libsndfile's log of a WAV or AIFF shows a chunk of sound that the file is too short for."""
 
 _MAX_SILENCE_SECONDS = 3_600
 """Sound of a video that begins later than this is not aligned by silence: its stamps are wrong."""
@@ -123,7 +127,7 @@ def resample(blocks: Iterable[Block], from_hz: int, to_hz: int) -> Iterator[Bloc
 
 @contextmanager
 def open_sound(file: BinaryIO | str) -> Iterator[SoundReader]:
-    """Open a recording, or the sound of a video.
+    """Open a recording, by libsndfile or else by FFmpeg.
 
     Args:
         file: An open, seekable file, or a path.
@@ -136,7 +140,7 @@ def open_sound(file: BinaryIO | str) -> Iterator[SoundReader]:
     try:
         opened = soundfile.SoundFile(file)
     except soundfile.LibsndfileError:
-        with _open_by_ffmpeg(file) as reader:
+        with open_video_sound(file) as reader:
             yield reader
         return
     with opened:
@@ -144,7 +148,8 @@ def open_sound(file: BinaryIO | str) -> Iterator[SoundReader]:
 
 
 @contextmanager
-def _open_by_ffmpeg(file: BinaryIO | str) -> Iterator[SoundReader]:
+def open_video_sound(file: BinaryIO | str) -> Iterator[SoundReader]:
+    """Open the sound of a container by FFmpeg alone; arguments and errors as `open_sound`."""
     with open_container(file) as container:
         stream = audio_stream(container)
         if stream is None:
@@ -176,7 +181,9 @@ class _SoundFileSound:
 
     def _declared_samples(self) -> int:
         """Give the header's length; libsndfile itself trims it to what a cut WAV still holds."""
-        cut = re.search(r"^(?:data|SSND) *: (\d+) \(should be (\d+)\)", self._file.extra_info, re.M)
+        cut = re.search(
+            r"^ ?(?:data|SSND) *: (\d+) \(should be (\d+)\)", self._file.extra_info, re.M
+        )
         if cut is None:
             return int(self._file.frames)
         said, held = int(cut[1]), int(cut[2])
@@ -203,16 +210,22 @@ class _ContainerSound:
                     silence = self._silence_before(frame)
                     read += len(silence)
                     yield silence
-                for part in to_floats.resample(frame):
-                    read += part.samples
-                    yield part.to_ndarray().T
-        if read:
-            for part in to_floats.resample(None):
-                yield part.to_ndarray().T
+                for block in self._to_blocks(to_floats, frame):
+                    read += len(block)
+                    yield block
         stream = self._stream
         if stream.duration and stream.time_base and not self.damage.packets:
             declared = round(float(stream.duration * stream.time_base) * self.sample_rate_hz)
             _check_length(read, declared, self.sample_rate_hz)
+
+    def _to_blocks(self, to_floats: av.AudioResampler, frame: av.AudioFrame) -> list[Block]:
+        try:
+            return [
+                np.asarray(part.to_ndarray().T, np.float32) for part in to_floats.resample(frame)
+            ]
+        except (av.error.FFmpegError, ValueError):  # the layout or rate changed in mid-stream
+            self.damage.packets += 1
+            return []
 
     def _silence_before(self, frame: av.AudioFrame) -> Block:
         late = (frame.time or 0.0) - origin_seconds(self._container)

@@ -10,13 +10,15 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import product
+from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from retrieval.errors import SourceError
 from retrieval.media.captions import caption_beside
 from retrieval.media.lists import LIST_EXTENSIONS, read_list
-from retrieval.types import Medium, Source
+from retrieval.types import Medium, Scalar, Source
 
 _IMAGE = (Medium.IMAGE,)
 _SOUND = (Medium.AUDIO,)
@@ -30,6 +32,22 @@ EXTENSIONS: dict[str, tuple[Medium, ...]] = {
     **dict.fromkeys(("ts", "m2ts", "mpg", "mpeg", "3gp"), _CONTAINER),
 }
 """What a file of each extension may hold; a folder's other files are not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """One media file that is open for reading, from the disk or from a tar; `name` as it is there.
+
+    The file is seekable and valid until the next one is asked for.
+    """
+
+    uri: str
+    name: str
+    file: BinaryIO
+    bytes: int
+    mtime: float
+    caption: str | None = None
+    columns: dict[str, Scalar] = field(default_factory=dict)
 
 
 def extension(path: str) -> str:

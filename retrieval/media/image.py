@@ -197,7 +197,7 @@ def fit(image: Image.Image, geometry: ImageGeometry) -> NDArray[np.uint8]:
         method = Image.Resampling.BICUBIC  # open_clip passes no other for inputs that are oblong
     if size != image.size:
         image = image.resize(size, method)
-    return np.asarray(_crop_centre(image, target, fill))
+    return np.array(_crop_centre(image, target, fill))  # a copy: Pillow's own memory is read-only
 
 
 def _cut_strip(image: Image.Image) -> Image.Image:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from retrieval.errors import CollectionError
 from retrieval.store.manifest import ListedFile, Manifest, manifest_path
-from retrieval.store.pending import failures_table
-from retrieval.store.reader import Snapshot
-from retrieval.store.writer import FOLDERS, SHARD_ROWS, CollectionWriter
+from retrieval.store.pending import SHARD_ROWS, failures_batch
+from retrieval.store.publish import Publication
+from retrieval.store.reader import Snapshot, contained
+from retrieval.store.schema import FAILURES, REMOVED, SPACE_SCHEMAS
+from retrieval.store.shards import read_rows, with_columns
+from retrieval.store.writer import FOLDERS, CollectionWriter
 
-GRACE_SECONDS = 3_600.0
-"""Files of generations that were published within this time are kept for their readers."""
+MERGED_BYTES = 100_000_000
+"""Size up to which neighbouring shards are merged into one."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompactReport:
-    """Files before and after, rows dropped, leftovers deleted."""
+    """Listed files before and after, rows of removed items dropped, unused files deleted."""
 
     files_before: int
     files_after: int
@@ -34,132 +36,169 @@ class CompactReport:
     def summary(self) -> str:
         """One line for people."""
         return (
-            f"{self.files_before} files became {self.files_after}, {self.rows_dropped} removed rows "
-            f"dropped, {self.files_deleted} unused files deleted ({self.bytes_freed / 1e6:.1f} MB)"
+            f"{self.files_before} files became {self.files_after}, {self.rows_dropped} removed "
+            f"rows dropped, {self.files_deleted} unused files deleted "
+            f"({self.bytes_freed / 1e6:.1f} MB)"
         )
 
 
-def compact(root: Path, *, grace_seconds: float = GRACE_SECONDS) -> CompactReport:
-    """Rewrite a collection in fewer files; ids, coverage and the index stay as they are.
+def compact(root: Path) -> CompactReport:
+    """Rewrite a collection in fewer files; ids, coverage and indexes stay as they are.
 
-    Ids of removed items are kept as long as an index lists rows of them.
+    The generation that was current when it began keeps its files for whoever reads it; older ones
+    are deleted. Ids of removed items stay in `removed` while an index still holds their rows.
 
-    Args:
-        root: The collection's folder.
-        grace_seconds: Age below which older generations keep their files.
+    Raises:
+        CollectionNotFoundError: The folder is not a collection.
+        CollectionLockedError: A writer is at work.
+        StorageError: The disk refused; the collection is as it was.
     """
     with CollectionWriter.open(root) as writer:
-        snapshot = writer.snapshot
-        if snapshot is None:
-            raise CollectionError(f"{root} is not a collection yet")
-        before = snapshot.manifest
-        dropped: list[ListedFile] = []
-        written: list[ListedFile] = []
-        rows = 0
-        for folder in _row_folders(before):
-            for group in _groups(before.listed(folder), snapshot):
-                table = _living_rows(snapshot, group)
-                written.append(writer.write_table(folder, table, *_coverage(group)))
-                dropped += group
-                rows += sum(file.rows for file in group) - table.num_rows
-        written += _rewrite_failures(writer, snapshot, dropped)
-        if not any(file.path.startswith("indexes/") for file in before.files):
-            dropped += before.listed("removed")
-        if dropped:
-            gone = {file.path for file in dropped}
-            # Merged files take the place of the old ones: the order of a folder is id order.
-            writer.replace_files(lambda file: file.path in gone, _in_order(written))
-        assert writer.snapshot is not None
-        after = writer.snapshot.manifest
-        deleted, freed = _collect(root, after, grace_seconds)
-    return CompactReport(len(before.files), len(after.files), rows, deleted, freed)
+        before = writer.manifest
+        rewritten = _Compaction(Snapshot(root, before)).publish(writer)
+        deleted, freed = _collect(root, [before, writer.manifest])
+    return CompactReport(
+        files_before=len(before.files),
+        files_after=len(writer.manifest.files),
+        rows_dropped=_row_count(before, rewritten) - _row_count(writer.manifest, rewritten),
+        files_deleted=deleted,
+        bytes_freed=freed,
+    )
 
 
-def _row_folders(manifest: Manifest) -> list[str]:
-    folders = {file.path.rpartition("/")[0] for file in manifest.files}
-    return sorted(f for f in folders if f == "items" or f.startswith(("segments/", "frames/")))
+def _row_count(manifest: Manifest, folders: Sequence[str]) -> int:
+    return sum(file.rows for file in manifest.files if file.folder in folders)
 
 
-def _groups(files: Sequence[ListedFile], snapshot: Snapshot) -> Iterator[list[ListedFile]]:
-    """Neighbours that fit one shard together, and files that hold removed rows.
+class _Compaction:
+    """The files of one generation, and the fewer ones that say the same."""
 
-    A folder is rewritten from its first such file on, so that its order stays id order.
-    """
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._manifest = snapshot.manifest
+        self._removed = snapshot.removed_ids()
+        spaces = snapshot.spaces
+        self._row_folders: dict[str, pa.Schema] = {"items": snapshot.items_schema()} | {
+            f"{kind}/{space.name}": schema(space.dim)
+            for kind, schema in SPACE_SCHEMAS.items()
+            for space in spaces
+        }
+
+    def publish(self, writer: CollectionWriter) -> list[str]:
+        """Publish the rewritten generation if anything changes; returns the folders of rows."""
+        with writer.publication() as publication:
+            files = [
+                file
+                for folder, schema in self._row_folders.items()
+                for file in self._rows(publication, folder, schema)
+            ]
+            files += self._removed_files(publication)
+            files += self._failure_files(publication)
+            files += [file for file in self._manifest.files if file.path.startswith("indexes/")]
+            if set(files) != set(self._manifest.files):
+                writer.publish_files(files, publication)
+        return list(self._row_folders)
+
+    # ------------------------------------------------------------ items, segments, frames
+
+    def _rows(
+        self, publication: Publication, folder: str, schema: pa.Schema
+    ) -> Iterator[ListedFile]:
+        for group in _neighbours(self._manifest.listed(folder)):
+            if len(group) == 1 and not self._has_removed(group[0]):
+                yield group[0]
+                continue
+            span = (group[0].first_item_id or 0, group[-1].last_item_id or 0)
+            merged = publication.shard(folder, schema, self._living(group, schema), span)
+            # Only of segments does a file without rows say something: what was computed.
+            if merged.rows or folder.startswith("segments/"):
+                yield merged
+
+    def _living(self, group: Sequence[ListedFile], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for file in group:
+            for batch in read_rows(self._snapshot.root / file.path):
+                living = ~contained(_ids(batch), self._removed)
+                yield with_columns(batch.filter(pa.array(living)), schema)
+
+    def _has_removed(self, file: ListedFile) -> bool:
+        if not len(self._removed):
+            return False
+        batches = read_rows(self._snapshot.root / file.path, columns=["item_id"])
+        return any(contained(_ids(batch), self._removed).any() for batch in batches)
+
+    # ------------------------------------------------------------ removed, failures
+
+    def _removed_files(self, publication: Publication) -> Iterator[ListedFile]:
+        """Ids whose rows some index still holds: those taken out since it was built."""
+        files = self._manifest.listed("removed")
+        built = [_generation(file.folder) for file in self._manifest.files if _is_of_index(file)]
+        needed = [file for file in files if _generation(file.path) >= min(built, default=2**63)]
+        if len(needed) < 2:
+            yield from needed
+            return
+        ids = np.unique(np.concatenate([self._ids_of(file) for file in needed]))
+        batch = pa.RecordBatch.from_arrays([pa.array(ids)], schema=REMOVED)
+        yield publication.removed(REMOVED, batch)
+
+    def _ids_of(self, file: ListedFile) -> NDArray[np.int64]:
+        batches = [_ids(batch) for batch in read_rows(self._snapshot.root / file.path)]
+        return np.concatenate([np.empty(0, np.int64), *batches])
+
+    def _failure_files(self, publication: Publication) -> Iterator[ListedFile]:
+        """Failures that still stand, in one file."""
+        files = self._manifest.listed("failures")
+        standing = list(self._snapshot.open_failures().values())
+        if len(files) == 1 and files[0].rows == len(standing):
+            yield files[0]
+        elif standing:
+            yield publication.shard("failures", FAILURES, [failures_batch(standing)], None)
+
+
+def _neighbours(files: Sequence[ListedFile]) -> Iterator[list[ListedFile]]:
+    """Files in item order, in groups that fit one shard each."""
     group: list[ListedFile] = []
-    groups: list[list[ListedFile]] = []
     for file in files:
-        if group and sum(one.rows for one in group) + file.rows > SHARD_ROWS:
-            groups.append(group)
-            group = []
-        group.append(file)
+        together = [*group, file]
+        rows, size = sum(one.rows for one in together), sum(one.bytes for one in together)
+        if group and (rows > SHARD_ROWS or size > MERGED_BYTES):
+            yield group
+            together = [file]
+        group = together
     if group:
-        groups.append(group)
-    first = next((i for i, g in enumerate(groups) if len(g) > 1 or _has_removed(g, snapshot)), None)
-    if first is not None:
-        yield from groups[first:]
+        yield group
 
 
-def _has_removed(group: list[ListedFile], snapshot: Snapshot) -> bool:
-    removed = snapshot.removed_ids()
-    if not len(removed):
-        return False
-    item_ids = _read(snapshot, group, ["item_id"]).column("item_id")
-    return bool(np.isin(np.asarray(item_ids), removed).any())
+def _generation(path: str) -> int:
+    """The number that names a file or folder."""
+    return int(Path(path).stem)
 
 
-def _read(
-    snapshot: Snapshot, group: list[ListedFile], columns: list[str] | None = None
-) -> pa.Table:
-    tables = [snapshot.table(file, columns) for file in group]
-    return pa.concat_tables(tables, promote_options="default")
+def _is_of_index(file: ListedFile) -> bool:
+    return file.path.startswith("indexes/")
 
 
-def _living_rows(snapshot: Snapshot, group: list[ListedFile]) -> pa.Table:
-    table = _read(snapshot, group)
-    living = ~np.isin(np.asarray(table.column("item_id")), snapshot.removed_ids())
-    return table.filter(pa.array(living)).combine_chunks()
+def _ids(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    ids: NDArray[np.int64] = batch.column("item_id").to_numpy()
+    return ids
 
 
-def _coverage(group: list[ListedFile]) -> tuple[int | None, int | None]:
-    firsts = [file.first_item_id for file in group if file.first_item_id is not None]
-    lasts = [file.last_item_id for file in group if file.last_item_id is not None]
-    return min(firsts, default=None), max(lasts, default=None)
+# ---------------------------------------------------------------- what no generation needs
 
 
-def _in_order(files: list[ListedFile]) -> list[ListedFile]:
-    return sorted(files, key=lambda file: (file.path.rpartition("/")[0], file.first_item_id or 0))
-
-
-def _rewrite_failures(
-    writer: CollectionWriter, snapshot: Snapshot, dropped: list[ListedFile]
-) -> list[ListedFile]:
-    """Keep the failures that still stand, in one file."""
-    files = snapshot.manifest.listed("failures")
-    standing = list(snapshot.failures().values())
-    if not files or (len(files) == 1 and len(standing) == files[0].rows):
-        return []
-    dropped += files
-    if not standing:
-        return []
-    table = failures_table(standing, snapshot.manifest.next_item_id)
-    return [writer.write_table("failures", table, None, None)]
-
-
-def _collect(root: Path, current: Manifest, grace_seconds: float) -> tuple[int, int]:
-    """Delete files that neither the current nor a recent generation lists."""
-    keep = {root / file.path for file in current.files}
-    keep.add(manifest_path(root, current.generation))
-    for path in (root / "manifests").glob("*.json"):
-        if time.time() - path.stat().st_mtime < grace_seconds:
-            recent = Manifest.from_json(path.read_text(), str(path))
-            keep |= {path, *(root / file.path for file in recent.files)}
+def _collect(root: Path, kept: Sequence[Manifest]) -> tuple[int, int]:
+    """Delete every file in the collection's folders that no kept generation lists."""
+    keep = {root / file.path for manifest in kept for file in manifest.files}
+    keep |= {root / manifest_path(manifest.generation) for manifest in kept}
     deleted = freed = 0
     for folder in FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and path not in keep:
-                deleted, freed = deleted + 1, freed + path.stat().st_size
+        if (root / folder).is_symlink():
+            continue
+        for path in sorted((root / folder).rglob("*"), reverse=True):
+            if path.is_dir() and not path.is_symlink():
+                with suppress(OSError):  # not empty
+                    path.rmdir()
+            elif path not in keep:
+                freed += path.lstat().st_size
                 path.unlink()
-    for folder in sorted((root / "indexes").glob("*/*")):
-        if folder.is_dir() and not any(folder.iterdir()):
-            shutil.rmtree(folder)
+                deleted += 1
     return deleted, freed

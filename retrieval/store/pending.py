@@ -1,142 +1,226 @@
-"""Rows that wait for their shard: checked as they come, turned into tables when it is written."""
+"""What waits to be published: items and rows, checked as they come and held as float16."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from retrieval.errors import DimensionMismatchError, InvalidVectorError
-from retrieval.store.schema import (
-    FAILURES,
-    ITEMS,
-    embedding_array,
-    frames_schema,
-    segments_schema,
-)
-from retrieval.types import EmbeddedItem, Failure, Frames, Medium, Scalar, Segments, Space
+from retrieval.store.schema import FAILURES, MEDIUM_CODES, frames_schema, segments_schema
+from retrieval.types import Failure, Frames, MediaInfo, Segments, Space
+
+SHARD_ROWS = 65_536
+"""Rows of a full shard, of whichever kind."""
+
+SHARD_BYTES = 64 << 20
+"""Memory that a full shard takes while it waits."""
+
+SHARD_SECONDS = 60.0
+"""Age at which a shard is published however small it is: what a kill may cost."""
 
 UNIT_TOLERANCE = 5e-3
-"""How far from 1 a float16 vector's length may be."""
+"""How far from 1 a vector's length may be; float16 alone moves it by up to 5e-4."""
+
+_ITEM_BYTES = 1024
+_MEDIA = pa.array([str(medium) for medium in MEDIUM_CODES])
 
 
-def float16_vectors(vectors: NDArray[np.float32], space: Space, uri: str) -> NDArray[np.float16]:
-    """Cast vectors for storing.
+@dataclass(frozen=True, slots=True)
+class SpaceRows:
+    """The rows of one item in one space, as they will be stored; parallel arrays."""
 
-    Raises:
-        DimensionMismatchError: Another length than the space's.
-        InvalidVectorError: NaN, infinite or not of unit length, as stored.
-    """
-    if vectors.ndim != 2 or vectors.shape[1] != space.dim:
-        raise DimensionMismatchError(
-            f"{uri}: vectors of shape {vectors.shape} for the {space.dim}-d space {space.name}"
+    media: NDArray[np.int8]
+    start_seconds: NDArray[np.float32]
+    end_seconds: NDArray[np.float32]
+    vectors: NDArray[np.float16]
+    frame_seconds: NDArray[np.float32]
+    frame_vectors: NDArray[np.float16]
+
+    @classmethod
+    def of(cls, what: str, space: Space, segments: Segments, frames: Frames | None) -> SpaceRows:
+        """Check one item's rows and cast them; `what` is what error messages call the item.
+
+        Raises:
+            DimensionMismatchError: Vectors have another length than the space's.
+            InvalidVectorError: A vector is NaN, infinite or not of unit length.
+            ValueError: Arrays of different lengths, a medium that the space does not embed, or a
+                time that is not one.
+        """
+        frames = frames or Frames(np.empty(0, np.float32), np.empty((0, space.dim), np.float32))
+        rows = cls(
+            media=np.array([MEDIUM_CODES.index(medium) for medium in segments.media], np.int8),
+            start_seconds=np.array(segments.start_seconds, np.float32),
+            end_seconds=np.array(segments.end_seconds, np.float32),
+            vectors=half_precision(what, space, segments.vectors),
+            frame_seconds=np.array(frames.seconds, np.float32),
+            frame_vectors=half_precision(what, space, frames.vectors),
         )
-    stored = vectors.astype(np.float16)
-    lengths = np.linalg.norm(stored.astype(np.float32), axis=1)
-    if not (np.abs(lengths - 1) <= UNIT_TOLERANCE).all():
-        raise InvalidVectorError(f"{uri}: the encoder of {space.name} gave NaN or no unit vector")
-    return stored
+        rows._check(what)
+        return rows
+
+    @property
+    def bytes(self) -> int:
+        """Memory they take while they wait, nearly."""
+        return self.vectors.nbytes + self.frame_vectors.nbytes + _ITEM_BYTES
+
+    def _check(self, what: str) -> None:
+        lengths = [len(self.media), len(self.start_seconds), len(self.end_seconds)]
+        if set(lengths) != {len(self.vectors)} or len(self.frame_seconds) != len(
+            self.frame_vectors
+        ):
+            raise ValueError(f"{what}: media, times and vectors differ in length")
+        spans = self.start_seconds < self.end_seconds
+        untimed = np.isnan(self.start_seconds) & np.isnan(self.end_seconds)
+        if not (spans | untimed).all() or not np.isfinite(self.frame_seconds).all():
+            raise ValueError(f"{what}: a segment has start >= end, or a frame has no time")
 
 
 @dataclass(slots=True)
-class PendingSpace:
-    """Rows of one space; `item_ids` of new items are offsets until their shard is written."""
+class Pending:
+    """Everything that the next generation adds.
 
-    space: Space
-    covered: list[int] = field(default_factory=list)
-    item_ids: list[int] = field(default_factory=list)
-    segments: list[Segments] = field(default_factory=list)
-    vectors: list[NDArray[np.float16]] = field(default_factory=list)
-    frame_item_ids: list[int] = field(default_factory=list)
-    frames: list[Frames] = field(default_factory=list)
-    frame_vectors: list[NDArray[np.float16]] = field(default_factory=list)
+    Items have no id of their own yet: they are numbered on from `first_item_id` in their order.
+    """
 
-    def add(
-        self,
-        item_id: int,
-        segments: Segments,
-        vectors: NDArray[np.float16],
-        frames: Frames | None,
-        frame_vectors: NDArray[np.float16] | None,
-    ) -> None:
-        """Take one item's rows, perhaps none."""
-        self.covered.append(item_id)
-        if len(vectors):
-            self.item_ids += [item_id] * len(vectors)
-            self.segments.append(segments)
-            self.vectors.append(vectors)
-        if frames is not None and frame_vectors is not None:
-            self.frame_item_ids += [item_id] * len(frame_vectors)
-            self.frames.append(frames)
-            self.frame_vectors.append(frame_vectors)
+    first_item_id: int
+    spaces: list[Space] = field(default_factory=list)
+    items: list[tuple[MediaInfo, dict[str, SpaceRows]]] = field(default_factory=list)
+    rows: dict[str, list[tuple[int, SpaceRows]]] = field(default_factory=dict)
+    failures: list[tuple[Failure, int]] = field(default_factory=list)
+    removed: set[int] = field(default_factory=set)
+    _bytes: int = 0
+    _most_rows: int = 0
+    _since: float | None = None
 
-    def segments_table(self, first_new_id: int) -> pa.Table:
-        """All rows as a table, new items numbered from `first_new_id`."""
-        media = [medium.value for part in self.segments for medium in part.media]
-        return pa.Table.from_arrays(
-            [
-                pa.array(real_ids(self.item_ids, first_new_id), pa.int64()),
-                pa.array(media, pa.string()),
-                _times([part.start_seconds for part in self.segments]),
-                _times([part.end_seconds for part in self.segments]),
-                _embeddings(self.vectors, self.space.dim),
-            ],
-            schema=segments_schema(self.space.dim),
+    def __bool__(self) -> bool:
+        return bool(self.spaces or self.items or self.rows or self.failures or self.removed)
+
+    @property
+    def next_item_id(self) -> int:
+        """The id after the last pending item's."""
+        return self.first_item_id + len(self.items)
+
+    def add(self, info: MediaInfo, rows: dict[str, SpaceRows]) -> None:
+        """Take a new item with its rows in every space."""
+        self.items.append((info, rows))
+        self._count(*rows.values())
+
+    def add_rows(self, item_id: int, space: str, rows: SpaceRows) -> None:
+        """Take the rows of an item that exists."""
+        self.rows.setdefault(space, []).append((item_id, rows))
+        self._count(rows)
+
+    def fail(self, failure: Failure) -> None:
+        """Take a failure; items of the same uri that are added later end it."""
+        self.failures.append((failure, self.next_item_id))
+        self._count()
+
+    def due(self) -> bool:
+        """Whether this fills a shard, or the oldest part of it is a minute old."""
+        full = self._most_rows >= SHARD_ROWS or self._bytes >= SHARD_BYTES
+        old = self._since is not None and time.monotonic() - self._since >= SHARD_SECONDS
+        return full or old or len(self.items) >= SHARD_ROWS
+
+    def _count(self, *rows: SpaceRows) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+        self._bytes += sum(each.bytes for each in rows) + _ITEM_BYTES
+        # A bound on every shard's rows: none has more than all spaces together.
+        self._most_rows += sum(max(len(each.vectors), len(each.frame_vectors)) for each in rows)
+
+    # ------------------------------------------------------------ rows of the files
+
+    def covered(self, space: str) -> tuple[int, int] | None:
+        """First and last id of the items that the pending rows of a space are about."""
+        ids = [item_id for item_id, _ in self.rows.get(space, [])]
+        if self.items:
+            ids += [self.first_item_id, self.next_item_id - 1]
+        return (ids[0], ids[-1]) if ids else None
+
+    def segment_batches(self, space: Space) -> Iterator[pa.RecordBatch]:
+        """Rows of `segments/SPACE`, an item at a time."""
+        schema = segments_schema(space.dim)
+        for item_id, rows in self._rows_of(space):
+            if len(rows.vectors):
+                columns = [
+                    pa.array(np.full(len(rows.vectors), item_id, np.int64)),
+                    _MEDIA.take(pa.array(rows.media)),
+                    _times(rows.start_seconds),
+                    _times(rows.end_seconds),
+                    _embeddings(rows.vectors),
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def frame_batches(self, space: Space) -> Iterator[pa.RecordBatch]:
+        """Rows of `frames/SPACE`, an item at a time."""
+        schema = frames_schema(space.dim)
+        for item_id, rows in self._rows_of(space):
+            if len(rows.frame_vectors):
+                columns = [
+                    pa.array(np.full(len(rows.frame_vectors), item_id, np.int64)),
+                    pa.array(rows.frame_seconds),
+                    _embeddings(rows.frame_vectors),
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def has_frames(self, space: Space) -> bool:
+        """Whether any pending item has frames in a space."""
+        return any(len(rows.frame_vectors) for _, rows in self._rows_of(space))
+
+    def _rows_of(self, space: Space) -> Iterator[tuple[int, SpaceRows]]:
+        yield from self.rows.get(space.name, [])
+        for item_id, (_, rows) in enumerate(self.items, self.first_item_id):
+            if space.name in rows:
+                yield item_id, rows[space.name]
+
+
+def half_precision(what: str, space: Space, vectors: NDArray[np.floating]) -> NDArray[np.float16]:
+    """Unit vectors as they are stored; (n, dim) in and out.
+
+    Raises:
+        DimensionMismatchError: Vectors have another length than the space's.
+        InvalidVectorError: A vector is NaN, infinite or not of unit length, before or after.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != space.dim:
+        raise DimensionMismatchError(
+            f"{what}: vectors of shape {vectors.shape}, expected (n, {space.dim}) in {space.name}"
         )
-
-    def frames_table(self, first_new_id: int) -> pa.Table:
-        """All sampled frames as a table."""
-        return pa.Table.from_arrays(
-            [
-                pa.array(real_ids(self.frame_item_ids, first_new_id), pa.int64()),
-                _times([part.seconds for part in self.frames]),
-                _embeddings(self.frame_vectors, self.space.dim),
-            ],
-            schema=frames_schema(self.space.dim),
-        )
-
-
-def real_ids(ids: Sequence[int], first_new_id: int) -> list[int]:
-    """Ids of existing items as they are; new ones, held as -1 - offset, numbered on."""
-    return [item_id if item_id >= 0 else first_new_id + (-1 - item_id) for item_id in ids]
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = vectors.astype(np.float16)
+        for each in (vectors, stored):
+            lengths = np.linalg.norm(each.astype(np.float32), axis=1)
+            wrong = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE))
+            if len(wrong):
+                raise InvalidVectorError(
+                    f"{what}: vector {wrong[0]} in {space.name} has length {lengths[wrong[0]]}, "
+                    "expected 1; look at the file, or at the encoder if many are like this"
+                )
+    return stored
 
 
-def items_table(
-    items: Sequence[EmbeddedItem], first_new_id: int, types: Mapping[str, pa.DataType]
-) -> pa.Table:
-    """New items as a table; the user's columns follow the fixed ones."""
-    used = {
-        name for item in items for name, value in item.info.columns.items() if value is not None
-    }
-    own = {name: kind for name, kind in types.items() if name in used}
-    schema = pa.schema([*ITEMS, *(pa.field(name, kind) for name, kind in own.items())])
-    rows = [_row(item, first_new_id + offset) for offset, item in enumerate(items)]
-    return pa.Table.from_pylist(rows, schema=schema)
+def failures_batch(failures: Sequence[tuple[Failure, int]]) -> pa.RecordBatch:
+    """Rows of `failures/`, each with the item id that a later success would have at least."""
+    rows = [
+        {
+            **asdict(failure),
+            # Libraries put what they met into their messages, whole Unicode or not.
+            "reason": failure.reason.encode(errors="replace").decode(),
+            "next_item_id": next_item_id,
+        }
+        for failure, next_item_id in failures
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema=FAILURES)
 
 
-def _row(item: EmbeddedItem, item_id: int) -> dict[str, Scalar | Medium]:
-    info = item.info
-    fixed = {
-        name: getattr(info, name) for name in ITEMS.names if name not in ("item_id", "modality")
-    }
-    return {"item_id": item_id, "modality": info.modality.value, **fixed, **info.columns}
+def _times(seconds: NDArray[np.float32]) -> pa.Array:
+    """Null where there is no time: SQL compares NaN as the greatest number."""
+    return pa.array(seconds, from_pandas=True)
 
 
-def failures_table(failures: Sequence[Failure], next_item_id: int) -> pa.Table:
-    """Failures as a table."""
-    rows = [{**asdict(failure), "next_item_id": next_item_id} for failure in failures]
-    return pa.Table.from_pylist(rows, schema=FAILURES)
-
-
-def _times(parts: list[NDArray[Any]]) -> pa.Array:
-    """Seconds as float32; NaN, which stands for an image, becomes null."""
-    joined = np.concatenate([np.empty(0, np.float32), *parts]).astype(np.float32)
-    return pa.array(joined, pa.float32(), from_pandas=True)
-
-
-def _embeddings(parts: list[NDArray[np.float16]], dim: int) -> pa.Array:
-    return embedding_array(np.concatenate([np.empty((0, dim), np.float16), *parts]))
+def _embeddings(vectors: NDArray[np.float16]) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])

@@ -131,14 +131,20 @@ def sync_folder(folder: Path) -> None:
 
 
 class Publication:
-    """The files of one generation in the making; a context manager that undoes it on failure."""
+    """The files of one generation in the making; a context manager that undoes it on failure.
+
+    Attributes:
+        generation: Its number, one more than that of any manifest present.
+        published: Once the block is left, the manifest that became current, if it did.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         first = read_current(root) is None
         self.generation = 1 if first else max(highest_number(root / "manifests"), 0) + 1
+        self.published: Manifest | None = None
         self._made: list[Path] = []
-        self._current: Current | None = None
+        self._manifest: Manifest | None = None
 
     def __enter__(self) -> Publication:
         return self
@@ -149,7 +155,8 @@ class Publication:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None or self.is_current():
+        if self._manifest is not None and self._is_current(self._manifest):
+            self.published = self._manifest
             return
         for path in reversed(self._made):
             with suppress(OSError):
@@ -158,12 +165,10 @@ class Publication:
                 else:
                     path.unlink(missing_ok=True)
 
-    def is_current(self) -> bool:
-        """Whether `CURRENT` names this generation, even if a later step failed."""
-        if self._current is None:
-            return False
+    def _is_current(self, manifest: Manifest) -> bool:
+        """Whether `CURRENT` names it: it can although a step after the renaming failed."""
         try:
-            return read_current(self.root) == self._current
+            return read_current(self.root) == Current.of(manifest)
         except CollectionDamagedError:
             return False
 
@@ -204,9 +209,8 @@ class Publication:
         path = self.root / manifest_path(manifest.generation)
         self._made.append(path)
         self._blob(path, blob)
-        current = Current.of(manifest)
-        self._current = current
-        self._blob(self.root / "CURRENT", current.to_bytes())
+        self._manifest = manifest
+        self._blob(self.root / "CURRENT", Current.of(manifest).to_bytes())
 
     def _blob(self, path: Path, blob: bytes) -> None:
         def check(partial: Path, _: PartialFile) -> None:

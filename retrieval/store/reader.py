@@ -28,12 +28,11 @@ from retrieval.store.manifest import (
 from retrieval.store.schema import (
     ITEMS,
     MEDIUM_CODES,
+    SPACE_SCHEMAS,
     USER_TYPES,
     UserColumns,
-    frames_schema,
-    segments_schema,
 )
-from retrieval.store.shards import read_rows, read_schema
+from retrieval.store.shards import read_rows, read_schema, with_columns
 from retrieval.types import Failure, Frames, KnownFile, Segments, Space
 
 _MEDIA = pa.array([str(medium) for medium in MEDIUM_CODES])
@@ -164,13 +163,7 @@ class Snapshot:
         """Living items in id order; a user column that a shard lacks is null there."""
         schema = self.items_schema()
         for batch in self._living("items", None, after_item_id):
-            arrays = [
-                batch.column(field.name)
-                if field.name in batch.schema.names
-                else pa.nulls(batch.num_rows, field.type)
-                for field in schema
-            ]
-            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+            yield with_columns(batch, schema)
 
     def known_files(self) -> dict[str, KnownFile]:
         """What is known of every living item, by uri."""
@@ -211,13 +204,13 @@ class Snapshot:
 
     def iter_segments(self, space: str, *, after_item_id: int = -1) -> Iterator[SegmentBlock]:
         """Rows of living items in item order, in blocks of at most `ROW_GROUP_ROWS`."""
-        dim = self._checked_dim("segments", space, segments_schema)
+        dim = self._checked_dim("segments", space)
         for batch in self._living(f"segments/{space}", None, after_item_id):
             yield _segment_block(batch, dim)
 
     def item_segments(self, space: str, item_id: int) -> Segments:
         """The segments of one item, as float32; of length 0 where it has none in the space."""
-        dim = self._checked_dim("segments", space, segments_schema, item_id)
+        dim = self._checked_dim("segments", space, item_id)
         blocks = [
             _segment_block(batch, dim) for batch in self._item_rows(f"segments/{space}", item_id)
         ]
@@ -230,7 +223,7 @@ class Snapshot:
 
     def item_frames(self, space: str, item_id: int) -> Frames | None:
         """The frames of one video, as float32; None where it has none in the space."""
-        dim = self._checked_dim("frames", space, frames_schema, item_id)
+        dim = self._checked_dim("frames", space, item_id)
         batches = list(self._item_rows(f"frames/{space}", item_id))
         if not batches:
             return None
@@ -240,3 +233,144 @@ class Snapshot:
         )
 
     # ------------------------------------------------------------ files
+
+    def _rows(self, folder: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+        """All rows of a folder's files, those of removed items included."""
+        for file in self.manifest.listed(folder):
+            yield from read_rows(self.root / file.path, columns=columns)
+
+    def _living(
+        self, folder: str, columns: list[str] | None, after_item_id: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a folder's files, without removed items and those up to `after_item_id`."""
+        removed = self.removed_ids()
+        for file in self.manifest.listed(folder):
+            if _span(file)[1] <= after_item_id:
+                continue
+            path = self.root / file.path
+            for batch in read_rows(path, columns=columns, first_item_id=after_item_id + 1):
+                ids = _int64(batch, "item_id")
+                kept = (ids > after_item_id) & ~contained(ids, removed)
+                if not kept.all():
+                    batch = batch.filter(pa.array(kept))
+                if batch.num_rows:
+                    yield batch
+
+    def _item_rows(self, folder: str, item_id: int) -> Iterator[pa.RecordBatch]:
+        """Rows of one item, by reading the row groups that can hold it."""
+        for file in self.manifest.listed(folder):
+            first, last = _span(file)
+            if not first <= item_id <= last:
+                continue
+            path = self.root / file.path
+            for batch in read_rows(path, first_item_id=item_id, last_item_id=item_id):
+                rows = np.flatnonzero(_int64(batch, "item_id") == item_id)
+                if len(rows):  # one item's rows are neighbours
+                    yield batch.slice(rows[0], len(rows))
+
+    def _checked_dim(self, kind: str, space: str, item_id: int | None = None) -> int:
+        """The space's dimension, after comparing it with that of the files to be read."""
+        dim = self.space(space).dim
+        expected = SPACE_SCHEMAS[kind](dim)
+        for file in self.manifest.listed(f"{kind}/{space}"):
+            first, last = _span(file)
+            if item_id is None or first <= item_id <= last:
+                found = read_schema(self.root / file.path)
+                if not found.equals(expected):
+                    raise CollectionFormatError(
+                        f"{self.root / file.path} has the columns {_named(found)}; space {space} "
+                        f"has {_named(expected)}; restore the file from a copy"
+                    )
+        return dim
+
+
+def check_size(root: Path, file: ListedFile) -> None:
+    """Compare a listed file with its size in the manifest.
+
+    Raises:
+        CollectionDamagedError: It is missing, no plain file, or of another size.
+        CollectionFormatError: A link leads out of the collection.
+    """
+    path = checked_path(root, file.path)
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise CollectionDamagedError(
+            f"{path}, which the manifest lists, cannot be opened: {error.strerror}; "
+            "restore it from a copy"
+        ) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise CollectionDamagedError(f"{path} is not a plain file; restore it from a copy")
+    if found.st_size != file.bytes:
+        raise CollectionDamagedError(
+            f"{path} has {found.st_size} bytes, the manifest lists {file.bytes}; "
+            "restore it from a copy"
+        )
+
+
+def contained(ids: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which ids are among sorted others; (n,) bool."""
+    if not len(among):
+        return np.zeros(len(ids), np.bool_)
+    positions = np.searchsorted(among, ids).clip(max=len(among) - 1)
+    found: NDArray[np.bool_] = among[positions] == ids
+    return found
+
+
+def _span(file: ListedFile) -> tuple[int, int]:
+    """First and last id of a file of rows; every manifest that was parsed has both."""
+    if file.first_item_id is None or file.last_item_id is None:
+        raise CollectionFormatError(f"{file.path} lacks its range of items")
+    return file.first_item_id, file.last_item_id
+
+
+def _merge_types(types: dict[str, pa.DataType], path: Path) -> None:
+    """Add the user columns of one shard."""
+    schema = read_schema(path)
+    if schema.names[: len(ITEMS)] != ITEMS.names or list(schema)[: len(ITEMS)] != list(ITEMS):
+        raise CollectionFormatError(f"{path} has the columns {_named(schema)}, not those of items")
+    for field in list(schema)[len(ITEMS) :]:
+        known = types.setdefault(field.name, field.type)
+        if field.type != known or field.type not in USER_TYPES.values():
+            raise CollectionFormatError(
+                f"{path} has {field.type} in column {field.name!r}, expected {known}, "
+                "one of text, int64, double and bool"
+            )
+
+
+def _named(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)
+
+
+def _segment_block(batch: pa.RecordBatch, dim: int) -> SegmentBlock:
+    codes = pc.index_in(batch.column("medium"), value_set=_MEDIA)
+    if codes.null_count:
+        raise CollectionFormatError("a segment is of a medium that this release does not know")
+    return SegmentBlock(
+        item_ids=_int64(batch, "item_id"),
+        media=codes.to_numpy().astype(np.int8),
+        start_seconds=_seconds(batch, "start_seconds"),
+        end_seconds=_seconds(batch, "end_seconds"),
+        vectors=_vectors(batch, dim),
+    )
+
+
+def _int64(batch: pa.RecordBatch, name: str) -> NDArray[np.int64]:
+    values: NDArray[np.int64] = batch.column(name).to_numpy()
+    return values
+
+
+def _seconds(batch: pa.RecordBatch, name: str) -> NDArray[np.float32]:
+    """Times with NaN for null."""
+    values: NDArray[np.float32] = batch.column(name).to_numpy(zero_copy_only=False)
+    return values
+
+
+def _vectors(batch: pa.RecordBatch, dim: int) -> NDArray[np.float16]:
+    values: NDArray[np.float16] = batch.column("embedding").flatten().to_numpy()
+    return values.reshape(batch.num_rows, dim)
+
+
+def _joined(parts: list[NDArray[np.float32]] | list[NDArray[np.float16]]) -> NDArray[np.float32]:
+    empty = np.empty((0, *parts[0].shape[1:]) if parts else 0, np.float32)
+    return np.concatenate([empty, *parts]).astype(np.float32, copy=False)

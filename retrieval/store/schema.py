@@ -74,6 +74,10 @@ def frames_schema(dim: int) -> pa.Schema:
     )
 
 
+SPACE_SCHEMAS = {"segments": segments_schema, "frames": frames_schema}
+"""Columns by dimension, for the two folders that hold a folder per space."""
+
+
 class UserColumns:
     """Type of every user column of a collection: one each, fixed by its first value."""
 

@@ -73,6 +73,17 @@ def read_schema(path: Path) -> pa.Schema:
         return pq.read_schema(path, memory_map=True).remove_metadata()
 
 
+def with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The same rows with all columns of a schema; one that the batch lacks is null."""
+    arrays = [
+        batch.column(field.name)
+        if field.name in batch.schema.names
+        else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
 def reads_as(path: Path, schema: pa.Schema, rows: int) -> bool:
     """Whether a file opens with these columns and this number of rows."""
     with _damage_named(path), pq.ParquetFile(path, memory_map=True) as file:

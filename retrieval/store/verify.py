@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from retrieval.errors import CollectionError, CollectionNotFoundError
-from retrieval.store.manifest import check_listed, read_current
-from retrieval.store.publish import sha256_of
+from retrieval.errors import CollectionDamagedError, CollectionFormatError, CollectionNotFoundError
+from retrieval.store.manifest import ListedFile, read_current, read_manifest
+from retrieval.store.reader import check_size
 
 
 def verify(root: Path) -> list[str]:
-    """Read every listed file.
+    """Read every file of the current generation.
 
     Returns:
-        One line per problem, each naming a file; empty when the collection is whole.
+        One line per problem, each naming its file; empty when the collection is whole.
     Raises:
-        CollectionNotFoundError: There is no collection.
+        CollectionNotFoundError: The folder is not a collection.
     """
     try:
-        manifest = read_current(root)
-    except CollectionNotFoundError:
-        raise
-    except CollectionError as error:
+        current = read_current(root)
+        if current is None:
+            raise CollectionNotFoundError(f"{root} is not a collection: it holds no CURRENT")
+        manifest = read_manifest(root, current)
+    except (CollectionDamagedError, CollectionFormatError) as error:
         return [str(error)]
-    problems = []
-    for file in manifest.files:
-        problem = check_listed(root, file)
-        if problem is None and sha256_of(root / file.path) != file.sha256:
-            problem = f"{root / file.path} is damaged: its sha256 is not the manifest's"
-        if problem is not None:
-            problems.append(problem)
-    return problems
+    problems = (_problem(root, file) for file in manifest.files)
+    return [problem for problem in problems if problem is not None]
+
+
+def _problem(root: Path, file: ListedFile) -> str | None:
+    path = root / file.path
+    try:
+        check_size(root, file)
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except (CollectionDamagedError, CollectionFormatError) as error:
+        return str(error)
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}; restore it from a copy"
+    if digest != file.sha256:
+        return f"{path} is damaged: its sha256 is not the manifest's; restore it from a copy"
+    return None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,73 +14,72 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from retrieval.errors import CollectionError, CollectionNotFoundError, StorageError
-from retrieval.store.lock import WriterLock
-from retrieval.store.manifest import ListedFile, Manifest, publish_manifest
-from retrieval.store.pending import (
-    PendingSpace,
-    failures_table,
-    float16_vectors,
-    items_table,
-    real_ids,
+from retrieval.errors import (
+    CollectionError,
+    CollectionNotFoundError,
+    SpaceMismatchError,
+    StorageError,
 )
-from retrieval.store.publish import (
-    PARTIAL,
-    next_number,
-    sha256_of,
-    storage_errors,
-    sync,
-    write_parquet,
-)
+from retrieval.store.lock import CollectionLock
+from retrieval.store.manifest import ListedFile, Manifest, read_current
+from retrieval.store.pending import Pending, SpaceRows, failures_batch
+from retrieval.store.publish import Publication, Span, make_folder, storage_errors
 from retrieval.store.reader import Snapshot
-from retrieval.store.schema import REMOVED, column_types
+from retrieval.store.schema import (
+    FAILURES,
+    REMOVED,
+    UserColumns,
+    frames_schema,
+    items_batch,
+    segments_schema,
+)
 from retrieval.types import EmbeddedItem, Failure, Frames, Segments, Space
 
-SHARD_ROWS = 65_536
-"""Segments and frames that fill a shard."""
-
-SHARD_SECONDS = 60.0
-"""Age at which a shard is published however small: what a kill may cost."""
-
 FOLDERS = ("manifests", "items", "segments", "frames", "removed", "failures", "indexes")
+"""The folders of a collection; nothing outside them is ever written or deleted."""
+
+EMPTY = Manifest(generation=0, spaces=(), next_item_id=0, files=())
+"""What a collection is before its first generation."""
 
 
 class CollectionWriter:
-    """Holds the collection's lock; use as a context manager.
+    """Collects what is embedded, holding the collection's lock; use it as a context manager.
 
     Leaving the block publishes what is pending; leaving it by an exception drops it.
+
+    Attributes:
+        root: The collection's folder.
+        snapshot: The current generation; None before the first.
     """
 
-    def __init__(self, root: Path, snapshot: Snapshot | None, lock: WriterLock) -> None:
+    def __init__(self, root: Path, lock: CollectionLock, snapshot: Snapshot | None) -> None:
         self.root = root
         self.snapshot = snapshot
         self._lock = lock
-        self._types = snapshot.user_types() if snapshot else {}
-        self._new_spaces: list[Space] = []
-        self._clear()
+        self._columns = snapshot.user_columns() if snapshot else UserColumns()
+        self._start_anew()
 
     @classmethod
     def open(cls, root: Path, *, create: bool = False) -> CollectionWriter:
-        """Take the lock of a collection and read its current generation.
+        """Take the lock and open the current generation.
 
         Args:
             root: The collection's folder.
-            create: Make the folder when it is missing.
+            create: Make the collection where there is none.
 
         Raises:
+            CollectionNotFoundError: There is none, and `create` is False.
             CollectionLockedError: Another writer is at work.
-            CollectionNotFoundError: No collection there, and `create` is False.
-            StorageError: The folder is a file, or may not be written.
+            CollectionError: The folder holds something else.
+            StorageError: The folder is a file, or cannot be written to.
         """
-        _check_folder(root, create=create)
-        lock = WriterLock(root)
-        with storage_errors(root):
-            lock.acquire()
+        _prepare_folder(root, create=create)
+        lock = CollectionLock(root)
+        lock.acquire()
         try:
-            snapshot = Snapshot.open(root) if (root / "CURRENT").exists() else None
-            for leftover in root.rglob(f"*{PARTIAL}"):
-                leftover.unlink(missing_ok=True)
-            return cls(root, snapshot, lock)
+            snapshot = Snapshot.open(root) if read_current(root) else None
+            delete_partial_files(root)
+            return cls(root, lock, snapshot)
         except BaseException:
             lock.release()
             raise
@@ -103,62 +101,73 @@ class CollectionWriter:
 
     # ------------------------------------------------------------ collecting
 
+    @property
+    def manifest(self) -> Manifest:
+        """The current generation's, or the empty one before the first."""
+        return self.snapshot.manifest if self.snapshot else EMPTY
+
     def add_space(self, space: Space) -> None:
-        """Make a space part of the next generation."""
-        self._new_spaces.append(space)
-        self._rows[space.name] = PendingSpace(space)
+        """Make a space part of the next generation.
+
+        Raises:
+            ValueError: The collection has one of that name.
+        """
+        if space.name in self._spaces:
+            raise ValueError(f"{self.root} already has a space {space.name}")
+        self._pending.spaces.append(space)
+        self._spaces[space.name] = space
+        self._covered[space.name] = -1
 
     def add(self, item: EmbeddedItem) -> None:
-        """Take a new item; its id is assigned when its shard is published.
+        """Take a new item; a space without an entry in `segments` has no rows of it.
 
         Raises:
             InvalidVectorError: A vector is NaN, infinite or not of unit length.
-            ColumnError: A column of the user's clashes with an earlier type or a fixed name.
+            DimensionMismatchError: A vector has another length than its space's.
+            ColumnError: A column clashes with an earlier type or a reserved name.
+            SpaceMismatchError: Vectors of a space that the collection does not have.
+            ValueError: A space lacks items that exist: `add_rows` them first.
         """
         uri = item.info.uri
-        checked = {
-            name: self._checked(name, segments, item.frames.get(name), uri)
+        self._check_complete()
+        rows = {
+            name: SpaceRows.of(uri, self._space(name), segments, item.frames.get(name))
             for name, segments in item.segments.items()
         }
-        self._types |= column_types(item.info.columns, self._types, uri)
-        for name, rows in checked.items():
-            self._rows[name].add(-1 - len(self._items), *rows)
-        self._items.append(replace(item, segments={}, frames={}))
+        self._columns.admit(item.info)
+        self._pending.add(item.info, rows)
         if item.replaces is not None:
-            self._removed.append(item.replaces)
+            self._pending.removed.add(item.replaces)
 
     def add_rows(self, item_id: int, space: str, segments: Segments, frames: Frames | None) -> None:
-        """Take the rows of an existing item in a further space; ids ascend without gaps.
+        """Take the rows, perhaps none, that an existing item has in a further space.
 
         Raises:
             InvalidVectorError: A vector is NaN, infinite or not of unit length.
+            DimensionMismatchError: A vector has another length than the space's.
+            SpaceMismatchError: The collection has no such space.
+            ValueError: Not the next living item that the space lacks.
         """
-        rows = self._checked(space, segments, frames, f"item {item_id}")
-        self._rows[space].add(item_id, *rows)
-
-    def _checked(
-        self, name: str, segments: Segments, frames: Frames | None, uri: str
-    ) -> tuple[Segments, NDArray[np.float16], Frames | None, NDArray[np.float16] | None]:
-        space = self._rows[name].space
-        vectors = float16_vectors(segments.vectors, space, uri)
-        frame_vectors = None if frames is None else float16_vectors(frames.vectors, space, uri)
-        self._count += len(vectors) + (0 if frame_vectors is None else len(frame_vectors))
-        return segments, vectors, frames, frame_vectors
+        rows = SpaceRows.of(f"item {item_id}", self._space(space), segments, frames)
+        lacking = self._first_lacking(space)
+        if lacking != item_id:
+            expected = "none" if lacking is None else f"item {lacking}"
+            raise ValueError(f"item {item_id} in {space}: expected {expected}, in order of ids")
+        self._pending.add_rows(item_id, space, rows)
+        self._covered[space] = item_id
 
     def fail(self, failure: Failure) -> None:
         """Record a file that could not be used."""
-        self._failures.append(failure)
+        self._pending.fail(failure)
 
     def remove(self, item_ids: Sequence[int]) -> None:
-        """Take items out with the next generation; ids already gone change nothing."""
-        self._removed += item_ids
+        """Take items out with the next generation; ids of none or of removed ones are ignored."""
+        ids = np.intersect1d(np.asarray(item_ids, np.int64), self._living())
+        self._pending.removed.update(ids.tolist())
 
     def due(self) -> bool:
-        """Whether pending rows fill a shard or are a minute old."""
-        if not self._items and not self._count and not self._failures:
-            self._since = time.monotonic()
-            return False
-        return self._count >= SHARD_ROWS or time.monotonic() - self._since >= SHARD_SECONDS
+        """Whether pending rows fill a shard, or are a minute old."""
+        return self._pending.due()
 
     # ------------------------------------------------------------ publishing
 
@@ -166,154 +175,182 @@ class CollectionWriter:
         """Write what is pending as a new generation; None when nothing is.
 
         Raises:
-            StorageError: The disk refuses. The old generation stays whole, the rows stay pending.
+            StorageError: The disk refused. Unless `CURRENT` was replaced already, the generation
+                before stays current, and what was pending still is: publishing again can succeed.
         """
-        covered = any(rows.covered for rows in self._rows.values())
-        if not (covered or self._items or self._removed or self._failures or self._new_spaces):
+        pending = self._pending
+        if not pending:
             return None
-        old = self._old()
-        written: list[ListedFile] = []
-        try:
-            for folder, table, ids in self._tables(old.next_item_id):
-                written.append(self._write(folder, table, ids))
-            manifest = self._publish_files(
-                [*old.files, *written],
-                spaces=(*old.spaces, *self._new_spaces),
-                next_item_id=old.next_item_id + len(self._items),
+        with self.publication() as publication:
+            added = list(self._write(publication, pending))
+            return self._commit(
+                publication,
+                replace(
+                    self.manifest,
+                    spaces=tuple(self._spaces.values()),
+                    next_item_id=pending.next_item_id,
+                    files=(*self.manifest.files, *added),
+                ),
             )
-        except BaseException:
-            for file in written:
-                (self.root / file.path).unlink(missing_ok=True)
-            raise
-        self._new_spaces = []
-        self._clear()
-        return manifest
 
-    def replace_files(
-        self, choose: Callable[[ListedFile], bool], new: Sequence[ListedFile]
-    ) -> None:
-        """Publish a generation without the files that `choose` picks and with some new ones."""
-        kept = [file for file in self._old().files if not choose(file)]
-        self._publish_files([*kept, *new])
+    def publish_files(self, files: Sequence[ListedFile], publication: Publication) -> Manifest:
+        """Publish a generation of other files over the same items and spaces."""
+        return self._commit(publication, replace(self.manifest, files=tuple(files)))
 
     @contextmanager
     def index_folder(self, space: str) -> Iterator[Path]:
-        """A folder to write a space's index into; published on clean exit, removed otherwise.
+        """An empty folder for a space's index; on clean exit it is published as the space's index.
+
+        The index must be built from `snapshot`, which has all that was pending.
 
         Raises:
-            StorageError: The disk refuses; the older index stays listed.
+            StorageError: The disk refused; the older index serves on, and nothing is left behind.
         """
         self.publish()
-        folder = f"indexes/{space}/{self._next_generation():06}"
-        path = self.root / folder
-        with storage_errors(path):
-            path.mkdir(parents=True)
+        self._space(space)
+        above = make_folder(self.root, f"indexes/{space}")
+        partial = above / f".{self.manifest.generation:06d}.tmp"
         try:
-            yield path
-            with storage_errors(path):
-                names = sorted(entry.name for entry in path.iterdir())
-                for name in names:
-                    sync(path / name)
-                sync(path)
-                files = [self._listed(f"{folder}/{name}", 0) for name in names]
-            self.replace_files(lambda file: file.path.startswith(f"indexes/{space}/"), files)
-        except BaseException:
-            shutil.rmtree(path, ignore_errors=True)
-            raise
+            with storage_errors(partial):
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                yield partial
+            with self.publication() as publication:
+                files = publication.index(space, partial, self._span_of(space))
+                older = f"indexes/{space}/"
+                kept = [file for file in self.manifest.files if not file.path.startswith(older)]
+                self.publish_files([*kept, *files], publication)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
-    def write_table(
-        self, folder: str, table: pa.Table, first: int | None, last: int | None
-    ) -> ListedFile:
-        """Write one Parquet file into a folder under the next free number."""
-        vectors = folder.startswith(("segments/", "frames/"))
-        number = next_number(self.root / folder, ".parquet")
-        if folder == "removed":
-            number = self._next_generation()
-        name = f"{folder}/{number:0{6 if folder == 'removed' else 5}}.parquet"
-        path = self.root / name
-        write_parquet(table, path, compression="none" if vectors else "zstd")
-        return self._listed(name, table.num_rows, first, last)
+    @contextmanager
+    def publication(self) -> Iterator[Publication]:
+        """A publication; what it made current is taken over even if a last step failed."""
+        publication = Publication(self.root)
+        try:
+            with publication:
+                yield publication
+        finally:
+            if publication.published is not None:
+                self.snapshot = Snapshot(self.root, publication.published)
+                self._start_anew()
 
-    def _write(self, folder: str, table: pa.Table, ids: list[int]) -> ListedFile:
-        return self.write_table(folder, table, min(ids, default=None), max(ids, default=None))
-
-    def _tables(self, first_new_id: int) -> Iterator[tuple[str, pa.Table, list[int]]]:
-        """What this generation adds: folder, rows, and the items they were computed for."""
-        if self._items:
-            table = items_table(self._items, first_new_id, self._types)
-            yield "items", table, table.column("item_id").to_pylist()
-        for name, rows in self._rows.items():
-            if not rows.covered:
-                continue
-            covered = real_ids(rows.covered, first_new_id)
-            yield f"segments/{name}", rows.segments_table(first_new_id), covered
-            if rows.frames:
-                yield f"frames/{name}", rows.frames_table(first_new_id), covered
-        if self._removed:
-            yield "removed", pa.table({"item_id": sorted(set(self._removed))}, schema=REMOVED), []
-        if self._failures:
-            yield "failures", failures_table(self._failures, first_new_id), []
-
-    def _publish_files(
-        self,
-        files: Sequence[ListedFile],
-        *,
-        spaces: tuple[Space, ...] | None = None,
-        next_item_id: int | None = None,
-    ) -> Manifest:
-        old = self._old()
-        manifest = Manifest(
-            generation=self._next_generation(),
-            spaces=old.spaces if spaces is None else spaces,
-            next_item_id=old.next_item_id if next_item_id is None else next_item_id,
-            files=tuple(files),
-        )
-        publish_manifest(self.root, manifest)
-        self.snapshot = Snapshot(self.root, manifest)
+    def _commit(self, publication: Publication, manifest: Manifest) -> Manifest:
+        manifest = replace(manifest, generation=publication.generation)
+        publication.commit(manifest)
         return manifest
 
-    def _old(self) -> Manifest:
-        return self.snapshot.manifest if self.snapshot else Manifest(0, (), 0, ())
+    def _write(self, publication: Publication, pending: Pending) -> Iterator[ListedFile]:
+        """Write every file that a generation adds."""
+        if pending.items:
+            span = (pending.first_item_id, pending.next_item_id - 1)
+            schema = self._columns.items_schema()
+            yield publication.shard("items", schema, self._item_batches(pending, schema), span)
+        for space in self._spaces.values():
+            covered = pending.covered(space.name)
+            if covered is None:
+                continue
+            schema, batches = segments_schema(space.dim), pending.segment_batches(space)
+            yield publication.shard(f"segments/{space.name}", schema, batches, covered)
+            if pending.has_frames(space):
+                schema, batches = frames_schema(space.dim), pending.frame_batches(space)
+                yield publication.shard(f"frames/{space.name}", schema, batches, covered)
+        if pending.removed:
+            ids = pa.array(sorted(pending.removed), pa.int64())
+            batch = pa.RecordBatch.from_arrays([ids], schema=REMOVED)
+            yield publication.removed(REMOVED, batch)
+        if pending.failures:
+            yield publication.shard("failures", FAILURES, [failures_batch(pending.failures)], None)
 
-    def _next_generation(self) -> int:
-        return max(1, next_number(self.root / "manifests", ".json"))
+    def _item_batches(self, pending: Pending, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        step = 1024
+        for start in range(0, len(pending.items), step):
+            infos = [info for info, _ in pending.items[start : start + step]]
+            yield items_batch(pending.first_item_id + start, infos, schema)
 
-    def _listed(
-        self, name: str, rows: int, first: int | None = None, last: int | None = None
-    ) -> ListedFile:
-        path = self.root / name
-        with storage_errors(path):
-            return ListedFile(name, path.stat().st_size, sha256_of(path), rows, first, last)
+    # ------------------------------------------------------------ what the collection has
 
-    def _clear(self) -> None:
-        self._items: list[EmbeddedItem] = []
-        self._failures: list[Failure] = []
-        self._removed: list[int] = []
-        self._count = 0
-        self._since = time.monotonic()
-        known = [*(self.snapshot.spaces if self.snapshot else ()), *self._new_spaces]
-        self._rows = {space.name: PendingSpace(space) for space in known}
+    def _start_anew(self) -> None:
+        """Begin to collect for the generation after the current one."""
+        self._pending = Pending(self.manifest.next_item_id)
+        self._spaces = {space.name: space for space in self.manifest.spaces}
+        covered = self.snapshot.covered if self.snapshot else None
+        self._covered = {name: covered(name) if covered else -1 for name in self._spaces}
+        self._living_ids: NDArray[np.int64] | None = None
+
+    def _space(self, name: str) -> Space:
+        if name not in self._spaces:
+            names = ", ".join(self._spaces) or "none"
+            raise SpaceMismatchError(f"{self.root} has no space {name!r}; it has: {names}")
+        return self._spaces[name]
+
+    def _span_of(self, space: str) -> Span | None:
+        """The items that a space covers, from the first to the last."""
+        files = self.manifest.listed(f"segments/{space}")
+        if not files or files[0].first_item_id is None or files[-1].last_item_id is None:
+            return None
+        return files[0].first_item_id, files[-1].last_item_id
+
+    def _living(self) -> NDArray[np.int64]:
+        if self._living_ids is None:
+            self._living_ids = (
+                self.snapshot.living_ids() if self.snapshot else np.empty(0, np.int64)
+            )
+        return self._living_ids
+
+    def _first_lacking(self, space: str) -> int | None:
+        """The first living item that a space was not computed for; None when it has them all."""
+        if self._covered[space] >= self.manifest.next_item_id - 1:
+            return None
+        living = self._living()
+        for item_id in living[np.searchsorted(living, self._covered[space], side="right") :]:
+            if item_id not in self._pending.removed:
+                return int(item_id)
+        return None
+
+    def _check_complete(self) -> None:
+        for space in self._spaces:
+            lacking = self._first_lacking(space)
+            if lacking is not None:
+                raise ValueError(f"{space} lacks item {lacking}: add its rows before new items")
 
 
-def _check_folder(root: Path, *, create: bool) -> None:
-    """Refuse a place that cannot hold a collection, before any work is done."""
-    if root.exists() and not root.is_dir():
-        raise StorageError(f"{root} is a file; name a folder for the collection")
-    if not root.exists():
-        if not create:
-            raise CollectionNotFoundError(f"{root} is not a collection: there is no such folder")
-        with storage_errors(root):
-            root.mkdir(parents=True)
-    if not os.access(root, os.W_OK | os.X_OK):
-        raise StorageError(f"{root} may not be written; change its permissions or name another")
-    if (root / "CURRENT").exists():
-        return
-    if not create:
-        raise CollectionNotFoundError(f"{root} is not a collection: it has no file CURRENT")
-    strangers = [
-        entry.name for entry in root.iterdir() if entry.name not in FOLDERS and entry.name[0] != "."
+def delete_partial_files(root: Path) -> list[Path]:
+    """Delete what a killed writer had not finished; the lock must be held."""
+    found = [
+        path
+        for folder in (".", *FOLDERS)
+        if not (root / folder).is_symlink()
+        for path in (root / folder).glob(".*.tmp" if folder == "." else "**/.*.tmp")
     ]
-    if strangers:
+    for path in found:
+        with suppress(FileNotFoundError):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    return found
+
+
+def _prepare_folder(root: Path, *, create: bool) -> None:
+    """Refuse a place that cannot hold a collection before any work is done."""
+    if root.exists() and not root.is_dir():
+        raise StorageError(f"{root} is a file, expected a folder for the collection; name another")
+    if not create and read_current(root) is None:
+        raise CollectionNotFoundError(
+            f"{root} is not a collection: it holds no CURRENT; "
+            f"make one with: retrieval embed SOURCE -c {root}"
+        )
+    with storage_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise PermissionError(None, "no permission")
+        strangers = sorted(
+            path.name
+            for path in root.iterdir()
+            if path.name not in FOLDERS and not path.name.startswith(".")
+        )
+    if read_current(root) is None and strangers:
         raise CollectionError(
-            f"{root} is no collection and holds other files ({strangers[0]}); name an empty folder"
+            f"{root} holds {strangers[0]!r} and is not a collection; name a new or an empty folder"
         )

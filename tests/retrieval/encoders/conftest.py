@@ -79,8 +79,10 @@ def small_clap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     torch.manual_seed(0)
     model = ClapModel(config)
-    with torch.no_grad():  # fresh text towers are collapsed: words must weigh more than positions
-        model.text_model.embeddings.word_embeddings.weight.mul_(100)
+    with torch.no_grad():  # a fresh text tower is collapsed: all it attends to is a constant
+        for name, weight in model.text_model.encoder.named_parameters():
+            if "attention" in name and weight.ndim == 2:
+                weight.mul_(40)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     ClapFeatureExtractor(truncation="fusion").save_pretrained(folder)

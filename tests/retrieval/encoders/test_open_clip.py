@@ -366,3 +366,33 @@ def test_the_batch_is_halved_when_memory_runs_out(
 
     monkeypatch.setattr(encoder, "_model", SimpleNamespace(encode_image=encode_image))
     np.testing.assert_allclose(encoder.encode_images(pixels), want, atol=1e-6)
+
+
+def test_a_tokenizer_beside_the_weights_is_used(small_clip: Path, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    folder = copy_of(small_clip, tmp_path)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= {"hf_tokenizer_name": "beside", "pad_id": 0, "eos_id": 2}
+    config["model_cfg"]["text_cfg"]["pool_type"] = "eos"
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    words = ["<pad>", "<start>", "<end>", "<unk>", "red", "circle", "blue"]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, "<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", 2)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>"
+    ).save_pretrained(folder)
+    encoder = load(folder)
+    assert encoder._tokenizer(["red circle"])[0].tolist() == [1, 4, 5, 2] + [0] * 12
+    red, other, unknown = encoder.encode_text(["red circle", "blue circle", "circle red"])
+    assert not np.allclose(red, other)
+    assert not np.allclose(red, unknown)
+    # Another vocabulary is another encoder.
+    (folder / "tokenizer.json").write_text(
+        (folder / "tokenizer.json").read_text().replace('"blue"', '"green"')
+    )
+    assert load(folder).digest != encoder.digest

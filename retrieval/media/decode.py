@@ -1,0 +1,322 @@
+"""One source in, decode events out: pictures, frames and windows, ready for the encoders.
+
+What a file is goes by its content. Whatever is wrong with it becomes a `Failure` with a reason,
+never an exception, so that one bad file cannot end a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import BinaryIO
+
+import av.error
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from retrieval.errors import DamagedMediaError, MediaError, UnsupportedMediaError
+from retrieval.media.audio import SoundReader, open_sound, open_video_sound
+from retrieval.media.container import audio_stream, open_container, video_stream
+from retrieval.media.files import EXTENSIONS, OpenFile, extension
+from retrieval.media.image import fit, read_image_and_size
+from retrieval.media.tar import open_members
+from retrieval.media.video import VideoReader, open_video
+from retrieval.media.windows import Window, cut_windows
+from retrieval.types import (
+    DecodedChunk,
+    DecodeEvent,
+    DecodePlan,
+    Failure,
+    ItemDecoded,
+    ItemUnchanged,
+    KnownFile,
+    MediaInfo,
+    Medium,
+    Source,
+)
+
+logger = logging.getLogger(__name__)
+
+NO_ENCODER = "no encoder"
+"""Stage of a failure that is no fault of the file: no space of the plan takes its modality."""
+
+FRAMES_PER_CHUNK = 32
+WINDOWS_PER_CHUNK = 8
+
+_BAD_MEDIA = (MediaError, OSError, av.error.FFmpegError, soundfile.SoundFileError, MemoryError)
+
+
+def decode(
+    source: Source,
+    plan: DecodePlan,
+    known: Mapping[str, KnownFile],
+    *,
+    skip: Collection[str] = (),
+    on_item: Callable[[str], None] | None = None,
+) -> Iterator[DecodeEvent]:
+    """Decode a media file, or every member of a tar, for all spaces of a plan.
+
+    An item's chunks come first, in order of time per space, then its `ItemDecoded`. A file whose
+    bytes are known gives `ItemUnchanged` alone. A video gives frames for every space of
+    `plan.frames` and, where it has sound, windows for every space of `plan.audio`; sound that
+    cannot be read is left out and counted as damage.
+
+    Args:
+        source: What to decode.
+        plan: What the encoders want.
+        known: Files that the collection holds, by uri.
+        skip: Uris to pass over without an event.
+        on_item: Called with an item's uri before it is touched.
+    """
+    for found in _open(source):
+        if found.uri in skip:
+            continue
+        if isinstance(found, Failure):
+            yield found
+            continue
+        if on_item is not None:
+            on_item(found.uri)
+        yield from _decode_file(found, plan, known.get(found.uri))
+
+
+def _open(source: Source) -> Iterator[OpenFile | Failure]:
+    try:
+        if source.is_tar:
+            yield from open_members(source)
+            return
+        # Not blocking: opening a pipe would wait for its writer for ever.
+        handle = os.open(source.path, os.O_RDONLY | os.O_NONBLOCK)
+        with open(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnsupportedMediaError("not a regular file; name a media file")
+            yield OpenFile(
+                source.uri,
+                source.path,
+                file,
+                status.st_size,
+                status.st_mtime,
+                source.caption,
+                source.columns,
+            )
+    except (OSError, UnsupportedMediaError) as error:
+        yield Failure(source.uri, "open", _reason(error))
+
+
+def _decode_file(
+    media: OpenFile, plan: DecodePlan, known: KnownFile | None
+) -> Iterator[DecodeEvent]:
+    failure = Failure(media.uri, "open", "", media.bytes, media.mtime)
+    try:
+        modality = find_modality(media.file, media.name)
+        if not _has_encoder(plan, modality):
+            yield replace(failure, stage=NO_ENCODER, reason=_ADD_ENCODER[modality])
+            return
+        media.file.seek(0)
+        digest = hashlib.file_digest(media.file, "sha256").hexdigest()  # type: ignore[arg-type]
+        media.file.seek(0)
+        if known is not None and known.sha256 == digest:
+            yield ItemUnchanged(media.uri)
+            return
+        failure = replace(failure, stage="decode")
+        info = MediaInfo(
+            uri=media.uri,
+            modality=modality,
+            bytes=media.bytes,
+            mtime=media.mtime,
+            sha256=digest,
+            caption=media.caption,
+            columns=media.columns,
+        )
+        yield from _DECODERS[modality](media.file, plan, info)
+    except _BAD_MEDIA as error:
+        stage = "open" if isinstance(error, UnsupportedMediaError) else failure.stage
+        yield replace(failure, stage=stage, reason=_reason(error))
+
+
+def _reason(error: BaseException) -> str:
+    """Put an error into one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+# ---------------------------------------------------------------- what a file is
+
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+_RECORDINGS = (b"RF64", b"fLaC", b"OggS", b"FORM", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
+
+
+def find_modality(file: BinaryIO, name: str) -> Medium:
+    """Tell by its content whether a file is a picture, a recording or a video.
+
+    Args:
+        file: Open and seekable; its position is lost.
+        name: Its extension must not name another modality.
+
+    Raises:
+        DamagedMediaError: The file is empty.
+        UnsupportedMediaError: None of the three, or another than its extension says.
+    """
+    file.seek(0)
+    head = file.read(16)
+    if not head:
+        raise DamagedMediaError("the file is empty; replace it")
+    modality = _by_signature(file, head) or _by_container(file, head)
+    expected = EXTENSIONS.get(extension(name), tuple(Medium))
+    if modality not in expected:
+        raise UnsupportedMediaError(
+            f"named .{extension(name)}, but its content is {_NOUNS[modality]}; rename it"
+        )
+    return modality
+
+
+_NOUNS = {Medium.IMAGE: "a picture", Medium.AUDIO: "a recording", Medium.VIDEO: "a video"}
+
+
+def _by_signature(file: BinaryIO, head: bytes) -> Medium | None:
+    riff = head[8:12] if head.startswith(b"RIFF") else b""
+    brand = head[8:12] if head[4:8] == b"ftyp" else b""
+    if head.startswith(_PICTURES) or riff == b"WEBP" or brand in _PICTURE_BRANDS:
+        return Medium.IMAGE
+    if head.startswith(_RECORDINGS) or riff == b"WAVE":
+        file.seek(0)
+        try:
+            with soundfile.SoundFile(file):
+                return Medium.AUDIO
+        except soundfile.LibsndfileError:
+            return None  # as Ogg with a moving picture in it
+    return None
+
+
+def _by_container(file: BinaryIO, head: bytes) -> Medium:
+    try:
+        with open_container(file) as container:
+            if video_stream(container) is not None:
+                return Medium.VIDEO
+            if audio_stream(container) is not None:
+                return Medium.AUDIO
+        reason = "a container without picture and sound"
+    except UnsupportedMediaError as error:
+        reason = str(error.__cause__ and getattr(error.__cause__, "strerror", None))
+    raise UnsupportedMediaError(
+        f"begins with {head!r}: no picture, recording or video that can be opened ({reason}); "
+        "convert it or leave it out"
+    )
+
+
+def _has_encoder(plan: DecodePlan, modality: Medium) -> bool:
+    if modality is Medium.IMAGE:
+        return bool(plan.images)
+    if modality is Medium.AUDIO:
+        return bool(plan.audio)
+    return bool(plan.frames) or (plan.sound_of_videos and bool(plan.audio))
+
+
+_ADD_ENCODER = {
+    Medium.IMAGE: "no encoder for images; add one, as --model small",
+    Medium.AUDIO: "no encoder for audio; add one, as --model music",
+    Medium.VIDEO: "no encoder for video; add one, as --model small",
+}
+
+
+# ---------------------------------------------------------------- pictures, recordings, videos
+
+
+def _decode_image(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[DecodeEvent]:
+    sides = (max(geometry.height, geometry.width) for geometry in plan.images.values())
+    # Twice the model's size: the pixels then differ by less than half a grey level.
+    picture, (width, height) = read_image_and_size(file, draft_side=2 * max(sides))
+    for space, geometry in plan.images.items():
+        yield DecodedChunk(space, Medium.IMAGE, fit(picture, geometry)[np.newaxis])
+    yield ItemDecoded(replace(info, width=width, height=height))
+
+
+def _decode_audio(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[DecodeEvent]:
+    damaged = 0
+    seconds = 0.0
+    for space in plan.audio:
+        with open_sound(file) as sound:
+            yield from _window_chunks(sound, plan, space)
+            damaged, seconds = sound.damaged_packets, sound.seconds_read
+    yield ItemDecoded(replace(info, duration_seconds=seconds), damaged)
+
+
+def _decode_video(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[DecodeEvent]:
+    with open_video(file) as video:
+        if plan.frames:
+            yield from _frame_chunks(video, plan)
+        info = replace(
+            info, width=video.width, height=video.height, duration_seconds=video.duration_seconds
+        )
+        damaged, has_sound = video.damage.packets, video.has_sound
+    if has_sound and plan.sound_of_videos:
+        for space in plan.audio:
+            try:
+                with open_video_sound(file) as sound:
+                    yield from _window_chunks(sound, plan, space)
+                    damaged += sound.damaged_packets
+            except _BAD_MEDIA as error:
+                # The pictures are good: they are not given up for the sound.
+                logger.warning("%s: sound left out: %s", info.uri, _reason(error))
+                damaged += 1
+    yield ItemDecoded(info, damaged)
+
+
+def _frame_chunks(video: VideoReader, plan: DecodePlan) -> Iterator[DecodedChunk]:
+    seconds: list[float] = []
+    fitted: dict[str, list[NDArray[np.uint8]]] = {space: [] for space in plan.frames}
+    for moment, picture in video.sample(plan.sampling.frames_per_second):
+        seconds.append(moment)
+        # Fitted at once: full frames of a group would take hundreds of megabytes.
+        for space, geometry in plan.frames.items():
+            fitted[space].append(fit(picture, geometry))
+        if len(seconds) == FRAMES_PER_CHUNK:
+            yield from _take_frames(seconds, fitted)
+    if seconds:
+        yield from _take_frames(seconds, fitted)
+
+
+def _take_frames(
+    seconds: list[float], fitted: dict[str, list[NDArray[np.uint8]]]
+) -> Iterator[DecodedChunk]:
+    times = np.array(seconds, np.float64)
+    for space, frames in fitted.items():
+        yield DecodedChunk(space, Medium.VIDEO, np.stack(frames), start_seconds=times)
+        frames.clear()
+    seconds.clear()
+
+
+def _window_chunks(sound: SoundReader, plan: DecodePlan, space: str) -> Iterator[DecodedChunk]:
+    windows = plan.audio[space]
+    group: list[Window] = []
+    for window in cut_windows(sound.mono(windows.sample_rate_hz), windows):
+        group.append(window)
+        if len(group) == WINDOWS_PER_CHUNK:
+            yield _window_chunk(space, group)
+            group = []
+    if group:
+        yield _window_chunk(space, group)
+
+
+def _window_chunk(space: str, group: Iterable[Window]) -> DecodedChunk:
+    windows = list(group)
+    return DecodedChunk(
+        space,
+        Medium.AUDIO,
+        np.stack([window.samples for window in windows]),
+        start_seconds=np.array([window.start_seconds for window in windows], np.float64),
+        end_seconds=np.array([window.end_seconds for window in windows], np.float64),
+    )
+
+
+_DECODERS: dict[Medium, Callable[[BinaryIO, DecodePlan, MediaInfo], Iterator[DecodeEvent]]] = {
+    Medium.IMAGE: _decode_image,
+    Medium.AUDIO: _decode_audio,
+    Medium.VIDEO: _decode_video,
+}

@@ -1,0 +1,68 @@
+"""The items' own columns, by id: mapped from the index, newer ones in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from retrieval.search.index_files import open_arrow
+from retrieval.store.reader import Snapshot
+from retrieval.store.schema import MEDIUM_CODES
+from retrieval.types import Medium, Scalar
+
+HIDDEN = frozenset({"item_id", "uri", "modality", "bytes", "mtime", "sha256"})
+"""Columns that are not shown as a hit's metadata."""
+
+
+class ItemTable:
+    """Living items of a snapshot in id order."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        tables = []
+        last = -1
+        folders = [snapshot.index_folder(space.name) for space in snapshot.spaces]
+        newest = max((folder for folder in folders if folder is not None), default=None,
+                     key=lambda folder: folder.name)  # fmt: skip
+        if newest is not None:
+            mapped = open_arrow(newest / "items.arrow")
+            tables.append(mapped)
+            last = int(mapped.column("item_id")[-1].as_py()) if mapped.num_rows else -1
+        fresh = list(snapshot.iter_items(after_item_id=last))
+        if fresh:
+            tables.append(pa.Table.from_batches(fresh))
+        self._tables = tables
+        ids = [table.column("item_id").to_numpy() for table in tables]
+        self.item_ids: NDArray[np.int64] = np.concatenate([np.empty(0, np.int64), *ids])
+        names = pa.array([medium.value for medium in MEDIUM_CODES])
+        codes = [pc.index_in(table.column("modality"), names).to_numpy() for table in tables]
+        self.modalities: NDArray[np.int8] = np.concatenate([np.empty(0, np.int8), *codes]).astype(
+            np.int8
+        )
+
+    def modalities_of(self, item_ids: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Modality codes of items; -1 for ids that are no longer there."""
+        if not len(self.item_ids):
+            return np.full(len(item_ids), -1, np.int8)
+        places = np.searchsorted(self.item_ids, item_ids).clip(max=len(self.item_ids) - 1)
+        return np.where(self.item_ids[places] == item_ids, self.modalities[places], np.int8(-1))
+
+    def rows(self, item_ids: Sequence[int]) -> list[tuple[str, Medium, dict[str, Scalar]]]:
+        """Uri, modality and metadata of some items; columns that are null are left out."""
+        result = []
+        for place in np.searchsorted(self.item_ids, np.asarray(item_ids, np.int64)).tolist():
+            row = self._row(place)
+            metadata = {k: v for k, v in row.items() if k not in HIDDEN and v is not None}
+            result.append((str(row["uri"]), Medium(str(row["modality"])), metadata))
+        return result
+
+    def _row(self, place: int) -> dict[str, Scalar]:
+        for table in self._tables:
+            if place < table.num_rows:
+                row: dict[str, Scalar] = table.slice(place, 1).to_pylist()[0]
+                return row
+            place -= table.num_rows
+        raise IndexError(place)

@@ -1,0 +1,160 @@
+"""One space of a collection, opened for searching: its index, and the rows that are newer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.exact import exact_search
+from indexes.faiss import FaissIndex
+from indexes.saved import open_index
+from retrieval.search.calibration import Calibration
+from retrieval.search.card import IndexCard
+from retrieval.search.index_files import RowTable
+from retrieval.store.reader import Snapshot
+from retrieval.types import Space
+
+FIRST_FETCH = 3
+"""Rows asked for per item wanted: enough where items have few segments each."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMatch:
+    """An item's best row in one part, and the item's score."""
+
+    item_id: int
+    score: float
+    medium: int
+    start_seconds: float
+    end_seconds: float
+
+
+class Part:
+    """Rows that are searched together: an index with its row table, or the tail behind it."""
+
+    def __init__(
+        self, rows: RowTable, index: FaissIndex | None, vectors: NDArray[np.float16] | None = None
+    ) -> None:
+        self.rows = rows
+        self._index = index
+        self._vectors = vectors
+
+    def search(
+        self, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The k best rows of one query (1, dim), without padding."""
+        if self._index is not None:
+            scores, ids = self._index.search(query, k, allowed=allowed)
+        else:
+            assert self._vectors is not None
+            scores, ids = exact_search(self._vectors, query, k, allowed=allowed)
+        real = ids[0] >= 0
+        return scores[0, real], ids[0, real]
+
+    def item_rows(self, item_id: int) -> slice:
+        """Positions of an item's rows, which are neighbours."""
+        first, last = np.searchsorted(self.rows.item_ids, [item_id, item_id + 1])
+        return slice(int(first), int(last))
+
+    def vectors(self, rows: slice) -> NDArray[np.float32]:
+        """Vectors of neighbouring rows."""
+        if self._index is not None:
+            return self._index.vectors(rows.start, rows.stop)
+        assert self._vectors is not None
+        return self._vectors[rows].astype(np.float32)
+
+
+class OpenedSpace:
+    """A space's parts: the index as it was built, and newer rows in memory.
+
+    A collection without an index is all tail: searched exactly, with uncalibrated scores.
+    """
+
+    def __init__(self, snapshot: Snapshot, space: Space) -> None:
+        self.space = space
+        self.card: IndexCard | None = None
+        self.parts: list[Part] = []
+        folder = snapshot.index_folder(space.name)
+        last = -1
+        if folder is not None:
+            self.card = IndexCard.read(folder / "card.json")
+            last = self.card.last_item_id
+            exact = open_index(folder / "exact.faiss", dim=space.dim, rows=self.card.rows)
+            parts = sorted(folder.glob("part-*.faiss"))
+            approximate = (
+                open_index(parts[0], dim=space.dim, rows=self.card.rows) if parts else None
+            )
+            if self.card.rows:
+                table = RowTable.open(folder / "rows.arrow")
+                self.parts.append(Part(table, FaissIndex(exact, approximate)))
+        blocks = list(snapshot.iter_segments(space.name, after_item_id=last))
+        if blocks:
+            vectors = np.concatenate([block.vectors for block in blocks])
+            self.parts.append(Part(RowTable.of_blocks(blocks), None, vectors))
+
+    @property
+    def calibration(self) -> Calibration:
+        """What scores mean here; empty without an index."""
+        return self.card.calibration if self.card else Calibration({})
+
+
+def best_items(
+    part: Part, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+) -> list[ItemMatch]:
+    """The k best items of a part, by their best rows.
+
+    While fewer than k items are found it asks again without the rows of those it has, so that one
+    long recording cannot fill an answer. Several query vectors score an item by the mean, over
+    them, of its best row.
+    """
+    if len(queries) == 1:
+        return _best_by_one(part, queries, k, allowed)
+    found = {
+        match.item_id for query in queries for match in _best_by_one(part, query[None], k, allowed)
+    }
+    matches = [_score_item(part, item_id, queries, allowed) for item_id in found]
+    return sorted(matches, key=lambda match: (-match.score, match.item_id))[:k]
+
+
+def _best_by_one(
+    part: Part, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+) -> list[ItemMatch]:
+    item_ids = part.rows.item_ids
+    fetch = min(len(item_ids), FIRST_FETCH * k)
+    matches: dict[int, ItemMatch] = {}
+    while len(matches) < k:
+        scores, rows = part.search(query, max(1, fetch), allowed)
+        first_rows = np.sort(np.unique(item_ids[rows], return_index=True)[1])
+        for position in first_rows[: k - len(matches)].tolist():
+            match = _match(part, int(rows[position]), float(scores[position]))
+            matches[match.item_id] = match
+        if len(rows) < fetch or len(matches) >= k:
+            break
+        others = ~np.isin(item_ids, np.fromiter(matches, np.int64, len(matches)))
+        allowed = others if allowed is None else allowed & others
+        fetch = min(len(item_ids), 2 * fetch)
+    return list(matches.values())
+
+
+def _score_item(
+    part: Part, item_id: int, queries: NDArray[np.float32], allowed: NDArray[np.bool_] | None
+) -> ItemMatch:
+    rows = part.item_rows(item_id)
+    scores = queries @ part.vectors(rows).T
+    if allowed is not None:
+        scores[:, ~allowed[rows]] = -np.inf
+    best = int(scores.max(axis=0).argmax())
+    return _match(part, rows.start + best, float(scores.max(axis=1).mean()))
+
+
+def _match(part: Part, row: int, score: float) -> ItemMatch:
+    rows = part.rows
+    return ItemMatch(
+        int(rows.item_ids[row]),
+        score,
+        int(rows.media[row]),
+        float(rows.start_seconds[row]),
+        float(rows.end_seconds[row]),
+    )

@@ -1,0 +1,282 @@
+"""Search: query → vectors per space → filter → index → group by item → order → localize."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import QueryError
+from retrieval.localization.similarity import SimilarityLocalizer
+from retrieval.protocols import Encoder, Localizer
+from retrieval.search.calibration import QueryKind
+from retrieval.search.items import ItemTable
+from retrieval.search.opened import ItemMatch, OpenedSpace, Part, best_items
+from retrieval.search.query import Query, parse_query
+from retrieval.search.vectors import QueryVectors, embed_query
+from retrieval.store.filters import matching_ids
+from retrieval.store.reader import Snapshot
+from retrieval.store.schema import MEDIUM_CODES
+from retrieval.targets import Target
+from retrieval.types import Hit, Medium, Scalar, Space
+
+ITEMS_LOCALIZED = 20
+"""Videos and recordings whose moments are looked for, at least."""
+
+AUDIO = MEDIUM_CODES.index(Medium.AUDIO)
+MODALITY_OF = {
+    Target.IMAGE: MEDIUM_CODES.index(Medium.IMAGE),
+    Target.VIDEO: MEDIUM_CODES.index(Medium.VIDEO),
+}
+EVERYTHING = frozenset({Target.IMAGE, Target.MUSIC, Target.VIDEO})
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Milliseconds of the stages of one search."""
+
+    encode: float
+    search: float
+    localize: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """One query's hits, best first."""
+
+    query: str
+    hits: tuple[Hit, ...]
+    took_ms: Took
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A match with what its score means."""
+
+    match: ItemMatch
+    opened: OpenedSpace
+    part: Part
+    calibrated: float
+    likely: bool
+
+
+class Searcher:
+    """A snapshot with its indexes open; answers from that one generation for ever.
+
+    Args:
+        snapshot: The generation.
+        encoders: Gives the encoder of a space; called when a query first needs it.
+        localizer: Finds the moments of an item.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        encoders: Callable[[Space], Encoder],
+        localizer: Localizer | None = None,
+    ) -> None:
+        self._snapshot = snapshot
+        self._encoders = encoders
+        self._localizer = localizer or SimilarityLocalizer()
+        self._spaces = {space.name: OpenedSpace(snapshot, space) for space in snapshot.spaces}
+        self._items = ItemTable(snapshot)
+        self._removed = snapshot.removed_ids()
+        self._masks: dict[tuple[int, frozenset[Target]], NDArray[np.bool_] | None] = {}
+
+    def search(
+        self,
+        query: str | Query,
+        *,
+        to: Collection[Target] = (),
+        k: int = 10,
+        where: str | None = None,
+        cutoff: bool = False,
+        spaces: Sequence[str] | None = None,
+    ) -> SearchResult:
+        """Answer one query; see `Collection.search`."""
+        if k < 1:
+            raise QueryError(f"-k must be at least 1, got {k}")
+        parsed = parse_query(query) if isinstance(query, str) else query
+        began = time.perf_counter()
+        chosen = [
+            opened.space
+            for name, opened in self._spaces.items()
+            if opened.parts and (spaces is None or name in spaces)
+        ]
+        vectors = embed_query(parsed, chosen, self._encoders) if chosen else {}
+        encoded = time.perf_counter()
+        k = min(k, max(1, len(self._items.item_ids)))
+        candidates = self._candidates(vectors, frozenset(to), k, where)
+        searched = time.perf_counter()
+        if Target.MOMENT in to:
+            hits = self._moments(candidates, vectors, k)
+        else:
+            hits = self._hits(candidates[:k])
+        hits = [hit for hit in hits if hit.likely or not cutoff]
+        ended = time.perf_counter()
+        took = Took(
+            *((b - a) * 1e3 for a, b in ((began, encoded), (encoded, searched), (searched, ended)))
+        )
+        return SearchResult(
+            str(parsed), tuple(replace(hit, rank=i) for i, hit in enumerate(hits, 1)), took
+        )
+
+    def curve(
+        self, query: str | Query, item_id: int, space: str, medium: Medium
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """A query's score over one item's segments: starts, ends and scores, each (n,)."""
+        parsed = parse_query(query) if isinstance(query, str) else query
+        opened = self._spaces[space]
+        vectors = embed_query(parsed, [opened.space], self._encoders)[space].vectors
+        for part in opened.parts:
+            starts, ends, rows = _timed_rows(part, item_id, MEDIUM_CODES.index(medium))
+            if len(rows):
+                return starts, ends, (rows @ vectors.T).mean(axis=1)
+        empty = np.empty(0, np.float32)
+        return empty, empty, empty
+
+    # ------------------------------------------------------------ items
+
+    def _candidates(
+        self, vectors: dict[str, QueryVectors], to: frozenset[Target], k: int, where: str | None
+    ) -> list[_Candidate]:
+        """Items of all spaces, each once, best first."""
+        targets = to - {Target.MOMENT}
+        if Target.MOMENT in to:
+            k = max(k, ITEMS_LOCALIZED)
+            targets = (
+                targets
+                if targets & {Target.VIDEO, Target.MUSIC}
+                else (targets | {Target.VIDEO, Target.MUSIC})
+            )
+        ids = None if where is None else matching_ids(self._snapshot, where)
+        best: dict[int, _Candidate] = {}
+        for name, query in vectors.items():
+            opened = self._spaces[name]
+            for part in opened.parts:
+                allowed = self._allowed(part, targets or EVERYTHING, ids)
+                if allowed is not None and not allowed.any():
+                    continue
+                for match in best_items(part, query.vectors, k, allowed):
+                    candidate = _judged(match, opened, part, query.kind)
+                    older = best.get(match.item_id)
+                    if older is None or candidate.calibrated > older.calibrated:
+                        best[match.item_id] = candidate
+        # Scores of one space are comparable as they are; calibration is for several.
+        by_score = len(vectors) < 2
+        return sorted(
+            best.values(),
+            key=lambda c: (-(c.match.score if by_score else c.calibrated), c.match.item_id),
+        )
+
+    def _allowed(
+        self, part: Part, targets: frozenset[Target], ids: NDArray[np.int64] | None
+    ) -> NDArray[np.bool_] | None:
+        """Rows that may answer; None where all of them may."""
+        mask = self._target_mask(part, targets)
+        if ids is None:
+            return mask
+        chosen = np.isin(part.rows.item_ids, ids)
+        return chosen if mask is None else chosen & mask
+
+    def _target_mask(self, part: Part, targets: frozenset[Target]) -> NDArray[np.bool_] | None:
+        key = (id(part), targets)
+        if key not in self._masks:
+            rows = part.rows
+            modalities = self._items.modalities_of(rows.item_ids)
+            mask = np.isin(modalities, [MODALITY_OF[t] for t in targets if t in MODALITY_OF])
+            if Target.MUSIC in targets:
+                mask |= rows.media == AUDIO
+            mask &= modalities >= 0
+            if len(self._removed):
+                mask &= ~np.isin(rows.item_ids, self._removed)
+            self._masks[key] = None if mask.all() else mask
+        return self._masks[key]
+
+    def _hits(self, candidates: Sequence[_Candidate]) -> list[Hit]:
+        described = self._items.rows([candidate.match.item_id for candidate in candidates])
+        return [
+            _hit(candidate, uri, modality, metadata)
+            for candidate, (uri, modality, metadata) in zip(candidates, described, strict=True)
+        ]
+
+    # ------------------------------------------------------------ moments
+
+    def _moments(
+        self, candidates: list[_Candidate], vectors: dict[str, QueryVectors], k: int
+    ) -> list[Hit]:
+        """Refine the items that have times to spans; rank spans and pictures together."""
+        ranked: list[tuple[float, Hit]] = []
+        considered = candidates[: max(k, ITEMS_LOCALIZED)]
+        by_score = len(vectors) < 2
+        for candidate, hit in zip(considered, self._hits(considered), strict=True):
+            if hit.start_seconds is None:
+                ranked.append((hit.score if by_score else candidate.calibrated, hit))
+                continue
+            query = vectors[candidate.opened.space.name]
+            starts, ends, rows = _timed_rows(
+                candidate.part, candidate.match.item_id, candidate.match.medium
+            )
+            mean = query.vectors.mean(axis=0)
+            spans = self._localizer.localize(
+                (mean / np.linalg.norm(mean)).astype(np.float32),
+                starts.astype(np.float64),
+                ends.astype(np.float64),
+                rows,
+            )
+            for start, end, score in spans:
+                calibration = candidate.opened.calibration
+                calibrated = calibration.calibrated(score, query.kind, hit.medium)
+                likely = calibration.likely(score, query.kind, hit.medium)
+                moment = replace(
+                    hit, score=score, start_seconds=start, end_seconds=end, likely=likely
+                )
+                ranked.append((score if by_score else calibrated, moment))
+        ranked.sort(key=lambda pair: (-pair[0], pair[1].item_id, pair[1].start_seconds or 0.0))
+        return [hit for _, hit in ranked[:k]]
+
+
+def _timed_rows(
+    part: Part, item_id: int, medium: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Starts, ends and vectors of an item's segments of one medium."""
+    place = part.item_rows(item_id)
+    chosen = part.rows.media[place] == medium
+    return (
+        part.rows.start_seconds[place][chosen],
+        part.rows.end_seconds[place][chosen],
+        part.vectors(place)[chosen],
+    )
+
+
+def _judged(match: ItemMatch, opened: OpenedSpace, part: Part, kind: QueryKind) -> _Candidate:
+    medium = MEDIUM_CODES[match.medium]
+    calibration = opened.calibration
+    return _Candidate(
+        match,
+        opened,
+        part,
+        calibration.calibrated(match.score, kind, medium),
+        calibration.likely(match.score, kind, medium),
+    )
+
+
+def _hit(candidate: _Candidate, uri: str, modality: Medium, metadata: dict[str, Scalar]) -> Hit:
+    match = candidate.match
+    timed = not np.isnan(match.start_seconds)
+    return Hit(
+        rank=0,
+        score=match.score,
+        item_id=match.item_id,
+        uri=uri,
+        modality=modality,
+        medium=MEDIUM_CODES[match.medium],
+        start_seconds=match.start_seconds if timed else None,
+        end_seconds=match.end_seconds if timed else None,
+        space=candidate.opened.space.name,
+        likely=candidate.likely,
+        metadata=metadata,
+    )
