@@ -102,7 +102,7 @@ class SoundReader:
                 raise MediaTooLargeError(
                     f"{block.shape[1]} channels, at most {MAX_CHANNELS} are read; mix it down"
                 )
-            mono = block.mean(axis=1, dtype=np.float32)
+            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
             if not np.isfinite(mono).all():
                 raise DamagedMediaError(
                     f"NaN or infinite samples after second {self.seconds_read:.1f}; "

@@ -71,8 +71,12 @@ def decode(
         plan: What the encoders want.
         known: Files that the collection holds, by uri.
         skip: Uris to pass over without an event.
-        on_item: Called with an item's uri before it is touched.
+        on_item: Called with the uri of the source, then of every item, before it is touched.
     """
+    if source.uri in skip:
+        return
+    if on_item is not None:
+        on_item(source.uri)
     for found in _open(source):
         if found.uri in skip:
             continue

@@ -49,8 +49,10 @@ class CollectionLock:
 
     def release(self) -> None:
         """Let the next writer in."""
-        (self._root / HOLDER_NAME).unlink(missing_ok=True)
-        self._lock.release()
+        try:
+            (self._root / HOLDER_NAME).unlink(missing_ok=True)
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> CollectionLock:
         self.acquire()

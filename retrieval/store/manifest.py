@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -190,7 +191,8 @@ def checked_path(root: Path, relative: str) -> Path:
         CollectionFormatError: A link on the way leads out of the collection.
     """
     path = root / relative
-    if not path.resolve().is_relative_to(root.resolve()):
+    # Not Path.resolve: it raises where links go in a circle.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise CollectionFormatError(
             f"{path} leads out of the collection; expected a file inside, replace the link by it"
         )

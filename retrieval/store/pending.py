@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,7 @@ UNIT_TOLERANCE = 5e-3
 """How far from 1 a vector's length may be; float16 alone moves it by up to 5e-4."""
 
 _ITEM_BYTES = 1024
+_GROUP_ITEMS = 256
 _MEDIA = pa.array([str(medium) for medium in MEDIUM_CODES])
 
 
@@ -143,34 +145,38 @@ class Pending:
         return (ids[0], ids[-1]) if ids else None
 
     def segment_batches(self, space: Space) -> Iterator[pa.RecordBatch]:
-        """Rows of `segments/SPACE`, an item at a time."""
+        """Rows of `segments/SPACE`."""
         schema = segments_schema(space.dim)
-        for item_id, rows in self._rows_of(space):
-            if len(rows.vectors):
-                columns = [
-                    pa.array(np.full(len(rows.vectors), item_id, np.int64)),
-                    _MEDIA.take(pa.array(rows.media)),
-                    _times(rows.start_seconds),
-                    _times(rows.end_seconds),
-                    _embeddings(rows.vectors),
-                ]
-                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+        for ids, group in self._groups(space):
+            columns = [
+                _repeated(ids, [len(rows.vectors) for rows in group]),
+                _MEDIA.take(pa.array(np.concatenate([rows.media for rows in group]))),
+                _times([rows.start_seconds for rows in group]),
+                _times([rows.end_seconds for rows in group]),
+                _embeddings([rows.vectors for rows in group]),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def frame_batches(self, space: Space) -> Iterator[pa.RecordBatch]:
-        """Rows of `frames/SPACE`, an item at a time."""
+        """Rows of `frames/SPACE`."""
         schema = frames_schema(space.dim)
-        for item_id, rows in self._rows_of(space):
-            if len(rows.frame_vectors):
-                columns = [
-                    pa.array(np.full(len(rows.frame_vectors), item_id, np.int64)),
-                    pa.array(rows.frame_seconds),
-                    _embeddings(rows.frame_vectors),
-                ]
-                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+        for ids, group in self._groups(space):
+            columns = [
+                _repeated(ids, [len(rows.frame_vectors) for rows in group]),
+                _times([rows.frame_seconds for rows in group]),
+                _embeddings([rows.frame_vectors for rows in group]),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def has_frames(self, space: Space) -> bool:
         """Whether any pending item has frames in a space."""
         return any(len(rows.frame_vectors) for _, rows in self._rows_of(space))
+
+    def _groups(self, space: Space) -> Iterator[tuple[list[int], list[SpaceRows]]]:
+        """Items and their rows, some at a time: a batch for each item would cost more."""
+        rest = self._rows_of(space)
+        while group := list(islice(rest, _GROUP_ITEMS)):
+            yield [item_id for item_id, _ in group], [rows for _, rows in group]
 
     def _rows_of(self, space: Space) -> Iterator[tuple[int, SpaceRows]]:
         yield from self.rows.get(space.name, [])
@@ -217,10 +223,15 @@ def failures_batch(failures: Sequence[tuple[Failure, int]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=FAILURES)
 
 
-def _times(seconds: NDArray[np.float32]) -> pa.Array:
+def _repeated(ids: list[int], counts: list[int]) -> pa.Array:
+    return pa.array(np.repeat(np.array(ids, np.int64), counts))
+
+
+def _times(parts: list[NDArray[np.float32]]) -> pa.Array:
     """Null where there is no time: SQL compares NaN as the greatest number."""
-    return pa.array(seconds, from_pandas=True)
+    return pa.array(np.concatenate(parts), from_pandas=True)
 
 
-def _embeddings(vectors: NDArray[np.float16]) -> pa.Array:
+def _embeddings(parts: list[NDArray[np.float16]]) -> pa.Array:
+    vectors = np.concatenate(parts)
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])

@@ -64,7 +64,7 @@ class Snapshot:
         self.root = root
         self.manifest = manifest
         self._removed: NDArray[np.int64] | None = None
-        self._user_columns: UserColumns | None = None
+        self._user_types: dict[str, pa.DataType] | None = None
 
     @classmethod
     def open(cls, root: Path) -> Snapshot:
@@ -152,12 +152,12 @@ class Snapshot:
 
     def user_columns(self) -> UserColumns:
         """The users' columns and their types, over all shards."""
-        if self._user_columns is None:
+        if self._user_types is None:
             types: dict[str, pa.DataType] = {}
             for file in self.manifest.listed("items"):
                 _merge_types(types, self.root / file.path)
-            self._user_columns = UserColumns(types)
-        return self._user_columns
+            self._user_types = types
+        return UserColumns(self._user_types)
 
     def iter_items(self, *, after_item_id: int = -1) -> Iterator[pa.RecordBatch]:
         """Living items in id order; a user column that a shard lacks is null there."""

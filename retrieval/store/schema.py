@@ -112,6 +112,7 @@ class UserColumns:
                 )
             if name not in self._types:
                 new[name] = kind
+        _check_unicode(ascii(info.uri), "the uri", info.uri)
         if info.caption is not None:
             _check_unicode(info.uri, "the caption", info.caption)
         self._types |= new

@@ -88,7 +88,7 @@ def reads_as(path: Path, schema: pa.Schema, rows: int) -> bool:
     """Whether a file opens with these columns and this number of rows."""
     with _damage_named(path), pq.ParquetFile(path, memory_map=True) as file:
         columns = file.schema_arrow.remove_metadata()
-        return columns.equals(schema) and file.metadata.num_rows == rows
+        return bool(columns.equals(schema) and file.metadata.num_rows == rows)
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
@@ -118,11 +118,10 @@ def _row_groups(metadata: pq.FileMetaData, first_item_id: int, last_item_id: int
     """Row groups that can hold items of the range; ids ascend in a file, and come first."""
     groups = []
     for number in range(metadata.num_row_groups):
-        statistics = metadata.row_group(number).column(0).statistics
-        if statistics is not None and statistics.has_min_max and isinstance(statistics.min, int):
-            if statistics.max < first_item_id or statistics.min > last_item_id:
-                continue
-        groups.append(number)
+        column = metadata.row_group(number).column(0)
+        known = column.statistics if column.path_in_schema == "item_id" else None
+        if known is None or (known.max >= first_item_id and known.min <= last_item_id):
+            groups.append(number)
     return groups
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -110,10 +111,12 @@ class CollectionWriter:
         """Make a space part of the next generation.
 
         Raises:
-            ValueError: The collection has one of that name.
+            ValueError: The collection has one of that name, or new items wait already.
         """
         if space.name in self._spaces:
             raise ValueError(f"{self.root} already has a space {space.name}")
+        if self._pending.items:
+            raise ValueError(f"space {space.name} comes after new items: publish those first")
         self._pending.spaces.append(space)
         self._spaces[space.name] = space
         self._covered[space.name] = -1
@@ -344,7 +347,7 @@ def _prepare_folder(root: Path, *, create: bool) -> None:
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         if not os.access(root, os.W_OK | os.X_OK):
-            raise PermissionError(None, "no permission")
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         strangers = sorted(
             path.name
             for path in root.iterdir()

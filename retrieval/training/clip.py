@@ -32,8 +32,8 @@ SIDE = 64
 CONTEXT = 48
 VOCABULARY = 1_200
 BATCH = 128
-STEPS = 1_800
-POOL = 120_000
+STEPS = 1_600
+POOL = 100_000
 CAPTIONS_EACH = 4
 GALLERY = 1_000
 
@@ -46,7 +46,7 @@ MODEL: dict[str, Any] = {
         "image_size": SIDE,
         "patch_size": 8,
         "width": 192,
-        "head_width": 32,
+        "head_width": 64,
         "layers": 6,
         "pool_type": "avg",
     },

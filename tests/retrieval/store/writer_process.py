@@ -1,0 +1,41 @@
+"""A process that grows a collection and is killed, or meets a full disk, on the way.
+
+Usage: writer_process.py ROOT ITEMS [kill_at=N] [kill_before=NAME] [file_bytes=N] [hold=1]
+"""
+
+import resource
+import sys
+from pathlib import Path
+
+from flaky_system import FlakySystem
+from store_samples import grow
+
+from retrieval.errors import RetrievalError
+from retrieval.store import publish
+from retrieval.store.writer import CollectionWriter
+
+
+def main(root: Path, items: int, options: dict[str, str]) -> None:
+    """Grow the collection under the given conditions."""
+    if "hold" in options:
+        with CollectionWriter.open(root):
+            print("held", flush=True)
+            sys.stdin.read()
+        return
+    if "file_bytes" in options:
+        limit = int(options["file_bytes"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    publish.os = FlakySystem(  # type: ignore[assignment]
+        kill_at=int(options.get("kill_at", 0)),
+        kill_before_renaming_to=options.get("kill_before", ""),
+    )
+    grow(root, items, publish_every=6, index=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(
+            Path(sys.argv[1]), int(sys.argv[2]), dict(each.split("=") for each in sys.argv[3:])
+        )
+    except RetrievalError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
