@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 EXACT_BELOW_ROWS = 200_000
 """On a CPU exact search answers in milliseconds up to here (docs/benchmarks.md)."""
@@ -14,19 +15,27 @@ def choose_factory(kind: str, rows: int) -> str | None:
     """Translate `--kind` into a FAISS factory string; None means exact only.
 
     Args:
-        kind: `auto`, `exact`, or a factory string, which is returned as it is.
+        kind: `auto`, `exact`, or a factory string, which is returned as it is unless it asks for
+            more lists than there are rows: one space of a collection may be far smaller than
+            the one it was meant for.
         rows: Rows that the index will hold.
     """
-    if kind == "exact" or (kind == "auto" and rows < EXACT_BELOW_ROWS):
-        return None
-    return f"IVF{lists_for(rows)},SQ8" if kind == "auto" else kind
+    if kind == "auto":
+        return None if rows < EXACT_BELOW_ROWS else f"IVF{lists_for(rows)},SQ8"
+    return None if kind == "exact" or rows < max(1, lists_of(kind)) else kind
 
 
 def lists_for(rows: int) -> int:
-    """A power of two near 2 √rows: lists of a few hundred rows, cheap to train on two cores."""
-    return 1 << max(0, (2 * math.isqrt(rows)).bit_length() - 1)
+    """A power of two at most 4 √rows: lists of a few hundred rows."""
+    return 1 << max(0, (4 * math.isqrt(rows)).bit_length() - 1)
 
 
-def training_rows(rows: int) -> int:
+def lists_of(factory: str) -> int:
+    """Lists that a factory string asks for; 0 where it has none."""
+    found = re.search(r"IVF(\d+)", factory)
+    return int(found[1]) if found else 0
+
+
+def training_rows(factory: str, rows: int) -> int:
     """Rows to sample for training: k-means gains nothing from more than this."""
-    return min(rows, max(20_000, TRAINING_ROWS_PER_LIST * lists_for(rows)))
+    return min(rows, max(20_000, TRAINING_ROWS_PER_LIST * lists_of(factory)))

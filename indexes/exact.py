@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from indexes.protocol import Ids, Scores
 from indexes.vectors import check_search, padded, unit_queries
 
-BLOCK_ROWS = 65_536
+BLOCK_ROWS = 16_384
 """Rows scored at once; float16 rows are widened block by block, never as a whole."""
+
+BLOCK_QUERIES = 64
+"""Queries scored at once: a block of scores and ids takes 12 MiB."""
 
 
 def exact_search(
@@ -26,29 +29,52 @@ def exact_search(
     Args:
         vectors: (rows, dim) unit vectors, float16 or float32, possibly memory-mapped.
         queries: (queries, dim) of any length.
-        k: Answers per query; the result has min(k, rows) columns at least and k at most.
+        k: Answers per query.
         allowed: (rows,) bool or None.
 
     Returns:
-        As `VectorIndex.search`.
+        Scores and ids, (queries, k), as `VectorIndex.search`.
+    Raises:
+        DimensionMismatchError, InvalidVectorError, ValueError: As `VectorIndex.search`.
     """
     rows, dim = vectors.shape
     check_search(k, allowed, rows)
     unit = unit_queries(queries, dim)
-    chosen = np.arange(rows) if allowed is None else np.flatnonzero(allowed)
+    chosen = None if allowed is None else np.flatnonzero(allowed)
+    count = rows if chosen is None else len(chosen)
+    width = min(k, count)
+    scores = np.empty((len(unit), width), np.float32)
+    ids = np.empty((len(unit), width), np.int64)
+    for first in range(0, len(unit) if width else 0, BLOCK_QUERIES):
+        block = slice(first, first + BLOCK_QUERIES)
+        scores[block], ids[block] = _search_block(vectors, unit[block], width, chosen, count)
+    return padded(scores, ids, k)
+
+
+def _search_block(
+    vectors: NDArray[np.floating],
+    unit: NDArray[np.float32],
+    k: int,
+    chosen: NDArray[np.int64] | None,
+    count: int,
+) -> tuple[Scores, Ids]:
+    """The k best of the chosen rows, or of all `count` of them, for a few queries."""
     best_scores = np.empty((len(unit), 0), np.float32)
     best_ids = np.empty((len(unit), 0), np.int64)
-    for first in range(0, len(chosen), BLOCK_ROWS):
-        ids = chosen[first : first + BLOCK_ROWS]
-        block = vectors[ids] if allowed is not None else vectors[ids[0] : ids[-1] + 1]
-        scores = unit @ np.asarray(block, np.float32).T
-        every = np.broadcast_to(ids, scores.shape)
+    for first in range(0, count, BLOCK_ROWS):
+        last = min(count, first + BLOCK_ROWS)
+        if chosen is None:
+            ids, rows = np.arange(first, last), vectors[first:last]
+        else:
+            ids = chosen[first:last]
+            rows = vectors[ids]
+        scores = unit @ np.asarray(rows, np.float32).T
         best_scores, best_ids = _best(
             np.concatenate([best_scores, scores], axis=1),
-            np.concatenate([best_ids, every], axis=1),
+            np.concatenate([best_ids, np.broadcast_to(ids, scores.shape)], axis=1),
             k,
         )
-    return padded(best_scores, best_ids, k)
+    return best_scores, best_ids
 
 
 def _best(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:

@@ -7,6 +7,7 @@ scored again with the exact part's vectors (IndexRefine).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,22 +20,30 @@ from indexes.exact import exact_search
 from indexes.protocol import Ids, Scores
 from indexes.vectors import check_rows, check_search, padded, unit_queries
 
-EXACT_SET_SHARE = 0.02
-"""Where a mask leaves at most this share of the rows, they are gathered and scanned exactly."""
+GATHERED_SHARE = 1 / 256
+"""A mask that leaves at most this share of the rows has them copied out and scored in NumPy: below
+it that takes less time than testing every row's bit (100,000 x 512: 0.02 ms against 0.28)."""
 
-EXACT_SET_ROWS = 2_000
-"""The same for at most so many rows, whatever their share."""
+SCANNED_SHARE = 0.05
+"""A mask that leaves at most this share is scanned exactly: the approximate part visits as many."""
 
-MAX_CANDIDATES = 4_096
-"""Candidates that the approximate part hands to re-ranking at most."""
+LEAST_CANDIDATES, MAX_CANDIDATES = 200, 4_096
+"""Candidates that the approximate part hands to re-ranking; longer answers are scanned exactly."""
+
+VISITED_SHARE = 1 / 8
+"""Lists that an IVF index visits; text queries need this many for a recall@10 of 0.95."""
+
+ENDS_THE_PROCESS = re.compile(r"(?:HNSW|NSG)[01](?!\d)|IVF0(?!\d)")
+"""Factory strings at which FAISS aborts, or fails at the first search, instead of refusing."""
 
 
-def build_exact(blocks: Iterable[NDArray[np.floating]], dim: int) -> Any:
+def build_exact(blocks: Iterable[NDArray[np.floating]], dim: int, *, expected_rows: int = 0) -> Any:
     """Fill a float16 FAISS index.
 
     Args:
         blocks: (rows, dim) float16 or float32 unit vectors, in row order.
         dim: Their length.
+        expected_rows: About as many will come; a close upper bound saves memory.
 
     Raises:
         InvalidVectorError: A row is NaN, infinite or zero.
@@ -42,6 +51,8 @@ def build_exact(blocks: Iterable[NDArray[np.floating]], dim: int) -> Any:
     index = faiss.IndexScalarQuantizer(
         dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
+    # Takes the memory once: growing by doubling would hold the vectors twice for a moment.
+    index.codes.resize(expected_rows * index.code_size)
     _fill(index, blocks)
     return index
 
@@ -51,7 +62,7 @@ def build_approximate(
     training: NDArray[np.floating],
     blocks: Iterable[NDArray[np.floating]],
     *,
-    nprobe: int = 64,
+    nprobe: int | None = None,
 ) -> Any:
     """Build and fill any FAISS index for inner products.
 
@@ -59,24 +70,30 @@ def build_approximate(
         factory: FAISS factory string, for example `IVF1024,SQ8`.
         training: (rows, dim) sample to train on.
         blocks: All rows, in order.
-        nprobe: Lists to visit, where the index has lists.
+        nprobe: Lists to visit, where the index has lists; an eighth of them by default. Saved with
+            the index.
 
     Raises:
         IndexBuildError: FAISS refuses the string, or the sample is too small for it.
+        InvalidVectorError: A row is NaN, infinite or zero.
     """
     sample = np.ascontiguousarray(training, np.float32)
+    asked = f"{factory!r} for {len(sample)} training rows of {sample.shape[1]} numbers"
+    if ENDS_THE_PROCESS.search(factory):
+        raise IndexBuildError(f"FAISS cannot build {asked}; name more lists or neighbours")
     try:
         index = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+        inverted = faiss.try_extract_index_ivf(index)
+        if inverted is not None:
+            inverted.cp.min_points_per_centroid = 1  # else FAISS prints a warning
+            inverted.nprobe = min(nprobe or max(8, int(inverted.nlist * VISITED_SHARE)),
+                                  inverted.nlist)  # fmt: skip
         index.train(sample)
-    except RuntimeError as error:
+        _fill(index, blocks)
+    except (RuntimeError, MemoryError) as error:
         raise IndexBuildError(
-            f"FAISS refuses {factory!r} for {len(sample)} training rows of {sample.shape[1]} "
-            f"numbers: {_reason(error)}; try --kind exact or fewer lists"
+            f"FAISS refuses {asked}: {faiss_reason(error)}; try --kind exact or fewer lists"
         ) from error
-    _fill(index, blocks)
-    inverted = faiss.try_extract_index_ivf(index)
-    if inverted is not None:
-        inverted.nprobe = min(nprobe, inverted.nlist)
     return index
 
 
@@ -87,10 +104,11 @@ def _fill(index: Any, blocks: Iterable[NDArray[np.floating]]) -> None:
         index.add(rows)
 
 
-def _reason(error: RuntimeError) -> str:
-    """The sentence of a FAISS error, without the function names and paths around it."""
+def faiss_reason(error: BaseException) -> str:
+    """The sentence of a FAISS error in one line, without function names and paths around it."""
     text = " ".join(str(error).split())
-    return text.rpartition("Error: ")[2] or text
+    said = re.sub(r"^.* at \S+?:\d+: (?:Error: )?", "", text)
+    return re.sub(r"^'.*?' failed: (?=\S)", "", said) or type(error).__name__
 
 
 class FaissIndex:
@@ -106,6 +124,9 @@ class FaissIndex:
         self._exact = exact
         self._approximate = approximate
         self._rerank = rerank
+        self._takes_selector = True
+        if approximate is not None:
+            self._refined = faiss.IndexRefine(approximate, exact)
 
     def with_approximate(self, approximate: Any) -> FaissIndex:
         """The same rows behind an approximate part."""
@@ -143,76 +164,88 @@ class FaissIndex:
         allowed: NDArray[np.bool_] | None = None,
         exact: bool = False,
     ) -> tuple[Scores, Ids]:
-        """See `VectorIndex.search`; `exact` leaves the approximate part aside."""
+        """See `VectorIndex.search`; `exact` leaves the approximate part aside.
+
+        An answer is never shorter than the rows allow: where the approximate part finds fewer than
+        k, the exact part answers.
+        """
         check_search(k, allowed, self.rows)
         unit = unit_queries(queries, self.dim)
-        wanted = min(k, self.rows)
-        if wanted == 0:
-            return padded(*_nothing(len(unit)), k)
-        if allowed is not None:
-            count = int(np.count_nonzero(allowed))
-            if count <= max(EXACT_SET_ROWS, EXACT_SET_SHARE * self.rows):
-                return self._search_few(unit, k, np.flatnonzero(allowed))
-            wanted = min(wanted, count)
-        if self._approximate is None or exact:
-            scores, ids = _search(self._exact, unit, wanted, allowed)
+        count = self.rows if allowed is None else int(np.count_nonzero(allowed))
+        if count == self.rows:
+            allowed = None
+        wanted = min(k, count)
+        if not wanted or not len(unit):
+            scores, ids = np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
+        elif allowed is not None and count <= GATHERED_SHARE * self.rows:
+            scores, ids = self._search_gathered(unit, wanted, np.flatnonzero(allowed))
+        elif exact or not self._approximates(wanted, count):
+            scores, ids = _search(self._exact, unit, wanted, _selected(allowed))
         else:
             scores, ids = self._search_and_rerank(unit, wanted, allowed)
         return padded(scores, ids, k)
 
-    def _search_few(
+    def _approximates(self, wanted: int, count: int) -> bool:
+        """Whether the approximate part is worth asking for `wanted` of `count` allowed rows."""
+        return (
+            self._approximate is not None
+            and wanted <= MAX_CANDIDATES
+            and count > SCANNED_SHARE * self.rows
+            and (count == self.rows or self._takes_selector)
+        )
+
+    def _search_gathered(
         self, unit: NDArray[np.float32], k: int, rows: NDArray[np.int64]
     ) -> tuple[Scores, Ids]:
-        if not len(rows):
-            return padded(*_nothing(len(unit)), k)
-        scores, ids = exact_search(self.gather(rows), unit, min(k, len(rows)))
-        return padded(scores, rows[ids], k)
+        scores, ids = exact_search(self.gather(rows), unit, k)
+        return scores, rows[ids]
 
     def _search_and_rerank(
         self, unit: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
     ) -> tuple[Scores, Ids]:
-        """Re-rank generously: compressed scores of text queries are noisy (docs/benchmarks.md)."""
-        candidates = min(self.rows, max(k, min(MAX_CANDIDATES, max(200, k * self._rerank))))
-        refined = faiss.IndexRefine(self._approximate, self._exact)
-        refined.own_fields = False
-        refined.own_refine_index = False
-        parameters = faiss.IndexRefineSearchParameters(k_factor=candidates / k)
-        selector = _selector(allowed)
-        if selector is not None:
-            parameters.base_index_params = self._parameters(selector)
-        return _sorted(*refined.search(unit, k, params=parameters))
+        """Re-rank generously: compressed scores of text queries are noisy."""
+        candidates = max(k, min(MAX_CANDIDATES, max(LEAST_CANDIDATES, k * self._rerank)))
+        parameters = faiss.IndexRefineSearchParameters(
+            k_factor=min(self.rows, candidates) / k,
+            base_index_params=self._selected_candidates(allowed),
+        )
+        try:
+            scores, ids = _search(self._refined, unit, k, parameters)
+        except RuntimeError:
+            if allowed is None:
+                raise
+            # Some indexes, PQ and NSG among them, take no selector: exact search does.
+            self._takes_selector = False
+            return _search(self._exact, unit, k, _selected(allowed))
+        short = np.flatnonzero(ids[:, -1] < 0)
+        if len(short):
+            scores[short], ids[short] = _search(self._exact, unit[short], k, _selected(allowed))
+        return scores, ids
 
-    def _parameters(self, selector: Any) -> Any:
+    def _selected_candidates(self, allowed: NDArray[np.bool_] | None) -> Any:
         inverted = faiss.try_extract_index_ivf(self._approximate)
-        if inverted is None:
-            return faiss.SearchParameters(sel=selector)
-        return faiss.SearchParametersIVF(sel=selector, nprobe=inverted.nprobe)
+        if allowed is None or inverted is None:
+            return _selected(allowed)
+        return faiss.SearchParametersIVF(sel=_bitmap(allowed), nprobe=inverted.nprobe)
 
 
 def _search(
-    index: Any, unit: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+    index: Any, unit: NDArray[np.float32], k: int, parameters: Any
 ) -> tuple[Scores, Ids]:
-    selector = _selector(allowed)
-    parameters = None if selector is None else faiss.SearchParameters(sel=selector)
-    return _sorted(*index.search(unit, k, params=parameters))
-
-
-def _selector(allowed: NDArray[np.bool_] | None) -> Any:
-    return (
-        None if allowed is None else faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-    )
-
-
-def _sorted(scores: Scores, ids: Ids) -> tuple[Scores, Ids]:
     """Padding with -inf, and equal scores by row, so that every index orders ties alike."""
-    scores = np.where(ids < 0, np.float32(-np.inf), scores)
-    last = np.where(ids < 0, np.iinfo(np.int64).max, ids)
-    order = np.lexsort((last, -scores), axis=1)
+    scores, ids = index.search(unit, k, params=parameters)
+    missing = ids < 0
+    scores = np.where(missing, np.float32(-np.inf), scores)
+    order = np.lexsort((np.where(missing, np.iinfo(np.int64).max, ids), -scores), axis=1)
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 
 
-def _nothing(queries: int) -> tuple[Scores, Ids]:
-    return np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64)
+def _selected(allowed: NDArray[np.bool_] | None) -> Any:
+    return None if allowed is None else faiss.SearchParameters(sel=_bitmap(allowed))
+
+
+def _bitmap(allowed: NDArray[np.bool_]) -> Any:
+    return faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
 
 
 def version() -> str:

@@ -41,6 +41,7 @@ class VectorIndex(Protocol):
         Raises:
             DimensionMismatchError: A query has another length than the index's vectors.
             InvalidVectorError: A query is NaN, infinite or zero.
-            ValueError: k < 1, or `allowed` has another length than the index has rows.
+            ValueError: k < 1 or above both `rows` and a million, or `allowed` is not one bool
+                for each row.
         """
         ...

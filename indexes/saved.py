@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,48 +12,43 @@ import faiss
 import numpy as np
 
 from indexes.errors import DimensionMismatchError, IndexFileError
+from indexes.faiss import faiss_reason
 
 PROBES = 16
-"""Rows compared after writing: FAISS does not report a full disk for small files."""
+"""Rows read back and compared after writing."""
 
-MAX_VECTOR_BYTES = 1 << 40
-"""What a damaged header may make FAISS allocate at most."""
+_limits = threading.Lock()
+"""FAISS's limits of what a file may contain belong to the process, not to a call."""
 
 
 def write_index(index: Any, path: Path) -> None:
-    """Write an index, sync it, and make sure that what lies on disk answers the same.
+    """Write an index, sync it, and make sure that what lies on disk is what was to be written.
 
     Raises:
         IndexFileError: The disk is full or refuses; the partial file is removed.
     """
     try:
-        faiss.write_index(index, os.fspath(path))
-        with path.open("rb") as file:
+        # FAISS's own writer does not notice when a small file meets a full disk.
+        with path.open("wb") as file:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+            file.flush()
             os.fsync(file.fileno())
         _compare(index, path)
     except (RuntimeError, OSError) as error:
         path.unlink(missing_ok=True)
-        raise IndexFileError(f"{path}: {_why(error, path)}") from error
+        raise IndexFileError(f"{path} cannot be written: {_why(error)}") from error
 
 
 def _compare(index: Any, path: Path) -> None:
-    try:
-        again = faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError as error:
-        # FAISS closes a small file onto a full disk without a word; the bytes are not there.
-        raise OSError(errno.ENOSPC, "cut short") from error
+    again = faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC)
     if (again.ntotal, again.d) != (index.ntotal, index.d):
-        raise OSError(errno.EIO, f"holds {again.ntotal} rows after writing {index.ntotal}")
-    if not index.ntotal or not _reconstructs(index):
+        raise OSError(errno.EIO, f"it holds {again.ntotal} rows after writing {index.ntotal}")
+    # Only flat codes can be read back by row without building further maps.
+    if not index.ntotal or not isinstance(faiss.downcast_index(index), faiss.IndexFlatCodes):
         return
     rows = np.unique(np.linspace(0, index.ntotal - 1, PROBES).astype(np.int64))
     if not np.array_equal(index.reconstruct_batch(rows), again.reconstruct_batch(rows)):
-        raise OSError(errno.EIO, "reads back other vectors than were written")
-
-
-def _reconstructs(index: Any) -> bool:
-    """Only flat codes can be read back by row without building further maps."""
-    return isinstance(faiss.downcast_index(index), faiss.IndexFlatCodes)
+        raise OSError(errno.EIO, "it reads back other vectors than were written")
 
 
 def open_index(path: Path, *, dim: int | None = None, rows: int | None = None) -> Any:
@@ -64,18 +60,23 @@ def open_index(path: Path, *, dim: int | None = None, rows: int | None = None) -
         rows: Rows it must hold.
 
     Raises:
-        IndexFileError: Missing, not a FAISS index, damaged, or of another number of rows.
+        IndexFileError: Missing, not a FAISS index, damaged, of another number of rows, or not
+            for inner products.
         DimensionMismatchError: Of another vector length.
     """
     if not path.is_file():
         raise IndexFileError(f"{path} is missing; build it again with: retrieval index")
-    faiss.set_deserialization_vector_byte_limit(MAX_VECTOR_BYTES)
     try:
-        index = faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC)
+        index = _read(path)
     except (RuntimeError, MemoryError) as error:
         raise IndexFileError(
-            f"{path} is damaged ({_why(error, path)}); build it again with: retrieval index"
+            f"{path} is damaged ({faiss_reason(error)}); build it again with: retrieval index"
         ) from error
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise IndexFileError(
+            f"{path} has FAISS metric {index.metric_type}, expected inner products "
+            f"({faiss.METRIC_INNER_PRODUCT}); build it again with: retrieval index"
+        )
     if dim is not None and index.d != dim:
         raise DimensionMismatchError(
             f"{path} holds {index.d}-d vectors, the space has {dim}; rebuild the index"
@@ -85,12 +86,18 @@ def open_index(path: Path, *, dim: int | None = None, rows: int | None = None) -
     return index
 
 
-def _why(error: BaseException, path: Path) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        if error.errno in (errno.ENOSPC, errno.EFBIG):
-            return "no space left"
-        return error.strerror
-    text = " ".join(str(error).split())
-    if "No space left" in text or "File too large" in text or "write error" in text:
+def _read(path: Path) -> Any:
+    # Whatever a damaged header counts, a file holds no more bytes or entries than its size.
+    size = path.stat().st_size
+    with _limits:
+        faiss.set_deserialization_vector_byte_limit(size + 1)
+        faiss.set_deserialization_loop_limit(size + 1)
+        return faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC)
+
+
+def _why(error: RuntimeError | OSError) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG):
         return "no space left"
-    return (text.rpartition("Error: ")[2] or text).replace(os.fspath(path), path.name)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return faiss_reason(error)

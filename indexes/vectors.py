@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from indexes.errors import DimensionMismatchError, InvalidVectorError
 from indexes.protocol import Ids, Scores
 
+MAX_K = 1_000_000
+"""Answers per query that may be asked for where the index has fewer rows: bounds the padding."""
+
 
 def unit_queries(queries: NDArray[np.floating], dim: int) -> NDArray[np.float32]:
     """Scale queries to unit length as contiguous float32.
@@ -52,15 +55,20 @@ def check_rows(vectors: NDArray[np.floating], first_row: int = 0) -> None:
 
 
 def check_search(k: int, allowed: NDArray[np.bool_] | None, rows: int) -> None:
-    """Refuse a k below 1 and a mask of another length than the index.
+    """Refuse a k that is absurd, and a mask that is not one bool per row.
 
     Raises:
         ValueError: Says which.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    if allowed is not None and allowed.shape != (rows,):
-        raise ValueError(f"the mask has shape {allowed.shape}, the index {rows} rows")
+    if k > max(rows, MAX_K):
+        raise ValueError(f"k is {k}, the index has {rows} rows; ask for at most {MAX_K}")
+    if allowed is not None and (allowed.shape != (rows,) or allowed.dtype != np.bool_):
+        raise ValueError(
+            f"the mask is {allowed.dtype} of shape {allowed.shape}, expected bool, "
+            f"one for each of {rows} rows"
+        )
 
 
 def padded(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:

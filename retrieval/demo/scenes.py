@@ -12,7 +12,6 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-
 T = TypeVar("T")
 
 

@@ -184,6 +184,7 @@ class _Frames:
 
     def _read(self, landing: float) -> Iterator[tuple[float, float, av.VideoFrame]]:
         clock = landing if np.isfinite(landing) else 0.0
+        late: float | None = None  # how long the decoder holds frames back, in decoding times
         newest = -np.inf  # begin of the latest frame known to be shown before the time wanted
         for packet in read_packets(self._container, self._stream, self._damage):
             if packet.pts is not None and not self._by_dts:
@@ -194,11 +195,18 @@ class _Frames:
                 if newest < shown <= self._wanted + _SAME_TIME:
                     newest = shown
             for frame in decode_packet(packet, self._damage):
-                stamp = frame.dts if self._by_dts else frame.pts
-                begins = clock if stamp is None else stamp * self._time_base - self._origin
+                begins = self._begin(frame, clock)
+                if self._by_dts:
+                    late = begins - clock if late is None else late
+                    begins = begins - late if frame.dts is not None else clock
                 lasts = float(frame.duration or 0) * self._time_base or self._usual_length
                 clock = begins + lasts
                 yield begins, lasts, frame
+
+    def _begin(self, frame: av.VideoFrame, clock: float) -> float:
+        """Give a frame's time stamp; where it has none, it follows the frame before."""
+        stamp = frame.dts if self._by_dts else frame.pts
+        return clock if stamp is None else stamp * self._time_base - self._origin
 
     def _read_keyframes(self) -> list[float]:
         """Read the keyframes' times from the container's index; empty where there is none.

@@ -51,10 +51,13 @@ def train_contrastive(
             (n, dim) and the temperature's inverse; its parameter `logit_scale` is its logarithm.
         batches: Pairs (media, tokens), at least `settings.steps` of them.
         settings: How long and how fast.
-        on_step: Called with the step's number and loss.
+        on_step: Called with the number of steps done and the last one's loss.
 
     Returns:
         The loss of every step.
+
+    Raises:
+        ValueError: The batches end early, or the loss is no number any more.
     """
     torch.manual_seed(settings.seed)
     torch.set_flush_denormal(True)  # vanishing gradients would otherwise slow the processor down
@@ -68,8 +71,10 @@ def train_contrastive(
     model.train()
     losses = []
     for step in range(settings.steps):
-        media, tokens = next(batches)
-        media, tokens = media.to(device, non_blocking=True), tokens.to(device, non_blocking=True)
+        batch = next(batches, None)
+        if batch is None:
+            raise ValueError(f"the batches ended after {step} of {settings.steps} steps")
+        media, tokens = (tensor.to(device, non_blocking=True) for tensor in batch)
         optimizer.zero_grad(set_to_none=True)
         with _attention(device):
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
@@ -82,8 +87,13 @@ def train_contrastive(
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)  # type: ignore[operator, union-attr]
         losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            raise ValueError(
+                f"the loss is {losses[-1]} after {step + 1} steps; "
+                f"train with a learning rate below {settings.learning_rate}"
+            )
         if on_step is not None:
-            on_step(step, losses[-1])
+            on_step(step + 1, losses[-1])
     model.eval()
     return losses
 

@@ -70,6 +70,8 @@ def write_video(
         video.codec_context.time_base = Fraction(1, 1000)
         if codec == "libx264":
             video.options = {"preset": "veryfast", "sc_threshold": "0"}
+        else:
+            video.codec_context.bit_rate = 4_000_000  # else small steps of grey are lost
         audio = None
         if sound is not None:
             audio = container.add_stream("aac", rate=sound_rate, layout="mono")
@@ -103,9 +105,7 @@ def rotate_mp4(path: Path) -> Path:
     matrix = content.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of fields
     one, minus = (1 << 16).to_bytes(4, "big"), (0xFFFF0000).to_bytes(4, "big")
     zero, unit = bytes(4), (1 << 30).to_bytes(4, "big")
-    content[matrix : matrix + 36] = b"".join(
-        [zero, one, zero, minus, zero, zero, zero, zero, unit]
-    )
+    content[matrix : matrix + 36] = b"".join([zero, one, zero, minus, zero, zero, zero, zero, unit])
     path.write_bytes(content)
     return path
 

@@ -41,12 +41,14 @@ def run(root: Path, items: int = ITEMS, **options: object) -> subprocess.Complet
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def steps_of_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+def steps_of_a_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, items: int = ITEMS
+) -> int:
     """How many steps an uninterrupted run takes on its way to the disk."""
     with monkeypatch.context() as patched:
         system = FlakySystem()
         patched.setattr(publish, "os", system)
-        grow(folder, ITEMS, publish_every=6, index=True)
+        grow(folder, items, publish_every=6, index=True)
     return system.steps
 
 
@@ -140,7 +142,7 @@ def test_faults_04_an_exception_drops_what_is_pending_and_releases_the_lock(root
 def test_faults_05_every_failing_step_is_reported_and_a_retry_succeeds(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = steps_of_a_run(tmp_path / "whole", monkeypatch)
+    steps = steps_of_a_run(tmp_path / "whole", monkeypatch, items=3)
     expected = content(tmp_path / "whole")
     failed = set()
     for step in range(1, steps + 1):
@@ -149,12 +151,12 @@ def test_faults_05_every_failing_step_is_reported_and_a_retry_succeeds(
         with monkeypatch.context() as patched:
             patched.setattr(publish, "os", system)
             with pytest.raises(StorageError, match=r"^cannot write .*: Input/output error$"):
-                grow(root, ITEMS, publish_every=6, index=True)
+                grow(root, 3, publish_every=3, index=True)
         failed.add(system.failed_step)
         assert problems_without_collection(root) == []
         if (root / "CURRENT").exists():
             assert not [name for name in leftovers(root) if "indexes" not in name]
-        grow(root, ITEMS, publish_every=6, index=True)
+        grow(root, 3, publish_every=3, index=True)
         assert content(root) == expected
     assert failed == {"open", "write", "fsync", "replace", "close"}
 

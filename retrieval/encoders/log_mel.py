@@ -1,0 +1,81 @@
+"""Sound as a picture: the log-mel spectrogram that audio transformers read."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class LogMel(nn.Module):
+    """Short-time Fourier transform by torch, mel bands after Slaney, logarithm of the energy.
+
+    Args:
+        sample_rate_hz: Of the sound.
+        bands: Mel bands.
+        window_samples: Length of the Hann window and of the transform.
+        hop_samples: Distance of two frames.
+    """
+
+    filters: Tensor
+    hann: Tensor
+
+    def __init__(
+        self, sample_rate_hz: int, bands: int, window_samples: int, hop_samples: int
+    ) -> None:
+        super().__init__()
+        self._window_samples = window_samples
+        self._hop_samples = hop_samples
+        filters = mel_filters(sample_rate_hz, bands, window_samples)
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("hann", torch.hann_window(window_samples), persistent=False)
+
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
+    def forward(self, sound: Tensor) -> Tensor:
+        """(n, samples) float32 in [-1, 1] → (n, bands, samples // hop) float32, about 0 ± 1.
+
+        Silence is the same everywhere: energies below -80 dB of full scale are cut off.
+        """
+        spectrum = torch.stft(
+            sound, self._window_samples, self._hop_samples, window=self.hann, return_complex=True
+        )
+        power = spectrum.real.square() + spectrum.imag.square()
+        decibels = 10 * torch.log10((self.filters @ power[..., :-1]).clamp_min(1e-8))
+        return (decibels + 30) / 30
+
+
+def mel_filters(sample_rate_hz: int, bands: int, window_samples: int) -> Tensor:
+    """Triangles of equal area on the mel scale from 0 Hz to half the sample rate.
+
+    Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above.
+
+    Returns:
+        (bands, window_samples // 2 + 1) float32.
+    """
+    frequencies = torch.linspace(
+        0, sample_rate_hz / 2, window_samples // 2 + 1, dtype=torch.float64
+    )
+    edges = _hz(torch.linspace(0, float(_mel(sample_rate_hz / 2)), bands + 2, dtype=torch.float64))
+    rising = (frequencies[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - frequencies[None]) / (edges[2:] - edges[1:-1])[:, None]
+    triangles = torch.minimum(rising, falling).clamp_min(0)
+    return (triangles * (2 / (edges[2:] - edges[:-2]))[:, None]).float()
+
+
+_LINEAR_HZ = 200 / 3
+_BREAK_HZ = 1_000.0
+_BREAK_MEL = _BREAK_HZ / _LINEAR_HZ
+_LOG_STEP = math.log(6.4) / 27
+
+
+def _mel(hz: float) -> float:
+    if hz < _BREAK_HZ:
+        return hz / _LINEAR_HZ
+    return _BREAK_MEL + math.log(hz / _BREAK_HZ) / _LOG_STEP
+
+
+def _hz(mel: Tensor) -> Tensor:
+    above = _BREAK_HZ * torch.exp(_LOG_STEP * (mel - _BREAK_MEL))
+    return torch.where(mel < _BREAK_MEL, mel * _LINEAR_HZ, above)

@@ -1,0 +1,178 @@
+"""MuLan models (2208.12415) from a folder: music and texts in one 128-d space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from retrieval.encoders.batching import Batcher, choose_device
+from retrieval.encoders.pooling import unit_rows
+from retrieval.encoders.spaces import slug_of
+from retrieval.encoders.tokens import clean_texts
+from retrieval.encoders.towers import Mulan, MulanConfig, TransformerSize
+from retrieval.encoders.weights import digest_of, file_digest, list_mismatches, safetensors_of
+from retrieval.errors import InvalidVectorError, WeightsFormatError, WeightsNotAvailableError
+from retrieval.types import AudioWindows, ImageGeometry, Medium
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+WINDOW_BATCH = 32
+
+
+class MulanEncoder:
+    """Implements retrieval.protocols.Encoder with a MuLan that this repository's trainer wrote."""
+
+    media: tuple[Medium, ...] = (Medium.AUDIO,)
+    geometry: ImageGeometry | None = None
+
+    def __init__(
+        self, model: Mulan, config: MulanConfig, tokenizer: Any, folder: Path, *, spec: str,
+        device: torch.device,
+    ) -> None:  # fmt: skip
+        self.spec = spec
+        self.slug = slug_of(spec.rstrip("/").rpartition("/")[2].removeprefix("mulan:"))
+        self._model = model.to(device).eval()
+        self._config = config
+        self._tokenizer = tokenizer
+        self._folder = folder
+        self._device = device
+        self._text_batches = Batcher(device, spec)
+        self._audio_batches = Batcher(device, spec)
+        self._audio_batches.size = WINDOW_BATCH
+
+    @classmethod
+    def load(cls, location: str | Path, *, spec: str = "", device: str = "auto") -> MulanEncoder:
+        """Load config.json, tokenizer.json and model.safetensors from a folder.
+
+        Raises:
+            WeightsNotAvailableError: The folder or one of its files is missing.
+            WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
+        """
+        folder = Path(location)
+        spec = spec or f"mulan:{folder}"
+        for name in (CONFIG, TOKENIZER):
+            if not (folder / name).is_file():
+                raise WeightsNotAvailableError(
+                    f"{spec}: {folder / name} is missing; "
+                    "`retrieval train mulan --out DIR` writes it"
+                )
+        weights = safetensors_of(folder, WEIGHTS)
+        config = read_config(folder / CONFIG)
+        model = Mulan(config)
+        _fill(model, weights, spec)
+        tokenizer = read_tokenizer(folder / TOKENIZER, config)
+        return cls(model, config, tokenizer, folder, spec=spec, device=choose_device(device))
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self._config.dim
+
+    @property
+    def windows(self) -> AudioWindows:
+        """Windows of 10 s at 16 kHz, unless the configuration says otherwise."""
+        seconds = self._config.window_seconds
+        return AudioWindows(self._config.sample_rate_hz, seconds, seconds)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over configuration, tokenizer and weights."""
+        return digest_of({n: file_digest(self._folder / n) for n in (CONFIG, TOKENIZER, WEIGHTS)})
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts; longer ones are cut at the context length."""
+        tokens = tokenize(self._tokenizer, clean_texts(texts))
+
+        @torch.inference_mode()
+        def encode(part: slice) -> torch.Tensor:
+            return self._model.text(tokens[part].to(self._device))  # type: ignore[no-any-return]
+
+        return unit_rows(
+            self._text_batches.run(len(tokens), self.dim, encode), f"{self.spec}: text"
+        )
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Refuse: a MuLan sees nothing."""
+        raise ValueError(f"{self.spec} embeds no pictures")
+
+    def encode_audio(
+        self, windows: NDArray[np.float32], seconds: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Embed (n, samples) float32 mono windows; `seconds` (n,) is real sound in each.
+
+        The real part of a window is repeated until it fills the model's window.
+
+        Raises:
+            InvalidVectorError: A window is not finite.
+            ValueError: Windows are longer than the model's.
+        """
+        longest = self._config.window_samples
+        if windows.ndim != 2 or not 0 < windows.shape[1] <= longest:
+            raise ValueError(
+                f"{self.spec} reads windows of up to {longest} samples, got {windows.shape}"
+            )
+        if not np.isfinite(windows).all():
+            raise InvalidVectorError(f"{self.spec}: sound with NaN or infinite samples")
+        real = np.rint(seconds * self._config.sample_rate_hz).astype(int)
+        real = real.clip(1, windows.shape[1])
+
+        @torch.inference_mode()
+        def encode(part: slice) -> torch.Tensor:
+            sound = [
+                np.resize(row[:n], longest)
+                for row, n in zip(windows[part], real[part], strict=True)
+            ]
+            batch = torch.from_numpy(np.stack(sound)).to(self._device)
+            return self._model.audio(batch)  # type: ignore[no-any-return]
+
+        rows = self._audio_batches.run(len(windows), self.dim, encode)
+        return unit_rows(rows, f"{self.spec}: sound")
+
+
+def read_config(path: Path) -> MulanConfig:
+    """Parse config.json.
+
+    Raises:
+        WeightsFormatError: Unknown or missing keys, or no JSON.
+    """
+    try:
+        raw = json.loads(path.read_text())
+        sizes = {name: TransformerSize(**raw.pop(name)) for name in ("audio", "text")}
+        return MulanConfig(**raw, **sizes)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WeightsFormatError(f"{path} is not a MuLan configuration: {error}") from error
+
+
+def read_tokenizer(path: Path, config: MulanConfig) -> Any:
+    """A fast tokenizer that pads to the longest text of a batch."""
+    from tokenizers import Tokenizer
+
+    tokenizer: Any = Tokenizer.from_file(str(path))
+    tokenizer.enable_truncation(config.context_length)
+    tokenizer.enable_padding()
+    return tokenizer
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
+    """(n, longest) int64 token ids, padded with 0."""
+    encoded = tokenizer.encode_batch(list(texts))
+    return torch.tensor([one.ids for one in encoded], dtype=torch.int64).reshape(len(encoded), -1)
+
+
+def _fill(model: Mulan, weights: Path, spec: str) -> None:
+    from safetensors.torch import load_file
+
+    try:
+        model.load_state_dict(load_file(weights))
+    except RuntimeError as error:
+        raise WeightsFormatError(
+            f"{spec}: {weights} does not fit its config.json: {list_mismatches(error)}"
+        ) from error

@@ -1,0 +1,128 @@
+"""The two towers of a MuLan: transformers over spectrogram patches and over text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from retrieval.encoders.log_mel import LogMel
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerSize:
+    """Width, heads and layers of one transformer."""
+
+    width: int
+    heads: int
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class MulanConfig:
+    """Sizes of a MuLan (2208.12415); what config.json holds.
+
+    Attributes:
+        patch_bands: Height of a spectrogram patch in mel bands.
+        patch_frames: Width of a patch in frames.
+    """
+
+    dim: int
+    sample_rate_hz: int
+    window_seconds: float
+    mel_bands: int
+    stft_samples: int
+    hop_samples: int
+    patch_bands: int
+    patch_frames: int
+    audio: TransformerSize
+    text: TransformerSize
+    vocabulary: int
+    context_length: int
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of one window."""
+        return round(self.window_seconds * self.sample_rate_hz)
+
+
+class AudioTower(nn.Module):
+    """AST (2104.01778): a transformer over patches of the log-mel picture, mean-pooled."""
+
+    def __init__(self, config: MulanConfig) -> None:
+        super().__init__()
+        size = config.audio
+        self.log_mel = LogMel(
+            config.sample_rate_hz, config.mel_bands, config.stft_samples, config.hop_samples
+        )
+        patch = (config.patch_bands, config.patch_frames)
+        self.patches = nn.Conv2d(1, size.width, patch, stride=patch)
+        frames = config.window_samples // config.hop_samples
+        rows, columns = config.mel_bands // patch[0], frames // patch[1]
+        self.positions = nn.Parameter(torch.randn(rows * columns, size.width) * 0.02)
+        self.blocks = transformer(size)
+        self.project = nn.Linear(size.width, config.dim, bias=False)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """(n, window_samples) float32 → (n, dim) of unit length."""
+        return self.read(self.log_mel(windows))
+
+    def read(self, pictures: Tensor) -> Tensor:
+        """(n, mel_bands, frames) log-mel pictures → (n, dim) of unit length."""
+        tokens = self.patches(pictures[:, None]).flatten(2).transpose(1, 2)
+        pooled = self.blocks(tokens + self.positions).mean(dim=1)
+        return functional.normalize(self.project(pooled), dim=-1)
+
+
+class TextTower(nn.Module):
+    """A BERT-like transformer (1810.04805) over tokens, mean-pooled over the real ones."""
+
+    def __init__(self, config: MulanConfig, *, pad: int = 0) -> None:
+        super().__init__()
+        size = config.text
+        self._pad = pad
+        self.embed = nn.Embedding(config.vocabulary, size.width)
+        nn.init.normal_(self.embed.weight, std=0.02)
+        self.positions = nn.Parameter(torch.randn(config.context_length, size.width) * 0.02)
+        self.blocks = transformer(size)
+        self.project = nn.Linear(size.width, config.dim, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(n, tokens) int64, padded at the end → (n, dim) of unit length."""
+        real = tokens != self._pad
+        rows = self.embed(tokens) + self.positions[: tokens.shape[1]]
+        rows = self.blocks(rows, src_key_padding_mask=~real)
+        weights = real[..., None].to(rows.dtype)
+        pooled = (rows * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
+        return functional.normalize(self.project(pooled), dim=-1)
+
+
+class Mulan(nn.Module):
+    """Both towers and the temperature of their contrastive loss."""
+
+    def __init__(self, config: MulanConfig) -> None:
+        super().__init__()
+        self.audio = AudioTower(config)
+        self.text = TextTower(config)
+        self.logit_scale = nn.Parameter(torch.tensor(2.66))  # ln(1 / 0.07), as in CLIP
+
+    def forward(self, pictures: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-mel pictures and tokens → their unit vectors and the temperature's inverse."""
+        return self.audio.read(pictures), self.text(tokens), self.logit_scale.exp()
+
+
+def transformer(size: TransformerSize) -> nn.Module:
+    """Pre-norm encoder layers with GELU and a final norm."""
+    layer = nn.TransformerEncoderLayer(
+        size.width,
+        size.heads,
+        4 * size.width,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )
+    norm = nn.LayerNorm(size.width)
+    return nn.TransformerEncoder(layer, size.layers, norm, enable_nested_tensor=False)
