@@ -8,7 +8,7 @@ from types import FrameType
 
 import typer
 
-from cli import bench, compact, demo, embed, index, localize, remove, search, status, train, verify
+from cli import compact, embed, index, localize, remove, search, status, train, verify
 from retrieval.errors import RetrievalError
 
 app = typer.Typer(
@@ -21,7 +21,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    demo.demo,
     embed.embed,
     index.index,
     search.search,
@@ -33,7 +32,6 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(train.app)
-app.add_typer(bench.app)
 
 
 def main() -> None:
@@ -49,7 +47,7 @@ def main() -> None:
 
 def with_dashes(arguments: list[str]) -> list[str]:
     """Let `--batch_size` stand for `--batch-size`; what follows a lone `--` is left alone."""
-    result = []
+    result: list[str] = []
     for position, argument in enumerate(arguments):
         if argument == "--":
             return result + arguments[position:]

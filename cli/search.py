@@ -46,11 +46,13 @@ def search(
     import retrieval
     from cli.output import print_result
     from retrieval.errors import QueryError
-    from retrieval.search.query import read_queries
+    from retrieval.search.query import Query, read_queries
 
     if (query is None) == (queries is None):
         raise QueryError("give either a QUERY or --queries FILE")
-    asked = [query] if query is not None else list(read_queries(queries)) if queries else []
+    asked: list[str | Query] = [query] if query is not None else []
+    if queries is not None:
+        asked = [line.query for line in read_queries(queries)]
     opened = retrieval.open(collection, device=device.value)
     sections = []
     for one in asked:

@@ -28,7 +28,6 @@ from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import (
-    DecodedChunk,
     DecodeEvent,
     DecodePlan,
     EmbeddedItem,
@@ -293,9 +292,8 @@ class _Run:
                     results[result.uri] = result
         for item in items:
             found = results.get(item.uri)
-            segments = Segments(
-                [], *np.empty((2, 0), np.float32), np.empty((0, space.dim), np.float32)
-            )
+            empty = np.empty(0, np.float32)
+            segments = Segments([], empty, empty, np.empty((0, space.dim), np.float32))
             frames = None
             if isinstance(found, EmbeddedItem) and found.info.sha256 == item.sha256:
                 segments, frames = found.segments[name], found.frames.get(name)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -128,6 +129,6 @@ def test_same_generator_gives_the_same_words() -> None:
 def test_articles_fit(seed: int) -> None:
     rng = np.random.default_rng(seed)
     words = caption_scene(sample_scene(rng), rng).text.replace(",", "").split()
-    for article, word in zip(words, words[1:], strict=False):
+    for article, word in pairwise(words):
         assert article != "a" or word[0] not in "aeiou"
         assert article != "an" or word[0] in "aeiou"
