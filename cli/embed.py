@@ -67,13 +67,13 @@ def embed(
 
     Repeating it changes nothing; after an interruption it goes on where it stopped.
     """
-    from retrieval.media.files import find_sources
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
     from retrieval.embedding import EmbedOptions
     from retrieval.embedding import embed as run
+    from retrieval.media.files import find_sources
     from retrieval.types import Sampling
 
     options = EmbedOptions(

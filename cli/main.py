@@ -8,7 +8,7 @@ from types import FrameType
 
 import typer
 
-from cli import compact, embed, index, localize, remove, search, status, train, verify
+from cli import bench, compact, demo, embed, index, localize, remove, search, status, train, verify
 from retrieval.errors import RetrievalError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
+    demo.demo,
     embed.embed,
     index.index,
     search.search,
@@ -32,6 +33,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(train.app)
+app.add_typer(bench.app)
 
 
 def main() -> None:

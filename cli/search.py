@@ -46,6 +46,7 @@ def search(
     import retrieval
     from cli.output import print_result
     from retrieval.errors import QueryError
+    from retrieval.gallery.page import GallerySection, write_gallery
     from retrieval.search.query import Query, read_queries
 
     if (query is None) == (queries is None):
@@ -59,8 +60,6 @@ def search(
         result = opened.answer(one, to=to or (), k=k, where=where, cutoff=cutoff)
         print_result(result, output)
         if gallery is not None:
-            sections.append(opened.gallery_section(result))
+            sections.append(GallerySection(result.query, result.hits))
     if gallery is not None:
-        from retrieval.gallery.page import write_gallery
-
         write_gallery(gallery, sections, title=f"Search in {collection}")

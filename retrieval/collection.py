@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection as AnyOf, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Collection as AnyOf
 from functools import cached_property
 from pathlib import Path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -69,7 +69,8 @@ def render_scene(
         _draw(image, thing, tint, side, motion, phase)
     small = np.asarray(image.reduce(OVERSAMPLING), np.float32)
     grain = rng.normal(0, 3.0, (size_pixels, size_pixels, 1)).astype(np.float32)
-    return np.clip(small * light + grain, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(small * light + grain, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _draw(
@@ -155,7 +156,7 @@ def _pattern(texture: Texture, extent: int, step: int) -> Image.Image:
 Outline = Callable[[ImageDraw.ImageDraw, int, float, float], None]
 
 
-def _polygon(corners: list[tuple[float, float]]) -> Outline:
+def _polygon(corners: Sequence[tuple[float, float]]) -> Outline:
     """An outline by its corners in units of the radius."""
 
     def draw(pen: ImageDraw.ImageDraw, centre: int, radius: float, turn: float) -> None:

@@ -6,6 +6,7 @@ rendered once per pitch and kept, because tunes share them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -131,7 +132,7 @@ def tone(timbre: Timbre, pitch: int, seconds: float, sample_rate_hz: int) -> NDA
     """
     rng = np.random.default_rng(pitch)
     hz = 440.0 * 2 ** ((pitch - 69) / 12)
-    times = np.arange(round(seconds * sample_rate_hz), dtype=np.float32) / sample_rate_hz
+    times = (np.arange(round(seconds * sample_rate_hz)) / sample_rate_hz).astype(np.float32)
     spread = np.linspace(-0.5, 0.5, timbre.voices) if timbre.voices > 1 else np.zeros(1)
     wave = np.zeros_like(times)
     for offset in spread:
@@ -182,4 +183,4 @@ def _resonance(formants_hz: tuple[float, ...], hz: float) -> float:
     """Gain at a frequency of a voice's throat; 1 without formants."""
     if not formants_hz:
         return 1.0
-    return 0.04 + sum(np.exp(-(((hz - centre) / 160.0) ** 2)) for centre in formants_hz)
+    return 0.04 + sum(math.exp(-(((hz - centre) / 160.0) ** 2)) for centre in formants_hz)

@@ -151,7 +151,8 @@ def _drum_hit(name: str, sample_rate_hz: int) -> NDArray[np.float32]:
             hz = 110.0 if name == "low" else 260.0
             hit = np.sin(2 * np.pi * hz * times * (1 + 0.15 * np.exp(-times * 40)))
             hit *= np.exp(-14 * times)
-    return (0.35 * hit).astype(np.float32)
+    stroke: NDArray[np.float32] = (0.35 * hit).astype(np.float32)
+    return stroke
 
 
 def _swell(sound: NDArray[np.float32], tune: Tune, sample_rate_hz: int) -> None:

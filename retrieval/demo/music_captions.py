@@ -238,7 +238,8 @@ def _backing(said: Said, rng: np.random.Generator) -> list[str]:
     drums, under = said.get("drums"), said.get("accompaniment")
     if drums == Drums.NONE and under == Accompaniment.NONE and rng.random() < 0.7:
         return [_pick(rng, ALONE)]
-    absent, present = [], []
+    absent: list[str] = []
+    present: list[str] = []
     for name, words in (("drums", DRUMS), ("accompaniment", ACCOMPANIMENT)):
         if name in said:
             phrase = _pick(rng, words[said[name]])  # type: ignore[index]  # its own kind

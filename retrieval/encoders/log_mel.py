@@ -31,18 +31,21 @@ class LogMel(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("hann", torch.hann_window(window_samples), persistent=False)
 
-    @torch.autocast("cpu", enabled=False)
-    @torch.autocast("cuda", enabled=False)
     def forward(self, sound: Tensor) -> Tensor:
         """(n, samples) float32 in [-1, 1] → (n, bands, samples // hop) float32, about 0 ± 1.
 
         Silence is the same everywhere: energies below -80 dB of full scale are cut off.
         """
-        spectrum = torch.stft(
-            sound, self._window_samples, self._hop_samples, window=self.hann, return_complex=True
-        )
-        power = spectrum.real.square() + spectrum.imag.square()
-        decibels = 10 * torch.log10((self.filters @ power[..., :-1]).clamp_min(1e-8))
+        with torch.autocast(sound.device.type, enabled=False):
+            spectrum = torch.stft(
+                sound,
+                self._window_samples,
+                self._hop_samples,
+                window=self.hann,
+                return_complex=True,
+            )
+            power = spectrum.real.square() + spectrum.imag.square()
+            decibels = 10 * torch.log10((self.filters @ power[..., :-1]).clamp_min(1e-8))
         return (decibels + 30) / 30
 
 

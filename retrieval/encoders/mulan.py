@@ -145,8 +145,8 @@ def read_config(path: Path) -> MulanConfig:
     """
     try:
         raw = json.loads(path.read_text())
-        sizes = {name: TransformerSize(**raw.pop(name)) for name in ("audio", "text")}
-        return MulanConfig(**raw, **sizes)
+        audio, text = (TransformerSize(**raw.pop(name)) for name in ("audio", "text"))
+        return MulanConfig(**raw, audio=audio, text=text)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsFormatError(f"{path} is not a MuLan configuration: {error}") from error
 

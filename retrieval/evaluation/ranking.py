@@ -24,7 +24,8 @@ def first_relevant_ranks(
     if not relevant.any(axis=1).all():
         raise ValueError("every query needs at least one relevant item")
     best = np.where(relevant, scores, -np.inf).max(axis=1, keepdims=True)
-    return 1 + ((scores >= best) & ~relevant).sum(axis=1).astype(np.int64)
+    ranks: NDArray[np.int64] = 1 + ((scores >= best) & ~relevant).sum(axis=1).astype(np.int64)
+    return ranks
 
 
 def success_at_k(first_relevant_ranks: Sequence[int] | NDArray[np.int64], k: int) -> float:

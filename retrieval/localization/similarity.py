@@ -54,7 +54,7 @@ class SimilarityLocalizer:
         background = _background(curve)
         first_rise = float(curve.max()) - background
         free = np.ones(len(curve), dtype=bool)
-        spans = []
+        spans: list[tuple[float, float, float]] = []
         while free.any() and len(spans) < self.max_spans:
             peak = int(np.where(free, curve, -np.inf).argmax())
             rise = float(curve[peak]) - background
@@ -91,7 +91,10 @@ def _smooth(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(scores) < 5:
         return scores
     padded = np.concatenate([scores[:1], scores, scores[-1:]])
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded, 3), axis=1)
+    smooth: NDArray[np.float64] = np.median(
+        np.lib.stride_tricks.sliding_window_view(padded, 3), axis=1
+    )
+    return smooth
 
 
 def _background(curve: NDArray[np.float64]) -> float:

@@ -12,6 +12,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from tempfile import SpooledTemporaryFile
@@ -33,6 +34,7 @@ MAX_TEXT_BYTES = 16 << 20
 class _Group:
     """The members of one key: media files held open until its caption and columns are known."""
 
+    files: ExitStack  # closes them
     media: list[OpenFile] = field(default_factory=list)
     caption: str | None = None
     columns: dict[str, Scalar] = field(default_factory=dict)
@@ -53,11 +55,12 @@ def open_members(source: Source) -> Iterator[OpenFile | Failure]:
     try:
         with tarfile.open(source.path, mode="r|", errorlevel=0) as tar:
             for _, members in groupby(tar, key=lambda member: _key(member.name)):
-                group = _Group()
-                for member in members:
-                    read += 1
-                    _take(source, tar, member, group, seen)
-                yield from _finish(source, group)
+                with ExitStack() as files:
+                    group = _Group(files)
+                    for member in members:
+                        read += 1
+                        _take(source, tar, member, group, seen)
+                    yield from _finish(source, group)
     except (tarfile.TarError, EOFError) as error:
         yield replace(
             whole, reason=f"the tar breaks off after {read} members ({error}); copy it again"
@@ -91,7 +94,8 @@ def _take(
     if content is None:
         return
     if kind in EXTENSIONS:
-        file = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 (its group closes it)
+        spool = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 (the stack closes it)
+        file = group.files.enter_context(spool)
         shutil.copyfileobj(content, file, 1 << 20)
         file.seek(0)
         opened = OpenFile(uri, member.name, cast(BinaryIO, file), member.size, member.mtime)
@@ -139,8 +143,7 @@ def _finish(source: Source, group: _Group) -> Iterator[OpenFile | Failure]:
         text = columns.pop(name, None)
         caption = caption or (clean_caption(text) if isinstance(text, str) else None)
     for media in group.media:
-        with media.file:
-            yield replace(media, caption=caption or source.caption, columns=columns)
+        yield replace(media, caption=caption or source.caption, columns=columns)
     yield from group.failures
     if not group.media:
         reason = "a caption or columns without a media file beside it; pack them together"

@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 
 from retrieval.types import Medium
 
-LIKELY_DEVIATIONS = 2.0
-"""A hit this far above the mean of unrelated queries is likely an answer: about 1 in 40 is not."""
-
 LEAST_DEVIATION = 1e-3
 """Scores of float16 vectors differ by as much for no reason."""
 
@@ -30,23 +27,41 @@ class QueryKind(StrEnum):
     MEDIA = "media"
 
 
+LIKELY_DEVIATIONS = {QueryKind.TEXT: 2.0, QueryKind.MEDIA: 0.0}
+"""How far above the mean a likely hit is. Probe texts ask for what is not there, so a hit must stand
+out from theirs; sampled media ask for their nearest neighbours, so a hit must come as near."""
+
+
 @dataclass(frozen=True, slots=True)
 class Background:
-    """Mean and deviation of unrelated queries' best scores."""
+    """What unrelated queries reach: mean and deviation of their best scores.
+
+    Attributes:
+        mean: Mean best score.
+        deviation: Its standard deviation, never 0.
+        threshold: Below this score a hit is unlikely to be an answer.
+    """
 
     mean: float
     deviation: float
+    threshold: float
 
     @classmethod
-    def of(cls, best_scores: NDArray[np.floating]) -> Background:
-        """Measure; fewer than two scores tell nothing and give a background of zero and one."""
-        finite = best_scores[np.isfinite(best_scores)]
-        if len(finite) < 2:
-            return cls(0.0, 1.0)
-        return cls(float(finite.mean()), max(LEAST_DEVIATION, float(finite.std())))
+    def of(cls, best_scores: NDArray[np.floating], kind: QueryKind) -> Background | None:
+        """Measure; scores of queries that found nothing are -inf and left out.
+
+        Returns:
+            None where fewer than two scores are left: they tell nothing.
+        """
+        found = best_scores[np.isfinite(best_scores)].astype(np.float64)
+        if len(found) < 2:
+            return None
+        mean, deviation = float(found.mean()), max(LEAST_DEVIATION, float(found.std()))
+        return cls(mean, deviation, mean + LIKELY_DEVIATIONS[kind] * deviation)
 
 
-NOTHING_KNOWN = Background(0.0, 1.0)
+NOTHING_KNOWN = Background(mean=0.0, deviation=1.0, threshold=-1.0)
+"""Where nothing was measured a score stays as it is, and every hit is likely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +71,7 @@ class Calibration:
     backgrounds: Mapping[tuple[QueryKind, Medium], Background]
 
     def background(self, kind: QueryKind, medium: Medium) -> Background:
-        """The background of a kind and medium; zero and one where none was measured."""
+        """The background of a kind and medium, `NOTHING_KNOWN` where none was measured."""
         return self.backgrounds.get((kind, medium), NOTHING_KNOWN)
 
     def calibrated(self, score: float, kind: QueryKind, medium: Medium) -> float:
@@ -65,7 +80,5 @@ class Calibration:
         return (score - background.mean) / background.deviation
 
     def likely(self, score: float, kind: QueryKind, medium: Medium) -> bool:
-        """Whether a hit of this score is likely an answer; where nothing was measured, it is."""
-        if (kind, medium) not in self.backgrounds:
-            return True
-        return self.calibrated(score, kind, medium) >= LIKELY_DEVIATIONS
+        """Whether a hit of this score is likely an answer."""
+        return score >= self.background(kind, medium).threshold

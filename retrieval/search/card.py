@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Background, Calibration, QueryKind
@@ -23,12 +29,13 @@ class IndexCard:
         factory: FAISS factory string of the approximate part; None for exact only.
         rows: Rows of the index.
         dim: Length of a vector.
-        bytes: Size of its files.
+        bytes: Size of the folder's other files.
         training_rows: Rows that the approximate part was trained on.
         faiss: Version that built it.
         build_seconds: Time from reading the first row to the last measurement.
-        last_item_id: Newest item it covers; newer rows are searched exactly.
-        removed: Items that were removed when it was built.
+        generation: The collection's generation whose rows it holds.
+        last_item_id: Newest item it covers, -1 for none; newer rows are searched exactly.
+        removed_digest: `digest_of_ids` of the items that it leaves out.
         recall_at_10: Share of the ten exact neighbours that it finds, by kind of query.
         calibration: Scores of unrelated queries.
     """
@@ -42,9 +49,10 @@ class IndexCard:
     training_rows: int
     faiss: str
     build_seconds: float
+    generation: int
     last_item_id: int
-    removed: int
-    recall_at_10: dict[str, float]
+    removed_digest: str
+    recall_at_10: Mapping[QueryKind, float]
     calibration: Calibration
 
     def to_json(self) -> str:
@@ -61,29 +69,27 @@ class IndexCard:
         """Parse a card.
 
         Raises:
-            CollectionFormatError: Not a card, of another version, or with unknown keys.
+            CollectionFormatError: Not a card, of another version, or with other keys.
         """
         try:
-            raw = json.loads(path.read_text())
-            version = raw.pop("version")
-            if version != CARD_VERSION:
-                raise CollectionFormatError(
-                    f"{path} has version {version}, this release reads {CARD_VERSION}; "
-                    "build it again with: retrieval index"
-                )
-            backgrounds = {
-                (QueryKind(entry["query"]), Medium(entry["medium"])): Background(
-                    entry["mean"], entry["deviation"]
-                )
-                for entry in raw.pop("calibration")
-            }
-            return cls(**raw, calibration=Calibration(backgrounds))
+            return cls._parse(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            if isinstance(error, CollectionFormatError):
-                raise
             raise CollectionFormatError(
-                f"{path} is not an index card ({error}); build it again with: retrieval index"
+                f"{path} is not an index card of this release ({_in_one_line(error)}); "
+                "build it again with: retrieval index"
             ) from error
+
+    @classmethod
+    def _parse(cls, raw: dict[str, Any]) -> IndexCard:
+        version = raw.pop("version")
+        if version != CARD_VERSION:
+            raise ValueError(f"version {version}, expected {CARD_VERSION}")
+        calibration = Calibration(dict(map(_background, raw.pop("calibration"))))
+        recall = {QueryKind(kind): float(share) for kind, share in raw.pop("recall_at_10").items()}
+        for name, kind in _PLAIN.items():
+            if name in raw and not isinstance(raw[name], kind):
+                raise TypeError(f"{name} is {raw[name]!r}, expected {kind}")
+        return cls(**raw, recall_at_10=recall, calibration=calibration)
 
     def summary(self) -> str:
         """One line for people."""
@@ -91,5 +97,41 @@ class IndexCard:
         return (
             f"{self.space}: {self.factory or 'exact'}, {self.rows} rows of {self.dim} numbers, "
             f"{self.bytes / 1e6:.1f} MB, built in {self.build_seconds:.1f} s"
-            + (f"; recall@10 {recall}" if recall else "")
+            + (f"; recall@10 {recall}" if self.factory else "")
         )
+
+
+_PLAIN: dict[str, Any] = {
+    "space": str,
+    "kind": str,
+    "factory": str | None,
+    "rows": int,
+    "dim": int,
+    "bytes": int,
+    "training_rows": int,
+    "faiss": str,
+    "build_seconds": float | int,
+    "generation": int,
+    "last_item_id": int,
+    "removed_digest": str,
+}
+"""Types of the card's plain values; the others are parsed."""
+
+
+def digest_of_ids(ids: NDArray[np.int64]) -> str:
+    """16 hex digits that tell two sorted sets of ids apart."""
+    return hashlib.sha256(np.ascontiguousarray(ids, "<i8").tobytes()).hexdigest()[:16]
+
+
+def _background(entry: dict[str, Any]) -> tuple[tuple[QueryKind, Medium], Background]:
+    values = {name: float(entry.pop(name)) for name in ("mean", "deviation", "threshold")}
+    key = (QueryKind(entry.pop("query")), Medium(entry.pop("medium")))
+    if entry or values["deviation"] <= 0:
+        raise ValueError(f"calibration of {key[0]} and {key[1]}: {values} {entry}")
+    return key, Background(**values)
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    return " ".join(str(error).split())

@@ -55,7 +55,11 @@ class ItemTable:
         result = []
         for place in np.searchsorted(self.item_ids, np.asarray(item_ids, np.int64)).tolist():
             row = self._row(place)
-            metadata = {k: v for k, v in row.items() if k not in HIDDEN and v is not None}
+            metadata: dict[str, Scalar] = {
+                name: value
+                for name, value in row.items()
+                if name not in HIDDEN and value is not None
+            }
             result.append((str(row["uri"]), Medium(str(row["modality"])), metadata))
         return result
 

@@ -109,4 +109,7 @@ def _segments_of_file(
 def _evenly(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     if len(vectors) <= MAX_QUERY_VECTORS:
         return vectors
-    return vectors[np.linspace(0, len(vectors) - 1, MAX_QUERY_VECTORS).round().astype(int)]
+    evenly: NDArray[np.float32] = vectors[
+        np.linspace(0, len(vectors) - 1, MAX_QUERY_VECTORS).round().astype(int)
+    ]
+    return evenly

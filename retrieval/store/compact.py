@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from retrieval.store.manifest import ListedFile, Manifest, manifest_path
+from retrieval.store.current import manifest_path
+from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import SHARD_ROWS, failures_batch
 from retrieval.store.publish import Publication
 from retrieval.store.reader import Snapshot, contained

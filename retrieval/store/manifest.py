@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
-from retrieval.errors import CollectionDamagedError, CollectionFormatError
+from retrieval.errors import CollectionFormatError
 from retrieval.types import AudioWindows, Medium, Sampling, Space
 
 SCHEMA_VERSION = 1
@@ -27,7 +24,6 @@ _PATHS = re.compile(
 )
 _SPACE_NAME = re.compile(_NAME, re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_CURRENT = re.compile(r"(?P<generation>\d{6,}) (?P<digest>[0-9a-f]{64})\n", re.ASCII)
 
 Value = TypeVar("Value")
 
@@ -94,118 +90,6 @@ class Manifest:
         except _RuleError as error:
             raise CollectionFormatError(f"{name}: {error}") from error
         return manifest
-
-
-# ---------------------------------------------------------------- CURRENT
-
-
-@dataclass(frozen=True, slots=True)
-class Current:
-    """The one line of `CURRENT`: a generation and the sha256 of its manifest."""
-
-    generation: int
-    digest: str
-
-    @classmethod
-    def of(cls, manifest: Manifest) -> Current:
-        """The line that makes a manifest the current one."""
-        return cls(manifest.generation, hashlib.sha256(manifest.to_json()).hexdigest())
-
-    def to_bytes(self) -> bytes:
-        """The content of the file."""
-        return f"{self.generation:06d} {self.digest}\n".encode()
-
-    @property
-    def manifest_path(self) -> str:
-        """Path of the manifest, relative to the collection."""
-        return manifest_path(self.generation)
-
-
-def manifest_path(generation: int) -> str:
-    """Path of a generation's manifest, relative to the collection."""
-    return f"manifests/{generation:06d}.json"
-
-
-def read_current(root: Path) -> Current | None:
-    """Read `CURRENT`; None where nothing was ever published.
-
-    Raises:
-        CollectionDamagedError: It is not one line of a generation and a digest, or it is missing
-            although generations were published.
-    """
-    path = root / "CURRENT"
-    try:
-        content = checked_path(root, "CURRENT").read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        # One manifest alone is what a run leaves that was killed before its first `CURRENT`.
-        newest = highest_number(root / "manifests")
-        if newest > 1:
-            raise CollectionDamagedError(
-                f"{path} is missing, yet {manifest_path(newest)} exists; restore it from a copy"
-            ) from None
-        return None
-    except OSError as error:
-        raise CollectionDamagedError(f"{path} cannot be read: {error.strerror}") from error
-    match = _CURRENT.fullmatch(content.decode("ascii", "replace"))
-    if match is None:
-        raise CollectionDamagedError(
-            f"{path} is damaged: expected a generation and a sha256, found {content[:80]!r}; "
-            "restore it from a copy"
-        )
-    return Current(int(match["generation"]), match["digest"])
-
-
-def read_manifest(root: Path, current: Current) -> Manifest:
-    """Read the manifest that `CURRENT` names, and compare its digest.
-
-    Raises:
-        CollectionDamagedError: It is missing or differs from the digest in `CURRENT`.
-        CollectionFormatError: It breaks the rules of the format.
-    """
-    path = root / current.manifest_path
-    try:
-        blob = checked_path(root, current.manifest_path).read_bytes()
-    except OSError as error:
-        raise CollectionDamagedError(
-            f"{path}, which CURRENT names, cannot be read: {error.strerror}; "
-            "restore it or CURRENT from a copy"
-        ) from error
-    if hashlib.sha256(blob).hexdigest() != current.digest:
-        raise CollectionDamagedError(
-            f"{path} differs from its digest in CURRENT: one of the two is damaged; "
-            "restore both from a copy"
-        )
-    manifest = Manifest.from_json(blob, str(path))
-    if manifest.generation != current.generation:
-        raise CollectionFormatError(
-            f"{path} says that it is generation {manifest.generation}, "
-            f"expected {current.generation}"
-        )
-    return manifest
-
-
-def checked_path(root: Path, relative: str) -> Path:
-    """The path of a file inside the collection.
-
-    Raises:
-        CollectionFormatError: A link on the way leads out of the collection.
-    """
-    path = root / relative
-    # Not Path.resolve: it raises where links go in a circle.
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
-        raise CollectionFormatError(
-            f"{path} leads out of the collection; expected a file inside, replace the link by it"
-        )
-    return path
-
-
-def highest_number(folder: Path) -> int:
-    """The highest number that names a file or folder here, listed or not; -1 where none does."""
-    try:
-        names = [entry.name.partition(".")[0] for entry in folder.iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return -1
-    return max((int(name) for name in names if re.fullmatch(r"\d+", name, re.ASCII)), default=-1)
 
 
 # ---------------------------------------------------------------- parsing and rules

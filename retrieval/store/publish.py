@@ -18,15 +18,14 @@ from types import TracebackType
 import pyarrow as pa
 
 from retrieval.errors import CollectionDamagedError, RetrievalError, StorageError
-from retrieval.store.manifest import (
+from retrieval.store.current import (
     Current,
-    ListedFile,
-    Manifest,
     checked_path,
     highest_number,
     manifest_path,
     read_current,
 )
+from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.shards import reads_as, write_rows
 
 Span = tuple[int, int]

@@ -18,13 +18,8 @@ from retrieval.errors import (
     CollectionNotFoundError,
     SpaceMismatchError,
 )
-from retrieval.store.manifest import (
-    ListedFile,
-    Manifest,
-    checked_path,
-    read_current,
-    read_manifest,
-)
+from retrieval.store.current import checked_path, read_current, read_manifest
+from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.schema import (
     ITEMS,
     MEDIUM_CODES,

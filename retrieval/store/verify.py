@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 from retrieval.errors import CollectionDamagedError, CollectionFormatError, CollectionNotFoundError
-from retrieval.store.manifest import ListedFile, read_current, read_manifest
+from retrieval.store.current import read_current, read_manifest
+from retrieval.store.manifest import ListedFile
 from retrieval.store.reader import check_size
 
 

@@ -21,8 +21,9 @@ from retrieval.errors import (
     SpaceMismatchError,
     StorageError,
 )
+from retrieval.store.current import read_current
 from retrieval.store.lock import CollectionLock
-from retrieval.store.manifest import ListedFile, Manifest, read_current
+from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import Pending, SpaceRows, failures_batch
 from retrieval.store.publish import Publication, Span, make_folder, storage_errors
 from retrieval.store.reader import Snapshot

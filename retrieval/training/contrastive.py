@@ -85,7 +85,7 @@ def train_contrastive(
         optimizer.step()
         schedule.step()
         with torch.no_grad():
-            model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)  # type: ignore[operator, union-attr]
+            model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)  # type: ignore[operator]
         losses.append(float(loss.detach()))
         if not math.isfinite(losses[-1]):
             raise ValueError(

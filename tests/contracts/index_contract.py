@@ -110,6 +110,17 @@ class IndexContract:
         with pytest.raises(ValueError, match="at least 1"):
             self.build(unit_vectors(5)).search(unit_vectors(1), k)
 
+    def test_faults_30_a_billion_answers_fails_before_memory_is_taken(self) -> None:
+        with pytest.raises(ValueError, match="k is 1000000000, the index has 5 rows"):
+            self.build(unit_vectors(5)).search(unit_vectors(1), 10**9)
+
     def test_a_mask_of_another_length_fails(self) -> None:
         with pytest.raises(ValueError, match="5 rows"):
             self.build(unit_vectors(5)).search(unit_vectors(1), 1, allowed=np.ones(6, dtype=bool))
+
+    def test_a_mask_of_numbers_fails(self) -> None:
+        """Row numbers in place of a mask would select the wrong rows in silence."""
+        with pytest.raises(ValueError, match="expected bool"):
+            self.build(unit_vectors(5)).search(
+                unit_vectors(1), 1, allowed=np.array([0, 1, 2, 3, 4])  # type: ignore[arg-type]
+            )

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from contracts.index_contract import DIM, IndexContract, unit_vectors
+from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from numpy.typing import NDArray
 
 import indexes.faiss
@@ -13,11 +13,10 @@ class TestExactPart(IndexContract):
         return FaissIndex(build_exact([vectors[:3], vectors[3:]], vectors.shape[1]))
 
 
-class TestSelectorInsteadOfGathering(TestExactPart):
+class TestGatheringInsteadOfSelector(TestExactPart):
     @pytest.fixture(autouse=True)
-    def _never_gather(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(indexes.faiss, "EXACT_SET_ROWS", 0)
-        monkeypatch.setattr(indexes.faiss, "EXACT_SET_SHARE", 0.0)
+    def _always_gather(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(indexes.faiss, "GATHERED_SHARE", 1.0)
 
 
 class TestEveryListVisited(IndexContract):
@@ -37,9 +36,92 @@ class TestGraph(IndexContract):
         return FaissIndex(build_exact([vectors], vectors.shape[1]), part)
 
 
-def test_a_factory_string_that_faiss_refuses_fails() -> None:
-    with pytest.raises(IndexBuildError, match="FAISS refuses 'NOPE7'"):
-        build_approximate("NOPE7", unit_vectors(10), [])
+class TestRandomRotation(IndexContract):
+    """A transform before the index, and the part's own setting of the lists it visits."""
+
+    recall = 0.9
+
+    def build(self, vectors: NDArray[np.float32]) -> FaissIndex:
+        part = build_approximate("RR16,IVF1,SQ8", vectors, [vectors])
+        return FaissIndex(build_exact([vectors], vectors.shape[1]), part)
+
+
+def built(factory: str, vectors: NDArray[np.float32], **options: int) -> FaissIndex:
+    part = build_approximate(factory, vectors, [vectors], **options)
+    return FaissIndex(build_exact([vectors], vectors.shape[1]), part)
+
+
+def test_faults_30_lists_with_too_few_rows_are_completed_exactly() -> None:
+    """One visited list of 20 holds fewer than 50 of 100 rows."""
+    vectors, queries = unit_vectors(100), unit_vectors(4, seed=1)
+    scores, ids = built("IVF20,SQ8", vectors, nprobe=1).search(queries, 50)
+    want_scores, want_ids = brute_force(vectors, queries, 50)
+    np.testing.assert_array_equal(ids, want_ids)
+    np.testing.assert_allclose(scores, want_scores, atol=2e-6)
+
+
+def test_a_part_that_takes_no_selector_leaves_masks_to_the_exact_part() -> None:
+    vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
+    index = built("NSG8", vectors)
+    allowed = np.arange(300) % 2 == 0
+    for _ in range(2):
+        ids = index.search(queries, 10, allowed=allowed)[1]
+        np.testing.assert_array_equal(ids, brute_force(vectors, queries, 10, allowed)[1])
+
+
+def test_an_answer_too_long_to_rerank_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes.faiss, "MAX_CANDIDATES", 9)
+    vectors, queries = unit_vectors(200), unit_vectors(4, seed=1)
+    ids = built("IVF50,SQ8", vectors, nprobe=1).search(queries, 10)[1]
+    np.testing.assert_array_equal(ids, brute_force(vectors, queries, 10)[1])
+
+
+def test_an_eighth_of_the_lists_is_visited_and_at_least_eight() -> None:
+    vectors = unit_vectors(200)
+    for lists, visited in [(4, 4), (16, 8), (80, 10)]:
+        assert build_approximate(f"IVF{lists},SQ8", vectors, []).nprobe == visited
+
+
+def test_no_rows_at_all() -> None:
+    index = FaissIndex(build_exact([], DIM))
+    scores, ids = index.search(unit_vectors(2), 3)
+    assert index.rows == 0
+    assert (ids == -1).all()
+    assert np.isneginf(scores).all()
+
+
+def test_no_queries_give_no_answers() -> None:
+    scores, ids = built("IVF4,SQ8", unit_vectors(50)).search(unit_vectors(0), 3)
+    assert scores.shape == ids.shape == (0, 3)
+
+
+def test_expected_rows_change_nothing_but_memory() -> None:
+    vectors, queries = unit_vectors(30), unit_vectors(2, seed=1)
+    for expected in (0, 7, 30, 1000):
+        index = FaissIndex(build_exact([vectors[:9], vectors[9:]], DIM, expected_rows=expected))
+        np.testing.assert_array_equal(
+            index.search(queries, 5)[1], brute_force(vectors, queries, 5)[1]
+        )
+
+
+@pytest.mark.parametrize(
+    ("factory", "reason"),
+    [
+        ("NOPE7", "could not parse index string NOPE7"),
+        ("", "could not parse index string"),
+        ("PQ7", "should be a multiple of the number of subquantizers"),
+        ("IDMap,Flat", "use add_with_ids"),
+        ("HNSW1,SQ8", "cannot build"),
+        ("IVF0,Flat", "cannot build"),
+    ],
+)
+def test_a_factory_string_that_faiss_refuses_fails_in_one_line(factory: str, reason: str) -> None:
+    vectors = unit_vectors(10)
+    with pytest.raises(IndexBuildError, match=reason) as caught:
+        build_approximate(factory, vectors, [vectors])
+    assert repr(factory) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "faiss/" not in str(caught.value)
 
 
 def test_fewer_rows_than_lists_fails() -> None:

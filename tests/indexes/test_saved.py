@@ -41,6 +41,24 @@ def test_missing_file_fails(tmp_path: Path) -> None:
         open_index(tmp_path / "exact.faiss")
 
 
+def test_an_index_for_distances_fails(tmp_path: Path) -> None:
+    index = faiss.IndexFlatL2(DIM)
+    index.add(unit_vectors(3))
+    write_index(index, tmp_path / "exact.faiss")
+    with pytest.raises(IndexFileError, match="FAISS metric 1, expected inner products"):
+        open_index(tmp_path / "exact.faiss")
+
+
+def test_faults_13_a_header_that_counts_too_much_fails(saved: Path) -> None:
+    """The count of code bytes claims 2^39 of them: refused before they are taken."""
+    content = bytearray(saved.read_bytes())
+    place = content.index((50 * DIM * 2).to_bytes(8, "little"))
+    content[place : place + 8] = (1 << 39).to_bytes(8, "little")
+    saved.write_bytes(content)
+    with pytest.raises(IndexFileError, match="damaged"):
+        open_index(saved)
+
+
 @pytest.mark.parametrize("size", [0, 3, 40, 700])
 def test_faults_13_truncated_index_fails_in_one_line(saved: Path, size: int) -> None:
     saved.write_bytes(saved.read_bytes()[:size])
@@ -62,6 +80,16 @@ def test_faults_06_small_index_on_a_full_disk_fails(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
         signal.signal(signal.SIGXFSZ, old_handler)
     assert not path.exists()
+
+
+def test_faults_06_a_full_device_fails() -> None:
+    with pytest.raises(IndexFileError, match="/dev/full cannot be written: no space left"):
+        write_index(build_exact([unit_vectors(5)], DIM), Path("/dev/full"))
+
+
+def test_faults_07_a_missing_folder_fails(tmp_path: Path) -> None:
+    with pytest.raises(IndexFileError, match="No such file or directory"):
+        write_index(build_exact([unit_vectors(5)], DIM), tmp_path / "none" / "exact.faiss")
 
 
 def test_an_approximate_index_is_written_too(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_long_brace_range_costs_nothing_before_its_first_missing_file(tmp_path: 
 
 
 def test_missing_argument_fails(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="nothing.jpg: no such file or folder"):
+    with pytest.raises(SourceError, match=r"nothing\.jpg: no such file or folder"):
         names([str(tmp_path / "nothing.jpg")])
 
 

@@ -1,6 +1,7 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -243,7 +244,5 @@ def test_every_single_damaged_byte_is_read_or_refused() -> None:
         for place in range(0, min(len(whole), 600), 3):
             broken = bytearray(whole)
             broken[place] ^= 0xFF
-            try:
+            with suppress(DamagedMediaError, UnsupportedMediaError, MediaTooLargeError):
                 read_image(io.BytesIO(bytes(broken)), draft_side=128)
-            except (DamagedMediaError, UnsupportedMediaError, MediaTooLargeError):
-                pass

@@ -3,6 +3,7 @@
 Usage: writer_process.py ROOT ITEMS [kill_at=N] [kill_before=NAME] [file_bytes=N] [hold=1]
 """
 
+import os
 import resource
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ def main(root: Path, items: int, options: dict[str, str]) -> None:
     """Grow the collection under the given conditions."""
     if "hold" in options:
         with CollectionWriter.open(root):
-            print("held", flush=True)
+            os.write(1, b"held\n")
             sys.stdin.read()
         return
     if "file_bytes" in options:
@@ -34,8 +35,6 @@ def main(root: Path, items: int, options: dict[str, str]) -> None:
 
 if __name__ == "__main__":
     try:
-        main(
-            Path(sys.argv[1]), int(sys.argv[2]), dict(each.split("=") for each in sys.argv[3:])
-        )
+        main(Path(sys.argv[1]), int(sys.argv[2]), dict(each.split("=") for each in sys.argv[3:]))
     except RetrievalError as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -1,0 +1,1 @@
+"""Quality suites and speed suites behind `retrieval bench`."""

@@ -1,0 +1,94 @@
+"""What a benchmark prints: the machine it ran on, and rows of results."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+LIBRARIES = ("torch", "open_clip_torch", "faiss-gpu-cuvs", "faiss-cpu", "pyarrow", "duckdb",
+             "numpy", "pillow", "av", "soundfile")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One figure of one suite; what is not known is None.
+
+    Attributes:
+        goal: What it should reach.
+        baseline: What a simple method reaches on the same data.
+        chance: What guessing reaches.
+        published: What the literature reports.
+        pool: Size of the gallery, or queries asked.
+    """
+
+    suite: str
+    task: str
+    metric: str
+    value: float | None
+    goal: float | None = None
+    baseline: float | None = None
+    chance: float | None = None
+    published: float | None = None
+    pool: int | None = None
+
+
+def machine() -> dict[str, object]:
+    """Where and with what the figures were measured."""
+    installed = {}
+    for library in LIBRARIES:
+        try:
+            installed[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "python": platform.python_version(),
+        "libraries": installed,
+        "commit": _commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _commit() -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def as_json(results: Sequence[Result]) -> str:
+    """The document that `bench --format json` prints."""
+    document = {"machine": machine(), "results": [asdict(result) for result in results]}
+    return json.dumps(document, indent=1)
+
+
+def as_markdown(results: Sequence[Result]) -> str:
+    """A table for people."""
+    lines = ["| task | metric | value | goal | baseline | chance | pool |",
+             "| --- | --- | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    for result in results:
+        numbers = (result.value, result.goal, result.baseline, result.chance)
+        cells = " | ".join("" if number is None else f"{number:.4g}" for number in numbers)
+        lines.append(f"| {result.task} | {result.metric} | {cells} | {result.pool or ''} |")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Quality suites, one small file each."""

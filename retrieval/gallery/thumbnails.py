@@ -1,0 +1,56 @@
+"""Small pictures of any item, for pages; a file that cannot be shown gets a placeholder."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+from PIL import Image, ImageDraw, ImageOps
+
+from retrieval.errors import RetrievalError
+from retrieval.media.files import uri_to_path
+from retrieval.types import Hit, Medium
+
+SIDE = 256
+GREY, DARK = (225, 225, 230), (120, 120, 130)
+
+
+def thumbnail(hit: Hit) -> str:
+    """A `data:` URI of a JPEG: the picture, the frame in the middle of the span, or a note."""
+    try:
+        image = _picture(hit)
+    except (RetrievalError, OSError, ValueError):
+        image = _note(hit.modality, missing=True)
+    small = ImageOps.contain(image, (SIDE, SIDE))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _picture(hit: Hit) -> Image.Image:
+    path = uri_to_path(hit.uri)
+    if hit.modality is Medium.IMAGE:
+        from retrieval.media.image import read_image
+
+        return read_image(path, draft_side=SIDE)
+    if hit.modality is Medium.VIDEO:
+        from retrieval.media.video import frames_at
+
+        middle = ((hit.start_seconds or 0.0) + (hit.end_seconds or 0.0)) / 2
+        for _, frame in frames_at(path, [middle]):
+            return frame
+    return _note(hit.modality)
+
+
+def _note(modality: Medium, *, missing: bool = False) -> Image.Image:
+    """A plate with a few bars, for sound and for files that are gone."""
+    image = Image.new("RGB", (SIDE, SIDE * 9 // 16), GREY)
+    pen = ImageDraw.Draw(image)
+    heights = (0.3, 0.6, 0.9, 0.5, 0.75, 0.4, 0.65, 0.35)
+    for number, height in enumerate(heights if modality is Medium.AUDIO else ()):
+        x = 48 + number * 22
+        half = height * 45
+        pen.rectangle((x, 72 - half, x + 10, 72 + half), DARK)
+    if missing:
+        pen.text((SIDE / 2, 72), "cannot be shown", fill=DARK, anchor="mm")
+    return image
