@@ -24,14 +24,15 @@ GATHERED_SHARE = 1 / 256
 """A mask that leaves at most this share of the rows has them copied out and scored in NumPy: below
 it that takes less time than testing every row's bit (100,000 x 512: 0.02 ms against 0.28)."""
 
-SCANNED_SHARE = 0.05
-"""A mask that leaves at most this share is scanned exactly: the approximate part visits as many."""
+VISITED_SHARE = 1 / 8
+"""Lists that an IVF index visits; text queries need this many for a recall@10 of 0.95."""
+
+SCANNED_SHARE = VISITED_SHARE
+"""A mask that leaves at most this share is scanned exactly, at about the cost of an IVF index's
+visits; graphs also lose their way where most rows may not answer."""
 
 LEAST_CANDIDATES, MAX_CANDIDATES = 200, 4_096
 """Candidates that the approximate part hands to re-ranking; longer answers are scanned exactly."""
-
-VISITED_SHARE = 1 / 8
-"""Lists that an IVF index visits; text queries need this many for a recall@10 of 0.95."""
 
 ENDS_THE_PROCESS = re.compile(r"(?:HNSW|NSG)[01](?!\d)|IVF0(?!\d)")
 """Factory strings at which FAISS aborts, or fails at the first search, instead of refusing."""
@@ -229,9 +230,7 @@ class FaissIndex:
         return faiss.SearchParametersIVF(sel=_bitmap(allowed), nprobe=inverted.nprobe)
 
 
-def _search(
-    index: Any, unit: NDArray[np.float32], k: int, parameters: Any
-) -> tuple[Scores, Ids]:
+def _search(index: Any, unit: NDArray[np.float32], k: int, parameters: Any) -> tuple[Scores, Ids]:
     """Padding with -inf, and equal scores by row, so that every index orders ties alike."""
     scores, ids = index.search(unit, k, params=parameters)
     missing = ids < 0

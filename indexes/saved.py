@@ -40,7 +40,7 @@ def write_index(index: Any, path: Path) -> None:
 
 
 def _compare(index: Any, path: Path) -> None:
-    again = faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC)
+    again = _read(path)
     if (again.ntotal, again.d) != (index.ntotal, index.d):
         raise OSError(errno.EIO, f"it holds {again.ntotal} rows after writing {index.ntotal}")
     # Only flat codes can be read back by row without building further maps.
@@ -88,11 +88,19 @@ def open_index(path: Path, *, dim: int | None = None, rows: int | None = None) -
 
 def _read(path: Path) -> Any:
     # Whatever a damaged header counts, a file holds no more bytes or entries than its size.
-    size = path.stat().st_size
+    limit = path.stat().st_size + 1
     with _limits:
-        faiss.set_deserialization_vector_byte_limit(size + 1)
-        faiss.set_deserialization_loop_limit(size + 1)
-        return faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC)
+        before = (
+            faiss.get_deserialization_vector_byte_limit(),
+            faiss.get_deserialization_loop_limit(),
+        )
+        try:
+            faiss.set_deserialization_vector_byte_limit(limit)
+            faiss.set_deserialization_loop_limit(limit)
+            return faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC)
+        finally:
+            faiss.set_deserialization_vector_byte_limit(before[0])
+            faiss.set_deserialization_loop_limit(before[1])
 
 
 def _why(error: RuntimeError | OSError) -> str:

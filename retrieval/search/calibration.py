@@ -28,8 +28,8 @@ class QueryKind(StrEnum):
 
 
 LIKELY_DEVIATIONS = {QueryKind.TEXT: 2.0, QueryKind.MEDIA: 0.0}
-"""How far above the mean a likely hit is. Probe texts ask for what is not there, so a hit must stand
-out from theirs; sampled media ask for their nearest neighbours, so a hit must come as near."""
+"""How far above the mean a likely hit is. Probe texts ask for what is not there, so a hit must
+stand out from theirs; sampled media have real neighbours, so a hit must come as near as those."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,16 +118,23 @@ def _evaluate(condition: str, files: list[str], deadline_seconds: float) -> NDAr
     import duckdb
 
     with duckdb.connect() as connection, _deadline(connection, deadline_seconds):
-        items = connection.read_parquet(files, union_by_name=True)
         try:
-            found = items.filter(condition).project("item_id").fetchnumpy()["item_id"]
+            found = _run(connection, condition, files)
         except duckdb.InterruptException as error:
             raise FilterError(
                 f"--where took longer than {deadline_seconds:g} s and was stopped; simplify it"
             ) from error
         except duckdb.Error as error:
             raise FilterError(f"--where: {_first_line(error)}") from error
-    return np.sort(np.asarray(found, np.int64))
+    return np.sort(found)
+
+
+def _run(
+    connection: duckdb.DuckDBPyConnection, condition: str, files: list[str]
+) -> NDArray[np.int64]:
+    items = connection.read_parquet(files, union_by_name=True)
+    ids = items.filter(condition).project("item_id").fetchnumpy()["item_id"]
+    return np.asarray(ids, np.int64)
 
 
 @contextmanager

@@ -231,7 +231,11 @@ class Publication:
         rows = 0
 
         def check(partial: Path, file: PartialFile) -> None:
-            if partial.stat().st_size != file.bytes or not reads_as(partial, schema, rows):
+            try:
+                same = partial.stat().st_size == file.bytes and reads_as(partial, schema, rows)
+            except CollectionDamagedError as error:
+                raise _unlike(path) from error
+            if not same:
                 raise _unlike(path)
 
         with written_atomically(path, check) as file:

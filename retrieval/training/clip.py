@@ -170,11 +170,9 @@ def score_gallery(
     scenes, pixels, captions = make_gallery(count, split, seed)
     device = next(model.parameters()).device
     tokens = tokenizer([caption.text for caption in captions])
-    media = [
-        model.encode_image(block.to(device), normalize=True)
-        for block in normalised(pixels).split(BATCH)
-    ]
-    text = [model.encode_text(block.to(device), normalize=True) for block in tokens.split(BATCH)]
+    blocks = [slice(first, first + BATCH) for first in range(0, count, BATCH)]
+    media = [model.encode_image(normalised(pixels[b]).to(device), normalize=True) for b in blocks]
+    text = [model.encode_text(tokens[b].to(device), normalize=True) for b in blocks]
     scores = (torch.cat(text) @ torch.cat(media).T).float().cpu().numpy()
     ranks = first_relevant_ranks(scores, np.eye(count, dtype=bool))
     alone = [sum(map(caption.describes, scenes)) == 1 for caption in captions]

@@ -39,6 +39,8 @@ def make_pairs(
         (count, 64, 64, 3) uint8 pictures and, for each, its captions.
     """
     jobs = [(seed, first, min(_BLOCK, count - first)) for first in range(0, count, _BLOCK)]
+    if len(jobs) == 1:
+        return _draw_block(jobs[0])
     pixels = np.empty((count, SIDE, SIDE, 3), np.uint8)
     captions: list[list[str]] = []
     with multiprocessing.get_context("spawn").Pool() as pool:
@@ -95,7 +97,7 @@ def pair_batches(
 def small_picture(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Reduce a square picture to the model's input as its preprocessing does."""
     image = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+    return np.array(image)
 
 
 def normalised(pixels: NDArray[np.uint8]) -> Tensor:

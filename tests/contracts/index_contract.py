@@ -122,5 +122,7 @@ class IndexContract:
         """Row numbers in place of a mask would select the wrong rows in silence."""
         with pytest.raises(ValueError, match="expected bool"):
             self.build(unit_vectors(5)).search(
-                unit_vectors(1), 1, allowed=np.array([0, 1, 2, 3, 4])  # type: ignore[arg-type]
+                unit_vectors(1),
+                1,
+                allowed=np.array([0, 1, 2, 3, 4]),  # type: ignore[arg-type]
             )

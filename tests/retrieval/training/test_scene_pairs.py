@@ -1,6 +1,7 @@
 from itertools import islice
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -18,14 +19,23 @@ from retrieval.training.scene_pairs import (
 
 
 def test_pairs_are_repeatable_and_have_several_captions() -> None:
-    said: list[str] = []
-    pixels, captions = make_pairs(6, 0, said.append)
-    again, captions_again = make_pairs(6, 0, said.append)
+    pixels, captions = make_pairs(6, 0, print)
+    again, captions_again = make_pairs(6, 0, print)
     assert pixels.shape == (6, SIDE, SIDE, 3)
     np.testing.assert_array_equal(pixels, again)
     assert captions == captions_again
     assert [len(texts) for texts in captions] == [4] * 6
-    assert said == ["6 of 6 scenes drawn"] * 2
+
+
+def test_worker_processes_draw_what_one_process_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("retrieval.training.scene_pairs._BLOCK", 2)
+    pixels, captions = make_pairs(3, 0, said.append)
+    first, first_captions = make_pairs(2, 0, said.append)
+    assert (len(pixels), len(captions)) == (3, 3)
+    np.testing.assert_array_equal(pixels[:2], first)
+    assert captions[:2] == first_captions
+    assert said == ["2 of 3 scenes drawn"]
 
 
 def test_gallery_scenes_are_distinct_and_described() -> None:

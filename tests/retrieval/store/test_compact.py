@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flaky_system import FlakySystem
+from store_samples import PICTURES, SOUND, content, grow, item, leftovers
+
+from retrieval.errors import CollectionNotFoundError, StorageError
+from retrieval.store import compact as compact_module, publish
+from retrieval.store.compact import compact
+from retrieval.store.reader import Snapshot
+from retrieval.store.verify import verify
+from retrieval.store.writer import CollectionWriter
+from retrieval.types import Failure
+
+
+def files(root: Path) -> list[tuple[str, int, int | None, int | None]]:
+    return [
+        (file.path, file.rows, file.first_item_id, file.last_item_id)
+        for file in Snapshot.open(root).manifest.files
+        if not file.path.startswith("indexes/")
+    ]
+
+
+def remove(root: Path, *item_ids: int) -> None:
+    with CollectionWriter.open(root) as writer:
+        writer.remove(item_ids)
+
+
+def test_small_shards_become_one_with_the_same_rows(collection: Snapshot) -> None:
+    before = content(collection.root)
+    report = compact(collection.root)
+    assert files(collection.root) == [
+        ("items/00002.parquet", 12, 0, 11),
+        (f"segments/{PICTURES.name}/00002.parquet", 12, 0, 11),
+        (f"segments/{SOUND.name}/00002.parquet", 12, 0, 11),
+        (f"frames/{PICTURES.name}/00002.parquet", 32, 0, 11),
+    ]
+    assert content(collection.root) == before
+    assert verify(collection.root) == []
+    assert (report.files_before, report.files_after, report.rows_dropped) == (10, 6, 0)
+    assert report.summary().startswith("10 files became 6, 0 removed rows dropped, 2 unused")
+
+
+def test_compacting_twice_changes_nothing_and_frees_the_generation_before(
+    collection: Snapshot,
+) -> None:
+    compact(collection.root)
+    assert collection.living_ids().tolist() == list(range(12))  # its files are kept at first
+    once = Snapshot.open(collection.root).manifest
+    report = compact(collection.root)
+    assert Snapshot.open(collection.root).manifest == once
+    assert report.files_deleted == 9  # eight shards and a manifest
+    assert leftovers(collection.root) == []
+
+
+def test_removed_rows_go_and_ids_and_coverage_stay(root: Path) -> None:
+    grow(root, 12, publish_every=4)
+    remove(root, 0, 11, 5)
+    before = content(root)
+    report = compact(root)
+    snapshot = Snapshot.open(root)
+    assert content(root) == before
+    assert snapshot.removed_ids().tolist() == []
+    assert snapshot.manifest.next_item_id == 12
+    assert snapshot.covered(SOUND.name) == 11
+    assert snapshot.manifest.listed("items")[0].rows == 9
+    assert report.rows_dropped == 3 + 1 + 2 + 3 + 8
+    grow(root, 14, publish_every=4)
+    # 0, 5 and 11 are embedded anew, then the two that are new
+    assert snapshot.living_ids().tolist() == [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    assert Snapshot.open(root).living_ids().tolist() == [*snapshot.living_ids(), *range(12, 17)]
+
+
+def test_ids_that_an_index_holds_stay_removed_until_a_newer_index(collection: Snapshot) -> None:
+    root = collection.root
+    remove(root, 0)
+    remove(root, 2, 3)
+    compact(root)
+    assert Snapshot.open(root).removed_ids().tolist() == [0, 2, 3]
+    assert Snapshot.open(root).index_folder(PICTURES.name) == (
+        root / f"indexes/{PICTURES.name}/000003"
+    )
+    assert [path for path, *_ in files(root) if path.startswith("removed/")] == [
+        "removed/000006.parquet"
+    ]
+    assert Snapshot.open(root).manifest.listed("items")[0].rows == 9
+    grow(root, 0, publish_every=1, index=True)
+    remove(root, 4)
+    compact(root)
+    assert Snapshot.open(root).removed_ids().tolist() == [4]
+
+
+def test_all_items_removed_leaves_no_rows(root: Path) -> None:
+    grow(root, 12, publish_every=4)
+    remove(root, *range(12))
+    compact(root)
+    assert [path for path, *_ in files(root)] == [
+        f"segments/{PICTURES.name}/00003.parquet",
+        f"segments/{SOUND.name}/00003.parquet",
+    ]
+    assert content(root) == []
+    assert Snapshot.open(root).covered(SOUND.name) == 11
+
+
+def test_full_shards_are_left_alone(collection: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compact_module, "SHARD_ROWS", 12)
+    with CollectionWriter.open(collection.root) as writer:
+        writer.add(item(12))
+    compact(collection.root)
+    assert [path for path, *_ in files(collection.root) if path.startswith("frames/")] == [
+        f"frames/{PICTURES.name}/00000.parquet",
+        f"frames/{PICTURES.name}/00001.parquet",
+    ]
+    assert [file for file in files(collection.root) if file[0].startswith("items/")] == [
+        ("items/00003.parquet", 12, 0, 11),
+        ("items/00002.parquet", 1, 12, 12),
+    ]
+
+
+def test_user_columns_of_all_shards_are_kept(root: Path) -> None:
+    with CollectionWriter.open(root, create=True) as writer:
+        writer.add(item(0, year=1999))
+        writer.publish()
+        writer.add(item(1, artist="Satie"))
+    before = content(root)
+    compact(root)
+    assert content(root) == before
+
+
+def test_failures_that_are_over_go(root: Path) -> None:
+    grow(root, 3, publish_every=3)
+    with CollectionWriter.open(root) as writer:
+        writer.fail(Failure("/media/0003", "decode", "empty"))
+        writer.fail(Failure("/media/0099", "decode", "empty"))
+        writer.publish()
+        writer.add(item(3))
+        writer.fail(Failure("/media/0099", "decode", "still empty"))
+    compact(root)
+    (listed,) = Snapshot.open(root).manifest.listed("failures")
+    assert listed.rows == 1
+    assert Snapshot.open(root).failures()["/media/0099"].reason == "still empty"
+    with CollectionWriter.open(root) as writer:
+        writer.add(item(99))
+    compact(root)
+    assert Snapshot.open(root).manifest.listed("failures") == ()
+
+
+def test_leftovers_are_collected_and_files_of_others_are_not(collection: Snapshot) -> None:
+    root = collection.root
+    strays = ["items/00050.parquet", "segments/x/00000.parquet", "indexes/x/000009/card.json"]
+    for name in [*strays, "manifests/000009.json", "items/.00051.parquet.tmp", "notes.txt"]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    report = compact(root)
+    assert leftovers(root) == sorted(
+        ["notes.txt", *(file.path for file in collection.manifest.files if "idx" in file.path)]
+        + [f.path for f in collection.manifest.files if not f.path.startswith("indexes/")]
+    )
+    assert report.files_deleted == 2 + 4  # two old manifests; the .tmp went when it opened
+    assert not (root / "segments/x").exists()
+
+
+def test_link_in_the_collection_is_not_followed(collection: Snapshot, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious.parquet").touch()
+    (collection.root / "failures").symlink_to(outside)
+    (collection.root / "items/link").symlink_to(outside)
+    compact(collection.root)
+    assert (outside / "precious.parquet").exists()
+    assert not (collection.root / "items/link").exists()
+
+
+def test_full_disk_leaves_the_collection_as_it_was(
+    collection: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(collection.root)
+    for step in (1, 20, 60):
+        with monkeypatch.context() as patched:
+            patched.setattr(publish, "os", FlakySystem(fail_at=step))
+            with pytest.raises(StorageError, match="cannot write"):
+                compact(collection.root)
+        assert Snapshot.open(collection.root).manifest == collection.manifest
+        assert leftovers(collection.root) == []
+    compact(collection.root)
+    assert content(collection.root) == before
+
+
+def test_compacting_no_collection_fails(root: Path) -> None:
+    with pytest.raises(CollectionNotFoundError, match="is not a collection"):
+        compact(root)

@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from retrieval.errors import FilterError
+from retrieval.store.filters import checked_condition, matching_ids
+from retrieval.store.reader import Snapshot
+from retrieval.store.writer import CollectionWriter
+from retrieval.types import EmbeddedItem, MediaInfo, Medium, Segments, Space
+
+ROWS = 500
+COLUMNS = ("item_id", "uri", "caption", "year", "odd name")
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    root = tmp_path_factory.mktemp("filters") / "c"
+    space = Space("toy-00000000", "toy", 2, (Medium.IMAGE,), "0" * 64)
+    nan = np.full(1, np.nan, np.float32)
+    with CollectionWriter.open(root, create=True) as writer:
+        writer.add_space(space)
+        for number in range(ROWS):
+            info = MediaInfo(
+                f"/{number}.png", Medium.IMAGE, 1, 1.0, "ab", caption=f"it's {number}",
+                columns={"year": 1900 + number % 120, "odd name": number / 2, "kind": "a'b"},
+            )  # fmt: skip
+            vectors = np.array([[1.0, 0.0]], np.float32)
+            segments = Segments([Medium.IMAGE], nan, nan, vectors)
+            writer.add(EmbeddedItem(info, {space.name: segments}))
+        writer.publish()
+        writer.remove([3, 4])
+    return Snapshot.open(root)
+
+
+def years() -> np.ndarray:
+    return 1900 + np.arange(ROWS) % 120
+
+
+@pytest.mark.parametrize(
+    ("where", "keep"),
+    [
+        ("year > 2000", lambda i: 1900 + i % 120 > 2000),
+        ("year BETWEEN 1950 AND 1960 OR item_id = 7", lambda i: 50 <= i % 120 <= 60 or i == 7),
+        ("caption LIKE '%s 12%'", lambda i: str(i).startswith("12")),
+        ('"odd name" * 2 = 10', lambda i: i == 10),
+        ("NOT (year >= 1901)", lambda i: i % 120 == 0),
+        ("year IN (1900, 1905) AND kind = 'a''b'", lambda i: i % 120 in (0, 5)),
+        ("caption IS NOT NULL", lambda i: True),
+        ("year < 0", lambda i: False),
+        ("lower(modality) = 'image' AND item_id = 499", lambda i: i == 499),
+    ],
+)
+def test_filters_equal_brute_force(snapshot: Snapshot, where: str, keep) -> None:
+    want = [i for i in range(ROWS) if keep(i) and i not in (3, 4)]
+    assert matching_ids(snapshot, where).tolist() == want
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(low=st.integers(1890, 2030), high=st.integers(1890, 2030), step=st.integers(1, 9))
+def test_random_ranges_equal_brute_force(
+    snapshot: Snapshot, low: int, high: int, step: int
+) -> None:
+    where = f"year >= {low} AND year < {high} AND item_id % {step} = 0"
+    chosen = (years() >= low) & (years() < high) & (np.arange(ROWS) % step == 0)
+    chosen[[3, 4]] = False
+    np.testing.assert_array_equal(matching_ids(snapshot, where), np.flatnonzero(chosen))
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "year > 1 UNION SELECT 1",
+        "item_id IN (SELECT 1)",
+        "EXISTS (SELECT 1)",
+        "read_text('/etc/passwd') = 'x'",
+        "COPY items TO '/tmp/x'",
+        "ATTACH '/tmp/x.db'",
+        "SET threads = 1",
+        "year > 1; DROP TABLE items",
+        "year > 1 -- more",
+        "year > 1 /* more */",
+        "regexp_matches(caption, '(a+)+$')",
+        "year > ?",
+        "other.year > 1",
+        "year > (CASE WHEN 1 = 1 THEN 2 END)",
+        "getenv('HOME') = 'x'",
+        "range(5) IS NULL",
+        "year > 1 ORDER BY year",
+        "*",
+        "",
+        "   ",
+        "year >",
+        "nothing = 1",
+        "(" * 10_000 + "year > 1" + ")" * 10_000,
+        "year > 1" + " OR year > 1" * 1_000_000,
+        "caption = '\0'",
+    ],
+)
+def test_faults_32_hostile_filters_fail(snapshot: Snapshot, where: str) -> None:
+    with pytest.raises(FilterError) as caught:
+        matching_ids(snapshot, where)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_type_that_does_not_fit_fails(snapshot: Snapshot) -> None:
+    with pytest.raises(FilterError, match="--where"):
+        matching_ids(snapshot, "year > 'soon'")
+
+
+def test_an_unknown_column_lists_the_known_ones(snapshot: Snapshot) -> None:
+    with pytest.raises(FilterError, match="no column 'colour'; there are: item_id, uri"):
+        matching_ids(snapshot, "colour = 'red'")
+
+
+def test_what_runs_is_written_anew() -> None:
+    assert checked_condition("YEAR>1 and caption='x'".replace("YEAR", "year"), COLUMNS) == (
+        '"year" > 1 AND "caption" = \'x\''
+    )
+
+
+def test_faults_32_a_slow_filter_is_stopped_and_the_next_one_works(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise duckdb.InterruptException("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("retrieval.store.filters._run", stopped)
+        with pytest.raises(FilterError, match=r"longer than 0\.5 s"):
+            matching_ids(snapshot, "year > 2000", deadline_seconds=0.5)
+    assert len(matching_ids(snapshot, "item_id = 9")) == 1
+
+
+def test_the_collection_stays_readable_from_elsewhere(snapshot: Snapshot) -> None:
+    path = Path(snapshot.root) / "items" / "*.parquet"
+    count = duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchone()
+    assert count == (ROWS,)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from store_samples import PICTURES, SOUND
+
+from retrieval.errors import CollectionFormatError
+from retrieval.store.manifest import ListedFile, Manifest
+
+FILES = (
+    ListedFile("items/00000.parquet", 10, "a" * 64, 3, 0, 2),
+    ListedFile("items/00003.parquet", 10, "b" * 64, 2, 3, 4),
+    ListedFile(f"segments/{SOUND.name}/00000.parquet", 10, "c" * 64, 0, 0, 4),
+    ListedFile(f"indexes/{SOUND.name}/000002/card.json", 2, "d" * 64, 0, None, None),
+    ListedFile("removed/000003.parquet", 10, "e" * 64, 1, None, None),
+)
+MANIFEST = Manifest(7, (PICTURES, SOUND), 5, FILES)
+
+
+def test_json_comes_back_as_it_was() -> None:
+    assert Manifest.from_json(MANIFEST.to_json(), "m") == MANIFEST
+
+
+def test_listed_are_the_files_of_one_folder_in_order() -> None:
+    assert MANIFEST.listed("items") == FILES[:2]
+    assert MANIFEST.listed(f"segments/{SOUND.name}") == FILES[2:3]
+    assert MANIFEST.listed("segments") == ()
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
+    raw = json.loads(MANIFEST.to_json())
+    change(raw)
+    return json.dumps(raw).encode()
+
+
+def test_unchanged_json_is_accepted() -> None:
+    assert Manifest.from_json(changed(lambda raw: None), "m") == MANIFEST
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda raw: raw.update(schema_version=2), "schema version 2, this release reads 1"),
+        (lambda raw: raw.update(schema_version=True), "schema version True"),
+        (lambda raw: raw.pop("schema_version"), "schema version None"),
+        (lambda raw: raw.update(extra=1), "has the keys .*'extra'"),
+        (lambda raw: raw.pop("files"), "expected .*'files'"),
+        (lambda raw: raw.update(generation=-1), "generation is -1, expected 0 or more"),
+        (lambda raw: raw.update(next_item_id=2**63), "next_item_id is 9223372036854775808"),
+        (lambda raw: raw.update(next_item_id=1.0), "next_item_id is 1.0, expected int"),
+        (lambda raw: raw.update(files={}), "files is {}, expected list"),
+        (lambda raw: raw["spaces"].append(raw["spaces"][0]), "two spaces have one name"),
+        (lambda raw: raw["spaces"][0].update(colour=1), "a space has the keys"),
+        (lambda raw: raw["spaces"][0].update(name="../x"), "name '../x' is none that"),
+        (lambda raw: raw["spaces"][0].update(dim=0), "dim is 0"),
+        (lambda raw: raw["spaces"][0].update(media=["smell"]), r"media is \['smell'\]"),
+        (lambda raw: raw["spaces"][0].update(media=[None]), r"media is \[None\]"),
+        (lambda raw: raw["spaces"][0].update(sampling=None), "sampling is NoneType"),
+        (lambda raw: raw["spaces"][0]["sampling"].update(clip_seconds=0), "clip_seconds is 0"),
+        (lambda raw: raw["spaces"][1]["windows"].pop("hop_seconds"), "windows has the keys"),
+        (lambda raw: raw["files"].append(7), "a file is int, expected an object"),
+        (lambda raw: raw["files"].append(raw["files"][0]), "items/00000.parquet is listed twice"),
+        (lambda raw: raw["files"][0].update(sha256="A" * 64), "sha256 'A+' is none that"),
+        (lambda raw: raw["files"][0].update(bytes="10"), "bytes is '10', expected int"),
+        (lambda raw: raw["files"][0].update(last_item_id=None), "one end of a range"),
+        (lambda raw: raw["files"][0].update(last_item_id=5), "items 0 to 5 of 5"),
+        (lambda raw: raw["files"][1].update(first_item_id=2), "starts at item 2, expected over 2"),
+        (lambda raw: raw["files"].reverse(), "expected over 4"),
+        (lambda raw: raw["spaces"].pop(), "belongs to a space that is not listed"),
+        (lambda raw: raw["files"][3].update(path="indexes/x/1"), "is none that the format knows"),
+    ],
+)
+def test_broken_rule_fails(change: Callable[[dict[str, Any]], object], message: str) -> None:
+    with pytest.raises(CollectionFormatError, match=f"^m: .*{message}"):
+        Manifest.from_json(changed(change), "m")
+
+
+def test_two_indexes_of_one_space_fail() -> None:
+    other = replace(FILES[3], path=f"indexes/{SOUND.name}/000006/card.json")
+    with pytest.raises(CollectionFormatError, match="two indexes of one space"):
+        Manifest.from_json(replace(MANIFEST, files=(*FILES, other)).to_json(), "m")
+
+
+@pytest.mark.parametrize("blob", [b"", b"{", b"[1, NaN]", b"\xff\xfe"])
+def test_no_json_fails(blob: bytes) -> None:
+    with pytest.raises(CollectionFormatError, match="m is not valid JSON"):
+        Manifest.from_json(blob, "m")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../items/00000.parquet",
+        "items/../00000.parquet",
+        "/items/00000.parquet",
+        "items//00000.parquet",
+        "items/00000.parquet\n",
+        "items/00000.parquet\0",
+        "items\\00000.parquet",
+        "items/٠٠٠٠٠.parquet",
+        f"segments/{SOUND.name}/../../../00000.parquet",
+        f"indexes/{SOUND.name}/000002/..",
+        f"indexes/{SOUND.name}/000002/.hidden",
+        "CURRENT",
+        "other/00000.parquet",
+    ],
+)
+def test_path_that_the_format_does_not_know_fails(path: str) -> None:
+    with pytest.raises(CollectionFormatError, match="is none that the format knows"):
+        Manifest.from_json(changed(lambda raw: raw["files"][0].update(path=path)), "m")
