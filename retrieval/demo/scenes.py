@@ -177,7 +177,7 @@ def sample_scene(rng: np.random.Generator, *, unseen: bool = False) -> Scene:
         unseen: True for scenes with at least one held-out combination of colour and shape,
             False for scenes without any.
     """
-    background = _pick(rng, list(Background))
+    background = pick(rng, list(Background))
     count = int(rng.choice(3, p=(0.3, 0.45, 0.25))) + 1
     places = rng.choice(len(CELLS), count, replace=False)
     held_out = int(rng.integers(count)) if unseen else -1
@@ -185,7 +185,7 @@ def sample_scene(rng: np.random.Generator, *, unseen: bool = False) -> Scene:
     objects = []
     for number, place in enumerate(places.tolist()):
         while True:
-            candidate = _sample_object(rng, place, background)
+            candidate = sample_object(rng, place, background)
             wanted = number == held_out
             if is_held_out(candidate.colour, candidate.shape) != wanted:
                 continue
@@ -196,15 +196,16 @@ def sample_scene(rng: np.random.Generator, *, unseen: bool = False) -> Scene:
     return Scene(tuple(objects), background, int(rng.integers(2**32)))
 
 
-def _sample_object(rng: np.random.Generator, place: int, background: Background) -> SceneObject:
+def sample_object(rng: np.random.Generator, place: int, background: Background) -> SceneObject:
+    """Draw one object near the centre of a place, in a colour that stands out."""
     colours = [colour for colour in Colour if colour not in HIDDEN_ON[background]]
     x, y = CELLS[place]
     jitter = rng.uniform(-0.05, 0.05, 2)
     return SceneObject(
-        shape=_pick(rng, list(Shape)),
-        colour=_pick(rng, colours),
-        size=_pick(rng, list(Size)),
-        texture=_pick(rng, list(Texture), (0.4, 0.15, 0.15, 0.15, 0.15)),
+        shape=pick(rng, list(Shape)),
+        colour=pick(rng, colours),
+        size=pick(rng, list(Size)),
+        texture=pick(rng, list(Texture), (0.4, 0.15, 0.15, 0.15, 0.15)),
         place=place,
         x=x + float(jitter[0]),
         y=y + float(jitter[1]),
@@ -212,5 +213,6 @@ def _sample_object(rng: np.random.Generator, place: int, background: Background)
     )
 
 
-def _pick(rng: np.random.Generator, choices: list[T], p: tuple[float, ...] | None = None) -> T:
+def pick(rng: np.random.Generator, choices: list[T], p: tuple[float, ...] | None = None) -> T:
+    """Draw one of the choices, with equal chances or those of `p`."""
     return choices[int(rng.choice(len(choices), p=p))]

@@ -196,14 +196,17 @@ def half_precision(what: str, space: Space, vectors: NDArray[np.floating]) -> ND
         raise DimensionMismatchError(
             f"{what}: vectors of shape {vectors.shape}, expected (n, {space.dim}) in {space.name}"
         )
+    if not len(vectors):
+        return np.empty((0, space.dim), np.float16)
     with np.errstate(over="ignore", invalid="ignore"):
         stored = vectors.astype(np.float16)
         for each in (vectors, stored):
             lengths = np.linalg.norm(each.astype(np.float32), axis=1)
-            wrong = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE))
-            if len(wrong):
+            right = np.abs(lengths - 1) <= UNIT_TOLERANCE
+            if not right.all():
+                wrong = int(right.argmin())
                 raise InvalidVectorError(
-                    f"{what}: vector {wrong[0]} in {space.name} has length {lengths[wrong[0]]}, "
+                    f"{what}: vector {wrong} in {space.name} has length {lengths[wrong]}, "
                     "expected 1; look at the file, or at the encoder if many are like this"
                 )
     return stored

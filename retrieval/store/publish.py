@@ -107,6 +107,8 @@ def written_atomically(
     """
     partial = path.with_name(f".{path.name}.tmp")
     with storage_errors(path):
+        if path.exists() and not path.is_file():  # a device or a folder is not ours to replace
+            raise OSError(errno.EEXIST, "not a plain file")
         try:
             file = PartialFile(partial)
             try:

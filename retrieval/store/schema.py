@@ -9,8 +9,8 @@ import pyarrow as pa
 from retrieval.errors import ColumnError
 from retrieval.types import MediaInfo, Medium, Scalar
 
-ROW_GROUP_ROWS = 8192
-"""Rows of one row group: what a reader holds of a shard at a time."""
+ROW_GROUP_ROWS = 4096
+"""Rows of one row group: what a reader holds of a shard at a time, and reads for one item."""
 
 MEDIUM_CODES: tuple[Medium, ...] = (Medium.IMAGE, Medium.AUDIO, Medium.VIDEO)
 """A medium's int8 code is its position here."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,19 +29,38 @@ from retrieval.training.scene_pairs import (
     make_pairs,
     normalised,
     pair_batches,
+    training_captions,
 )
 from retrieval.training.tokenizer import END, PAD, train_tokenizer
 
 CONTEXT: Final = 48
 VOCABULARY: Final = 1_200
 BATCH: Final = 128
-STEPS: Final = 1_600
-POOL: Final = 100_000
-"""Scenes that are drawn; training goes over them several times, with other captions."""
-
+TOKENIZER_SCENES: Final = 20_000
 GALLERY: Final = 1_000
 WEIGHTS_NAME: Final = "open_clip_model.safetensors"
 """One of the names that open_clip looks for in a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One part of the training.
+
+    Attributes:
+        steps: Batches to train on.
+        pictures: Scenes to draw; the lesson goes over them several times, with other captions.
+        family: Pictures that share a batch because they differ in one thing only; 1: none do.
+        learning_rate: The peak.
+    """
+
+    steps: int
+    pictures: int
+    family: int
+    learning_rate: float
+
+
+LESSONS: Final = (Lesson(1_600, 100_000, 1, 1e-3), Lesson(1_000, 60_000, 4, 5e-4))
+"""First any scenes, to learn the words; then look-alikes, so that every word comes to count."""
 
 MODEL: Final[dict[str, Any]] = {
     "embed_dim": 256,
@@ -120,7 +139,7 @@ def train_tiny_image(
     Args:
         out: Folder to write; made when missing.
         seed: Decides every scene, caption and weight.
-        steps: Batches of 128 pairs; None: the bundled model's number.
+        steps: Batches of 128 pairs in each lesson at most; None: as the bundled model.
         device: `auto`, `cpu` or `cuda`.
         gallery: Scenes in each of the two galleries that the result is scored on.
         progress: Called with a line now and then.
@@ -129,37 +148,52 @@ def train_tiny_image(
 
     say = progress or (lambda line: None)
     wall, cpu = time.monotonic(), time.process_time()
-    steps = STEPS if steps is None else steps
+    lessons = [replace(one, steps=min(one.steps, steps or one.steps)) for one in LESSONS]
     out.mkdir(parents=True, exist_ok=True)
-    pixels, captions = make_pairs(min(POOL, steps * BATCH), seed, say)
-    _write_configuration(captions, out)
-    tokenizer = open_clip.get_tokenizer(f"local-dir:{out}")
-    tokens = torch.stack([tokenizer(texts) for texts in captions]).to(torch.int16)
+    spelled = min(TOKENIZER_SCENES, lessons[0].steps * BATCH)
+    _write_configuration(out, scenes=spelled, seed=seed)
     torch.manual_seed(seed)
     model = open_clip.create_model(f"local-dir:{out}", load_weights=False)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     model.to(chosen)
-    say(f"{steps} steps of {BATCH} pairs on {chosen}")
-
-    def on_step(step: int, loss: float) -> None:
-        if step % 50 == 0:
-            say(f"step {step}: loss {loss:.3f}, {(time.monotonic() - wall) / 60:.1f} min")
-        if step % 500 == 0:
-            _save(model, out)
-
-    settings = TrainingSettings(steps=steps, seed=seed, warmup_steps=min(200, steps // 5))
-    train_contrastive(model, pair_batches(pixels, tokens, BATCH, seed), settings, on_step)
-    _save(model, out)
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{out}")
+    for lesson in lessons:
+        say(f"{lesson.steps} steps of {BATCH} pairs on {chosen}")
+        learn(model, tokenizer, lesson, seed, say)
+        save_weights(model, out)
     report = ImageTrainingReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        pairs=steps * BATCH,
+        pairs=sum(lesson.steps for lesson in lessons) * BATCH,
         wall_minutes=(time.monotonic() - wall) / 60,
         cpu_minutes=(time.process_time() - cpu) / 60,
         held_out=score_gallery(model, tokenizer, HELD_OUT, seed, gallery),
         unseen=score_gallery(model, tokenizer, UNSEEN, seed, gallery),
     )
-    (out / "README.md").write_text(_card(report, seed), encoding="utf-8")
+    (out / "README.md").write_text(describe(report, seed), encoding="utf-8")
     return report
+
+
+def learn(
+    model: torch.nn.Module, tokenizer: Any, lesson: Lesson, seed: int, say: Callable[[str], None]
+) -> None:
+    """Draw a lesson's scenes and train the model on them, in place."""
+    start = time.monotonic()
+    count = min(lesson.pictures, lesson.steps * BATCH)
+    pixels, captions = make_pairs(count, seed, say, family=lesson.family)
+    tokens = torch.stack([tokenizer(texts) for texts in captions]).to(torch.int16)
+    batches = pair_batches(pixels, tokens, BATCH, seed, family=lesson.family)
+
+    def on_step(step: int, loss: float) -> None:
+        if step % 50 == 0:
+            say(f"step {step}: loss {loss:.3f}, {(time.monotonic() - start) / 60:.1f} min")
+
+    settings = TrainingSettings(
+        steps=lesson.steps,
+        learning_rate=lesson.learning_rate,
+        warmup_steps=min(200, lesson.steps // 5),
+        seed=seed,
+    )
+    train_contrastive(model, batches, settings, on_step)
 
 
 @torch.inference_mode()
@@ -181,16 +215,15 @@ def score_gallery(
     )
 
 
-def _write_configuration(captions: list[list[str]], out: Path) -> None:
-    train_tokenizer(
-        (text for texts in captions[:20_000] for text in texts),
-        out, vocabulary=VOCABULARY, context_length=CONTEXT,
-    )  # fmt: skip
+def _write_configuration(out: Path, *, scenes: int, seed: int) -> None:
+    captions = training_captions(scenes, seed)
+    train_tokenizer(captions, out, vocabulary=VOCABULARY, context_length=CONTEXT)
     config = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESSING}
     (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _save(model: torch.nn.Module, out: Path) -> None:
+def save_weights(model: torch.nn.Module, out: Path) -> None:
+    """Write the weights as float16, under a name that open_clip looks for."""
     from safetensors.torch import save_file
 
     weights = {
@@ -200,8 +233,9 @@ def _save(model: torch.nn.Module, out: Path) -> None:
     save_file(weights, out / WEIGHTS_NAME)
 
 
-def _card(report: ImageTrainingReport, seed: int) -> str:
-    scenes = min(POOL, report.pairs)
+def describe(report: ImageTrainingReport, seed: int) -> str:
+    """The model card."""
+    scenes = sum(lesson.pictures for lesson in LESSONS)
     return f"""# tiny-image
 
 A CLIP of {report.parameters / 1e6:.1f} million parameters for pictures of {SIDE} × {SIDE} pixels.

@@ -15,6 +15,7 @@ from torch import Tensor
 from retrieval.demo.captions import SceneCaption, caption_scene
 from retrieval.demo.drawing import render_scene
 from retrieval.demo.scenes import Motion, Scene, sample_scene
+from retrieval.demo.variations import vary_scene
 
 SIDE: Final = 64
 """Side of the model's input in pixels."""
@@ -23,28 +24,36 @@ CAPTIONS_EACH: Final = 4
 MEAN, DEVIATION = 0.5, 0.25
 """What the model's preprocessing subtracts and divides by, in every channel."""
 
-TRAIN, HELD_OUT, UNSEEN = 0, 1, 2
+TRAIN, HELD_OUT, UNSEEN, FAMILIES = 0, 1, 2, 3
 """First element of every seed: the splits share no random stream."""
 
 _BLOCK = 2_000
+_Block = tuple[int, int, int, int]  # seed, first row, rows, family
 _DRAWN_SIDE = 128
 
 
 def make_pairs(
-    count: int, seed: int, say: Callable[[str], None]
+    count: int, seed: int, say: Callable[[str], None], *, family: int = 1
 ) -> tuple[NDArray[np.uint8], list[list[str]]]:
     """Draw scenes of the training split, in worker processes.
+
+    Args:
+        count: Pictures to draw.
+        seed: Decides them.
+        say: Called with a line now and then.
+        family: Rows that follow each other and differ in one thing from the first of them; 1: every
+            row is drawn for itself.
 
     Returns:
         (count, 64, 64, 3) uint8 pictures and, for each, its captions.
     """
-    jobs = [(seed, first, min(_BLOCK, count - first)) for first in range(0, count, _BLOCK)]
+    jobs = _blocks(count, seed, family)
     if len(jobs) == 1:
         return _draw_block(jobs[0])
     pixels = np.empty((count, SIDE, SIDE, 3), np.uint8)
     captions: list[list[str]] = []
     with multiprocessing.get_context("spawn").Pool() as pool:
-        for (_, first, size), (drawn, texts) in zip(
+        for (_, first, size, _), (drawn, texts) in zip(
             jobs, pool.imap(_draw_block, jobs), strict=True
         ):
             pixels[first : first + size] = drawn
@@ -52,6 +61,13 @@ def make_pairs(
             if first % (20 * _BLOCK) == 0:
                 say(f"{first + size} of {count} scenes drawn")
     return pixels, captions
+
+
+def training_captions(count: int, seed: int) -> Iterator[str]:
+    """The captions of the first `count` pictures that `make_pairs` would draw."""
+    for job in _blocks(count, seed, family=1):
+        for *_, texts in _described_scenes(job):
+            yield from texts
 
 
 def make_gallery(
@@ -74,7 +90,7 @@ def make_gallery(
 
 
 def pair_batches(
-    pixels: NDArray[np.uint8], tokens: Tensor, batch: int, seed: int
+    pixels: NDArray[np.uint8], tokens: Tensor, batch: int, seed: int, *, family: int = 1
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless shuffled batches: each time another of a picture's captions, and other light.
 
@@ -83,12 +99,15 @@ def pair_batches(
         tokens: (n, captions, length) tokenized captions.
         batch: Pairs in a batch.
         seed: Decides order, captions and light.
+        family: Rows that stay together in a batch; it divides `batch`.
     """
     rng = np.random.default_rng([TRAIN, seed, 2**31])
+    members = np.arange(family)
     while True:
-        order = rng.permutation(len(pixels))
-        for first in range(0, len(order) - batch + 1, batch):
-            rows = np.sort(order[first : first + batch])
+        order = rng.permutation(len(pixels) // family)
+        for first in range(0, len(order) - batch // family + 1, batch // family):
+            firsts = np.sort(order[first : first + batch // family])
+            rows = (firsts[:, None] * family + members).ravel()
             text = tokens[rows, rng.integers(tokens.shape[1], size=batch)].long()
             light = rng.uniform(0.9, 1.1, (batch, 1, 1, 1)).astype(np.float32)
             yield normalised(pixels[rows]) * torch.from_numpy(light), text
@@ -106,22 +125,39 @@ def normalised(pixels: NDArray[np.uint8]) -> Tensor:
     return scaled.sub_(MEAN).div_(DEVIATION)
 
 
-def _draw_block(job: tuple[int, int, int]) -> tuple[NDArray[np.uint8], list[list[str]]]:
-    seed, first, size = job
-    rng = np.random.default_rng([TRAIN, seed, first])
-    pixels = np.empty((size, SIDE, SIDE, 3), np.uint8)
-    captions = []
+def _blocks(count: int, seed: int, family: int) -> list[_Block]:
+    starts = range(0, count, _BLOCK)
+    return [(seed, first, min(_BLOCK, count - first), family) for first in starts]
+
+
+def _draw_block(job: _Block) -> tuple[NDArray[np.uint8], list[list[str]]]:
+    pixels, captions = [], []
+    for scene, motion, phase, texts in _described_scenes(job):
+        drawn = render_scene(scene, _DRAWN_SIDE, motion=motion, phase=phase)
+        pixels.append(small_picture(drawn))
+        captions.append(texts)
+    return np.stack(pixels), captions
+
+
+def _described_scenes(job: _Block) -> Iterator[tuple[Scene, Motion, float, list[str]]]:
+    """Scenes with their motion, its phase and their captions."""
+    seed, first, size, family = job
+    rng = np.random.default_rng([TRAIN if family == 1 else FAMILIES, seed, first])
     for row in range(size):
-        scene = sample_scene(rng)
-        # Half of the pictures are frames of moving scenes, so that videos hold nothing new.
-        motion = _any_motion(rng) if rng.random() < 0.5 else Motion.STILL
-        drawn = render_scene(scene, _DRAWN_SIDE, motion=motion, phase=float(rng.random()))
-        pixels[row] = small_picture(drawn)
+        if row % family == 0:
+            scene = eldest = sample_scene(rng)
+            # Half of the pictures are frames of moving scenes, so that videos hold nothing new.
+            motion = _any_motion(rng) if rng.random() < 0.5 else Motion.STILL
+        else:
+            scene = vary_scene(eldest, rng)
+        phase = float(rng.random())
         details = (1.0, 1.0, *rng.uniform(0.3, 1.0, CAPTIONS_EACH - 2).tolist())
-        captions.append(
-            [caption_scene(scene, rng, motion=motion, detail=detail).text for detail in details]
+        yield (
+            scene,
+            motion,
+            phase,
+            [caption_scene(scene, rng, motion=motion, detail=detail).text for detail in details],
         )
-    return pixels, captions
 
 
 def _any_motion(rng: np.random.Generator) -> Motion:

@@ -85,7 +85,7 @@ def test_faults_06_small_index_on_a_full_disk_fails(tmp_path: Path) -> None:
 def test_faults_06_a_full_device_fails(tmp_path: Path) -> None:
     path = tmp_path / "exact.faiss"
     path.symlink_to("/dev/full")  # a link, because a partial file is removed
-    with pytest.raises(IndexFileError, match="exact.faiss cannot be written: no space left"):
+    with pytest.raises(IndexFileError, match=r"exact\.faiss cannot be written: no space left"):
         write_index(build_exact([unit_vectors(5)], DIM), path)
     assert not path.is_symlink()
 

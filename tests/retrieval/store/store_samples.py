@@ -39,7 +39,7 @@ def segments(medium: Medium, rows: int, dim: int, seed: int) -> Segments:
     return Segments([medium] * rows, start, start + 2, unit(rows, dim, seed))
 
 
-def item(number: int, **columns: Any) -> EmbeddedItem:
+def item(number: int, /, **columns: Any) -> EmbeddedItem:
     """By turns an image, a recording of 3 windows, and a video of 2 segments with 8 frames."""
     modality = tuple(Medium)[number % 3]
     rows = {PICTURES.name: segments(Medium.IMAGE, 1, 8, number), SOUND.name: nothing(4)}

@@ -140,5 +140,5 @@ def test_faults_32_a_slow_filter_is_stopped_and_the_next_one_works(
 
 def test_the_collection_stays_readable_from_elsewhere(snapshot: Snapshot) -> None:
     path = Path(snapshot.root) / "items" / "*.parquet"
-    count = duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchone()
-    assert count == (ROWS,)
+    count = duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchall()
+    assert count == [(ROWS,)]

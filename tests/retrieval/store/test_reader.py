@@ -30,7 +30,8 @@ def test_unknown_space_fails(collection: Snapshot) -> None:
 
 
 def test_items_come_in_order_with_user_columns_of_all_shards(root: Path) -> None:
-    with CollectionWriter.open(root, create=True) as writer:
+    grow(root, 0, publish_every=1)
+    with CollectionWriter.open(root) as writer:
         writer.add(item(0, year=1999))
         writer.publish()
         writer.add(item(1, artist="Satie"))

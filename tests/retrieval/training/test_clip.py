@@ -20,7 +20,7 @@ def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
 
     said: list[str] = []
     report = train_tiny_image(tmp_path, steps=1, device="cpu", gallery=20, progress=said.append)
-    assert report.pairs == 128
+    assert report.pairs == 256
     assert report.held_out.scenes == 20
     assert report.held_out.recall_at_1 <= report.held_out.recall_at_10 <= 1
     assert "1 steps of 128 pairs on cpu" in said
@@ -34,7 +34,7 @@ def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
     with safe_open(tmp_path / "open_clip_model.safetensors", "pt") as weights:
         assert {weights.get_slice(name).get_dtype() for name in weights.keys()} == {"F16"}  # noqa: SIM118 - no mapping
     card = (tmp_path / "README.md").read_text()
-    assert "128 pairs" in card
+    assert "256 pairs" in card
     assert str(report.held_out) in card
 
 

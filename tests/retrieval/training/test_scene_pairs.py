@@ -15,6 +15,7 @@ from retrieval.training.scene_pairs import (
     normalised,
     pair_batches,
     small_picture,
+    training_captions,
 )
 
 
@@ -24,6 +25,7 @@ def test_pairs_are_repeatable_and_have_several_captions() -> None:
     assert pixels.shape == (6, SIDE, SIDE, 3)
     np.testing.assert_array_equal(pixels, again)
     assert captions == captions_again
+    assert list(training_captions(6, 0)) == [text for texts in captions for text in texts]
     assert [len(texts) for texts in captions] == [4] * 6
 
 
@@ -63,6 +65,14 @@ def test_batches_keep_pictures_and_captions_together() -> None:
         marked = (media[:, 0, 0, 0] / media[:, 0, 1, 1]).tolist()
         first = normalised(pixels)
         assert np.allclose(marked, [(first[r, 0, 0, 0] / first[r, 0, 1, 1]).item() for r in rows])
+
+
+def test_families_differ_in_one_thing_and_stay_together() -> None:
+    pixels, captions = make_pairs(8, 0, print, family=4)
+    assert len(pixels) == len(captions) == 8
+    tokens = torch.arange(8)[:, None, None].repeat(1, 2, 3)
+    for _, text in islice(pair_batches(pixels, tokens, 4, seed=0, family=4), 4):
+        assert text[:, 0].tolist() in ([0, 1, 2, 3], [4, 5, 6, 7])
 
 
 def test_batches_go_over_every_picture() -> None:

@@ -1,0 +1,273 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.toy_encoder import ToyEncoder
+
+from indexes.exact import exact_search
+from indexes.faiss import FaissIndex
+from indexes.saved import open_index
+from retrieval.errors import (
+    CollectionError,
+    CollectionNotFoundError,
+    IndexBuildError,
+    IndexFileError,
+)
+from retrieval.search import build
+from retrieval.search.build import build_index
+from retrieval.search.calibration import QueryKind
+from retrieval.search.card import IndexCard
+from retrieval.search.index_files import RowTable, open_arrow
+from retrieval.store.reader import Snapshot
+from retrieval.store.verify import verify
+from retrieval.store.writer import CollectionWriter
+from retrieval.types import EmbeddedItem, Frames, MediaInfo, Medium, Segments, Space
+
+DIM = 32
+ENCODER = ToyEncoder()
+PICTURES = Space(
+    "toy-00000001", ENCODER.spec, DIM, (Medium.IMAGE, Medium.VIDEO), ENCODER.digest
+)  # fmt: skip
+SOUND = Space("toy-music-00000002", "toy:toy-music", DIM, (Medium.AUDIO,), "1" * 64)
+PICTURE_ROWS = 30 + 30 * 4
+"""Of `grow(60)`: every second item is a picture, the others videos of four segments."""
+
+
+def unit(rows: int, seed: int) -> NDArray[np.float32]:
+    vectors = np.random.default_rng(seed).standard_normal((rows, DIM)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def segments(medium: Medium, rows: int, seed: int) -> Segments:
+    starts = np.arange(rows, dtype=np.float32) * 2
+    if medium is Medium.IMAGE:
+        starts = np.full(rows, np.nan, np.float32)
+    return Segments([medium] * rows, starts, starts + 2, unit(rows, seed))
+
+
+def item(number: int) -> EmbeddedItem:
+    medium = Medium.VIDEO if number % 2 else Medium.IMAGE
+    rows = 4 if medium is Medium.VIDEO else 1
+    vectors = segments(medium, rows, number)
+    frames = {PICTURES.name: Frames(np.arange(8) / np.float32(2), unit(8, number))}
+    info = MediaInfo(
+        f"/media/{number}", medium, 1, 0.0, f"{number:064x}", columns={"number": number}
+    )
+    return EmbeddedItem(
+        info,
+        {PICTURES.name: vectors, SOUND.name: segments(Medium.AUDIO, 0, 0)},
+        frames if medium is Medium.VIDEO else {},
+    )
+
+
+def grow(root: Path, first: int, last: int) -> None:
+    with CollectionWriter.open(root, create=True) as writer:
+        if writer.snapshot is None:
+            writer.add_space(PICTURES)
+            writer.add_space(SOUND)
+        for number in range(first, last):
+            writer.add(item(number))
+
+
+def built(root: Path, kind: str = "auto") -> tuple[dict[str, IndexCard], list[str]]:
+    said: list[str] = []
+    cards = build_index(root, kind=kind, encoders=lambda _: ENCODER, progress=said.append)
+    return {card.space: card for card in cards}, said
+
+
+def folder_of(root: Path, space: Space = PICTURES) -> Path:
+    folder = Snapshot.open(root).index_folder(space.name)
+    assert folder is not None
+    return folder
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """60 items in two shards, two of them removed."""
+    root = tmp_path / "collection"
+    grow(root, 0, 25)
+    grow(root, 25, 60)
+    with CollectionWriter.open(root) as writer:
+        writer.remove([0, 31])
+    return root
+
+
+def test_rows_lie_in_item_order_without_removed_items(root: Path) -> None:
+    cards, _ = built(root)
+    folder = folder_of(root)
+    assert files_in(folder) == {"exact.faiss", "rows.arrow", "items.arrow", "card.json"}
+    rows = RowTable.open(folder / "rows.arrow")
+    blocks = list(Snapshot.open(root).iter_segments(PICTURES.name))
+    for name in ("item_ids", "media", "start_seconds", "end_seconds"):
+        np.testing.assert_array_equal(
+            getattr(rows, name), np.concatenate([getattr(block, name) for block in blocks])
+        )
+    assert len(rows) == PICTURE_ROWS - 1 - 4
+    index = FaissIndex(open_index(folder / "exact.faiss", dim=DIM, rows=len(rows)))
+    np.testing.assert_array_equal(
+        index.vectors(0, len(rows)), np.concatenate([block.vectors for block in blocks])
+    )
+    assert cards[PICTURES.name].rows == len(rows)
+
+
+def test_items_are_the_living_ones_in_id_order(root: Path) -> None:
+    built(root)
+    items = open_arrow(folder_of(root) / "items.arrow")
+    assert items["item_id"].to_pylist() == [n for n in range(60) if n not in (0, 31)]
+    assert items["number"].to_pylist() == items["item_id"].to_pylist()
+
+
+def test_the_index_is_listed_and_verifies(root: Path) -> None:
+    built(root)
+    assert verify(root) == []
+    card = folder_of(root) / "card.json"
+    card.write_text(card.read_text().replace("auto", "outo"))
+    assert [line for line in verify(root) if "card.json" in line]
+
+
+def test_the_card_says_what_was_built(root: Path) -> None:
+    generation = Snapshot.open(root).manifest.generation
+    cards, _ = built(root)
+    card = cards[PICTURES.name]
+    folder = folder_of(root)
+    assert IndexCard.read(folder / "card.json") == card
+    assert (card.kind, card.factory, card.training_rows) == ("auto", None, 0)
+    assert (card.dim, card.last_item_id, card.generation) == (DIM, 59, generation)
+    assert card.bytes == sum(
+        path.stat().st_size for path in folder.iterdir() if path.name != "card.json"
+    )
+    assert card.recall_at_10 == {QueryKind.TEXT: 1.0, QueryKind.MEDIA: 1.0}
+    assert card.faiss
+
+
+def test_an_approximate_part_is_measured_and_finds_the_same(root: Path) -> None:
+    cards, _ = built(root, "IVF4,SQ8")
+    card, folder = cards[PICTURES.name], folder_of(root)
+    assert (card.factory, card.training_rows) == ("IVF4,SQ8", card.rows)
+    # All four lists are visited and every candidate is re-ranked.
+    assert card.recall_at_10 == {QueryKind.TEXT: 1.0, QueryKind.MEDIA: 1.0}
+    exact = open_index(folder / "exact.faiss")
+    part = open_index(folder / "part-000.faiss", dim=DIM, rows=card.rows)
+    index = FaissIndex(exact, part)
+    queries = unit(5, seed=99)
+    want = exact_search(index.vectors(0, card.rows), queries, 10)
+    np.testing.assert_array_equal(index.search(queries, 10)[1], want[1])
+
+
+def test_a_current_index_is_kept_without_loading_its_encoder(root: Path) -> None:
+    cards, _ = built(root)
+    before = Snapshot.open(root).manifest
+    said: list[str] = []
+
+    def no_encoder(space: Space) -> ToyEncoder:
+        raise AssertionError(space)
+
+    again = build_index(root, encoders=no_encoder, progress=said.append)
+    assert again == list(cards.values())
+    assert said == [f"{space.name}: the index is current, kept" for space in (PICTURES, SOUND)]
+    assert Snapshot.open(root).manifest == before
+
+
+def test_new_items_another_kind_and_removed_items_each_build_anew(root: Path) -> None:
+    seen = [built(root)[0][PICTURES.name]]
+    grow(root, 60, 62)
+    seen.append(built(root)[0][PICTURES.name])
+    seen.append(built(root, "exact")[0][PICTURES.name])
+    with CollectionWriter.open(root) as writer:
+        writer.remove([2])
+    seen.append(built(root, "exact")[0][PICTURES.name])
+    assert [card.rows for card in seen] == [145, 150, 150, 149]
+    assert [card.kind for card in seen] == ["auto", "auto", "exact", "exact"]
+    assert len({card.generation for card in seen}) == 4
+    assert verify(root) == []
+
+
+def test_an_unreadable_card_builds_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cards, _ = built(root)
+    path = folder_of(root) / "card.json"
+    content = path.read_text()
+    path.write_text(content.replace('"version": 1', '"version": 9'))
+    again, _ = built(root)
+    assert again[PICTURES.name].generation > cards[PICTURES.name].generation
+    assert "version 9, expected 1" in caplog.text
+
+
+def test_a_space_without_rows_gets_an_empty_index(root: Path) -> None:
+    cards, said = built(root, "IVF4,SQ8")
+    card = cards[SOUND.name]
+    assert (card.rows, card.factory, card.calibration.backgrounds) == (0, None, {})
+    assert f"{SOUND.name}: 0 rows are too few for IVF4,SQ8" in said
+    assert len(RowTable.open(folder_of(root, SOUND) / "rows.arrow")) == 0
+    index = FaissIndex(open_index(folder_of(root, SOUND) / "exact.faiss", dim=DIM, rows=0))
+    assert (index.search(unit(1, 0), 3)[1] == -1).all()
+
+
+def test_faults_30_one_item(tmp_path: Path) -> None:
+    root = tmp_path / "collection"
+    grow(root, 0, 1)
+    card = built(root)[0][PICTURES.name]
+    assert card.rows == 1
+    # Texts have a background; a single item has no other item to be compared with.
+    assert set(card.calibration.backgrounds) == {(QueryKind.TEXT, Medium.IMAGE)}
+
+
+def test_faults_30_fewer_rows_than_lists_is_exact_and_says_so(root: Path) -> None:
+    cards, said = built(root, "IVF1024,SQ8")
+    assert cards[PICTURES.name].factory is None
+    assert f"{PICTURES.name}: 145 rows are too few for IVF1024,SQ8" in said
+
+
+def test_a_factory_string_that_faiss_refuses_fails_and_publishes_nothing(root: Path) -> None:
+    built(root)
+    before = Snapshot.open(root).manifest
+    with pytest.raises(IndexBuildError, match=r"toy-00000001: FAISS refuses 'NOPE'"):
+        built(root, "NOPE")
+    assert Snapshot.open(root).manifest == before
+    assert verify(root) == []
+    assert not list((root / "indexes").rglob("*.tmp"))
+
+
+def test_faults_06_disk_full_keeps_the_old_index(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(root)
+    before = Snapshot.open(root).manifest
+
+    def no_space(index: object, path: Path) -> None:
+        raise IndexFileError(f"{path} cannot be written: no space left")
+
+    monkeypatch.setattr("indexes.saved.write_index", no_space)
+    with pytest.raises(IndexFileError, match=r"exact\.faiss cannot be written: no space left"):
+        built(root, "exact")
+    assert Snapshot.open(root).manifest == before
+
+
+def test_an_empty_collection_fails(tmp_path: Path) -> None:
+    with pytest.raises(CollectionNotFoundError, match="is not a collection"):
+        built(tmp_path / "nothing")
+    with CollectionWriter.open(tmp_path / "empty", create=True):
+        pass
+    with pytest.raises((CollectionError, CollectionNotFoundError)):
+        built(tmp_path / "empty")
+
+
+def test_vectors_are_read_back_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = built(root, "IVF4,SQ8")[0][PICTURES.name]
+    monkeypatch.setattr(build, "BLOCK_ROWS", 7)
+    grow(root, 60, 61)
+    blocks = built(root, "IVF4,SQ8")[0][PICTURES.name]
+    assert blocks.rows == whole.rows + 1
+    part = open_index(folder_of(root) / "part-000.faiss", rows=blocks.rows)
+    assert part.ntotal == blocks.rows
+
+
+def test_cards_are_values(root: Path) -> None:
+    card = built(root)[0][PICTURES.name]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        card.rows = 3  # type: ignore[misc]

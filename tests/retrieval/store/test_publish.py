@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from retrieval.errors import CollectionFormatError, StorageError
+from retrieval.store import shards
+from retrieval.store.publish import PartialFile, Publication, make_folder, written_atomically
+from retrieval.store.schema import REMOVED
+
+
+def accept(path: Path, file: PartialFile) -> None:
+    assert path.stat().st_size == file.bytes
+
+
+def ids(*values: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(values, pa.int64())], schema=REMOVED)
+
+
+def test_file_appears_whole_and_digested(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with written_atomically(path, accept) as file:
+        file.write(b"one ")
+        file.write(b"two")
+        assert not path.exists()
+    assert path.read_bytes() == b"one two"
+    assert (file.bytes, file.sha256) == (7, hashlib.sha256(b"one two").hexdigest())
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_refused_file_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def refuse(partial: Path, _: PartialFile) -> None:
+        assert partial.read_bytes() == b"new"
+        raise StorageError("not as written")
+
+    with (
+        pytest.raises(StorageError, match="not as written"),
+        written_atomically(path, refuse) as file,
+    ):
+        file.write(b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_device_is_not_replaced_fails() -> None:
+    with (
+        pytest.raises(StorageError, match="cannot write /dev/null: not a plain file"),
+        written_atomically(Path("/dev/null"), accept),
+    ):
+        pass
+
+
+def test_numbers_go_on_from_the_highest_present(tmp_path: Path) -> None:
+    (tmp_path / "failures").mkdir()
+    (tmp_path / "failures/00041.parquet").touch()
+    (tmp_path / "failures/.00099.parquet.tmp").touch()
+    with Publication(tmp_path) as publication:
+        listed = publication.shard("failures", REMOVED, [ids(3, 4), ids()], None)
+        assert (listed.path, listed.rows) == ("failures/00042.parquet", 2)
+        assert pq.read_table(tmp_path / listed.path).column("item_id").to_pylist() == [3, 4]
+    assert not (tmp_path / listed.path).exists()  # it was never committed
+
+
+def test_zero_rows_are_a_file(tmp_path: Path) -> None:
+    publication = Publication(tmp_path)
+    listed = publication.shard("segments/x", REMOVED, [], (3, 5))
+    assert (listed.rows, listed.first_item_id, listed.last_item_id) == (0, 3, 5)
+    assert pq.read_table(tmp_path / listed.path).num_rows == 0
+
+
+def test_row_groups_have_one_size_whatever_the_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "ROW_GROUP_ROWS", 4)
+    batches = [ids(0), ids(*range(1, 11)), ids(), ids(11, 12)]
+    listed = Publication(tmp_path).shard("x", REMOVED, batches, None)
+    metadata = pq.read_metadata(tmp_path / listed.path)
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [4, 4, 4, 1]
+    read = [i for b in shards.read_rows(tmp_path / listed.path) for i in b["item_id"].to_pylist()]
+    assert read == list(range(13))
+
+
+def test_folder_through_a_link_out_fails(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (root / "items").symlink_to(outside)
+    with pytest.raises(CollectionFormatError, match="leads out of the collection"):
+        make_folder(root, "items")
+    with pytest.raises(CollectionFormatError, match="leads out of the collection"):
+        Publication(root).shard("items", REMOVED, [], None)
+    assert os.listdir(outside) == []
+
+
+def test_file_that_reads_back_otherwise_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.store.publish.reads_as", lambda *_: False)
+    with pytest.raises(StorageError, match="does not read back as it was written"):
+        Publication(tmp_path).shard("x", REMOVED, [ids(1)], None)
+    assert os.listdir(tmp_path / "x") == []
