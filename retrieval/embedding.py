@@ -20,7 +20,7 @@ import numpy as np
 from retrieval.assembly import Assembler
 from retrieval.encoders.catalogue import load_encoder, resolve
 from retrieval.encoders.spaces import check_encoder, decode_plan, make_space
-from retrieval.errors import DamagedMediaError, SourceError
+from retrieval.errors import DamagedMediaError, InvalidVectorError, SourceError
 from retrieval.media.decode import NO_ENCODER
 from retrieval.media.files import find_sources, uri_to_path
 from retrieval.media.pool import decode_all
@@ -242,10 +242,7 @@ class _Run:
         if isinstance(result, ItemUnchanged):
             self._report.unchanged += 1
         elif isinstance(result, EmbeddedItem):
-            older = known.get(result.info.uri)
-            self._writer.add(replace(result, replaces=older.item_id if older else None))
-            self._report.added[result.info.modality] += 1
-            self._report.replaced += older is not None
+            self._add(result, known.get(result.info.uri))
         elif result.stage == NO_ENCODER:
             self._report.without_encoder += 1
         else:
@@ -253,6 +250,18 @@ class _Run:
             self._count_failure(result)
             return
         self._tell()
+
+    def _add(self, item: EmbeddedItem, older: KnownFile | None) -> None:
+        info = item.info
+        try:
+            self._writer.add(replace(item, replaces=older.item_id if older else None))
+        except InvalidVectorError as error:
+            failure = Failure(info.uri, "encode", str(error), info.bytes, info.mtime)
+            self._writer.fail(failure)
+            self._count_failure(failure)
+            return
+        self._report.added[info.modality] += 1
+        self._report.replaced += older is not None
 
     # ------------------------------------------------------------ unfinished and further spaces
 

@@ -1,12 +1,20 @@
-"""Fixtures for every test: the folder of real media files, and a quiet, offline process."""
+"""Fixtures for every test: real media files, a small generated world, and an offline process."""
+
+from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before any library reads it: no test may wait for a model hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
+
+if TYPE_CHECKING:
+    from retrieval.collection import Collection
+    from retrieval.demo.world import World
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +40,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """24 pictures, 6 recordings and 3 videos of the demo world."""
+    from retrieval.demo.world import WorldSettings, write_world
+
+    settings = WorldSettings(
+        seed=7, images=24, tunes=6, videos=3, video_seconds=(20.0, 30.0), tune_seconds=(8.0, 24.0)
+    )
+    return write_world(tmp_path_factory.mktemp("world"), settings)
+
+
+@pytest.fixture(scope="session")
+def indexed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """The world embedded by `tiny` and indexed; for reading only."""
+    from retrieval.collection import Collection
+    from retrieval.embedding import EmbedOptions
+
+    collection = Collection(tmp_path_factory.mktemp("collection") / "c", device="cpu")
+    report = collection.add(world.folder, options=EmbedOptions(models=("tiny",), device="cpu"))
+    assert report.failed == 0
+    collection.index()
+    return collection
+
+
+@pytest.fixture
+def copied(indexed: Collection, tmp_path: Path) -> Collection:
+    """A copy of the indexed collection that a test may change."""
+    from retrieval.collection import Collection
+
+    shutil.copytree(indexed.root, tmp_path / "copy")
+    collection = Collection(tmp_path / "copy", device="cpu")
+    collection._encoders = indexed._encoders
+    return collection

@@ -185,17 +185,22 @@ class CollectionWriter:
         pending = self._pending
         if not pending:
             return None
-        with self.publication() as publication:
-            added = list(self._write(publication, pending))
-            return self._commit(
-                publication,
-                replace(
-                    self.manifest,
-                    spaces=tuple(self._spaces.values()),
-                    next_item_id=pending.next_item_id,
-                    files=(*self.manifest.files, *added),
-                ),
-            )
+        before = self.snapshot
+        try:
+            with self.publication() as publication:
+                added = list(self._write(publication, pending))
+                return self._commit(
+                    publication,
+                    replace(
+                        self.manifest,
+                        spaces=tuple(self._spaces.values()),
+                        next_item_id=pending.next_item_id,
+                        files=(*self.manifest.files, *added),
+                    ),
+                )
+        finally:
+            if self.snapshot is not before:
+                self._start_anew()
 
     def publish_files(self, files: Sequence[ListedFile], publication: Publication) -> Manifest:
         """Publish a generation of other files over the same items and spaces."""
@@ -237,7 +242,6 @@ class CollectionWriter:
         finally:
             if publication.published is not None:
                 self.snapshot = Snapshot(self.root, publication.published)
-                self._start_anew()
 
     def _commit(self, publication: Publication, manifest: Manifest) -> Manifest:
         manifest = replace(manifest, generation=publication.generation)

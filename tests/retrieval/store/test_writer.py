@@ -212,6 +212,21 @@ def test_index_that_fails_leaves_the_older_one(collection: Snapshot) -> None:
     assert not list((collection.root / "indexes").rglob("*.tmp"))
 
 
+def test_what_comes_while_an_index_is_built_waits_for_the_next_generation(
+    collection: Snapshot,
+) -> None:
+    with CollectionWriter.open(collection.root) as writer:
+        with writer.index_folder(SOUND.name) as folder:
+            (folder / "card.json").write_text("{}")
+            writer.add(item(12))
+            writer.remove([1])
+        assert writer.snapshot is not None
+        assert writer.snapshot.living_ids().tolist() == list(range(12))
+    snapshot = Snapshot.open(collection.root)
+    assert snapshot.manifest.generation == 5
+    assert snapshot.living_ids().tolist() == [0, *range(2, 13)]
+
+
 def test_item_without_rows_is_covered(root: Path) -> None:
     grow(root, 1, publish_every=1)
     with CollectionWriter.open(root) as writer:

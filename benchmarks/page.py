@@ -1,0 +1,51 @@
+"""Writes docs/benchmarks.md from benchmarks/results: `python -m benchmarks.page`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import Result, as_markdown
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+HEADER = """# Benchmarks
+
+Written by `python -m benchmarks.page` from the JSON documents in `benchmarks/results`; a test fails
+when the two disagree. A figure that is not here has not been measured yet.
+
+| document | command |
+| --- | --- |
+| `demo.json` | `retrieval bench run demo --out benchmarks/results/demo.json` |
+
+The bundled models' own held-out figures stand in their cards,
+[tiny-image](../retrieval/weights/tiny-image/README.md) and
+[tiny-music](../retrieval/weights/tiny-music/README.md).
+"""
+
+
+def page() -> str:
+    """The page: a section per document, with the machine it was measured on."""
+    sections = [HEADER]
+    for path in sorted(RESULTS.glob("*.json")):
+        document = json.loads(path.read_text())
+        results = [Result(**row) for row in document["results"]]
+        sections.append(
+            f"## {path.stem}\n\n{_machine(document['machine'])}\n\n{as_markdown(results)}\n"
+        )
+    return "\n".join(sections)
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"Python {machine['python']}, {machine['date']}, commit {machine['commit']}. {libraries}."
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

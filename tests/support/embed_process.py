@@ -1,0 +1,29 @@
+"""Runs `embed` with toy encoders in a process of its own, so that tests may kill it.
+
+Usage: python embed_process.py SOURCE COLLECTION
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from support.toy_encoder import ToyEncoder
+
+import retrieval.embedding
+import retrieval.store.pending
+from retrieval.embedding import EmbedOptions, embed
+
+TOYS = {toy.spec: toy for toy in (ToyEncoder(), ToyEncoder.music())}
+
+
+def use_toys(patch) -> None:
+    """Let `embed` find toy encoders; `patch(module, name, value)` sets an attribute."""
+    patch(retrieval.embedding, "resolve", lambda model: (model,))
+    patch(retrieval.embedding, "load_encoder", lambda spec, device: TOYS[spec])
+
+
+if __name__ == "__main__":
+    use_toys(setattr)
+    retrieval.store.pending.SHARD_SECONDS = 0.0
+    embed([sys.argv[1]], Path(sys.argv[2]), EmbedOptions(models=tuple(TOYS), workers=0))
