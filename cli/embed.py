@@ -11,7 +11,7 @@ import typer
 from cli.options import Device, DeviceOption
 
 if TYPE_CHECKING:
-    from retrieval.embedding import EmbedReport
+    from retrieval.embed_options import EmbedReport
 
 
 def embed(
@@ -71,7 +71,7 @@ def embed(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from retrieval.embedding import EmbedOptions
+    from retrieval.embed_options import EmbedOptions
     from retrieval.embedding import embed as run
     from retrieval.media.files import find_sources
     from retrieval.types import Sampling

@@ -54,6 +54,7 @@ def build_exact(blocks: Iterable[NDArray[np.floating]], dim: int, *, expected_ro
     )
     # Takes the memory once: growing by doubling would hold the vectors twice for a moment.
     index.codes.resize(expected_rows * index.code_size)
+    index.codes.resize(0)
     _fill(index, blocks)
     return index
 
@@ -87,8 +88,8 @@ def build_approximate(
         inverted = faiss.try_extract_index_ivf(index)
         if inverted is not None:
             inverted.cp.min_points_per_centroid = 1  # else FAISS prints a warning
-            inverted.nprobe = min(nprobe or max(8, int(inverted.nlist * VISITED_SHARE)),
-                                  inverted.nlist)  # fmt: skip
+            visited = nprobe or max(8, int(inverted.nlist * VISITED_SHARE))
+            inverted.nprobe = min(visited, inverted.nlist)
         index.train(sample)
         _fill(index, blocks)
     except (RuntimeError, MemoryError) as error:

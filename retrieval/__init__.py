@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import os
 
     from retrieval.collection import Collection
-    from retrieval.embedding import EmbedOptions
+    from retrieval.embed_options import EmbedOptions
     from retrieval.targets import Target
     from retrieval.types import Hit, Medium, Moment
 
@@ -33,7 +33,7 @@ __all__ = [
 
 _HOMES = {
     "Collection": "retrieval.collection",
-    "EmbedOptions": "retrieval.embedding",
+    "EmbedOptions": "retrieval.embed_options",
     "Hit": "retrieval.types",
     "Medium": "retrieval.types",
     "Moment": "retrieval.types",

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.embedding import EmbedOptions, EmbedReport, embed
+from retrieval.embed_options import EmbedOptions, EmbedReport
+from retrieval.embedding import embed
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.spaces import check_encoder
 from retrieval.errors import CollectionNotFoundError, QueryError

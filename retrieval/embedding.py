@@ -11,15 +11,21 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from retrieval.assembly import Assembler
-from retrieval.encoders.catalogue import load_encoder, resolve
-from retrieval.encoders.spaces import check_encoder, decode_plan, make_space
+from retrieval.embed_options import (
+    FAILURES_KEPT,
+    EmbedOptions,
+    EmbedReport,
+    Spaces,
+    open_spaces,
+)
+from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import DamagedMediaError, InvalidVectorError, SourceError
 from retrieval.media.decode import NO_ENCODER
 from retrieval.media.files import find_sources, uri_to_path
@@ -36,7 +42,6 @@ from retrieval.types import (
     ItemUnchanged,
     KnownFile,
     Medium,
-    Sampling,
     Segments,
     Source,
     Space,
@@ -44,69 +49,8 @@ from retrieval.types import (
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "small"
-
 FLUSH_SECONDS = 30.0
 """Half-filled batches are encoded this often, so that a rare medium does not hold items back."""
-
-Spaces = dict[str, tuple[Space, Encoder]]
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedOptions:
-    """How a run reads its files.
-
-    Attributes:
-        models: Catalogue names or specifications; empty: the collection's own, else the default.
-        device: `auto`, `cpu` or `cuda`.
-        workers: Decoding processes; 0 decodes in this one.
-        window_seconds: Length of an audio window; None: the model's own.
-        hop_seconds: Distance of two windows; None: the length of a window.
-        strict: The first file that cannot be used ends the run with an error.
-        retry_failed: Try files again that failed before and have not changed since.
-    """
-
-    models: tuple[str, ...] = ()
-    device: str = "auto"
-    workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
-    batch_samples: int = 64
-    sampling: Sampling = field(default_factory=Sampling)
-    window_seconds: float | None = None
-    hop_seconds: float | None = None
-    sound_of_videos: bool = True
-    strict: bool = False
-    retry_failed: bool = False
-    path_column: str | None = None
-    caption_column: str | None = None
-
-
-@dataclass(slots=True)
-class EmbedReport:
-    """What a run did, counted as it goes."""
-
-    added: dict[Medium, int] = field(default_factory=lambda: dict.fromkeys(Medium, 0))
-    replaced: int = 0
-    unchanged: int = 0
-    completed: int = 0
-    failed: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    without_encoder: int = 0
-    seconds: float = 0.0
-
-    @property
-    def seen(self) -> int:
-        """Items looked at so far, whatever became of them."""
-        return (
-            sum(self.added.values())
-            + self.unchanged
-            + self.completed
-            + self.failed
-            + self.without_encoder
-        )
-
-
-FAILURES_KEPT = 20
-"""Failures a report quotes; the collection's `failures/` holds them all."""
 
 
 def embed(
@@ -155,34 +99,6 @@ def _publish_what_is_whole(writer: CollectionWriter) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         writer.publish()
         raise
-
-
-def open_spaces(snapshot: Snapshot | None, options: EmbedOptions) -> Spaces:
-    """Load an encoder for every space of the collection and for every model asked for.
-
-    Raises:
-        SpaceMismatchError: An encoder's weights are not those the collection was made with.
-    """
-    spaces: Spaces = {}
-    for space in snapshot.spaces if snapshot else ():
-        encoder = load_encoder(space.encoder, device=options.device)
-        check_encoder(space, encoder)
-        spaces[space.name] = (space, encoder)
-    known = {space.encoder for space, _ in spaces.values()}
-    models = options.models or (() if spaces else (DEFAULT_MODEL,))
-    specs = dict.fromkeys(spec for model in models for spec in resolve(model))
-    for spec in specs:
-        if spec in known:
-            continue
-        encoder = load_encoder(spec, device=options.device)
-        windows = encoder.windows
-        if windows is not None and options.window_seconds is not None:
-            windows = replace(windows, window_seconds=options.window_seconds)
-        if windows is not None:
-            windows = replace(windows, hop_seconds=options.hop_seconds or windows.window_seconds)
-        space = make_space(encoder, sampling=options.sampling, windows=windows)
-        spaces[space.name] = (space, encoder)
-    return spaces
 
 
 class _Run:

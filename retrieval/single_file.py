@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from retrieval.collection import Collection
-from retrieval.embedding import EmbedOptions
+from retrieval.embed_options import EmbedOptions
 from retrieval.errors import DamagedMediaError, SourceError
 from retrieval.search.searcher import SearchResult
 from retrieval.targets import Target

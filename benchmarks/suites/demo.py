@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.world import World, WorldItem, WorldSettings, write_world
-from retrieval.embedding import EmbedOptions
+from retrieval.embed_options import EmbedOptions
 from retrieval.evaluation.moments import best_constant_window, recall_at_1
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.spans import Span

@@ -90,6 +90,12 @@ def test_no_rows_at_all() -> None:
     assert np.isneginf(scores).all()
 
 
+def test_expected_rows_that_do_not_come_leave_nothing_behind() -> None:
+    """Every row that was counted on may have been removed."""
+    index = build_exact([], DIM, expected_rows=100)
+    assert (index.ntotal, index.codes.size()) == (0, 0)
+
+
 def test_no_queries_give_no_answers() -> None:
     scores, ids = built("IVF4,SQ8", unit_vectors(50)).search(unit_vectors(0), 3)
     assert scores.shape == ids.shape == (0, 3)

@@ -13,7 +13,8 @@ from PIL import Image
 from support import embed_process
 
 import retrieval.embedding
-from retrieval.embedding import EmbedOptions, EmbedReport, embed
+from retrieval.embed_options import EmbedOptions, EmbedReport
+from retrieval.embedding import embed
 from retrieval.errors import CollectionLockedError, DamagedMediaError, SourceError
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify

@@ -10,17 +10,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support.toy_encoder import ToyEncoder
 
-import retrieval.embedding
+import retrieval.embed_options
 import retrieval.store.pending
-from retrieval.embedding import EmbedOptions, embed
+from retrieval.embed_options import EmbedOptions
+from retrieval.embedding import embed
 
 TOYS = {toy.spec: toy for toy in (ToyEncoder(), ToyEncoder.music())}
 
 
 def use_toys(patch) -> None:
     """Let `embed` find toy encoders; `patch(module, name, value)` sets an attribute."""
-    patch(retrieval.embedding, "resolve", lambda model: (model,))
-    patch(retrieval.embedding, "load_encoder", lambda spec, device: TOYS[spec])
+    patch(retrieval.embed_options, "resolve", lambda model: (model,))
+    patch(retrieval.embed_options, "load_encoder", lambda spec, device: TOYS[spec])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 
 from retrieval.collection import Collection
 from retrieval.demo.world import World
-from retrieval.embedding import EmbedOptions
+from retrieval.embed_options import EmbedOptions
 from retrieval.errors import FilterError, QueryError
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium
