@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from retrieval.search.searcher import SearchResult
-
     from retrieval.types import Hit
+
+
+WIDTH_OF_A_PIPE = 140
+"""Columns of a table that no terminal limits."""
 
 
 class Output(StrEnum):
@@ -49,12 +52,14 @@ def print_table(result: SearchResult) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     table = Table(title=Text(result.query), title_justify="left", box=None, pad_edge=False)
-    for name, justify in (("", "right"), ("score", "right"), ("what", "left"), ("when", "right")):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("where", overflow="fold")
-    table.add_column("caption", overflow="ellipsis", no_wrap=True, max_width=60)
+    table.add_column("", justify="right", min_width=2)
+    table.add_column("score", justify="right", min_width=7)
+    table.add_column("what", min_width=13)
+    table.add_column("when", justify="right", min_width=11)
+    table.add_column("where", overflow="fold", min_width=24, ratio=1)
+    table.add_column("caption", overflow="fold", min_width=16, ratio=1)
     for hit in result.hits:
         table.add_row(
             f"{hit.rank}",
