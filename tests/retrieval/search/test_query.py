@@ -17,7 +17,7 @@ from retrieval.search.query import MAX_QUERY_CHARS, Query, Term, parse_query, re
         "0.5*a horse",
         '"a horse" + stripes',
         '"a horse" @stripes.png',
-        '"a horse" + ',
+        '"a horse" +',
         '+ "a horse"',
         '"a "quoted" word"',
         "mail to me@example.com",
