@@ -21,13 +21,9 @@ from retrieval.demo.tunes import Tune
 SAMPLE_RATE_HZ = 16_000
 FRAMES_PER_SECOND = 8
 EVENT_SECONDS = (4.0, 20.0)
-KEYFRAME_SECONDS = 2
 SILENT_SHARE = 0.2
 MOVING_SHARE = 0.5
-TWO_EVENTS_SHARE = 0.7
 AAC_FRAME_SAMPLES = 1_024
-
-IN_ORDER = ("first {}, then {}", "{}, and then {}", "{}; later {}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +54,6 @@ class Video:
         return [event for event in self.events if caption.describes(event.scene, event.motion)]
 
 
-@dataclass(frozen=True, slots=True)
-class VideoCaption:
-    """A sentence about one or two events of a video, in the order in which it tells of them."""
-
-    text: str
-    events: tuple[Event, ...]
-
-    def describes(self, video: Video) -> bool:
-        """Whether a video shows all that is told, in this order, whatever lies between."""
-        rest = iter(video.events)
-        return all(
-            any(told.caption.describes(event.scene, event.motion) for event in rest)
-            for told in self.events
-        )
-
-
 def sample_video(
     rng: np.random.Generator, *, unseen: bool = False, seconds: tuple[float, float] = (20.0, 180.0)
 ) -> Video:
@@ -102,47 +82,25 @@ def _on_a_frame(seconds: float) -> float:
     return round(seconds * FRAMES_PER_SECOND) / FRAMES_PER_SECOND
 
 
-def video_caption(video: Video, rng: np.random.Generator) -> VideoCaption:
-    """Tell of one event, or of two in the order in which they happen."""
-    count = 2 if len(video.events) > 1 and rng.random() < TWO_EVENTS_SHARE else 1
-    numbers = sorted(rng.choice(len(video.events), count, replace=False).tolist())
-    told = tuple(video.events[number] for number in numbers)
-    form = IN_ORDER[int(rng.integers(len(IN_ORDER)))] if count == 2 else "{}"
-    return VideoCaption(form.format(*(event.caption.text for event in told)), told)
-
-
-def write_video(
-    video: Video,
-    path: Path,
-    *,
-    size_pixels: int = 128,
-    frames_per_second: int = FRAMES_PER_SECOND,
-) -> None:
+def write_video(video: Video, path: Path, *, size_pixels: int = 128) -> None:
     """Encode a video as H.264 and AAC in MP4, ready for browsers; memory holds one event.
 
     Args:
         video: What to show.
         path: File to write.
         size_pixels: Side of the square picture, even.
-        frames_per_second: A multiple of 8 shows every event exactly at its time.
     """
     import av
 
     with av.open(os.fspath(path), "w", options={"movflags": "faststart"}) as container:
-        pictures: Any = container.add_stream("libx264", rate=frames_per_second)
+        pictures: Any = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         pictures.width = pictures.height = size_pixels
         pictures.pix_fmt = "yuv420p"
-        pictures.thread_count = 1  # a world's videos are written side by side, one per core
-        pictures.options = {
-            "preset": "veryfast",
-            "crf": "20",
-            "g": str(KEYFRAME_SECONDS * frames_per_second),
-        }
+        pictures.options = {"preset": "veryfast", "crf": "20", "g": str(2 * FRAMES_PER_SECOND)}
         sound: Any = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
-        sound.options = {"aac_coder": "fast"}  # half the time, and no worse at this rate
         fifo = av.AudioFifo()
         for event in video.events:
-            for frame in _frames(event, size_pixels, frames_per_second):
+            for frame in _frames(event, size_pixels):
                 picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
                 container.mux(pictures.encode(picture))
             fifo.write(_sound_frame(event))
@@ -155,13 +113,8 @@ def write_video(
         container.mux(pictures.encode(None))
 
 
-def _frames(
-    event: Event, size_pixels: int, frames_per_second: int
-) -> Iterator[NDArray[np.uint8]]:
-    # Borders are rounded, not lengths: no error adds up over the events.
-    count = round(event.end_seconds * frames_per_second) - round(
-        event.start_seconds * frames_per_second
-    )
+def _frames(event: Event, size_pixels: int) -> Iterator[NDArray[np.uint8]]:
+    count = round((event.end_seconds - event.start_seconds) * FRAMES_PER_SECOND)
     if event.motion is Motion.STILL:
         frame = render_scene(event.scene, size_pixels)
         for _ in range(count):
