@@ -18,8 +18,7 @@ def localize(
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Find the moments of one file that answer QUERY, without a collection."""
-    from retrieval.single_file import localize_file
-
     from cli.output import print_result
+    from retrieval.single_file import localize_file
 
     print_result(localize_file(video, query, model=model, k=k, device=device.value), output)

@@ -1,8 +1,8 @@
 import numpy as np
-from contracts.index_contract import IndexContract, unit_vectors
 from numpy.typing import NDArray
 
 import indexes.exact
+from contracts.index_contract import IndexContract, unit_vectors
 from indexes.exact import ExactIndex, exact_search
 
 

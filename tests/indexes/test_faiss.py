@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from numpy.typing import NDArray
 
 import indexes.faiss
+from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from indexes.errors import IndexBuildError, InvalidVectorError
 from indexes.faiss import FaissIndex, build_approximate, build_exact
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
-from contracts.index_contract import DIM, unit_vectors
 
+from contracts.index_contract import DIM, unit_vectors
 from indexes.errors import DimensionMismatchError, IndexFileError
 from indexes.faiss import FaissIndex, build_exact
 from indexes.saved import open_index, write_index

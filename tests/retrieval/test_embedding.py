@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from support import embed_process
 
 import retrieval.embedding
 from retrieval.embed_options import EmbedOptions, EmbedReport
@@ -20,6 +19,7 @@ from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Medium
+from support import embed_process
 
 BOTH = EmbedOptions(models=("toy:toy", "toy:toy-music"), workers=0)
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.toy_encoder import ToyEncoder
-
 import retrieval.embed_options
 import retrieval.store.pending
 from retrieval.embed_options import EmbedOptions
 from retrieval.embedding import embed
+from support.toy_encoder import ToyEncoder
 
 TOYS = {toy.spec: toy for toy in (ToyEncoder(), ToyEncoder.music())}
 

@@ -2,11 +2,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from support.toy_encoder import ToyEncoder
 
 from retrieval.encoders.guard import check_text_tower, mean_pairwise_cosine
 from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.errors import CollapsedEncoderError
+from support.toy_encoder import ToyEncoder
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 from dataclasses import dataclass, replace
 
 import pytest
-from support.toy_encoder import ToyEncoder
 
 from retrieval.encoders.spaces import check_encoder, decode_plan, make_space, slug_of
 from retrieval.errors import CollapsedEncoderError, ModelError, SpaceMismatchError
 from retrieval.types import AudioWindows, Medium, Sampling
+from support.toy_encoder import ToyEncoder
 
 SAMPLING = Sampling()
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.media_files import make_tone, sound_bytes, write_m4a, write_video
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
 from retrieval.media.audio import open_sound, open_video_sound, resample
 from retrieval.media.windows import cut_windows
 from retrieval.types import AudioWindows
+from support.media_files import make_tone, sound_bytes, write_m4a, write_video
 
 
 def read(file: io.BytesIO | str, rate: int = 16_000) -> np.ndarray:

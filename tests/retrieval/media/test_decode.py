@@ -7,14 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.media_files import (
-    make_picture,
-    make_tone,
-    picture_bytes,
-    sound_bytes,
-    write_m4a,
-    write_video,
-)
 
 from retrieval.media.decode import NO_ENCODER, decode, find_modality
 from retrieval.media.files import find_sources
@@ -32,6 +24,14 @@ from retrieval.types import (
     Medium,
     Sampling,
     Source,
+)
+from support.media_files import (
+    make_picture,
+    make_tone,
+    picture_bytes,
+    sound_bytes,
+    write_m4a,
+    write_video,
 )
 
 SMALL, LARGE = ImageGeometry(32, 32), ImageGeometry(64, 64)

@@ -2,10 +2,10 @@ import os
 from pathlib import Path
 
 import pytest
-from support.media_files import picture_bytes
 
 from retrieval.errors import SourceError
 from retrieval.media.files import find_sources, path_to_uri, uri_to_path
+from support.media_files import picture_bytes
 
 
 def names(arguments: list[str], **options: str) -> list[str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.media_files import make_picture, picture_bytes
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
 from retrieval.media.image import MAX_ANIMATION_FRAMES, fit, read_image, read_image_and_size
 from retrieval.types import ImageGeometry
+from support.media_files import make_picture, picture_bytes
 
 SQUARE = ImageGeometry(height=64, width=64)
 

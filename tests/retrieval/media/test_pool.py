@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from support.media_files import make_picture, make_tone, sound_bytes, write_tar, write_video
 
 from retrieval.media import pool as pool_module
 from retrieval.media import process as process_module
@@ -27,6 +26,7 @@ from retrieval.types import (
     KnownFile,
     Source,
 )
+from support.media_files import make_picture, make_tone, sound_bytes, write_tar, write_video
 
 PLAN = DecodePlan(
     images={"small": ImageGeometry(32, 32)},

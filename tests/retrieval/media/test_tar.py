@@ -3,7 +3,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from support.media_files import make_tone, picture_bytes, sound_bytes, write_tar, write_video
 
 from retrieval.media import tar as tar_module
 from retrieval.media.decode import decode
@@ -18,6 +17,7 @@ from retrieval.types import (
     KnownFile,
     MediaInfo,
 )
+from support.media_files import make_tone, picture_bytes, sound_bytes, write_tar, write_video
 
 PLAN = DecodePlan(
     images={"small": ImageGeometry(16, 16)},

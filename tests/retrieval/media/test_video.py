@@ -3,6 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
+from retrieval.media import video as video_module
+from retrieval.media.video import frames_at, open_video, sample_frames
 from support.media_files import (
     damage,
     grey_frame,
@@ -11,10 +15,6 @@ from support.media_files import (
     write_m4a,
     write_video,
 )
-
-from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
-from retrieval.media import video as video_module
-from retrieval.media.video import frames_at, open_video, sample_frames
 
 
 def levels(frames: object) -> list[tuple[float, int]]:

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.toy_encoder import ToyEncoder
 
 from indexes.exact import exact_search
 from indexes.faiss import FaissIndex
@@ -24,6 +23,7 @@ from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, Frames, MediaInfo, Medium, Segments, Space
+from support.toy_encoder import ToyEncoder
 
 DIM = 32
 ENCODER = ToyEncoder()

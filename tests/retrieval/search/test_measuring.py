@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from contracts.index_contract import DIM, unit_vectors
 
+from contracts.index_contract import DIM, unit_vectors
 from indexes.faiss import FaissIndex, build_approximate, build_exact
 from retrieval.search import measuring
 from retrieval.search.calibration import QueryKind
