@@ -36,7 +36,7 @@ RGB: Final[dict[Colour, tuple[int, int, int]]] = {
     Colour.BLACK: (18, 18, 18),
     Colour.GRAY: (128, 128, 128),
 }
-RADIUS: Final = {Size.SMALL: 0.08, Size.MEDIUM: 0.125, Size.LARGE: 0.175}
+RADIUS: Final = {Size.SMALL: 0.095, Size.MEDIUM: 0.135, Size.LARGE: 0.185}
 """Outer radius of a shape as a fraction of the picture's side."""
 
 OVERSAMPLING = 2

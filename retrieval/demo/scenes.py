@@ -117,7 +117,7 @@ HIDDEN_ON: Final[dict[Background, frozenset[Colour]]] = {
 }
 """Colours that would not stand out from a background, and so never lie on it."""
 
-CELLS: Final = tuple((x, y) for y in (0.22, 0.5, 0.78) for x in (0.22, 0.5, 0.78))
+CELLS: Final = tuple((x, y) for y in (0.2, 0.5, 0.8) for x in (0.2, 0.5, 0.8))
 """Centres of the 3 × 3 places, as fractions of the picture, row by row from the top left."""
 
 PLACES: Final = (
@@ -200,7 +200,7 @@ def sample_object(rng: np.random.Generator, place: int, background: Background) 
     """Draw one object near the centre of a place, in a colour that stands out."""
     colours = [colour for colour in Colour if colour not in HIDDEN_ON[background]]
     x, y = CELLS[place]
-    jitter = rng.uniform(-0.05, 0.05, 2)
+    jitter = rng.uniform(-0.04, 0.04, 2)
     return SceneObject(
         shape=pick(rng, list(Shape)),
         colour=pick(rng, colours),

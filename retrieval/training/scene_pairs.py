@@ -21,6 +21,11 @@ SIDE: Final = 64
 """Side of the model's input in pixels."""
 
 CAPTIONS_EACH: Final = 4
+"""All of them but the last say everything: they tell the picture apart from its look-alikes."""
+
+MOVING: Final = 0.2
+"""Share of the pictures that are frames of moving scenes, where things leave their places."""
+
 MEAN, DEVIATION = 0.5, 0.25
 """What the model's preprocessing subtracts and divides by, in every channel."""
 
@@ -146,12 +151,12 @@ def _described_scenes(job: _Block) -> Iterator[tuple[Scene, Motion, float, list[
     for row in range(size):
         if row % family == 0:
             scene = eldest = sample_scene(rng)
-            # Half of the pictures are frames of moving scenes, so that videos hold nothing new.
-            motion = _any_motion(rng) if rng.random() < 0.5 else Motion.STILL
+            # Some of the pictures are frames of moving scenes, so that videos hold nothing new.
+            motion = _any_motion(rng) if rng.random() < MOVING else Motion.STILL
         else:
             scene = vary_scene(eldest, rng)
         phase = float(rng.random())
-        details = (1.0, 1.0, *rng.uniform(0.3, 1.0, CAPTIONS_EACH - 2).tolist())
+        details = (*[1.0] * (CAPTIONS_EACH - 1), float(rng.uniform(0.2, 1.0)))
         yield (
             scene,
             motion,

@@ -32,7 +32,8 @@ def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
     assert preprocess.transforms[0].size == 64
     assert sum(p.numel() for p in model.parameters()) == report.parameters
     with safe_open(tmp_path / "open_clip_model.safetensors", "pt") as weights:
-        assert {weights.get_slice(name).get_dtype() for name in weights.keys()} == {"F16"}  # noqa: SIM118 - no mapping
+        types = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no mapping
+    assert types == {"F16", "I64"}  # the integers count batches, for the normalisation
     card = (tmp_path / "README.md").read_text()
     assert "256 pairs" in card
     assert str(report.held_out) in card
