@@ -22,6 +22,7 @@ check: $(INSTALLED)  ## Lint, formatting, strict types, and which folder may imp
 
 bench: $(INSTALLED)  ## Measure quality on the demo world and the speed figures; rewrites docs/benchmarks.md
 	$(BIN)/retrieval bench run demo --out benchmarks/results/demo.json
+	$(BIN)/retrieval bench speed --out benchmarks/results/speed.json
 	$(BIN)/python -m benchmarks.page
 
 tiny-models: $(INSTALLED)  ## Train the bundled models again (about 40 minutes each on two cores)

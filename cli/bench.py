@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,31 +24,97 @@ OutOption = Annotated[Path | None, typer.Option(help="Also write the JSON docume
 FormatOption = Annotated[Output, typer.Option("--format", help="table or json.")]
 
 
+ScaleOption = Annotated[
+    float, typer.Option(min=0.001, max=1.0, help="Share of the full size, for a quick look.")
+]
+FolderOption = Annotated[Path | None, typer.Option(help="Keep data and collections here.")]
+
+
+@app.command("list")
+def list_() -> None:
+    """Show the suites and the subjects of speed."""
+    from benchmarks.speed import SUBJECTS
+    from benchmarks.suites import SUITES
+
+    for name, module in SUITES.items():
+        print(f"run {name:14}{_first_line(module)}")
+    for name, module in SUBJECTS.items():
+        print(f"speed {name:12}{_first_line(module)}")
+
+
 @app.command()
 def run(
-    suite: Annotated[str, typer.Argument(help="demo.")],
-    scale: Annotated[
-        float,
-        typer.Option(min=0.01, max=1.0, help="Share of the full galleries, for a quick look."),
-    ] = 1.0,
-    folder: Annotated[Path | None, typer.Option(help="Keep data and collections here.")] = None,
+    suites: Annotated[list[str], typer.Argument(metavar="SUITE...", help="demo.")],
+    scale: ScaleOption = 1.0,
+    folder: FolderOption = None,
     out: OutOption = None,
     output: FormatOption = Output.TABLE,
 ) -> None:
-    """Run a quality suite."""
-    from benchmarks.suites import demo
+    """Run quality suites."""
+    from benchmarks.suites import SUITES
+
+    _measure(suites, SUITES, scale, folder, out, output)
+
+
+@app.command()
+def speed(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WHAT...]", help="embed, video, search, memory, startup; or all."),
+    ] = None,
+    scale: ScaleOption = 1.0,
+    folder: FolderOption = None,
+    out: OutOption = None,
+    output: FormatOption = Output.TABLE,
+) -> None:
+    """Measure speed and memory, each beside what it is compared with."""
+    from benchmarks.speed import SUBJECTS
+
+    _measure(what or list(SUBJECTS), SUBJECTS, scale, folder, out, output)
+
+
+def _measure(
+    names: list[str],
+    modules: dict[str, str],
+    scale: float,
+    folder: Path | None,
+    out: Path | None,
+    output: Output,
+) -> None:
+    """Run the modules of some names, one after the other, each in a folder of its own."""
+    from benchmarks.report import as_json, as_markdown
     from retrieval.errors import QueryError
 
-    if suite != demo.SUITE:
-        raise QueryError(f"no suite {suite!r}; there is: {demo.SUITE}")
-    results = demo.run(say=lambda line: typer.echo(line, err=True), scale=scale, folder=folder)
-    _print(results, out, output)
-
-
-def _print(results: list[Result], out: Path | None, output: Output) -> None:
-    from benchmarks.report import as_json, as_markdown
-
+    unknown = [name for name in names if name not in modules]
+    if unknown:
+        raise QueryError(
+            f"nothing called {unknown[0]!r} to measure; there is: {', '.join(modules)}"
+        )
+    results: list[Result] = []
+    for name in names:
+        with _working_folder(folder, name) as place:
+            subject = importlib.import_module(modules[name])
+            results += subject.run(
+                say=lambda line: typer.echo(line, err=True), folder=place, scale=scale
+            )
     document = as_json(results)
     if out is not None:
         out.write_text(document + "\n")
     print(document if output is Output.JSON else as_markdown(results))
+
+
+@contextmanager
+def _working_folder(folder: Path | None, name: str) -> Iterator[Path]:
+    """A folder to keep, or one that goes away."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+    else:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        yield folder / name
+
+
+def _first_line(module: str) -> str:
+    """What a benchmark measures, as the first line of its module says after the colon."""
+    line = (importlib.import_module(module).__doc__ or "").partition("\n")[0]
+    return line.partition(": ")[2]

@@ -6,7 +6,6 @@ captions that describe one file of the gallery only; their share is the ceiling.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,26 +26,22 @@ IMAGES, TUNES, VIDEOS = 1_000, 500, 300
 FOLDER = {Medium.IMAGE: "images", Medium.AUDIO: "music", Medium.VIDEO: "videos"}
 
 
-def run(
-    *, say: Callable[[str], None], scale: float = 1.0, folder: Path | None = None
-) -> list[Result]:
+def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
     """Generate the held-out world, embed and index it, and ask every caption.
 
     Args:
         say: Told about every step.
+        folder: Where to write world and collection.
         scale: Share of the full galleries, for a quick look; figures are comparable at 1 only.
-        folder: Where to keep world and collection; None: nowhere.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        base = folder or Path(temporary)
-        images, tunes, videos = (max(10, round(n * scale)) for n in (IMAGES, TUNES, VIDEOS))
-        main = WorldSettings(SEED, images, tunes, videos, video_seconds=(20.0, 60.0))
-        results = _measure(base / "seen", main, say)
-        unseen = WorldSettings(SEED, images, 0, 0, unseen=True)
-        results += _images(
-            *_embedded(base / "unseen", unseen, say), task="text → image, unseen combinations",
-            goals=(None, 0.90),
-        )  # fmt: skip
+    images, tunes, videos = (max(10, round(n * scale)) for n in (IMAGES, TUNES, VIDEOS))
+    main = WorldSettings(SEED, images, tunes, videos, video_seconds=(20.0, 60.0))
+    results = _measure(folder / "seen", main, say)
+    unseen = WorldSettings(SEED, images, 0, 0, unseen=True)
+    results += _images(
+        *_embedded(folder / "unseen", unseen, say), task="text → image, unseen combinations",
+        goals=(None, 0.90),
+    )  # fmt: skip
     return results
 
 

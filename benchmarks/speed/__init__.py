@@ -1,0 +1,20 @@
+"""Speed and memory: what `retrieval bench speed` measures, one module per subject.
+
+Every figure with a goal is a ratio or a difference within one run, so that noisy machines can be
+compared. `run` of a subject takes a folder to write into and the share of its full size.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SUITE: Final = "speed"
+
+SUBJECTS: Final = {
+    "embed": "benchmarks.speed.embedding",
+    "video": "benchmarks.speed.video",
+    "search": "benchmarks.speed.search",
+    "memory": "benchmarks.speed.memory",
+    "startup": "benchmarks.speed.startup",
+}
+"""The module of every subject, imported when it is asked for."""

@@ -1,0 +1,60 @@
+"""`bench speed search`: a whole search, metadata included, against FAISS on the same index."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.report import Result
+from benchmarks.speed import SUITE
+from benchmarks.speed.vectors import VectorEncoder, clustered, write_vectors
+from indexes.saved import open_index
+from retrieval.search.build import build_index
+from retrieval.search.searcher import Searcher
+from retrieval.store.reader import Snapshot
+
+ROWS, DIM, K = 100_000, 512, 10
+QUERIES = 101
+
+
+def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
+    """Measure plain and filtered queries on an exact index, one after the other."""
+    rows = max(1_000, round(ROWS * scale))
+    root = folder / "vectors"
+    say(f"writing {rows:,} vectors and their index")
+    write_vectors(root, items=rows, rows_each=1, dim=DIM)
+    encoder = VectorEncoder(DIM)
+    build_index(root, kind="exact", encoders=lambda space: encoder)
+    searcher = Searcher(Snapshot.open(root), lambda space: encoder)
+    (path,) = root.glob("indexes/*/*/exact.faiss")
+    index = open_index(path)
+    raw, plain, filtered = [], [], []
+    for number in range(QUERIES):
+        query = clustered(1, DIM, number + 10**6)
+        began = time.perf_counter()
+        index.search(query, K)
+        raw.append((time.perf_counter() - began) * 1e3)
+        plain.append(_milliseconds(searcher, f"query {number}", None))
+        filtered.append(_milliseconds(searcher, f"query {number}", "year >= 2005"))
+    task = f"search {rows:,} × {DIM}, k = {K}, without the encoder"
+    bare = statistics.median(raw)
+    return [
+        Result(SUITE, task, "milliseconds over raw FAISS", statistics.median(plain) - bare, 2.0),
+        Result(SUITE, task, "milliseconds", statistics.median(plain), baseline=bare),
+        Result(SUITE, task, "milliseconds, half filtered out", statistics.median(filtered)),
+        Result(SUITE, task, "milliseconds, 99th percentile", float(np.percentile(plain, 99))),
+    ]
+
+
+def _milliseconds(searcher: Searcher, query: str, where: str | None) -> float:
+    """Everything but embedding the query: index, grouping, metadata."""
+    began = time.perf_counter()
+    result = searcher.search(query, k=K, where=where)
+    whole = (time.perf_counter() - began) * 1e3
+    if len(result.hits) != K or not result.hits[0].metadata:
+        raise RuntimeError(f"{query!r} brought {len(result.hits)} hits instead of {K}")
+    return whole - result.took_ms.encode

@@ -1,0 +1,106 @@
+"""Collections of generated vectors, for figures that no model has a part in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.store.writer import CollectionWriter
+from retrieval.types import (
+    AudioWindows,
+    EmbeddedItem,
+    ImageGeometry,
+    MediaInfo,
+    Medium,
+    Segments,
+    Space,
+)
+
+CLUSTERS = 1_000
+SPREAD = 0.8
+"""Noise around a cluster's centre, in units of the centre's length."""
+
+
+class VectorEncoder:
+    """Stands where a model would: texts become vectors like those of the collection."""
+
+    spec = "benchmark:vectors"
+    slug = "vectors"
+    media: tuple[Medium, ...] = (Medium.IMAGE, Medium.VIDEO)
+    geometry: ImageGeometry | None = None
+    windows: AudioWindows | None = None
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    @property
+    def digest(self) -> str:
+        """Nothing is loaded, so nothing can differ but the dimension."""
+        return f"{self.dim:064x}"
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """A vector for each text, the same one every time."""
+        seeds = [int.from_bytes(text.encode()[-4:], "little") for text in texts]
+        return np.concatenate([clustered(1, self.dim, seed + 1) for seed in seeds])
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Refuse: there are no pictures behind these vectors."""
+        raise ValueError("generated vectors have no pictures")
+
+    def encode_audio(
+        self, windows: NDArray[np.float32], seconds: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Refuse likewise."""
+        raise ValueError("generated vectors have no sound")
+
+
+def clustered(count: int, dim: int, seed: int) -> NDArray[np.float32]:
+    """(count, dim) unit vectors around common centres, as embeddings of real media lie."""
+    centres = np.random.default_rng(0).standard_normal((CLUSTERS, dim), np.float32)
+    rng = np.random.default_rng([1, seed])
+    rows = centres[rng.integers(CLUSTERS, size=count)]
+    rows += SPREAD * rng.standard_normal((count, dim), np.float32)
+    unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
+
+
+def write_vectors(root: Path, *, items: int, rows_each: int, dim: int) -> None:
+    """Write a collection of items with metadata: pictures of one row, or videos of several."""
+    encoder = VectorEncoder(dim)
+    space = Space(f"vectors-{dim}", encoder.spec, dim, encoder.media, encoder.digest)
+    medium = Medium.IMAGE if rows_each == 1 else Medium.VIDEO
+    block = max(1, 10_000 // rows_each)
+    with CollectionWriter.open(root, create=True) as writer:
+        writer.add_space(space)
+        for first in range(0, items, block):
+            count = min(block, items - first)
+            rows = clustered(count * rows_each, dim, first).reshape(count, rows_each, dim)
+            for number, vectors in enumerate(rows, first):
+                writer.add(_item(number, medium, space, vectors))
+            if writer.due():
+                writer.publish()
+
+
+def _item(number: int, medium: Medium, space: Space, vectors: NDArray[np.float32]) -> EmbeddedItem:
+    info = MediaInfo(
+        uri=f"/archive/{number % 100:02}/{number:07}.bin",
+        modality=medium,
+        bytes=100_000 + number,
+        mtime=1.7e9 + number,
+        sha256=f"{number:064x}",
+        width=640,
+        height=480,
+        caption=f"entry {number} of the archive",
+        columns={"year": 1990 + number % 30, "place": f"place {number % 500}"},
+    )
+    if medium is Medium.IMAGE:
+        starts = ends = np.full(len(vectors), np.nan, np.float32)
+    else:
+        starts = 2 * np.arange(len(vectors), dtype=np.float32)
+        ends = starts + 2
+    return EmbeddedItem(
+        info, {space.name: Segments([medium] * len(vectors), starts, ends, vectors)}
+    )

@@ -1,0 +1,93 @@
+"""`bench speed video`: sixty frames of a minute, against decoding it all and seeking each frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from benchmarks.report import Result
+from benchmarks.speed import SUITE
+from retrieval.media.video import sample_frames
+
+SECONDS = 60
+FRAMES_PER_SECOND = 24
+SIZE = (640, 360)
+GROUPS = (12, 48, 250)
+"""Frames from one keyframe to the next; 250 is what x264 does by default."""
+
+TURNS = 5
+
+
+def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
+    """Measure three lengths of groups of pictures; each time is the shortest of some turns."""
+    seconds = max(4, round(SECONDS * scale))
+    results = []
+    for group in GROUPS:
+        path = folder / f"group-{group}.mp4"
+        say(f"video of {seconds} s, a keyframe every {group} frames")
+        _write_video(path, seconds, group)
+        ways = {"ours": _sample, "all": _decode_all, "seek": _seek_each}
+        took = {name: float("inf") for name in ways}
+        for _ in range(TURNS):
+            for name, way in ways.items():
+                began = time.perf_counter()
+                way(path, seconds)
+                took[name] = min(took[name], time.perf_counter() - began)
+        task = f"{seconds} frames of {seconds} s of video, keyframe every {group} frames"
+        faster = min(took["all"], took["seek"])
+        results += [
+            Result(SUITE, task, "time ÷ faster of the other two", took["ours"] / faster, 1.0),
+            Result(SUITE, task, "milliseconds, sampler", took["ours"] * 1e3),
+            Result(SUITE, task, "milliseconds, decoding all", took["all"] * 1e3),
+            Result(SUITE, task, "milliseconds, seeking each", took["seek"] * 1e3),
+        ]
+    return results
+
+
+def _sample(path: Path, seconds: int) -> None:
+    for _ in sample_frames(str(path), 1.0):
+        pass
+
+
+def _decode_all(path: Path, seconds: int) -> None:
+    """Decode every frame, keep one a second."""
+    with av.open(str(path)) as container:
+        due = 0.0
+        for frame in container.decode(video=0):
+            if frame.time is not None and frame.time >= due:
+                frame.to_ndarray(format="rgb24")
+                due += 1.0
+
+
+def _seek_each(path: Path, seconds: int) -> None:
+    """Seek to the keyframe before each second and decode up to it."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        for second in range(seconds):
+            container.seek(round(second / (stream.time_base or Fraction(1))), stream=stream)
+            for frame in container.decode(stream):
+                if frame.time is not None and frame.time >= second:
+                    frame.to_ndarray(format="rgb24")
+                    break
+
+
+def _write_video(path: Path, seconds: int, group: int) -> None:
+    """H.264 of a textured picture that drifts: every frame differs from the one before."""
+    width, height = SIZE
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (height // 8, width // 8, 3), np.uint8)
+    picture = np.kron(coarse, np.ones((8, 8, 1), np.uint8))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"g": str(group), "keyint_min": str(group), "sc_threshold": "0"}
+        for number in range(seconds * FRAMES_PER_SECOND):
+            drifted = np.roll(picture, (number // 2, number), axis=(0, 1))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(drifted), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())

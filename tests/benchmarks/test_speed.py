@@ -1,0 +1,55 @@
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.speed import SUBJECTS, memory, search, video
+from benchmarks.speed.photographs import write_photographs
+
+SILENT = {"say": lambda line: None}
+
+
+def test_photographs_are_jpegs_of_the_sizes_asked_for(tmp_path: Path) -> None:
+    paths = write_photographs(tmp_path, 3, megapixels=(1.0, 12.0))
+    sizes = []
+    for path in paths:
+        with Image.open(path) as image:
+            assert image.format == "JPEG"
+            sizes.append(image.width * image.height / 1e6)
+    assert sizes == pytest.approx([1.0, 6.5, 12.0], rel=0.35)
+    # A camera's files take one to five bits for a pixel; flat pictures would decode too fast.
+    bits = 8 * paths[1].stat().st_size / (sizes[1] * 1e6)
+    assert 1 < bits < 6
+
+
+def test_search_is_compared_with_faiss_on_the_same_index(tmp_path: Path) -> None:
+    over, whole, filtered, slowest = search.run(folder=tmp_path, scale=0.01, **SILENT)
+    assert whole.value is not None
+    assert whole.baseline is not None
+    assert over.value == pytest.approx(whole.value - whole.baseline)
+    assert over.goal == 2.0
+    assert filtered.value is not None
+    assert filtered.value > 0
+    assert slowest.value is not None
+    assert slowest.value >= whole.value
+
+
+def test_video_is_compared_with_both_other_ways(tmp_path: Path) -> None:
+    results = video.run(folder=tmp_path, scale=0.05, **SILENT)
+    assert len(results) == 4 * len(video.GROUPS)
+    ratio, ours, everything, seeking = (result.value or 0.0 for result in results[:4])
+    assert ratio == pytest.approx(ours / min(everything, seeking))
+
+
+def test_peak_memory_counts_children_and_is_no_smaller_than_what_they_hold() -> None:
+    child = "import time; held = bytearray(b'x' * (80 << 20)); time.sleep(0.5)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    assert 80 < memory.peak_mib([sys.executable, "-c", parent]) < 300
+    with pytest.raises(RuntimeError, match="a known error"):
+        memory.peak_mib([sys.executable, "-c", "raise SystemExit('a known error')"])
+
+
+def test_every_subject_has_a_module() -> None:
+    for module in SUBJECTS.values():
+        assert Path(*module.split(".")).with_suffix(".py").exists()
