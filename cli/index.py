@@ -19,7 +19,8 @@ def index(
 
     import retrieval
 
-    with Console(stderr=True).status("building the index"):
-        cards = retrieval.open(collection, device=device.value).index(kind)
+    with Console(stderr=True).status("opening") as shown:
+        opened = retrieval.open(collection, device=device.value)
+        cards = opened.index(kind, progress=shown.update)
     for card in cards:
         print(card.summary())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from collections.abc import Collection as AnyOf
@@ -28,6 +29,8 @@ from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.targets import Target
 from retrieval.types import Hit, Space
+
+logger = logging.getLogger(__name__)
 
 
 class Collection:
@@ -77,9 +80,16 @@ class Collection:
         self.refresh()
         return report
 
-    def index(self, kind: str = "auto") -> list[IndexCard]:
-        """Build the index of every space: `auto`, `exact` or any FAISS factory string."""
-        cards = build_index(self.root, kind=kind, encoders=self.encoder)
+    def index(
+        self, kind: str = "auto", *, progress: Callable[[str], None] = logger.info
+    ) -> list[IndexCard]:
+        """Build the index of every space; `progress` is told in a line what begins.
+
+        Args:
+            kind: `auto`, `exact` or any FAISS factory string.
+            progress: Called a few times for each space.
+        """
+        cards = build_index(self.root, kind=kind, encoders=self.encoder, progress=progress)
         self.refresh()
         return cards
 

@@ -28,7 +28,7 @@ from retrieval.embed_options import (
 from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import DamagedMediaError, InvalidVectorError, SourceError
 from retrieval.media.decode import NO_ENCODER
-from retrieval.media.files import find_sources, uri_to_path
+from retrieval.media.files import container_of, find_sources, uri_to_path
 from retrieval.media.pool import decode_all
 from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
@@ -287,8 +287,7 @@ class _Existing:
     @property
     def container(self) -> str:
         """The file to open: the tar for a member, else the item itself."""
-        archive, found, _ = self.uri.partition(".tar!")
-        return f"{archive}.tar" if found else self.uri
+        return container_of(self.uri)[0]
 
 
 def _living_items(snapshot: Snapshot, after_item_id: int) -> Iterator[_Existing]:

@@ -64,10 +64,11 @@ class Status:
     def text(self) -> str:
         """The same for people, a fact a line."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.items.items()) or "none"
+        masked = ", masked until `index` and `compact` have run" if self.removed else ""
         lines = [
             f"generation {self.generation}, {self.bytes / 1e6:.1f} MB on disk",
             f"items       {sum(self.items.values())} ({kinds})",
-            f"removed     {self.removed} not yet compacted",
+            f"removed     {self.removed}{masked}",
             f"failures    {self.failures}",
         ]
         for space in self.spaces:

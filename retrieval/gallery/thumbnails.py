@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import BinaryIO
 
 from PIL import Image, ImageDraw, ImageOps
 
 from retrieval.errors import RetrievalError
-from retrieval.media.files import uri_to_path
+from retrieval.media.files import container_of, uri_to_path
+from retrieval.media.tar import open_member
 from retrieval.types import Hit, Medium
 
 SIDE = 256
@@ -28,18 +30,25 @@ def thumbnail(hit: Hit) -> str:
 
 
 def _picture(hit: Hit) -> Image.Image:
-    path = uri_to_path(hit.uri)
+    container, member = container_of(hit.uri)
+    path = uri_to_path(container)
+    if hit.modality is Medium.AUDIO:
+        return _note(hit.modality)
+    if member is None:
+        return _shown(path, hit)
+    with open_member(path, member) as file:
+        return _shown(file, hit)
+
+
+def _shown(file: BinaryIO | str, hit: Hit) -> Image.Image:
     if hit.modality is Medium.IMAGE:
         from retrieval.media.image import read_image
 
-        return read_image(path, draft_side=SIDE)
-    if hit.modality is Medium.VIDEO:
-        from retrieval.media.video import frames_at
+        return read_image(file, draft_side=SIDE)
+    from retrieval.media.video import frames_at
 
-        middle = ((hit.start_seconds or 0.0) + (hit.end_seconds or 0.0)) / 2
-        for _, frame in frames_at(path, [middle]):
-            return frame
-    return _note(hit.modality)
+    middle = ((hit.start_seconds or 0.0) + (hit.end_seconds or 0.0)) / 2
+    return next(picture for _, picture in frames_at(file, [middle]))
 
 
 def _note(modality: Medium, *, missing: bool = False) -> Image.Image:

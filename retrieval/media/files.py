@@ -80,6 +80,12 @@ def uri_to_path(uri: str) -> str:
 # ---------------------------------------------------------------- sources
 
 
+def container_of(uri: str) -> tuple[str, str | None]:
+    """Split the uri of a tar's member into the tar's and the member's name, else None."""
+    archive, found, member = uri.partition(".tar!")
+    return (f"{archive}.tar", uri_to_path(member)) if found else (uri, None)
+
+
 def find_sources(
     arguments: Sequence[str],
     *,

@@ -12,12 +12,13 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
+from retrieval.errors import DamagedMediaError
 from retrieval.media.captions import MAX_CAPTION_CHARACTERS, clean_caption, clean_text
 from retrieval.media.files import EXTENSIONS, OpenFile, extension, quote
 from retrieval.media.lists import CAPTION_COLUMNS, to_scalar
@@ -68,6 +69,22 @@ def open_members(source: Source) -> Iterator[OpenFile | Failure]:
         return
     if read == 0:
         yield replace(whole, reason="the tar holds no members; expected media files")
+
+
+@contextmanager
+def open_member(path: str, name: str) -> Iterator[BinaryIO]:
+    """Open one member of a tar for reading, without reading those before it.
+
+    Raises:
+        DamagedMediaError: The tar is damaged, or holds no such file.
+    """
+    try:
+        with tarfile.open(path) as tar, tar.extractfile(name) or nullcontext() as member:
+            if member is None:
+                raise KeyError(name)
+            yield cast(BinaryIO, member)
+    except (tarfile.TarError, KeyError) as error:
+        raise DamagedMediaError(f"{path}: no member {name} can be read; pack it again") from error
 
 
 def _key(name: str) -> str:

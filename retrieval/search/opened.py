@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from indexes.exact import exact_search
 from indexes.faiss import FaissIndex
 from indexes.saved import open_index
+from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Calibration
 from retrieval.search.card import IndexCard
 from retrieval.search.index_files import RowTable
@@ -80,6 +82,7 @@ class OpenedSpace:
         last = -1
         if folder is not None:
             self.card = IndexCard.read(folder / "card.json")
+            _check_card(self.card, space, folder)
             last = self.card.last_item_id
             exact = open_index(folder / "exact.faiss", dim=space.dim, rows=self.card.rows)
             parts = sorted(folder.glob("part-*.faiss"))
@@ -98,6 +101,14 @@ class OpenedSpace:
     def calibration(self) -> Calibration:
         """What scores mean here; empty without an index."""
         return self.card.calibration if self.card else Calibration({})
+
+
+def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
+    if (card.space, card.dim) != (space.name, space.dim):
+        raise CollectionFormatError(
+            f"{folder} holds the index of {card.space} ({card.dim} numbers a row), expected "
+            f"{space.name} ({space.dim}); build it again with: retrieval index"
+        )
 
 
 def best_items(

@@ -71,7 +71,7 @@ def test_moments_of_one_file(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["CURRENT", "manifests", "items", "segments", "indexes"])
-def test_faults_12_a_flipped_bit_is_found(copied: Collection, name: str) -> None:
+def test_fault_12_a_flipped_bit_is_found(copied: Collection, name: str) -> None:
     path = copied.root / name
     if path.is_dir():
         path = sorted(p for p in path.rglob("*") if p.is_file())[-1]
@@ -92,7 +92,7 @@ def test_faults_12_a_flipped_bit_is_found(copied: Collection, name: str) -> None
         (("remove", "{c}", "--ids", "999"), QueryError, "no item has the id 999"),
         (("localize", "nowhere.mp4", "x"), SourceError, "not a file"),
         (("search", "nowhere", "x"), RetrievalError, "not a collection"),
-        (("bench", "run", "nothing"), RetrievalError, "no suite"),
+        (("bench", "run", "nothing"), RetrievalError, "nothing called 'nothing' to measure"),
     ],
 )
 def test_bad_input_is_one_line(

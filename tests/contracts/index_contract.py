@@ -110,7 +110,7 @@ class IndexContract:
         with pytest.raises(ValueError, match="at least 1"):
             self.build(unit_vectors(5)).search(unit_vectors(1), k)
 
-    def test_faults_30_a_billion_answers_fails_before_memory_is_taken(self) -> None:
+    def test_fault_30_a_billion_answers_fails_before_memory_is_taken(self) -> None:
         with pytest.raises(ValueError, match="k is 1000000000, the index has 5 rows"):
             self.build(unit_vectors(5)).search(unit_vectors(1), 10**9)
 

@@ -51,7 +51,7 @@ def built(factory: str, vectors: NDArray[np.float32], **options: int) -> FaissIn
     return FaissIndex(build_exact([vectors], vectors.shape[1]), part)
 
 
-def test_faults_30_lists_with_too_few_rows_are_completed_exactly() -> None:
+def test_fault_30_lists_with_too_few_rows_are_completed_exactly() -> None:
     """One visited list of 20 holds fewer than 50 of 100 rows."""
     vectors, queries = unit_vectors(100), unit_vectors(4, seed=1)
     scores, ids = built("IVF20,SQ8", vectors, nprobe=1).search(queries, 50)
@@ -136,7 +136,7 @@ def test_fewer_rows_than_lists_fails() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
-def test_faults_28_a_row_without_direction_fails(bad: float) -> None:
+def test_fault_28_a_row_without_direction_fails(bad: float) -> None:
     vectors = unit_vectors(4)
     vectors[2] = bad
     with pytest.raises(InvalidVectorError, match="row 6"):

@@ -49,7 +49,7 @@ def test_an_index_for_distances_fails(tmp_path: Path) -> None:
         open_index(tmp_path / "exact.faiss")
 
 
-def test_faults_13_a_header_that_counts_too_much_fails(saved: Path) -> None:
+def test_fault_13_a_header_that_counts_too_much_fails(saved: Path) -> None:
     """The count of code bytes claims 2^39 of them: refused before they are taken."""
     content = bytearray(saved.read_bytes())
     place = content.index((50 * DIM * 2).to_bytes(8, "little"))
@@ -60,14 +60,14 @@ def test_faults_13_a_header_that_counts_too_much_fails(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 3, 40, 700])
-def test_faults_13_truncated_index_fails_in_one_line(saved: Path, size: int) -> None:
+def test_fault_13_truncated_index_fails_in_one_line(saved: Path, size: int) -> None:
     saved.write_bytes(saved.read_bytes()[:size])
     with pytest.raises(IndexFileError, match="damaged") as caught:
         open_index(saved)
     assert "\n" not in str(caught.value)
 
 
-def test_faults_06_small_index_on_a_full_disk_fails(tmp_path: Path) -> None:
+def test_fault_06_small_index_on_a_full_disk_fails(tmp_path: Path) -> None:
     path = tmp_path / "exact.faiss"
     index = build_exact([unit_vectors(50)], DIM)
     old_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -82,7 +82,7 @@ def test_faults_06_small_index_on_a_full_disk_fails(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_faults_06_a_full_device_fails(tmp_path: Path) -> None:
+def test_fault_06_a_full_device_fails(tmp_path: Path) -> None:
     path = tmp_path / "exact.faiss"
     path.symlink_to("/dev/full")  # a link, because a partial file is removed
     with pytest.raises(IndexFileError, match=r"exact\.faiss cannot be written: no space left"):
@@ -90,7 +90,7 @@ def test_faults_06_a_full_device_fails(tmp_path: Path) -> None:
     assert not path.is_symlink()
 
 
-def test_faults_07_a_missing_folder_fails(tmp_path: Path) -> None:
+def test_fault_07_a_missing_folder_fails(tmp_path: Path) -> None:
     with pytest.raises(IndexFileError, match="No such file or directory"):
         write_index(build_exact([unit_vectors(5)], DIM), tmp_path / "none" / "exact.faiss")
 

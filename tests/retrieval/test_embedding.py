@@ -84,7 +84,7 @@ def test_repeating_it_changes_nothing(media: Path, tmp_path: Path) -> None:
     assert (tmp_path / "c" / "CURRENT").read_text() == before
 
 
-def test_faults_29_a_changed_file_replaces_its_rows(media: Path, tmp_path: Path) -> None:
+def test_fault_29_a_changed_file_replaces_its_rows(media: Path, tmp_path: Path) -> None:
     embed([media], tmp_path / "c", BOTH)
     Image.new("RGB", (20, 20), "white").save(media / "p03.png")
     report = embed([media], tmp_path / "c", BOTH)
@@ -96,9 +96,7 @@ def test_faults_29_a_changed_file_replaces_its_rows(media: Path, tmp_path: Path)
     assert rows(tmp_path / "c") == rows(tmp_path / "fresh")
 
 
-def test_faults_29_the_same_bytes_with_a_new_time_keep_their_id(
-    media: Path, tmp_path: Path
-) -> None:
+def test_fault_29_the_same_bytes_with_a_new_time_keep_their_id(media: Path, tmp_path: Path) -> None:
     embed([media], tmp_path / "c", BOTH)
     before = ids(tmp_path / "c")
     os.utime(media / "p03.png", (1, 1))
@@ -107,7 +105,7 @@ def test_faults_29_the_same_bytes_with_a_new_time_keep_their_id(
     assert ids(tmp_path / "c") == before
 
 
-def test_faults_19_failures_are_recorded_skipped_and_retried(media: Path, tmp_path: Path) -> None:
+def test_fault_19_failures_are_recorded_skipped_and_retried(media: Path, tmp_path: Path) -> None:
     (media / "page.jpg").write_text("<html>no picture</html>")
     first = embed([media], tmp_path / "c", BOTH)
     assert first.failed == 1
@@ -122,7 +120,7 @@ def test_faults_19_failures_are_recorded_skipped_and_retried(media: Path, tmp_pa
     assert Snapshot.open(tmp_path / "c").failures() == {}
 
 
-def test_faults_19_strict_makes_it_an_error(media: Path, tmp_path: Path) -> None:
+def test_fault_19_strict_makes_it_an_error(media: Path, tmp_path: Path) -> None:
     (media / "empty.jpg").touch()
     options = EmbedOptions(models=("toy:toy",), workers=0, strict=True)
     with pytest.raises(DamagedMediaError, match=r"empty\.jpg"):
@@ -163,7 +161,7 @@ def test_a_missing_source_fails_before_any_work(tmp_path: Path) -> None:
         embed([tmp_path / "nowhere"], tmp_path / "c", BOTH)
 
 
-def test_faults_04_an_interrupt_keeps_what_is_whole(media: Path, tmp_path: Path) -> None:
+def test_fault_04_an_interrupt_keeps_what_is_whole(media: Path, tmp_path: Path) -> None:
     def stop_after_five(report: EmbedReport) -> None:
         if report.seen == 5:
             raise KeyboardInterrupt
@@ -176,14 +174,14 @@ def test_faults_04_an_interrupt_keeps_what_is_whole(media: Path, tmp_path: Path)
     assert rows(tmp_path / "c") == rows(tmp_path / "fresh")
 
 
-def test_faults_08_a_live_writer_is_named(media: Path, tmp_path: Path) -> None:
+def test_fault_08_a_live_writer_is_named(media: Path, tmp_path: Path) -> None:
     embed([media], tmp_path / "c", BOTH)
     holder = CollectionWriter.open(tmp_path / "c")
     with holder, pytest.raises(CollectionLockedError, match=str(os.getpid())):
         embed([media], tmp_path / "c", BOTH)
 
 
-def test_faults_01_sigkill_anywhere_then_resume(media: Path, tmp_path: Path) -> None:
+def test_fault_01_sigkill_anywhere_then_resume(media: Path, tmp_path: Path) -> None:
     """Killed at seeded random moments, every generation is whole and the end is the same."""
     command = [sys.executable, embed_process.__file__, str(media), str(tmp_path / "c")]
     environment = {**os.environ, "PYTHONPATH": str(Path(retrieval.__file__).parents[1])}

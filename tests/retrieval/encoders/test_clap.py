@@ -140,7 +140,7 @@ def test_a_model_that_is_not_in_the_cache_fails(monkeypatch: pytest.MonkeyPatch)
         load_encoder("clap:a/b/c")
 
 
-def test_a_pickle_alone_fails(small_clap: Path, tmp_path: Path) -> None:
+def test_fault_17_a_pickle_alone_fails(small_clap: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(small_clap, tmp_path / "copy"))
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(WeightsFormatError, match=r"pytorch_model\.bin, a pickle"):

@@ -257,7 +257,9 @@ class Canary:
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.bin", "model.pth", "model.safetensors"])
-def test_a_pickle_offered_as_weights_fails_and_is_never_executed(tmp_path: Path, name: str) -> None:
+def test_fault_17_a_pickle_offered_as_weights_fails_and_is_never_executed(
+    tmp_path: Path, name: str
+) -> None:
     canary, path = tmp_path / "canary", tmp_path / name
     path.write_bytes(pickle.dumps(Canary(canary)))
     with pytest.raises(WeightsFormatError, match=name):
@@ -265,7 +267,9 @@ def test_a_pickle_offered_as_weights_fails_and_is_never_executed(tmp_path: Path,
     assert not canary.exists()
 
 
-def test_a_pickle_in_a_folder_fails_and_is_never_executed(small_clip: Path, tmp_path: Path) -> None:
+def test_fault_17_a_pickle_in_a_folder_fails_and_is_never_executed(
+    small_clip: Path, tmp_path: Path
+) -> None:
     folder, canary = copy_of(small_clip, tmp_path), tmp_path / "canary"
     (folder / "open_clip_pytorch_model.bin").write_bytes(pickle.dumps(Canary(canary)))
     load(folder)  # the safe file beside it wins

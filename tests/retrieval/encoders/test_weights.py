@@ -40,7 +40,7 @@ def test_sound_weights_pass(weights: Path) -> None:
         + b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}'.ljust(60),
     ],
 )
-def test_safetensors_with_a_lying_header_fails(tmp_path: Path, content: bytes) -> None:
+def test_fault_18_safetensors_with_a_lying_header_fails(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     with pytest.raises(WeightsFormatError, match=r"model\.safetensors: not a sound safetensors"):
@@ -66,7 +66,7 @@ def test_missing_weights_fail(tmp_path: Path) -> None:
         safetensors_of(tmp_path, "model.safetensors")
 
 
-def test_a_pickle_in_place_of_weights_fails(tmp_path: Path) -> None:
+def test_fault_17_a_pickle_in_place_of_weights_fails(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(WeightsFormatError, match=r"pytorch_model\.bin, a pickle"):
         safetensors_of(tmp_path, "model.safetensors")
@@ -85,7 +85,7 @@ def test_digest_of_ignores_order_only() -> None:
     assert digest_of({"a": 1}) != digest_of({"a": 2})
 
 
-def test_mismatches_become_one_short_line() -> None:
+def test_fault_18_mismatches_become_one_short_line() -> None:
     error = RuntimeError(
         "Error(s) in loading:\n" + "\n".join(f"\tkey {i} " + "x " * 300 for i in range(9))
     )

@@ -1,6 +1,9 @@
+import base64
+import io
 import re
 import shutil
 import subprocess
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from PIL import Image
 
 from retrieval.gallery.curve import Curve, draw_curve
 from retrieval.gallery.page import GallerySection, media_link, write_gallery
+from retrieval.gallery.thumbnails import thumbnail
 from retrieval.types import Hit, Medium
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -45,7 +49,7 @@ def write(tmp_path: Path, hits: list[Hit], query: str = "a <red> circle") -> str
     return (tmp_path / "page.html").read_text()
 
 
-def test_faults_36_names_and_captions_are_text_only(
+def test_fault_36_names_and_captions_are_text_only(
     tmp_path: Path, picture: Hit, video: Hit
 ) -> None:
     page = write(tmp_path, [picture, video])
@@ -68,7 +72,7 @@ def test_players_start_at_the_moment(tmp_path: Path, video: Hit) -> None:
     ("name", "link"),
     [("-x.mp4", "./-x.mp4"), ("a b#c?.mp4", "./a%20b%23c%3F.mp4"), ("é\n.mp4", "./%C3%A9%0A.mp4")],
 )
-def test_faults_27_odd_names_are_linked(tmp_path: Path, video: Hit, name: str, link: str) -> None:
+def test_fault_27_odd_names_are_linked(tmp_path: Path, video: Hit, name: str, link: str) -> None:
     hit = replace(video, uri=str(tmp_path / name), start_seconds=None, end_seconds=None)
     assert media_link(hit, tmp_path) == link
 
@@ -76,6 +80,17 @@ def test_faults_27_odd_names_are_linked(tmp_path: Path, video: Hit, name: str, l
 def test_a_missing_file_has_a_placeholder(tmp_path: Path, video: Hit) -> None:
     page = write(tmp_path, [video])
     assert len(re.findall(r'poster="data:image/jpeg;base64,', page)) == 1
+
+
+def test_members_of_tars_are_shown(tmp_path: Path, picture: Hit) -> None:
+    with tarfile.open(tmp_path / "box 100%.tar", "w") as tar:
+        tar.add(picture.uri.replace("%25", "%"), "in/a 50% off.png")
+    uri = f"{tmp_path}/box 100%25.tar!in/a 50%25 off.png"
+    shown = base64.b64decode(thumbnail(replace(picture, uri=uri)).partition(",")[2])
+    red, green, blue = Image.open(io.BytesIO(shown)).getpixel((20, 15))
+    assert (red > 200, green < 60, blue < 60) == (True, True, True)
+    gone = thumbnail(replace(picture, uri=uri.replace("off", "on")))
+    assert gone != thumbnail(replace(picture, uri=uri))
 
 
 def test_the_curve_marks_the_moment_and_the_truth() -> None:

@@ -1,4 +1,8 @@
 import dataclasses
+import json
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from indexes.faiss import FaissIndex
 from indexes.saved import open_index
 from retrieval.errors import (
     CollectionError,
+    CollectionFormatError,
     CollectionNotFoundError,
     IndexBuildError,
     IndexFileError,
@@ -19,6 +24,8 @@ from retrieval.search.build import build_index
 from retrieval.search.calibration import QueryKind
 from retrieval.search.card import IndexCard
 from retrieval.search.index_files import RowTable, open_arrow
+from retrieval.search.opened import OpenedSpace
+from retrieval.store.compact import compact
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
@@ -208,7 +215,7 @@ def test_a_space_without_rows_gets_an_empty_index(root: Path) -> None:
     assert (index.search(unit(1, 0), 3)[1] == -1).all()
 
 
-def test_faults_30_one_item(tmp_path: Path) -> None:
+def test_fault_30_one_item(tmp_path: Path) -> None:
     root = tmp_path / "collection"
     grow(root, 0, 1)
     card = built(root)[0][PICTURES.name]
@@ -217,7 +224,7 @@ def test_faults_30_one_item(tmp_path: Path) -> None:
     assert set(card.calibration.backgrounds) == {(QueryKind.TEXT, Medium.IMAGE)}
 
 
-def test_faults_30_fewer_rows_than_lists_is_exact_and_says_so(root: Path) -> None:
+def test_fault_30_fewer_rows_than_lists_is_exact_and_says_so(root: Path) -> None:
     cards, said = built(root, "IVF1024,SQ8")
     assert cards[PICTURES.name].factory is None
     assert f"{PICTURES.name}: 145 rows are too few for IVF1024,SQ8" in said
@@ -233,7 +240,7 @@ def test_a_factory_string_that_faiss_refuses_fails_and_publishes_nothing(root: P
     assert not list((root / "indexes").rglob("*.tmp"))
 
 
-def test_faults_06_disk_full_keeps_the_old_index(
+def test_fault_06_disk_full_keeps_the_old_index(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built(root)
@@ -246,6 +253,43 @@ def test_faults_06_disk_full_keeps_the_old_index(
     with pytest.raises(IndexFileError, match=r"exact\.faiss cannot be written: no space left"):
         built(root, "exact")
     assert Snapshot.open(root).manifest == before
+
+
+def test_fault_02_sigkill_in_a_build_keeps_the_old_index(root: Path) -> None:
+    built(root)
+    old = folder_of(root)
+    grow(root, 60, 80)
+    process = multiprocessing.get_context("spawn").Process(target=build_until_killed, args=(root,))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert list(root.rglob(".*.tmp"))
+    assert folder_of(root) == old
+    assert verify(root) == []
+    cards, _ = built(root)
+    assert cards[PICTURES.name].rows > IndexCard.read(old / "card.json").rows
+    compact(root)
+    assert not list(root.rglob(".*.tmp"))
+
+
+def build_until_killed(root: Path) -> None:
+    """Runs in a process of its own, which ends where recall would be measured."""
+
+    def progress(line: str) -> None:
+        if "measuring" in line:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    build_index(root, encoders=lambda _: ENCODER, progress=progress)
+
+
+def test_fault_15_index_of_another_space_fails(root: Path) -> None:
+    built(root)
+    path, snapshot = folder_of(root) / "card.json", Snapshot.open(root)
+    card = json.loads(path.read_text())
+    for change, named in (({"space": "other-9"}, r"other-9 \(32"), ({"dim": 16}, r"\(16 numbers")):
+        path.write_text(json.dumps(card | change))
+        with pytest.raises(CollectionFormatError, match=f"{named}.*expected {PICTURES.name}"):
+            OpenedSpace(snapshot, PICTURES)
 
 
 def test_an_empty_collection_fails(tmp_path: Path) -> None:

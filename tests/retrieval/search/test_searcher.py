@@ -82,14 +82,14 @@ def test_sums_are_weighted_means_of_directions(indexed: Collection) -> None:
     np.testing.assert_allclose([hit.score for hit in hits], want[:5], atol=2e-3)
 
 
-def test_faults_30_more_answers_than_items_and_none(indexed: Collection) -> None:
+def test_fault_30_more_answers_than_items_and_none(indexed: Collection) -> None:
     assert len(indexed.search("x", to=["image"], k=10**9)) == 24
     for k in (0, -1):
         with pytest.raises(QueryError, match="at least 1"):
             indexed.search("x", k=k)
 
 
-def test_faults_32_filters_keep_k_answers(indexed: Collection) -> None:
+def test_fault_32_filters_keep_k_answers(indexed: Collection) -> None:
     hits = indexed.search("a red circle", where="item_id % 2 = 0 AND modality = 'image'", k=10)
     assert len(hits) == 10
     assert all(hit.item_id % 2 == 0 for hit in hits)

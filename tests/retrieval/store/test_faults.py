@@ -60,7 +60,7 @@ def problems_without_collection(root: Path) -> list[str]:
     return verify(root) if (root / "CURRENT").exists() else []
 
 
-def test_faults_01_sigkill_at_seeded_moments_resumes_with_equal_rows(
+def test_fault_01_sigkill_at_seeded_moments_resumes_with_equal_rows(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = steps_of_a_run(tmp_path / "whole", monkeypatch)
@@ -75,7 +75,7 @@ def test_faults_01_sigkill_at_seeded_moments_resumes_with_equal_rows(
         assert verify(root) == []
 
 
-def test_faults_02_sigkill_while_an_index_is_written_keeps_the_old_index(
+def test_fault_02_sigkill_while_an_index_is_written_keeps_the_old_index(
     collection: Snapshot,
 ) -> None:
     old = collection.index_folder(PICTURES.name)
@@ -92,7 +92,7 @@ def test_faults_02_sigkill_while_an_index_is_written_keeps_the_old_index(
     assert newest == collection.root / f"indexes/{PICTURES.name}/000004"
 
 
-def test_faults_03_sigkill_between_manifest_and_current_serves_the_old_generation(
+def test_fault_03_sigkill_between_manifest_and_current_serves_the_old_generation(
     collection: Snapshot,
 ) -> None:
     root = collection.root
@@ -109,7 +109,7 @@ def test_faults_03_sigkill_between_manifest_and_current_serves_the_old_generatio
     assert verify(root) == []
 
 
-def test_faults_03_sigkill_before_the_first_current_starts_anew(root: Path) -> None:
+def test_fault_03_sigkill_before_the_first_current_starts_anew(root: Path) -> None:
     for _ in range(2):
         assert run(root, kill_before="CURRENT").returncode == -9
         assert sorted(path.name for path in (root / "manifests").iterdir()) == ["000001.json"]
@@ -117,7 +117,7 @@ def test_faults_03_sigkill_before_the_first_current_starts_anew(root: Path) -> N
     assert verify(root) == []
 
 
-def test_faults_04_interrupted_publish_keeps_the_rows_for_another(
+def test_fault_04_interrupted_publish_keeps_the_rows_for_another(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grow(root, 3, publish_every=3)
@@ -132,7 +132,7 @@ def test_faults_04_interrupted_publish_keeps_the_rows_for_another(
     assert Snapshot.open(root).living_ids().tolist() == [0, 1, 2, 3]
 
 
-def test_faults_04_an_exception_drops_what_is_pending_and_releases_the_lock(root: Path) -> None:
+def test_fault_04_an_exception_drops_what_is_pending_and_releases_the_lock(root: Path) -> None:
     grow(root, 3, publish_every=3)
     writer = CollectionWriter.open(root)
     writer.add(item(3))
@@ -142,7 +142,7 @@ def test_faults_04_an_exception_drops_what_is_pending_and_releases_the_lock(root
     assert len(Snapshot.open(root).living_ids()) == 4
 
 
-def test_faults_05_every_failing_step_is_reported_and_a_retry_succeeds(
+def test_fault_05_every_failing_step_is_reported_and_a_retry_succeeds(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = steps_of_a_run(tmp_path / "whole", monkeypatch, items=3)
@@ -163,7 +163,7 @@ def test_faults_05_every_failing_step_is_reported_and_a_retry_succeeds(
     assert failed == {"open", "write", "fsync", "replace", "close"}
 
 
-def test_faults_05_the_same_writer_can_publish_again(
+def test_fault_05_the_same_writer_can_publish_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grow(root, 2, publish_every=2)
@@ -187,7 +187,7 @@ def raises_storage_error(writer: CollectionWriter) -> bool:
     return False
 
 
-def test_faults_06_file_size_limit_is_no_space_left(root: Path) -> None:
+def test_fault_06_file_size_limit_is_no_space_left(root: Path) -> None:
     grow(root, 3, publish_every=3)
     before = Snapshot.open(root).manifest
     full = run(root, 60, file_bytes=3000)
@@ -199,9 +199,7 @@ def test_faults_06_file_size_limit_is_no_space_left(root: Path) -> None:
     assert verify(root) == []
 
 
-def test_faults_06_full_device_is_no_space_left(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fault_06_full_device_is_no_space_left(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grow(root, 3, publish_every=3)
     before = content(root)
 
@@ -221,7 +219,7 @@ def test_faults_06_full_device_is_no_space_left(
     grow(root, 6, publish_every=6)
 
 
-def test_faults_06_index_file_left_empty_by_a_silent_writer_fails(collection: Snapshot) -> None:
+def test_fault_06_index_file_left_empty_by_a_silent_writer_fails(collection: Snapshot) -> None:
     writer = CollectionWriter.open(collection.root)
     with (
         pytest.raises(StorageError, match=r"no space left to write .*indexes/pictures"),
@@ -233,7 +231,7 @@ def test_faults_06_index_file_left_empty_by_a_silent_writer_fails(collection: Sn
     assert Snapshot.open(collection.root).manifest == collection.manifest
 
 
-def test_faults_07_a_file_as_the_folder_fails(root: Path) -> None:
+def test_fault_07_a_file_as_the_folder_fails(root: Path) -> None:
     root.write_text("not a folder")
     with pytest.raises(StorageError, match="is a file, expected a folder"):
         CollectionWriter.open(root, create=True)
@@ -241,7 +239,7 @@ def test_faults_07_a_file_as_the_folder_fails(root: Path) -> None:
         CollectionWriter.open(root / "below", create=True)
 
 
-def test_faults_07_a_folder_without_permission_fails(
+def test_fault_07_a_folder_without_permission_fails(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.mkdir()
@@ -251,7 +249,7 @@ def test_faults_07_a_folder_without_permission_fails(
     assert list(root.iterdir()) == []
 
 
-def test_faults_07_a_read_only_file_system_fails(
+def test_fault_07_a_read_only_file_system_fails(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -262,7 +260,7 @@ def test_faults_07_a_read_only_file_system_fails(
         CollectionWriter.open(root, create=True)
 
 
-def test_faults_07_a_folder_of_other_files_fails(root: Path) -> None:
+def test_fault_07_a_folder_of_other_files_fails(root: Path) -> None:
     root.mkdir()
     (root / "holiday.jpg").touch()
     with pytest.raises(CollectionError, match=r"holds 'holiday.jpg' and is not a collection"):
@@ -270,7 +268,7 @@ def test_faults_07_a_folder_of_other_files_fails(root: Path) -> None:
     assert [path.name for path in root.iterdir()] == ["holiday.jpg"]
 
 
-def test_faults_08_lock_of_a_live_writer_names_process_and_host(collection: Snapshot) -> None:
+def test_fault_08_lock_of_a_live_writer_names_process_and_host(collection: Snapshot) -> None:
     command = [*PROCESS, str(collection.root), "0", "hold=1"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -286,7 +284,7 @@ def test_faults_08_lock_of_a_live_writer_names_process_and_host(collection: Snap
     assert not (collection.root / ".lock.holder").exists()
 
 
-def test_faults_09_of_two_writers_at_once_one_wins(root: Path, tmp_path: Path) -> None:
+def test_fault_09_of_two_writers_at_once_one_wins(root: Path, tmp_path: Path) -> None:
     command = [*PROCESS, str(root), str(ITEMS)]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     errors = [process.communicate()[1] for process in both]
@@ -297,7 +295,7 @@ def test_faults_09_of_two_writers_at_once_one_wins(root: Path, tmp_path: Path) -
     assert content(root) == content(tmp_path / "alone")
 
 
-def test_faults_09_readers_during_publishing_see_whole_generations(root: Path) -> None:
+def test_fault_09_readers_during_publishing_see_whole_generations(root: Path) -> None:
     grow(root, 1, publish_every=1)
     thread = threading.Thread(target=grow, args=(root, 30), kwargs={"publish_every": 1})
     thread.start()
@@ -322,7 +320,7 @@ def damaged(path: Path, how: str) -> bytes:
 
 
 @pytest.mark.parametrize("how", ["truncated", "empty", "flipped"])
-def test_faults_12_every_damaged_file_is_found_by_its_name(collection: Snapshot, how: str) -> None:
+def test_fault_12_every_damaged_file_is_found_by_its_name(collection: Snapshot, how: str) -> None:
     root = collection.root
     with CollectionWriter.open(root) as writer:
         writer.remove([3])
@@ -341,7 +339,7 @@ def test_faults_12_every_damaged_file_is_found_by_its_name(collection: Snapshot,
 
 @pytest.mark.parametrize("how", ["truncated", "empty", "flipped"])
 @pytest.mark.parametrize("name", ["CURRENT", "manifests/000003.json"])
-def test_faults_12_damaged_manifest_or_current_is_found_at_opening(
+def test_fault_12_damaged_manifest_or_current_is_found_at_opening(
     collection: Snapshot, name: str, how: str
 ) -> None:
     damaged(collection.root / name, how)
@@ -352,7 +350,7 @@ def test_faults_12_damaged_manifest_or_current_is_found_at_opening(
     assert name in problems[0]
 
 
-def test_faults_12_every_flipped_bit_of_current_is_found(collection: Snapshot) -> None:
+def test_fault_12_every_flipped_bit_of_current_is_found(collection: Snapshot) -> None:
     path = collection.root / "CURRENT"
     whole = path.read_bytes()
     for bit in range(8 * len(whole)):
@@ -363,7 +361,7 @@ def test_faults_12_every_flipped_bit_of_current_is_found(collection: Snapshot) -
             Snapshot.open(collection.root)
 
 
-def test_faults_12_lost_current_fails(collection: Snapshot) -> None:
+def test_fault_12_lost_current_fails(collection: Snapshot) -> None:
     (collection.root / "CURRENT").unlink()
     with pytest.raises(CollectionDamagedError, match=r"CURRENT is missing, yet manifests/000003"):
         Snapshot.open(collection.root)
@@ -371,7 +369,7 @@ def test_faults_12_lost_current_fails(collection: Snapshot) -> None:
         CollectionWriter.open(collection.root, create=True)
 
 
-def test_faults_13_truncated_index_is_refused_at_opening(collection: Snapshot) -> None:
+def test_fault_13_truncated_index_is_refused_at_opening(collection: Snapshot) -> None:
     folder = collection.index_folder(PICTURES.name)
     assert folder is not None
     damaged(folder / "exact.faiss", "truncated")
@@ -391,7 +389,7 @@ def rewrite_manifest(root: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     "path", ["../outside.parquet", "items/../../outside.parquet", "/etc/passwd", "items/x.parquet"]
 )
-def test_faults_14_paths_out_of_the_collection_fail(collection: Snapshot, path: str) -> None:
+def test_fault_14_paths_out_of_the_collection_fail(collection: Snapshot, path: str) -> None:
     file = {"path": path, "bytes": 1, "sha256": "0" * 64, "rows": 0}
     rewrite_manifest(collection.root, files=[file | {"first_item_id": None, "last_item_id": None}])
     with pytest.raises(CollectionFormatError, match="is none that the format knows"):
@@ -399,7 +397,7 @@ def test_faults_14_paths_out_of_the_collection_fail(collection: Snapshot, path: 
 
 
 @pytest.mark.parametrize("name", ["items/00000.parquet", "items", "manifests/000003.json"])
-def test_faults_14_links_out_of_the_collection_fail(
+def test_fault_14_links_out_of_the_collection_fail(
     collection: Snapshot, tmp_path: Path, name: str
 ) -> None:
     link = collection.root / name
@@ -410,7 +408,7 @@ def test_faults_14_links_out_of_the_collection_fail(
     assert any("leads out of the collection" in problem for problem in verify(collection.root))
 
 
-def test_faults_14_links_in_a_circle_fail(collection: Snapshot) -> None:
+def test_fault_14_links_in_a_circle_fail(collection: Snapshot) -> None:
     path = collection.root / "items/00000.parquet"
     path.unlink()
     path.symlink_to(path)
@@ -418,7 +416,7 @@ def test_faults_14_links_in_a_circle_fail(collection: Snapshot) -> None:
         Snapshot.open(collection.root)
 
 
-def test_faults_14_other_versions_and_no_json_fail(collection: Snapshot) -> None:
+def test_fault_14_other_versions_and_no_json_fail(collection: Snapshot) -> None:
     rewrite_manifest(collection.root, schema_version=2)
     with pytest.raises(CollectionFormatError, match="schema version 2, this release reads 1"):
         Snapshot.open(collection.root)
@@ -430,7 +428,7 @@ def test_faults_14_other_versions_and_no_json_fail(collection: Snapshot) -> None
         Snapshot.open(collection.root)
 
 
-def test_faults_15_segments_of_another_dimension_fail(collection: Snapshot) -> None:
+def test_fault_15_segments_of_another_dimension_fail(collection: Snapshot) -> None:
     raw = json.loads((collection.root / "manifests/000003.json").read_bytes())
     raw["spaces"][0]["dim"] = 16
     rewrite_manifest(collection.root, spaces=raw["spaces"])
@@ -439,7 +437,7 @@ def test_faults_15_segments_of_another_dimension_fail(collection: Snapshot) -> N
         list(snapshot.iter_segments(PICTURES.name))
 
 
-def test_faults_16_missing_shard_fails_and_an_unlisted_file_is_ignored(
+def test_fault_16_missing_shard_fails_and_an_unlisted_file_is_ignored(
     collection: Snapshot,
 ) -> None:
     (collection.root / "items/00077.parquet").write_bytes(b"not listed")
@@ -453,7 +451,7 @@ def test_faults_16_missing_shard_fails_and_an_unlisted_file_is_ignored(
         Snapshot.open(collection.root)
 
 
-def test_faults_27_strange_names_come_back_as_they_were(tmp_path: Path) -> None:
+def test_fault_27_strange_names_come_back_as_they_were(tmp_path: Path) -> None:
     names = ["with space", "new\nline", "quo\"te's", "🐎", "é" * 127, "-rf", "%FF", "a!b;c", "\\"]
     root = tmp_path / "-c 🐎\n'\""
     with CollectionWriter.open(root, create=True) as writer:
@@ -484,9 +482,7 @@ def vectors_like(values: list[float]) -> Segments:
         [70_000.0] * 8,  # infinite only as float16
     ],
 )
-def test_faults_28_vectors_that_are_not_of_unit_length_fail(
-    root: Path, values: list[float]
-) -> None:
+def test_fault_28_vectors_that_are_not_of_unit_length_fail(root: Path, values: list[float]) -> None:
     grow(root, 3, publish_every=3)
     with CollectionWriter.open(root) as writer:
         bad = replace(item(3), segments={PICTURES.name: vectors_like(values)})
@@ -507,7 +503,7 @@ def test_faults_28_vectors_that_are_not_of_unit_length_fail(
         )
 
 
-def test_faults_29_a_changed_file_replaces_its_rows(root: Path) -> None:
+def test_fault_29_a_changed_file_replaces_its_rows(root: Path) -> None:
     grow(root, 3, publish_every=3)
     with CollectionWriter.open(root) as writer:
         assert writer.snapshot is not None

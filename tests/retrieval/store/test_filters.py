@@ -102,7 +102,7 @@ def test_random_ranges_equal_brute_force(
         "caption = '\0'",
     ],
 )
-def test_faults_32_hostile_filters_fail(snapshot: Snapshot, where: str) -> None:
+def test_fault_32_hostile_filters_fail(snapshot: Snapshot, where: str) -> None:
     with pytest.raises(FilterError) as caught:
         matching_ids(snapshot, where)
     assert "\n" not in str(caught.value)
@@ -125,7 +125,7 @@ def test_what_runs_is_written_anew() -> None:
     )
 
 
-def test_faults_32_a_slow_filter_is_stopped_and_the_next_one_works(
+def test_fault_32_a_slow_filter_is_stopped_and_the_next_one_works(
     snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object) -> None:

@@ -1,0 +1,32 @@
+from retrieval.collection import Collection
+
+
+def test_counts_are_those_of_the_world(indexed: Collection) -> None:
+    status = indexed.status()
+    assert status.items == {"audio": 6, "image": 24, "video": 3}
+    assert (status.removed, status.failures) == (0, 0)
+    assert status.bytes == sum(
+        path.stat().st_size
+        for folder in ("items", "segments", "frames", "removed", "failures", "indexes")
+        for path in (indexed.root / folder).rglob("*")
+        if path.is_file()
+    )
+    rows = {
+        space.name: sum(len(b.item_ids) for b in indexed.snapshot.iter_segments(space.name))
+        for space in status.spaces
+    }
+    assert {space.name: space.rows for space in status.spaces} == rows
+    for space in status.spaces:
+        assert f"{space.name}: {space.rows} rows of {space.dim} numbers" in status.text()
+
+
+def test_removed_items_are_counted_while_shards_or_the_index_hold_them(copied: Collection) -> None:
+    assert copied.remove(ids=[0, 1, 2]) == 3
+    status = copied.status()
+    assert sum(status.items.values()) == 30
+    assert "removed     3, masked until `index` and `compact` have run" in status.text()
+    copied.index()
+    copied.compact()
+    assert copied.status().removed == 0
+    assert "removed     0" in copied.status().text().splitlines()
+    assert sum(copied.status().items.values()) == 30
