@@ -51,7 +51,7 @@ def test_vectors_are_those_of_transformers(small_clap: Path, device: str) -> Non
     features = extractor(list(sound), sampling_rate=RATE, return_tensors="pt")["input_features"]
     with torch.inference_mode():
         want = model.get_audio_features(features, torch.zeros((2, 1), dtype=torch.bool))
-        tokens = encoder._tokenizer(["a low drum", "b"], padding=True, return_tensors="pt")
+        tokens = encoder._tokens.tokenizer(["a low drum", "b"], padding=True, return_tensors="pt")
         want_text = model.get_text_features(**tokens)
     got = encoder.encode_audio(sound, np.array([10.0, 10.0]))
     np.testing.assert_allclose(got, want.pooler_output.numpy(), atol=tolerance)
@@ -133,7 +133,8 @@ def test_digest_covers_weights_preprocessing_and_tokenizer(
 def test_a_model_that_is_not_in_the_cache_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.socket", None)
     with pytest.raises(
-        WeightsNotAvailableError, match=r"`hf download maker/nothing`, or use `--model tiny`"
+        WeightsNotAvailableError,
+        match=r"`retrieval models fetch clap:maker/nothing`, or use `--model tiny`",
     ):
         load_encoder("clap:maker/nothing")
     with pytest.raises(WeightsNotAvailableError, match="neither a folder nor a name on the hub"):
