@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PeAudioVideoModel, PeVideoVideoProcessor
+from transformers import AutoConfig, PeVideoModel, PeVideoVideoProcessor
 
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.clip_models import ClipModelEncoder
@@ -18,6 +19,7 @@ from retrieval.encoders.pretrained import (
     load_tokenizer,
     tensor_of,
 )
+from retrieval.errors import WeightsFormatError
 from retrieval.types import ClipFrames
 
 FRAMES = 16
@@ -27,8 +29,8 @@ FRAMES = 16
 class PeAvEncoder(ClipModelEncoder):
     """The video half of a PE-AV: every frame by an image tower, then a transformer over frames.
 
-    The model has a text head for each of video, sound, and both; a space has one, here video's. Its
-    other towers are read from the file, as the architecture asks, and let go.
+    The whole model has a text head for each of video, sound, and both; a space has one, here that
+    of video. So only this part of a checkpoint is loaded.
     """
 
     @classmethod
@@ -50,10 +52,11 @@ class PeAvEncoder(ClipModelEncoder):
         processor = load_part(
             PeVideoVideoProcessor, folder, spec=spec, what="video_preprocessor_config.json"
         )
-        whole = load_model(PeAudioVideoModel, folder, spec=spec)
-        text = whole.config.text_config
+        config = _video_part(folder, spec)
+        model = load_model(PeVideoModel, folder, spec=spec, config=config)
+        text = config.text_config
         return cls(
-            whole.video_model,
+            model,
             folder,
             Tokens(tokenizer, int(text.max_position_embeddings), chosen),
             Preprocessing.of(processor, spec=spec),
@@ -77,3 +80,16 @@ class PeAvEncoder(ClipModelEncoder):
             tensor_of(self._model.video_encoder(pixel_values_videos=clips))
         )
         return vectors
+
+
+def _video_part(folder: Path, spec: str) -> Any:
+    """The configuration of the video towers, out of that of the whole model."""
+    config = load_part(AutoConfig, folder, spec=spec, what="config.json")
+    if config.model_type == "pe_audio_video":
+        return config.video_config
+    if config.model_type == "pe_video":
+        return config
+    raise WeightsFormatError(
+        f"{spec}: {folder / 'config.json'} describes a model of type {config.model_type!r}, "
+        "expected 'pe_audio_video'"
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,14 @@ def weight_files(folder: Path) -> list[Path]:
     return paths
 
 
-def load_model(factory: Any, folder: Path, *, spec: str) -> Any:
-    """Build a model from config.json and fill it; every tensor must be there, in its shape.
+def load_model(factory: Any, folder: Path, *, spec: str, config: Any = None) -> Any:
+    """Build a model from its configuration and fill it; every tensor must be there, in its shape.
 
     Args:
         factory: A model class of transformers.
         folder: As `checked_folder` returns it.
         spec: What the user asked for.
+        config: Of the part to load; None: config.json, of the whole.
 
     Raises:
         WeightsFormatError: The folder holds another architecture.
@@ -89,6 +91,7 @@ def load_model(factory: Any, folder: Path, *, spec: str) -> Any:
         with quiet():
             model, report = factory.from_pretrained(
                 folder,
+                config=config,
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -183,12 +186,13 @@ def tensor_of(output: Any) -> torch.Tensor:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bar and table of tensors off the user's screen."""
+    """Keep transformers' progress bar, table of tensors and prints off the user's screen."""
     shown, level = tell.is_progress_bar_enabled(), tell.get_verbosity()
     tell.disable_progress_bar()
     tell.set_verbosity_error()
     try:
-        yield
+        with redirect_stdout(io.StringIO()):  # where answers go, and PE-AV's class prints
+            yield
     finally:
         tell.set_verbosity(level)
         if shown:

@@ -251,13 +251,11 @@ def small_x_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_pe_av(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as transformers saves a PE-AV of 16 frames: every tower small."""
+def pe_av_model() -> Any:
+    """A whole PE-AV in memory, with every tower small."""
     import torch
-    from transformers import PeAudioVideoConfig, PeAudioVideoModel, PeVideoVideoProcessor
+    from transformers import PeAudioVideoConfig, PeAudioVideoModel
 
-    folder = tmp_path_factory.mktemp("models") / "small-pe-av"
-    tokenizer = tokenizer_of_bytes()
     size = {
         "hidden_size": 32,
         "intermediate_size": 48,
@@ -267,7 +265,7 @@ def small_pe_av(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     text = {
         "model_type": "modernbert",
-        "vocab_size": len(tokenizer),
+        "vocab_size": len(tokenizer_of_bytes()),
         "hidden_size": 24,
         "intermediate_size": 48,
         "num_hidden_layers": 2,
@@ -308,8 +306,17 @@ def small_pe_av(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = PeAudioVideoModel(config)
     attend(model.text_model, "attn")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def small_pe_av(pe_av_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as transformers saves a PE-AV of 16 frames."""
+    from transformers import PeVideoVideoProcessor
+
+    folder = tmp_path_factory.mktemp("models") / "small-pe-av"
+    pe_av_model.save_pretrained(folder)
+    tokenizer_of_bytes().save_pretrained(folder)
     PeVideoVideoProcessor(
         size={"height": 32, "width": 32},
         do_center_crop=False,

@@ -1,9 +1,10 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import PeAudioVideoModel, PeVideoVideoProcessor
+from transformers import PeVideoVideoProcessor
 
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.pe_av import PeAvEncoder
@@ -24,8 +25,9 @@ def test_everything_comes_with_the_model(encoder: PeAvEncoder) -> None:
     assert len(encoder.digest) == 64
 
 
-def test_vectors_are_those_of_transformers(encoder: PeAvEncoder, small_pe_av: Path) -> None:
-    model = PeAudioVideoModel.from_pretrained(small_pe_av).eval()
+def test_vectors_are_those_of_the_whole_model(
+    encoder: PeAvEncoder, small_pe_av: Path, pe_av_model: Any
+) -> None:
     processor = PeVideoVideoProcessor.from_pretrained(small_pe_av)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 32, 32, 3), dtype=np.uint8)
     videos = processor(
@@ -34,7 +36,7 @@ def test_vectors_are_those_of_transformers(encoder: PeAvEncoder, small_pe_av: Pa
     texts = ["a dog", "two cats running"]
     tokens = encoder._tokens.tokenizer(texts, padding=True, return_tensors="pt")
     with torch.inference_mode():
-        want = model.video_model(
+        want = pe_av_model.video_model(
             input_ids=tokens["input_ids"],
             attention_mask=tokens["attention_mask"],
             pixel_values_videos=videos,
