@@ -43,52 +43,60 @@ class FakeHub:
         return json.dumps({"id": repo, "sha": COMMIT, "siblings": siblings}).encode()
 
 
+class _Handler(BaseHTTPRequestHandler):
+    hub: FakeHub
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        path = self.path.partition("?")[0].strip("/")
+        if path.startswith("api/models/"):
+            self.answer_about(path.removeprefix("api/models/"))
+            return
+        repo, _, name = path.partition("/resolve/main/")
+        content = self.hub.repositories.get(repo, {}).get(name)
+        if content is None:
+            self.refuse("EntryNotFound")
+            return
+        if body:
+            self.hub.downloaded.append(name)
+        sent = self.hub.served.get(name, content)
+        self.reply(sent, hashlib.sha256(content).hexdigest(), body=body)
+
+    def answer_about(self, repo: str) -> None:
+        if repo in self.hub.repositories:
+            self.reply(self.hub.describe(repo), "", body=True)
+        else:
+            self.refuse("RepoNotFound")
+
+    def reply(self, content: bytes, etag: str, *, body: bool) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{etag}"')
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def refuse(self, code: str) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
 @contextmanager
 def serve(hub: FakeHub) -> Iterator[FakeHub]:
     """Answer on a free port until the block ends; `hub.endpoint` says where."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.answer(body=False)
-
-        def do_GET(self) -> None:
-            self.answer(body=True)
-
-        def answer(self, *, body: bool) -> None:
-            path = self.path.partition("?")[0].strip("/")
-            if path.startswith("api/models/"):
-                repo = path.removeprefix("api/models/")
-                if repo in hub.repositories:
-                    return self.send(hub.describe(repo), "", body=body)
-                return self.refuse("RepoNotFound")
-            repo, _, name = path.partition("/resolve/main/")
-            content = hub.repositories.get(repo, {}).get(name)
-            if content is None:
-                return self.refuse("EntryNotFound")
-            if body:
-                hub.downloaded.append(name)
-            etag = hashlib.sha256(content).hexdigest()
-            return self.send(hub.served.get(name, content), etag, body=body, size=len(content))
-
-        def send(self, content: bytes, etag: str, *, body: bool, size: int | None = None) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content) if size is None else size))
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("ETag", f'"{etag}"')
-            self.end_headers()
-            if body:
-                self.wfile.write(content)
-
-        def refuse(self, code: str) -> None:
-            self.send_response(404)
-            self.send_header("X-Error-Code", code)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    handler = type("Handler", (_Handler,), {"hub": hub})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         hub.endpoint = f"http://127.0.0.1:{server.server_port}"
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()

@@ -107,7 +107,9 @@ def test_without_a_network_it_fails_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use("http://127.0.0.1:9", tmp_path, monkeypatch)  # nobody listens there
-    with pytest.raises(WeightsNotAvailableError, match="cannot be reached.*--model tiny") as caught:
+    with pytest.raises(
+        WeightsNotAvailableError, match=r"cannot be reached.*--model tiny"
+    ) as caught:
         fetch(SPEC)
     assert "\n" not in str(caught.value)
 
