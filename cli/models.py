@@ -87,13 +87,16 @@ def _print_table(models: list[OfferedModel]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("name", "embeds", "weights", "licence", "here", "what"):
         table.add_column(column, overflow="fold", justify="right" if column == "here" else "left")
+    before = ""
     for model in models:
+        again = model.name == before  # a further encoder of the same entry
+        before = model.name
         table.add_row(
-            model.name,
+            "" if again else model.name,
             ", ".join(model.media),
             model.spec,
             model.licence,
             "not fetched" if model.bytes is None else size(model.bytes),
-            model.what,
+            "" if again else model.what,
         )
     console.print(table)

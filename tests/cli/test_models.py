@@ -32,6 +32,7 @@ def test_the_list_names_media_licences_and_sizes() -> None:
 def test_fetching_shows_progress_and_what_to_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TQDM_POSITION", "-1")  # a bar where no terminal is
     files = {"model.safetensors": b"w" * 9_000, "config.json": b"{}"}
     with serve(FakeHub({"maker/x": files})) as hub:
         template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"

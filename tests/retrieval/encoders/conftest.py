@@ -319,7 +319,9 @@ def small_pe_av(pe_av_model: Any, tmp_path_factory: pytest.TempPathFactory) -> P
     tokenizer_of_bytes().save_pretrained(folder)
     PeVideoVideoProcessor(
         size={"height": 32, "width": 32},
-        do_center_crop=False,
+        do_resize=True,
+        do_rescale=True,
+        do_normalize=True,
         image_mean=[0.5] * 3,
         image_std=[0.5] * 3,
         num_frames=16,

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoImageProcessor, XCLIPModel
 
+from retrieval.embed_options import EmbedOptions, open_spaces
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.x_clip import XClipEncoder
 from retrieval.errors import WeightsNotAvailableError
@@ -88,3 +89,10 @@ def test_digest_covers_the_preprocessing(encoder: XClipEncoder, small_x_clip: Pa
     path.unlink()
     with pytest.raises(WeightsNotAvailableError, match=r"readable preprocessor_config\.json"):
         load(folder)
+
+
+def test_what_it_is_for_is_told_when_it_is_chosen(
+    small_x_clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_spaces(None, EmbedOptions(models=(f"xclip:{small_x_clip}",), device="cpu"))
+    assert f"xclip:{small_x_clip}: a recognition model" in caplog.text
