@@ -97,7 +97,7 @@ def fetch(model: str, *, on_file: Callable[[FetchedFile], None] | None = None) -
         )
     from huggingface_hub import constants
 
-    if constants.is_offline_mode():
+    if constants.HF_HUB_OFFLINE:
         raise WeightsNotAvailableError(
             f"{model}: HF_HUB_OFFLINE is set, so nothing is fetched; unset it where there is a "
             "network, or use `--model tiny`, which comes with the package"
@@ -140,7 +140,7 @@ def _described(source: HubSource) -> list[Any]:
     try:
         info = HfApi().model_info(source.repo, files_metadata=True)
     except Exception as error:  # whatever the network raises, by release under other names
-        raise _unreachable(source.repo, error) from error
+        raise _refused(source.repo, error) from error
     by_name = {sibling.rfilename: sibling for sibling in info.siblings or []}
     return [by_name[name] for name in choose_files(source, list(by_name))]
 
@@ -153,7 +153,7 @@ def _fetch_file(repo: str, described: Any) -> FetchedFile:
     try:
         path = Path(hf_hub_download(repo, name))
     except Exception as error:  # as above
-        raise _unreachable(repo, error) from error
+        raise _refused(repo, error) from error
     wanted = described.lfs.sha256 if described.lfs else described.blob_id
     if wanted and _digest(path, as_git=not described.lfs) != wanted:
         # Out of the cache with it, so that the next attempt downloads it anew.
@@ -176,11 +176,10 @@ def _digest(path: Path, *, as_git: bool) -> str:
     return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
 
 
-def _unreachable(repo: str, error: Exception) -> Exception:
-    """The one-line error for what a call to the hub ran into."""
+def _refused(repo: str, error: Exception) -> Exception:
+    """The one-line error for what a call to the hub ran into, on the network or on this disk."""
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         RepositoryNotFoundError,
     )
@@ -195,8 +194,7 @@ def _unreachable(repo: str, error: Exception) -> Exception:
         return WeightsNotAvailableError(
             f"{repo}: the hub has no such model, or it is private; check the name"
         )
-    refused = isinstance(error, OSError) and not isinstance(error, HfHubHTTPError)
-    if refused and getattr(error, "errno", None) in (errno.ENOSPC, errno.EROFS, errno.EACCES):
+    if isinstance(error, OSError) and (error.filename or error.errno == errno.ENOSPC):
         return StorageError(f"the hub's cache cannot be written: {error}")
     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
     return WeightsNotAvailableError(

@@ -8,7 +8,12 @@ from huggingface_hub import constants
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.fetch import HubSource, choose_files, fetch, hub_sources
 from retrieval.encoders.inventory import bytes_here
-from retrieval.errors import UnknownModelError, WeightsFormatError, WeightsNotAvailableError
+from retrieval.errors import (
+    StorageError,
+    UnknownModelError,
+    WeightsFormatError,
+    WeightsNotAvailableError,
+)
 from support.fake_hub import FakeHub, serve
 
 REPO, SPEC = "maker/small-clap", "clap:maker/small-clap"
@@ -112,6 +117,15 @@ def test_without_a_network_it_fails_in_one_line(
     ) as caught:
         fetch(SPEC)
     assert "\n" not in str(caught.value)
+
+
+def test_a_cache_that_cannot_be_written_fails(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file"))
+    with pytest.raises(StorageError, match=r"the hub.s cache cannot be written: .*file"):
+        fetch(SPEC)
 
 
 def test_offline_it_fails_without_a_socket(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
