@@ -39,9 +39,6 @@ PREPROCESSING = (
 )
 """Where processors are described, depending on the version that saved them."""
 
-LOAD_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
-"""What transformers raises at folders that are incomplete, damaged or of another model."""
-
 
 def checked_folder(location: str, *, spec: str) -> Path:
     """Find a model's folder, local or in the hub's cache, and check its files of weights.
@@ -98,9 +95,9 @@ def load_model(factory: Any, folder: Path, *, spec: str, config: Any = None) -> 
                 ignore_mismatched_sizes=True,  # reported, and refused below
                 output_loading_info=True,
             )
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError):
         raise
-    except LOAD_ERRORS as error:
+    except Exception as error:  # a foreign configuration fails in any way, assertions too
         raise WeightsFormatError(
             f"{spec}: {folder} does not load as a {name}: {list_mismatches(error)}"
         ) from error
@@ -126,7 +123,7 @@ def load_part(factory: Any, folder: Path, *, spec: str, what: str) -> Any:
     try:
         with quiet():
             return factory.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (*LOAD_ERRORS, ImportError) as error:
+    except Exception as error:  # as above
         raise WeightsNotAvailableError(
             f"{spec}: {folder} lacks a readable {what}; get the whole model again"
         ) from error

@@ -181,11 +181,10 @@ SMALL_TEXT = {"width": 64, "heads": 2, "layers": 2, "context_length": 32}
 
 @pytest.fixture(scope="session")
 def small_pe_core(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """PE-Core by its smallest image tower, with a shorter text tower and smaller pictures."""
+    """PE-Core by its smallest image tower, with a shorter text tower."""
     import open_clip
 
     config = open_clip.get_model_config("PE-Core-T-16-384")
-    config["vision_cfg"]["image_size"] = 64
     config["text_cfg"] |= SMALL_TEXT
     return save_open_clip(tmp_path_factory.mktemp("models") / "small-pe-core", config)
 
@@ -198,7 +197,7 @@ def small_siglip2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = tokenizer_of_bytes()
     config = open_clip.get_model_config("ViT-B-32-SigLIP2-256")
     config["embed_dim"] = 192
-    config["vision_cfg"] |= {"timm_model_name": "vit_tiny_patch16_224", "image_size": 32}
+    config["vision_cfg"] |= {"timm_model_name": "vit_tiny_patch16_224", "image_size": 224}
     config["text_cfg"] |= SMALL_TEXT | {"vocab_size": len(tokenizer), "hf_tokenizer_name": "beside"}
     return save_open_clip(tmp_path_factory.mktemp("models") / "small-siglip2", config, tokenizer)
 
