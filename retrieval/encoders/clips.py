@@ -62,7 +62,7 @@ class ClipCutter:
             self._next = int(clips[-1]) + 1
             kept = positions >= self._next - self._context
             self._seconds, self._frames = self._seconds[kept], self._frames[kept]
-        return clips * self._clip_seconds, cut
+        return np.asarray(clips * self._clip_seconds, np.float64), cut
 
     def _chosen(self, clip: int, positions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Indices of the frames on screen at the middles of equal parts of a clip's span."""
