@@ -28,7 +28,7 @@ def embed(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="tiny, small, base, large, music, or open_clip:NAME/TAG; repeatable. "
+            help="A name of `models list`, or as open_clip:NAME/TAG; repeatable. "
             "Default: the collection's own, else small."
         ),
     ] = None,

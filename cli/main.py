@@ -8,7 +8,20 @@ from types import FrameType
 
 import typer
 
-from cli import bench, compact, demo, embed, index, localize, remove, search, status, train, verify
+from cli import (
+    bench,
+    compact,
+    demo,
+    embed,
+    index,
+    localize,
+    models,
+    remove,
+    search,
+    status,
+    train,
+    verify,
+)
 from retrieval.errors import RetrievalError
 
 app = typer.Typer(
@@ -33,6 +46,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(train.app)
+app.add_typer(models.app)
 app.add_typer(bench.app)
 
 

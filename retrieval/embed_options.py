@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field, replace
 
-from retrieval.encoders.catalogue import load_encoder, resolve
+from retrieval.encoders.catalogue import caution_of, load_encoder, resolve
 from retrieval.encoders.spaces import check_encoder, make_space
 from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
 from retrieval.types import Failure, Medium, Sampling, Space
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "small"
 
@@ -91,6 +94,8 @@ def open_spaces(snapshot: Snapshot | None, options: EmbedOptions) -> Spaces:
         if spec in known:
             continue
         encoder = load_encoder(spec, device=options.device)
+        if caution_of(spec):
+            logger.warning("%s: %s", spec, caution_of(spec))
         windows = encoder.windows
         if windows is not None and options.window_seconds is not None:
             windows = replace(windows, window_seconds=options.window_seconds)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.types import AudioWindows, ImageGeometry, Medium
+from retrieval.types import AudioWindows, ClipFrames, ImageGeometry, Medium
 
 
 class Encoder(Protocol):
@@ -66,6 +66,28 @@ class Encoder(Protocol):
     ) -> NDArray[np.float32]:
         """Embed (n, window_samples) float32 mono windows; `seconds` (n,) is real sound in each."""
         ...
+
+
+class ClipEncoder(Encoder, Protocol):
+    """An encoder that reads the frames of a clip together: it knows what moves, and what is first.
+
+    Its video segments are the vectors of clips, not means of frame vectors, and its space stores no
+    frames: localizing by frames is for a space of images, which the same videos also have.
+    """
+
+    @property
+    def clip_frames(self) -> ClipFrames:
+        """How the frames of a clip must arrive; part of the space's digest."""
+        ...
+
+    def encode_clips(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed (n, frames, height, width, 3) uint8 RGB clips, each with its frames in order."""
+        ...
+
+
+def reads_clips(encoder: Encoder) -> TypeGuard[ClipEncoder]:
+    """Whether an encoder reads the frames of a clip together."""
+    return hasattr(encoder, "encode_clips")
 
 
 class Localizer(Protocol):

@@ -5,6 +5,7 @@ Times are seconds in half-open spans, vectors are unit length, scores are inner 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -93,6 +94,23 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipFrames:
+    """How a model that reads the frames of a clip together wants them: evenly spaced in time.
+
+    Attributes:
+        frames: Frames of one clip; where fewer are sampled, some come more than once.
+        context_seconds: What it sees of the video before and after the clip, on each side.
+    """
+
+    frames: int
+    context_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or not 0 <= self.context_seconds < math.inf:
+            raise ValueError(f"need at least one frame and no negative context, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
 class DecodePlan:
     """What the decoders must produce; small and picklable, so that it travels to worker processes.
 
@@ -131,10 +149,13 @@ class DecodedChunk:
 
     Attributes:
         space: Name of the space whose encoder reads them.
-        medium: image: one picture; video: frames; audio: windows.
-        samples: (n, height, width, 3) uint8 for pictures and frames; (n, window_samples) float32
-            for windows, mono, zero-padded at the end.
-        start_seconds: (n,) float64: time of the frame or start of the window; None for an image.
+        medium: image: one picture; video: frames, or clips where the encoder reads them; audio:
+            windows.
+        samples: (n, height, width, 3) uint8 for pictures and frames; (n, frames, height, width, 3)
+            uint8 for clips, which are cut after decoding; (n, window_samples) float32 for windows,
+            mono, zero-padded at the end.
+        start_seconds: (n,) float64: time of the frame, start of the clip or window; None for an
+            image.
         end_seconds: (n,) float64: end of the window (of real sound, not padding); None otherwise.
     """
 

@@ -53,6 +53,12 @@ BACKENDS: dict[str, Backend] = {
     "open_clip": Backend("retrieval.encoders.open_clip:OpenClipEncoder"),
     "clap": Backend("retrieval.encoders.clap:ClapEncoder"),
     "mulan": Backend("retrieval.encoders.mulan:MulanEncoder"),
+    "pe-av": Backend("retrieval.encoders.pe_av:PeAvEncoder"),
+    "xclip": Backend(
+        "retrieval.encoders.x_clip:XClipEncoder",
+        caution="a recognition model: it knows the names of actions, not captions; "
+        "keep a model of images beside it, as --model small",
+    ),
     "muq": Backend(
         "retrieval.encoders.muq_mulan:MuqMulanEncoder",
         requires="muq",
@@ -65,6 +71,9 @@ BUNDLED: dict[str, str] = {"tiny-image": "open_clip", "tiny-music": "mulan"}
 """Models in the package, by the name that collections store, with their backends."""
 
 CLAP = "clap:laion/larger_clap_general"
+CLAP_SPEECH = "clap:laion/larger_clap_music_and_speech"
+PE_AV = "pe-av:facebook/pe-av-small-16-frame"
+X_CLIP = "xclip:microsoft/xclip-base-patch32"
 
 
 def _clip_and_music(clip: str, what: str) -> CatalogueEntry:
@@ -86,8 +95,17 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "base": _clip_and_music("open_clip:PE-Core-B-16/meta", "better, about four times slower"),
     "large": _clip_and_music("open_clip:PE-Core-L-14-336/meta", "best; wants a GPU"),
     "music": CatalogueEntry({Medium.AUDIO: CLAP}, "music and sounds", "Apache-2.0", "hub"),
+    "music-and-speech": CatalogueEntry(
+        {Medium.AUDIO: CLAP_SPEECH}, "music, sounds and speech", "Apache-2.0", "hub"
+    ),
     "muq-mulan": CatalogueEntry(
         {Medium.AUDIO: "muq:OpenMuQ/MuQ-MuLan-large"}, "music", "CC-BY-NC-4.0", "hub, extra muq"
+    ),
+    "pe-av": CatalogueEntry(
+        {Medium.VIDEO: PE_AV}, "videos, by whole clips; wants a GPU", "Apache-2.0", "hub"
+    ),
+    "x-clip": CatalogueEntry(
+        {Medium.VIDEO: X_CLIP}, "actions in videos, by whole clips", "MIT", "hub"
     ),
 }
 
@@ -97,6 +115,8 @@ FORMS = (
     "open_clip:FOLDER",
     "clap:HUB-ID-OR-FOLDER",
     "mulan:FOLDER",
+    "pe-av:HUB-ID-OR-FOLDER",
+    "xclip:HUB-ID-OR-FOLDER",
 )
 """What `--model` takes beside the catalogue's names."""
 
@@ -152,6 +172,12 @@ def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
     else:
         name, _, location = spec.partition(":")
     return _loader(spec, BACKENDS[name])(location, spec=spec, device=device)
+
+
+def caution_of(spec: str) -> str:
+    """What to know before a model is used, as a licence that forbids something; often empty."""
+    backend = BACKENDS.get(spec.partition(":")[0])
+    return backend.caution if backend else ""
 
 
 def _loader(spec: str, backend: Backend) -> Callable[..., Encoder]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,28 +10,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
-from transformers.utils import logging as transformers_logging
+from transformers import ClapFeatureExtractor, ClapModel
 
-from retrieval.encoders.batching import Batcher, choose_device, compute_dtype
-from retrieval.encoders.hub import model_folder
+from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.pooling import unit_rows
-from retrieval.encoders.spaces import slug_of
-from retrieval.encoders.tokens import SPECIMEN, clean_texts, tokenizer_digest
-from retrieval.encoders.weights import (
-    MISMATCHES_SHOWN,
-    digest_of,
-    file_digest,
-    list_mismatches,
-    safetensors_of,
+from retrieval.encoders.pretrained import (
+    Tokens,
+    autocast,
+    checked_folder,
+    folder_digest,
+    load_model,
+    load_part,
+    load_tokenizer,
+    tensor_of,
 )
-from retrieval.errors import InvalidVectorError, WeightsFormatError, WeightsNotAvailableError
+from retrieval.encoders.spaces import slug_of
+from retrieval.encoders.tokens import clean_texts
+from retrieval.errors import InvalidVectorError
 from retrieval.types import AudioWindows, ImageGeometry, Medium
 
-tell: Any = transformers_logging  # only half of it is typed
-
-WEIGHTS = "model.safetensors"
-CONFIGURATION = ("config.json", "preprocessor_config.json")
 WINDOW_BATCH = 16
 """Windows at once on any device: each is 10 s of sound and a log-mel picture."""
 
@@ -60,7 +56,10 @@ class ClapEncoder:
         self.spec = spec
         self.slug = slug_of(spec.rstrip("/").rpartition("/")[2].removeprefix("clap:"))
         self._model = model.to(device).eval()
-        self._tokenizer = tokenizer
+        text = model.config.text_config
+        # Roberta's positions start behind the padding's.
+        context = text.max_position_embeddings - text.pad_token_id - 1
+        self._tokens = Tokens(tokenizer, context, device)
         self._extractor = extractor
         self._folder = folder
         self._device = device
@@ -82,17 +81,12 @@ class ClapEncoder:
             WeightsFormatError: Its weights are a pickle, damaged, or of another architecture.
         """
         chosen = choose_device(device)
-        folder = model_folder(location, spec=spec)
-        safetensors_of(folder, WEIGHTS)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            extractor = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise WeightsNotAvailableError(
-                f"{spec}: {folder} lacks a readable tokenizer or preprocessor_config.json; "
-                "get the whole model again"
-            ) from error
-        model = _load_model(folder, spec)
+        folder = checked_folder(location, spec=spec)
+        tokenizer = load_tokenizer(folder, spec=spec)
+        extractor = load_part(
+            ClapFeatureExtractor, folder, spec=spec, what="preprocessor_config.json"
+        )
+        model = load_model(ClapModel, folder, spec=spec)
         return cls(model, tokenizer, extractor, folder, spec=spec, device=chosen)
 
     @property
@@ -109,11 +103,7 @@ class ClapEncoder:
     @cached_property
     def digest(self) -> str:
         """sha256 over weights, configuration, preprocessing and tokenizer."""
-        ids = self._tokens([SPECIMEN])["input_ids"][0].tolist()
-        return digest_of(
-            {name: file_digest(self._folder / name) for name in (WEIGHTS, *CONFIGURATION)}
-            | {"tokenizer": tokenizer_digest(self._tokenizer.get_vocab(), ids)}
-        )
+        return folder_digest(self._folder, self._tokens.tokenizer, self._tokens.specimen_ids())
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the tokenizer's context length."""
@@ -121,9 +111,9 @@ class ClapEncoder:
 
         @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
-            with self._autocast():
+            with autocast(self._device):
                 output = self._model.get_text_features(**self._tokens(cleaned[part]))
-            return _tensor(output)
+            return tensor_of(output)
 
         rows = self._text_batches.run(len(cleaned), self.dim, encode)
         return unit_rows(rows, f"{self.spec}: text")
@@ -159,79 +149,11 @@ class ClapEncoder:
             )["input_features"]
             # The extractor marks a random window as long where none is; none is, ever.
             none_longer = torch.zeros((len(sound), 1), dtype=torch.bool, device=self._device)
-            with self._autocast():
+            with autocast(self._device):
                 output = self._model.get_audio_features(
                     input_features=features.to(self._device), is_longer=none_longer
                 )
-            return _tensor(output)
+            return tensor_of(output)
 
         rows = self._audio_batches.run(len(windows), self.dim, encode)
         return unit_rows(rows, f"{self.spec}: sound")
-
-    def _tokens(self, texts: list[str]) -> Any:
-        config = self._model.config.text_config
-        # Roberta's positions start behind the padding's.
-        context = config.max_position_embeddings - config.pad_token_id - 1
-        return self._tokenizer(
-            texts,
-            padding=True,
-            truncation=True,
-            max_length=min(context, self._tokenizer.model_max_length),
-            return_tensors="pt",
-        ).to(self._device)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self._device.type,
-            dtype=compute_dtype(self._device),
-            enabled=self._device.type == "cuda",
-        )
-
-
-def _tensor(output: Any) -> torch.Tensor:
-    """The vectors; transformers 5 wraps them in an object."""
-    tensor: torch.Tensor = getattr(output, "pooler_output", output)
-    return tensor
-
-
-def _load_model(folder: Path, spec: str) -> Any:
-    """Fill the architecture; every tensor must be in the file, in its shape."""
-    factory: Any = ClapModel  # its types know nothing of the report
-    try:
-        with _quiet():
-            model, report = factory.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,  # reported, and refused below
-                output_loading_info=True,
-            )
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise WeightsFormatError(
-            f"{spec}: {folder} does not load as a CLAP model: {list_mismatches(error)}"
-        ) from error
-    faults = [f"{name} is missing" for name in sorted(report["missing_keys"])]
-    faults += [
-        f"{name} is {tuple(found)}, expected {tuple(wanted)}"
-        for name, found, wanted in report["mismatched_keys"]
-    ]
-    if faults:
-        raise WeightsFormatError(
-            f"{spec}: {folder / WEIGHTS} does not fit config.json in {len(faults)} tensors: "
-            f"{'; '.join(faults[:MISMATCHES_SHOWN])}"
-        )
-    return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bar and table of tensors off the user's screen."""
-    shown, level = tell.is_progress_bar_enabled(), tell.get_verbosity()
-    tell.disable_progress_bar()
-    tell.set_verbosity_error()
-    try:
-        yield
-    finally:
-        tell.set_verbosity(level)
-        if shown:
-            tell.enable_progress_bar()

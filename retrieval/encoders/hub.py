@@ -1,17 +1,18 @@
-"""The hub's cache on this machine: read, never filled, so that nothing waits for a socket."""
+"""The hub's cache on this machine: only `fetch` fills it, so that nothing waits for a socket."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from retrieval.errors import WeightsNotAvailableError
+from retrieval.encoders.weights import PICKLES
+from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 
 
 def not_in_cache(spec: str, repo: str) -> WeightsNotAvailableError:
     """The error for a model that has not been fetched: says how to, and what works without."""
     return WeightsNotAvailableError(
         f"{spec}: {repo} is not in the hub's cache of this machine; fetch it once with "
-        f"`hf download {repo}`, or use `--model tiny`, which comes with the package"
+        f"`retrieval models fetch {spec}`, or use `--model tiny`, which comes with the package"
     )
 
 
@@ -40,8 +41,25 @@ def model_folder(location: str, *, spec: str) -> Path:
 
     Raises:
         WeightsNotAvailableError: Neither exists.
+        WeightsFormatError: It is a single file.
     """
-    folder = Path(location).expanduser()
-    if folder.is_dir():
-        return folder
+    path = Path(location).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise _not_a_folder(path, spec)
     return cached_file(location, "config.json", spec=spec).parent
+
+
+def _not_a_folder(path: Path, spec: str) -> WeightsFormatError:
+    what = "a pickle, which can run code" if path.suffix in PICKLES else "a single file"
+    how = "make one with `save_pretrained`, and name it"
+    if spec.startswith("clap:"):
+        how = (
+            "where you trust the file, transformers' convert_clap_original_pytorch_to_hf.py makes "
+            "one of LAION's original checkpoints; name it"
+        )
+    return WeightsFormatError(
+        f"{spec}: {path.name} is {what}; needs a folder with config.json, model.safetensors and "
+        f"the tokenizer: {how}"
+    )

@@ -234,19 +234,34 @@ def _in_folder(folder: Path, spec: str) -> Checkpoint:
     return Checkpoint(name, safetensors_of(folder, WEIGHTS), slug_of(folder.name))
 
 
-def _published(name: str, tag: str, spec: str) -> Checkpoint:
+def published_files(name: str, tag: str) -> tuple[str, str] | None:
+    """Repository and file of a tag's weights on the hub; None for local paths and mere pickles."""
+    if tag.lower().replace("-", "_") not in open_clip.list_pretrained_tags_by_model(name):
+        return None
     published = open_clip.get_pretrained_cfg(name, tag)
     repo, _, filename = str(published.get("hf_hub", "")).rpartition("/")
-    if not repo:
+    # open_clip's own rule: default names of its own for both formats, else only the suffix differs.
+    named = filename and filename != PICKLE
+    return (repo, f"{Path(filename).stem}.safetensors" if named else WEIGHTS) if repo else None
+
+
+def text_repositories(name: str) -> list[str]:
+    """Repositories of the hub that hold the tokenizer or the text tower's configuration."""
+    text = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
+    wanted = (text.get("hf_tokenizer_name"), text.get("hf_model_name"))
+    return list(dict.fromkeys(repo for repo in wanted if repo))
+
+
+def _published(name: str, tag: str, spec: str) -> Checkpoint:
+    found = published_files(name, tag)
+    if found is None:
         raise WeightsFormatError(
             f"{spec}: published as a pickle only, which can run code; choose other weights, or "
             "convert them where you trust them and pass the path to the .safetensors file"
         )
-    # open_clip's own rule: default names of its own for both formats, else only the suffix differs.
-    named = filename and filename != PICKLE
-    filename = f"{Path(filename).stem}.safetensors" if named else WEIGHTS
-    weights = cached_file(repo, filename, spec=spec)
+    weights = cached_file(*found, spec=spec)
     check_safetensors(weights)
+    published = open_clip.get_pretrained_cfg(name, tag)
     return Checkpoint(
         name=name,
         weights=weights,
@@ -276,7 +291,7 @@ def _load_tokenizer(checkpoint: Checkpoint, spec: str) -> Any:
                 f"{spec}: its folder holds no readable tokenizer (tokenizer.json and "
                 "tokenizer_config.json); put them beside the weights"
             ) from error
-        raise not_in_cache(f"{spec}: tokenizer", repo) from error
+        raise not_in_cache(spec, repo) from error
 
 
 def _load_model(checkpoint: Checkpoint, device: torch.device, spec: str) -> Any:

@@ -37,6 +37,21 @@ def unit_rows(rows: NDArray[np.floating], what: str) -> NDArray[np.float32]:
     return np.asarray(exact / lengths, np.float32)
 
 
+def clip_positions(seconds: NDArray[np.float64], clip_seconds: float) -> NDArray[np.float64]:
+    """Times in clips: their whole part is the number of the clip they lie in."""
+    return seconds / clip_seconds + EDGE
+
+
+def clip_ends(
+    starts: NDArray[np.float64], clip_seconds: float, duration_seconds: float | None
+) -> NDArray[np.float64]:
+    """Where clips end, given their ascending starts; the last one ends where the video does."""
+    ends = np.asarray(starts + clip_seconds, np.float64)
+    if len(ends) and duration_seconds is not None and starts[-1] < duration_seconds < ends[-1]:
+        ends[-1] = duration_seconds
+    return ends
+
+
 def pool_clips(
     seconds: NDArray[np.float64],
     vectors: NDArray[np.float32],
@@ -61,15 +76,13 @@ def pool_clips(
     Raises:
         InvalidVectorError: The frames of a clip cancel each other out.
     """
-    clip = np.floor(seconds / clip_seconds + EDGE).astype(np.int64)
+    clip = np.floor(clip_positions(seconds, clip_seconds)).astype(np.int64)
     first = np.flatnonzero(np.diff(clip, prepend=-1))
     if not len(first):
         nothing = np.empty(0, np.float64)
         return nothing, nothing, np.empty((0, vectors.shape[1]), np.float32)
     starts = np.asarray(clip[first] * clip_seconds, np.float64)
-    ends = np.asarray(starts + clip_seconds, np.float64)
-    if duration_seconds is not None and starts[-1] < duration_seconds < ends[-1]:
-        ends[-1] = duration_seconds
     # The sum has the mean's direction.
     sums = np.add.reduceat(vectors.astype(np.float64), first, axis=0)
+    ends = clip_ends(starts, clip_seconds, duration_seconds)
     return starts, ends, unit_rows(sums, "mean of a clip's frames")

@@ -10,7 +10,7 @@ from retrieval.encoders.catalogue import BUNDLED
 from retrieval.encoders.guard import check_text_tower
 from retrieval.encoders.weights import digest_of
 from retrieval.errors import ModelError, SpaceMismatchError
-from retrieval.protocols import Encoder
+from retrieval.protocols import Encoder, reads_clips
 from retrieval.types import AudioWindows, DecodePlan, Medium, Sampling, Space
 
 POOLING = "unit-mean-of-frames"
@@ -118,7 +118,8 @@ def _space_digest(encoder: Encoder, sampling: Sampling, windows: AudioWindows | 
     """Cover what decides a stored vector; how videos are sampled is nothing to sound."""
     parts: dict[str, object] = {"encoder": encoder.digest}
     if Medium.VIDEO in encoder.media:
-        parts |= {"sampling": asdict(sampling), "pooling": POOLING}
+        pooling = asdict(encoder.clip_frames) if reads_clips(encoder) else POOLING
+        parts |= {"sampling": asdict(sampling), "pooling": pooling}
     if Medium.AUDIO in encoder.media and windows is not None:
         parts["windows"] = asdict(windows)
     return digest_of(parts)

@@ -6,6 +6,7 @@ from retrieval.assembly import Assembler
 from retrieval.errors import InvalidVectorError
 from retrieval.types import (
     AudioWindows,
+    ClipFrames,
     DecodedChunk,
     EmbeddedItem,
     Failure,
@@ -152,3 +153,65 @@ def test_items_of_a_rare_medium_do_not_hold_others_back_for_ever(
         assembly.add(end(f"/{number}"))
         results += assembly.finished()
     assert len(results) >= 10 - waiting - 1
+
+
+class FirstAndLast(FirstPixels):
+    """Reads clips: the direction from a clip's first frame to its last, and how many it got."""
+
+    media = (Medium.IMAGE, Medium.VIDEO)
+    clip_frames = ClipFrames(2)
+
+    def encode_clips(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.batches.append(clips.shape[0] * clips.shape[1])
+        ends = clips[:, [0, -1], 0, 0, 0].astype(np.float32)
+        rows = np.stack([ends[:, 0], ends[:, 1], np.ones(len(ends), np.float32)], axis=1)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def clip_assembler(batch_samples: int) -> tuple[Assembler, FirstAndLast]:
+    encoder = FirstAndLast()
+    space = Space("s-00000000", encoder.spec, 3, encoder.media, encoder.digest, Sampling(2.0, 1.0))
+    return Assembler({space.name: (space, encoder)}, batch_samples=batch_samples), encoder
+
+
+def reds(*values: int) -> NDArray[np.uint8]:
+    return pixels(*((value, 0, 0) for value in values))
+
+
+@pytest.mark.parametrize("batch_samples", [1, 4, 100])
+def test_an_encoder_of_clips_gets_frames_together_across_chunks(batch_samples: int) -> None:
+    assembly, encoder = clip_assembler(batch_samples)
+    for uri, shift in (("/a", 0), ("/b", 10)):
+        times, frames = np.arange(5) / 2, reds(*(shift + number for number in range(5)))
+        for part in (slice(0, 3), slice(3, 5)):  # a border of chunks inside the second clip
+            assembly.add(DecodedChunk("s-00000000", Medium.VIDEO, frames[part], times[part]))
+        assembly.add(end(uri, Medium.VIDEO, 2.25))
+    assembly.add(picture((0, 9, 0)))  # clips and pictures of one space do not share a batch
+    assembly.add(end("/c"))
+    assembly.flush()
+    a, b, c = assembly.finished()
+    for item, shift in ((a, 0), (b, 10)):
+        assert isinstance(item, EmbeddedItem)
+        segments = item.segments["s-00000000"]
+        np.testing.assert_array_equal(segments.start_seconds, [0, 1, 2])
+        np.testing.assert_array_equal(segments.end_seconds, [1, 2, 2.25])
+        ends = segments.vectors[:, :2] / segments.vectors[:, 2:]
+        np.testing.assert_allclose(ends, np.array([[0, 1], [2, 3], [4, 4]]) + shift, rtol=1e-5)
+        assert item.frames == {}  # what it knows is of clips
+    assert isinstance(c, EmbeddedItem)
+    np.testing.assert_array_equal(c.segments["s-00000000"].vectors, [[0, 1, 0]])
+    assert sum(encoder.batches) == 2 * 3 * 2 + 1
+
+
+def test_clips_of_a_video_that_fails_are_dropped() -> None:
+    assembly, encoder = clip_assembler(100)
+    failure = Failure("/broken", "decode", "cut short")
+    assembly.add(DecodedChunk("s-00000000", Medium.VIDEO, reds(1, 2, 3), np.arange(3) / 2))
+    assembly.add(failure)
+    assembly.add(end("/silent", Medium.VIDEO))
+    assembly.flush()
+    first, second = assembly.finished()
+    assert first == failure
+    assert isinstance(second, EmbeddedItem)
+    assert second.segments["s-00000000"].vectors.shape == (0, 3)
+    assert encoder.batches == []

@@ -16,7 +16,11 @@ def test_names_stand_for_sets_of_encoders() -> None:
     assert resolve("base") == ("open_clip:PE-Core-B-16/meta", music)
     assert resolve("large") == ("open_clip:PE-Core-L-14-336/meta", music)
     assert resolve("music") == (music,)
-    assert list(CATALOGUE) == ["tiny", "small", "base", "large", "music", "muq-mulan"]
+    assert resolve("music-and-speech") == ("clap:laion/larger_clap_music_and_speech",)
+    assert resolve("pe-av") == ("pe-av:facebook/pe-av-small-16-frame",)
+    assert resolve("x-clip") == ("xclip:microsoft/xclip-base-patch32",)
+    names = ["tiny", "small", "base", "large", "music", "music-and-speech", "muq-mulan"]
+    assert list(CATALOGUE) == [*names, "pe-av", "x-clip"]
     for entry in CATALOGUE.values():
         assert set(entry.encoders) <= set(Medium)
         for spec in entry.encoders.values():
@@ -52,10 +56,11 @@ def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         ("smal", r"did you mean 'small'\? the names are tiny, small, base, .*open_clip:NAME/TAG"),
         ("", "the names are tiny"),
-        ("onnx:x", "the kinds are open_clip, clap, mulan, muq"),
+        ("onnx:x", "the kinds are open_clip, clap, mulan, pe-av, xclip, muq"),
         ("open_clip:", "open_clip:FOLDER"),
         ("mulan", "say which one: mulan:FOLDER"),
         ("muq", "use muq-mulan"),
+        ("xclip", "say which one: xclip:HUB-ID-OR-FOLDER"),
     ],
 )
 def test_unknown_names_fail(model: str, hint: str) -> None:

@@ -10,7 +10,13 @@ from transformers import ClapFeatureExtractor, ClapModel
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.clap import ClapEncoder
 from retrieval.encoders.spaces import make_space
-from retrieval.errors import InvalidVectorError, WeightsFormatError, WeightsNotAvailableError
+from retrieval.errors import (
+    CollapsedEncoderError,
+    InvalidVectorError,
+    ModelError,
+    WeightsFormatError,
+    WeightsNotAvailableError,
+)
 from retrieval.types import AudioWindows, Medium, Sampling
 
 RATE = 48_000
@@ -51,7 +57,7 @@ def test_vectors_are_those_of_transformers(small_clap: Path, device: str) -> Non
     features = extractor(list(sound), sampling_rate=RATE, return_tensors="pt")["input_features"]
     with torch.inference_mode():
         want = model.get_audio_features(features, torch.zeros((2, 1), dtype=torch.bool))
-        tokens = encoder._tokenizer(["a low drum", "b"], padding=True, return_tensors="pt")
+        tokens = encoder._tokens.tokenizer(["a low drum", "b"], padding=True, return_tensors="pt")
         want_text = model.get_text_features(**tokens)
     got = encoder.encode_audio(sound, np.array([10.0, 10.0]))
     np.testing.assert_allclose(got, want.pooler_output.numpy(), atol=tolerance)
@@ -68,6 +74,38 @@ def test_windows_are_embedded_alike_each_time_and_with_any_neighbours(encoder: C
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(rows, encoder.encode_audio(sound, seconds))
     np.testing.assert_allclose(encoder.encode_audio(sound[3:4], seconds[:1]), rows[3:4], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["small_clap", "small_clap_general"])
+def test_no_crop_is_random(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both extractors would crop or stack at random what is longer than a window; nothing is."""
+    encoder = load(request.getfixturevalue(kind))
+    space = make_space(encoder, sampling=Sampling(), windows=None)
+    assert space.windows == AudioWindows(RATE, 10.0, 10.0)
+    sound, seconds = windows(3), np.array([10.0, 9.99, 0.5])
+    drawn = []
+    for number in (0, 2):  # fusion draws one, for a window that it takes to be long
+        monkeypatch.setattr(np.random, "randint", lambda *_, number=number: number)
+        monkeypatch.setattr(np.random, "choice", None)
+        drawn.append(encoder.encode_audio(sound, seconds))
+    np.testing.assert_array_equal(*drawn)
+    with pytest.raises(ModelError, match="hears at most 10 s at a time, got windows of 11 s"):
+        make_space(encoder, sampling=Sampling(), windows=AudioWindows(RATE, 11.0, 11.0))
+
+
+def test_a_collapsed_text_tower_is_refused(small_clap: Path, tmp_path: Path) -> None:
+    """As that of `laion/larger_clap_music`: whatever the text, nearly the same vector."""
+    folder = Path(shutil.copytree(small_clap, tmp_path / "copy"))
+    weights = load_file(folder / "model.safetensors")
+    weights["text_projection.linear2.weight"] *= 0.01
+    weights["text_projection.linear2.bias"] += 1.0
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        CollapsedEncoderError, match=r"50 unrelated texts have a mean cosine of 1\.0"
+    ):
+        make_space(load(folder), sampling=Sampling(), windows=None)
 
 
 def test_a_short_window_is_repeated_and_its_padding_not_heard(encoder: ClapEncoder) -> None:
@@ -133,7 +171,8 @@ def test_digest_covers_weights_preprocessing_and_tokenizer(
 def test_a_model_that_is_not_in_the_cache_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.socket", None)
     with pytest.raises(
-        WeightsNotAvailableError, match=r"`hf download maker/nothing`, or use `--model tiny`"
+        WeightsNotAvailableError,
+        match=r"`retrieval models fetch clap:maker/nothing`, or use `--model tiny`",
     ):
         load_encoder("clap:maker/nothing")
     with pytest.raises(WeightsNotAvailableError, match="neither a folder nor a name on the hub"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from retrieval.embed_options import EmbedOptions, open_spaces
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.errors import InvalidVectorError, WeightsFormatError
 
@@ -25,7 +26,8 @@ class StandIn(torch.nn.Module):
     def forward(self, wavs: torch.Tensor | None = None, texts: list[str] | None = None):
         if wavs is not None:
             return wavs[:, :512] + wavs[:, -512:]
-        return torch.stack([torch.arange(512.0) + len(text) for text in texts or []])
+        seeds = [torch.Generator().manual_seed(len(text)) for text in texts or []]
+        return torch.stack([torch.randn(512, generator=seed) for seed in seeds])
 
 
 @pytest.fixture
@@ -66,3 +68,10 @@ def test_nan_and_pickles_fail(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(WeightsFormatError, match=r"pytorch_model\.bin, a pickle"):
         load_encoder(f"muq:{folder}")
+
+
+def test_its_licence_is_told_when_it_is_chosen(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_spaces(None, EmbedOptions(models=(f"muq:{folder}",), device="cpu"))
+    assert f"muq:{folder}: its weights are CC-BY-NC-4.0: not for commercial use" in caplog.text

@@ -4,7 +4,7 @@ import pytest
 
 from retrieval.encoders.spaces import check_encoder, decode_plan, make_space, slug_of
 from retrieval.errors import CollapsedEncoderError, ModelError, SpaceMismatchError
-from retrieval.types import AudioWindows, Medium, Sampling
+from retrieval.types import AudioWindows, ClipFrames, Medium, Sampling
 from support.toy_encoder import ToyEncoder
 
 SAMPLING = Sampling()
@@ -44,6 +44,19 @@ def test_the_digest_covers_what_decides_a_vector_and_nothing_else() -> None:
     assert space_of(music, windows=own).digest == space_of(music).digest
     # How videos are sampled is nothing to sound.
     assert space_of(music, Sampling(1.0, 8.0)).digest == space_of(music).digest
+
+
+def test_the_digest_covers_how_clips_are_read() -> None:
+    @dataclass(frozen=True)
+    class Clips(ToyEncoder):
+        clip_frames: ClipFrames | None = None
+
+        def encode_clips(self, clips):
+            return self.encode_images(clips[:, 0])
+
+    wanted = (ClipFrames(4), ClipFrames(8), ClipFrames(4, context_seconds=1.0))
+    digests = {space_of(Clips(clip_frames=frames)).digest for frames in wanted}
+    assert len(digests | {space_of(ToyEncoder()).digest}) == 4
 
 
 @pytest.mark.parametrize(
