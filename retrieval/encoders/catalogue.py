@@ -53,6 +53,7 @@ BACKENDS: dict[str, Backend] = {
     "open_clip": Backend("retrieval.encoders.open_clip:OpenClipEncoder"),
     "clap": Backend("retrieval.encoders.clap:ClapEncoder"),
     "mulan": Backend("retrieval.encoders.mulan:MulanEncoder"),
+    "adapter": Backend("retrieval.encoders.adapter:AdapterEncoder"),
     "muq": Backend(
         "retrieval.encoders.muq_mulan:MuqMulanEncoder",
         requires="muq",
@@ -97,6 +98,7 @@ FORMS = (
     "open_clip:FOLDER",
     "clap:HUB-ID-OR-FOLDER",
     "mulan:FOLDER",
+    "adapter:FOLDER",
 )
 """What `--model` takes beside the catalogue's names."""
 
