@@ -52,19 +52,35 @@ class AdapterConfig:
 
 
 class Adapter(nn.Module):
-    """A two-layer bottleneck, mixed with its input; a new one changes nothing."""
+    """A two-layer bottleneck, mixed with its input; a new one changes nothing.
+
+    The bottleneck reads rows less their mean, over their deviation: the base's vectors of texts
+    from one field lie so close together that training would be slow otherwise.
+    """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()
         self._ratio = config.ratio
+        self.register_buffer("mean", torch.zeros(config.dim))
+        self.register_buffer("deviation", torch.ones(config.dim))
         self.down = nn.Linear(config.dim, config.hidden)
         self.up = nn.Linear(config.hidden, config.dim)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
+    def measure(self, rows: Tensor) -> None:
+        """Take mean and deviation from (n, dim) rows, n >= 2, before training."""
+        deviation = rows.std(dim=0)
+        self.mean.copy_(rows.mean(dim=0))
+        # A direction that hardly varies here must not explode on what comes later.
+        self.deviation.copy_(deviation.clamp_min(0.1 * float(deviation.mean())).clamp_min(1e-6))
+
     def forward(self, rows: Tensor) -> Tensor:
         """(n, dim) unit vectors → (n, dim) unit vectors."""
-        adapted = self.up(functional.relu(self.down(rows)))
+        adapted = self.up(functional.relu(self.down((rows - self.mean) / self.deviation)))
         return functional.normalize((1 - self._ratio) * rows + self._ratio * adapted, dim=-1)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,7 +38,9 @@ from retrieval.training.pairs_run import PairsRun
 from retrieval.training.trainable import reader_of, spec_of
 
 STEPS, RATE = 400, 1e-3
-RATIO = 0.5
+RATIO = 0.2
+"""Share of the adapted vector, as the paper found best for ImageNet."""
+
 REDUCTION = 4
 """The bottleneck is this much narrower than a vector, as in the paper."""
 
@@ -51,7 +54,6 @@ def train_adapter(run: PairsRun) -> str:
     spec = spec_of(options.kind, options.init or "", any_backend=True)
     encoder = load_encoder(spec, device=options.device)
     base, config, pair = _begin(encoder, options.seed)
-    freeze(pair, options.frozen)
     cache = FeatureCache(options.out / FEATURES, base)
     reader = reader_of(options.kind, base)
     media = _features(run, cache, reader, held_out=False)
@@ -59,6 +61,10 @@ def train_adapter(run: PairsRun) -> str:
     scored = _features(run, cache, reader, held_out=True)
     validation = Validation(run.held_out)
     texts = TextFeatures(base, [text for one in run.clips for text in one.captions])
+    if encoder is base:  # a new adapter
+        pair.media.measure(torch.from_numpy(media))
+        pair.text.measure(torch.from_numpy(texts.vectors))
+    freeze(pair, options.frozen)
     asked = base.encode_text(validation.texts)
     settings = run.settings(steps=STEPS, learning_rate=RATE, bf16=False)
     checkpoint = run.checkpoint(settings, encoder.digest)
@@ -70,14 +76,15 @@ def train_adapter(run: PairsRun) -> str:
         else None,
     )
     batches = PairBatches(run.clips, options.batch, options.seed)
-    train_contrastive(
-        pair,
-        feature_batches(batches, media, texts, checkpoint.steps_done()),
-        settings,
-        on_step,
-        checkpoint=checkpoint,
-        history=run.history,
-    )
+    with _one_thread():
+        train_contrastive(
+            pair,
+            feature_batches(batches, media, texts, checkpoint.steps_done()),
+            settings,
+            on_step,
+            checkpoint=checkpoint,
+            history=run.history,
+        )
     save_adapter(options.out, config, pair)
     return f"adapter:{options.out.resolve()}"
 
@@ -102,6 +109,17 @@ def _features(
     total = len(media.clips)
     cache.add(media, lambda done: run.telling.progress("embed", done, total, ""))
     return cache.vectors(clips)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices this small train 40 times faster than with threads that wait for busy cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @torch.inference_mode()
@@ -134,11 +152,11 @@ class TextFeatures:
     def __init__(self, base: Encoder, texts: Sequence[str]) -> None:
         unique = list(dict.fromkeys(texts))
         self._rows = {text: row for row, text in enumerate(unique)}
-        self._vectors = base.encode_text(unique)
+        self.vectors = base.encode_text(unique)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, dim) float32 of texts that were embedded at the beginning."""
-        return self._vectors[[self._rows[text] for text in texts]]
+        return self.vectors[[self._rows[text] for text in texts]]
 
 
 class FeatureCache:

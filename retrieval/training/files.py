@@ -29,7 +29,10 @@ def write_tensors(
     copies = {name: _copy(tensor) for name, tensor in tensors.items()}
     try:
         with storage_errors(path):
+            partial.touch()
+            mode = partial.stat().st_mode
             save_file(copies, partial, metadata=dict(metadata or {}))
+            partial.chmod(mode)  # safetensors makes files that nobody else may read
             os.replace(partial, path)
     except SafetensorError as error:
         raise StorageError(f"cannot write {path}: {error}; free some space and go on") from error
