@@ -118,7 +118,7 @@ def clip(
     _train_on_pairs(
         PairsOptions(
             "clip", pairs, out, val, init, None if freeze is None else freeze.value, adapter,
-            steps, batch_size, micro_batch, learning_rate, seed, device.value,
+            steps, batch_size, micro_batch, learning_rate, 0.0, seed, device.value,
         )
     )  # fmt: skip
 
@@ -136,6 +136,10 @@ def mulan(
     batch_size: BatchOption = 128,
     micro_batch: MicroBatchOption = None,
     learning_rate: RateOption = None,
+    mlm: Annotated[
+        float,
+        typer.Option(min=0, help="Weight of a masked-language-model loss on the captions (BERT)."),
+    ] = 0.0,
     seed: SeedOption = 0,
     steps: StepsOption = None,
     device: DeviceOption = Device.AUTO,
@@ -148,14 +152,17 @@ def mulan(
         _refuse_without_pairs(val, init, freeze, adapter, micro_batch, learning_rate)
         from retrieval.training.mulan import train_tiny_music
 
-        print(train_tiny_music(out, seed=seed, steps=steps, device=device.value, progress=_say))
+        report = train_tiny_music(
+            out, seed=seed, steps=steps, device=device.value, masked_language=mlm, progress=_say
+        )
+        print(report)
         return
     from retrieval.training.pairs_run import PairsOptions
 
     _train_on_pairs(
         PairsOptions(
             "mulan", pairs, out, val, init, None if freeze is None else freeze.value, adapter,
-            steps, batch_size, micro_batch, learning_rate, seed, device.value,
+            steps, batch_size, micro_batch, learning_rate, mlm, seed, device.value,
         )
     )  # fmt: skip
 

@@ -53,13 +53,13 @@ BACKENDS: dict[str, Backend] = {
     "open_clip": Backend("retrieval.encoders.open_clip:OpenClipEncoder"),
     "clap": Backend("retrieval.encoders.clap:ClapEncoder"),
     "mulan": Backend("retrieval.encoders.mulan:MulanEncoder"),
-    "adapter": Backend("retrieval.encoders.adapter:AdapterEncoder"),
     "muq": Backend(
         "retrieval.encoders.muq_mulan:MuqMulanEncoder",
         requires="muq",
         extra="muq",
         caution="its weights are CC-BY-NC-4.0: not for commercial use",
     ),
+    "adapter": Backend("retrieval.encoders.adapter:AdapterEncoder"),
 }
 
 BUNDLED: dict[str, str] = {"tiny-image": "open_clip", "tiny-music": "mulan"}

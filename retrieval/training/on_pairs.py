@@ -9,18 +9,31 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor, nn
+
 from retrieval.encoders.batching import choose_device
+from retrieval.encoders.towers import TextTower
 from retrieval.errors import ModelError
 from retrieval.training.adapter import train_adapter
 from retrieval.training.beginning import begin_model
 from retrieval.training.contrastive import train_contrastive
 from retrieval.training.files import write_text
 from retrieval.training.history import ValidationScore, draw_history
+from retrieval.training.masked_language import WithMaskedLanguage
 from retrieval.training.pair_batches import PairBatches, Validation, score_towers, tower_batches
 from retrieval.training.pairs_run import CHECKPOINT, PairsOptions, PairsRun, Telling
-from retrieval.training.trainable import BACKENDS, check_frozen, open_trainable, spec_of
+from retrieval.training.trainable import (
+    BACKENDS,
+    TEXT,
+    Trainable,
+    check_frozen,
+    open_trainable,
+    spec_of,
+)
 
 PLOT = "training.svg"
 CARD = "README.md"
@@ -79,9 +92,7 @@ def train_on_pairs(options: PairsOptions, telling: Telling | None = None) -> Pai
         StorageError: The folder cannot be written.
     """
     began = time.monotonic()
-    check_frozen(options.kind, options.frozen)
-    if options.adapter and options.init is None:
-        raise ModelError("an adapter needs --init: the model whose vectors it adapts")
+    _check(options)
     run = PairsRun.read(options, telling or Telling())
     options.out.mkdir(parents=True, exist_ok=True)
     spec = train_adapter(run) if options.adapter else train_towers(run)
@@ -126,17 +137,45 @@ def train_towers(run: PairsRun) -> str:
         checkpoint,
         (lambda step: score_towers(validation, scored, model, step)) if run.held_out else None,
     )
+    trained, auxiliary = _with_auxiliary(model, options)
     train_contrastive(
-        model.towers,
+        trained,
         tower_batches(batches, media, model, checkpoint.steps_done()),
         settings,
         on_step,
         checkpoint=checkpoint,
         history=run.history,
+        auxiliary=auxiliary,
     )
     model.save(options.out)
     shutil.rmtree(start, ignore_errors=True)
     return f"{BACKENDS[options.kind]}:{options.out.resolve()}"
+
+
+def _check(options: PairsOptions) -> None:
+    """Refuse what does not go together, before any work."""
+    check_frozen(options.kind, options.frozen)
+    if options.adapter and options.init is None:
+        raise ModelError("an adapter needs --init: the model whose vectors it adapts")
+    if options.masked_language and (
+        options.kind != "mulan" or options.adapter or options.frozen == TEXT
+    ):
+        raise ModelError(
+            "a masked language model trains the text tower of a MuLan; leave out --mlm"
+        )
+
+
+def _with_auxiliary(
+    model: Trainable, options: PairsOptions
+) -> tuple[nn.Module, Callable[[Tensor], Tensor] | None]:
+    """What is trained, and its auxiliary loss, if one is asked for."""
+    if not options.masked_language:
+        return model.towers, None
+    text = model.towers.model.text
+    assert isinstance(text, TextTower)  # `_check` lets a MuLan through only
+    torch.manual_seed(options.seed)
+    both = WithMaskedLanguage(model.towers, text, options.masked_language)
+    return both, both.auxiliary
 
 
 def describe(options: PairsOptions, report: PairsReport) -> str:

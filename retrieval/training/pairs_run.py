@@ -43,6 +43,7 @@ class PairsOptions:
         batch: Clips in a batch.
         part_pairs: Clips that go through the towers at once; None: the whole batch.
         learning_rate: Its peak; None: 1e-3, or 1e-5 for towers that are continued.
+        masked_language: Weight of a masked-language-model loss beside the contrastive one; `mulan`.
         seed: Decides the first weights, the order, the windows and what is held out.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -58,6 +59,7 @@ class PairsOptions:
     batch: int = 128
     part_pairs: int | None = None
     learning_rate: float | None = None
+    masked_language: float = 0.0
     seed: int = 0
     device: str = "auto"
 
@@ -172,6 +174,7 @@ class PairsRun:
             **asdict(settings),
             "batch": self.options.batch,
             "frozen": self.options.frozen,
+            "masked language": self.options.masked_language,
             "model": model_digest,
             "pairs": hashlib.sha256(json.dumps(pairs).encode()).hexdigest(),
         }

@@ -179,7 +179,7 @@ def check_frozen(kind: str, frozen: str | None) -> None:
 
 
 def _clip(encoder: OpenClipEncoder, frozen: str | None, device: torch.device) -> Trainable:
-    model = encoder.model.to(device)
+    model = encoder.model.to(device, memory_format=torch.channels_last)  # fastest for convolutions
     towers = TwoTowers(
         model,
         "visual",
