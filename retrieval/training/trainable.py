@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from retrieval.encoders.catalogue import BUNDLED, load_encoder, resolve
+from retrieval.encoders.catalogue import BUNDLED, CATALOGUE, load_encoder, resolve
 from retrieval.encoders.mulan import WEIGHTS as MULAN_WEIGHTS
 from retrieval.encoders.mulan import MulanEncoder
 from retrieval.encoders.open_clip import WEIGHTS as CLIP_WEIGHTS
@@ -117,8 +117,9 @@ def spec_of(kind: str, init: str, *, any_backend: bool = False) -> str:
     Raises:
         UnknownModelError: None of these, or no encoder of this kind among them.
     """
-    if Path(init).expanduser().is_dir():
-        adapter = (Path(init).expanduser() / "adapter.json").is_file()
+    folder = Path(init).expanduser()
+    if init not in CATALOGUE and folder.is_dir():
+        adapter = (folder / "adapter.json").is_file()
         init = f"{'adapter' if adapter else BACKENDS[kind]}:{init}"
     specs = resolve(init)
     for spec in specs:
