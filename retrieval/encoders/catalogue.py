@@ -65,6 +65,7 @@ BACKENDS: dict[str, Backend] = {
         extra="muq",
         caution="its weights are CC-BY-NC-4.0: not for commercial use",
     ),
+    "adapter": Backend("retrieval.encoders.adapter:AdapterEncoder"),
 }
 
 BUNDLED: dict[str, str] = {"tiny-image": "open_clip", "tiny-music": "mulan"}
@@ -117,6 +118,7 @@ FORMS = (
     "mulan:FOLDER",
     "pe-av:HUB-ID-OR-FOLDER",
     "xclip:HUB-ID-OR-FOLDER",
+    "adapter:FOLDER",
 )
 """What `--model` takes beside the catalogue's names."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -82,6 +83,21 @@ class MulanEncoder:
         seconds = self._config.window_seconds
         return AudioWindows(self._config.sample_rate_hz, seconds, seconds)
 
+    @property
+    def model(self) -> Mulan:
+        """The two towers, for training."""
+        return self._model
+
+    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+        """(n, longest) int64 token ids, padded with 0."""
+        return tokenize(self._tokenizer, clean_texts(texts))
+
+    def write_configuration(self, folder: Path) -> None:
+        """Write everything but the weights of a folder that `mulan:FOLDER` loads."""
+        for name in (CONFIG, TOKENIZER):
+            if folder.resolve() != self._folder.resolve():
+                shutil.copyfile(self._folder / name, folder / name)
+
     @cached_property
     def digest(self) -> str:
         """sha256 over configuration, tokenizer and weights."""
@@ -89,7 +105,7 @@ class MulanEncoder:
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the context length."""
-        tokens = tokenize(self._tokenizer, clean_texts(texts))
+        tokens = self.tokenize(texts)
 
         @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,25 @@ class OpenClipEncoder:
             resize_mode=wanted.resize_mode,
             fill=wanted.fill_color,
         )
+
+    @property
+    def model(self) -> Any:
+        """The open_clip model itself, for training."""
+        return self._model
+
+    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+        """(n, context length) int64 token ids."""
+        tokens: torch.Tensor = self._tokenizer(clean_texts(texts))
+        return tokens
+
+    def write_configuration(self, folder: Path) -> None:
+        """Write everything but the weights of a folder that `open_clip:FOLDER` loads."""
+        model = dict(self._config) | ({"quick_gelu": True} if self._checkpoint.quick_gelu else {})
+        config = {"model_cfg": model, "preprocess_cfg": asdict(self._preprocessing)}
+        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        wrapped = getattr(self._tokenizer, "tokenizer", None)  # that of transformers, if one is
+        if wrapped is not None:
+            wrapped.save_pretrained(folder)
 
     @cached_property
     def digest(self) -> str:

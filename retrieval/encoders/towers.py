@@ -91,12 +91,21 @@ class TextTower(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(n, tokens) int64, padded at the end → (n, dim) of unit length."""
-        real = tokens != self._pad
-        rows = self.embed(tokens) + self.positions[: tokens.shape[1]]
-        rows = self.blocks(rows, src_key_padding_mask=~real)
+        real = self.real(tokens)
+        rows = self.contextual(self.embed(tokens), real)
         weights = real[..., None].to(rows.dtype)
         pooled = (rows * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
         return functional.normalize(self.project(pooled), dim=-1)
+
+    def real(self, tokens: Tensor) -> Tensor:
+        """(n, tokens) bool, False where padding is."""
+        return tokens != self._pad
+
+    def contextual(self, rows: Tensor, real: Tensor) -> Tensor:
+        """(n, tokens, width) embedded tokens → what each is among the others, same shape."""
+        rows = rows + self.positions[: rows.shape[1]]
+        blocks: Tensor = self.blocks(rows, src_key_padding_mask=~real)
+        return blocks
 
 
 class Mulan(nn.Module):

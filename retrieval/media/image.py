@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -92,9 +93,7 @@ def read_image_and_size(
 @contextmanager
 def _pillow_errors() -> Iterator[None]:
     """Turn what Pillow raises on bad files into typed errors, and keep its warnings quiet."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with _QUIET:
         try:
             yield
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -109,6 +108,36 @@ def _pillow_errors() -> Iterator[None]:
             raise DamagedMediaError(
                 f"picture cannot be decoded ({str(error) or type(error).__name__}); replace it"
             ) from error
+
+
+class _Quiet:
+    """Pillow's warnings unheard, but for bombs, which are errors.
+
+    Filters belong to the process, and several threads read pictures: the first one in sets them,
+    the last one out brings the old ones back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.close()
+
+
+_QUIET = _Quiet()
 
 
 def _open(file: BinaryIO | str) -> Image.Image:

@@ -19,6 +19,8 @@ CAPTION_COLUMNS = ("caption", "text")
 MAX_FIELD_CHARACTERS = 1 << 20
 
 Row = Mapping[str, object]
+NumberedRow = tuple[int, Row | SourceError]
+"""A row as its format gives it, or what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,32 @@ def read_list(
     Raises:
         SourceError: The list cannot be read, a named column is missing, or a row is malformed.
     """
+    for _, row in read_rows(path, path_column, caption_column):
+        if isinstance(row, SourceError):
+            raise row
+        yield row
+
+
+def read_rows(
+    path: str, path_column: str | None = None, caption_column: str | None = None
+) -> Iterator[tuple[int, ListedRow | SourceError]]:
+    """Read a list as `read_list` does, numbered, with an error in the place of a malformed row.
+
+    Raises:
+        SourceError: The list itself cannot be read, or not beyond some row.
+    """
     read = LIST_EXTENSIONS[os.path.splitext(path)[1][1:].lower()]
     try:
         for number, row in read(path):
-            yield _listed(path, number, row, path_column, caption_column)
+            if isinstance(row, SourceError):
+                yield number, row
+                continue
+            try:
+                listed = _listed(path, number, row, path_column, caption_column)
+            except SourceError as error:
+                yield number, error
+            else:
+                yield number, listed
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}; cannot read the list") from error
 
@@ -98,7 +122,7 @@ def to_scalar(value: object) -> Scalar:
 # ---------------------------------------------------------------- CSV
 
 
-def _read_csv(path: str, delimiter: str = ",") -> Iterator[tuple[int, Row]]:
+def _read_csv(path: str, delimiter: str = ",") -> Iterator[NumberedRow]:
     """Yield the rows with typed values, numbered from 1 after the header.
 
     Reads the file twice: the type of a column is known only after its last row, and holding the
@@ -107,6 +131,8 @@ def _read_csv(path: str, delimiter: str = ",") -> Iterator[tuple[int, Row]]:
     convert: dict[str, Callable[[str], Scalar]] = {}
     candidates: dict[str, list[str]] = {}
     for _, fields in _csv_rows(path, delimiter):
+        if isinstance(fields, SourceError):
+            continue
         for name, field in fields.items():
             left = candidates.setdefault(name, list(_TYPES))
             if field:
@@ -115,6 +141,9 @@ def _read_csv(path: str, delimiter: str = ",") -> Iterator[tuple[int, Row]]:
         is_text = not left or name in (*PATH_COLUMNS, *CAPTION_COLUMNS)
         convert[name] = str if is_text else _TYPES[left[0]][1]
     for number, fields in _csv_rows(path, delimiter):
+        if isinstance(fields, SourceError):
+            yield number, fields
+            continue
         yield number, {name: convert[name](v) if v else None for name, v in fields.items()}
 
 
@@ -126,7 +155,7 @@ _TYPES: dict[str, tuple[re.Pattern[str], Callable[[str], Scalar]]] = {
 }
 
 
-def _csv_rows(path: str, delimiter: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _csv_rows(path: str, delimiter: str) -> Iterator[tuple[int, dict[str, str] | SourceError]]:
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.reader(file, delimiter=delimiter, strict=True)
@@ -136,24 +165,28 @@ def _csv_rows(path: str, delimiter: str) -> Iterator[tuple[int, dict[str, str]]]
             if header is None or len(set(header)) != len(header):
                 raise SourceError(f"{path}: no header with distinct names; add one as first row")
             for number, fields in enumerate(filter(None, rows), start=1):
-                if len(fields) != len(header):
-                    raise SourceError(
+                if len(fields) == len(header):
+                    yield number, dict(zip(header, fields, strict=True))
+                    continue
+                yield (
+                    number,
+                    SourceError(
                         f"{path}, row {number}: {len(fields)} fields, expected {len(header)} "
                         "as in the header; quote fields that hold the separator"
-                    )
-                yield number, dict(zip(header, fields, strict=True))
+                    ),
+                )
         except csv.Error as error:
             raise SourceError(f"{path}, row {number + 1}: {error}; mend the row") from error
 
 
-def _read_tsv(path: str) -> Iterator[tuple[int, Row]]:
+def _read_tsv(path: str) -> Iterator[NumberedRow]:
     return _read_csv(path, "\t")
 
 
 # ---------------------------------------------------------------- JSONL and Parquet
 
 
-def _read_jsonl(path: str) -> Iterator[tuple[int, Row]]:
+def _read_jsonl(path: str) -> Iterator[NumberedRow]:
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -161,13 +194,14 @@ def _read_jsonl(path: str) -> Iterator[tuple[int, Row]]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise SourceError(f"{path}, row {number}: {error}; mend the line") from error
+                yield number, SourceError(f"{path}, row {number}: {error}; mend the line")
+                continue
             if not isinstance(row, dict):
-                raise SourceError(f"{path}, row {number}: expected an object, as {{…}}")
+                row = SourceError(f"{path}, row {number}: expected an object, as {{…}}")
             yield number, row
 
 
-def _read_parquet(path: str) -> Iterator[tuple[int, Row]]:
+def _read_parquet(path: str) -> Iterator[NumberedRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -183,7 +217,7 @@ def _read_parquet(path: str) -> Iterator[tuple[int, Row]]:
         raise SourceError(f"{path}, after row {number}: {reason}; write it again") from error
 
 
-LIST_EXTENSIONS: dict[str, Callable[[str], Iterator[tuple[int, Row]]]] = {
+LIST_EXTENSIONS: dict[str, Callable[[str], Iterator[NumberedRow]]] = {
     "csv": _read_csv,
     "tsv": _read_tsv,
     "jsonl": _read_jsonl,

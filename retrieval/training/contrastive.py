@@ -16,6 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from retrieval.training.checkpoint import Checkpoint
+from retrieval.training.grad_cache import backward_in_parts, in_parts
+from retrieval.training.history import TrainingHistory
+
 MAX_LOGIT_SCALE = math.log(100.0)
 """The temperature stays above 1/100, as in CLIP; lower ones make training unstable."""
 
@@ -28,6 +32,8 @@ class TrainingSettings:
         steps: Batches to train on.
         learning_rate: Peak, reached after `warmup_steps`, followed by a cosine to zero.
         bf16: Mixed precision by autocast; several times faster on CPUs with AMX and on GPUs.
+        part_pairs: Pairs that go through the towers at once; None: the whole batch. The loss still
+            compares all pairs of the batch (`retrieval.training.grad_cache`).
     """
 
     steps: int
@@ -36,6 +42,7 @@ class TrainingSettings:
     weight_decay: float = 0.1
     seed: int = 0
     bf16: bool = True
+    part_pairs: int | None = None
 
 
 def train_contrastive(
@@ -43,21 +50,33 @@ def train_contrastive(
     batches: Iterator[tuple[Tensor, Tensor]],
     settings: TrainingSettings,
     on_step: Callable[[int, float], None] | None = None,
+    *,
+    checkpoint: Checkpoint | None = None,
+    history: TrainingHistory | None = None,
+    auxiliary: Callable[[Tensor], Tensor] | None = None,
 ) -> list[float]:
     """Train two towers on batches of matching pairs.
 
     Args:
         model: `forward(media, tokens)` returns unit media vectors (n, dim), unit text vectors
             (n, dim) and the temperature's inverse; its parameter `logit_scale` is its logarithm.
-        batches: Pairs (media, tokens), at least `settings.steps` of them.
+        batches: Pairs (media, tokens), at least `settings.steps` of them; with a checkpoint they
+            begin with batch number `checkpoint.steps_done()`.
         settings: How long and how fast.
-        on_step: Called with the number of steps done and the last one's loss.
+        on_step: Called with the number of steps done and the last one's loss. What it writes into
+            `history` is part of the checkpoint.
+        checkpoint: Read before the first step, where its file exists, and written on the way. On a
+            CPU a resumed training ends with the weights of an uninterrupted one.
+        history: Filled while training; a checkpoint that exists replaces what it holds.
+        auxiliary: A further loss of the batch's tokens, added to the contrastive one; what it
+            trains belongs to `model`.
 
     Returns:
-        The loss of every step.
+        The loss of every step, those before a checkpoint included.
 
     Raises:
         ValueError: The batches end early, or the loss is no number any more.
+        WeightsFormatError: The checkpoint is damaged or of another training.
     """
     torch.manual_seed(settings.seed)
     torch.set_flush_denormal(True)  # vanishing gradients would otherwise slow the processor down
@@ -67,35 +86,66 @@ def train_contrastive(
         lr=settings.learning_rate,
         betas=(0.9, 0.98),
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
+    history = TrainingHistory() if history is None else history
+    before = None if checkpoint is None else checkpoint.restore(model, optimizer)
+    if before is not None:
+        history.losses[:], history.scores[:] = before.losses, before.scores
     model.train()
-    losses = []
-    for step in range(settings.steps):
+    for step in range(len(history.losses), settings.steps):
         batch = next(batches, None)
         if batch is None:
             raise ValueError(f"the batches ended after {step} of {settings.steps} steps")
         media, tokens = (tensor.to(device, non_blocking=True) for tensor in batch)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _rate(step, settings)
         optimizer.zero_grad(set_to_none=True)
-        with _attention(device):
-            with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
-                media_vectors, text_vectors, scale = model(media, tokens)
-            loss = contrastive_loss(media_vectors.float(), text_vectors.float(), scale.float())
-            loss.backward()  # type: ignore[no-untyped-call]
+        loss = _backward(model, media, tokens, settings, auxiliary)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)  # type: ignore[operator]
-        losses.append(float(loss.detach()))
-        if not math.isfinite(losses[-1]):
+        history.losses.append(float(loss))
+        if not math.isfinite(history.losses[-1]):
             raise ValueError(
-                f"the loss is {losses[-1]} after {step + 1} steps; "
+                f"the loss is {history.losses[-1]} after {step + 1} steps; "
                 f"train with a learning rate below {settings.learning_rate}"
             )
         if on_step is not None:
-            on_step(step + 1, losses[-1])
+            on_step(step + 1, history.losses[-1])
+        if checkpoint is not None and (step + 1) % checkpoint.every_steps == 0:
+            checkpoint.save(model, optimizer, history)
     model.eval()
-    return losses
+    return history.losses
+
+
+def _backward(
+    model: nn.Module,
+    media: Tensor,
+    tokens: Tensor,
+    settings: TrainingSettings,
+    auxiliary: Callable[[Tensor], Tensor] | None,
+) -> Tensor:
+    """Add one batch's gradients to the parameters; gives its contrastive loss without a graph."""
+
+    def forward(media: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.autocast(media.device.type, torch.bfloat16, enabled=settings.bf16):
+            media_vectors, text_vectors, scale = model(media, tokens)
+        return media_vectors, text_vectors, scale
+
+    part_pairs = settings.part_pairs or len(media)
+    with _attention(media.device):
+        if part_pairs < len(media):
+            loss = backward_in_parts(model, forward, contrastive_loss, media, tokens, part_pairs)
+        else:
+            media_vectors, text_vectors, scale = forward(media, tokens)
+            loss = contrastive_loss(media_vectors.float(), text_vectors.float(), scale.float())
+            loss.backward()  # type: ignore[no-untyped-call]
+        if auxiliary is not None:
+            for part in in_parts(tokens, part_pairs):
+                with torch.autocast(media.device.type, torch.bfloat16, enabled=settings.bf16):
+                    share = auxiliary(part) * (len(part) / len(tokens))
+                share.backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
 
 
 def contrastive_loss(media: Tensor, text: Tensor, scale: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from retrieval.encoders.mulan import read_tokenizer, tokenize
 from retrieval.encoders.towers import Mulan, MulanConfig, TransformerSize
 from retrieval.evaluation.ranking import first_relevant_ranks, success_at_k
 from retrieval.training.contrastive import TrainingSettings, train_contrastive
+from retrieval.training.masked_language import WithMaskedLanguage
 from retrieval.training.tokenizer import train_tokenizer
 
 CONFIG = MulanConfig(
@@ -71,6 +72,7 @@ def train_tiny_music(
     seed: int = 0,
     steps: int | None = None,
     device: str = "auto",
+    masked_language: float = 0.0,
     progress: Callable[[str], None] | None = None,
 ) -> MusicTrainingReport:
     """Train the music-text model from nothing and write its folder.
@@ -80,6 +82,7 @@ def train_tiny_music(
         seed: Decides every tune, caption and weight.
         steps: Batches of 128 pairs; None: the bundled model's number.
         device: `auto`, `cpu` or `cuda`.
+        masked_language: Weight of a masked-language-model loss beside the contrastive one.
         progress: Called with a line now and then.
     """
     say = progress or (lambda line: None)
@@ -109,7 +112,9 @@ def train_tiny_music(
 
     settings = TrainingSettings(steps=steps, seed=seed, warmup_steps=min(200, steps // 5))
     batches = _batches(pictures, tokens.reshape(len(pictures), CAPTIONS_EACH, -1), seed)
-    train_contrastive(model, batches, settings, on_step)
+    trained = WithMaskedLanguage(model, model.text, masked_language) if masked_language else model
+    auxiliary = trained.auxiliary if isinstance(trained, WithMaskedLanguage) else None
+    train_contrastive(trained, batches, settings, on_step, auxiliary=auxiliary)
     _save(model, out)
     seen, unseen = (_evaluate(model, tokenizer, split, seed) for split in (HELD_OUT, UNSEEN))
     report = MusicTrainingReport(

@@ -1,6 +1,8 @@
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -246,3 +248,11 @@ def test_every_single_damaged_byte_is_read_or_refused() -> None:
             broken[place] ^= 0xFF
             with suppress(DamagedMediaError, UnsupportedMediaError, MediaTooLargeError):
                 read_image(io.BytesIO(bytes(broken)), draft_side=128)
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    make_picture(600, 400).save(tmp_path / "a.jpg")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: read_image(str(tmp_path / "a.jpg")), range(64)))
+    assert list(warnings.filters) == before

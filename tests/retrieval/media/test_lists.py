@@ -8,7 +8,7 @@ import pytest
 
 from retrieval.errors import SourceError
 from retrieval.media.files import find_sources
-from retrieval.media.lists import read_list, to_scalar
+from retrieval.media.lists import ListedRow, read_list, read_rows, to_scalar
 
 
 def write(path: Path, text: str) -> str:
@@ -111,3 +111,23 @@ def test_missing_named_columns_fail(tmp_path: Path) -> None:
         list(find_sources([path], path_column="where"))
     with pytest.raises(SourceError, match="no column 'title'"):
         list(find_sources([path], caption_column="title"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.csv", "path,caption\na.jpg,one\nb.jpg\nc.jpg,three\n"),
+        (
+            "list.jsonl",
+            '{"path": "a.jpg", "caption": "one"}\n{\n{"path": "c.jpg", "text": "three"}',
+        ),
+    ],
+)
+def test_a_malformed_row_is_an_error_in_its_place(tmp_path: Path, name: str, text: str) -> None:
+    rows = list(read_rows(write(tmp_path / name, text)))
+    assert [number for number, _ in rows] == [1, 2, 3]
+    assert rows[0][1] == ListedRow("a.jpg", "one", {})
+    assert isinstance(rows[1][1], SourceError)
+    assert rows[2][1] == ListedRow("c.jpg", "three", {})
+    with pytest.raises(SourceError, match="row 2"):
+        list(read_list(str(tmp_path / name)))

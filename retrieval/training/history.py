@@ -1,0 +1,104 @@
+"""How a training went: its losses, its scores on validation pairs, and both as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from html import escape
+from typing import Any
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 300, 48, 48, 28, 24
+POINTS = 300
+"""Losses drawn at most; each is the mean of the steps it stands for."""
+
+STYLE = (
+    "text{font:11px sans-serif;fill:#555}polyline{fill:none;stroke-width:1.6}"
+    ".loss{stroke:#999}.r1{stroke:#c0392b}.r5{stroke:#2471a3}.r10{stroke:#1e8449}"
+    ".frame{fill:none;stroke:#ddd}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationScore:
+    """Text → media among the validation pairs after some steps: shares of texts, 0 … 1.
+
+    `pool` is the number of media that were ranked.
+    """
+
+    step: int
+    recall_at_1: float
+    recall_at_5: float
+    recall_at_10: float
+    pool: int
+
+    def __str__(self) -> str:
+        return (
+            f"R@1 {self.recall_at_1:.1%}, R@5 {self.recall_at_5:.1%}, "
+            f"R@10 {self.recall_at_10:.1%} in {self.pool:,}"
+        )
+
+
+@dataclass(slots=True)
+class TrainingHistory:
+    """The loss of every step so far, and the scores taken on the way."""
+
+    losses: list[float] = field(default_factory=list)
+    scores: list[ValidationScore] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> TrainingHistory:
+        """Read what `to_json` gave; raises TypeError or KeyError on anything else."""
+        scores = [ValidationScore(**score) for score in raw["scores"]]
+        return cls([float(loss) for loss in raw["losses"]], scores)
+
+
+def draw_history(history: TrainingHistory) -> str:
+    """An SVG document: loss (left axis) and validation R@1, R@5, R@10 (right axis) over steps."""
+    steps = max(1, len(history.losses))
+    losses = _thinned(history.losses)
+    highest = max((loss for _, loss in losses), default=1.0) or 1.0
+
+    def x(step: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * step / steps
+
+    def y(share: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
+
+    lines = [_line("loss", [(x(step), y(loss / highest)) for step, loss in losses])]
+    legend = [f"loss, left, 0 to {highest:.2f}"]
+    for name, label in (("recall_at_1", "R@1"), ("recall_at_5", "R@5"), ("recall_at_10", "R@10")):
+        points = [(x(score.step), y(getattr(score, name))) for score in history.scores]
+        if points:
+            lines.append(_line(label.lower().replace("@", ""), points))
+            legend.append(f"{label} {getattr(history.scores[-1], name):.0%}")
+    title = escape(f"{steps} steps; {'; '.join(legend)}")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{title}"><style>{STYLE}</style>'
+        f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" '
+        f'height="{HEIGHT - TOP - BOTTOM}"/>{"".join(lines)}'
+        f'<text x="{LEFT}" y="{TOP - 10}">{title}</text>'
+        f'<text x="{LEFT - 6}" y="{TOP + 8}" text-anchor="end">{highest:.2f}</text>'
+        f'<text x="{WIDTH - RIGHT + 6}" y="{TOP + 8}">100 %</text>'
+        f'<text x="{LEFT}" y="{HEIGHT - 8}">0</text>'
+        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{steps} steps</text>'
+        "</svg>\n"
+    )
+
+
+def _thinned(losses: Sequence[float]) -> list[tuple[float, float]]:
+    """(step, mean loss) of at most `POINTS` groups of neighbouring steps."""
+    size = max(1, -(-len(losses) // POINTS))
+    groups = [losses[first : first + size] for first in range(0, len(losses), size)]
+    return [
+        (number * size + len(group), sum(group) / len(group)) for number, group in enumerate(groups)
+    ]
+
+
+def _line(kind: str, points: Sequence[tuple[float, float]]) -> str:
+    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline class="{kind}" points="{joined}"/>'

@@ -1,0 +1,193 @@
+"""`train clip --pairs` and `train mulan --pairs`: from a manifest of pairs to a model's folder.
+
+The story of one run: read the pairs, hold some out, open the model they continue (or begin one),
+decode every clip once to see which can be used, train, and write the folder.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from retrieval.encoders.batching import choose_device
+from retrieval.encoders.towers import TextTower
+from retrieval.errors import ModelError
+from retrieval.training.adapter import train_adapter
+from retrieval.training.beginning import begin_model
+from retrieval.training.contrastive import train_contrastive
+from retrieval.training.files import write_text
+from retrieval.training.history import ValidationScore, draw_history
+from retrieval.training.masked_language import WithMaskedLanguage
+from retrieval.training.pair_batches import PairBatches, Validation, score_towers, tower_batches
+from retrieval.training.pairs_run import CHECKPOINT, PairsOptions, PairsRun, Telling
+from retrieval.training.trainable import (
+    BACKENDS,
+    TEXT,
+    Trainable,
+    check_frozen,
+    open_trainable,
+    spec_of,
+)
+
+PLOT = "training.svg"
+CARD = "README.md"
+EPOCHS, LEAST_STEPS = 10, 200
+RATE_ANEW, RATE_CONTINUED = 1e-3, 1e-5
+"""Peaks for towers from nothing, and for towers that know something already."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairsReport:
+    """What a training on pairs saw and reached.
+
+    Attributes:
+        spec: What `--model` takes to use the result.
+        clips: Clips that it was trained on.
+        skipped: Rows that could not be used.
+        steps: Batches.
+        seconds: On the clock, of this call.
+        before: Score on the validation pairs before the first step; None without any.
+        after: After the last.
+    """
+
+    spec: str
+    clips: int
+    skipped: int
+    steps: int
+    seconds: float
+    before: ValidationScore | None
+    after: ValidationScore | None
+
+    @property
+    def scores(self) -> str:
+        """Both scores in words."""
+        if self.after is None:
+            return "no validation pairs"
+        return f"text → media, before: {self.before}; after: {self.after}"
+
+    def __str__(self) -> str:
+        skipped = f", {self.skipped:,} rows skipped" if self.skipped else ""
+        return (
+            f"{self.clips:,} clips{skipped}, {self.steps:,} steps in {self.seconds:.0f} s\n"
+            f"{self.scores}\nuse it with --model {self.spec}"
+        )
+
+
+def train_on_pairs(options: PairsOptions, telling: Telling | None = None) -> PairsReport:
+    """Train a model on the pairs of a manifest and write its folder.
+
+    A killed run goes on where its checkpoint stands when it is started again with the same
+    options. The folder holds the model, training.svg and README.md.
+
+    Raises:
+        SourceError: The manifest cannot be read, or none of its rows can be used.
+        ModelError: What to continue cannot be loaded, or has no such tower.
+        WeightsFormatError: The folder holds a checkpoint of another training.
+        StorageError: The folder cannot be written.
+    """
+    began = time.monotonic()
+    _check(options)
+    run = PairsRun.read(options, telling or Telling())
+    options.out.mkdir(parents=True, exist_ok=True)
+    spec = train_adapter(run) if options.adapter else train_towers(run)
+    scores = run.history.scores
+    report = PairsReport(
+        spec=spec,
+        clips=len(run.clips),
+        skipped=len(run.bad),
+        steps=len(run.history.losses),
+        seconds=time.monotonic() - began,
+        before=scores[0] if scores else None,
+        after=scores[-1] if scores else None,
+    )
+    write_text(options.out / PLOT, draw_history(run.history))
+    write_text(options.out / CARD, describe(options, report))
+    (options.out / CHECKPOINT).unlink(missing_ok=True)
+    return report
+
+
+def train_towers(run: PairsRun) -> str:
+    """Train both towers, or the one that is not frozen; gives the result's specification."""
+    options = run.options
+    start = options.out / "start"  # of a model from nothing; never mistaken for the result
+    if options.init is None:
+        begin_model(options.kind, start, run.clips, options.seed)
+    spec = spec_of(options.kind, options.init or str(start))
+    device = choose_device(options.device)
+    model = open_trainable(options.kind, spec, frozen=options.frozen, device=device)
+    media = run.open_media(model.reader, held_out=False)
+    run.check_enough()
+    scored = run.open_media(model.reader, held_out=True)
+    validation = Validation(run.held_out)
+    batches = PairBatches(run.clips, options.batch, options.seed)
+    settings = run.settings(
+        steps=max(LEAST_STEPS, math.ceil(EPOCHS * len(run.clips) / options.batch)),
+        learning_rate=RATE_CONTINUED if options.init else RATE_ANEW,
+        bf16=True,
+    )
+    checkpoint = run.checkpoint(settings, model.digest)
+    on_step = run.watch(
+        settings,
+        checkpoint,
+        (lambda step: score_towers(validation, scored, model, step)) if run.held_out else None,
+    )
+    trained, auxiliary = _with_auxiliary(model, options)
+    train_contrastive(
+        trained,
+        tower_batches(batches, media, model, checkpoint.steps_done()),
+        settings,
+        on_step,
+        checkpoint=checkpoint,
+        history=run.history,
+        auxiliary=auxiliary,
+    )
+    model.save(options.out)
+    shutil.rmtree(start, ignore_errors=True)
+    return f"{BACKENDS[options.kind]}:{options.out.resolve()}"
+
+
+def _check(options: PairsOptions) -> None:
+    """Refuse what does not go together, before any work."""
+    check_frozen(options.kind, options.frozen)
+    if options.adapter and options.init is None:
+        raise ModelError("an adapter needs --init: the model whose vectors it adapts")
+    if options.masked_language and (
+        options.kind != "mulan" or options.adapter or options.frozen == TEXT
+    ):
+        raise ModelError(
+            "a masked language model trains the text tower of a MuLan; leave out --mlm"
+        )
+
+
+def _with_auxiliary(
+    model: Trainable, options: PairsOptions
+) -> tuple[nn.Module, Callable[[Tensor], Tensor] | None]:
+    """What is trained, and its auxiliary loss, if one is asked for."""
+    if not options.masked_language:
+        return model.towers, None
+    text = model.towers.model.text
+    assert isinstance(text, TextTower)  # `_check` lets a MuLan through only
+    torch.manual_seed(options.seed)
+    both = WithMaskedLanguage(model.towers, text, options.masked_language)
+    return both, both.auxiliary
+
+
+def describe(options: PairsOptions, report: PairsReport) -> str:
+    """The model card."""
+    what = "An adapter on the vectors of" if options.adapter else "Continues"
+    begins = f"{what} {options.init}" if options.init else "Trained from nothing"
+    frozen = f", its {options.frozen} tower frozen" if options.frozen else ""
+    return f"""# {options.out.resolve().name}
+
+{begins}{frozen}.
+
+- Data: {report.clips:,} clips of {options.pairs.name}; {report.skipped:,} rows could not be used.
+- Training: {report.steps:,} batches of {options.batch}, seed {options.seed}; training.svg shows it.
+- Validation pairs, {report.scores}.
+"""

@@ -1,0 +1,226 @@
+"""Models as the trainer takes them: opened from a specification, a tower frozen, saved again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from retrieval.encoders.catalogue import BUNDLED, CATALOGUE, load_encoder, resolve
+from retrieval.encoders.mulan import WEIGHTS as MULAN_WEIGHTS
+from retrieval.encoders.mulan import MulanEncoder
+from retrieval.encoders.open_clip import WEIGHTS as CLIP_WEIGHTS
+from retrieval.encoders.open_clip import OpenClipEncoder
+from retrieval.errors import ModelError, UnknownModelError
+from retrieval.protocols import Encoder
+from retrieval.training.clip_media import ClipReader, PictureReader, RecordingReader, Sample
+from retrieval.training.files import half, write_tensors
+from retrieval.types import Medium
+
+KINDS = {"clip": Medium.IMAGE, "mulan": Medium.AUDIO}
+"""What `train` calls its models, and what their towers beside text read."""
+
+BACKENDS = {"clip": "open_clip", "mulan": "mulan"}
+"""The catalogue's backend of each kind."""
+
+TEXT = "text"
+
+
+class TwoTowers(nn.Module):
+    """A model's towers side by side; a frozen one keeps its weights and its statistics.
+
+    Args:
+        model: Holds the weights, `logit_scale` among them.
+        media_tower: Name of its child that reads media; its other children are the text tower.
+        embed_media: (n, …) prepared samples → (n, dim) unit vectors.
+        embed_text: (n, …) tokens → (n, dim) unit vectors.
+        frozen: `image`, `audio`, `text` or None.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        media_tower: str,
+        embed_media: Callable[[Tensor], Tensor],
+        embed_text: Callable[[Tensor], Tensor],
+        frozen: str | None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.embed_media = embed_media
+        self.embed_text = embed_text
+        self._frozen = [
+            child
+            for name, child in model.named_children()
+            if frozen is not None and (name == media_tower) != (frozen == TEXT)
+        ]
+        for child in self._frozen:
+            child.requires_grad_(False)
+        if frozen == TEXT:  # open_clip's CLIP keeps some of its text tower's weights outside
+            for name, parameter in model.named_parameters(recurse=False):
+                parameter.requires_grad_(name == "logit_scale")
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """Logarithm of the temperature's inverse."""
+        return self.model.logit_scale  # type: ignore[return-value]
+
+    def train(self, mode: bool = True) -> TwoTowers:
+        """Switch to training; frozen towers go on as when they embed."""
+        super().train(mode)
+        for child in self._frozen:
+            child.eval()
+        return self
+
+    def forward(self, media: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Prepared samples and tokens → their unit vectors and the temperature's inverse."""
+        return self.embed_media(media), self.embed_text(tokens), self.logit_scale.exp()
+
+
+@dataclass(frozen=True, slots=True)
+class Trainable:
+    """A model opened for training.
+
+    Attributes:
+        spec: What it continues.
+        digest: Of the encoder that it continues.
+        towers: What is trained.
+        reader: How its media are decoded.
+        prepare: (n, …) decoded samples → the media tower's input.
+        tokenize: Texts → the text tower's input.
+        save: Writes a folder that the catalogue loads.
+    """
+
+    spec: str
+    digest: str
+    towers: TwoTowers
+    reader: ClipReader
+    prepare: Callable[[Sample], Tensor]
+    tokenize: Callable[[Sequence[str]], Tensor]
+    save: Callable[[Path], None]
+
+
+def spec_of(kind: str, init: str, *, any_backend: bool = False) -> str:
+    """The encoder that `--init` means.
+
+    Args:
+        kind: `clip` or `mulan`.
+        init: A name of the catalogue, a specification, or a folder that `train` wrote.
+        any_backend: Any encoder of the right medium will do, as for an adapter.
+
+    Raises:
+        UnknownModelError: None of these, or no encoder of this kind among them.
+    """
+    folder = Path(init).expanduser()
+    if init not in CATALOGUE and folder.is_dir():
+        adapter = (folder / "adapter.json").is_file()
+        init = f"{'adapter' if adapter else BACKENDS[kind]}:{init}"
+    specs = resolve(init)
+    for spec in specs:
+        if (BUNDLED.get(spec) or spec.partition(":")[0]) == BACKENDS[kind]:
+            return spec
+    if any_backend:
+        return specs[-1] if KINDS[kind] is Medium.AUDIO else specs[0]
+    raise UnknownModelError(
+        f"--init {init} has no {BACKENDS[kind]} model; `train {kind}` continues tiny, "
+        f"{BACKENDS[kind]}:… or a folder that it wrote; any other encoder takes --adapter"
+    )
+
+
+def reader_of(kind: str, encoder: Encoder) -> ClipReader:
+    """How an encoder's media are decoded.
+
+    Raises:
+        ModelError: It does not embed what this kind of model reads.
+    """
+    if kind == "clip" and encoder.geometry is not None:
+        return PictureReader(encoder.geometry)
+    if kind == "mulan" and encoder.windows is not None:
+        return RecordingReader(encoder.windows)
+    raise ModelError(f"{encoder.spec} embeds no {KINDS[kind].value}; choose another --init")
+
+
+def open_trainable(kind: str, spec: str, *, frozen: str | None, device: torch.device) -> Trainable:
+    """Open a model for training, in float32.
+
+    Args:
+        kind: `clip` or `mulan`.
+        spec: As `spec_of` gives it.
+        frozen: The tower that stays as it is: `image` or `audio`, `text`, or None.
+        device: Where it is trained.
+
+    Raises:
+        ModelError: It cannot be loaded, or has no such tower.
+    """
+    check_frozen(kind, frozen)
+    # On the processor, where encoders compute in float32; a GPU's half would lose small steps.
+    encoder: Any = load_encoder(spec, device="cpu")
+    if isinstance(encoder, OpenClipEncoder):
+        return _clip(encoder, frozen, device)
+    if isinstance(encoder, MulanEncoder):
+        return _mulan(encoder, frozen, device)
+    raise ModelError(f"{spec} cannot be trained further; --adapter takes any encoder")
+
+
+def check_frozen(kind: str, frozen: str | None) -> None:
+    """Make sure that a kind of model has the tower that is to be frozen.
+
+    Raises:
+        ModelError: It has not.
+    """
+    towers = (KINDS[kind].value, TEXT)
+    if frozen not in (None, *towers):
+        raise ModelError(f"no tower {frozen!r} in a {kind}; --freeze takes {' or '.join(towers)}")
+
+
+def _clip(encoder: OpenClipEncoder, frozen: str | None, device: torch.device) -> Trainable:
+    model = encoder.model.to(device, memory_format=torch.channels_last)  # fastest for convolutions
+    towers = TwoTowers(
+        model,
+        "visual",
+        lambda media: model.encode_image(media, normalize=True),
+        lambda tokens: model.encode_text(tokens, normalize=True),
+        frozen,
+    )
+
+    def save(folder: Path) -> None:
+        encoder.write_configuration(folder)
+        write_tensors(folder / CLIP_WEIGHTS, half(model.state_dict()))
+
+    return Trainable(
+        spec=encoder.spec,
+        digest=encoder.digest,
+        towers=towers,
+        reader=reader_of("clip", encoder),
+        prepare=encoder.prepare,
+        tokenize=encoder.tokenize,
+        save=save,
+    )
+
+
+def _mulan(encoder: MulanEncoder, frozen: str | None, device: torch.device) -> Trainable:
+    model = encoder.model.to(device)
+
+    def save(folder: Path) -> None:
+        encoder.write_configuration(folder)
+        write_tensors(folder / MULAN_WEIGHTS, half(model.state_dict()))
+
+    return Trainable(
+        spec=encoder.spec,
+        digest=encoder.digest,
+        towers=TwoTowers(model, "audio", model.audio, model.text, frozen),
+        reader=reader_of("mulan", encoder),
+        prepare=_sound,
+        tokenize=encoder.tokenize,
+        save=save,
+    )
+
+
+def _sound(windows: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(windows, np.float32))
