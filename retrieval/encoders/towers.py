@@ -66,8 +66,8 @@ class MulanConfig:
     patch_frames: int | None = None
 
     def __post_init__(self) -> None:
-        patches = self.patch_bands is not None and self.patch_frames is not None
-        if patches != isinstance(self.audio, TransformerSize):
+        given = [size is not None for size in (self.patch_bands, self.patch_frames)]
+        if given != [isinstance(self.audio, TransformerSize)] * 2:
             raise ValueError("patch_bands and patch_frames go with a transformer over sound, only")
 
     @property

@@ -17,6 +17,7 @@ from retrieval.encoders.mulan_sizes import MULAN_AST, MULAN_RESNET, MULAN_SIZES,
 from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize, TransformerSize
 from retrieval.errors import RetrievalError, WeightsFormatError
 from retrieval.training.mulan import save_weights, write_vocabulary
+from retrieval.types import Medium
 
 SMALL = TransformerSize(width=16, heads=2, layers=1)
 TEXT = {"text": SMALL, "vocabulary": 300, "context_length": 16}
@@ -44,20 +45,19 @@ def test_both_towers_of_the_paper_go_through_the_commands(
 ) -> None:
     folder = build(REDUCED[name], tmp_path / name)
     collection = tmp_path / "c"
-    music = world.folder / "music"
+    recording = world.folder / world.of(Medium.AUDIO)[0].file
     for command in (
-        ("embed", music, "-c", collection, "--model", f"mulan:{folder}"),
+        ("embed", recording.parent, "-c", collection, "--model", f"mulan:{folder}"),
         ("index", collection),
     ):
         done = CliRunner().invoke(app, [str(argument) for argument in command])
         assert done.exit_code == 0, done.output
     (space,) = retrieval.open(collection).snapshot.spaces
     assert (space.dim, space.media) == (128, ("audio",))
-    found = CliRunner().invoke(
-        app, ["search", str(collection), f"@{music / 'tune-00000.wav'}", "--format", "json"]
-    )
+    search = ["search", str(collection), f"@{recording}", "--format", "json"]
+    found = CliRunner().invoke(app, search)
     hits = json.loads(found.stdout)["hits"]
-    assert hits[0]["uri"].endswith("tune-00000.wav")
+    assert hits[0]["uri"] == str(recording)
     assert hits[0]["score"] == pytest.approx(1.0, abs=2e-3)
 
 
@@ -142,7 +142,7 @@ def test_fault_18_weights_of_the_other_tower_are_listed(tmp_path: Path) -> None:
     ast, resnet = (build(config, tmp_path / name) for name, config in REDUCED.items())
     (resnet / "model.safetensors").replace(ast / "model.safetensors")
     with pytest.raises(
-        WeightsFormatError, match=r"does not fit its config.json.*audio\.stem"
+        WeightsFormatError, match=r"does not fit its config.json.*audio\.patches.*audio\.stages"
     ) as caught:
         MulanEncoder.load(ast)
     assert "\n" not in str(caught.value)
