@@ -69,7 +69,7 @@ def mulan(
     steps: StepsOption = None,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Train a music-text model; the bundled one takes about 40 minutes on two cores."""
+    """Train a music-text model: the bundled one in 40 minutes on two cores."""
     from retrieval.encoders.mulan_sizes import MULAN_SIZES
     from retrieval.training.augmentation import choose_augmentation
     from retrieval.training.mulan import train_tiny_music

@@ -100,8 +100,9 @@ def test_the_nearest_neighbour_knows_tones(folder: Path) -> None:
 def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = suite.Recipe("small", SMALL, 12, 3e-3, AS_IT_IS)
+    recipe = suite.Recipe("small", SMALL, 30, 3e-3, AS_IT_IS)
     monkeypatch.setattr(suite, "RECIPES", (recipe,))
+    monkeypatch.setattr(suite, "FOLDS", (1, 2))
     heard: list[str] = []
     mean, lowest, minutes, *published = suite.run(say=heard.append, folder=tmp_path, data=folder)
     assert (mean.task, mean.metric, mean.pool) == ("small", "accuracy", 100)
@@ -114,7 +115,7 @@ def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
     assert [(row.published, row.value) for row in published] == [
         (0.727, None), (0.81, None), (0.957, None)
     ]  # fmt: skip
-    assert sum("fold" in line for line in heard) == 5
+    assert sum("fold" in line for line in heard) == 2
 
 
 def test_training_goes_on_from_a_model(folder: Path, tmp_path: Path) -> None:
@@ -137,5 +138,5 @@ def test_real_clips(real_data: Path) -> None:
     assert np.bincount([clip.label for clip in clips]).tolist() == [40] * 10
     assert np.bincount([clip.fold for clip in clips]).tolist() == [0, 80, 80, 80, 80, 80]
     lengths = [len(clip.sound) / RATE for clip in clips]
-    assert max(lengths) < 5.2
-    assert min(lengths) < 1.0  # a short sound is all of its clip that is not padding
+    assert float(np.median(lengths)) == pytest.approx(5.0, abs=0.01)
+    assert 5.1 < max(lengths) < 7.3  # not every clip has the promised length
