@@ -40,8 +40,7 @@ PUBLISHED: Final = {"random forest": 0.727, "convolutional network": 0.81, "huma
 
 TEMPLATES: Final = ("{}", "the sound of a {}", "a recording of a {}", "one can hear a {}")
 PER_CLASS: Final = 4
-"""Clips of each class in a batch. Those of one class share their captions, so that the loss becomes
-one over classes."""
+"""Clips of a class in a batch. They share their caption, so the loss becomes one over classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ def pictures_of(clips: Sequence[Clip], config: MulanConfig) -> Tensor:
 def balanced_batches(
     pictures: Tensor, labels: NDArray[np.int64], tokens: Tensor, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of `PER_CLASS` clips of each class, each with one of its class's captions.
+    """Endless batches of `PER_CLASS` clips of each class, all with the same one of its captions.
 
     Args:
         pictures: (n, bands, frames).
@@ -188,8 +187,8 @@ def balanced_batches(
         order = [rng.permutation(of_class) for of_class in rows]
         for first in range(0, min(map(len, rows)) - size + 1, size):
             chosen = np.concatenate([of_class[first : first + size] for of_class in order])
-            caption = rng.integers(tokens.shape[1], size=len(chosen))
-            yield pictures[chosen], tokens[labels[chosen], caption]
+            captions = tokens[np.arange(len(rows)), rng.integers(tokens.shape[1], size=len(rows))]
+            yield pictures[chosen], captions[labels[chosen]]
 
 
 # ---------------------------------------------------------------- scoring

@@ -85,7 +85,8 @@ def test_batches_hold_as_many_of_each_class() -> None:
     for media, texts in epoch:
         of_class = (media.flatten() // 8).long()
         assert of_class.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-        assert torch.equal(texts.flatten() // 2, of_class)  # one of its class's two captions
+        assert torch.equal(texts.flatten() // 2, of_class)
+        assert texts.unique().numel() == 3  # one of its two captions for all of a class
     everything = torch.cat([media for media, _ in epoch]).flatten()
     assert sorted(everything.tolist()) == list(range(24))
 
