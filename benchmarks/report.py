@@ -85,10 +85,13 @@ def as_json(results: Sequence[Result]) -> str:
 
 def as_markdown(results: Sequence[Result]) -> str:
     """A table for people."""
-    lines = ["| task | metric | value | goal | baseline | chance | pool |",
-             "| --- | --- | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    columns = ["value", "goal", "baseline", "chance"]
+    if any(result.published is not None for result in results):
+        columns.append("published")
+    lines = [f"| task | metric | {' | '.join(columns)} | pool |",
+             f"| --- | --- |{' ---: |' * (len(columns) + 1)}"]  # fmt: skip
     for result in results:
-        numbers = (result.value, result.goal, result.baseline, result.chance)
+        numbers = [getattr(result, column) for column in columns]
         cells = " | ".join("" if number is None else f"{number:.4g}" for number in numbers)
         lines.append(f"| {result.task} | {result.metric} | {cells} | {result.pool or ''} |")
     return "\n".join(lines)

@@ -44,16 +44,22 @@ def list_() -> None:
 
 @app.command()
 def run(
-    suites: Annotated[list[str], typer.Argument(metavar="SUITE...", help="demo.")],
+    suites: Annotated[list[str], typer.Argument(metavar="SUITE...", help="demo, esc10.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data set that a suite such as esc10 reads.")
+    ] = None,
     scale: ScaleOption = 1.0,
     folder: FolderOption = None,
     out: OutOption = None,
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Run quality suites."""
-    from benchmarks.suites import SUITES
+    from benchmarks.suites import READS_DATA, SUITES
+    from retrieval.errors import SourceError
 
-    _measure(suites, SUITES, scale, folder, out, output)
+    if data is None and READS_DATA.intersection(suites):
+        raise SourceError(f"{suites[0]} reads a data set: name its folder with --data DIR")
+    _measure(suites, SUITES, scale, folder, out, output, dict.fromkeys(READS_DATA, data))
 
 
 @app.command()
@@ -80,6 +86,7 @@ def _measure(
     folder: Path | None,
     out: Path | None,
     output: Output,
+    data: dict[str, Path | None] | None = None,
 ) -> None:
     """Run the modules of some names, one after the other, each in a folder of its own."""
     from benchmarks.report import as_json, as_markdown
@@ -94,8 +101,9 @@ def _measure(
     for name in names:
         with _working_folder(folder, name) as place:
             subject = importlib.import_module(modules[name])
+            more = {"data": data[name]} if data and name in data else {}
             results += subject.run(
-                say=lambda line: typer.echo(line, err=True), folder=place, scale=scale
+                say=lambda line: typer.echo(line, err=True), folder=place, scale=scale, **more
             )
     document = as_json(results)
     if out is not None:

@@ -37,6 +37,23 @@ class MulanTower(StrEnum):
     TEXT = "text"
 
 
+class MulanSize(StrEnum):
+    """The names of `retrieval.encoders.mulan_sizes`."""
+
+    TINY = "tiny"
+    AST = "mulan-ast"
+    RESNET = "mulan-resnet"
+
+
+class Augment(StrEnum):
+    """The kinds of `retrieval.training.augmentation`."""
+
+    SHIFT = "shift"
+    GAIN = "gain"
+    SPEC = "spec"
+    MIXUP = "mixup"
+
+
 OutOption = Annotated[Path, typer.Option(help="Folder to write the model to.")]
 SeedOption = Annotated[int, typer.Option(help="Decides the data and the first weights.")]
 StepsOption = Annotated[
@@ -133,6 +150,12 @@ def mulan(
         MulanTower | None, typer.Option(help="Tower that stays as it is: audio or text.")
     ] = None,
     adapter: AdapterOption = False,
+    config: Annotated[
+        MulanSize, typer.Option(help="Sizes of a model from nothing; all but tiny want a GPU.")
+    ] = MulanSize.TINY,
+    augment: Annotated[
+        list[Augment] | None, typer.Option(help="Alter the sounds; may be repeated.")
+    ] = None,
     batch_size: BatchOption = 128,
     micro_batch: MicroBatchOption = None,
     learning_rate: RateOption = None,
@@ -148,12 +171,23 @@ def mulan(
 
     Without --pairs: the bundled one on the demo world, about 40 minutes on two cores.
     """
+    augmentation = tuple(kind.value for kind in augment or ())
     if pairs is None:
         _refuse_without_pairs(val, init, freeze, adapter, micro_batch, learning_rate)
+        from retrieval.encoders.mulan_sizes import MULAN_SIZES
+        from retrieval.training.augmentation import choose_augmentation
         from retrieval.training.mulan import train_tiny_music
 
         report = train_tiny_music(
-            out, seed=seed, steps=steps, device=device.value, masked_language=mlm, progress=_say
+            out,
+            config=MULAN_SIZES[config.value],
+            augmentation=choose_augmentation(augmentation),
+            batch=batch_size,
+            seed=seed,
+            steps=steps,
+            device=device.value,
+            masked_language=mlm,
+            progress=_say,
         )
         print(report)
         return
@@ -162,7 +196,8 @@ def mulan(
     _train_on_pairs(
         PairsOptions(
             "mulan", pairs, out, val, init, None if freeze is None else freeze.value, adapter,
-            steps, batch_size, micro_batch, learning_rate, mlm, seed, device.value,
+            steps, batch_size, micro_batch, learning_rate, mlm, seed, device.value, config.value,
+            augmentation,
         )
     )  # fmt: skip
 

@@ -4,5 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-SUITES: Final = {"demo": "benchmarks.suites.demo"}
+SUITES: Final = {"demo": "benchmarks.suites.demo", "esc10": "benchmarks.suites.esc10"}
 """The module of every suite, imported when it is asked for."""
+
+READS_DATA: Final = frozenset({"esc10"})
+"""Suites on data that others made: `run` takes its folder as `data`."""

@@ -7,6 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+DECIBELS_PER_UNIT = 30.0
+"""Of a picture's values."""
+
 
 class LogMel(nn.Module):
     """Short-time Fourier transform by torch, mel bands after Slaney, logarithm of the energy.
@@ -46,7 +49,7 @@ class LogMel(nn.Module):
             )
             power = spectrum.real.square() + spectrum.imag.square()
             decibels = 10 * torch.log10((self.filters @ power[..., :-1]).clamp_min(1e-8))
-        return (decibels + 30) / 30
+        return (decibels + 30) / DECIBELS_PER_UNIT
 
 
 def mel_filters(sample_rate_hz: int, bands: int, window_samples: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.spaces import slug_of
 from retrieval.encoders.tokens import clean_texts
-from retrieval.encoders.towers import Mulan, MulanConfig, TransformerSize
+from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize, TransformerSize
 from retrieval.encoders.weights import digest_of, file_digest, list_mismatches, safetensors_of
 from retrieval.errors import InvalidVectorError, WeightsFormatError, WeightsNotAvailableError
 from retrieval.types import AudioWindows, ImageGeometry, Medium
@@ -59,17 +60,7 @@ class MulanEncoder:
         """
         folder = Path(location)
         spec = spec or f"mulan:{folder}"
-        for name in (CONFIG, TOKENIZER):
-            if not (folder / name).is_file():
-                raise WeightsNotAvailableError(
-                    f"{spec}: {folder / name} is missing; "
-                    "`retrieval train mulan --out DIR` writes it"
-                )
-        weights = safetensors_of(folder, WEIGHTS)
-        config = read_config(folder / CONFIG)
-        model = Mulan(config)
-        _fill(model, weights, spec)
-        tokenizer = read_tokenizer(folder / TOKENIZER, config)
+        model, config, tokenizer = read_model(folder, spec=spec)
         return cls(model, config, tokenizer, folder, spec=spec, device=choose_device(device))
 
     @property
@@ -153,6 +144,20 @@ class MulanEncoder:
         return unit_rows(rows, f"{self.spec}: sound")
 
 
+def read_model(folder: Path, *, spec: str) -> tuple[Mulan, MulanConfig, Any]:
+    """Model, configuration and tokenizer of a folder; errors as `MulanEncoder.load`."""
+    for name in (CONFIG, TOKENIZER):
+        if not (folder / name).is_file():
+            raise WeightsNotAvailableError(
+                f"{spec}: {folder / name} is missing; `retrieval train mulan --out DIR` writes it"
+            )
+    weights = safetensors_of(folder, WEIGHTS)
+    config = read_config(folder / CONFIG)
+    model = Mulan(config)
+    _fill(model, weights, spec)
+    return model, config, read_tokenizer(folder / TOKENIZER, config)
+
+
 def read_config(path: Path) -> MulanConfig:
     """Parse config.json.
 
@@ -161,10 +166,17 @@ def read_config(path: Path) -> MulanConfig:
     """
     try:
         raw = json.loads(path.read_text())
-        audio, text = (TransformerSize(**raw.pop(name)) for name in ("audio", "text"))
-        return MulanConfig(**raw, audio=audio, text=text)
+        audio, text = raw.pop("audio"), TransformerSize(**raw.pop("text"))
+        tower = ResNetSize(**audio) if "blocks" in audio else TransformerSize(**audio)
+        return MulanConfig(**raw, audio=tower, text=text)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsFormatError(f"{path} is not a MuLan configuration: {error}") from error
+
+
+def write_config(config: MulanConfig, path: Path) -> None:
+    """Write config.json as `read_config` reads it."""
+    raw = {name: value for name, value in asdict(config).items() if value is not None}
+    path.write_text(json.dumps(raw, indent=2) + "\n")
 
 
 def read_tokenizer(path: Path, config: MulanConfig) -> Any:

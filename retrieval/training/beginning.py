@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from retrieval.encoders.mulan import WEIGHTS as MULAN_WEIGHTS
+from retrieval.encoders.mulan import write_config
+from retrieval.encoders.mulan_sizes import MULAN_SIZES
 from retrieval.encoders.towers import Mulan
 from retrieval.training.clip import CONTEXT, MODEL, PREPROCESSING, VOCABULARY, save_weights
 from retrieval.training.files import write_tensors, write_text
-from retrieval.training.mulan import CONFIG
 from retrieval.training.pairs import CaptionedClip
 from retrieval.training.tokenizer import train_tokenizer
 
 
-def begin_model(kind: str, folder: Path, clips: Sequence[CaptionedClip], seed: int) -> None:
+def begin_model(
+    kind: str, folder: Path, clips: Sequence[CaptionedClip], seed: int, size: str = "tiny"
+) -> None:
     """Write a folder that the catalogue loads; the same clips and seed make the same one.
 
     Args:
@@ -26,6 +28,7 @@ def begin_model(kind: str, folder: Path, clips: Sequence[CaptionedClip], seed: i
         folder: Made when missing.
         clips: Their captions train the tokenizer.
         seed: Decides the weights.
+        size: Of a MuLan, a name of `retrieval.encoders.mulan_sizes`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     captions = [text for one in clips for text in one.captions]
@@ -33,7 +36,7 @@ def begin_model(kind: str, folder: Path, clips: Sequence[CaptionedClip], seed: i
     if kind == "clip":
         _begin_clip(folder, captions)
     else:
-        _begin_mulan(folder, captions)
+        _begin_mulan(folder, captions, size)
 
 
 def _begin_clip(folder: Path, captions: list[str]) -> None:
@@ -45,9 +48,10 @@ def _begin_clip(folder: Path, captions: list[str]) -> None:
     save_weights(open_clip.create_model(f"local-dir:{folder}", load_weights=False), folder)
 
 
-def _begin_mulan(folder: Path, captions: list[str]) -> None:
+def _begin_mulan(folder: Path, captions: list[str], size: str) -> None:
+    config = MULAN_SIZES[size]
     train_tokenizer(
-        captions, folder, vocabulary=CONFIG.vocabulary, context_length=CONFIG.context_length
+        captions, folder, vocabulary=config.vocabulary, context_length=config.context_length
     )
-    write_text(folder / "config.json", json.dumps(asdict(CONFIG), indent=2) + "\n")
-    write_tensors(folder / MULAN_WEIGHTS, Mulan(CONFIG).state_dict())
+    write_config(config, folder / "config.json")
+    write_tensors(folder / MULAN_WEIGHTS, Mulan(config).state_dict())

@@ -1,12 +1,11 @@
-"""Trains the bundled music-text model on tunes of the demo world: a small MuLan (2208.12415)."""
+"""Trains a MuLan (2208.12415) on tunes of the demo world; a small one is the bundled model."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -18,29 +17,18 @@ from torch import Tensor
 
 from retrieval.demo.music import sample_tune, synthesize
 from retrieval.demo.music_captions import caption_tune
-from retrieval.encoders.log_mel import LogMel
-from retrieval.encoders.mulan import read_tokenizer, tokenize
-from retrieval.encoders.towers import Mulan, MulanConfig, TransformerSize
+from retrieval.encoders.mulan import read_tokenizer, tokenize, write_config
+from retrieval.encoders.mulan_sizes import TINY
+from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize
 from retrieval.evaluation.ranking import first_relevant_ranks, success_at_k
+from retrieval.training.augmentation import AS_IT_IS, Augmentation, Augmented
 from retrieval.training.contrastive import TrainingSettings, train_contrastive
 from retrieval.training.masked_language import WithMaskedLanguage
 from retrieval.training.tokenizer import train_tokenizer
 
-CONFIG = MulanConfig(
-    dim=128,
-    sample_rate_hz=16_000,
-    window_seconds=10.0,
-    mel_bands=96,
-    stft_samples=1_024,
-    hop_samples=320,
-    patch_bands=32,
-    patch_frames=20,
-    audio=TransformerSize(width=192, heads=3, layers=4),
-    text=TransformerSize(width=128, heads=2, layers=3),
-    vocabulary=1_200,
-    context_length=64,
-)
 BATCH = 128
+WINDOWS = 32
+"""Embedded at once when the result is scored; as many as the encoder takes."""
 STEPS = 1_500
 POOL = 12_000
 CAPTIONS_EACH = 8
@@ -69,18 +57,24 @@ class MusicTrainingReport:
 def train_tiny_music(
     out: Path,
     *,
+    config: MulanConfig = TINY,
+    augmentation: Augmentation = AS_IT_IS,
+    batch: int = BATCH,
     seed: int = 0,
     steps: int | None = None,
     device: str = "auto",
     masked_language: float = 0.0,
     progress: Callable[[str], None] | None = None,
 ) -> MusicTrainingReport:
-    """Train the music-text model from nothing and write its folder.
+    """Train a music-text model from nothing and write its folder.
 
     Args:
         out: Folder to write; made when missing.
+        config: Its sizes; the bundled model's unless another is given.
+        augmentation: What happens to the pictures beside the changes that are always made.
+        batch: Pairs of a batch.
         seed: Decides every tune, caption and weight.
-        steps: Batches of 128 pairs; None: the bundled model's number.
+        steps: Batches to train on; None: the bundled model's number.
         device: `auto`, `cpu` or `cuda`.
         masked_language: Weight of a masked-language-model loss beside the contrastive one.
         progress: Called with a line now and then.
@@ -89,37 +83,33 @@ def train_tiny_music(
     wall, cpu = time.monotonic(), time.process_time()
     steps = STEPS if steps is None else steps
     out.mkdir(parents=True, exist_ok=True)
-    pictures, captions = make_pairs(min(POOL, steps * BATCH), seed, say)
-    train_tokenizer(
-        (text for texts in captions for text in texts),
-        out, vocabulary=CONFIG.vocabulary, context_length=CONFIG.context_length,
-    )  # fmt: skip
-    (out / "tokenizer_config.json").unlink()
-    (out / "config.json").write_text(json.dumps(asdict(CONFIG), indent=2) + "\n")
-    tokenizer = read_tokenizer(out / "tokenizer.json", CONFIG)
+    pictures, captions = make_pairs(min(POOL, steps * batch), seed, say, config)
+    tokenizer = write_vocabulary(out, config, (text for texts in captions for text in texts))
     tokens = tokenize(tokenizer, [text for texts in captions for text in texts])
     torch.manual_seed(seed)
-    model = Mulan(CONFIG)
+    model = Mulan(config)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     model.to(chosen)
-    say(f"{steps} steps of {BATCH} pairs on {chosen}")
+    say(f"{steps} steps of {batch} pairs on {chosen}")
 
     def on_step(step: int, loss: float) -> None:
         if (step + 1) % 50 == 0:
             say(f"step {step + 1}: loss {loss:.3f}, {(time.monotonic() - wall) / 60:.1f} min")
         if (step + 1) % 500 == 0:
-            _save(model, out)
+            save_weights(model, out)
 
     settings = TrainingSettings(steps=steps, seed=seed, warmup_steps=min(200, steps // 5))
-    batches = _batches(pictures, tokens.reshape(len(pictures), CAPTIONS_EACH, -1), seed)
-    trained = WithMaskedLanguage(model, model.text, masked_language) if masked_language else model
-    auxiliary = trained.auxiliary if isinstance(trained, WithMaskedLanguage) else None
-    train_contrastive(trained, batches, settings, on_step, auxiliary=auxiliary)
-    _save(model, out)
-    seen, unseen = (_evaluate(model, tokenizer, split, seed) for split in (HELD_OUT, UNSEEN))
+    batches = _batches(pictures, tokens.reshape(len(pictures), CAPTIONS_EACH, -1), batch, seed)
+    towers = Augmented(model, augmentation, seed)
+    beside = WithMaskedLanguage(towers, model.text, masked_language) if masked_language else None
+    train_contrastive(
+        beside or towers, batches, settings, on_step, auxiliary=beside.auxiliary if beside else None
+    )
+    save_weights(model, out)
+    seen, unseen = (_evaluate(model, config, tokenizer, part, seed) for part in (HELD_OUT, UNSEEN))
     report = MusicTrainingReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        pairs=steps * BATCH,
+        pairs=steps * batch,
         wall_minutes=(time.monotonic() - wall) / 60,
         cpu_minutes=(time.process_time() - cpu) / 60,
         recall_at_1=seen[0],
@@ -127,7 +117,7 @@ def train_tiny_music(
         unseen_recall_at_1=unseen[0],
         unseen_recall_at_10=unseen[1],
     )
-    (out / "README.md").write_text(_card(report, seed))
+    (out / "README.md").write_text(_card(out.name, config, report, seed))
     return report
 
 
@@ -135,7 +125,7 @@ def train_tiny_music(
 
 
 def make_pairs(
-    count: int, seed: int, say: Callable[[str], None]
+    count: int, seed: int, say: Callable[[str], None], config: MulanConfig = TINY
 ) -> tuple[NDArray[np.float16], list[list[str]]]:
     """Play tunes of the training split, in worker processes.
 
@@ -143,11 +133,11 @@ def make_pairs(
         (count, mel_bands, frames + SHIFT_FRAMES) float16 log-mel pictures, and captions of each.
     """
     block = 200
-    jobs = [(seed, first, min(block, count - first)) for first in range(0, count, block)]
+    jobs = [(config, seed, first, min(block, count - first)) for first in range(0, count, block)]
     parts: list[NDArray[np.float16]] = []
     captions: list[list[str]] = []
     with multiprocessing.get_context("spawn").Pool() as pool:
-        for (_, first, size), (pictures, texts) in zip(
+        for (_, _, first, size), (pictures, texts) in zip(
             jobs, pool.imap(_play_block, jobs), strict=True
         ):
             parts.append(pictures)
@@ -157,37 +147,35 @@ def make_pairs(
     return np.concatenate(parts), captions
 
 
-def _play_block(job: tuple[int, int, int]) -> tuple[NDArray[np.float16], list[list[str]]]:
+def _play_block(
+    job: tuple[MulanConfig, int, int, int],
+) -> tuple[NDArray[np.float16], list[list[str]]]:
     torch.set_num_threads(1)
-    seed, first, size = job
+    config, seed, first, size = job
     rng = np.random.default_rng([TRAIN, seed, first])
-    log_mel = _log_mel()
-    seconds = CONFIG.window_seconds + SHIFT_FRAMES * CONFIG.hop_samples / CONFIG.sample_rate_hz
+    log_mel = config.log_mel()
+    seconds = config.window_seconds + SHIFT_FRAMES * config.hop_samples / config.sample_rate_hz
     pictures = []
     captions = []
     for _ in range(size):
         tune = sample_tune(rng)
-        sound = synthesize(tune, seconds, CONFIG.sample_rate_hz) * np.float32(rng.uniform(0.3, 1.2))
+        sound = synthesize(tune, seconds, config.sample_rate_hz) * np.float32(rng.uniform(0.3, 1.2))
         pictures.append(log_mel(torch.from_numpy(sound)[None])[0].numpy().astype(np.float16))
         details = (1.0, 1.0, 1.0, *rng.uniform(0.3, 1.0, CAPTIONS_EACH - 3).tolist())
         captions.append([caption_tune(tune, rng, detail=detail).text for detail in details])
     return np.stack(pictures), captions
 
 
-def _log_mel() -> LogMel:
-    return LogMel(CONFIG.sample_rate_hz, CONFIG.mel_bands, CONFIG.stft_samples, CONFIG.hop_samples)
-
-
 def _batches(
-    pictures: NDArray[np.float16], tokens: Tensor, seed: int
+    pictures: NDArray[np.float16], tokens: Tensor, batch: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless shuffled batches: each time another beginning, loudness, noise and caption."""
     rng = np.random.default_rng([TRAIN, seed, 2**31])
     frames = pictures.shape[2] - SHIFT_FRAMES
     for _ in repeat(None):
         order = rng.permutation(len(pictures))
-        for first in range(0, len(order) - BATCH + 1, BATCH):
-            rows = np.sort(order[first : first + BATCH])
+        for first in range(0, len(order) - batch + 1, batch):
+            rows = np.sort(order[first : first + batch])
             shift = int(rng.integers(SHIFT_FRAMES + 1))
             media = torch.from_numpy(pictures[rows, :, shift : shift + frames]).float()
             louder = torch.from_numpy(rng.uniform(-0.2, 0.2, (len(rows), 1, 1)).astype(np.float32))
@@ -199,40 +187,57 @@ def _batches(
 
 
 @torch.inference_mode()
-def _evaluate(model: Mulan, tokenizer: Any, split: int, seed: int) -> tuple[float, float]:
+def _evaluate(
+    model: Mulan, config: MulanConfig, tokenizer: Any, split: int, seed: int
+) -> tuple[float, float]:
     """R@1 and R@10 of full captions in a gallery of tunes never trained on, one window each."""
     rng = np.random.default_rng([split, seed])
     tunes = [sample_tune(rng, unseen=split == UNSEEN) for _ in range(GALLERY)]
     device = next(model.parameters()).device
     texts = tokenize(tokenizer, [caption_tune(tune, rng).text for tune in tunes])
     audio = []
-    for first in range(0, GALLERY, BATCH):
-        sounds = [synthesize(tune, CONFIG.window_seconds) for tune in tunes[first : first + BATCH]]
+    for first in range(0, GALLERY, WINDOWS):
+        block = tunes[first : first + WINDOWS]
+        sounds = [synthesize(tune, config.window_seconds, config.sample_rate_hz) for tune in block]
         audio.append(model.audio(torch.from_numpy(np.stack(sounds)).to(device)))
     scores = (model.text(texts.to(device)) @ torch.cat(audio).T).float().cpu().numpy()
     ranks = first_relevant_ranks(scores, np.eye(GALLERY, dtype=bool))
     return success_at_k(ranks, 1), success_at_k(ranks, 10)
 
 
-def _save(model: torch.nn.Module, out: Path) -> None:
+def write_vocabulary(out: Path, config: MulanConfig, captions: Iterable[str]) -> Any:
+    """Write config.json and a tokenizer trained on the captions; returns the tokenizer."""
+    sizes = {"vocabulary": config.vocabulary, "context_length": config.context_length}
+    train_tokenizer(captions, out, **sizes)
+    (out / "tokenizer_config.json").unlink()
+    write_config(config, out / "config.json")
+    return read_tokenizer(out / "tokenizer.json", config)
+
+
+def save_weights(model: torch.nn.Module, out: Path) -> None:
+    """Write model.safetensors, floating point as float16."""
     from safetensors.torch import save_file
 
     weights = {
-        name: tensor.detach().to("cpu", torch.float16).contiguous()
+        name: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
     }
     save_file(weights, out / "model.safetensors")
 
 
-def _card(report: MusicTrainingReport, seed: int) -> str:
+def _card(name: str, config: MulanConfig, report: MusicTrainingReport, seed: int) -> str:
     tunes = min(POOL, report.pairs)
-    return f"""# tiny-music
+    tower = "a transformer over patches of the log-mel picture (AST, 2104.01778)"
+    if isinstance(config.audio, ResNetSize):
+        tower = "a ResNet over the log-mel picture (1512.03385)"
+    return f"""# {name}
 
-A MuLan of {report.parameters / 1e6:.1f} million parameters for windows of 10 s at 16 kHz.
+A MuLan of {report.parameters / 1e6:.1f} million parameters for windows of
+{config.window_seconds:g} s at {config.sample_rate_hz / 1_000:g} kHz.
 It knows the demo world only: synthesised tunes.
 
-- Architecture: a transformer over patches of the log-mel picture (AST, 2104.01778) and a small
-  BERT-like text transformer into {CONFIG.dim} dimensions (MuLan, 2208.12415); `config.json` has
+- Architecture: {tower} and a
+  BERT-like text transformer into {config.dim} dimensions (MuLan, 2208.12415); `config.json` has
   the sizes.
 - Data: {report.pairs:,} pairs drawn from {tunes:,} generated tunes with {CAPTIONS_EACH} captions
   each, seed {seed}; no sound or word from anywhere else.

@@ -19,6 +19,7 @@ from retrieval.encoders.batching import choose_device
 from retrieval.encoders.towers import TextTower
 from retrieval.errors import ModelError
 from retrieval.training.adapter import train_adapter
+from retrieval.training.augmentation import Augmented, choose_augmentation
 from retrieval.training.beginning import begin_model
 from retrieval.training.contrastive import train_contrastive
 from retrieval.training.files import write_text
@@ -117,7 +118,7 @@ def train_towers(run: PairsRun) -> str:
     options = run.options
     start = options.out / "start"  # of a model from nothing; never mistaken for the result
     if options.init is None:
-        begin_model(options.kind, start, run.clips, options.seed)
+        begin_model(options.kind, start, run.clips, options.seed, options.size)
     spec = spec_of(options.kind, options.init or str(start))
     device = choose_device(options.device)
     model = open_trainable(options.kind, spec, frozen=options.frozen, device=device)
@@ -157,6 +158,8 @@ def _check(options: PairsOptions) -> None:
     check_frozen(options.kind, options.frozen)
     if options.adapter and options.init is None:
         raise ModelError("an adapter needs --init: the model whose vectors it adapts")
+    if options.augment and (options.kind != "mulan" or options.adapter):
+        raise ModelError("--augment alters what the towers of a MuLan hear; leave it out")
     if options.masked_language and (
         options.kind != "mulan" or options.adapter or options.frozen == TEXT
     ):
@@ -169,12 +172,15 @@ def _with_auxiliary(
     model: Trainable, options: PairsOptions
 ) -> tuple[nn.Module, Callable[[Tensor], Tensor] | None]:
     """What is trained, and its auxiliary loss, if one is asked for."""
+    towers: nn.Module = model.towers
+    if options.augment:
+        towers = Augmented(towers, choose_augmentation(options.augment), options.seed)
     if not options.masked_language:
-        return model.towers, None
+        return towers, None
     text = model.towers.model.text
     assert isinstance(text, TextTower)  # `_check` lets a MuLan through only
     torch.manual_seed(options.seed)
-    both = WithMaskedLanguage(model.towers, text, options.masked_language)
+    both = WithMaskedLanguage(towers, text, options.masked_language)
     return both, both.auxiliary
 
 

@@ -46,6 +46,8 @@ class PairsOptions:
         masked_language: Weight of a masked-language-model loss beside the contrastive one; `mulan`.
         seed: Decides the first weights, the order, the windows and what is held out.
         device: `auto`, `cpu` or `cuda`.
+        size: Of a MuLan from nothing, a name of `retrieval.encoders.mulan_sizes`.
+        augment: How sounds are altered, names of `retrieval.training.augmentation.KINDS`.
     """
 
     kind: str
@@ -62,6 +64,8 @@ class PairsOptions:
     masked_language: float = 0.0
     seed: int = 0
     device: str = "auto"
+    size: str = "tiny"
+    augment: tuple[str, ...] = ()
 
 
 def _nothing(*arguments: object) -> None:

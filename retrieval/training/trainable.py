@@ -207,6 +207,11 @@ def _clip(encoder: OpenClipEncoder, frozen: str | None, device: torch.device) ->
 def _mulan(encoder: MulanEncoder, frozen: str | None, device: torch.device) -> Trainable:
     model = encoder.model.to(device)
 
+    def pictures(windows: NDArray[np.float32]) -> Tensor:
+        sound = torch.from_numpy(np.ascontiguousarray(windows, np.float32))
+        drawn: Tensor = model.audio.log_mel(sound.to(device))
+        return drawn
+
     def save(folder: Path) -> None:
         encoder.write_configuration(folder)
         write_tensors(folder / MULAN_WEIGHTS, half(model.state_dict()))
@@ -214,13 +219,9 @@ def _mulan(encoder: MulanEncoder, frozen: str | None, device: torch.device) -> T
     return Trainable(
         spec=encoder.spec,
         digest=encoder.digest,
-        towers=TwoTowers(model, "audio", model.audio, model.text, frozen),
+        towers=TwoTowers(model, "audio", model.audio.read, model.text, frozen),
         reader=reader_of("mulan", encoder),
-        prepare=_sound,
+        prepare=pictures,
         tokenize=encoder.tokenize,
         save=save,
     )
-
-
-def _sound(windows: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(windows, np.float32))

@@ -20,3 +20,15 @@ def test_a_result_row_keeps_absent_values_null() -> None:
 def test_the_table_leaves_absent_values_empty() -> None:
     table = as_markdown([Result("s", "t", "R@1", 0.25, chance=0.001, pool=1000)])
     assert table.splitlines()[-1] == "| t | R@1 | 0.25 |  |  | 0.001 | 1000 |"
+
+
+def test_the_table_shows_published_figures_where_there_are_some() -> None:
+    table = as_markdown(
+        [Result("s", "t", "accuracy", 0.5, published=0.81), Result("s", "u", "a", 1.0)]
+    )
+    assert table.splitlines() == [
+        "| task | metric | value | goal | baseline | chance | published | pool |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| t | accuracy | 0.5 |  |  |  | 0.81 |  |",
+        "| u | a | 1 |  |  |  |  |  |",
+    ]

@@ -1,0 +1,55 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from cli.main import app
+from retrieval.encoders import mulan_sizes
+from retrieval.encoders.catalogue import load_encoder
+from retrieval.encoders.mulan import read_config
+from retrieval.encoders.towers import ResNetSize, TransformerSize
+from retrieval.training import mulan
+
+REDUCED = dataclasses.replace(
+    mulan_sizes.MULAN_RESNET,
+    window_seconds=1.0,
+    audio=ResNetSize(width=4, blocks=(1, 1), bottleneck=True),
+    text=TransformerSize(width=16, heads=2, layers=1),
+    vocabulary=300,
+    context_length=64,
+)
+
+
+def test_train_writes_a_folder_that_embeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(mulan_sizes.MULAN_SIZES, "mulan-resnet", REDUCED)
+    monkeypatch.setattr(mulan, "GALLERY", 8)
+    out = tmp_path / "mine"
+    options = ["--config", "mulan-resnet", "--augment", "spec", "--augment", "mixup"]
+    sizes = ["--steps", "2", "--batch", "4", "--device", "cpu"]
+    done = CliRunner().invoke(app, ["train", "mulan", "--out", str(out), *options, *sizes])
+    assert done.exit_code == 0, done.output
+    assert "2 steps of 4 pairs on cpu" in done.stderr
+    assert read_config(out / "config.json") == REDUCED
+    card = (out / "README.md").read_text()
+    assert card.startswith("# mine\n")
+    assert "a ResNet over the log-mel picture" in card
+    encoder = load_encoder(f"mulan:{out}", device="cpu")
+    rows = encoder.encode_audio(np.ones((1, 16_000), np.float32), np.array([1.0]))
+    assert rows.shape == encoder.encode_text(["a slow piano"]).shape == (1, 128)
+
+
+def test_batches_begin_anywhere_and_pair_a_tune_with_one_of_its_captions() -> None:
+    count, frames = 10, 20
+    pictures = np.tile(np.arange(count, dtype=np.float16)[:, None, None], (1, 2, frames + 12))
+    pictures = pictures * 100 + np.arange(frames + 12, dtype=np.float16)
+    tokens = torch.arange(1, 21).reshape(count, 2, 1)
+    media, texts = next(mulan._batches(pictures, tokens, 4, seed=0))
+    assert media.shape == (4, 2, frames)
+    tunes = (media[:, 0, 0] / 100).long()
+    assert torch.equal((texts[:, 0] - 1) // 2, tunes)
+    begin = (media[:, 0, 0] - 100 * tunes).round()
+    assert begin.unique().numel() == 1  # the batch shares its beginning, loudness is each one's own
+    assert 0 <= begin[0] <= 12
