@@ -30,7 +30,8 @@ class PeAvEncoder(ClipModelEncoder):
     """The video half of a PE-AV: every frame by an image tower, then a transformer over frames.
 
     The whole model has a text head for each of video, sound, and both; a space has one, here that
-    of video. So only this part of a checkpoint is loaded.
+    of video. So only this part of a checkpoint is loaded. (The whole class does not load anyway:
+    transformers 5.23 takes a buffer of timm 1.0.31 for a tied parameter.)
     """
 
     @classmethod

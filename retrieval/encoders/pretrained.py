@@ -63,9 +63,11 @@ def weight_files(folder: Path) -> list[Path]:
         return [safetensors_of(folder, WEIGHTS)]
     try:
         names = sorted(set(json.loads((folder / SHARDS).read_text())["weight_map"].values()))
-        paths = [folder / Path(name).name for name in names]
+        paths = [folder / name for name in names]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsFormatError(f"{folder / SHARDS} lists no files of weights") from error
+    if not paths or any(path.parent != folder for path in paths):
+        raise WeightsFormatError(f"{folder / SHARDS} lists no files of weights of its folder")
     for path in paths:
         check_safetensors(path)
     return paths

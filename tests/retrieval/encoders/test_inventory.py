@@ -1,0 +1,43 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from retrieval.encoders.catalogue import BUNDLED, CATALOGUE
+from retrieval.encoders.inventory import bytes_here, list_models
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def snapshot(small_clap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cached snapshot of `maker/clap`, complete."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    folder = tmp_path / "models--maker--clap"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    return Path(shutil.copytree(small_clap, folder / "snapshots" / COMMIT))
+
+
+def test_every_encoder_of_the_catalogue_is_listed(snapshot: Path) -> None:
+    models = list_models()
+    assert [(model.name, model.spec) for model in models] == [
+        (name, spec)
+        for name, entry in CATALOGUE.items()
+        for spec in dict.fromkeys(entry.encoders.values())
+    ]
+    assert {model.spec for model in models if model.in_package} == set(BUNDLED)
+    assert {model.spec for model in models if model.bytes is not None} == set(BUNDLED)
+
+
+def test_what_is_cached_has_its_size(snapshot: Path) -> None:
+    files = [path for path in snapshot.iterdir() if path.suffix != ".md"]
+    assert bytes_here("clap:maker/clap") == sum(path.stat().st_size for path in files)
+    assert bytes_here("clap:maker/other") is None
+
+
+@pytest.mark.parametrize("missing", ["model.safetensors", "config.json"])
+def test_what_was_interrupted_is_not_here(snapshot: Path, missing: str) -> None:
+    (snapshot / missing).unlink()
+    assert bytes_here("clap:maker/clap") is None
