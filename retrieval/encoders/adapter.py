@@ -72,8 +72,8 @@ class Adapter(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def measure(self, rows: Tensor) -> None:
-        """Take mean and deviation from (n, dim) rows, n >= 2, before training."""
-        deviation = rows.std(dim=0)
+        """Take mean and deviation from (n, dim) rows, before training."""
+        deviation = rows.std(dim=0, correction=0)
         self.mean.copy_(rows.mean(dim=0))
         # A direction that hardly varies here must not explode on what comes later.
         self.deviation.copy_(deviation.clamp_min(0.1 * float(deviation.mean())).clamp_min(1e-6))

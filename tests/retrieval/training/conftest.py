@@ -1,6 +1,7 @@
 """Manifests of generated pairs whose words the bundled models never learned."""
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,33 @@ def few_pictures(german_pictures: Manifests) -> Manifests:
         few.append(manifest.with_name(f"few-{manifest.name}"))
         few[-1].write_text("\n".join(lines))
     return Manifests(*few)
+
+
+SMALL_CLIP = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1},
+    "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 1},
+}
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP in open_clip's format, small enough to be trained in a test: random weights."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("models") / "small"
+    folder.mkdir()
+    config = {"model_cfg": SMALL_CLIP, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    torch.manual_seed(0)
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(
+        {name: tensor.contiguous() for name, tensor in model.state_dict().items()},
+        folder / "open_clip_model.safetensors",
+    )
+    return folder
 
 
 TONES_HZ = {"tief": 110.0, "mittel": 440.0, "hoch": 1_760.0, "schrill": 5_000.0}
