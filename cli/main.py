@@ -8,7 +8,20 @@ from types import FrameType
 
 import typer
 
-from cli import bench, compact, demo, embed, index, localize, remove, search, status, train, verify
+from cli import (
+    bench,
+    classify,
+    compact,
+    demo,
+    embed,
+    index,
+    localize,
+    remove,
+    search,
+    status,
+    train,
+    verify,
+)
 from retrieval.errors import RetrievalError
 
 app = typer.Typer(
@@ -26,6 +39,7 @@ for command in (
     index.index,
     search.search,
     localize.localize,
+    classify.classify,
     status.status,
     verify.verify,
     remove.remove,

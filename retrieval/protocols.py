@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,20 @@ class Encoder(Protocol):
         self, windows: NDArray[np.float32], seconds: NDArray[np.float64]
     ) -> NDArray[np.float32]:
         """Embed (n, window_samples) float32 mono windows; `seconds` (n,) is real sound in each."""
+        ...
+
+
+@runtime_checkable
+class Tempered(Protocol):
+    """An encoder that learned, with its vectors, how sharply their inner products tell.
+
+    Its `logit_scale` is the inverse temperature of training: what inner products are multiplied
+    with before a softmax turns them into probabilities.
+    """
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor, not its logarithm: 100 at most for a CLIP."""
         ...
 
 
