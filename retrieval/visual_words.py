@@ -59,7 +59,7 @@ class VisualWords:
         return cls(_split(np.ascontiguousarray(vectors, np.float32), branching, depth, seed))
 
     def of(self, vectors: NDArray[np.float32]) -> list[Word]:
-        """The word of each vector (n, dim): a path, `()` where the corpus was too small to split."""
+        """The words of (n, dim) vectors: paths, `()` where the corpus was too small to split."""
         return [self._word(vector) for vector in vectors]
 
     def _word(self, vector: NDArray[np.float32]) -> Word:

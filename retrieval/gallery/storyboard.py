@@ -11,9 +11,7 @@ from retrieval.gallery.thumbnails import thumbnail
 from retrieval.illustration import Scene
 from retrieval.types import Hit, Medium
 
-FOOTER = (
-    "Each sentence is shown by the closest picture or frame that does not repeat its neighbour."
-)
+FOOTER = "Each sentence has its closest picture or frame that does not repeat its neighbour's."
 
 
 def write_storyboard(out: Path, scenes: Sequence[Scene], *, title: str) -> None:
@@ -29,9 +27,9 @@ def write_storyboard(out: Path, scenes: Sequence[Scene], *, title: str) -> None:
 
 def _scene(scene: Scene, base: Path) -> str:
     hit = scene.hit
-    when = (
-        "" if hit.start_seconds is None else f'<span class="when">{hit.start_seconds:.1f} s</span>'
-    )
+    when = ""
+    if hit.start_seconds is not None:
+        when = f'<span class="when">{hit.start_seconds:.1f} s</span>'
     return (
         f'<article class="hit">{_picture(hit, base)}<div>'
         f'<span class="score">{hit.rank}. {hit.score:.3f}</span>{when}'
