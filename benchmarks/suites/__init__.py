@@ -4,5 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-SUITES: Final = {"demo": "benchmarks.suites.demo"}
+SUITES: Final = {
+    "demo": "benchmarks.suites.demo",
+    "demo-rerank": "benchmarks.suites.demo_rerank",
+}
 """The module of every suite, imported when it is asked for."""

@@ -18,9 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retrieval.demo.captions import SceneCaption, caption_scene
 from retrieval.demo.drawing import render_scene
-from retrieval.demo.scenes import Scene, sample_scene
 from retrieval.encoders.catalogue import BUNDLED, load_encoder
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.protocols import Encoder
@@ -43,6 +41,7 @@ from retrieval.training.rerank_pairs import (
     Families,
     draw_families,
     embed_pictures,
+    relation_gallery,
 )
 from retrieval.training.scene_pairs import small_picture
 from retrieval.training.tokenizer import END, train_tokenizer
@@ -317,19 +316,6 @@ def _batches(families: Families, tokens: Tensor, seed: int) -> Iterator[_Batch]:
 
 
 # ---------------------------------------------------------------- scoring and writing
-
-
-def relation_gallery(count: int, seed: int) -> tuple[list[Scene], list[tuple[int, SceneCaption]]]:
-    """Held-out scenes, and the captions with a relation that are true of one of them only."""
-    rng = np.random.default_rng([STREAM + 1, seed])
-    scenes = [sample_scene(rng) for _ in range(count)]
-    told = [(row, caption_scene(scene, rng)) for row, scene in enumerate(scenes)]
-    asked = [
-        (row, caption)
-        for row, caption in told
-        if caption.relations and sum(map(caption.describes, scenes)) == 1
-    ]
-    return scenes, asked
 
 
 def score_relations(

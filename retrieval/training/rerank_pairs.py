@@ -31,7 +31,7 @@ CONFUSED: Final = 2
 CAPTIONS_EACH: Final = 3
 """All of them but the last say everything."""
 
-STREAM: Final = 4
+STREAM, HELD_OUT = 4, 5
 """First element of every seed; training and evaluation of other models use lower ones."""
 
 DRAWN_SIDE: Final = 128
@@ -110,6 +110,33 @@ def embed_pictures(encoder: Encoder, pixels: NDArray[np.uint8]) -> NDArray[np.fl
     starts = range(0, len(pixels), _ENCODED_AT_ONCE)
     parts = [encoder.encode_images(pixels[first : first + _ENCODED_AT_ONCE]) for first in starts]
     return np.concatenate(parts)
+
+
+def relation_gallery(
+    count: int, seed: int, *, look_alikes: bool = False
+) -> tuple[list[Scene], list[tuple[int, SceneCaption]]]:
+    """Held-out scenes, and the captions with a relation that are true of exactly one of them.
+
+    Args:
+        count: Scenes.
+        seed: Decides them.
+        look_alikes: Every fourth scene is followed by three that differ from it in one thing.
+
+    Returns:
+        The scenes, and for each caption the scene's number.
+    """
+    rng = np.random.default_rng([HELD_OUT, seed, int(look_alikes)])
+    scenes: list[Scene] = []
+    while len(scenes) < count:
+        scenes += _family(rng) if look_alikes else [sample_scene(rng)]
+    scenes = scenes[:count]
+    told = [caption_scene(scene, rng) for scene in scenes]
+    asked = [
+        (number, caption)
+        for number, caption in enumerate(told)
+        if caption.relations and sum(map(caption.describes, scenes)) == 1
+    ]
+    return scenes, asked
 
 
 def _candidates(
