@@ -77,6 +77,55 @@ class FeatureMap(nn.Module):
         return tokens
 
 
+class Block(nn.Module):
+    """A transformer layer of captions, which look at pictures too where `looks` is True."""
+
+    def __init__(self, dim: int, heads: int, *, looks: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before_self = nn.LayerNorm(dim)
+        self.queries_keys_values = nn.Linear(dim, 3 * dim)
+        self.after_self = nn.Linear(dim, dim)
+        self.looks = looks
+        if looks:
+            self.before_look = nn.LayerNorm(dim)
+            self.queries = nn.Linear(dim, dim)
+            self.keys_values = nn.Linear(dim, 2 * dim)
+            self.after_look = nn.Linear(dim, dim)
+        self.feed = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim)
+        )
+
+    def forward(self, words: Tensor, real: Tensor, places: Tensor | None = None) -> Tensor:
+        """Update words.
+
+        Args:
+            words: (pictures, captions, length, dim); without pictures, (1, captions, …).
+            real: (pictures, captions, length) bool, False for padding.
+            places: (pictures, places, dim); a picture is looked at by all its captions.
+        """
+        pictures, captions, length, dim = words.shape
+        split = self.queries_keys_values(self.before_self(words)).flatten(0, 1).chunk(3, dim=-1)
+        mask = real.flatten(0, 1)[:, None, None]
+        own = self._attend(*split, mask=mask).view(pictures, captions, length, dim)
+        words = words + self.after_self(own)
+        if self.looks and places is not None:
+            asked = self.queries(self.before_look(words)).flatten(1, 2)
+            seen = self._attend(asked, *self.keys_values(places).chunk(2, dim=-1))
+            words = words + self.after_look(seen).view(pictures, captions, length, dim)
+        fed: Tensor = words + self.feed(words)
+        return fed
+
+    def _attend(
+        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        heads = [
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (queries, keys, values)
+        ]
+        mixed = functional.scaled_dot_product_attention(*heads, attn_mask=mask)
+        return mixed.transpose(1, 2).flatten(2)
+
+
 class CrossModal(nn.Module):
     """Scores captions against pictures; also fills masked words in, which teaches it to look."""
 
@@ -88,44 +137,43 @@ class CrossModal(nn.Module):
         self.words = nn.Embedding(config.vocabulary + 1, config.dim, padding_idx=PAD)
         nn.init.normal_(self.words.weight, std=0.02)
         self.order = nn.Parameter(0.02 * torch.randn(config.context_length, config.dim))
-        size = (config.dim, config.heads, 4 * config.dim, 0.0, "gelu")
         self.reading = nn.ModuleList(
-            nn.TransformerEncoderLayer(*size, batch_first=True, norm_first=True)
-            for _ in range(config.text_layers)
+            Block(config.dim, config.heads, looks=False) for _ in range(config.text_layers)
         )
         self.looking = nn.ModuleList(
-            nn.TransformerDecoderLayer(*size, batch_first=True, norm_first=True)
-            for _ in range(config.cross_layers)
+            Block(config.dim, config.heads, looks=True) for _ in range(config.cross_layers)
         )
         self.norm = nn.LayerNorm(config.dim)
         self.match = nn.Linear(config.dim, 1)
 
     def read(self, tokens: Tensor) -> Tensor:
-        """(n, length) token ids → (n, length, dim), the captions read on their own."""
-        words: Tensor = self.words(tokens) + self.order[: tokens.shape[1]]
-        for layer in self.reading:
-            words = layer(words, src_key_padding_mask=tokens == PAD)
-        return words
+        """(captions, length) token ids → (captions, length, dim), each caption read on its own."""
+        words: Tensor = (self.words(tokens) + self.order[: tokens.shape[1]])[None]
+        real = (tokens != PAD)[None]
+        for block in self.reading:
+            words = block(words, real)
+        return words[0]
 
     def look(self, words: Tensor, tokens: Tensor, places: Tensor) -> Tensor:
-        """Captions over pictures, pair by pair.
+        """Every picture is looked at by captions of its own.
 
         Args:
-            words: (pairs, length, dim) from `read`.
-            tokens: (pairs, length) their ids.
-            places: (pairs, places, dim) from `pictures`.
+            words: (pictures, captions, length, dim) from `read`.
+            tokens: (pictures, captions, length) their ids.
+            places: (pictures, places, dim) from `pictures`.
 
         Returns:
-            (pairs, length, dim); the first word stands for the pair.
+            (pictures, captions, length, dim); a caption's first word stands for the pair.
         """
-        for layer in self.looking:
-            words = layer(words, places, tgt_key_padding_mask=tokens == PAD)
+        real = tokens != PAD
+        for block in self.looking:
+            words = block(words, real, places)
         normed: Tensor = self.norm(words)
         return normed
 
     def logits(self, seen: Tensor) -> Tensor:
-        """(pairs, length, dim) from `look` → (pairs,) logits of a match."""
-        matched: Tensor = self.match(seen[:, 0])[:, 0]
+        """(pictures, captions, length, dim) from `look` → (pictures, captions) match logits."""
+        matched: Tensor = self.match(seen[:, :, 0])[..., 0]
         return matched
 
     def guesses(self, seen: Tensor) -> Tensor:

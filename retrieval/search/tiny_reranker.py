@@ -71,9 +71,9 @@ class TinyReranker:
             model = self._model
             batch = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(self._device)
             places = model.pictures(model.prepare(batch))
-            words = model.read(tokens).expand(len(batch), -1, -1)
-            seen = model.look(words, tokens.expand(len(batch), -1), places)
-            return model.logits(seen).sigmoid()[:, None]
+            words = model.read(tokens).expand(len(batch), 1, -1, -1)
+            seen = model.look(words, tokens.expand(len(batch), 1, -1), places)
+            return model.logits(seen).sigmoid()
 
         return self._batcher.run(len(pixels), 1, judge)[:, 0]
 
