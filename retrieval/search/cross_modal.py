@@ -2,79 +2,179 @@
 
 In ViLBERT's role (1908.02265): co-attention over both streams and a head that says whether picture
 and caption match. Here only the caption attends to the picture, as in BLIP (2201.12086), so that a
-picture's places are read once for all captions.
+picture's places are read once for all captions. Both streams begin with what the bundled image-text
+model sees and reads, which stays as it is; what is learned is how the two belong together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
-from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 from torch.nn import functional
 
-PAD, START = 0, 1
+from retrieval.encoders.weights import file_digest
+
+PAD = 0
+FINE, WIDE = 2, 3
+"""Stages of the image model's ResNet: the map with fine places, and the one with wide context."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrossModalConfig:
-    """Sizes of the model, and how pictures and captions reach it.
+    """Sizes of the model.
 
     Attributes:
-        side: Pixels of the square input; the map of places has (side / 8)² of them.
-        width: Channels behind the convolutional stem.
-        blocks: Residual blocks of the three stages.
+        first_stage: sha256 of the image-text model's weights, whose features it was trained on.
         dim: Width of the tokens of both streams.
-        text_layers: Layers in which the caption reads itself.
-        cross_layers: Layers in which it reads the picture too.
-        mean: Subtracted from pixels in 0 … 1.
-        deviation: What they are divided by then.
+        text_layers: Layers in which the caption reads itself, in both directions.
+        cross_layers: Layers in which it looks at the picture too.
     """
 
-    side: int = 64
-    width: int = 32
-    blocks: tuple[int, int, int] = (2, 2, 2)
+    first_stage: str
     dim: int = 128
     heads: int = 4
-    text_layers: int = 2
+    text_layers: int = 1
     cross_layers: int = 3
-    vocabulary: int = 1_200
-    context_length: int = 48
-    mean: float = 0.5
-    deviation: float = 0.25
 
     def __post_init__(self) -> None:
-        if self.side % 32 or self.dim % self.heads:
-            raise ValueError(
-                f"need a side in steps of 32 and a dim in steps of heads, got {self.side}, "
-                f"{self.dim} and {self.heads}"
-            )
+        if self.dim < 1 or self.heads < 1 or self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
 
 
-class FeatureMap(nn.Module):
-    """The first three stages of CLIP's ResNet: what is where, with fine places and wide context."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Pictures: places (n, places, channels), row by row, and unit vectors (n, dim)."""
 
-    def __init__(self, config: CrossModalConfig) -> None:
-        super().__init__()
-        # Names as in open_clip, so that a trained image tower can lend its weights.
-        self.resnet = ModifiedResNet(
-            [*config.blocks, 1], output_dim=1, heads=1, image_size=config.side, width=config.width
+    places: Tensor
+    vectors: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Captions: words (n, length, width), which of them are real, and unit vectors (n, dim)."""
+
+    words: Tensor
+    real: Tensor
+    vectors: Tensor
+
+
+class FirstStage:
+    """The bundled image-text model, a CLIP of open_clip with a ResNet, frozen: what both read."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        import open_clip
+
+        name = f"local-dir:{folder}"
+        self.digest = file_digest(folder / "open_clip_model.safetensors")
+        self.device = device
+        self.clip: Any = open_clip.create_model(name, device=device).eval().requires_grad_(False)
+        self.tokenizer: Any = open_clip.get_tokenizer(name)
+        wanted = self.clip.visual.preprocess_cfg
+        size = wanted["size"]
+        self.side = int(size if isinstance(size, int) else size[0])
+        self._mean = torch.tensor(wanted["mean"], device=device).view(-1, 1, 1)
+        self._deviation = torch.tensor(wanted["std"], device=device).view(-1, 1, 1)
+
+    @property
+    def scale(self) -> float:
+        """What the inner products of its vectors are multiplied with in training."""
+        return float(self.clip.logit_scale.exp())
+
+    @torch.no_grad()
+    def see(self, pixels: Tensor) -> Seen:
+        """Read (n, side, side, 3) uint8 pictures."""
+        scaled = pixels.to(self.device).permute(0, 3, 1, 2).float().div(255)
+        pictures = ((scaled - self._mean) / self._deviation).to(memory_format=torch.channels_last)
+        found = self.clip.forward_intermediates(image=pictures, image_indices=[FINE, WIDE, 4])
+        fine, wide, _ = found["image_intermediates"]
+        wide = functional.interpolate(wide, size=fine.shape[-2:], mode="bilinear")
+        places = torch.cat([fine, wide], dim=1).flatten(2).transpose(1, 2)
+        return Seen(places.contiguous(), found["image_features"])
+
+    @torch.no_grad()
+    def read(self, tokens: Tensor) -> Read:
+        """Read (n, context) token ids; the words come as long as the longest caption."""
+        tokens = tokens.to(self.device)
+        found = self.clip.forward_intermediates(
+            text=tokens, text_indices=1, normalize_intermediates=True
         )
-        del self.resnet.layer4, self.resnet.attnpool
-        channels = config.width * 8 + config.width * 16
-        self.project = nn.Linear(channels, config.dim)
-        self.places = nn.Parameter(0.02 * torch.randn((config.side // 8) ** 2, config.dim))
-        self.norm = nn.LayerNorm(config.dim)
+        longest = int((tokens != PAD).any(dim=0).nonzero().max()) + 1
+        words = found["text_intermediates"][-1][:, :longest]
+        return Read(words, tokens[:, :longest] != PAD, found["text_features"])
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(n, 3, side, side) normalised pixels → (n, (side / 8)², dim) tokens, row by row."""
-        net = self.resnet
-        fine = net.layer2(net.layer1(net.stem(pictures)))
-        wide = functional.interpolate(net.layer3(fine), size=fine.shape[-2:], mode="bilinear")
-        channels = torch.cat([fine, wide], dim=1).flatten(2).transpose(1, 2)
-        tokens: Tensor = self.norm(self.project(channels) + self.places)
-        return tokens
+
+class CrossModal(nn.Module):
+    """Scores captions against pictures, from what the first stage saw and read.
+
+    Args:
+        config: Sizes.
+        channels: Of a place.
+        width: Of a word.
+        scale: Of the first stage's inner products.
+    """
+
+    def __init__(self, config: CrossModalConfig, *, channels: int, width: int, scale: float):
+        super().__init__()
+        dim, heads = config.dim, config.heads
+        self.scale = scale
+        self.from_places = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, dim))
+        self.from_words = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
+        self.where = nn.Parameter(0.02 * torch.randn(64, dim))
+        self.reading = nn.ModuleList(
+            Block(dim, heads, looks=False) for _ in range(config.text_layers)
+        )
+        self.looking = nn.ModuleList(
+            Block(dim, heads, looks=True) for _ in range(config.cross_layers)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.match = nn.Linear(dim, 1)
+        # At first the judgement is the first stage's own; what is learned comes on top.
+        nn.init.zeros_(self.match.weight)
+        self.trust = nn.Parameter(torch.tensor(0.5))
+        self.centre = nn.Parameter(torch.tensor(0.6))
+
+    def understand(self, read: Read) -> Read:
+        """Let captions read themselves; their words come back `dim` wide."""
+        words = self.from_words(read.words)[None]
+        for block in self.reading:
+            words = block(words, read.real[None])
+        return replace(read, words=words[0])
+
+    def survey(self, seen: Seen) -> Seen:
+        """Make a picture's places ready to be looked at; they come back `dim` wide."""
+        places = self.from_places(seen.places)
+        return replace(seen, places=places + self.where[: places.shape[1]])
+
+    def look(self, read: Read, seen: Seen, captions: int) -> Tensor:
+        """Let every picture be looked at by captions of its own.
+
+        Args:
+            read: From `understand`: pictures * captions, those of a picture after each other.
+            seen: From `survey`.
+            captions: Of each picture.
+
+        Returns:
+            (pictures, captions, length, dim).
+        """
+        words = read.words.unflatten(0, (-1, captions))
+        real = read.real.unflatten(0, (-1, captions))
+        for block in self.looking:
+            words = block(words, real, seen.places)
+        normed: Tensor = self.norm(words)
+        return normed
+
+    def forward(self, read: Read, seen: Seen, captions: int) -> Tensor:
+        """Logits of a match, (pictures, captions); see `look`."""
+        first = self.look(read, seen, captions)[:, :, 0]
+        vectors = read.vectors.unflatten(0, (-1, captions))
+        cosine = torch.einsum("pcd,pd->pc", vectors.float(), seen.vectors.float())
+        learned = self.match(first)[..., 0].float()
+        logits: Tensor = learned + self.trust * self.scale * (cosine - self.centre)
+        return logits
 
 
 class Block(nn.Module):
@@ -100,7 +200,7 @@ class Block(nn.Module):
         """Update words.
 
         Args:
-            words: (pictures, captions, length, dim); without pictures, (1, captions, …).
+            words: (pictures, captions, length, dim).
             real: (pictures, captions, length) bool, False for padding.
             places: (pictures, places, dim); a picture is looked at by all its captions.
         """
@@ -124,63 +224,3 @@ class Block(nn.Module):
         ]
         mixed = functional.scaled_dot_product_attention(*heads, attn_mask=mask)
         return mixed.transpose(1, 2).flatten(2)
-
-
-class CrossModal(nn.Module):
-    """Scores captions against pictures; also fills masked words in, which teaches it to look."""
-
-    def __init__(self, config: CrossModalConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.mask_id = config.vocabulary
-        self.pictures = FeatureMap(config)
-        self.words = nn.Embedding(config.vocabulary + 1, config.dim, padding_idx=PAD)
-        nn.init.normal_(self.words.weight, std=0.02)
-        self.order = nn.Parameter(0.02 * torch.randn(config.context_length, config.dim))
-        self.reading = nn.ModuleList(
-            Block(config.dim, config.heads, looks=False) for _ in range(config.text_layers)
-        )
-        self.looking = nn.ModuleList(
-            Block(config.dim, config.heads, looks=True) for _ in range(config.cross_layers)
-        )
-        self.norm = nn.LayerNorm(config.dim)
-        self.match = nn.Linear(config.dim, 1)
-
-    def read(self, tokens: Tensor) -> Tensor:
-        """(captions, length) token ids → (captions, length, dim), each caption read on its own."""
-        words: Tensor = (self.words(tokens) + self.order[: tokens.shape[1]])[None]
-        real = (tokens != PAD)[None]
-        for block in self.reading:
-            words = block(words, real)
-        return words[0]
-
-    def look(self, words: Tensor, tokens: Tensor, places: Tensor) -> Tensor:
-        """Every picture is looked at by captions of its own.
-
-        Args:
-            words: (pictures, captions, length, dim) from `read`.
-            tokens: (pictures, captions, length) their ids.
-            places: (pictures, places, dim) from `pictures`.
-
-        Returns:
-            (pictures, captions, length, dim); a caption's first word stands for the pair.
-        """
-        real = tokens != PAD
-        for block in self.looking:
-            words = block(words, real, places)
-        normed: Tensor = self.norm(words)
-        return normed
-
-    def logits(self, seen: Tensor) -> Tensor:
-        """(pictures, captions, length, dim) from `look` → (pictures, captions) match logits."""
-        matched: Tensor = self.match(seen[:, :, 0])[..., 0]
-        return matched
-
-    def guesses(self, seen: Tensor) -> Tensor:
-        """(…, dim) rows from `look` → (…, vocabulary + 1) logits of the word at each."""
-        return seen @ self.words.weight.T
-
-    def prepare(self, pixels: Tensor) -> Tensor:
-        """(n, side, side, 3) uint8 → (n, 3, side, side) float32 as the model reads it."""
-        scaled = pixels.permute(0, 3, 1, 2).float().div(255)
-        return (scaled - self.config.mean) / self.config.deviation

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,22 +14,24 @@ from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.tokens import clean_texts
 from retrieval.encoders.weights import list_mismatches, safetensors_of
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
-from retrieval.search.cross_modal import CrossModal, CrossModalConfig
+from retrieval.search.cross_modal import CrossModal, CrossModalConfig, FirstStage, Read
 from retrieval.types import ImageGeometry
 
-BUNDLED = Path(__file__).parents[1] / "weights" / "tiny-rerank"
-CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
+_WEIGHTS = Path(__file__).parents[1] / "weights"
+BUNDLED = _WEIGHTS / "tiny-rerank"
+IMAGE_MODEL = _WEIGHTS / "tiny-image"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class TinyReranker:
     """Implements `retrieval.search.rerank.Reranker` with a `CrossModal` in a folder."""
 
     def __init__(
-        self, model: CrossModal, tokenizer: Any, *, spec: str, device: torch.device
+        self, model: CrossModal, first_stage: FirstStage, *, spec: str, device: torch.device
     ) -> None:
         self.spec = spec
         self._model = model.to(device).eval()
-        self._tokenizer = tokenizer
+        self._first_stage = first_stage
         self._device = device
         self._batcher = Batcher(device, spec)
 
@@ -40,42 +41,56 @@ class TinyReranker:
 
         Raises:
             WeightsNotAvailableError: The folder lacks a file.
-            WeightsFormatError: A file is damaged or does not fit the others.
+            WeightsFormatError: A file is damaged, or made for another bundled image model.
         """
         folder = Path(location).expanduser() if location else BUNDLED
-        for name in (CONFIG, TOKENIZER):
-            if not (folder / name).is_file():
-                raise WeightsNotAvailableError(
-                    f"{spec}: {folder / name} is missing; `retrieval train rerank --out DIR` "
-                    "writes it"
-                )
+        if not (folder / CONFIG).is_file():
+            raise WeightsNotAvailableError(
+                f"{spec}: {folder / CONFIG} is missing; `retrieval train rerank` writes it"
+            )
         weights = safetensors_of(folder, WEIGHTS)
         config = read_config(folder / CONFIG)
-        model = CrossModal(config)
+        chosen = choose_device(device)
+        first_stage = FirstStage(IMAGE_MODEL, chosen)
+        if first_stage.digest != config.first_stage:
+            raise WeightsFormatError(
+                f"{spec}: trained on an image model of digest {config.first_stage[:8]}, but the "
+                f"bundled one is {first_stage.digest[:8]}; run `retrieval train rerank` again"
+            )
+        model = build(config, first_stage)
         _fill(model, weights, spec)
-        tokenizer = read_tokenizer(folder / TOKENIZER, config.context_length)
-        return cls(model, tokenizer, spec=spec, device=choose_device(device))
+        return cls(model, first_stage, spec=spec, device=chosen)
 
     @property
     def geometry(self) -> ImageGeometry:
-        """Square pictures of the size it was trained on."""
-        side = self._model.config.side
+        """Square pictures of the size that the image model reads."""
+        side = self._first_stage.side
         return ImageGeometry(side, side, "bicubic", "shortest")
 
     def probabilities(self, text: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Judge pictures; see `Reranker.probabilities`."""
-        tokens = tokenize(self._tokenizer, clean_texts([text])).to(self._device)
+        stage = self._first_stage
 
         @torch.inference_mode()
         def judge(part: slice) -> torch.Tensor:
-            model = self._model
-            batch = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(self._device)
-            places = model.pictures(model.prepare(batch))
-            words = model.read(tokens).expand(len(batch), 1, -1, -1)
-            seen = model.look(words, tokens.expand(len(batch), 1, -1), places)
-            return model.logits(seen).sigmoid()
+            seen = stage.see(torch.from_numpy(np.ascontiguousarray(pixels[part])))
+            seen = self._model.survey(seen)
+            count = len(seen.places)
+            each = Read(*(part.expand(count, *part.shape[1:]) for part in one))
+            return self._model(each, seen, captions=1).sigmoid()
 
+        with torch.inference_mode():
+            read = self._model.understand(stage.read(stage.tokenizer(clean_texts([text]))))
+        one = (read.words, read.real, read.vectors)
         return self._batcher.run(len(pixels), 1, judge)[:, 0]
+
+
+def build(config: CrossModalConfig, first_stage: FirstStage) -> CrossModal:
+    """A model with random weights, of the sizes that the first stage gives."""
+    blank = torch.zeros(1, first_stage.side, first_stage.side, 3, dtype=torch.uint8)
+    channels = first_stage.see(blank).places.shape[2]
+    width = int(first_stage.clip.ln_final.normalized_shape[0])
+    return CrossModal(config, channels=channels, width=width, scale=first_stage.scale)
 
 
 def write_config(config: CrossModalConfig, path: Path) -> None:
@@ -90,25 +105,9 @@ def read_config(path: Path) -> CrossModalConfig:
         WeightsFormatError: Unknown keys, impossible sizes, or no JSON.
     """
     try:
-        raw = json.loads(path.read_text())
-        return CrossModalConfig(**{**raw, "blocks": tuple(raw["blocks"])})
-    except (ValueError, TypeError, KeyError) as error:
+        return CrossModalConfig(**json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
         raise WeightsFormatError(f"{path} is not a re-ranker's configuration: {error}") from error
-
-
-def read_tokenizer(path: Path, context_length: int) -> Any:
-    """A fast tokenizer that pads to the longest text of a batch."""
-    from tokenizers import Tokenizer
-
-    tokenizer: Any = Tokenizer.from_file(str(path))
-    tokenizer.enable_truncation(context_length)
-    tokenizer.enable_padding()
-    return tokenizer
-
-
-def tokenize(tokenizer: Any, texts: list[str]) -> torch.Tensor:
-    """(n, longest) int64 token ids, padded with 0."""
-    return torch.tensor([one.ids for one in tokenizer.encode_batch(texts)], dtype=torch.int64)
 
 
 def _fill(model: CrossModal, weights: Path, spec: str) -> None:

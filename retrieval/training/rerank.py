@@ -16,22 +16,24 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from retrieval.demo.drawing import render_scene
-from retrieval.encoders.catalogue import BUNDLED, load_encoder
+from retrieval.encoders.batching import choose_device
+from retrieval.encoders.catalogue import load_encoder
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.protocols import Encoder
-from retrieval.search.cross_modal import PAD, START, CrossModal, CrossModalConfig
+from retrieval.search.cross_modal import PAD, CrossModal, CrossModalConfig, FirstStage, Read, Seen
+from retrieval.search.rerank import TOP
 from retrieval.search.tiny_reranker import (
     CONFIG,
-    TOKENIZER,
+    IMAGE_MODEL,
     WEIGHTS,
     TinyReranker,
-    read_tokenizer,
-    tokenize,
+    build,
     write_config,
 )
 from retrieval.training.rerank_pairs import (
@@ -46,19 +48,18 @@ from retrieval.training.rerank_pairs import (
     relation_gallery,
 )
 from retrieval.training.scene_pairs import small_picture
-from retrieval.training.tokenizer import END, train_tokenizer
+from retrieval.training.tokenizer import END, START
 
 FIRST_STAGE: Final = "tiny-image"
 FAMILIES: Final = 6_000
 STEPS: Final = 900
-FAMILIES_AT_ONCE: Final = 16
+FAMILIES_AT_ONCE: Final = 20
 GALLERY: Final = 1_000
-TOP: Final = 20
 MASKED: Final = 0.3
 """Share of a caption's words that are masked to be filled in."""
 
-NEW_RATE, LENT_RATE = 1e-3, 3e-4
-"""Peak learning rates: of fresh weights, and of those that the image model lends."""
+RATE: Final = 1e-3
+"""The peak learning rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,12 @@ def train_tiny_rerank(
     gallery: int = GALLERY,
     progress: Callable[[str], None] | None = None,
 ) -> RerankTrainingReport:
-    """Train the re-ranker and write its folder; the bundled image model lends its first layers.
+    """Train the re-ranker on what the bundled image model sees and reads, and write its folder.
 
     Args:
         out: Folder to write; made when missing.
         seed: Decides every scene, caption and weight.
-        steps: Batches of 16 families; None: as the bundled model.
+        steps: Batches of 20 families; None: as the bundled model.
         device: `auto`, `cpu` or `cuda`.
         gallery: Scenes that the result is scored on.
         progress: Called with a line now and then.
@@ -114,65 +115,39 @@ def train_tiny_rerank(
     say = progress or (lambda line: None)
     wall, cpu = time.monotonic(), time.process_time()
     steps = steps or STEPS
-    first_stage = load_encoder(FIRST_STAGE, device=device)
-    families = draw_families(min(FAMILIES, steps * FAMILIES_AT_ONCE), seed, first_stage, say)
-    config = CrossModalConfig()
-    out.mkdir(parents=True, exist_ok=True)
-    train_tokenizer(
-        (text for texts in families.captions for text in texts),
-        out, vocabulary=config.vocabulary, context_length=config.context_length,
-    )  # fmt: skip
-    write_config(config, out / CONFIG)
+    encoder = load_encoder(FIRST_STAGE, device=device)
+    families = draw_families(min(FAMILIES, steps * FAMILIES_AT_ONCE), seed, encoder, say)
+    stage = FirstStage(IMAGE_MODEL, choose_device(device))
+    config = CrossModalConfig(stage.digest)
     torch.manual_seed(seed)
-    model = CrossModal(config)
-    borrow_image_tower(model)
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    model.to(chosen, memory_format=torch.channels_last)  # in which convolutions are fastest
-    tokenizer = read_tokenizer(out / TOKENIZER, config.context_length)
-    texts = [text for of_one in families.captions for text in of_one]
-    tokens = tokenize(tokenizer, texts).reshape(len(families.captions), CAPTIONS_EACH, -1)
-    learn(model, families, tokens, steps, seed, say)
+    model = build(config, stage).to(stage.device)
+    learn(model, stage, families, steps, seed, say)
+    out.mkdir(parents=True, exist_ok=True)
+    write_config(config, out / CONFIG)
     _save(model, out / WEIGHTS)
-    reranker = TinyReranker.load(str(out), spec=f"tiny:{out}", device=device)
     report = RerankTrainingReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         pairs=steps * FAMILIES_AT_ONCE * MEMBERS * (MEMBERS + CONFUSED),
         wall_minutes=(time.monotonic() - wall) / 60,
         cpu_minutes=(time.process_time() - cpu) / 60,
-        relations=score_relations(reranker, first_stage, seed, gallery),
+        relations=score_relations(
+            TinyReranker.load(str(out), spec=f"tiny:{out}", device=device), encoder, seed, gallery
+        ),
     )
     (out / "README.md").write_text(describe(report, config, seed), encoding="utf-8")
     return report
-
-
-def borrow_image_tower(model: CrossModal) -> None:
-    """Start the picture's layers from those of the bundled image model, a ResNet of open_clip.
-
-    Raises:
-        ValueError: The bundled model is none, or of other sizes.
-    """
-    from safetensors.torch import load_file
-
-    folder = Path(__file__).parents[1] / "weights" / FIRST_STAGE
-    weights = load_file(folder / "open_clip_model.safetensors")
-    resnet = model.pictures.resnet
-    lent = {name: weights.get(f"visual.{name}") for name in resnet.state_dict()}
-    lacking = [name for name, tensor in lent.items() if tensor is None]
-    if FIRST_STAGE not in BUNDLED or lacking:
-        raise ValueError(f"{folder} lends no {lacking[0]}; it must be a ResNet with three stages")
-    resnet.load_state_dict({name: tensor for name, tensor in lent.items() if tensor is not None})
 
 
 # ---------------------------------------------------------------- learning
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class Batch:
     """Families with one caption for each member.
 
     Attributes:
         pixels: (families, candidates, side, side, 3) uint8.
-        tokens: (families, members, length).
+        tokens: (families, members, context).
         truth: (families, members, candidates) bool; a member's own picture has its number.
     """
 
@@ -183,103 +158,85 @@ class _Batch:
 
 def learn(
     model: CrossModal,
+    stage: FirstStage,
     families: Families,
-    tokens: Tensor,
     steps: int,
     seed: int,
     say: Callable[[str], None],
 ) -> list[float]:
-    """Train in place.
+    """Train in place; returns the loss of every step.
 
     Args:
         model: On the device to train on.
+        stage: Reads pictures and captions for it.
         families: What to learn from.
-        tokens: (pictures, CAPTIONS_EACH, length) token ids of their captions.
         steps: Batches.
         seed: Decides their order and what is masked.
         say: Called with a line now and then.
 
-    Returns:
-        The loss of every step.
-
     Raises:
         ValueError: The loss is no number any more.
     """
-    device = next(model.parameters()).device
-    lent, fresh = _trained(model)
-    optimizer = torch.optim.AdamW(
-        [{"params": lent}, {"params": fresh}], weight_decay=0.05, betas=(0.9, 0.98)
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        [LENT_RATE, NEW_RATE],
-        total_steps=steps + 1,
-        pct_start=0.08,
-        cycle_momentum=False,
-    )
-    torch.set_flush_denormal(True)
     torch.manual_seed(seed)
+    torch.set_flush_denormal(True)
+    device = stage.device
+    # Only needed for learning: gives each word a chance, from what was seen at its place.
+    filling = nn.Linear(model.norm.normalized_shape[0], stage.clip.vocab_size, device=device)
+    trained = [*model.parameters(), *filling.parameters()]
+    optimizer = torch.optim.AdamW(trained, weight_decay=0.05, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, RATE, total_steps=steps + 1, pct_start=0.1, cycle_momentum=False
+    )
     start, losses = time.monotonic(), []
-    batches = _batches(families, tokens, seed)
+    batches = _batches(families, stage, seed)
+    model.train()
     for step in range(1, steps + 1):
-        batch = next(batches)
         optimizer.zero_grad(set_to_none=True)
         # On a CPU plain attention trains such short sequences faster than the fused one.
         with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
             with torch.autocast(device.type, torch.bfloat16):
-                matching, filling = losses_of(model, batch)
-            loss = matching + filling
+                matching, filled = losses_of(model, filling, stage, next(batches))
+            loss = matching + filled
             loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         schedule.step()
         losses.append(float(loss.detach()))
         if not math.isfinite(losses[-1]):
-            raise ValueError(f"the loss is {losses[-1]} after {step} steps; train with lower rates")
-        if step % 50 == 0:
+            raise ValueError(f"the loss is {losses[-1]} after {step} steps; lower the rate {RATE}")
+        if step % 25 == 0:
             minutes = (time.monotonic() - start) / 60
-            say(f"step {step}: matching {float(matching):.3f}, filling {float(filling):.3f}, "
+            say(f"step {step}: matching {float(matching):.3f}, filling {float(filled):.3f}, "
                 f"{minutes:.1f} min")  # fmt: skip
     model.eval()
     return losses
 
 
-def _trained(model: CrossModal) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Lent and fresh parameters; of the lent ones, those nearest to the pixels stay as they are."""
-    resnet = model.pictures.resnet
-    model.train()
-    resnet.eval()  # batch statistics are those of the image model's own training
-    resnet.requires_grad_(False)
-    for stage in (resnet.layer2, resnet.layer3):
-        stage.requires_grad_(True)
-    lent = list(resnet.parameters())
-    known = set(lent)
-    fresh = [parameter for parameter in model.parameters() if parameter not in known]
-    return [parameter for parameter in lent if parameter.requires_grad], fresh
-
-
-def losses_of(model: CrossModal, batch: _Batch) -> tuple[Tensor, Tensor]:
+def losses_of(
+    model: CrossModal, filling: nn.Linear, stage: FirstStage, batch: Batch
+) -> tuple[Tensor, Tensor]:
     """The loss of telling pictures apart, and that of filling masked words in."""
     families, members, candidates = batch.truth.shape
-    device = next(model.parameters()).device
-    tokens = batch.tokens.to(device)
-    pixels = batch.pixels.flatten(0, 1).to(device)
-    places = model.pictures(model.prepare(pixels)).unflatten(0, (families, candidates))
+    seen = model.survey(stage.see(batch.pixels.flatten(0, 1)))
+    tokens = batch.tokens.flatten(0, 1)
+    masked, hidden = mask_words(tokens)
+    read, masked_read = (model.understand(stage.read(ids)) for ids in (tokens, masked))
 
-    flat = tokens.flatten(0, 1)
-    masked, hidden = mask_words(flat, model.mask_id)
-    words, masked_words = model.read(torch.cat([flat, masked])).chunk(2)
     # Every candidate is looked at by all captions of its family …
-    of_family = words.unflatten(0, (families, 1, members)).expand(-1, candidates, -1, -1, -1)
-    their_tokens = tokens[:, None].expand(-1, candidates, -1, -1)
-    seen = model.look(of_family.flatten(0, 1), their_tokens.flatten(0, 1), places.flatten(0, 1))
-    logits = model.logits(seen).view(families, candidates, members).transpose(1, 2).float()
-    matching = matching_loss(logits, batch.truth.to(device))
+    def of_candidates(part: Tensor) -> Tensor:
+        of_family = part.unflatten(0, (families, 1, members))
+        return of_family.expand(-1, candidates, *of_family.shape[2:]).flatten(0, 2)
+
+    each = Read(*map(of_candidates, (read.words, read.real, read.vectors)))
+    logits = model(each, seen, captions=members).view(families, candidates, members)
+    matching = matching_loss(logits.transpose(1, 2), batch.truth.to(logits.device))
     # … and every picture by its own caption with words masked.
-    own = places[:, :members].flatten(0, 1)
-    looked = model.look(masked_words[:, None], masked[:, None], own)[:, 0]
-    guesses = model.guesses(looked[hidden]).float()
-    return matching, functional.cross_entropy(guesses, flat[hidden])
+    own = Seen(*(part.unflatten(0, (families, candidates))[:, :members].flatten(0, 1)
+                 for part in (seen.places, seen.vectors)))  # fmt: skip
+    looked = model.look(masked_read, own, captions=1)[:, 0]
+    hidden = hidden[:, : looked.shape[1]].to(looked.device)
+    targets = tokens[:, : looked.shape[1]].to(looked.device)[hidden]
+    return matching, functional.cross_entropy(filling(looked[hidden]).float(), targets)
 
 
 def matching_loss(logits: Tensor, truth: Tensor) -> Tensor:
@@ -298,15 +255,18 @@ def matching_loss(logits: Tensor, truth: Tensor) -> Tensor:
     return judged + functional.cross_entropy(rivals.flatten(0, 1), target)
 
 
-def mask_words(tokens: Tensor, mask_id: int) -> tuple[Tensor, Tensor]:
-    """Mask a share of the words, at least one of each caption; returns the captions and where."""
+def mask_words(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Blank a share of the words, at least one of each caption; returns the captions and where.
+
+    The image model's vocabulary has no mask; its padding, which says nothing, stands for one.
+    """
     word = (tokens != PAD) & (tokens != START) & (tokens != END)
-    chance = torch.rand(tokens.shape, device=tokens.device).masked_fill(~word, 2.0)
-    hidden = (chance < MASKED) | (chance == chance.amin(dim=1, keepdim=True)) & word
-    return tokens.masked_fill(hidden, mask_id), hidden
+    chance = torch.rand(tokens.shape).masked_fill(~word, 2.0)
+    hidden = ((chance < MASKED) | (chance == chance.amin(dim=1, keepdim=True))) & word
+    return tokens.masked_fill(hidden, PAD), hidden
 
 
-def _batches(families: Families, tokens: Tensor, seed: int) -> Iterator[_Batch]:
+def _batches(families: Families, stage: FirstStage, seed: int) -> Iterator[Batch]:
     """Endless shuffled batches, each time with another caption of each picture."""
     rng = np.random.default_rng([STREAM, seed, 2**31])
     count = len(families.candidates)
@@ -318,10 +278,13 @@ def _batches(families: Families, tokens: Tensor, seed: int) -> Iterator[_Batch]:
             chosen = order[first : first + size]
             rows = families.candidates[chosen]
             told = rng.integers(CAPTIONS_EACH, size=(size, MEMBERS))
-            ids = tokens[rows[:, :MEMBERS], told]
-            yield _Batch(
+            texts = [
+                families.captions[row][caption]
+                for row, caption in zip(rows[:, :MEMBERS].flat, told.flat, strict=True)
+            ]
+            yield Batch(
                 torch.from_numpy(families.pixels[rows]),
-                ids[:, :, : int((ids != PAD).sum(-1).max())],
+                stage.tokenizer(texts).unflatten(0, (size, MEMBERS)),
                 torch.from_numpy(families.truth[chosen[:, None], members, told]),
             )
 
@@ -353,7 +316,7 @@ def score_relations(
     )
 
 
-def _rank(found: np.ndarray, row: int) -> int:
+def _rank(found: NDArray[np.int64], row: int) -> int:
     places = np.flatnonzero(found == row)
     return int(places[0]) + 1 if len(places) else TOP + 1
 
@@ -373,16 +336,16 @@ def describe(report: RerankTrainingReport, config: CrossModalConfig, seed: int) 
     """The model card."""
     return f"""# tiny-rerank
 
-A cross-modal re-ranker of {report.parameters / 1e6:.1f} million parameters for pictures of
-{config.side} × {config.side} pixels. It knows the demo world only: coloured, textured shapes.
+A cross-modal re-ranker of {report.parameters / 1e6:.1f} million parameters on top of the bundled
+image model, `tiny-image`. It knows the demo world only: coloured, textured shapes.
 
-- Architecture: three stages of CLIP's ResNet, whose map of {(config.side // 8) ** 2} places a
-  caption's words attend to, after {config.text_layers} layers of their own, in
-  {config.cross_layers} layers of cross-attention; a head says whether the two match. In the role of
-  ViLBERT (1908.02265); `config.json` has the sizes.
+- Architecture: a caption's words, as `tiny-image` reads them, attend to the places of its
+  picture, the maps of two stages of its ResNet, in {config.cross_layers} layers of {config.dim}
+  dimensions; a head adds what they find to the first stage's own similarity. In the role of
+  ViLBERT (1908.02265); `config.json` has the sizes and the digest of its `tiny-image`.
 - Data: {report.pairs:,} pairs from {FAMILIES:,} families of {MEMBERS} look-alikes, each beside
   {CONFUSED} pictures that the bundled image model confuses with it, seed {seed}; no picture or word
-  from anywhere else. The first layers start from the bundled image model's.
+  from anywhere else.
 - Command: `retrieval train rerank --out DIR`; {report.wall_minutes:.0f} minutes on the clock,
   {report.cpu_minutes:.0f} of processor time in the training process.
 - Held-out captions with relations, among the first {TOP} of the bundled image model:

@@ -22,8 +22,8 @@ from retrieval.demo.variations import vary_scene
 from retrieval.protocols import Encoder
 from retrieval.training.scene_pairs import small_picture
 
-MEMBERS: Final = 4
-"""Pictures of a family: a scene and three look-alikes."""
+MEMBERS: Final = 3
+"""Pictures of a family: a scene and two look-alikes."""
 
 CONFUSED: Final = 2
 """Pictures of other families that the first stage finds closest to a family's caption."""
@@ -120,7 +120,7 @@ def relation_gallery(
     Args:
         count: Scenes.
         seed: Decides them.
-        look_alikes: Every fourth scene is followed by three that differ from it in one thing.
+        look_alikes: Every third scene is followed by two that differ from it in one thing.
 
     Returns:
         The scenes, and for each caption the scene's number.

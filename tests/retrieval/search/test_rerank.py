@@ -139,7 +139,7 @@ def test_the_bundled_reranker_judges_pictures_one_by_one() -> None:
     assert reranker.probabilities("long " * 5_000, pixels[:1]).shape == (1,)
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_folder_that_lacks_a_file_fails(tmp_path: Path, name: str) -> None:
     for path in BUNDLED.iterdir():
         if path.name != name:
@@ -152,9 +152,12 @@ def test_fault_18_weights_of_other_sizes_fail(tmp_path: Path) -> None:
     for path in BUNDLED.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "text_layers": 1}))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "cross_layers": 1}))
     with pytest.raises(WeightsFormatError, match=r"does not fit its config\.json"):
         TinyReranker.load(str(tmp_path), spec="tiny:x")
-    (tmp_path / "config.json").write_text(json.dumps({**config, "side": 50}))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "heads": 7}))
     with pytest.raises(WeightsFormatError, match="not a re-ranker's configuration"):
+        TinyReranker.load(str(tmp_path), spec="tiny:x")
+    (tmp_path / "config.json").write_text(json.dumps({**config, "first_stage": "0" * 64}))
+    with pytest.raises(WeightsFormatError, match="an image model of digest 00000000"):
         TinyReranker.load(str(tmp_path), spec="tiny:x")

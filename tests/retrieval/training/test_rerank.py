@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 
 from retrieval.encoders.catalogue import load_encoder
-from retrieval.search.cross_modal import PAD, START
+from retrieval.search.cross_modal import PAD
 from retrieval.search.rerank import load_reranker
 from retrieval.search.tiny_reranker import BUNDLED, TinyReranker
 from retrieval.training.rerank import (
@@ -22,13 +22,13 @@ from retrieval.training.rerank_pairs import (
     draw_families,
     relation_gallery,
 )
-from retrieval.training.tokenizer import END
+from retrieval.training.tokenizer import END, START
 
 
 def test_training_writes_a_folder_that_loads(tmp_path: Path) -> None:
     said: list[str] = []
     report = train_tiny_rerank(tmp_path, steps=1, device="cpu", gallery=30, progress=said.append)
-    assert report.pairs == 16 * MEMBERS * (MEMBERS + CONFUSED)
+    assert report.pairs == 20 * MEMBERS * (MEMBERS + CONFUSED)
     assert report.relations.scenes == 30
     assert 0 <= report.relations.reranked <= report.relations.reachable <= 1
     reranker = load_reranker(f"tiny:{tmp_path}", device="cpu")
@@ -36,9 +36,9 @@ def test_training_writes_a_folder_that_loads(tmp_path: Path) -> None:
     assert chances[0] == chances[1]
     with safe_open(tmp_path / "model.safetensors", "pt") as weights:
         types = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no mapping
-    assert types == {"F16", "I64"}
+    assert types == {"F16"}
     assert str(report.relations) in (tmp_path / "README.md").read_text()
-    assert said[0] == "16 families of 4 pictures drawn"
+    assert said[0] == "20 families of 3 pictures drawn"
 
 
 def test_families_know_which_caption_is_true_of_which_picture() -> None:
@@ -81,9 +81,9 @@ def test_other_true_pictures_are_no_mistakes() -> None:
 def test_words_are_masked_and_nothing_else() -> None:
     torch.manual_seed(0)
     tokens = torch.tensor([[START, 7, END, PAD], [START, 8, 9, END]])
-    masked, hidden = mask_words(tokens, 99)
+    masked, hidden = mask_words(tokens)
     assert hidden[0].tolist() == [False, True, False, False]
-    assert masked[0].tolist() == [START, 99, END, PAD]
+    assert masked[0].tolist() == [START, PAD, END, PAD]
     assert hidden[1, 1:3].any()
     assert masked[1, [0, 3]].tolist() == [START, END]
 
