@@ -134,6 +134,7 @@ class CrossModal(nn.Module):
         self.match = nn.Linear(dim, 1)
         # At first the judgement is the first stage's own; what is learned comes on top.
         nn.init.zeros_(self.match.weight)
+        nn.init.zeros_(self.match.bias)
         self.trust = nn.Parameter(torch.tensor(0.5))
         self.centre = nn.Parameter(torch.tensor(0.6))
 
