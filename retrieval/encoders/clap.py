@@ -103,7 +103,7 @@ class ClapEncoder:
     @property
     def logit_scale(self) -> float:
         """The inverse temperature of its sound side; see `Tempered`."""
-        return float(self._model.logit_scale_a.exp())
+        return float(self._model.logit_scale_a.detach().exp())
 
     @property
     def windows(self) -> AudioWindows:

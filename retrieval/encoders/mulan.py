@@ -79,7 +79,7 @@ class MulanEncoder:
     @property
     def logit_scale(self) -> float:
         """The inverse temperature that the model was trained to; see `Tempered`."""
-        return float(self._model.logit_scale.exp())
+        return float(self._model.logit_scale.detach().exp())
 
     @property
     def windows(self) -> AudioWindows:

@@ -110,7 +110,7 @@ class OpenClipEncoder:
     @property
     def logit_scale(self) -> float:
         """The inverse temperature that the model was trained to; see `Tempered`."""
-        return float(self._model.logit_scale.exp())
+        return float(self._model.logit_scale.detach().exp())
 
     @property
     def geometry(self) -> ImageGeometry:
