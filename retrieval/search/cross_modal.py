@@ -2,12 +2,13 @@
 
 In ViLBERT's role (1908.02265): co-attention over both streams and a head that says whether picture
 and caption match. Here only the caption attends to the picture, as in BLIP (2201.12086), so that a
-picture's places are read once for all captions. Both streams begin with what the bundled image-text
-model sees and reads, which stays as it is; what is learned is how the two belong together.
+picture's places are read once for all captions. Captions come as the bundled image-text model reads
+them, and that model's similarity counts too; its own first layers see, trained further.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,6 @@ from torch.nn import functional
 from retrieval.encoders.weights import file_digest
 
 PAD = 0
-FINE, WIDE = 2, 3
-"""Stages of the image model's ResNet: the map with fine places, and the one with wide context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,11 @@ class CrossModalConfig:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Pictures: places (n, places, channels), row by row, and unit vectors (n, dim)."""
+    """Pictures: unit vectors (n, dim), and what a stage made of their pixels.
+
+    `places` is (n, 3, side, side) from the first stage, and (n, places, dim), row by row, once the
+    model has surveyed them.
+    """
 
     places: Tensor
     vectors: Tensor
@@ -89,11 +92,7 @@ class FirstStage:
         """Read (n, side, side, 3) uint8 pictures."""
         scaled = pixels.to(self.device).permute(0, 3, 1, 2).float().div(255)
         pictures = ((scaled - self._mean) / self._deviation).to(memory_format=torch.channels_last)
-        found = self.clip.forward_intermediates(image=pictures, image_indices=[FINE, WIDE, 4])
-        fine, wide, _ = found["image_intermediates"]
-        wide = functional.interpolate(wide, size=fine.shape[-2:], mode="bilinear")
-        places = torch.cat([fine, wide], dim=1).flatten(2).transpose(1, 2)
-        return Seen(places.contiguous(), found["image_features"])
+        return Seen(pictures, self.clip.encode_image(pictures, normalize=True))
 
     @torch.no_grad()
     def read(self, tokens: Tensor) -> Read:
@@ -107,23 +106,43 @@ class FirstStage:
         return Read(words, tokens[:, :longest] != PAD, found["text_features"])
 
 
+class Eyes(nn.Module):
+    """Three stages of a CLIP's ResNet: the fine map of the second beside the wide third one."""
+
+    def __init__(self, resnet: Any) -> None:
+        super().__init__()
+        self.resnet = deepcopy(resnet).requires_grad_(True)
+        del self.resnet.layer4, self.resnet.attnpool
+        self.channels = sum(int(stage[-1].bn3.num_features) for stage in
+                            (self.resnet.layer2, self.resnet.layer3))  # fmt: skip
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(n, 3, side, side) normalised pixels → (n, (side / 8)², channels), row by row."""
+        net = self.resnet
+        fine = net.layer2(net.layer1(net.stem(pictures)))
+        wide = functional.interpolate(net.layer3(fine), size=fine.shape[-2:], mode="bilinear")
+        return torch.cat([fine, wide], dim=1).flatten(2).transpose(1, 2).contiguous()
+
+
 class CrossModal(nn.Module):
-    """Scores captions against pictures, from what the first stage saw and read.
+    """Scores captions against pictures.
 
     Args:
         config: Sizes.
-        channels: Of a place.
-        width: Of a word.
-        scale: Of the first stage's inner products.
+        first_stage: Gives the eyes to begin with, the width of a word, and the scale of its own
+            similarity.
     """
 
-    def __init__(self, config: CrossModalConfig, *, channels: int, width: int, scale: float):
+    def __init__(self, config: CrossModalConfig, first_stage: FirstStage) -> None:
         super().__init__()
         dim, heads = config.dim, config.heads
-        self.scale = scale
+        self.scale = first_stage.scale
+        self.eyes = Eyes(first_stage.clip.visual)
+        channels = self.eyes.channels
+        width = int(first_stage.clip.ln_final.normalized_shape[0])
         self.from_places = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, dim))
         self.from_words = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
-        self.where = nn.Parameter(0.02 * torch.randn(64, dim))
+        self.where = nn.Parameter(0.02 * torch.randn((first_stage.side // 8) ** 2, dim))
         self.reading = nn.ModuleList(
             Block(dim, heads, looks=False) for _ in range(config.text_layers)
         )
@@ -146,9 +165,8 @@ class CrossModal(nn.Module):
         return replace(read, words=words[0])
 
     def survey(self, seen: Seen) -> Seen:
-        """Make a picture's places ready to be looked at; they come back `dim` wide."""
-        places = self.from_places(seen.places)
-        return replace(seen, places=places + self.where[: places.shape[1]])
+        """See what is where in pictures, ready to be looked at."""
+        return replace(seen, places=self.from_places(self.eyes(seen.places)) + self.where)
 
     def look(self, read: Read, seen: Seen, captions: int) -> Tensor:
         """Let every picture be looked at by captions of its own.

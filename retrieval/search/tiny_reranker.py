@@ -57,7 +57,7 @@ class TinyReranker:
                 f"{spec}: trained on an image model of digest {config.first_stage[:8]}, but the "
                 f"bundled one is {first_stage.digest[:8]}; run `retrieval train rerank` again"
             )
-        model = build(config, first_stage)
+        model = CrossModal(config, first_stage)
         _fill(model, weights, spec)
         return cls(model, first_stage, spec=spec, device=chosen)
 
@@ -75,7 +75,7 @@ class TinyReranker:
         def judge(part: slice) -> torch.Tensor:
             seen = stage.see(torch.from_numpy(np.ascontiguousarray(pixels[part])))
             seen = self._model.survey(seen)
-            count = len(seen.places)
+            count = len(seen.vectors)
             each = Read(*(part.expand(count, *part.shape[1:]) for part in one))
             return self._model(each, seen, captions=1).sigmoid()
 
@@ -83,14 +83,6 @@ class TinyReranker:
             read = self._model.understand(stage.read(stage.tokenizer(clean_texts([text]))))
         one = (read.words, read.real, read.vectors)
         return self._batcher.run(len(pixels), 1, judge)[:, 0]
-
-
-def build(config: CrossModalConfig, first_stage: FirstStage) -> CrossModal:
-    """A model with random weights, of the sizes that the first stage gives."""
-    blank = torch.zeros(1, first_stage.side, first_stage.side, 3, dtype=torch.uint8)
-    channels = first_stage.see(blank).places.shape[2]
-    width = int(first_stage.clip.ln_final.normalized_shape[0])
-    return CrossModal(config, channels=channels, width=width, scale=first_stage.scale)
 
 
 def write_config(config: CrossModalConfig, path: Path) -> None:

@@ -1,7 +1,8 @@
 """Trains the bundled re-ranker on scenes of the demo world, in about ten minutes on two cores.
 
-Two lessons at once, as in ViLBERT (1908.02265): say whether a caption matches a picture, against
-pictures that it nearly describes; and fill in words that were masked, for which it has to look.
+Three lessons at once, as in ViLBERT (1908.02265): say whether a caption matches a picture, against
+pictures that it nearly describes; fill in words that were masked, for which it has to look; and
+name what lies at a place of the picture.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from retrieval.search.tiny_reranker import (
     IMAGE_MODEL,
     WEIGHTS,
     TinyReranker,
-    build,
     write_config,
 )
 from retrieval.training.rerank_pairs import (
@@ -41,6 +41,7 @@ from retrieval.training.rerank_pairs import (
     CONFUSED,
     DRAWN_SIDE,
     MEMBERS,
+    NAMES,
     STREAM,
     Families,
     draw_families,
@@ -51,12 +52,14 @@ from retrieval.training.scene_pairs import small_picture
 from retrieval.training.tokenizer import END, START
 
 FIRST_STAGE: Final = "tiny-image"
-FAMILIES: Final = 6_000
+FAMILIES: Final = 4_000
 STEPS: Final = 900
 FAMILIES_AT_ONCE: Final = 20
 GALLERY: Final = 1_000
 MASKED: Final = 0.3
 """Share of a caption's words that are masked to be filled in."""
+
+PARTS: Final = ("matching", "filling", "naming")
 
 RATE: Final = 1e-3
 """The peak learning rate."""
@@ -120,7 +123,7 @@ def train_tiny_rerank(
     stage = FirstStage(IMAGE_MODEL, choose_device(device))
     config = CrossModalConfig(stage.digest)
     torch.manual_seed(seed)
-    model = build(config, stage).to(stage.device)
+    model = CrossModal(config, stage).to(stage.device, memory_format=torch.channels_last)
     learn(model, stage, families, steps, seed, say)
     out.mkdir(parents=True, exist_ok=True)
     write_config(config, out / CONFIG)
@@ -141,6 +144,29 @@ def train_tiny_rerank(
 # ---------------------------------------------------------------- learning
 
 
+class Heads(nn.Module):
+    """What is needed for learning only: chances of a word, and of what lies at a place."""
+
+    def __init__(self, dim: int, vocabulary: int) -> None:
+        super().__init__()
+        self.words = nn.Linear(dim, vocabulary)
+        self.names = nn.Linear(dim, sum(NAMES))
+
+    def naming_loss(self, places: Tensor, things: Tensor) -> Tensor:
+        """Mean cross-entropy of shape, colour, size and texture of every thing.
+
+        Args:
+            places: (pictures, places, dim).
+            things: (pictures, most, 5) int64: place, then the four; -1 where there is none.
+        """
+        things = things.to(places.device)
+        pictures, numbers = (things[..., 0] >= 0).nonzero(as_tuple=True)
+        at, *names = things[pictures, numbers].unbind(dim=1)
+        chances = self.names(places[pictures, at]).float().split(NAMES, dim=1)
+        parts = [functional.cross_entropy(c, n) for c, n in zip(chances, names, strict=True)]
+        return torch.stack(parts).mean()
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Families with one caption for each member.
@@ -149,11 +175,13 @@ class Batch:
         pixels: (families, candidates, side, side, 3) uint8.
         tokens: (families, members, context).
         truth: (families, members, candidates) bool; a member's own picture has its number.
+        things: (families, candidates, most, 5) int64; see `Families`.
     """
 
     pixels: Tensor
     tokens: Tensor
     truth: Tensor
+    things: Tensor
 
 
 def learn(
@@ -180,9 +208,8 @@ def learn(
     torch.manual_seed(seed)
     torch.set_flush_denormal(True)
     device = stage.device
-    # Only needed for learning: gives each word a chance, from what was seen at its place.
-    filling = nn.Linear(model.norm.normalized_shape[0], stage.clip.vocab_size, device=device)
-    trained = [*model.parameters(), *filling.parameters()]
+    heads = Heads(model.norm.normalized_shape[0], stage.clip.vocab_size).to(device)
+    trained = [*model.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(trained, weight_decay=0.05, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, RATE, total_steps=steps + 1, pct_start=0.1, cycle_momentum=False
@@ -195,8 +222,8 @@ def learn(
         # On a CPU plain attention trains such short sequences faster than the fused one.
         with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
             with torch.autocast(device.type, torch.bfloat16):
-                matching, filled = losses_of(model, filling, stage, next(batches))
-            loss = matching + filled
+                parts = losses_of(model, heads, stage, next(batches))
+            loss = torch.stack(parts).sum()
             loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
@@ -206,16 +233,17 @@ def learn(
             raise ValueError(f"the loss is {losses[-1]} after {step} steps; lower the rate {RATE}")
         if step % 25 == 0:
             minutes = (time.monotonic() - start) / 60
-            say(f"step {step}: matching {float(matching):.3f}, filling {float(filled):.3f}, "
-                f"{minutes:.1f} min")  # fmt: skip
+            shown = ", ".join(f"{name} {float(part.detach()):.3f}" for name, part in
+                              zip(PARTS, parts, strict=True))  # fmt: skip
+            say(f"step {step}: {shown}, {minutes:.1f} min")
     model.eval()
     return losses
 
 
 def losses_of(
-    model: CrossModal, filling: nn.Linear, stage: FirstStage, batch: Batch
-) -> tuple[Tensor, Tensor]:
-    """The loss of telling pictures apart, and that of filling masked words in."""
+    model: CrossModal, heads: Heads, stage: FirstStage, batch: Batch
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The losses of telling pictures apart, of filling words in, and of naming what is where."""
     families, members, candidates = batch.truth.shape
     seen = model.survey(stage.see(batch.pixels.flatten(0, 1)))
     tokens = batch.tokens.flatten(0, 1)
@@ -236,7 +264,8 @@ def losses_of(
     looked = model.look(masked_read, own, captions=1)[:, 0]
     hidden = hidden[:, : looked.shape[1]].to(looked.device)
     targets = tokens[:, : looked.shape[1]].to(looked.device)[hidden]
-    return matching, functional.cross_entropy(filling(looked[hidden]).float(), targets)
+    filled = functional.cross_entropy(heads.words(looked[hidden]).float(), targets)
+    return matching, filled, heads.naming_loss(seen.places, batch.things.flatten(0, 1))
 
 
 def matching_loss(logits: Tensor, truth: Tensor) -> Tensor:
@@ -286,6 +315,7 @@ def _batches(families: Families, stage: FirstStage, seed: int) -> Iterator[Batch
                 torch.from_numpy(families.pixels[rows]),
                 stage.tokenizer(texts).unflatten(0, (size, MEMBERS)),
                 torch.from_numpy(families.truth[chosen[:, None], members, told]),
+                torch.from_numpy(families.things[rows]),
             )
 
 
@@ -340,9 +370,9 @@ A cross-modal re-ranker of {report.parameters / 1e6:.1f} million parameters on t
 image model, `tiny-image`. It knows the demo world only: coloured, textured shapes.
 
 - Architecture: a caption's words, as `tiny-image` reads them, attend to the places of its
-  picture, the maps of two stages of its ResNet, in {config.cross_layers} layers of {config.dim}
-  dimensions; a head adds what they find to the first stage's own similarity. In the role of
-  ViLBERT (1908.02265); `config.json` has the sizes and the digest of its `tiny-image`.
+  picture, maps of its ResNet's first three stages trained further, in {config.cross_layers} layers
+  of {config.dim} dimensions; a head adds what they find to the first stage's own similarity. In the
+  role of ViLBERT (1908.02265); `config.json` has the sizes and the digest of its `tiny-image`.
 - Data: {report.pairs:,} pairs from {FAMILIES:,} families of {MEMBERS} look-alikes, each beside
   {CONFUSED} pictures that the bundled image model confuses with it, seed {seed}; no picture or word
   from anywhere else.

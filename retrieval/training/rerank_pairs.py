@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from retrieval.demo.captions import SceneCaption, caption_scene
 from retrieval.demo.drawing import render_scene
-from retrieval.demo.scenes import Scene, sample_scene
+from retrieval.demo.scenes import Colour, Scene, Shape, Size, Texture, sample_scene
 from retrieval.demo.variations import vary_scene
 from retrieval.protocols import Encoder
 from retrieval.training.scene_pairs import small_picture
@@ -30,6 +30,10 @@ CONFUSED: Final = 2
 
 CAPTIONS_EACH: Final = 3
 """All of them but the last say everything."""
+
+NAMES: Final = [len(Shape), len(Colour), len(Size), len(Texture)]
+MOST_THINGS: Final = 3
+MAP_SIDE: Final = 8
 
 STREAM, HELD_OUT = 4, 5
 """First element of every seed; training and evaluation of other models use lower ones."""
@@ -49,12 +53,15 @@ class Families:
         candidates: (families, MEMBERS + CONFUSED) rows of `pixels`: the family first.
         truth: (families, MEMBERS, CAPTIONS_EACH, MEMBERS + CONFUSED) bool: whether a member's
             caption is true of a candidate.
+        things: (families * MEMBERS, MOST_THINGS, 5) int64: the place on the 8 × 8 map that a thing
+            lies at, and the numbers of its shape, colour, size and texture; -1 where there is none.
     """
 
     pixels: NDArray[np.uint8]
     captions: list[list[str]]
     candidates: NDArray[np.int64]
     truth: NDArray[np.bool_]
+    things: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ def draw_families(count: int, seed: int, encoder: Encoder, say: Callable[[str], 
         ]
     )
     texts = [[told.text for told in of_one] for of_one in captions]
-    return Families(pixels, texts, candidates, truth)
+    return Families(pixels, texts, candidates, truth, np.stack(list(map(_things, scenes))))
 
 
 def embed_pictures(encoder: Encoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -152,6 +159,16 @@ def _candidates(
         scores[own] = -np.inf
         closest = np.argpartition(-scores, CONFUSED)[:CONFUSED]
         rows[family] = [*own, *closest]
+    return rows
+
+
+def _things(scene: Scene) -> NDArray[np.int64]:
+    rows = np.full((MOST_THINGS, 1 + len(NAMES)), -1, np.int64)
+    for number, thing in enumerate(scene.objects):
+        place = int(thing.y * MAP_SIDE) * MAP_SIDE + int(thing.x * MAP_SIDE)
+        names = [list(type(name)).index(name) for name in
+                 (thing.shape, thing.colour, thing.size, thing.texture)]  # fmt: skip
+        rows[number] = [place, *names]
     return rows
 
 
