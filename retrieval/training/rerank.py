@@ -94,6 +94,7 @@ class RerankTrainingReport:
     wall_minutes: float
     cpu_minutes: float
     relations: RelationScore
+    look_alikes: RelationScore
 
 
 def train_tiny_rerank(
@@ -128,14 +129,14 @@ def train_tiny_rerank(
     out.mkdir(parents=True, exist_ok=True)
     write_config(config, out / CONFIG)
     _save(model, out / WEIGHTS)
+    reranker = TinyReranker.load(str(out), spec=f"tiny:{out}", device=device)
     report = RerankTrainingReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         pairs=steps * FAMILIES_AT_ONCE * MEMBERS * (MEMBERS + CONFUSED),
         wall_minutes=(time.monotonic() - wall) / 60,
         cpu_minutes=(time.process_time() - cpu) / 60,
-        relations=score_relations(
-            TinyReranker.load(str(out), spec=f"tiny:{out}", device=device), encoder, seed, gallery
-        ),
+        relations=score_relations(reranker, encoder, seed, gallery),
+        look_alikes=score_relations(reranker, encoder, seed, gallery, look_alikes=True),
     )
     (out / "README.md").write_text(describe(report, config, seed), encoding="utf-8")
     return report
@@ -323,10 +324,15 @@ def _batches(families: Families, stage: FirstStage, seed: int) -> Iterator[Batch
 
 
 def score_relations(
-    reranker: TinyReranker, first_stage: Encoder, seed: int, count: int = GALLERY
+    reranker: TinyReranker,
+    first_stage: Encoder,
+    seed: int,
+    count: int = GALLERY,
+    *,
+    look_alikes: bool = False,
 ) -> RelationScore:
-    """Ask captions with relations, with and without the re-ranker."""
-    scenes, asked = relation_gallery(count, seed)
+    """Ask captions with relations, with and without the re-ranker; see `relation_gallery`."""
+    scenes, asked = relation_gallery(count, seed, look_alikes=look_alikes)
     pixels = np.stack([small_picture(render_scene(scene, DRAWN_SIDE)) for scene in scenes])
     pictures = embed_pictures(first_stage, pixels)
     before, after = [], []
@@ -380,5 +386,7 @@ image model, `tiny-image`. It knows the demo world only: coloured, textured shap
   {report.cpu_minutes:.0f} of processor time in the training process.
 - Held-out captions with relations, among the first {TOP} of the bundled image model:
   {report.relations}.
+- The same in a gallery where every scene has {MEMBERS - 1} look-alikes:
+  {report.look_alikes}.
 - Licence: Apache-2.0, as the repository. Weights are float16 safetensors.
 """
