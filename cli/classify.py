@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from cli.options import Device, DeviceOption
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from retrieval.classification import Classified, ClassifyReport
 
@@ -85,8 +85,9 @@ def classify(
         device=device.value,
         strict=strict,
         path_column=path_col,
-        **({} if workers is None else {"workers": workers}),
     )
+    if workers is not None:
+        options = replace(options, workers=workers)
     found = sum(1 for _ in find_sources(sources, path_column=path_col))
     report = ClassifyReport()
     shown = _PRINTERS[output](names)
@@ -117,6 +118,14 @@ def _print_problems(report: ClassifyReport) -> None:
             print(f"{count} {words}", file=sys.stderr)
     for failure in report.failures:
         print(f"  {failure.uri}: {failure.reason}", file=sys.stderr)
+
+
+class _Printer(Protocol):
+    """Prints items one by one, and what there is to say at the end."""
+
+    def item(self, result: Classified) -> None: ...
+
+    def end(self, report: ClassifyReport) -> None: ...
 
 
 class _Lines:
@@ -181,4 +190,8 @@ class _Csv:
             print(f"accuracy {report.accuracy:.4f} of {report.judged}", file=sys.stderr)
 
 
-_PRINTERS = {Format.TABLE: _Lines, Format.JSON: _Json, Format.CSV: _Csv}
+_PRINTERS: dict[Format, Callable[[Sequence[str]], _Printer]] = {
+    Format.TABLE: _Lines,
+    Format.JSON: _Json,
+    Format.CSV: _Csv,
+}

@@ -140,8 +140,8 @@ class Collection:
             k: Hits to return; fewer come only where fewer items match.
             where: SQL condition over the items' columns.
             cutoff: Drop hits that are no better than those of unrelated texts.
-            rerank: A re-ranker that judges the pictures among the first 20 hits again: `tiny`,
-                `blip:HUB-ID-OR-FOLDER`, or an object; see `retrieval.search.rerank.rerank`.
+            rerank: A re-ranker that judges the pictures among the first 20 hits again:
+                `blip:HUB-ID-OR-FOLDER`, `tiny:FOLDER`, or an object; see `retrieval.search.rerank.rerank`.
 
         Raises:
             QueryError: The query cannot be understood or embedded.

@@ -95,7 +95,7 @@ class BlipReranker:
                 encoder_hidden_states=places,
                 encoder_attention_mask=torch.ones(places.shape[:2], device=self._device),
             ).last_hidden_state
-            logits = self._model.itm_head(words[:, 0]).float()
+            logits: torch.Tensor = self._model.itm_head(words[:, 0]).float()
             return logits.softmax(dim=1)[:, MATCH:]
 
         return self._batcher.run(len(pixels), 1, judge)[:, 0]

@@ -179,8 +179,8 @@ class CrossModal(nn.Module):
         Returns:
             (pictures, captions, length, dim).
         """
-        words = read.words.unflatten(0, (-1, captions))
-        real = read.real.unflatten(0, (-1, captions))
+        words = read.words.view(-1, captions, *read.words.shape[1:])
+        real = read.real.view(-1, captions, read.real.shape[1])
         for block in self.looking:
             words = block(words, real, seen.places)
         normed: Tensor = self.norm(words)
@@ -189,7 +189,7 @@ class CrossModal(nn.Module):
     def forward(self, read: Read, seen: Seen, captions: int) -> Tensor:
         """Logits of a match, (pictures, captions); see `look`."""
         first = self.look(read, seen, captions)[:, :, 0]
-        vectors = read.vectors.unflatten(0, (-1, captions))
+        vectors = read.vectors.view(-1, captions, read.vectors.shape[1])
         cosine = torch.einsum("pcd,pd->pc", vectors.float(), seen.vectors.float())
         learned = self.match(first)[..., 0].float()
         logits: Tensor = learned + self.trust * self.scale * (cosine - self.centre)
@@ -224,13 +224,15 @@ class Block(nn.Module):
             places: (pictures, places, dim); a picture is looked at by all its captions.
         """
         pictures, captions, length, dim = words.shape
-        split = self.queries_keys_values(self.before_self(words)).flatten(0, 1).chunk(3, dim=-1)
+        flat = self.before_self(words).flatten(0, 1)
+        asked, keys, values = self.queries_keys_values(flat).chunk(3, dim=-1)
         mask = real.flatten(0, 1)[:, None, None]
-        own = self._attend(*split, mask=mask).view(pictures, captions, length, dim)
+        own = self._attend(asked, keys, values, mask).view(pictures, captions, length, dim)
         words = words + self.after_self(own)
         if self.looks and places is not None:
             asked = self.queries(self.before_look(words)).flatten(1, 2)
-            seen = self._attend(asked, *self.keys_values(places).chunk(2, dim=-1))
+            keys, values = self.keys_values(places).chunk(2, dim=-1)
+            seen = self._attend(asked, keys, values)
             words = words + self.after_look(seen).view(pictures, captions, length, dim)
         fed: Tensor = words + self.feed(words)
         return fed
@@ -238,8 +240,9 @@ class Block(nn.Module):
     def _attend(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
     ) -> Tensor:
-        heads = [
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (queries, keys, values)
-        ]
-        mixed = functional.scaled_dot_product_attention(*heads, attn_mask=mask)
+        q, k, v = (
+            part.view(*part.shape[:2], self.heads, -1).transpose(1, 2)
+            for part in (queries.contiguous(), keys.contiguous(), values.contiguous())
+        )
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return mixed.transpose(1, 2).flatten(2)

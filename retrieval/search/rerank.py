@@ -35,7 +35,7 @@ RERANKERS = {
 }
 """The class behind each kind; it has `load(location, *, spec, device)`."""
 
-FORMS = ("tiny", "tiny:FOLDER", "blip:HUB-ID-OR-FOLDER")
+FORMS = ("tiny:FOLDER", "blip:HUB-ID-OR-FOLDER")
 
 
 class Reranker(Protocol):
@@ -73,7 +73,7 @@ def load_reranker(spec: str, *, device: str = "auto") -> Reranker:
         WeightsFormatError: They are a pickle, damaged, or of another architecture.
     """
     kind, _, location = spec.partition(":")
-    if kind not in RERANKERS or (kind == "blip" and not location):
+    if kind not in RERANKERS or not location:
         raise UnknownModelError(f"no re-ranker {spec!r}; there is: {', '.join(FORMS)}")
     module, _, name = RERANKERS[kind].partition(":")
     loader = getattr(importlib.import_module(module), name).load

@@ -128,7 +128,8 @@ class Searcher:
             hits = rerank(hits, text, reranker, top=rerank_top)
             reranked = (time.perf_counter() - localized) * 1e3
         times = ((began, encoded), (encoded, searched), (searched, localized))
-        took = Took(*((b - a) * 1e3 for a, b in times), rerank=reranked)
+        encode, search, localize = ((b - a) * 1e3 for a, b in times)
+        took = Took(encode, search, localize, reranked)
         return SearchResult(
             str(parsed), tuple(replace(hit, rank=i) for i, hit in enumerate(hits[:k], 1)), took
         )

@@ -1,4 +1,4 @@
-"""The re-ranker that comes with the package: a few MB, trained on the demo world."""
+"""A re-ranker of a few MB, as `retrieval train rerank` trains it on the demo world."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 from retrieval.search.cross_modal import CrossModal, CrossModalConfig, FirstStage, Read
 from retrieval.types import ImageGeometry
 
-_WEIGHTS = Path(__file__).parents[1] / "weights"
-BUNDLED = _WEIGHTS / "tiny-rerank"
-IMAGE_MODEL = _WEIGHTS / "tiny-image"
+IMAGE_MODEL = Path(__file__).parents[1] / "weights" / "tiny-image"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -37,13 +35,13 @@ class TinyReranker:
 
     @classmethod
     def load(cls, location: str, *, spec: str, device: str = "auto") -> TinyReranker:
-        """Load the bundled model, or one that `retrieval train rerank` wrote into a folder.
+        """Load a model that `retrieval train rerank` wrote into a folder.
 
         Raises:
             WeightsNotAvailableError: The folder lacks a file.
             WeightsFormatError: A file is damaged, or made for another bundled image model.
         """
-        folder = Path(location).expanduser() if location else BUNDLED
+        folder = Path(location).expanduser()
         if not (folder / CONFIG).is_file():
             raise WeightsNotAvailableError(
                 f"{spec}: {folder / CONFIG} is missing; `retrieval train rerank` writes it"
@@ -76,8 +74,9 @@ class TinyReranker:
             seen = stage.see(torch.from_numpy(np.ascontiguousarray(pixels[part])))
             seen = self._model.survey(seen)
             count = len(seen.vectors)
-            each = Read(*(part.expand(count, *part.shape[1:]) for part in one))
-            return self._model(each, seen, captions=1).sigmoid()
+            each = Read(*(part.expand(count, *part.shape[1:]).contiguous() for part in one))
+            logits: torch.Tensor = self._model(each, seen, captions=1)
+            return logits.sigmoid()
 
         with torch.inference_mode():
             read = self._model.understand(stage.read(stage.tokenizer(clean_texts([text]))))

@@ -1,4 +1,4 @@
-"""Trains the bundled re-ranker on scenes of the demo world, in about ten minutes on two cores.
+"""Trains a small re-ranker on scenes of the demo world.
 
 Three lessons at once, as in ViLBERT (1908.02265): say whether a caption matches a picture, against
 pictures that it nearly describes; fill in words that were masked, for which it has to look; and
@@ -53,7 +53,7 @@ from retrieval.training.tokenizer import END, START
 
 FIRST_STAGE: Final = "tiny-image"
 FAMILIES: Final = 4_000
-STEPS: Final = 900
+STEPS: Final = 400
 FAMILIES_AT_ONCE: Final = 20
 GALLERY: Final = 1_000
 MASKED: Final = 0.3
@@ -111,7 +111,7 @@ def train_tiny_rerank(
     Args:
         out: Folder to write; made when missing.
         seed: Decides every scene, caption and weight.
-        steps: Batches of 20 families; None: as the bundled model.
+        steps: Batches of 20 families; None: 400.
         device: `auto`, `cpu` or `cuda`.
         gallery: Scenes that the result is scored on.
         progress: Called with a line now and then.
@@ -124,7 +124,7 @@ def train_tiny_rerank(
     stage = FirstStage(IMAGE_MODEL, choose_device(device))
     config = CrossModalConfig(stage.digest)
     torch.manual_seed(seed)
-    model = CrossModal(config, stage).to(stage.device, memory_format=torch.channels_last)
+    model = CrossModal(config, stage).to(memory_format=torch.channels_last).to(stage.device)
     learn(model, stage, families, steps, seed, say)
     out.mkdir(parents=True, exist_ok=True)
     write_config(config, out / CONFIG)
@@ -253,15 +253,17 @@ def losses_of(
 
     # Every candidate is looked at by all captions of its family …
     def of_candidates(part: Tensor) -> Tensor:
-        of_family = part.unflatten(0, (families, 1, members))
+        of_family = part.view(families, 1, members, *part.shape[1:])
         return of_family.expand(-1, candidates, *of_family.shape[2:]).flatten(0, 2)
 
+    def own_of_candidates(part: Tensor) -> Tensor:
+        return part.view(families, candidates, *part.shape[1:])[:, :members].flatten(0, 1)
+
     each = Read(*map(of_candidates, (read.words, read.real, read.vectors)))
-    logits = model(each, seen, captions=members).view(families, candidates, members)
+    logits: Tensor = model(each, seen, captions=members).view(families, candidates, members)
     matching = matching_loss(logits.transpose(1, 2), batch.truth.to(logits.device))
     # … and every picture by its own caption with words masked.
-    own = Seen(*(part.unflatten(0, (families, candidates))[:, :members].flatten(0, 1)
-                 for part in (seen.places, seen.vectors)))  # fmt: skip
+    own = Seen(own_of_candidates(seen.places), own_of_candidates(seen.vectors))
     looked = model.look(masked_read, own, captions=1)[:, 0]
     hidden = hidden[:, : looked.shape[1]].to(looked.device)
     targets = tokens[:, : looked.shape[1]].to(looked.device)[hidden]

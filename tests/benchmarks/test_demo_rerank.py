@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,10 +7,11 @@ from benchmarks.suites import demo_rerank
 
 
 def test_captions_are_asked_before_and_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, taught_reranker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo_rerank, "SCENES", 60)
     said: list[str] = []
+    shutil.copytree(taught_reranker, tmp_path / "tiny-rerank")
     results = demo_rerank.run(say=said.append, folder=tmp_path)
     assert [result.metric for result in results[:4]] == [
         "ceiling",

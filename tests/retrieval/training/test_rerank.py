@@ -8,11 +8,9 @@ from safetensors import safe_open
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.search.cross_modal import PAD
 from retrieval.search.rerank import load_reranker
-from retrieval.search.tiny_reranker import BUNDLED, TinyReranker
 from retrieval.training.rerank import (
     mask_words,
     matching_loss,
-    score_relations,
     train_tiny_rerank,
 )
 from retrieval.training.rerank_pairs import (
@@ -37,7 +35,10 @@ def test_training_writes_a_folder_that_loads(tmp_path: Path) -> None:
     with safe_open(tmp_path / "model.safetensors", "pt") as weights:
         types = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no mapping
     assert types == {"F16"}
-    assert str(report.relations) in (tmp_path / "README.md").read_text()
+    card = (tmp_path / "README.md").read_text()
+    assert str(report.relations) in card
+    assert str(report.look_alikes) in card
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 5 * 2**20
     assert said[0] == "20 families of 3 pictures drawn"
 
 
@@ -86,14 +87,3 @@ def test_words_are_masked_and_nothing_else() -> None:
     assert masked[0].tolist() == [START, PAD, END, PAD]
     assert hidden[1, 1:3].any()
     assert masked[1, [0, 3]].tolist() == [START, END]
-
-
-def test_the_bundled_reranker_is_small() -> None:
-    assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 5 * 2**20
-    assert "R@1" in (BUNDLED / "README.md").read_text()
-
-
-def test_the_bundled_reranker_beats_the_first_stage() -> None:
-    reranker = TinyReranker.load("", spec="tiny", device="cpu")
-    score = score_relations(reranker, load_encoder("tiny-image", device="cpu"), seed=3, count=150)
-    assert score.reranked > score.first_stage
