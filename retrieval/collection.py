@@ -141,7 +141,8 @@ class Collection:
             where: SQL condition over the items' columns.
             cutoff: Drop hits that are no better than those of unrelated texts.
             rerank: A re-ranker that judges the pictures among the first 20 hits again:
-                `blip:HUB-ID-OR-FOLDER`, `tiny:FOLDER`, or an object; see `retrieval.search.rerank.rerank`.
+                `blip:HUB-ID-OR-FOLDER`, `tiny:FOLDER`, or an object; see
+                `retrieval.search.rerank.rerank`.
 
         Raises:
             QueryError: The query cannot be understood or embedded.
