@@ -184,9 +184,9 @@ image model, `tiny-image`. It knows the demo world only: coloured, textured shap
   picture, maps of its ResNet's first three stages trained further, in {config.cross_layers} layers
   of {config.dim} dimensions; a head adds what they find to the first stage's own similarity. In the
   role of ViLBERT (1908.02265); `config.json` has the sizes and the digest of its `tiny-image`.
-- Data: {report.pairs:,} pairs from {report.families:,} families of {MEMBERS} look-alikes, each beside
-  {CONFUSED} pictures that the bundled image model confuses with it, seed {seed}; no picture or word
-  from anywhere else.
+- Data: {report.pairs:,} pairs from {report.families:,} families of {MEMBERS} look-alikes, each
+  beside {CONFUSED} pictures that the bundled image model confuses with it, seed {seed}; no picture
+  or word from anywhere else.
 - Command: `retrieval train rerank --out DIR`; {report.wall_minutes:.0f} minutes on the clock,
   {report.cpu_minutes:.0f} of processor time in the training process.
 - Held-out captions with relations, among the first {TOP} of the bundled image model:
