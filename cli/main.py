@@ -10,9 +10,11 @@ import typer
 
 from cli import (
     bench,
+    classify,
     compact,
     demo,
     embed,
+    illustrate,
     index,
     localize,
     models,
@@ -39,6 +41,8 @@ for command in (
     index.index,
     search.search,
     localize.localize,
+    classify.classify,
+    illustrate.illustrate,
     status.status,
     verify.verify,
     remove.remove,

@@ -40,9 +40,12 @@ def print_result(result: SearchResult, output: Output) -> None:
 
 
 def as_json(result: SearchResult) -> dict[str, object]:
-    """The object that `search --format json` prints."""
+    """The object that `search --format json` prints; `first_stage_score` only after a re-rank."""
     hits = [asdict(hit) for hit in result.hits]
-    took = {stage: round(value, 3) for stage, value in asdict(result.took_ms).items()}
+    took = {s: round(value, 3) for s, value in asdict(result.took_ms).items() if value is not None}
+    for hit in hits:
+        if "rerank" not in took:
+            del hit["first_stage_score"]
     return {"query": result.query, "hits": hits, "took_ms": took}
 
 

@@ -34,6 +34,14 @@ def search(
     cutoff: Annotated[
         bool, typer.Option("--cutoff", help="Drop hits that look no better than chance.")
     ] = False,
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Judge the first pictures again: blip:HUB-ID-OR-FOLDER or tiny:FOLDER.",
+        ),
+    ] = None,
+    rerank_top: Annotated[int, typer.Option(help="Hits that --rerank considers.")] = 20,
     output: Annotated[Output, typer.Option("--format", help="How to print the hits.")] = (
         Output.TABLE
     ),
@@ -57,7 +65,15 @@ def search(
     opened = retrieval.open(collection, device=device.value)
     sections = []
     for one in asked:
-        result = opened.answer(one, to=to or (), k=k, where=where, cutoff=cutoff)
+        result = opened.answer(
+            one,
+            to=to or (),
+            k=k,
+            where=where,
+            cutoff=cutoff,
+            rerank=rerank,
+            rerank_top=rerank_top,
+        )
         print_result(result, output)
         if gallery is not None:
             sections.append(GallerySection(result.query, result.hits))

@@ -243,5 +243,18 @@ def _bar() -> Iterator[Telling]:
         yield Telling(lambda line: bar.console.print(line, markup=False, highlight=False), progress)
 
 
+@app.command()
+def rerank(
+    out: OutOption,
+    seed: SeedOption = 0,
+    steps: StepsOption = None,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Train a re-ranker for `search --rerank tiny:DIR`: about two seconds a batch on one core."""
+    from retrieval.training.rerank import train_tiny_rerank
+
+    print(train_tiny_rerank(out, seed=seed, steps=steps, device=device.value, progress=_say))
+
+
 def _say(line: str) -> None:
     typer.echo(line, err=True)

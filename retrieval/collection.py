@@ -20,6 +20,7 @@ from retrieval.protocols import Encoder
 from retrieval.search.build import build_index
 from retrieval.search.card import IndexCard
 from retrieval.search.query import Query
+from retrieval.search.rerank import TOP, Reranker, load_reranker
 from retrieval.search.searcher import Searcher, SearchResult
 from retrieval.status import Status
 from retrieval.store.compact import CompactReport, compact
@@ -49,6 +50,7 @@ class Collection:
         self.root = Path(root).expanduser()
         self.device = device
         self._encoders: dict[str, Encoder] = {}
+        self._rerankers: dict[str, Reranker] = {}
 
     @classmethod
     def open(cls, root: str | os.PathLike[str], *, device: str = "auto") -> Collection:
@@ -128,6 +130,7 @@ class Collection:
         k: int = 10,
         where: str | None = None,
         cutoff: bool = False,
+        rerank: str | Reranker | None = None,
     ) -> tuple[Hit, ...]:
         """Find the media closest to a text, a file (`@path`) or a sum of them; best first.
 
@@ -137,12 +140,15 @@ class Collection:
             k: Hits to return; fewer come only where fewer items match.
             where: SQL condition over the items' columns.
             cutoff: Drop hits that are no better than those of unrelated texts.
+            rerank: A re-ranker that judges the pictures among the first 20 hits again:
+                `blip:HUB-ID-OR-FOLDER`, `tiny:FOLDER`, or an object; see
+                `retrieval.search.rerank.rerank`.
 
         Raises:
             QueryError: The query cannot be understood or embedded.
             FilterError: The condition is refused.
         """
-        return self.answer(query, to=to, k=k, where=where, cutoff=cutoff).hits
+        return self.answer(query, to=to, k=k, where=where, cutoff=cutoff, rerank=rerank).hits
 
     def answer(
         self,
@@ -153,6 +159,8 @@ class Collection:
         where: str | None = None,
         cutoff: bool = False,
         spaces: Sequence[str] | None = None,
+        rerank: str | Reranker | None = None,
+        rerank_top: int = TOP,
     ) -> SearchResult:
         """`search` with the time each stage took, and optionally in some spaces only."""
         return self.searcher.search(
@@ -162,6 +170,8 @@ class Collection:
             where=where,
             cutoff=cutoff,
             spaces=spaces,
+            reranker=self.reranker(rerank) if isinstance(rerank, str) else rerank,
+            rerank_top=rerank_top,
         )
 
     def verify(self) -> list[str]:
@@ -179,6 +189,12 @@ class Collection:
             check_encoder(space, encoder)
             self._encoders[space.name] = encoder
         return self._encoders[space.name]
+
+    def reranker(self, spec: str) -> Reranker:
+        """A re-ranker by its specification, loaded at first use."""
+        if spec not in self._rerankers:
+            self._rerankers[spec] = load_reranker(spec, device=self.device)
+        return self._rerankers[spec]
 
     @cached_property
     def snapshot(self) -> Snapshot:

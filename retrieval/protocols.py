@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeGuard
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +88,20 @@ class ClipEncoder(Encoder, Protocol):
 def reads_clips(encoder: Encoder) -> TypeGuard[ClipEncoder]:
     """Whether an encoder reads the frames of a clip together."""
     return hasattr(encoder, "encode_clips")
+
+
+@runtime_checkable
+class Tempered(Protocol):
+    """An encoder that learned, with its vectors, how sharply their inner products tell.
+
+    Its `logit_scale` is the inverse temperature of training: what inner products are multiplied
+    with before a softmax turns them into probabilities.
+    """
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor, not its logarithm: 100 at most for a CLIP."""
+        ...
 
 
 class Localizer(Protocol):

@@ -287,7 +287,11 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A ranked item with its best segment (or moment); the fields of `search --format json`."""
+    """A ranked item with its best segment (or moment); the fields of `search --format json`.
+
+    Where a re-ranker judged it, `score` is the probability of a match that it gave, and
+    `first_stage_score` what the item had before; None elsewhere.
+    """
 
     rank: int
     score: float
@@ -300,3 +304,4 @@ class Hit:
     space: str
     likely: bool
     metadata: dict[str, Scalar] = field(default_factory=dict)
+    first_stage_score: float | None = None

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-SUITES: Final = {"demo": "benchmarks.suites.demo", "esc10": "benchmarks.suites.esc10"}
+SUITES: Final = {
+    "demo": "benchmarks.suites.demo",
+    "demo-rerank": "benchmarks.suites.demo_rerank",
+    "esc10": "benchmarks.suites.esc10",
+}
 """The module of every suite, imported when it is asked for."""
 
 READS_DATA: Final = frozenset({"esc10"})

@@ -95,6 +95,11 @@ class ClapEncoder:
         return int(self._model.config.projection_dim)
 
     @property
+    def logit_scale(self) -> float:
+        """The inverse temperature of its sound side; see `Tempered`."""
+        return float(self._model.logit_scale_a.detach().exp())
+
+    @property
     def windows(self) -> AudioWindows:
         """The sample rate and window that the feature extractor was made for."""
         seconds = float(self._extractor.max_length_s)

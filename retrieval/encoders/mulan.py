@@ -69,6 +69,11 @@ class MulanEncoder:
         return self._config.dim
 
     @property
+    def logit_scale(self) -> float:
+        """The inverse temperature that the model was trained to; see `Tempered`."""
+        return float(self._model.logit_scale.detach().exp())
+
+    @property
     def windows(self) -> AudioWindows:
         """Windows of 10 s at 16 kHz, unless the configuration says otherwise."""
         seconds = self._config.window_seconds

@@ -109,6 +109,11 @@ class OpenClipEncoder:
         return int(self._config["embed_dim"])
 
     @property
+    def logit_scale(self) -> float:
+        """The inverse temperature that the model was trained to; see `Tempered`."""
+        return float(self._model.logit_scale.detach().exp())
+
+    @property
     def geometry(self) -> ImageGeometry:
         """The size and cropping that the model's own preprocessing asks for."""
         size, wanted = self._preprocessing.size, self._preprocessing

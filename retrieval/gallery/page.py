@@ -17,6 +17,11 @@ from retrieval.media.files import uri_to_path
 from retrieval.store.publish import written_atomically
 from retrieval.types import Hit, Medium
 
+FOOTER = (
+    "Orange marks the moment found, green the true one where it is known. "
+    "Faded hits look no better than chance."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class GallerySection:
@@ -34,9 +39,14 @@ def write_gallery(out: Path, sections: Sequence[GallerySection], *, title: str) 
     Raises:
         StorageError: The file cannot be written.
     """
-    template = Template(files("retrieval.gallery").joinpath("page.html").read_text())
     rendered = "\n".join(_section(section, out.absolute().parent) for section in sections)
-    page = template.substitute(title=escape(title), sections=rendered)
+    write_page(out, rendered, title, FOOTER)
+
+
+def write_page(out: Path, sections: str, title: str, footer: str) -> None:
+    """Put finished sections of HTML into the frame that all pages share; `title` is plain text."""
+    template = Template(files("retrieval.gallery").joinpath("page.html").read_text())
+    page = template.substitute(title=as_text(title), sections=sections, footer=as_text(footer))
     with written_atomically(out, lambda path, file: None) as file:
         file.write(page.encode())
 
@@ -45,7 +55,7 @@ def _section(section: GallerySection, base: Path) -> str:
     hits = "\n".join(_hit(hit, section.curves.get(hit.rank), base) for hit in section.hits)
     note = f"<small>{escape(section.note)}</small>" if section.note else ""
     return (
-        f"<section>\n<h2>{_text(section.query)}{note}</h2>\n"
+        f"<section>\n<h2>{as_text(section.query)}{note}</h2>\n"
         f'<div class="hits">\n{hits or "<p>no item matches</p>"}\n</div>\n</section>'
     )
 
@@ -62,8 +72,8 @@ def _hit(hit: Hit, curve: Curve | None, base: Path) -> str:
         f'<article class="hit{faded}">{_player(hit, base)}<div>'
         f'<span class="score">{hit.rank}. {hit.score:.3f}</span>{when}'
         f"{drawn}"
-        + (f'<p class="caption">{_text(str(caption))}</p>' if caption else "")
-        + f'<p class="uri">{_text(hit.uri)}</p></div></article>'
+        + (f'<p class="caption">{as_text(str(caption))}</p>' if caption else "")
+        + f'<p class="uri">{as_text(hit.uri)}</p></div></article>'
     )
 
 
@@ -91,6 +101,6 @@ def media_link(hit: Hit, base: Path) -> str:
     return escape(f"{link}#t={hit.start_seconds:.1f},{hit.end_seconds:.1f}")
 
 
-def _text(text: str) -> str:
+def as_text(text: str) -> str:
     """Text as text, whatever it holds; lone surrogates, which no page can hold, are replaced."""
     return escape(text.encode("utf-8", "replace").decode())

@@ -16,6 +16,7 @@ from retrieval.search.calibration import QueryKind
 from retrieval.search.items import ItemTable
 from retrieval.search.opened import ItemMatch, OpenedSpace, Part, best_items
 from retrieval.search.query import Query, parse_query
+from retrieval.search.rerank import TOP, Reranker, rerank, text_of
 from retrieval.search.vectors import QueryVectors, embed_query
 from retrieval.store.filters import matching_ids
 from retrieval.store.reader import Snapshot
@@ -36,11 +37,12 @@ EVERYTHING = frozenset({Target.IMAGE, Target.MUSIC, Target.VIDEO})
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """Milliseconds of the stages of one search."""
+    """Milliseconds of the stages of one search; `rerank` is None where nothing was re-ranked."""
 
     encode: float
     search: float
     localize: float
+    rerank: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,14 @@ class Searcher:
         where: str | None = None,
         cutoff: bool = False,
         spaces: Sequence[str] | None = None,
+        reranker: Reranker | None = None,
+        rerank_top: int = TOP,
     ) -> SearchResult:
         """Answer one query; see `Collection.search`."""
-        if k < 1:
-            raise QueryError(f"-k must be at least 1, got {k}")
+        if k < 1 or rerank_top < 1:
+            raise QueryError(f"-k and --rerank-top must be at least 1, got {k} and {rerank_top}")
         parsed = parse_query(query) if isinstance(query, str) else query
+        text = None if reranker is None else text_of(parsed)
         began = time.perf_counter()
         chosen = [
             opened.space
@@ -108,20 +113,25 @@ class Searcher:
         ]
         vectors = embed_query(parsed, chosen, self._encoders) if chosen else {}
         encoded = time.perf_counter()
-        k = min(k, max(1, len(self._items.item_ids)))
-        candidates = self._candidates(vectors, frozenset(to), k, where)
+        wanted = k if reranker is None else max(k, rerank_top)
+        wanted = min(wanted, max(1, len(self._items.item_ids)))
+        candidates = self._candidates(vectors, frozenset(to), wanted, where)
         searched = time.perf_counter()
         if Target.MOMENT in to:
-            hits = self._moments(candidates, vectors, k)
+            hits = self._moments(candidates, vectors, wanted)
         else:
-            hits = self._hits(candidates[:k])
+            hits = self._hits(candidates[:wanted])
         hits = [hit for hit in hits if hit.likely or not cutoff]
-        ended = time.perf_counter()
-        took = Took(
-            *((b - a) * 1e3 for a, b in ((began, encoded), (encoded, searched), (searched, ended)))
-        )
+        localized = time.perf_counter()
+        reranked = None
+        if reranker is not None and text is not None:
+            hits = rerank(hits, text, reranker, top=rerank_top)
+            reranked = (time.perf_counter() - localized) * 1e3
+        times = ((began, encoded), (encoded, searched), (searched, localized))
+        encode, search, localize = ((b - a) * 1e3 for a, b in times)
+        took = Took(encode, search, localize, reranked)
         return SearchResult(
-            str(parsed), tuple(replace(hit, rank=i) for i, hit in enumerate(hits, 1)), took
+            str(parsed), tuple(replace(hit, rank=i) for i, hit in enumerate(hits[:k], 1)), took
         )
 
     def curve(

@@ -227,6 +227,12 @@ class Snapshot:
             vectors=_joined([_vectors(batch, dim) for batch in batches]).reshape(-1, dim),
         )
 
+    def iter_frames(self, space: str) -> Iterator[NDArray[np.float16]]:
+        """Vectors of the frames of all living videos, in item order: (n, dim) blocks."""
+        dim = self._checked_dim("frames", space)
+        for batch in self._living(f"frames/{space}", ["item_id", "embedding"], -1):
+            yield _vectors(batch, dim)
+
     # ------------------------------------------------------------ files
 
     def _rows(self, folder: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:

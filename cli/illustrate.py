@@ -1,0 +1,36 @@
+"""`retrieval illustrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import Device, DeviceOption
+
+
+def illustrate(
+    text: Annotated[Path, typer.Argument(metavar="TEXTFILE", help="A text of some sentences.")],
+    collection: Annotated[Path, typer.Option("-c", "--collection", help="Folder made by `embed`.")],
+    out: Annotated[Path, typer.Option(help="The HTML page to write.")],
+    branching: Annotated[
+        int, typer.Option(min=2, max=1_000, help="Clusters in each level of the visual words.")
+    ] = 12,
+    depth: Annotated[int, typer.Option(min=1, max=8, help="Levels of the visual words.")] = 4,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Make a storyboard: each sentence of TEXTFILE with its best picture or video frame.
+
+    Neighbouring sentences are shown by different visual words, unless nothing else fits.
+    """
+    import retrieval
+    from cli.output import location
+    from retrieval.gallery.storyboard import write_storyboard
+    from retrieval.illustration import illustrate as run
+
+    opened = retrieval.open(collection, device=device.value)
+    scenes = run(text, opened, branching=branching, depth=depth)
+    write_storyboard(out, scenes, title=text.stem)
+    for scene in scenes:
+        print(f"{scene.sentence}\n    {scene.hit.score:.3f}  {location(scene.hit)}")

@@ -1,0 +1,31 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks.suites import demo_rerank
+
+
+def test_captions_are_asked_before_and_after(
+    tmp_path: Path, taught_reranker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_rerank, "SCENES", 60)
+    said: list[str] = []
+    shutil.copytree(taught_reranker, tmp_path / "tiny-rerank")
+    results = demo_rerank.run(say=said.append, folder=tmp_path)
+    assert [result.metric for result in results[:4]] == [
+        "ceiling",
+        "R@1",
+        "R@5",
+        "ms to re-rank 20",
+    ]
+    assert {result.task for result in results} == {
+        "relations → image, held-out scenes", "relations → image, scenes and look-alikes",
+    }  # fmt: skip
+    for ceiling, first, fifth, took in (results[:4], results[4:]):
+        assert first.pool == 60
+        assert first.baseline <= fifth.baseline <= ceiling.value
+        assert first.value <= fifth.value <= ceiling.value <= 1
+        assert first.goal == pytest.approx(first.baseline + 0.1)
+        assert first.chance == pytest.approx(1 / 60)
+        assert took.value > 0
