@@ -4,5 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-SUITES: Final = {"demo": "benchmarks.suites.demo"}
+SUITES: Final = {
+    "demo": "benchmarks.suites.demo",
+    "demo-moments": "benchmarks.suites.demo_moments",
+}
 """The module of every suite, imported when it is asked for."""

@@ -1,0 +1,68 @@
+"""Small synthetic videos with queries, as vectors: what a Hammer learns in seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from retrieval.training.moment_data import AskedMoment, MomentData, with_rivals
+from retrieval.types import TimedRows
+
+NAMES = ("apple", "bridge", "candle", "dragon", "engine", "forest")
+DIM = 16
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def concept(number: int, seed: int = 5) -> np.ndarray:
+    """The direction of a name; the query's vector and, with noise, its frames'."""
+    return unit(np.random.default_rng([seed, number]).normal(size=DIM))
+
+
+def rows_of(vectors: np.ndarray, step: float = 0.5) -> TimedRows:
+    edges = np.arange(len(vectors) + 1) * step
+    return TimedRows(edges[:-1], edges[1:], unit(vectors))
+
+
+def named_events(count: int, *, seed: int = 0, rows: int = 24) -> MomentData:
+    """Videos of three named events each; every event is asked for by its name."""
+    rng = np.random.default_rng(seed)
+    videos, asked, sentences = [], [], []
+    for number in range(count):
+        names = rng.choice(len(NAMES), 3, replace=False).tolist()
+        cuts = [0, *sorted(rng.choice(np.arange(4, rows - 3, 4), 2, replace=False).tolist()), rows]
+        parts = [
+            concept(name) + rng.normal(0, 0.05, (last - first, DIM))
+            for name, first, last in zip(names, cuts[:-1], cuts[1:], strict=True)
+        ]
+        videos.append(rows_of(np.concatenate(parts)))
+        for name, first, last in zip(names, cuts[:-1], cuts[1:], strict=True):
+            asked.append(AskedMoment(number, f"the {NAMES[name]}", ((first * 0.5, last * 0.5),)))
+            sentences.append(concept(name))
+    return with_rivals(videos, asked, np.stack(sentences))
+
+
+def rising_and_falling(count: int, *, seed: int = 0) -> MomentData:
+    """Videos of one rise and one fall with the same frames in opposite order; queries say which.
+
+    Both queries have the same vector: only the words and the order of frames tell them apart.
+    """
+    rng = np.random.default_rng(seed)
+    low, high, still = concept(100), concept(101), concept(102)
+    videos, asked, sentences = [], [], []
+    for number in range(count):
+        phase = np.linspace(0, 1, 8)[:, None]
+        ramp = low * (1 - phase) + high * phase
+        rises_first = bool(rng.integers(2))
+        pause = np.repeat(still[None], int(rng.integers(2, 6)), axis=0)
+        first, second = (ramp, ramp[::-1]) if rises_first else (ramp[::-1], ramp)
+        frames = np.concatenate([pause, first, pause, second, pause])
+        videos.append(rows_of(frames + rng.normal(0, 0.03, frames.shape)))
+        spans = [(len(pause), len(pause) + 8), (2 * len(pause) + 8, 2 * len(pause) + 16)]
+        for word, (begin, end) in zip(
+            ("rising", "falling") if rises_first else ("falling", "rising"), spans, strict=True
+        ):
+            asked.append(AskedMoment(number, f"a lamp {word}", ((begin * 0.5, end * 0.5),)))
+            sentences.append(unit(low + high))
+    return with_rivals(videos, asked, np.stack(sentences))
