@@ -43,10 +43,13 @@ LOOK_ALIKE_VIDEOS: Final = 0.4
 VIDEO_ROWS: Final = (40, 128)
 """Shortest and longest video: 20 to 64 seconds."""
 
+LONGEST_ALIKE: Final = 12.0
+"""Seconds of a look-alike at most, so that a minute holds a family of them."""
+
 CAPTIONS_EACH: Final = (1.0, 1.0, 0.6)
 """Share of the facts in each of an event's captions."""
 
-_FAMILIES_PER_JOB: Final = 50
+_FAMILIES_PER_JOB: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,10 @@ class _EventPlan:
     captions: tuple[SceneCaption, ...]
     frames: int  # of the video, not of the samples
     offset: int  # frames before the first sample
+
+
+_Job = tuple[int, int, ImageGeometry]  # seed, number, how pictures are fitted
+_Block = list[list[tuple[_EventPlan, NDArray[np.uint8]]]]  # families of events with pictures
 
 
 def demo_moments(
@@ -110,18 +117,15 @@ def drawn_families(
     """Draw at least `events` events in families, and embed their frames."""
     geometry = encoder.geometry
     assert geometry is not None  # an encoder of pictures has one
+    # A family has 1.6 events on average; a job more than are needed hurts nobody.
+    jobs = [(seed, job, geometry) for job in range(-(-events // _FAMILIES_PER_JOB))]
     families: list[list[DrawnEvent]] = []
-    drawn = 0
-    jobs = -(-events // _FAMILIES_PER_JOB)
-    work = ((seed, job, geometry) for job in range(jobs))
-    with multiprocessing.get_context("spawn").Pool() as pool:
-        for block in pool.imap(_draw_families, work):
-            families += _embedded(block, encoder)
-            drawn = sum(map(len, families))
-            if len(families) % (10 * _FAMILIES_PER_JOB) == 0:
-                say(f"{drawn} events drawn and embedded")
-            if drawn >= events:
-                break
+    for block in _blocks(jobs):
+        families += _embedded(block, encoder)
+        drawn = sum(map(len, families))
+        say(f"{drawn} of {events} events drawn and embedded")
+        if drawn >= events:
+            break
     return families
 
 
@@ -191,9 +195,16 @@ def _questions(
 # ---------------------------------------------------------------- drawing, in worker processes
 
 
-def _draw_families(
-    job: tuple[int, int, ImageGeometry],
-) -> list[list[tuple[_EventPlan, NDArray[np.uint8]]]]:
+def _blocks(jobs: list[_Job]) -> Iterator[_Block]:
+    """Draw in worker processes, where it is worth starting them."""
+    if len(jobs) <= 2:
+        yield from map(_draw_families, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        yield from pool.imap(_draw_families, jobs)
+
+
+def _draw_families(job: _Job) -> _Block:
     """Plans of some families with their pictures; equal ones of a still event come once."""
     seed, number, geometry = job
     rng = np.random.default_rng([MOMENTS, seed, number])
@@ -212,13 +223,15 @@ def _family(rng: np.random.Generator) -> list[_EventPlan]:
     if kind == 0:
         return [_plan(scene, _any_motion(rng), rng)]
     if kind == 1:
-        return [_plan(scene, motion, rng) for motion in telling_motions(rng)]
+        return [_plan(scene, motion, rng, longest=LONGEST_ALIKE) for motion in telling_motions(rng)]
     motion = _any_motion(rng)
     return [_plan(one, motion, rng) for one in (scene, vary_scene(scene, rng))]
 
 
-def _plan(scene: Scene, motion: Motion, rng: np.random.Generator) -> _EventPlan:
-    seconds = rng.uniform(EVENT_SECONDS[0], EVENT_SECONDS[1])
+def _plan(
+    scene: Scene, motion: Motion, rng: np.random.Generator, *, longest: float = EVENT_SECONDS[1]
+) -> _EventPlan:
+    seconds = rng.uniform(EVENT_SECONDS[0], longest)
     captions = tuple(
         caption_scene(scene, rng, motion=motion, detail=detail) for detail in CAPTIONS_EACH
     )
@@ -255,9 +268,7 @@ def _pictures(
     ]
 
 
-def _embedded(
-    block: list[list[tuple[_EventPlan, NDArray[np.uint8]]]], encoder: Encoder
-) -> Iterator[list[DrawnEvent]]:
+def _embedded(block: _Block, encoder: Encoder) -> Iterator[list[DrawnEvent]]:
     """Embed a block's pictures at once; of a still event one is enough."""
     pictures = [
         drawn[:1] if plan.motion is Motion.STILL else drawn
