@@ -106,12 +106,13 @@ class LevelEncoder(nn.Module):
         """
         count, length, width = units.shape
         groups = -(-length // self._units)
-        missing = groups * self._units - length
-        units = functional.pad(units, (0, 0, 0, missing)).reshape(-1, self._units, width)
-        real = functional.pad(real, (0, missing)).reshape(-1, self._units)
+        size = self._units if groups > 1 else length
+        missing = groups * size - length
+        units = functional.pad(units, (0, 0, 0, missing)).reshape(-1, size, width)
+        real = functional.pad(real, (0, missing)).reshape(-1, size)
         summaries = self.summary.expand(len(units), 1, width)
         rows, text = self.layers(
-            torch.cat([summaries, units + self.positions], dim=1),
+            torch.cat([summaries, units + self.positions[:size]], dim=1),
             functional.pad(real, (1, 0), value=True),
             text.repeat_interleave(groups, dim=0),
             text_real.repeat_interleave(groups, dim=0),
@@ -132,6 +133,7 @@ class Hammer(nn.Module):
         self.query = TextEncoder(config.dim, width, heads, config.vocabulary, config.context_length)
         self.seen = nn.Linear(config.dim, width)
         self.alike = nn.Linear(config.dim, width, bias=False)
+        self.curve = nn.Linear(1, width, bias=False)
         self.levels = nn.ModuleList(
             LevelEncoder(level, width, heads, keep_text=number == len(config.levels))
             for number, level in enumerate(config.levels, 1)
@@ -155,9 +157,11 @@ class Hammer(nn.Module):
             tokens: (n, tokens) int64, padded with 0.
         """
         text, text_real = self.query(sentence, tokens)
-        # The product of a frame's and the query's vectors sums up to the first stage's score.
         scale = rows.shape[-1] ** 0.5
-        units = self.seen(rows * scale) + self.alike(rows * sentence[:, None] * scale**2)
+        # The product of a frame's and the query's vectors sums up to the first stage's score.
+        product = rows * sentence[:, None] * scale**2
+        units = self.seen(rows * scale) + self.alike(product)
+        units = units + self.curve(standardised(product.mean(dim=-1), real)[..., None])
         contexts = []
         units_real = real
         read = text
@@ -180,3 +184,11 @@ class Hammer(nn.Module):
             spread = self.down[number](understood).repeat_interleave(self._units[number], dim=1)
             understood = below + spread[:, : below.shape[1]]
         return understood
+
+
+def standardised(scores: Tensor, real: Tensor) -> Tensor:
+    """Scores (n, rows) with mean 0 and deviation 1 over the real rows of each window."""
+    count = real.sum(dim=1, keepdim=True).clamp_min(1)
+    centred = (scores - (scores * real).sum(dim=1, keepdim=True) / count) * real
+    deviation = (centred.square().sum(dim=1, keepdim=True) / count).sqrt()
+    return centred / deviation.clamp_min(1e-3)

@@ -118,12 +118,12 @@ class MomentStage:
 
     def _rows(self, candidate: Candidate, localizer: Localizer) -> TimedRows:
         match = candidate.match
+        segments = segment_rows(candidate.part, match.item_id, match.medium)
         if localizer.reads_frames and candidate.medium is Medium.VIDEO:
-            space = candidate.opened.space
-            frames = self._snapshot.item_frames(space.name, match.item_id)
+            frames = self._snapshot.item_frames(candidate.opened.space.name, match.item_id)
             if frames is not None:
-                return frame_rows(frames, 1 / space.sampling.frames_per_second)
-        return segment_rows(candidate.part, match.item_id, match.medium)
+                return frame_rows(frames, float(segments.end_seconds[-1]))
+        return segments
 
 
 def moment_query(query: Query, vectors: QueryVectors) -> MomentQuery:
@@ -133,16 +133,16 @@ def moment_query(query: Query, vectors: QueryVectors) -> MomentQuery:
     return MomentQuery((mean / np.linalg.norm(mean)).astype(np.float32), text)
 
 
-def frame_rows(frames: Frames, step_seconds: float) -> TimedRows:
+def frame_rows(frames: Frames, end_seconds: float) -> TimedRows:
     """Give frames a span each: what is seen changes somewhere between two of them.
 
-    The border is put half-way; the first begins at 0, the last lasts for one step of the sampling.
+    The border is put half-way; the first begins at 0, the last ends where the video does.
     """
     seconds = frames.seconds.astype(np.float64)
     borders = (seconds[1:] + seconds[:-1]) / 2
     return TimedRows(
         np.concatenate([seconds[:1] * 0, borders]),
-        np.concatenate([borders, seconds[-1:] + step_seconds]),
+        np.concatenate([borders, np.maximum(seconds[-1:], end_seconds)]),
         frames.vectors,
     )
 

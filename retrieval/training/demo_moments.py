@@ -157,7 +157,7 @@ def rows_of(events: list[DrawnEvent]) -> TimedRows:
     vectors = np.concatenate([event.vectors for event in events])
     step = 1 / SAMPLING.frames_per_second
     seconds = (np.arange(len(vectors)) * step).astype(np.float32)
-    return frame_rows(Frames(seconds, vectors), step)
+    return frame_rows(Frames(seconds, vectors), len(vectors) * step)
 
 
 def video_pictures(video: Video, geometry: ImageGeometry) -> NDArray[np.uint8]:

@@ -41,7 +41,7 @@ FLAT_LEVELS: Final = (Level(128, 4),)
 
 VOCABULARY: Final = 1_200
 CONTEXT: Final = 48
-STEPS: Final = 1_500
+STEPS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class BatchShape:
     """
 
     queries: int = 16
-    rivals: int = 2
+    rivals: int = 1
     window_rows: int = 128
     masked_queries: float = 0.3
     masked_words: float = 0.2
