@@ -21,10 +21,13 @@ from retrieval.training.contrastive import TrainingSettings, train_contrastive
 from retrieval.training.scene_pairs import (
     CAPTIONS_EACH,
     DEVIATION,
+    EVERYTHING,
+    FEW_WORDS,
     HELD_OUT,
     MEAN,
     SIDE,
     UNSEEN,
+    Details,
     make_gallery,
     make_pairs,
     normalised,
@@ -51,16 +54,23 @@ class Lesson:
         pictures: Scenes to draw; the lesson goes over them several times, with other captions.
         family: Pictures that share a batch because they differ in one thing only; 1: none do.
         learning_rate: The peak.
+        details: How much the pictures' captions say.
     """
 
     steps: int
     pictures: int
     family: int
     learning_rate: float
+    details: Details = EVERYTHING
 
 
-LESSONS: Final = (Lesson(1_300, 90_000, 1, 1e-3), Lesson(1_500, 90_000, 4, 7e-4))
-"""First any scenes, to learn the words; then look-alikes, so that every word comes to count."""
+LESSONS: Final = (
+    Lesson(1_300, 90_000, 1, 1e-3),
+    Lesson(1_500, 90_000, 4, 7e-4),
+    Lesson(400, 40_000, 1, 4e-4, FEW_WORDS),
+)
+"""First any scenes, to learn the words; then look-alikes, so that every word comes to count; then
+short captions, because people type few words."""
 
 MODEL: Final[dict[str, Any]] = {
     "embed_dim": 256,
@@ -177,7 +187,7 @@ def learn(
     """Draw a lesson's scenes and train the model on them, in place."""
     start = time.monotonic()
     count = min(lesson.pictures, lesson.steps * BATCH)
-    pixels, captions = make_pairs(count, seed, say, family=lesson.family)
+    pixels, captions = make_pairs(count, seed, say, family=lesson.family, details=lesson.details)
     tokens = torch.stack([tokenizer(texts) for texts in captions]).to(torch.int16)
     batches = pair_batches(pixels, tokens, BATCH, seed, family=lesson.family)
 

@@ -20,8 +20,15 @@ from retrieval.demo.variations import vary_scene
 SIDE: Final = 64
 """Side of the model's input in pixels."""
 
+Details = tuple[tuple[float, float], ...]
+"""For each of a picture's captions, the least and the greatest share of its facts it states."""
+
 CAPTIONS_EACH: Final = 4
-"""All of them but the last say everything: they tell the picture apart from its look-alikes."""
+EVERYTHING: Final[Details] = (*[(1.0, 1.0)] * (CAPTIONS_EACH - 1), (0.2, 1.0))
+"""Captions that tell a picture apart from its look-alikes, and one that says less."""
+
+FEW_WORDS: Final[Details] = ((1.0, 1.0), *[(0.0, 0.5)] * (CAPTIONS_EACH - 1))
+"""Mostly what people type: `a red circle`."""
 
 MOVING: Final = 0.2
 """Share of the pictures that are frames of moving scenes, where things leave their places."""
@@ -33,12 +40,17 @@ TRAIN, HELD_OUT, UNSEEN, FAMILIES = 0, 1, 2, 3
 """First element of every seed: the splits share no random stream."""
 
 _BLOCK = 2_000
-_Block = tuple[int, int, int, int]  # seed, first row, rows, family
+_Block = tuple[int, int, int, int, Details]  # seed, first row, rows, family, details
 _DRAWN_SIDE = 128
 
 
 def make_pairs(
-    count: int, seed: int, say: Callable[[str], None], *, family: int = 1
+    count: int,
+    seed: int,
+    say: Callable[[str], None],
+    *,
+    family: int = 1,
+    details: Details = EVERYTHING,
 ) -> tuple[NDArray[np.uint8], list[list[str]]]:
     """Draw scenes of the training split, in worker processes.
 
@@ -48,17 +60,18 @@ def make_pairs(
         say: Called with a line now and then.
         family: Rows that follow each other and differ in one thing from the first of them; 1: every
             row is drawn for itself.
+        details: How much the captions say.
 
     Returns:
         (count, 64, 64, 3) uint8 pictures and, for each, its captions.
     """
-    jobs = _blocks(count, seed, family)
+    jobs = _blocks(count, seed, family, details)
     if len(jobs) == 1:
         return _draw_block(jobs[0])
     pixels = np.empty((count, SIDE, SIDE, 3), np.uint8)
     captions: list[list[str]] = []
     with multiprocessing.get_context("spawn").Pool() as pool:
-        for (_, first, size, _), (drawn, texts) in zip(
+        for (_, first, size, _, _), (drawn, texts) in zip(
             jobs, pool.imap(_draw_block, jobs), strict=True
         ):
             pixels[first : first + size] = drawn
@@ -70,7 +83,7 @@ def make_pairs(
 
 def training_captions(count: int, seed: int) -> Iterator[str]:
     """The captions of the first `count` pictures that `make_pairs` would draw."""
-    for job in _blocks(count, seed, family=1):
+    for job in _blocks(count, seed, 1, EVERYTHING):
         for *_, texts in _described_scenes(job):
             yield from texts
 
@@ -130,9 +143,9 @@ def normalised(pixels: NDArray[np.uint8]) -> Tensor:
     return scaled.sub_(MEAN).div_(DEVIATION)
 
 
-def _blocks(count: int, seed: int, family: int) -> list[_Block]:
+def _blocks(count: int, seed: int, family: int, details: Details) -> list[_Block]:
     starts = range(0, count, _BLOCK)
-    return [(seed, first, min(_BLOCK, count - first), family) for first in starts]
+    return [(seed, first, min(_BLOCK, count - first), family, details) for first in starts]
 
 
 def _draw_block(job: _Block) -> tuple[NDArray[np.uint8], list[list[str]]]:
@@ -146,7 +159,7 @@ def _draw_block(job: _Block) -> tuple[NDArray[np.uint8], list[list[str]]]:
 
 def _described_scenes(job: _Block) -> Iterator[tuple[Scene, Motion, float, list[str]]]:
     """Scenes with their motion, its phase and their captions."""
-    seed, first, size, family = job
+    seed, first, size, family, details = job
     rng = np.random.default_rng([TRAIN if family == 1 else FAMILIES, seed, first])
     for row in range(size):
         if row % family == 0:
@@ -156,12 +169,12 @@ def _described_scenes(job: _Block) -> Iterator[tuple[Scene, Motion, float, list[
         else:
             scene = vary_scene(eldest, rng)
         phase = float(rng.random())
-        details = (*[1.0] * (CAPTIONS_EACH - 1), float(rng.uniform(0.2, 1.0)))
+        shares = [low if low == high else float(rng.uniform(low, high)) for low, high in details]
         yield (
             scene,
             motion,
             phase,
-            [caption_scene(scene, rng, motion=motion, detail=detail).text for detail in details],
+            [caption_scene(scene, rng, motion=motion, detail=detail).text for detail in shares],
         )
 
 
