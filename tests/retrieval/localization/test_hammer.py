@@ -11,7 +11,7 @@ from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 from retrieval.localization.hammer import HammerLocalizer, spans_of, windows_of
 from retrieval.localization.hammer_model import BEGIN, END, OTHER, Hammer
 from retrieval.types import Medium, MomentQuery, Space, TimedRows
-from support.moving_worlds import rows_of
+from support.named_moments import rows_of
 from support.small_hammer import write_hammer
 
 SPACE = Space("toy-ffffffff", "toy", 16, (Medium.VIDEO,), "f" * 64)

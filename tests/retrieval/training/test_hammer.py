@@ -6,13 +6,12 @@ import torch
 
 from retrieval.localization.hammer import HammerLocalizer
 from retrieval.localization.hammer_model import BEGIN, END, OTHER, Level
-from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.training.hammer import score_moments, train_hammer
 from retrieval.training.hammer_steps import HammerSettings
 from retrieval.training.moment_batches import PADDED, BatchShape, moment_batches
 from retrieval.training.moment_data import MomentData, label_rows
 from retrieval.types import Medium, Space, TimedRows
-from support.moving_worlds import DIM, named_events, rising_and_falling
+from support.named_moments import DIM, named_events
 
 SPACE = Space("toy-12345678", "toy", DIM, (Medium.IMAGE, Medium.VIDEO), "12345678" * 8)
 LEVELS = (Level(8, 1), Level(4, 1))
@@ -36,13 +35,6 @@ def test_it_learns_a_handful_of_videos_by_heart(tmp_path: Path) -> None:
     card = (tmp_path / "README.md").read_text()
     assert f"R1@0.5 {score.recall_half:.1%}" in card
     assert "12345678" in card
-
-
-def test_it_tells_rising_from_falling_in_new_videos_which_similarity_cannot(tmp_path: Path) -> None:
-    new = rising_and_falling(20, seed=1)
-    score = score_moments(trained(tmp_path, rising_and_falling(60), 250), new)
-    assert score.recall_half >= 0.95
-    assert score_moments(SimilarityLocalizer(), new).recall_half <= 0.6
 
 
 def test_rows_are_labelled_by_their_middles() -> None:

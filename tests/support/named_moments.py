@@ -41,28 +41,3 @@ def named_events(count: int, *, seed: int = 0, rows: int = 24) -> MomentData:
             asked.append(AskedMoment(number, f"the {NAMES[name]}", ((first * 0.5, last * 0.5),)))
             sentences.append(concept(name))
     return with_rivals(videos, asked, np.stack(sentences))
-
-
-def rising_and_falling(count: int, *, seed: int = 0) -> MomentData:
-    """Videos of one rise and one fall with the same frames in opposite order; queries say which.
-
-    Both queries have the same vector: only the words and the order of frames tell them apart.
-    """
-    rng = np.random.default_rng(seed)
-    low, high, still = concept(100), concept(101), concept(102)
-    videos, asked, sentences = [], [], []
-    for number in range(count):
-        phase = np.linspace(0, 1, 8)[:, None]
-        ramp = low * (1 - phase) + high * phase
-        rises_first = bool(rng.integers(2))
-        pause = np.repeat(still[None], int(rng.integers(2, 6)), axis=0)
-        first, second = (ramp, ramp[::-1]) if rises_first else (ramp[::-1], ramp)
-        frames = np.concatenate([pause, first, pause, second, pause])
-        videos.append(rows_of(frames + rng.normal(0, 0.03, frames.shape)))
-        spans = [(len(pause), len(pause) + 8), (2 * len(pause) + 8, 2 * len(pause) + 16)]
-        for word, (begin, end) in zip(
-            ("rising", "falling") if rises_first else ("falling", "rising"), spans, strict=True
-        ):
-            asked.append(AskedMoment(number, f"a lamp {word}", ((begin * 0.5, end * 0.5),)))
-            sentences.append(unit(low + high))
-    return with_rivals(videos, asked, np.stack(sentences))
