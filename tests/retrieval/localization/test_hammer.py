@@ -9,7 +9,7 @@ import torch
 
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 from retrieval.localization.hammer import HammerLocalizer, spans_of, windows_of
-from retrieval.localization.hammer_model import BEGIN, END, OTHER, Hammer
+from retrieval.localization.hammer_model import BEGIN, END, OTHER, Hammer, standardised
 from retrieval.types import Medium, MomentQuery, Space, TimedRows
 from support.named_moments import rows_of
 from support.small_hammer import write_hammer
@@ -188,3 +188,10 @@ def test_missing_files_fail(tmp_path: Path, name: str) -> None:
     (tmp_path / name).unlink()
     with pytest.raises(WeightsNotAvailableError, match=name):
         HammerLocalizer.load(tmp_path)
+
+
+def test_curves_are_standardised_over_the_real_rows_only() -> None:
+    scores = torch.tensor([[1.0, 3.0, 99.0], [2.0, 2.0, 2.0]])
+    real = torch.tensor([[True, True, False], [True, True, True]])
+    got = standardised(scores, real)
+    torch.testing.assert_close(got, torch.tensor([[-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
