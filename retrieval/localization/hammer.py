@@ -33,7 +33,7 @@ BORDERS_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class Window:
     """Rows first … last of one item."""
 
     item: int
@@ -42,10 +42,10 @@ class _Window:
 
 
 @dataclass(slots=True)
-class _Reading:
-    """What is known of one item: its match, and by row the logits of its labels.
+class Reading:
+    """What is known of one item: its match, and by row the log-probabilities of its labels.
 
-    Where windows overlap, a row's logits come from the window in which it lies deepest: at the
+    Where windows overlap, a row's labels come from the window in which it lies deepest: at the
     edges of a window half of the context is missing.
     """
 
@@ -54,10 +54,12 @@ class _Reading:
     depth: NDArray[np.int64]
 
     @classmethod
-    def empty(cls, rows: int) -> _Reading:
+    def empty(cls, rows: int) -> Reading:
+        """Before any window was read."""
         return cls(-np.inf, np.zeros((rows, 3), np.float32), np.full(rows, -1))
 
-    def add(self, window: _Window, match: float, labels: NDArray[np.float32]) -> None:
+    def add(self, window: Window, match: float, labels: NDArray[np.float32]) -> None:
+        """Take what one window says; `labels` (rows, 3) may be padded."""
         rows = np.arange(window.first, window.last)
         depth = np.minimum(rows - window.first, window.last - 1 - rows)
         deeper = depth > self.depth[rows]
@@ -129,13 +131,13 @@ class HammerLocalizer:
         ]
 
     @torch.inference_mode()
-    def read(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[_Reading]:
+    def read(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[Reading]:
         """Read every item with the query, windows of several items in one batch."""
         assert query.text is not None  # `can_answer` lets no other through
         ids = self._tokenizer.encode(clean_texts([query.text])[0]).ids
         sentence = torch.from_numpy(query.vector)[None].to(self._device)
         tokens = torch.tensor([ids], dtype=torch.int64, device=self._device)
-        readings = [_Reading.empty(len(item.vectors)) for item in items]
+        readings = [Reading.empty(len(item.vectors)) for item in items]
         for batch in self._batches(items):
             rows, real = self._padded(batch, items)
             n = len(batch)
@@ -146,7 +148,7 @@ class HammerLocalizer:
                 readings[window.item].add(window, float(match), rows_labels)
         return readings
 
-    def _batches(self, items: Sequence[TimedRows]) -> Iterator[list[_Window]]:
+    def _batches(self, items: Sequence[TimedRows]) -> Iterator[list[Window]]:
         """All windows, longest first, so that little of a batch is padding."""
         windows = [
             window
@@ -159,7 +161,7 @@ class HammerLocalizer:
             yield windows[first : first + size]
 
     def _padded(
-        self, windows: list[_Window], items: Sequence[TimedRows]
+        self, windows: list[Window], items: Sequence[TimedRows]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         longest = windows[0].last - windows[0].first
         rows = np.zeros((len(windows), longest, self.config.dim), np.float32)
@@ -174,14 +176,14 @@ class HammerLocalizer:
         )
 
 
-def windows_of(item: int, rows: int, window_rows: int) -> Iterator[_Window]:
+def windows_of(item: int, rows: int, window_rows: int) -> Iterator[Window]:
     """Cut an item into windows that overlap by half; the last one ends where the item does."""
     first = 0
     while first + window_rows < rows:
-        yield _Window(item, first, first + window_rows)
+        yield Window(item, first, first + window_rows)
         first += max(1, window_rows // 2)
     if rows:
-        yield _Window(item, max(0, rows - window_rows), rows)
+        yield Window(item, max(0, rows - window_rows), rows)
 
 
 def spans_of(labels: NDArray[np.float32], item: TimedRows, video: float) -> list[ScoredSpan]:

@@ -83,7 +83,6 @@ def train_annotated_hammer(
     model: str,
     validation: Path | None = None,
     row_seconds: float | None = None,
-    medium: Medium = Medium.VIDEO,
     seed: int = 0,
     steps: int | None = None,
     flat: bool = False,
@@ -99,7 +98,6 @@ def train_annotated_hammer(
         model: The encoder that made the features; it embeds the queries.
         validation: Annotations for the card's figures; None: a tenth of the videos.
         row_seconds: How long a row lasts; None: a video's rows share its duration evenly.
-        medium: `video` where the rows are frames, `audio` where they are segments of sound.
         seed: Decides the weights.
         steps: Batches to train on.
         flat: Train the ablation.
@@ -118,7 +116,8 @@ def train_annotated_hammer(
         data,
         held_out,
         space,
-        medium=medium,
+        # What sees reads frames; what only hears reads its segments of sound.
+        medium=Medium.VIDEO if Medium.VIDEO in encoder.media else Medium.AUDIO,
         levels=FLAT_LEVELS if flat else LEVELS,
         settings=HammerSettings(steps or STEPS),
         vocabulary=ANNOTATED_VOCABULARY,
