@@ -20,7 +20,7 @@ def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
 
     said: list[str] = []
     report = train_tiny_image(tmp_path, steps=1, device="cpu", gallery=20, progress=said.append)
-    assert report.pairs == 256
+    assert report.pairs == 384
     assert report.held_out.scenes == 20
     assert report.held_out.recall_at_1 <= report.held_out.recall_at_10 <= 1
     assert "1 steps of 128 pairs on cpu" in said
@@ -35,7 +35,7 @@ def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
         types = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no mapping
     assert types == {"F16", "I64"}  # the integers count batches, for the normalisation
     card = (tmp_path / "README.md").read_text()
-    assert "256 pairs" in card
+    assert "384 pairs" in card
     assert str(report.held_out) in card
 
 
