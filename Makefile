@@ -22,12 +22,14 @@ check: $(INSTALLED)  ## Lint, formatting, strict types, and which folder may imp
 
 bench: $(INSTALLED)  ## Measure quality on the demo world and the speed figures; rewrites docs/benchmarks.md
 	$(BIN)/retrieval bench run demo --out benchmarks/results/demo.json
+	$(BIN)/retrieval bench run demo-moments --out benchmarks/results/demo-moments.json
 	$(BIN)/retrieval bench speed --out benchmarks/results/speed.json
 	$(BIN)/python -m benchmarks.page
 
 tiny-models: $(INSTALLED)  ## Train the bundled models again (about 40 minutes each on two cores)
 	$(BIN)/retrieval train clip --out retrieval/weights/tiny-image
 	$(BIN)/retrieval train mulan --out retrieval/weights/tiny-music
+	$(BIN)/retrieval train hammer --out retrieval/weights/tiny-hammer
 
 docs: $(INSTALLED)  ## Rewrite docs/cli.md from the commands' own help
 	$(BIN)/python -m cli.reference > docs/cli.md

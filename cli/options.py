@@ -21,3 +21,10 @@ CollectionArgument = Annotated[
 DeviceOption = Annotated[
     Device, typer.Option(help="Where models run; auto takes a GPU where there is one.")
 ]
+LocalizerOption = Annotated[
+    str,
+    typer.Option(
+        help="What finds moments: similarity, hammer, hammer:FOLDER; "
+        "auto takes the bundled Hammer where it fits the collection's model."
+    ),
+]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import CollectionArgument, Device, DeviceOption
+from cli.options import CollectionArgument, Device, DeviceOption, LocalizerOption
 from cli.output import Output
 from retrieval.targets import Target
 
@@ -48,6 +48,7 @@ def search(
     gallery: Annotated[
         Path | None, typer.Option(help="Also write the hits as an HTML page.")
     ] = None,
+    localizer: LocalizerOption = "auto",
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Find the media closest to QUERY, best first."""
@@ -62,7 +63,7 @@ def search(
     asked: list[str | Query] = [query] if query is not None else []
     if queries is not None:
         asked = [line.query for line in read_queries(queries)]
-    opened = retrieval.open(collection, device=device.value)
+    opened = retrieval.open(collection, device=device.value, localizer=localizer)
     sections = []
     for one in asked:
         result = opened.answer(

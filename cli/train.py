@@ -256,5 +256,55 @@ def rerank(
     print(train_tiny_rerank(out, seed=seed, steps=steps, device=device.value, progress=_say))
 
 
+@app.command()
+def hammer(
+    out: OutOption,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            help="Train on these moments instead of the demo world: a file of TVR, ActivityNet "
+            "Captions, QVHighlights, Charades-STA or TACoS."
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Folder of ID.npy or ID.safetensors, (rows, dim) a video.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="The model that made the features; it embeds the queries.")
+    ] = "tiny-image",
+    validation: Annotated[
+        Path | None, typer.Option(help="Held-out annotations; default: a tenth of the videos.")
+    ] = None,
+    row_seconds: Annotated[
+        float | None,
+        typer.Option(help="How long a row lasts; default: rows share a video's duration evenly."),
+    ] = None,
+    seed: SeedOption = 0,
+    steps: StepsOption = None,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="Without the hierarchy: the ablation of the benchmark.")
+    ] = False,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Train the localizer: about 20 minutes on two cores on the demo world."""
+    from retrieval.errors import QueryError
+    from retrieval.training.hammer_sources import train_annotated_hammer, train_demo_hammer
+
+    if (annotations is None) != (features is None):
+        raise QueryError("--annotations and --features go together")
+    if annotations is not None and features is not None:
+        report = train_annotated_hammer(
+            out, annotations, features, model=model, validation=validation,
+            row_seconds=row_seconds, seed=seed, steps=steps, flat=flat, device=device.value,
+            progress=_say,
+        )  # fmt: skip
+    else:
+        report = train_demo_hammer(
+            out, seed=seed, steps=steps, flat=flat, model=model, device=device.value,
+            progress=_say,
+        )  # fmt: skip
+    print(report)
+
+
 def _say(line: str) -> None:
     typer.echo(line, err=True)

@@ -41,11 +41,13 @@ _HOMES = {
 }
 
 
-def open(root: "str | os.PathLike[str]", *, device: str = "auto") -> "Collection":  # noqa: A001  # the verb people expect, as in `wave.open`
-    """Open the collection in a folder; `device` is auto, cpu or cuda."""
+def open(  # noqa: A001  # the verb people expect, as in `wave.open`
+    root: "str | os.PathLike[str]", *, device: str = "auto", localizer: str = "auto"
+) -> "Collection":
+    """Open the collection in a folder; see `Collection.open`."""
     from retrieval.collection import Collection
 
-    return Collection.open(root, device=device)
+    return Collection.open(root, device=device, localizer=localizer)
 
 
 def __getattr__(name: str) -> object:

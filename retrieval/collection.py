@@ -16,6 +16,7 @@ from retrieval.embedding import embed
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.spaces import check_encoder
 from retrieval.errors import CollectionNotFoundError, QueryError
+from retrieval.localization.choose import choose_localizers
 from retrieval.protocols import Encoder
 from retrieval.search.build import build_index
 from retrieval.search.card import IndexCard
@@ -46,21 +47,31 @@ class Collection:
     >>> collection.search("a dog on the beach", to=["image"])     # doctest: +SKIP
     """
 
-    def __init__(self, root: str | os.PathLike[str], *, device: str = "auto") -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], *, device: str = "auto", localizer: str = "auto"
+    ) -> None:
         self.root = Path(root).expanduser()
         self.device = device
+        self.localizer = localizer
         self._encoders: dict[str, Encoder] = {}
         self._rerankers: dict[str, Reranker] = {}
 
     @classmethod
-    def open(cls, root: str | os.PathLike[str], *, device: str = "auto") -> Collection:
+    def open(
+        cls, root: str | os.PathLike[str], *, device: str = "auto", localizer: str = "auto"
+    ) -> Collection:
         """Open a collection that exists.
+
+        Args:
+            root: The folder.
+            device: Where models run: `auto`, `cpu` or `cuda`.
+            localizer: What finds moments: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
 
         Raises:
             CollectionNotFoundError: The folder holds none.
             CollectionDamagedError: A listed file is missing or has another size.
         """
-        collection = cls(root, device=device)
+        collection = cls(root, device=device, localizer=localizer)
         if not (collection.root / "CURRENT").exists():
             raise CollectionNotFoundError(
                 f"{collection.root} is not a collection; "
@@ -204,7 +215,8 @@ class Collection:
     @cached_property
     def searcher(self) -> Searcher:
         """Opened indexes over `snapshot`."""
-        return Searcher(self.snapshot, self.encoder)
+        localizers = choose_localizers(self.localizer, self.snapshot.spaces, device=self.device)
+        return Searcher(self.snapshot, self.encoder, localizers)
 
     def refresh(self) -> None:
         """Move on to the newest generation."""

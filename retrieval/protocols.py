@@ -8,7 +8,16 @@ from typing import Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.types import AudioWindows, ClipFrames, ImageGeometry, Medium
+from retrieval.types import (
+    AudioWindows,
+    ClipFrames,
+    ImageGeometry,
+    Medium,
+    MomentQuery,
+    ScoredSpan,
+    Space,
+    TimedRows,
+)
 
 
 class Encoder(Protocol):
@@ -105,24 +114,38 @@ class Tempered(Protocol):
 
 
 class Localizer(Protocol):
-    """Turns one item's stored vectors and a query into spans."""
+    """Turns stored vectors of some items and a query into spans."""
 
-    def localize(
-        self,
-        query: NDArray[np.float32],
-        start_seconds: NDArray[np.float64],
-        end_seconds: NDArray[np.float64],
-        vectors: NDArray[np.float32],
-    ) -> list[tuple[float, float, float]]:
-        """Find the spans that answer the query.
+    @property
+    def max_items(self) -> int:
+        """How many of the first stage's items it looks into."""
+        ...
+
+    @property
+    def reads_frames(self) -> bool:
+        """Whether it wants the frames of videos; else their segments."""
+        ...
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether its scores are probabilities; else inner products, as in the first stage."""
+        ...
+
+    def can_answer(self, query: MomentQuery, space: Space, medium: Medium) -> bool:
+        """Whether it understands the query and the rows of a medium in a space."""
+        ...
+
+    def localize(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[list[ScoredSpan]]:
+        """Find the spans of each item that answer the query.
+
+        Scores are comparable between the items of one call; they are what the answer is ranked by.
 
         Args:
-            query: (dim,) unit vector.
-            start_seconds: (n,) ascending starts of the item's segments.
-            end_seconds: (n,) their ends.
-            vectors: (n, dim) their unit vectors.
+            query: In the space of the rows.
+            items: All of one space and medium, in the first stage's order.
 
         Returns:
-            Non-overlapping (start_seconds, end_seconds, score), best first; empty only when n is 0.
+            For each item its spans, which do not overlap, best first; none only where it has no
+            rows.
         """
         ...

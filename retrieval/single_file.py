@@ -13,7 +13,13 @@ from retrieval.targets import Target
 
 
 def localize_file(
-    path: Path, query: str, *, model: str, k: int = 5, device: str = "auto"
+    path: Path,
+    query: str,
+    *,
+    model: str,
+    k: int = 5,
+    device: str = "auto",
+    localizer: str = "auto",
 ) -> SearchResult:
     """Embed one video or recording aside, and search its moments.
 
@@ -26,6 +32,7 @@ def localize_file(
         model: Catalogue name or specification.
         k: Moments to return.
         device: `auto`, `cpu` or `cuda`.
+        localizer: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
 
     Raises:
         SourceError: There is no such file.
@@ -34,7 +41,7 @@ def localize_file(
     if not path.is_file():
         raise SourceError(f"{path} is not a file; name a video or a recording")
     with tempfile.TemporaryDirectory(prefix="retrieval-") as folder:
-        collection = Collection(Path(folder) / "one", device=device)
+        collection = Collection(Path(folder) / "one", device=device, localizer=localizer)
         report = collection.add(
             path, options=EmbedOptions(models=(model,), device=device, workers=0)
         )

@@ -265,6 +265,41 @@ class EmbeddedItem:
     replaces: int | None = None
 
 
+# ---------------------------------------------------------------- moments
+
+
+ScoredSpan = tuple[float, float, float]
+"""(start_seconds, end_seconds, score), higher is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class MomentQuery:
+    """What a localizer looks for in one space.
+
+    Attributes:
+        vector: (dim,) float32 of unit length.
+        text: What was typed, where the query is a single text; None for files and sums.
+    """
+
+    vector: NDArray[np.float32]
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedRows:
+    """Stored vectors of one item in one space and medium, in order of time.
+
+    Attributes:
+        start_seconds: (n,) float64, ascending.
+        end_seconds: (n,) float64.
+        vectors: (n, dim) float32 of unit length.
+    """
+
+    start_seconds: NDArray[np.float64]
+    end_seconds: NDArray[np.float64]
+    vectors: NDArray[np.float32]
+
+
 # ---------------------------------------------------------------- answers
 
 

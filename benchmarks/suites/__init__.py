@@ -6,6 +6,7 @@ from typing import Final
 
 SUITES: Final = {
     "demo": "benchmarks.suites.demo",
+    "demo-moments": "benchmarks.suites.demo_moments",
     "demo-rerank": "benchmarks.suites.demo_rerank",
     "esc10": "benchmarks.suites.esc10",
 }

@@ -112,6 +112,7 @@ def _moments(collection: Collection, world: World) -> list[Result]:
     """R1@0.5 and R1@0.7 of the similarity localizer within the true video."""
     asked = [item for item in world.of(Medium.VIDEO) if item.unambiguous]
     spaces = _spaces(collection, Medium.VIDEO)
+    collection = Collection.open(collection.root, localizer="similarity")
     found = [_best_moment(collection, item, spaces) for item in asked]
     truth = [(item.start_seconds or 0.0, item.end_seconds or 0.0) for item in asked]
     durations = [item.duration_seconds or 0.0 for item in asked]

@@ -8,12 +8,14 @@ border says by its height how much of it belongs inside.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.localization.spans import without_overlaps
+from retrieval.types import Medium, MomentQuery, ScoredSpan, Space, TimedRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +27,43 @@ class SimilarityLocalizer:
         least_rise: A further peak counts when it rises this share of the first above the
             background.
         gap_segments: Dips of so many segments inside a span are bridged.
+        max_items: Items it looks into.
+        reads_frames: It reads segments, which are less noisy than frames.
+        gives_probabilities: Its scores are inner products.
     """
 
     max_spans: int = 10
     least_rise: float = 0.5
     gap_segments: int = 1
+    max_items: int = 20
+    reads_frames: bool = False
+    gives_probabilities: bool = False
 
-    def localize(
-        self,
-        query: NDArray[np.float32],
-        start_seconds: NDArray[np.float64],
-        end_seconds: NDArray[np.float64],
-        vectors: NDArray[np.float32],
-    ) -> list[tuple[float, float, float]]:
-        """Find the spans that answer the query; see `Localizer.localize`."""
-        if not len(vectors):
-            return []
-        return self.spans_of(vectors @ query, start_seconds, end_seconds)
+    def can_answer(self, query: MomentQuery, space: Space, medium: Medium) -> bool:
+        """Always: every query has a vector in the space of the rows."""
+        return True
+
+    def localize(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[list[ScoredSpan]]:
+        """Find the spans that answer the query, scored by their mean inner product with it."""
+        return [
+            self.spans_of(item.vectors @ query.vector, item.start_seconds, item.end_seconds)
+            for item in items
+        ]
 
     def spans_of(
         self,
         scores: NDArray[np.float32],
         start_seconds: NDArray[np.float64],
         end_seconds: NDArray[np.float64],
-    ) -> list[tuple[float, float, float]]:
+    ) -> list[ScoredSpan]:
         """Cut a score curve (n,) over ascending segments into ranked spans."""
+        if not len(scores):
+            return []
         curve = _smooth(scores.astype(np.float64))
         background = _background(curve)
         first_rise = float(curve.max()) - background
         free = np.ones(len(curve), dtype=bool)
-        spans: list[tuple[float, float, float]] = []
+        spans: list[ScoredSpan] = []
         while free.any() and len(spans) < self.max_spans:
             peak = int(np.where(free, curve, -np.inf).argmax())
             rise = float(curve[peak]) - background

@@ -14,6 +14,7 @@ from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.protocols import Encoder, Localizer
 from retrieval.search.calibration import QueryKind
 from retrieval.search.items import ItemTable
+from retrieval.search.moments import Candidate, MomentStage, segment_rows
 from retrieval.search.opened import ItemMatch, OpenedSpace, Part, best_items
 from retrieval.search.query import Query, parse_query
 from retrieval.search.rerank import TOP, Reranker, rerank, text_of
@@ -23,9 +24,6 @@ from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.targets import Target
 from retrieval.types import Hit, Medium, Scalar, Space
-
-ITEMS_LOCALIZED = 20
-"""Videos and recordings whose moments are looked for, at least."""
 
 AUDIO = MEDIUM_CODES.index(Medium.AUDIO)
 MODALITY_OF = {
@@ -54,35 +52,25 @@ class SearchResult:
     took_ms: Took
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A match with what its score means."""
-
-    match: ItemMatch
-    opened: OpenedSpace
-    part: Part
-    calibrated: float
-    likely: bool
-
-
 class Searcher:
     """A snapshot with its indexes open; answers from that one generation for ever.
 
     Args:
         snapshot: The generation.
         encoders: Gives the encoder of a space; called when a query first needs it.
-        localizer: Finds the moments of an item.
+        localizers: Find the moments of items, the preferred one first; the last one must answer
+            every query.
     """
 
     def __init__(
         self,
         snapshot: Snapshot,
         encoders: Callable[[Space], Encoder],
-        localizer: Localizer | None = None,
+        localizers: Sequence[Localizer] = (SimilarityLocalizer(),),
     ) -> None:
         self._snapshot = snapshot
         self._encoders = encoders
-        self._localizer = localizer or SimilarityLocalizer()
+        self._stage = MomentStage(snapshot, localizers)
         self._spaces = {space.name: OpenedSpace(snapshot, space) for space in snapshot.spaces}
         self._items = ItemTable(snapshot)
         self._removed = snapshot.removed_ids()
@@ -118,7 +106,10 @@ class Searcher:
         candidates = self._candidates(vectors, frozenset(to), wanted, where)
         searched = time.perf_counter()
         if Target.MOMENT in to:
-            hits = self._moments(candidates, vectors, wanted)
+            considered = candidates[: max(wanted, self._stage.max_items)]
+            found = list(zip(considered, self._hits(considered), strict=True))
+            by_score = len(vectors) < 2
+            hits = self._stage.refine(found, parsed, vectors, by_score=by_score)[:wanted]
         else:
             hits = self._hits(candidates[:wanted])
         hits = [hit for hit in hits if hit.likely or not cutoff]
@@ -142,9 +133,14 @@ class Searcher:
         opened = self._spaces[space]
         vectors = embed_query(parsed, [opened.space], self._encoders)[space].vectors
         for part in opened.parts:
-            starts, ends, rows = _timed_rows(part, item_id, MEDIUM_CODES.index(medium))
-            if len(rows):
-                return starts, ends, (rows @ vectors.T).mean(axis=1)
+            rows = segment_rows(part, item_id, MEDIUM_CODES.index(medium))
+            if len(rows.vectors):
+                scores = (rows.vectors @ vectors.T).mean(axis=1)
+                return (
+                    rows.start_seconds.astype(np.float32),
+                    rows.end_seconds.astype(np.float32),
+                    scores,
+                )
         empty = np.empty(0, np.float32)
         return empty, empty, empty
 
@@ -152,18 +148,18 @@ class Searcher:
 
     def _candidates(
         self, vectors: dict[str, QueryVectors], to: frozenset[Target], k: int, where: str | None
-    ) -> list[_Candidate]:
+    ) -> list[Candidate]:
         """Items of all spaces, each once, best first."""
         targets = to - {Target.MOMENT}
         if Target.MOMENT in to:
-            k = max(k, ITEMS_LOCALIZED)
+            k = max(k, self._stage.max_items)
             targets = (
                 targets
                 if targets & {Target.VIDEO, Target.MUSIC}
                 else (targets | {Target.VIDEO, Target.MUSIC})
             )
         ids = None if where is None else matching_ids(self._snapshot, where)
-        best: dict[int, _Candidate] = {}
+        best: dict[int, Candidate] = {}
         for name, query in vectors.items():
             opened = self._spaces[name]
             for part in opened.parts:
@@ -206,66 +202,18 @@ class Searcher:
             self._masks[key] = None if mask.all() else mask
         return self._masks[key]
 
-    def _hits(self, candidates: Sequence[_Candidate]) -> list[Hit]:
+    def _hits(self, candidates: Sequence[Candidate]) -> list[Hit]:
         described = self._items.rows([candidate.match.item_id for candidate in candidates])
         return [
             _hit(candidate, uri, modality, metadata)
             for candidate, (uri, modality, metadata) in zip(candidates, described, strict=True)
         ]
 
-    # ------------------------------------------------------------ moments
 
-    def _moments(
-        self, candidates: list[_Candidate], vectors: dict[str, QueryVectors], k: int
-    ) -> list[Hit]:
-        """Refine the items that have times to spans; rank spans and pictures together."""
-        ranked: list[tuple[float, Hit]] = []
-        considered = candidates[: max(k, ITEMS_LOCALIZED)]
-        by_score = len(vectors) < 2
-        for candidate, hit in zip(considered, self._hits(considered), strict=True):
-            if hit.start_seconds is None:
-                ranked.append((hit.score if by_score else candidate.calibrated, hit))
-                continue
-            query = vectors[candidate.opened.space.name]
-            starts, ends, rows = _timed_rows(
-                candidate.part, candidate.match.item_id, candidate.match.medium
-            )
-            mean = query.vectors.mean(axis=0)
-            spans = self._localizer.localize(
-                (mean / np.linalg.norm(mean)).astype(np.float32),
-                starts.astype(np.float64),
-                ends.astype(np.float64),
-                rows,
-            )
-            for start, end, score in spans:
-                calibration = candidate.opened.calibration
-                calibrated = calibration.calibrated(score, query.kind, hit.medium)
-                likely = calibration.likely(score, query.kind, hit.medium)
-                moment = replace(
-                    hit, score=score, start_seconds=start, end_seconds=end, likely=likely
-                )
-                ranked.append((score if by_score else calibrated, moment))
-        ranked.sort(key=lambda pair: (-pair[0], pair[1].item_id, pair[1].start_seconds or 0.0))
-        return [hit for _, hit in ranked[:k]]
-
-
-def _timed_rows(
-    part: Part, item_id: int, medium: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Starts, ends and vectors of an item's segments of one medium."""
-    place = part.item_rows(item_id)
-    chosen = part.rows.media[place] == medium
-    return (
-        part.rows.start_seconds[place][chosen],
-        part.rows.end_seconds[place][chosen],
-        part.vectors(place)[chosen],
-    )
-
-
-def _judged(match: ItemMatch, opened: OpenedSpace, part: Part, kind: QueryKind) -> _Candidate:
+def _judged(match: ItemMatch, opened: OpenedSpace, part: Part, kind: QueryKind) -> Candidate:
     medium = MEDIUM_CODES[match.medium]
     calibration = opened.calibration
-    return _Candidate(
+    return Candidate(
         match,
         opened,
         part,
@@ -274,7 +222,7 @@ def _judged(match: ItemMatch, opened: OpenedSpace, part: Part, kind: QueryKind) 
     )
 
 
-def _hit(candidate: _Candidate, uri: str, modality: Medium, metadata: dict[str, Scalar]) -> Hit:
+def _hit(candidate: Candidate, uri: str, modality: Medium, metadata: dict[str, Scalar]) -> Hit:
     match = candidate.match
     timed = not np.isnan(match.start_seconds)
     return Hit(
@@ -283,7 +231,7 @@ def _hit(candidate: _Candidate, uri: str, modality: Medium, metadata: dict[str, 
         item_id=match.item_id,
         uri=uri,
         modality=modality,
-        medium=MEDIUM_CODES[match.medium],
+        medium=candidate.medium,
         start_seconds=match.start_seconds if timed else None,
         end_seconds=match.end_seconds if timed else None,
         space=candidate.opened.space.name,

@@ -5,6 +5,7 @@ import pytest
 
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.localization.spans import overlap
+from retrieval.types import MomentQuery, TimedRows
 
 CLIP = 2.0
 
@@ -75,5 +76,9 @@ def test_a_flat_curve_is_one_span_over_everything() -> None:
 def test_one_segment_and_none() -> None:
     assert localize([0.3]) == [(0.0, 2.0, pytest.approx(0.3))]
     nothing = np.empty(0)
-    vectors = np.empty((0, 4), np.float32)
-    assert SimilarityLocalizer().localize(np.ones(4, np.float32), nothing, nothing, vectors) == []
+    query = MomentQuery(np.ones(4, np.float32))
+    items = [
+        TimedRows(nothing, nothing, np.empty((0, 4), np.float32)),
+        TimedRows(np.zeros(1), np.ones(1), np.full((1, 4), 0.5, np.float32)),
+    ]
+    assert SimilarityLocalizer().localize(query, items) == [[], [(0.0, 1.0, pytest.approx(2.0))]]

@@ -1,0 +1,107 @@
+"""A Hammer as a folder: config.json, tokenizer.json, float16 safetensors, and a model card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retrieval.encoders.weights import list_mismatches, safetensors_of
+from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
+from retrieval.types import Medium
+
+if TYPE_CHECKING:
+    from retrieval.localization.hammer_model import Hammer, HammerConfig
+
+CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
+
+
+def space_digest_of(folder: Path) -> str | None:
+    """The digest of the space that a folder's Hammer reads; loads nothing but its configuration.
+
+    Returns:
+        None where the folder holds no Hammer.
+    """
+    try:
+        return str(json.loads((folder / CONFIG).read_text())["space_digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def load_hammer(folder: Path) -> tuple[Hammer, HammerConfig, Any]:
+    """Read the model, its configuration and its tokenizer.
+
+    Raises:
+        WeightsNotAvailableError: The folder or one of its files is missing.
+        WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
+    """
+    from safetensors.torch import load_file
+
+    from retrieval.localization.hammer_model import Hammer
+
+    for name in (CONFIG, TOKENIZER):
+        if not (folder / name).is_file():
+            raise WeightsNotAvailableError(
+                f"hammer:{folder}: {folder / name} is missing; "
+                "`retrieval train hammer --out DIR` writes it"
+            )
+    weights = safetensors_of(folder, WEIGHTS)
+    config = read_config(folder / CONFIG)
+    tokenizer = read_tokenizer(folder / TOKENIZER, config)
+    model = Hammer(config)
+    try:
+        model.load_state_dict(load_file(weights))
+    except RuntimeError as error:
+        raise WeightsFormatError(
+            f"hammer:{folder}: {weights} does not fit its config.json: {list_mismatches(error)}"
+        ) from error
+    return model.eval(), config, tokenizer
+
+
+def save_hammer(model: Hammer, config: HammerConfig, folder: Path) -> None:
+    """Write configuration and weights; the tokenizer lies in the folder already."""
+    from safetensors.torch import save_file
+
+    (folder / CONFIG).write_text(json.dumps(asdict(config), indent=2) + "\n")
+    weights = {n: tensor.half().cpu().contiguous() for n, tensor in model.state_dict().items()}
+    partial = folder / f"{WEIGHTS}.partial"
+    save_file(weights, partial)
+    partial.replace(folder / WEIGHTS)
+
+
+def read_config(path: Path) -> HammerConfig:
+    """Parse config.json.
+
+    Raises:
+        WeightsFormatError: Unknown or missing keys, or no JSON.
+    """
+    from retrieval.localization.hammer_model import HammerConfig, Level
+
+    try:
+        raw = json.loads(path.read_text())
+        levels = tuple(Level(**level) for level in raw.pop("levels"))
+        return HammerConfig(**raw | {"levels": levels, "medium": Medium(raw["medium"])})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WeightsFormatError(f"{path} is not a Hammer's configuration: {error}") from error
+
+
+def read_tokenizer(path: Path, config: HammerConfig) -> Any:
+    """A fast tokenizer that cuts at the context length and pads to the longest of a batch.
+
+    Raises:
+        WeightsFormatError: The file is no tokenizer, or knows more tokens than the model.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer: Any = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more specific
+        raise WeightsFormatError(f"{path} is not a readable tokenizer: {error}") from error
+    if tokenizer.get_vocab_size() > config.vocabulary:
+        raise WeightsFormatError(
+            f"{path} has {tokenizer.get_vocab_size()} tokens, config.json says {config.vocabulary}"
+        )
+    tokenizer.enable_truncation(config.context_length)
+    tokenizer.enable_padding()
+    return tokenizer

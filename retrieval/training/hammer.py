@@ -1,0 +1,208 @@
+"""Trains a Hammer (2011.09046): on the demo world, or on annotated videos.
+
+The result is a folder that `--localizer hammer:FOLDER` loads: configuration, tokenizer, float16
+weights, and a card that says how it came about.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from retrieval.encoders.batching import choose_device
+from retrieval.encoders.tokens import clean_texts
+from retrieval.evaluation.moments import recall_at_1
+from retrieval.localization.hammer import HammerLocalizer
+from retrieval.localization.hammer_files import TOKENIZER, load_hammer, read_tokenizer, save_hammer
+from retrieval.localization.hammer_model import Hammer, HammerConfig, Level
+from retrieval.localization.similarity import SimilarityLocalizer
+from retrieval.localization.spans import overlap
+from retrieval.protocols import Localizer
+from retrieval.training.hammer_steps import HammerLosses, HammerSettings, train_hammer_steps
+from retrieval.training.moment_batches import BatchShape, moment_batches
+from retrieval.training.moment_data import MomentData
+from retrieval.training.tokenizer import train_tokenizer
+from retrieval.types import Medium, MomentQuery, Space
+
+WIDTH: Final = 128
+HEADS: Final = 4
+LEVELS: Final = (Level(16, 2), Level(8, 2))
+"""Clips of 16 frames, 8 s at two frames a second; windows of 8 clips, about a minute."""
+
+FLAT_LEVELS: Final = (Level(128, 4),)
+"""The ablation: one encoder over all frames, with as many layers and parameters."""
+
+VOCABULARY: Final = 1_200
+CONTEXT: Final = 48
+STEPS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class MomentScore:
+    """What a localizer reaches on queries in their own videos, and against rivals.
+
+    `match` is the share of queries whose own video is scored above its hardest rivals; None for
+    localizers that do not compare videos.
+    """
+
+    queries: int
+    recall_half: float
+    recall_strict: float
+    match: float | None = None
+
+    def __str__(self) -> str:
+        match = (
+            "" if self.match is None else f", own video above {COMPARED} rivals {self.match:.1%}"
+        )
+        return (
+            f"R1@0.5 {self.recall_half:.1%}, R1@0.7 {self.recall_strict:.1%}{match} "
+            f"({self.queries:,} queries)"
+        )
+
+
+COMPARED: Final = 9
+"""Rivals that a query's own video has to beat: with it they are the ten of a CPU's search."""
+
+
+@dataclass(frozen=True, slots=True)
+class HammerReport:
+    """What a training run saw and reached, as its card states it."""
+
+    parameters: int
+    queries: int
+    pairs: int
+    wall_minutes: float
+    score: MomentScore
+    similarity: MomentScore
+
+    def __str__(self) -> str:
+        return f"held-out videos: {self.score}; similarity: {self.similarity}"
+
+
+def train_hammer(
+    out: Path,
+    data: MomentData,
+    held_out: MomentData,
+    space: Space,
+    *,
+    medium: Medium = Medium.VIDEO,
+    levels: Sequence[Level] = LEVELS,
+    width: int = WIDTH,
+    settings: HammerSettings | None = None,
+    shape: BatchShape | None = None,
+    vocabulary: int = VOCABULARY,
+    source: str = "",
+    seed: int = 0,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda line: None,
+) -> HammerReport:
+    """Train a Hammer from nothing and write its folder.
+
+    Args:
+        out: Folder to write; made when missing.
+        data: What to train on.
+        held_out: What the card's figures are measured on.
+        space: The space of the rows; searches use the result in this space only.
+        medium: `video` for frames, `audio` for segments of sound.
+        levels: The hierarchy, from the rows up.
+        width: Of both streams.
+        settings: How long and how fast.
+        shape: What a batch holds.
+        vocabulary: Tokens at most.
+        source: A sentence for the card: what the data is.
+        seed: Decides weights and batches.
+        device: `auto`, `cpu` or `cuda`.
+        say: Called with a line now and then.
+    """
+    settings = settings or HammerSettings(STEPS)
+    began = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    texts = clean_texts([one.text for one in data.asked])
+    train_tokenizer(texts, out, vocabulary=vocabulary, context_length=CONTEXT)
+    config = HammerConfig(
+        space.digest, medium, data.dim, width, HEADS, tuple(levels), vocabulary + 1, CONTEXT
+    )
+    shape = shape or BatchShape(window_rows=config.window_rows)
+    torch.manual_seed(seed)
+    model = Hammer(config).to(choose_device(device))
+    tokens = _tokens(read_tokenizer(out / TOKENIZER, config), texts)
+    batches = moment_batches(data, tokens, vocabulary, shape, seed)
+
+    def on_step(step: int, losses: HammerLosses) -> None:
+        if step % 50 == 0 or step == settings.steps:
+            minutes = (time.monotonic() - began) / 60
+            say(
+                f"step {step}: match {losses.match:.3f}, labels {losses.labels:.3f}, "
+                f"words {losses.words:.3f}, {minutes:.1f} min"
+            )
+
+    train_hammer_steps(model, batches, settings, on_step)
+    save_hammer(model, config, out)
+    localizer = HammerLocalizer(*load_hammer(out), choose_device(device))
+    report = HammerReport(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        queries=len(data.asked),
+        pairs=settings.steps * min(shape.queries, len(data.asked)) * (1 + shape.rivals),
+        wall_minutes=(time.monotonic() - began) / 60,
+        score=score_moments(localizer, held_out),
+        similarity=score_moments(SimilarityLocalizer(), held_out),
+    )
+    (out / "README.md").write_text(describe(report, config, space, source, seed), "utf-8")
+    return report
+
+
+def score_moments(localizer: Localizer, data: MomentData) -> MomentScore:
+    """Ask every query of its own video; a Hammer is also asked to tell it from its rivals.
+
+    Of several true windows the one that overlaps the answer most counts, as QVHighlights has it.
+    """
+    found, true, matches = [], [], []
+    for number, asked in enumerate(data.asked):
+        query = MomentQuery(data.sentences[number], asked.text)
+        own = data.videos[asked.video]
+        best = localizer.localize(query, [own])[0][0][:2]
+        found.append(best)
+        true.append(max(asked.windows, key=lambda window: overlap(window, best)))
+        if isinstance(localizer, HammerLocalizer):
+            rivals = [data.videos[video] for video in data.rivals[number][:COMPARED].tolist()]
+            scores = [reading.match for reading in localizer.read(query, [own, *rivals])]
+            matches.append(scores[0] > max(scores[1:], default=-np.inf))
+    return MomentScore(
+        len(found),
+        recall_at_1(found, true, 0.5),
+        recall_at_1(found, true, 0.7),
+        float(np.mean(matches)) if matches else None,
+    )
+
+
+def describe(
+    report: HammerReport, config: HammerConfig, space: Space, source: str, seed: int
+) -> str:
+    """The model card."""
+    levels = ", ".join(f"{level.layers} layers over {level.units}" for level in config.levels)
+    return f"""# A Hammer for {space.encoder}
+
+Finds the moment of a video that a text describes (HAMMER, 2011.09046): a hierarchy of cross-modal
+transformers of {report.parameters / 1e6:.1f} million parameters, from the rows up {levels}.
+
+- Reads: the stored {"frames" if config.medium is Medium.VIDEO else "segments of sound"} of the
+  space with digest {config.space_digest[:8]} ({config.dim}-d), and the tokens of the query behind
+  its vector in that space.
+- Data: {source or "annotated videos"}; {report.queries:,} queries, {report.pairs:,} pairs of a
+  query and a video read, seed {seed}.
+- Trained in {report.wall_minutes:.0f} minutes on the clock by `retrieval train hammer`.
+- Held-out videos, moment in the true video: {report.score}.
+- The same by `similarity`, without training: {report.similarity}.
+- Licence: Apache-2.0, as the repository. Weights are float16 safetensors.
+"""
+
+
+def _tokens(tokenizer: Any, texts: Sequence[str]) -> NDArray[np.int64]:
+    return np.array([one.ids for one in tokenizer.encode_batch(list(texts))], np.int64)

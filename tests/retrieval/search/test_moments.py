@@ -1,0 +1,114 @@
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.collection import Collection
+from retrieval.demo.world import World
+from retrieval.localization.hammer import HammerLocalizer
+from retrieval.localization.similarity import SimilarityLocalizer
+from retrieval.search.moments import frame_rows
+from retrieval.search.searcher import Searcher
+from retrieval.types import Frames, Medium, MomentQuery, Space
+from support.small_hammer import write_hammer
+
+
+@pytest.fixture(scope="module")
+def space(indexed: Collection) -> Space:
+    return next(space for space in indexed.snapshot.spaces if Medium.VIDEO in space.media)
+
+
+@pytest.fixture(scope="module")
+def hammer(space: Space, tmp_path_factory: pytest.TempPathFactory) -> HammerLocalizer:
+    folder = tmp_path_factory.mktemp("hammer")
+    write_hammer(folder, digest=space.digest, dim=space.dim)
+    return HammerLocalizer.load(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def searcher(indexed: Collection, hammer: HammerLocalizer) -> Searcher:
+    return Searcher(indexed.snapshot, indexed.encoder, (hammer, SimilarityLocalizer()))
+
+
+def test_a_text_is_answered_with_the_learned_localizers_spans(
+    indexed: Collection, searcher: Searcher, hammer: HammerLocalizer, space: Space
+) -> None:
+    hits = searcher.search("a red star", to=["video", "moment"], k=99, spaces=[space.name]).hits
+    query = MomentQuery(indexed.encoder(space).encode_text(["a red star"])[0], "a red star")
+    ids = list(dict.fromkeys(hit.item_id for hit in hits))
+    assert len(ids) == 3
+    rows = []
+    for item_id in ids:
+        frames = indexed.snapshot.item_frames(space.name, item_id)
+        assert frames is not None
+        segments = indexed.snapshot.item_segments(space.name, item_id)
+        rows.append(frame_rows(frames, float(segments.end_seconds[-1])))
+    want = {
+        (item_id, span[0]): span
+        for item_id, spans in zip(ids, hammer.localize(query, rows), strict=True)
+        for span in spans
+    }
+    assert len(hits) == len(want)
+    for hit in hits:
+        assert hit.start_seconds is not None
+        span = want[(hit.item_id, hit.start_seconds)]
+        assert (hit.end_seconds, hit.score) == pytest.approx(span[1:], rel=1e-3)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_queries_with_files_and_other_media_fall_back_to_similarity(
+    indexed: Collection, searcher: Searcher, world: World, space: Space
+) -> None:
+    path = world.folder / world.items[0].file
+    for query, to in ((f'@"{path}"', ["video", "moment"]), ('"a star" + "a circle"', ["moment"]),
+                      ("a piano", ["music", "moment"])):  # fmt: skip
+        got = searcher.search(query, to=to, k=99).hits
+        want = Searcher(indexed.snapshot, indexed.encoder).search(query, to=to, k=99).hits
+        assert got == want
+        assert got
+
+
+def test_learned_moments_stay_in_the_places_of_their_items(searcher: Searcher) -> None:
+    """Probabilities of one group of items do not compete with scores of other spaces."""
+    hits = searcher.search("a red star, a calm piano", to=["music", "moment"], k=99).hits
+    mixed = searcher.search("a red star, a calm piano", to=["moment"], k=99).hits
+    others = [hit for hit in mixed if hit.medium is Medium.AUDIO]
+    assert [h.item_id for h in others] == [
+        h.item_id for h in hits if h.item_id in {o.item_id for o in others}
+    ]
+    videos = [hit.score for hit in mixed if hit.medium is Medium.VIDEO]
+    assert videos == sorted(videos, reverse=True)
+
+
+def test_borders_lie_half_way_between_frames() -> None:
+    rows = frame_rows(Frames(np.array([0, 0.5, 1.0], np.float32), np.eye(3, dtype=np.float32)), 1.3)
+    np.testing.assert_allclose(rows.start_seconds, [0, 0.25, 0.75])
+    np.testing.assert_allclose(rows.end_seconds, [0.25, 0.75, 1.3])
+    assert all(a <= b for a, b in pairwise(rows.start_seconds))
+    one = frame_rows(Frames(np.zeros(1, np.float32), np.ones((1, 3), np.float32)), 0.5)
+    assert (one.start_seconds[0], one.end_seconds[0]) == (0.0, 0.5)
+
+
+def test_a_moment_never_lasts_longer_than_its_video(searcher: Searcher) -> None:
+    for hit in searcher.search("a circle", to=["moment"], k=99).hits:
+        assert hit.end_seconds is not None
+        assert hit.end_seconds <= hit.metadata["duration_seconds"] + 0.1
+
+
+def test_the_command_takes_a_folder(
+    indexed: Collection, space: Space, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import json
+
+    from cli.main import app
+
+    write_hammer(tmp_path, digest=space.digest, dim=space.dim)
+    app(
+        ["search", str(indexed.root), "a red star", "--to", "video", "--to", "moment", "-k", "3",
+         "--localizer", f"hammer:{tmp_path}", "--format", "json", "--device", "cpu"],
+        standalone_mode=False,
+    )  # fmt: skip
+    hits = json.loads(capsys.readouterr().out)["hits"]
+    assert len(hits) == 3
+    assert all(0 < hit["score"] <= 1 for hit in hits)
