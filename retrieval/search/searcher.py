@@ -106,10 +106,7 @@ class Searcher:
         candidates = self._candidates(vectors, frozenset(to), wanted, where)
         searched = time.perf_counter()
         if Target.MOMENT in to:
-            considered = candidates[: max(wanted, self._stage.max_items)]
-            found = list(zip(considered, self._hits(considered), strict=True))
-            by_score = len(vectors) < 2
-            hits = self._stage.refine(found, parsed, vectors, by_score=by_score)[:wanted]
+            hits = self._moments(candidates, parsed, vectors, wanted)
         else:
             hits = self._hits(candidates[:wanted])
         hits = [hit for hit in hits if hit.likely or not cutoff]
@@ -143,6 +140,18 @@ class Searcher:
                 )
         empty = np.empty(0, np.float32)
         return empty, empty, empty
+
+    def _moments(
+        self,
+        candidates: list[Candidate],
+        query: Query,
+        vectors: dict[str, QueryVectors],
+        wanted: int,
+    ) -> list[Hit]:
+        """Refine the best candidates to spans."""
+        considered = candidates[: max(wanted, self._stage.max_items)]
+        found = list(zip(considered, self._hits(considered), strict=True))
+        return self._stage.refine(found, query, vectors, by_score=len(vectors) < 2)[:wanted]
 
     # ------------------------------------------------------------ items
 
