@@ -97,7 +97,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "large": _clip_and_music("open_clip:PE-Core-L-14-336/meta", "best; wants a GPU"),
     "music": CatalogueEntry({Medium.AUDIO: CLAP}, "music and sounds", "Apache-2.0", "hub"),
     "music-and-speech": CatalogueEntry(
-        {Medium.AUDIO: CLAP_SPEECH}, "music, sounds and speech", "Apache-2.0", "hub"
+        {Medium.AUDIO: CLAP_SPEECH}, "music, sounds and speech", "see its card", "hub"
     ),
     "muq-mulan": CatalogueEntry(
         {Medium.AUDIO: "muq:OpenMuQ/MuQ-MuLan-large"}, "music", "CC-BY-NC-4.0", "hub, extra muq"
