@@ -20,7 +20,7 @@ when the two disagree. A figure that is not here has not been measured yet.
 | document | command |
 | --- | --- |
 | `demo.json` | `retrieval bench run demo --out benchmarks/results/demo.json` |
-| `speed.json` | `retrieval bench speed --out benchmarks/results/speed.json` |
+| `speed-WHAT.json` | `retrieval bench speed WHAT --out benchmarks/results/speed-WHAT.json` |
 
 The bundled models' own held-out figures stand in their cards,
 [tiny-image](../retrieval/weights/tiny-image/README.md) and
