@@ -21,7 +21,7 @@ when the two disagree. A figure that is not here has not been measured yet.
 | --- | --- |
 | `demo.json` | `retrieval bench run demo --out benchmarks/results/demo.json` |
 | `esc10.json` | `retrieval bench run esc10 --data ESC-10 --out benchmarks/results/esc10.json` |
-| `speed.json` | `retrieval bench speed --out benchmarks/results/speed.json` |
+| `speed-WHAT.json` | `retrieval bench speed WHAT --out benchmarks/results/speed-WHAT.json` |
 
 The bundled models' own held-out figures stand in their cards,
 [tiny-image](../retrieval/weights/tiny-image/README.md) and

@@ -26,7 +26,7 @@ from retrieval.types import DecodeEvent, DecodePlan, Failure, KnownFile, Medium,
 
 logger = logging.getLogger(__name__)
 
-BUFFER_BYTES = 32 << 20
+BUFFER_BYTES = 16 << 20
 """Decoded samples that wait for the encoder, in all."""
 
 MAX_JOBS = 64

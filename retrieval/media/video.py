@@ -118,6 +118,12 @@ class VideoReader:
                     return
                 frames.skip_to(wanted)
             before, end = frame, begins + lasts
+            if begins >= wanted - _SAME_TIME:  # nothing after it can be on screen at this time
+                yield wanted, frame
+                wanted = next(times, None)
+                if wanted is None:
+                    return
+                frames.skip_to(wanted)
         if before is None:
             raise DamagedMediaError("no frame of the video can be decoded; replace the file")
         if not hold_last:
