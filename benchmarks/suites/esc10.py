@@ -82,8 +82,8 @@ TINY_MUSIC: Final = Path(retrieval.__file__).parent / "weights" / "tiny-music"
 
 RECIPES: Final = (
     Recipe("ResNet, from scratch", RESNET, 60, 1e-3, STRONG),
-    Recipe("tiny, from scratch", TINY, 40, 1e-3, STRONG),
-    Recipe("tiny, continued from tiny-music", TINY, 40, 5e-4, STRONG, TINY_MUSIC),
+    Recipe("tiny, from scratch", TINY, 20, 1e-3, STRONG),
+    Recipe("tiny, continued from tiny-music", TINY, 20, 5e-4, STRONG, TINY_MUSIC),
 )
 
 
