@@ -25,6 +25,6 @@ LocalizerOption = Annotated[
     str,
     typer.Option(
         help="What finds moments: similarity, hammer, hammer:FOLDER; "
-        "auto takes the bundled Hammer where it fits the collection's model."
+        "auto takes the package's Hammer where it has one for the collection's model."
     ),
 ]

@@ -286,7 +286,7 @@ def hammer(
     ] = False,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Train the localizer: about 20 minutes on two cores on the demo world."""
+    """Train the localizer of moments, on the demo world or on annotated videos."""
     from retrieval.errors import QueryError
     from retrieval.training.hammer_sources import train_annotated_hammer, train_demo_hammer
 

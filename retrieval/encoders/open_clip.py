@@ -69,8 +69,7 @@ class OpenClipEncoder:
     ) -> None:
         self.spec = spec
         self.slug = checkpoint.slug
-        # The convolutions of a ResNet are twice as fast with the channels innermost.
-        self._model = model.eval().to(memory_format=torch.channels_last)
+        self._model = model.eval()
         self._tokenizer = tokenizer
         self._checkpoint = checkpoint
         self._config = open_clip.get_model_config(checkpoint.name)

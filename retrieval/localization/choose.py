@@ -12,7 +12,7 @@ from retrieval.protocols import Localizer
 from retrieval.types import Space
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "tiny-hammer"
-"""The Hammer in the package; it reads the frames of the bundled image model."""
+"""Where the package brings a Hammer; it reads the frames of the bundled image model."""
 
 
 def choose_localizers(
