@@ -19,9 +19,6 @@ from retrieval.media.audio import open_sound
 
 CLASSES: Final = 10
 FOLDS: Final = (1, 2, 3, 4, 5)
-SILENCE: Final = 1e-4
-"""-80 dB of full scale, where log-mel pictures end; short sounds come padded with zeros."""
-
 _CLASS = re.compile(r"\d{3} - (?P<name>.+)")
 _CLIP = re.compile(r"(?P<fold>[1-5])-.+\.(?:ogg|wav|flac)")
 
@@ -33,7 +30,7 @@ class Clip:
     Attributes:
         label: Number of its class, from 0.
         fold: 1 to 5.
-        sound: (n,) float32 mono, without the silence before and after.
+        sound: (n,) float32 mono; most are 5 s long, short ones padded with silence.
     """
 
     label: int
@@ -70,11 +67,9 @@ def read_clips(folder: Path, sample_rate_hz: int) -> tuple[list[str], list[Clip]
 
 
 def read_sound(path: Path, sample_rate_hz: int) -> NDArray[np.float32]:
-    """Decode a recording, without the silence before and after; silence alone stays."""
+    """Decode a recording to (n,) float32 mono."""
     with open_sound(str(path)) as reader:
-        sound = np.concatenate(list(reader.mono(sample_rate_hz)))
-    heard = np.flatnonzero(np.abs(sound) > SILENCE)
-    return sound[heard[0] : heard[-1] + 1] if len(heard) else sound
+        return np.concatenate(list(reader.mono(sample_rate_hz)))
 
 
 def split(clips: Sequence[Clip], held_out: int) -> tuple[list[Clip], list[Clip]]:

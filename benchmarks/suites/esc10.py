@@ -69,7 +69,7 @@ RESNET: Final = MulanConfig(
     window_seconds=5.0,
     mel_bands=64,
     stft_samples=1_024,
-    hop_samples=320,
+    hop_samples=512,
     audio=ResNetSize(width=32, blocks=(1, 1, 1, 1), bottleneck=False),
     text=TransformerSize(width=64, heads=2, layers=2),
     vocabulary=400,
@@ -81,7 +81,7 @@ STRONG: Final = Augmentation(
 TINY_MUSIC: Final = Path(retrieval.__file__).parent / "weights" / "tiny-music"
 
 RECIPES: Final = (
-    Recipe("ResNet, from scratch", RESNET, 60, 1e-3, STRONG),
+    Recipe("ResNet, from scratch", RESNET, 40, 1e-3, STRONG),
     Recipe("tiny, from scratch", TINY, 20, 1e-3, STRONG),
     Recipe("tiny, continued from tiny-music", TINY, 20, 5e-4, STRONG, TINY_MUSIC),
 )
