@@ -44,7 +44,9 @@ def list_() -> None:
 
 @app.command()
 def run(
-    suites: Annotated[list[str], typer.Argument(metavar="SUITE...", help="demo, esc10.")],
+    suites: Annotated[
+        list[str], typer.Argument(metavar="SUITE...", help="Names that `bench list` shows.")
+    ],
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data set that a suite such as esc10 reads.")
     ] = None,
