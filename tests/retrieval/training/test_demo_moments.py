@@ -62,7 +62,9 @@ def test_windows_are_where_the_caption_is_true(data: MomentData, encoder: Encode
             assert end - start >= 3.5
     assert {asked.video for asked in data.asked} == set(range(4))
     np.testing.assert_allclose(
-        data.sentences[0], encoder.encode_text([data.asked[0].text])[0], atol=1e-5
+        data.sentences[0],
+        encoder.encode_text([data.asked[0].text])[0],
+        atol=3e-3,  # bfloat16
     )
 
 

@@ -28,7 +28,7 @@ def test_train_writes_a_folder_that_embeds(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(mulan, "GALLERY", 8)
     out = tmp_path / "mine"
     options = ["--config", "mulan-resnet", "--augment", "spec", "--augment", "mixup"]
-    sizes = ["--steps", "2", "--batch", "4", "--device", "cpu"]
+    sizes = ["--steps", "2", "--batch-size", "4", "--device", "cpu"]
     done = CliRunner().invoke(app, ["train", "mulan", "--out", str(out), *options, *sizes])
     assert done.exit_code == 0, done.output
     assert "2 steps of 4 pairs on cpu" in done.stderr
