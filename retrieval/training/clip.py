@@ -18,6 +18,7 @@ import torch
 
 from retrieval.evaluation.ranking import first_relevant_ranks, success_at_k
 from retrieval.training.contrastive import TrainingSettings, train_contrastive
+from retrieval.training.files import half, write_tensors
 from retrieval.training.scene_pairs import (
     CAPTIONS_EACH,
     DEVIATION,
@@ -232,13 +233,7 @@ def _write_configuration(out: Path, *, scenes: int, seed: int) -> None:
 
 def save_weights(model: torch.nn.Module, out: Path) -> None:
     """Write the weights as float16, under a name that open_clip looks for."""
-    from safetensors.torch import save_file
-
-    weights = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
-        for name, tensor in model.state_dict().items()
-    }
-    save_file(weights, out / WEIGHTS_NAME)
+    write_tensors(out / WEIGHTS_NAME, half(model.state_dict()))
 
 
 def describe(report: ImageTrainingReport, seed: int) -> str:

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from retrieval.demo.music import sample_tune, synthesize
 from retrieval.demo.music_captions import caption_tune
-from retrieval.encoders.mulan import read_tokenizer, tokenize, write_config
+from retrieval.encoders.mulan import WEIGHTS, read_tokenizer, tokenize, write_config
 from retrieval.encoders.mulan_sizes import TINY
 from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize
 from retrieval.evaluation.ranking import first_relevant_ranks, success_at_k
 from retrieval.training.augmentation import AS_IT_IS, Augmentation, Augmented
 from retrieval.training.contrastive import TrainingSettings, train_contrastive
+from retrieval.training.files import half, write_tensors
 from retrieval.training.masked_language import WithMaskedLanguage
 from retrieval.training.tokenizer import train_tokenizer
 
@@ -216,13 +217,7 @@ def write_vocabulary(out: Path, config: MulanConfig, captions: Iterable[str]) ->
 
 def save_weights(model: torch.nn.Module, out: Path) -> None:
     """Write model.safetensors, floating point as float16."""
-    from safetensors.torch import save_file
-
-    weights = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
-        for name, tensor in model.state_dict().items()
-    }
-    save_file(weights, out / "model.safetensors")
+    write_tensors(out / WEIGHTS, half(model.state_dict()))
 
 
 def _card(name: str, config: MulanConfig, report: MusicTrainingReport, seed: int) -> str:
