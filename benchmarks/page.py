@@ -30,10 +30,8 @@ why:
   run on the same two cores: decoding alone costs more than half of the model's time there, and
   the whole takes no longer than decode + encode. A GPU, or more cores than the model uses, would
   hide it.
-- `embed` by `tiny` takes 1.14 times decode + encode (goal 1.10): hashing, writing and publishing
-  are in it.
-- Sampling a video with a keyframe every half second is no faster than seeking each frame, and by
-  noise slower: both decode one short group a frame, ours makes a Pillow picture of it as well.
+- Sampling a video with a keyframe every half second is no faster than seeking each frame: both
+  decode one short group a frame.
 
 ESC-10's settings were chosen on folds 1 to 4 (trained on 1 to 3, tested on 4); fold 5 was never
 used to choose. Training has a fixed length, nothing is picked on the fold held out.
