@@ -251,7 +251,8 @@ def test_running_to_the_end_leaves_no_process(mixed: list[Source]) -> None:
 
 
 PARENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from retrieval.media.files import find_sources
 from retrieval.media.pool import decode_all
 from retrieval.types import DecodePlan, ImageGeometry
