@@ -19,7 +19,7 @@ from PIL import Image
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.captions import SceneCaption
-from retrieval.demo.drawing import render_scene
+from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Scene
 from retrieval.embed_options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
@@ -32,7 +32,6 @@ from retrieval.training.rerank_pairs import MEMBERS, relation_gallery
 SUITE = "demo-rerank"
 SEED = 20_000
 SCENES = 1_000
-PICTURE_PIXELS = 128
 GAIN = 0.10
 """R@1 that the re-ranker must add."""
 

@@ -39,6 +39,9 @@ RGB: Final[dict[Colour, tuple[int, int, int]]] = {
 RADIUS: Final = {Size.SMALL: 0.095, Size.MEDIUM: 0.135, Size.LARGE: 0.185}
 """Outer radius of a shape as a fraction of the picture's side."""
 
+PICTURE_PIXELS: Final = 128
+"""Side of the demo world's pictures and videos."""
+
 OVERSAMPLING = 2
 TRAVEL = 0.16
 """How far a moving object goes to either side of its place, as a fraction of the side."""

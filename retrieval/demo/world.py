@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.demo.captions import SceneCaption, caption_scene
-from retrieval.demo.drawing import render_scene
+from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.music import sample_tune, synthesize
 from retrieval.demo.music_captions import TuneCaption, caption_tune
 from retrieval.demo.scenes import Scene, sample_scene
@@ -24,7 +24,6 @@ from retrieval.types import Medium
 HELD_OUT = 1
 """First element of every seed here; training draws from streams that begin with 0."""
 
-PICTURE_PIXELS = 128
 TRUTH = "truth.jsonl"
 
 

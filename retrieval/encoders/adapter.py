@@ -17,7 +17,7 @@ from torch.nn import functional
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.spaces import slug_of
-from retrieval.encoders.weights import digest_of, file_digest, list_mismatches, safetensors_of
+from retrieval.encoders.weights import digest_of, file_digest, fill, safetensors_of
 from retrieval.errors import SpaceMismatchError, WeightsFormatError, WeightsNotAvailableError
 from retrieval.protocols import Encoder
 from retrieval.types import AudioWindows, ImageGeometry, Medium
@@ -125,7 +125,7 @@ class AdapterEncoder:
         weights = safetensors_of(folder, WEIGHTS)
         config = read_config(folder / CONFIG)
         pair = AdapterPair(config)
-        _fill(pair, weights, spec)
+        fill(pair, weights, spec=spec, config=CONFIG)
         base = load_encoder(config.base, device=device)
         if (base.digest, base.dim) != (config.base_digest, config.dim):
             raise SpaceMismatchError(
@@ -199,14 +199,3 @@ def read_config(path: Path) -> AdapterConfig:
     if config.base.startswith("adapter:"):
         raise WeightsFormatError(f"{path}: its base is an adapter again; train on {config.base}'s")
     return config
-
-
-def _fill(pair: AdapterPair, weights: Path, spec: str) -> None:
-    from safetensors.torch import load_file
-
-    try:
-        pair.load_state_dict(load_file(weights))
-    except RuntimeError as error:
-        raise WeightsFormatError(
-            f"{spec}: {weights} does not fit {CONFIG}: {list_mismatches(error)}"
-        ) from error

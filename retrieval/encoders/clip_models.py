@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ CLIP_BATCH = 4
 """Clips at once on a CPU: each is 8 to 32 pictures."""
 
 
-class ClipModelEncoder:
+class ClipModelEncoder(ABC):
     """Implements retrieval.protocols.ClipEncoder; a subclass loads it and says how it embeds."""
 
     media: tuple[Medium, ...] = (Medium.VIDEO,)
@@ -57,13 +58,13 @@ class ClipModelEncoder:
         else:
             self._clip_batches.size = max(1, self._clip_batches.size // clip_frames.frames)
 
+    @abstractmethod
     def _embed_text(self, tokens: Any) -> torch.Tensor:
         """Ids and attention mask of n texts → (n, dim)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _embed_clips(self, clips: torch.Tensor) -> torch.Tensor:
         """(n, frames, 3, height, width) float32 → (n, dim)."""
-        raise NotImplementedError
 
     @property
     def geometry(self) -> ImageGeometry:

@@ -19,7 +19,7 @@ from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.spaces import slug_of
 from retrieval.encoders.tokens import clean_texts
 from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize, TransformerSize
-from retrieval.encoders.weights import digest_of, file_digest, list_mismatches, safetensors_of
+from retrieval.encoders.weights import digest_of, file_digest, fill, safetensors_of
 from retrieval.errors import InvalidVectorError, WeightsFormatError, WeightsNotAvailableError
 from retrieval.types import AudioWindows, ImageGeometry, Medium
 
@@ -159,7 +159,7 @@ def read_model(folder: Path, *, spec: str) -> tuple[Mulan, MulanConfig, Any]:
     weights = safetensors_of(folder, WEIGHTS)
     config = read_config(folder / CONFIG)
     model = Mulan(config)
-    _fill(model, weights, spec)
+    fill(model, weights, spec=spec)
     return model, config, read_tokenizer(folder / TOKENIZER, config)
 
 
@@ -198,14 +198,3 @@ def tokenize(tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
     """(n, longest) int64 token ids, padded with 0."""
     encoded = tokenizer.encode_batch(list(texts))
     return torch.tensor([one.ids for one in encoded], dtype=torch.int64).reshape(len(encoded), -1)
-
-
-def _fill(model: Mulan, weights: Path, spec: str) -> None:
-    from safetensors.torch import load_file
-
-    try:
-        model.load_state_dict(load_file(weights))
-    except RuntimeError as error:
-        raise WeightsFormatError(
-            f"{spec}: {weights} does not fit its config.json: {list_mismatches(error)}"
-        ) from error

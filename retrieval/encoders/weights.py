@@ -8,6 +8,7 @@ import json
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 
@@ -62,6 +63,28 @@ def safetensors_of(folder: Path, filename: str) -> Path:
         raise WeightsNotAvailableError(f"{folder}: holds no {filename}")
     check_safetensors(path)
     return path
+
+
+def fill(model: Any, weights: Path, *, spec: str, config: str = "its config.json") -> None:
+    """Load a checked file of weights into a torch module; every tensor must be there, in its shape.
+
+    Args:
+        model: A module as its configuration describes it.
+        weights: As `safetensors_of` returns it.
+        spec: What the user asked for.
+        config: What described the module, for the message.
+
+    Raises:
+        WeightsFormatError: The weights are another architecture's.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        model.load_state_dict(load_file(weights))
+    except RuntimeError as error:
+        raise WeightsFormatError(
+            f"{spec}: {weights} does not fit {config}: {list_mismatches(error)}"
+        ) from error
 
 
 def list_mismatches(error: Exception) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrieval.encoders.weights import list_mismatches, safetensors_of
+from retrieval.encoders.weights import fill, safetensors_of
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 from retrieval.types import Medium
 
@@ -36,8 +35,6 @@ def load_hammer(folder: Path) -> tuple[Hammer, HammerConfig, Any]:
         WeightsNotAvailableError: The folder or one of its files is missing.
         WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
     """
-    from safetensors.torch import load_file
-
     from retrieval.localization.hammer_model import Hammer
 
     for name in (CONFIG, TOKENIZER):
@@ -50,24 +47,8 @@ def load_hammer(folder: Path) -> tuple[Hammer, HammerConfig, Any]:
     config = read_config(folder / CONFIG)
     tokenizer = read_tokenizer(folder / TOKENIZER, config)
     model = Hammer(config)
-    try:
-        model.load_state_dict(load_file(weights))
-    except RuntimeError as error:
-        raise WeightsFormatError(
-            f"hammer:{folder}: {weights} does not fit its config.json: {list_mismatches(error)}"
-        ) from error
+    fill(model, weights, spec=f"hammer:{folder}")
     return model.eval(), config, tokenizer
-
-
-def save_hammer(model: Hammer, config: HammerConfig, folder: Path) -> None:
-    """Write configuration and weights; the tokenizer lies in the folder already."""
-    from safetensors.torch import save_file
-
-    (folder / CONFIG).write_text(json.dumps(asdict(config), indent=2) + "\n")
-    weights = {n: tensor.half().cpu().contiguous() for n, tensor in model.state_dict().items()}
-    partial = folder / f"{WEIGHTS}.partial"
-    save_file(weights, partial)
-    partial.replace(folder / WEIGHTS)
 
 
 def read_config(path: Path) -> HammerConfig:

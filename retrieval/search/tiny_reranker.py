@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.tokens import clean_texts
-from retrieval.encoders.weights import list_mismatches, safetensors_of
+from retrieval.encoders.weights import fill, safetensors_of
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 from retrieval.search.cross_modal import CrossModal, CrossModalConfig, FirstStage, Read
 from retrieval.types import ImageGeometry
@@ -56,7 +56,7 @@ class TinyReranker:
                 f"bundled one is {first_stage.digest[:8]}; run `retrieval train rerank` again"
             )
         model = CrossModal(config, first_stage)
-        _fill(model, weights, spec)
+        fill(model, weights, spec=spec)
         return cls(model, first_stage, spec=spec, device=chosen)
 
     @property
@@ -99,14 +99,3 @@ def read_config(path: Path) -> CrossModalConfig:
         return CrossModalConfig(**json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
         raise WeightsFormatError(f"{path} is not a re-ranker's configuration: {error}") from error
-
-
-def _fill(model: CrossModal, weights: Path, spec: str) -> None:
-    from safetensors.torch import load_file
-
-    try:
-        model.load_state_dict(load_file(weights))
-    except RuntimeError as error:
-        raise WeightsFormatError(
-            f"{spec}: {weights} does not fit its config.json: {list_mismatches(error)}"
-        ) from error

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from retrieval.encoders.batching import choose_device
 from retrieval.evaluation.ranking import first_relevant_ranks, success_at_k
 from retrieval.training.contrastive import TrainingSettings, train_contrastive
 from retrieval.training.files import half, write_tensors
@@ -163,7 +164,7 @@ def train_tiny_image(
     _write_configuration(out, scenes=spelled, seed=seed)
     torch.manual_seed(seed)
     model = open_clip.create_model(f"local-dir:{out}", load_weights=False)
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    chosen = choose_device(device)
     model.to(chosen, memory_format=torch.channels_last)  # in which convolutions are fastest
     tokenizer = open_clip.get_tokenizer(f"local-dir:{out}")
     for lesson in lessons:

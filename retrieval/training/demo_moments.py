@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrieval.demo.captions import SceneCaption, caption_scene
-from retrieval.demo.drawing import render_scene
+from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.look_alikes import telling_motions
 from retrieval.demo.scenes import Motion, Scene, sample_scene
 from retrieval.demo.variations import vary_scene
@@ -27,9 +27,6 @@ from retrieval.protocols import Encoder
 from retrieval.search.moments import frame_rows
 from retrieval.training.moment_data import AskedMoment, MomentData, with_rivals
 from retrieval.types import Frames, ImageGeometry, Sampling, TimedRows
-
-DRAWN_SIDE: Final = 128
-"""Side of the demo world's videos in pixels."""
 
 MOMENTS: Final = 4
 """First element of every seed: no other split draws from these streams."""
@@ -264,11 +261,13 @@ def _pictures(
 
     numbers = range(offset, frames, _frames_per_sample())
     if motion is Motion.STILL:
-        picture = fit(Image.fromarray(render_scene(scene, DRAWN_SIDE)), geometry)
+        picture = fit(Image.fromarray(render_scene(scene, PICTURE_PIXELS)), geometry)
         return [picture] * len(numbers)
     return [
         fit(
-            Image.fromarray(render_scene(scene, DRAWN_SIDE, motion=motion, phase=number / frames)),
+            Image.fromarray(
+                render_scene(scene, PICTURE_PIXELS, motion=motion, phase=number / frames)
+            ),
             geometry,
         )
         for number in numbers

@@ -6,9 +6,10 @@ weights, and a card that says how it came about.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +21,18 @@ from retrieval.encoders.batching import choose_device
 from retrieval.encoders.tokens import clean_texts
 from retrieval.evaluation.moments import recall_at_1
 from retrieval.localization.hammer import HammerLocalizer
-from retrieval.localization.hammer_files import TOKENIZER, load_hammer, read_tokenizer, save_hammer
+from retrieval.localization.hammer_files import (
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
+    load_hammer,
+    read_tokenizer,
+)
 from retrieval.localization.hammer_model import Hammer, HammerConfig, Level
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.localization.spans import overlap
 from retrieval.protocols import Localizer
+from retrieval.training.files import half, write_tensors, write_text
 from retrieval.training.hammer_steps import HammerLosses, HammerSettings, train_hammer_steps
 from retrieval.training.moment_batches import BatchShape, moment_batches
 from retrieval.training.moment_data import MomentData
@@ -202,6 +210,12 @@ transformers of {report.parameters / 1e6:.1f} million parameters, from the rows 
 - The same by `similarity`, without training: {report.similarity}.
 - Licence: Apache-2.0, as the repository. Weights are float16 safetensors.
 """
+
+
+def save_hammer(model: Hammer, config: HammerConfig, folder: Path) -> None:
+    """Write configuration and float16 weights; the tokenizer lies in the folder already."""
+    write_text(folder / CONFIG, json.dumps(asdict(config), indent=2) + "\n")
+    write_tensors(folder / WEIGHTS, half(model.state_dict()))
 
 
 def _tokens(tokenizer: Any, texts: Sequence[str]) -> NDArray[np.int64]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from retrieval.localization.hammer_model import Hammer, Understanding
+from retrieval.training.contrastive import attention
 from retrieval.training.moment_batches import PADDED, MomentBatch
 
 BORDER_WEIGHT = 12.0
@@ -80,7 +79,7 @@ def train_hammer_steps(
     for step in range(settings.steps):
         batch = next(batches)
         optimizer.zero_grad(set_to_none=True)
-        with _attention(device):
+        with attention(device):
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
                 read = model(*(t.to(device) for t in batch_inputs(batch)))
                 words = model.words(read.text[:: len(read.match) // len(batch.labels)])
@@ -127,11 +126,3 @@ def hammer_losses(read: Understanding, words: Tensor, batch: MomentBatch) -> Ham
         if bool(masked.any())
         else words.sum() * 0,
     )
-
-
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """On a CPU plain attention trains short sequences faster than the fused one."""
-    if device.type != "cpu":
-        return nullcontext()
-    context: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
-    return context

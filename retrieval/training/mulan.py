@@ -17,6 +17,7 @@ from torch import Tensor
 
 from retrieval.demo.music import sample_tune, synthesize
 from retrieval.demo.music_captions import caption_tune
+from retrieval.encoders.batching import choose_device
 from retrieval.encoders.mulan import WEIGHTS, read_tokenizer, tokenize, write_config
 from retrieval.encoders.mulan_sizes import TINY
 from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize
@@ -89,7 +90,7 @@ def train_tiny_music(
     tokens = tokenize(tokenizer, [text for texts in captions for text in texts])
     torch.manual_seed(seed)
     model = Mulan(config)
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    chosen = choose_device(device)
     model.to(chosen)
     say(f"{steps} steps of {batch} pairs on {chosen}")
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from retrieval.demo.drawing import render_scene
+from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.evaluation.ranking import success_at_k
@@ -31,13 +31,12 @@ from retrieval.search.tiny_reranker import (
     TinyReranker,
     write_config,
 )
+from retrieval.training.files import half, write_tensors
 from retrieval.training.rerank_lessons import FAMILIES_AT_ONCE, learn
 from retrieval.training.rerank_pairs import (
     CONFUSED,
-    DRAWN_SIDE,
     MEMBERS,
     draw_families,
-    embed_pictures,
     relation_gallery,
 )
 from retrieval.training.scene_pairs import small_picture
@@ -113,7 +112,7 @@ def train_tiny_rerank(
     learn(model, stage, families, steps, seed, say)
     out.mkdir(parents=True, exist_ok=True)
     write_config(config, out / CONFIG)
-    _save(model, out / WEIGHTS)
+    write_tensors(out / WEIGHTS, half(model.state_dict()))
     reranker = TinyReranker.load(str(out), spec=f"tiny:{out}", device=device)
     report = RerankTrainingReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -138,8 +137,8 @@ def score_relations(
 ) -> RelationScore:
     """Ask captions with relations, with and without the re-ranker; see `relation_gallery`."""
     scenes, asked = relation_gallery(count, seed, look_alikes=look_alikes)
-    pixels = np.stack([small_picture(render_scene(scene, DRAWN_SIDE)) for scene in scenes])
-    pictures = embed_pictures(first_stage, pixels)
+    pixels = np.stack([small_picture(render_scene(scene, PICTURE_PIXELS)) for scene in scenes])
+    pictures = first_stage.encode_images(pixels)
     before, after = [], []
     for row, caption in asked:
         scores = pictures @ first_stage.encode_text([caption.text])[0]
@@ -160,17 +159,6 @@ def score_relations(
 def _rank(found: NDArray[np.int64], row: int) -> int:
     places = np.flatnonzero(found == row)
     return int(places[0]) + 1 if len(places) else TOP + 1
-
-
-def _save(model: CrossModal, path: Path) -> None:
-    """Write the weights as float16."""
-    from safetensors.torch import save_file
-
-    weights = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
-        for name, tensor in model.state_dict().items()
-    }
-    save_file(weights, path)
 
 
 def describe(report: RerankTrainingReport, config: CrossModalConfig, seed: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from retrieval.search.cross_modal import PAD, CrossModal, FirstStage, Read, Seen
+from retrieval.training.contrastive import attention
 from retrieval.training.rerank_pairs import CAPTIONS_EACH, MEMBERS, NAMES, STREAM, Families
 from retrieval.training.tokenizer import END, START
 
@@ -104,8 +103,7 @@ def learn(
     model.train()
     for step in range(1, steps + 1):
         optimizer.zero_grad(set_to_none=True)
-        # On a CPU plain attention trains such short sequences faster than the fused one.
-        with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
+        with attention(device):
             with torch.autocast(device.type, torch.bfloat16):
                 parts = losses_of(model, heads, stage, next(batches))
             loss = torch.stack(parts).sum()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.demo.captions import SceneCaption, caption_scene
-from retrieval.demo.drawing import render_scene
+from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Colour, Scene, Shape, Size, Texture, sample_scene
 from retrieval.demo.variations import vary_scene
 from retrieval.protocols import Encoder
@@ -38,9 +38,7 @@ MAP_SIDE: Final = 8
 STREAM, HELD_OUT = 4, 5
 """First element of every seed; training and evaluation of other models use lower ones."""
 
-DRAWN_SIDE: Final = 128
 _BLOCK: Final = 250
-_ENCODED_AT_ONCE: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +110,6 @@ def draw_families(count: int, seed: int, encoder: Encoder, say: Callable[[str], 
     return Families(pixels, texts, candidates, truth, np.stack(list(map(_things, scenes))))
 
 
-def embed_pictures(encoder: Encoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, dim) vectors of pictures."""
-    starts = range(0, len(pixels), _ENCODED_AT_ONCE)
-    parts = [encoder.encode_images(pixels[first : first + _ENCODED_AT_ONCE]) for first in starts]
-    return np.concatenate(parts)
-
-
 def relation_gallery(
     count: int, seed: int, *, look_alikes: bool = False
 ) -> tuple[list[Scene], list[tuple[int, SceneCaption]]]:
@@ -150,7 +141,7 @@ def _candidates(
     pixels: NDArray[np.uint8], captions: list[str], encoder: Encoder
 ) -> NDArray[np.int64]:
     """Each family's own rows, then those of others that its caption finds first."""
-    pictures = embed_pictures(encoder, pixels)
+    pictures = encoder.encode_images(pixels)
     texts = encoder.encode_text(captions)
     rows = np.empty((len(captions), MEMBERS + CONFUSED), np.int64)
     for family, text in enumerate(texts):
@@ -178,7 +169,7 @@ def _draw_block(job: tuple[int, int, int]) -> _Drawn:
     scenes = [scene for _ in range(size) for scene in _family(rng)]
     captions = [[caption_scene(scene, rng, detail=detail) for detail in _details(rng)]
                 for scene in scenes]  # fmt: skip
-    pixels = np.stack([small_picture(render_scene(scene, DRAWN_SIDE)) for scene in scenes])
+    pixels = np.stack([small_picture(render_scene(scene, PICTURE_PIXELS)) for scene in scenes])
     return _Drawn(pixels, scenes, captions)
 
 

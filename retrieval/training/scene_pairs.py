@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from retrieval.demo.captions import SceneCaption, caption_scene
-from retrieval.demo.drawing import render_scene
+from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Motion, Scene, sample_scene
 from retrieval.demo.variations import vary_scene
 
@@ -41,7 +41,6 @@ TRAIN, HELD_OUT, UNSEEN, FAMILIES = 0, 1, 2, 3
 
 _BLOCK = 2_000
 _Block = tuple[int, int, int, int, Details]  # seed, first row, rows, family, details
-_DRAWN_SIDE = 128
 
 
 def make_pairs(
@@ -103,7 +102,7 @@ def make_gallery(
         facts = frozenset((thing.looks, thing.place) for thing in scene.objects)
         scenes.setdefault((facts, scene.background), scene)
     gallery = list(scenes.values())
-    pixels = np.stack([small_picture(render_scene(scene, _DRAWN_SIDE)) for scene in gallery])
+    pixels = np.stack([small_picture(render_scene(scene, PICTURE_PIXELS)) for scene in gallery])
     return gallery, pixels, [caption_scene(scene, rng) for scene in gallery]
 
 
@@ -151,7 +150,7 @@ def _blocks(count: int, seed: int, family: int, details: Details) -> list[_Block
 def _draw_block(job: _Block) -> tuple[NDArray[np.uint8], list[list[str]]]:
     pixels, captions = [], []
     for scene, motion, phase, texts in _described_scenes(job):
-        drawn = render_scene(scene, _DRAWN_SIDE, motion=motion, phase=phase)
+        drawn = render_scene(scene, PICTURE_PIXELS, motion=motion, phase=phase)
         pixels.append(small_picture(drawn))
         captions.append(texts)
     return np.stack(pixels), captions

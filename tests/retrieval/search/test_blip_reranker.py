@@ -63,7 +63,7 @@ def test_probabilities_are_those_of_transformers(blip: Path) -> None:
     processor = BlipImageProcessor.from_pretrained(blip)
     pixels = pictures(13)
     inputs = processor(list(pixels), return_tensors="pt")
-    tokens = reranker._tokenizer(["a red circle left of a circle"] * 13, return_tensors="pt")
+    tokens = reranker._tokens.tokenizer(["a red circle left of a circle"] * 13, return_tensors="pt")
     assert tokens.input_ids[0].tolist() == [1, 5, 6, 7, 8, 9, 5, 7, 2]
     with torch.inference_mode():
         want = model(tokens.input_ids, inputs.pixel_values, attention_mask=tokens.attention_mask)
