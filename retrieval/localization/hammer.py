@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.tokens import clean_texts
 from retrieval.localization.hammer_files import load_hammer
-from retrieval.localization.hammer_model import BEGIN, END, Hammer, HammerConfig
+from retrieval.localization.hammer_model import BEGIN, END, Hammer, HammerConfig, frame_labels
 from retrieval.localization.spans import without_overlaps
 from retrieval.types import Medium, MomentQuery, ScoredSpan, Space, TimedRows
 
@@ -143,7 +142,7 @@ class HammerLocalizer:
             n = len(batch)
             read = self._model(rows, real, sentence.expand(n, -1), tokens.expand(n, -1))
             matches = read.match.float().cpu().numpy()
-            labels = functional.log_softmax(read.labels.float(), dim=-1).cpu().numpy()
+            labels = frame_labels(read.labels, self.config.label_frames).cpu().numpy()
             for window, match, rows_labels in zip(batch, matches, labels, strict=True):
                 readings[window.item].add(window, float(match), rows_labels)
         return readings

@@ -24,6 +24,21 @@ OTHER, BEGIN, END = 0, 1, 2
 LABEL_REACH = 2
 """Frames to either side that the label of a frame looks at, beside its own understanding."""
 
+SURROUNDINGS = 8
+"""Frames to either side whose mean a frame is compared with: motion is what differs from it."""
+
+CHANGE_REACH = 1
+"""Frames to either side whose differences from their surroundings are read together."""
+
+CHANGE_SCALE = 3.0
+"""Differences are about a third as long as the frames' vectors."""
+
+FIRST_STAGE_ROWS = 4
+"""Neighbouring frames whose mean is compared with the query, as a segment's in the first stage."""
+
+FIRST_STAGE_SCALE = 20.0
+"""How much an inner product counts in the match before training, as in XML (2001.09099)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -46,6 +61,8 @@ class HammerConfig:
         levels: From the frames up; the last one's summary is the video's.
         vocabulary: Tokens known.
         context_length: Tokens of a query read at most.
+        label_frames: Neighbouring frames whose labels are told together, as an n-gram; 1: each
+            frame's alone.
     """
 
     space_digest: str
@@ -56,6 +73,7 @@ class HammerConfig:
     levels: tuple[Level, ...]
     vocabulary: int
     context_length: int
+    label_frames: int = 1
 
     @property
     def window_rows(self) -> int:
@@ -68,7 +86,8 @@ class Understanding(NamedTuple):
 
     Attributes:
         match: (n,) how well video and query go together; larger is better.
-        labels: (n, rows, 3) logits of OTHER, BEGIN and END.
+        labels: (n, rows, 3 ** label_frames) logits of the labels, OTHER, BEGIN and END, of a frame
+            and those that follow it; the first frame's is the most significant digit.
         text: (n, 1 + tokens, width) the query after reading the video.
     """
 
@@ -134,15 +153,21 @@ class Hammer(nn.Module):
         self.seen = nn.Linear(config.dim, width)
         self.alike = nn.Linear(config.dim, width, bias=False)
         self.curve = nn.Linear(1, width, bias=False)
+        self.changes = nn.Conv1d(
+            config.dim, width, 2 * CHANGE_REACH + 1, padding=CHANGE_REACH, bias=False
+        )
         self.levels = nn.ModuleList(
             LevelEncoder(level, width, heads, keep_text=number == len(config.levels))
             for number, level in enumerate(config.levels, 1)
         )
         self.down = nn.ModuleList(nn.Linear(width, width) for _ in config.levels[1:])
         self.match = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        self.trust = nn.Parameter(torch.tensor(FIRST_STAGE_SCALE))
         reach = 2 * LABEL_REACH + 1
         self.labels = nn.Sequential(
-            nn.Conv1d(width, width, reach, padding=LABEL_REACH), nn.GELU(), nn.Conv1d(width, 3, 1)
+            nn.Conv1d(width, width, reach, padding=LABEL_REACH),
+            nn.GELU(),
+            nn.Conv1d(width, 3**config.label_frames, 1),
         )
 
     def forward(
@@ -160,8 +185,11 @@ class Hammer(nn.Module):
         scale = rows.shape[-1] ** 0.5
         # The product of a frame's and the query's vectors sums up to the first stage's score.
         product = rows * sentence[:, None] * scale**2
+        scores = (rows * sentence[:, None]).sum(dim=-1)
         units = self.seen(rows * scale) + self.alike(product)
-        units = units + self.curve(standardised(product.mean(dim=-1), real)[..., None])
+        units = units + self.curve(standardised(scores * scale, real)[..., None])
+        changes = differences(rows, real) * (scale * CHANGE_SCALE)
+        units = units + self.changes(changes.transpose(1, 2)).transpose(1, 2)
         contexts = []
         units_real = real
         read = text
@@ -170,7 +198,9 @@ class Hammer(nn.Module):
             contexts.append(context)
         frames = self._downwards(contexts) * real[..., None]
         labels = self.labels(frames.transpose(1, 2)).transpose(1, 2)
-        return Understanding(self.match(units[:, 0])[:, 0], labels, read)
+        # Before training the match is the first stage's own; what is learned comes on top.
+        match = self.match(units[:, 0])[:, 0] + self.trust * best_segment(scores, real)
+        return Understanding(match, labels, read)
 
     def words(self, text: Tensor) -> Tensor:
         """Logits of the tokens behind a text that was read, (n, tokens, vocabulary)."""
@@ -192,3 +222,45 @@ def standardised(scores: Tensor, real: Tensor) -> Tensor:
     centred = (scores - (scores * real).sum(dim=1, keepdim=True) / count) * real
     deviation = (centred.square().sum(dim=1, keepdim=True) / count).sqrt()
     return centred / deviation.clamp_min(1e-3)
+
+
+def best_segment(scores: Tensor, real: Tensor) -> Tensor:
+    """The highest mean of neighbouring scores (n, rows) in each window, (n,)."""
+    kept = real.to(scores.dtype)
+    rows = min(FIRST_STAGE_ROWS, scores.shape[1])
+    sums = functional.avg_pool1d(torch.stack([scores * kept, kept], dim=1), rows, stride=1)
+    means = sums[:, 0] / sums[:, 1].clamp_min(1e-6)
+    # A segment that reaches into padding is as good as its real frames; an empty one is none.
+    return means.masked_fill(sums[:, 1] == 0, -torch.inf).amax(dim=1)
+
+
+def frame_labels(labels: Tensor, label_frames: int) -> Tensor:
+    """Log-probabilities of each frame's own label, (n, rows, 3), from logits of n-grams.
+
+    Every frame is part of `label_frames` n-grams, the first ones of a window excepted; what they
+    say of it is averaged.
+
+    Args:
+        labels: (n, rows, 3 ** label_frames) logits.
+        label_frames: Frames of an n-gram.
+    """
+    chances = functional.log_softmax(labels.float(), dim=-1)
+    count, rows, _ = chances.shape
+    grams = chances.view(count, rows, *[3] * label_frames)
+    total = torch.zeros(count, rows, 3, device=labels.device)
+    said = torch.zeros(rows, 1, device=labels.device)
+    for place in range(min(label_frames, rows)):
+        others = [2 + other for other in range(label_frames) if other != place]
+        own = grams.logsumexp(dim=others) if others else grams
+        total[:, place:] += own[:, : rows - place]
+        said[place:] += 1
+    return functional.log_softmax(total / said, dim=-1)
+
+
+def differences(rows: Tensor, real: Tensor) -> Tensor:
+    """What each of (n, rows, dim) differs in from the mean of its surroundings; 0 in padding."""
+    kept = real[..., None].to(rows.dtype)
+    reach = 2 * SURROUNDINGS + 1
+    both = torch.cat([rows * kept, kept], dim=-1).transpose(1, 2)
+    sums = functional.avg_pool1d(both, reach, stride=1, padding=SURROUNDINGS).transpose(1, 2)
+    return (rows - sums[..., :-1] / sums[..., -1:].clamp_min(1e-6)) * kept

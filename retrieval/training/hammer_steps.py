@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retrieval.localization.hammer_model import Hammer, Understanding
+from retrieval.localization.hammer_model import OTHER, Hammer, Understanding
 from retrieval.training.contrastive import attention
 from retrieval.training.moment_batches import PADDED, MomentBatch
 
@@ -116,13 +116,37 @@ def hammer_losses(read: Understanding, words: Tensor, batch: MomentBatch) -> Ham
     match = read.match.float().view(queries, -1)
     true = torch.zeros(queries, dtype=torch.int64, device=device)
     labels = read.labels.float()[:: match.shape[1]]
-    weights = torch.tensor([1.0, BORDER_WEIGHT, BORDER_WEIGHT], device=device)
+    grams, weights = label_grams(batch.labels.to(device), labels.shape[-1])
     hidden = batch.words.to(device)
     masked = hidden != PADDED
     return HammerLosses(
         functional.cross_entropy(match, true),
-        functional.cross_entropy(labels.transpose(1, 2), batch.labels.to(device), weight=weights),
+        functional.cross_entropy(labels.transpose(1, 2), grams, weight=weights),
         functional.cross_entropy(words[masked], hidden[masked])
         if bool(masked.any())
         else words.sum() * 0,
     )
+
+
+def label_grams(labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """The labels of each frame and those that follow it as one class, and the classes' weights.
+
+    Args:
+        labels: (n, rows) int64 of OTHER, BEGIN, END and PADDED.
+        classes: 3 to the power of the frames that are told together.
+
+    Returns:
+        (n, rows) int64 classes, PADDED where a frame is; (classes,) float32, `BORDER_WEIGHT` for
+        those with a begin or an end in them.
+    """
+    grams = torch.zeros_like(labels)
+    place, left = 0, classes
+    while left > 1:
+        left //= 3
+        # Behind the last frame there is nothing, which is neither begin nor end.
+        following = functional.pad(labels[:, place:].clamp_min(OTHER), (0, place), value=OTHER)
+        grams += left * following
+        place += 1
+    weights = torch.full((classes,), BORDER_WEIGHT, device=labels.device)
+    weights[OTHER] = 1.0
+    return grams.masked_fill(labels == PADDED, PADDED), weights

@@ -9,7 +9,17 @@ import torch
 
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 from retrieval.localization.hammer import HammerLocalizer, spans_of, windows_of
-from retrieval.localization.hammer_model import BEGIN, END, OTHER, Hammer, standardised
+from retrieval.localization.hammer_model import (
+    BEGIN,
+    END,
+    OTHER,
+    Hammer,
+    best_segment,
+    differences,
+    frame_labels,
+    standardised,
+)
+from retrieval.training.hammer_steps import label_grams
 from retrieval.types import Medium, MomentQuery, Space, TimedRows
 from support.named_moments import rows_of
 from support.small_hammer import write_hammer
@@ -70,6 +80,37 @@ def test_padding_tokens_are_not_read(hammer: HammerLocalizer) -> None:
     torch.testing.assert_close(long.match[:1], short.match)
     torch.testing.assert_close(long.labels[:1], short.labels)
     assert model.words(long.text).shape == (2, 5, config.vocabulary)
+
+
+def test_what_stands_still_differs_from_nothing() -> None:
+    still = torch.ones(1, 40, 3)
+    still[:, 20:] = 2.0  # a cut
+    real = torch.ones(1, 40, dtype=torch.bool)
+    real[:, 36:] = False
+    differs = differences(still, real)[0, :, 0]
+    assert differs[:12].abs().max() < 1e-6
+    assert differs[28:].abs().max() < 1e-6
+    assert differs[19] == pytest.approx(1 - (9 * 1 + 8 * 2) / 17)
+    assert differs[20] == pytest.approx(2 - (8 * 1 + 9 * 2) / 17)
+
+
+def test_the_first_stage_sees_the_best_four_neighbours() -> None:
+    scores = torch.tensor([[0.1, 0.9, 0.1, 0.5, 0.5, 0.5, 0.5, 0.9], [0.2, 0.4, 9, 9, 9, 9, 9, 9]])
+    real = torch.ones(2, 8, dtype=torch.bool)
+    real[1, 2:] = False
+    # Of a shorter window all that is there.
+    torch.testing.assert_close(best_segment(scores, real), torch.tensor([0.6, 0.4]))
+
+
+def test_a_frame_is_what_its_n_grams_agree_on() -> None:
+    labels = torch.tensor([[OTHER, BEGIN, OTHER, END, OTHER]])
+    grams, weights = label_grams(labels, 27)
+    assert grams[0].tolist() == [3, 9 + 2, 6, 18, 0]
+    assert weights.tolist() == [1.0] + [12.0] * 26
+    sure = torch.nn.functional.one_hot(grams, 27) * 20.0
+    assert frame_labels(sure, 3).argmax(dim=-1).tolist() == labels.tolist()
+    alone = torch.randn(2, 6, 3)
+    torch.testing.assert_close(frame_labels(alone, 1), alone.log_softmax(dim=-1))
 
 
 # ---------------------------------------------------------------- spans
