@@ -39,17 +39,17 @@ from retrieval.training.moment_data import MomentData
 from retrieval.training.tokenizer import train_tokenizer
 from retrieval.types import Medium, MomentQuery, Space
 
-WIDTH: Final = 128
+WIDTH: Final = 96
 HEADS: Final = 4
-LEVELS: Final = (Level(16, 2), Level(8, 2))
+LEVELS: Final = (Level(16, 2), Level(8, 1))
 """Clips of 16 frames, 8 s at two frames a second; windows of 8 clips, about a minute."""
 
-FLAT_LEVELS: Final = (Level(128, 4),)
+FLAT_LEVELS: Final = (Level(128, 3),)
 """The ablation: one encoder over all frames, with as many layers and parameters."""
 
 VOCABULARY: Final = 1_200
 CONTEXT: Final = 48
-STEPS: Final = 1_000
+STEPS: Final = 4_500
 
 
 @dataclass(frozen=True, slots=True)

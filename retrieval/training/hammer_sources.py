@@ -21,8 +21,8 @@ from retrieval.training.hammer_steps import HammerSettings
 from retrieval.types import Medium, Sampling
 
 BUNDLED_IMAGES: Final = "tiny-image"
-EVENTS, VIDEOS = 800, 1_000
-HELD_OUT_EVENTS, HELD_OUT_VIDEOS = 120, 50
+EVENTS, VIDEOS = 16_000, 4_000
+HELD_OUT_EVENTS, HELD_OUT_VIDEOS = 400, 100
 HELD_OUT_SEED: Final = 1_000_003
 ANNOTATED_VOCABULARY: Final = 6_000
 

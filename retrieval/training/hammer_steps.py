@@ -31,7 +31,7 @@ class HammerSettings:
     """
 
     steps: int
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 0.02
     bf16: bool = True
 
