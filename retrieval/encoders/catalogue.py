@@ -20,13 +20,13 @@ class CatalogueEntry:
     """A set of encoders under one name.
 
     Attributes:
-        encoders: The specification that embeds each medium.
+        encoders: Their specifications, and what each embeds.
         what: What it is good for, in one line.
         licence: Of the weights.
         source: Where the weights come from.
     """
 
-    encoders: dict[Medium, str]
+    encoders: dict[str, tuple[Medium, ...]]
     what: str
     licence: str
     source: str
@@ -53,6 +53,7 @@ BACKENDS: dict[str, Backend] = {
     "open_clip": Backend("retrieval.encoders.open_clip:OpenClipEncoder"),
     "clap": Backend("retrieval.encoders.clap:ClapEncoder"),
     "mulan": Backend("retrieval.encoders.mulan:MulanEncoder"),
+    "video-text": Backend("retrieval.encoders.video_text:VideoTextEncoder"),
     "pe-av": Backend("retrieval.encoders.pe_av:PeAvEncoder"),
     "xclip": Backend(
         "retrieval.encoders.x_clip:XClipEncoder",
@@ -68,7 +69,11 @@ BACKENDS: dict[str, Backend] = {
     "adapter": Backend("retrieval.encoders.adapter:AdapterEncoder"),
 }
 
-BUNDLED: dict[str, str] = {"tiny-image": "open_clip", "tiny-music": "mulan"}
+BUNDLED: dict[str, str] = {
+    "tiny-image": "open_clip",
+    "tiny-music": "mulan",
+    "tiny-video": "video-text",
+}
 """Models in the package, by the name that collections store, with their backends."""
 
 CLAP = "clap:laion/larger_clap_general"
@@ -76,16 +81,16 @@ CLAP_SPEECH = "clap:laion/larger_clap_music_and_speech"
 PE_AV = "pe-av:facebook/pe-av-small-16-frame"
 X_CLIP = "xclip:microsoft/xclip-base-patch32"
 
+SEEN, HEARD = (Medium.IMAGE, Medium.VIDEO), (Medium.AUDIO,)
+
 
 def _clip_and_music(clip: str, what: str) -> CatalogueEntry:
-    return CatalogueEntry(
-        {Medium.IMAGE: clip, Medium.VIDEO: clip, Medium.AUDIO: CLAP}, what, "Apache-2.0", "hub"
-    )
+    return CatalogueEntry({clip: SEEN, CLAP: HEARD}, what, "Apache-2.0", "hub")
 
 
 CATALOGUE: dict[str, CatalogueEntry] = {
     "tiny": CatalogueEntry(
-        {Medium.IMAGE: "tiny-image", Medium.VIDEO: "tiny-image", Medium.AUDIO: "tiny-music"},
+        {"tiny-image": SEEN, "tiny-music": HEARD, "tiny-video": (Medium.VIDEO,)},
         "a few MB, works offline; knows the generated demo world only",
         "Apache-2.0",
         "package",
@@ -95,18 +100,18 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     ),
     "base": _clip_and_music("open_clip:PE-Core-B-16/meta", "better, about four times slower"),
     "large": _clip_and_music("open_clip:PE-Core-L-14-336/meta", "best; wants a GPU"),
-    "music": CatalogueEntry({Medium.AUDIO: CLAP}, "music and sounds", "Apache-2.0", "hub"),
+    "music": CatalogueEntry({CLAP: HEARD}, "music and sounds", "Apache-2.0", "hub"),
     "music-and-speech": CatalogueEntry(
-        {Medium.AUDIO: CLAP_SPEECH}, "music, sounds and speech", "see its card", "hub"
+        {CLAP_SPEECH: HEARD}, "music, sounds and speech", "see its card", "hub"
     ),
     "muq-mulan": CatalogueEntry(
-        {Medium.AUDIO: "muq:OpenMuQ/MuQ-MuLan-large"}, "music", "CC-BY-NC-4.0", "hub, extra muq"
+        {"muq:OpenMuQ/MuQ-MuLan-large": HEARD}, "music", "CC-BY-NC-4.0", "hub, extra muq"
     ),
     "pe-av": CatalogueEntry(
-        {Medium.VIDEO: PE_AV}, "videos, by whole clips; wants a GPU", "Apache-2.0", "hub"
+        {PE_AV: (Medium.VIDEO,)}, "videos, by whole clips; wants a GPU", "Apache-2.0", "hub"
     ),
     "x-clip": CatalogueEntry(
-        {Medium.VIDEO: X_CLIP}, "actions in videos, by whole clips", "MIT", "hub"
+        {X_CLIP: (Medium.VIDEO,)}, "actions in videos, by whole clips", "MIT", "hub"
     ),
 }
 
@@ -116,6 +121,7 @@ FORMS = (
     "open_clip:FOLDER",
     "clap:HUB-ID-OR-FOLDER",
     "mulan:FOLDER",
+    "video-text:FOLDER",
     "pe-av:HUB-ID-OR-FOLDER",
     "xclip:HUB-ID-OR-FOLDER",
     "adapter:FOLDER",
@@ -131,7 +137,7 @@ def resolve(model: str) -> tuple[str, ...]:
     """
     entry = CATALOGUE.get(model)
     if entry is not None:
-        return tuple(dict.fromkeys(entry.encoders.values()))
+        return tuple(entry.encoders)
     if model in BUNDLED:
         return (model,)
     backend, colon, location = model.partition(":")

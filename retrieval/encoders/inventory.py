@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrieval.encoders.catalogue import BUNDLED, CATALOGUE, CatalogueEntry
+from retrieval.encoders.catalogue import BUNDLED, CATALOGUE
 from retrieval.encoders.fetch import HubSource, choose_files, hub_sources
 from retrieval.errors import WeightsFormatError
 
@@ -38,7 +38,7 @@ def list_models() -> list[OfferedModel]:
     return [
         OfferedModel(
             name=name,
-            media=tuple(medium.value for medium, of in entry.encoders.items() if of == spec),
+            media=tuple(medium.value for medium in media),
             spec=spec,
             what=entry.what,
             licence=entry.licence,
@@ -46,7 +46,7 @@ def list_models() -> list[OfferedModel]:
             in_package=spec in BUNDLED,
         )
         for name, entry in CATALOGUE.items()
-        for spec in _specs(entry)
+        for spec, media in entry.encoders.items()
     ]
 
 
@@ -73,7 +73,3 @@ def _cached_bytes(source: HubSource) -> int | None:
         return sum((snapshot / name).stat().st_size for name in files)
     except (OSError, WeightsFormatError):
         return None
-
-
-def _specs(entry: CatalogueEntry) -> list[str]:
-    return list(dict.fromkeys(entry.encoders.values()))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +21,21 @@ from retrieval.encoders.towers import TextTower
 from retrieval.errors import ModelError
 from retrieval.training.adapter import train_adapter
 from retrieval.training.augmentation import Augmented, choose_augmentation
-from retrieval.training.beginning import begin_model
+from retrieval.training.beginning import begin_model, begin_video
 from retrieval.training.contrastive import train_contrastive
 from retrieval.training.files import write_text
 from retrieval.training.history import ValidationScore, draw_history
 from retrieval.training.masked_language import WithMaskedLanguage
 from retrieval.training.pair_batches import PairBatches, Validation, score_towers, tower_batches
+from retrieval.training.pairs import CaptionedClip
 from retrieval.training.pairs_run import CHECKPOINT, PairsOptions, PairsRun, Telling
 from retrieval.training.trainable import (
     BACKENDS,
+    IMAGES,
     TEXT,
     Trainable,
     check_frozen,
+    image_model_under,
     open_trainable,
     spec_of,
 )
@@ -117,9 +121,9 @@ def train_towers(run: PairsRun) -> str:
     """Train both towers, or the one that is not frozen; gives the result's specification."""
     options = run.options
     start = options.out / "start"  # of a model from nothing; never mistaken for the result
-    if options.init is None:
-        begin_model(options.kind, start, run.clips, options.seed, options.size)
-    spec = spec_of(options.kind, options.init or str(start))
+    spec = _first_weights(options, run.clips, start)
+    # A video-text model stands on one that knows something, and that may be trained along.
+    anew = start.exists() and (options.kind != "video" or options.frozen == IMAGES)
     device = choose_device(options.device)
     model = open_trainable(options.kind, spec, frozen=options.frozen, device=device)
     media = run.open_media(model.reader, held_out=False)
@@ -129,7 +133,7 @@ def train_towers(run: PairsRun) -> str:
     batches = PairBatches(run.clips, options.batch, options.seed)
     settings = run.settings(
         steps=max(LEAST_STEPS, math.ceil(EPOCHS * len(run.clips) / options.batch)),
-        learning_rate=RATE_CONTINUED if options.init else RATE_ANEW,
+        learning_rate=RATE_ANEW if anew else RATE_CONTINUED,
         bf16=True,
     )
     checkpoint = run.checkpoint(settings, model.digest)
@@ -151,6 +155,19 @@ def train_towers(run: PairsRun) -> str:
     model.save(options.out)
     shutil.rmtree(start, ignore_errors=True)
     return f"{BACKENDS[options.kind]}:{options.out.resolve()}"
+
+
+def _first_weights(options: PairsOptions, clips: Sequence[CaptionedClip], start: Path) -> str:
+    """The specification of what is trained further; written to `start` where it is new."""
+    init = options.init
+    if options.kind == "video":
+        images = image_model_under(init or "tiny-image")
+        if images is not None:
+            begin_video(start, images, options.seed)
+            return f"{BACKENDS['video']}:{start.resolve()}"
+    elif init is None:
+        begin_model(options.kind, start, clips, options.seed, options.size)
+    return spec_of(options.kind, init or str(start))
 
 
 def _check(options: PairsOptions) -> None:

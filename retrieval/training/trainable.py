@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,25 @@ from retrieval.encoders.mulan import WEIGHTS as MULAN_WEIGHTS
 from retrieval.encoders.mulan import MulanEncoder
 from retrieval.encoders.open_clip import WEIGHTS as CLIP_WEIGHTS
 from retrieval.encoders.open_clip import OpenClipEncoder
+from retrieval.encoders.video_text import IMAGES as IMAGES_FOLDER
+from retrieval.encoders.video_text import WEIGHTS as VIDEO_WEIGHTS
+from retrieval.encoders.video_text import VideoTextEncoder, write_config
 from retrieval.errors import ModelError, UnknownModelError
-from retrieval.protocols import Encoder
+from retrieval.protocols import Encoder, reads_clips
 from retrieval.training.clip_media import ClipReader, PictureReader, RecordingReader, Sample
+from retrieval.training.clip_video import VideoClipReader
 from retrieval.training.files import half, write_tensors
 from retrieval.types import Medium
 
-KINDS = {"clip": Medium.IMAGE, "mulan": Medium.AUDIO}
+KINDS = {"clip": Medium.IMAGE, "mulan": Medium.AUDIO, "video": Medium.VIDEO}
 """What `train` calls its models, and what their towers beside text read."""
 
-BACKENDS = {"clip": "open_clip", "mulan": "mulan"}
+BACKENDS = {"clip": "open_clip", "mulan": "mulan", "video": "video-text"}
 """The catalogue's backend of each kind."""
 
-TEXT = "text"
+IMAGES, TEXT = "images", "text"
+FREEZABLE = {"clip": ("image", TEXT), "mulan": ("audio", TEXT), "video": (IMAGES,)}
+"""Towers that can stay as they are; of a video-text model, all of the image-text model under it."""
 
 
 class TwoTowers(nn.Module):
@@ -40,7 +46,7 @@ class TwoTowers(nn.Module):
         media_tower: Name of its child that reads media; its other children are the text tower.
         embed_media: (n, …) prepared samples → (n, dim) unit vectors.
         embed_text: (n, …) tokens → (n, dim) unit vectors.
-        frozen: `image`, `audio`, `text` or None.
+        frozen: The media tower's medium or child, `text`, or None.
     """
 
     def __init__(
@@ -110,7 +116,7 @@ def spec_of(kind: str, init: str, *, any_backend: bool = False) -> str:
     """The encoder that `--init` means.
 
     Args:
-        kind: `clip` or `mulan`.
+        kind: `clip`, `mulan` or `video`.
         init: A name of the catalogue, a specification, or a folder that `train` wrote.
         any_backend: Any encoder of the right medium will do, as for an adapter.
 
@@ -119,8 +125,7 @@ def spec_of(kind: str, init: str, *, any_backend: bool = False) -> str:
     """
     folder = Path(init).expanduser()
     if init not in CATALOGUE and folder.is_dir():
-        adapter = (folder / "adapter.json").is_file()
-        init = f"{'adapter' if adapter else BACKENDS[kind]}:{init}"
+        init = f"{_backend_of(folder, kind)}:{init}"
     specs = resolve(init)
     for spec in specs:
         if (BUNDLED.get(spec) or spec.partition(":")[0]) == BACKENDS[kind]:
@@ -133,6 +138,22 @@ def spec_of(kind: str, init: str, *, any_backend: bool = False) -> str:
     )
 
 
+def image_model_under(init: str) -> str | None:
+    """The image-text model that a video-text model is to begin on.
+
+    Returns:
+        None where `--init` is a video-text model already.
+
+    Raises:
+        UnknownModelError: It is neither.
+    """
+    try:
+        spec_of("video", init)
+    except UnknownModelError:
+        return spec_of("clip", init)
+    return None
+
+
 def reader_of(kind: str, encoder: Encoder) -> ClipReader:
     """How an encoder's media are decoded.
 
@@ -143,6 +164,8 @@ def reader_of(kind: str, encoder: Encoder) -> ClipReader:
         return PictureReader(encoder.geometry)
     if kind == "mulan" and encoder.windows is not None:
         return RecordingReader(encoder.windows)
+    if kind == "video" and encoder.geometry is not None and reads_clips(encoder):
+        return VideoClipReader(encoder.geometry, encoder.clip_frames)
     raise ModelError(f"{encoder.spec} embeds no {KINDS[kind].value}; choose another --init")
 
 
@@ -150,9 +173,9 @@ def open_trainable(kind: str, spec: str, *, frozen: str | None, device: torch.de
     """Open a model for training, in float32.
 
     Args:
-        kind: `clip` or `mulan`.
+        kind: `clip`, `mulan` or `video`.
         spec: As `spec_of` gives it.
-        frozen: The tower that stays as it is: `image` or `audio`, `text`, or None.
+        frozen: The tower that stays as it is, one of `FREEZABLE`, or None.
         device: Where it is trained.
 
     Raises:
@@ -165,6 +188,8 @@ def open_trainable(kind: str, spec: str, *, frozen: str | None, device: torch.de
         return _clip(encoder, frozen, device)
     if isinstance(encoder, MulanEncoder):
         return _mulan(encoder, frozen, device)
+    if isinstance(encoder, VideoTextEncoder):
+        return _video(encoder, frozen, device)
     raise ModelError(f"{spec} cannot be trained further; --adapter takes any encoder")
 
 
@@ -174,7 +199,7 @@ def check_frozen(kind: str, frozen: str | None) -> None:
     Raises:
         ModelError: It has not.
     """
-    towers = (KINDS[kind].value, TEXT)
+    towers = FREEZABLE[kind]
     if frozen not in (None, *towers):
         raise ModelError(f"no tower {frozen!r} in a {kind}; --freeze takes {' or '.join(towers)}")
 
@@ -225,3 +250,43 @@ def _mulan(encoder: MulanEncoder, frozen: str | None, device: torch.device) -> T
         tokenize=encoder.tokenize,
         save=save,
     )
+
+
+def _video(encoder: VideoTextEncoder, frozen: str | None, device: torch.device) -> Trainable:
+    model = encoder.model.to(device)
+    towers = TwoTowers(model, IMAGES, model.embed_clips, model.embed_text, frozen)
+
+    def prepare(clips: Sample) -> Tensor:
+        prepared = encoder.images.prepare(clips.reshape(-1, *clips.shape[2:]))
+        return prepared.view(*clips.shape[:2], *prepared.shape[1:])
+
+    def save(folder: Path) -> None:
+        config = encoder.config
+        if frozen != IMAGES or config.images == IMAGES_FOLDER:
+            beside = folder / IMAGES_FOLDER
+            beside.mkdir(exist_ok=True)
+            encoder.images.write_configuration(beside)
+            write_tensors(beside / CLIP_WEIGHTS, half(encoder.images.model.state_dict()))
+            digest = load_encoder(f"open_clip:{beside}", device="cpu").digest
+            config = replace(config, images=IMAGES_FOLDER, images_digest=digest)
+        write_config(config, folder)
+        write_tensors(folder / VIDEO_WEIGHTS, half(model.own.state_dict()))
+
+    return Trainable(
+        spec=encoder.spec,
+        digest=encoder.digest,
+        towers=towers,
+        reader=reader_of("video", encoder),
+        prepare=prepare,
+        tokenize=encoder.tokenize,
+        save=save,
+    )
+
+
+def _backend_of(folder: Path, kind: str) -> str:
+    """What made a folder, by the files in it; else what makes this kind of model."""
+    if (folder / "adapter.json").is_file():
+        return "adapter"
+    if (folder / "open_clip_config.json").is_file():
+        return BACKENDS["clip"]
+    return BACKENDS[kind]

@@ -1,0 +1,156 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from retrieval.encoders.catalogue import load_encoder
+from retrieval.encoders.open_clip import OpenClipEncoder
+from retrieval.encoders.pooling import unit_rows
+from retrieval.encoders.video_text import VideoTextEncoder
+from retrieval.errors import ModelError, WeightsFormatError, WeightsNotAvailableError
+from retrieval.protocols import reads_clips
+from retrieval.training.beginning import begin_video
+from retrieval.training.files import write_tensors
+from retrieval.types import ClipFrames, Medium
+
+TEXTS = ["a red circle moving left", "first a star, then a ring", ""]
+
+
+def load(folder: Path) -> VideoTextEncoder:
+    encoder = load_encoder(f"video-text:{folder}", device="cpu")
+    assert isinstance(encoder, VideoTextEncoder)
+    return encoder
+
+
+def clips(count: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, 16, 64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def images() -> OpenClipEncoder:
+    encoder = load_encoder("tiny-image", device="cpu")
+    assert isinstance(encoder, OpenClipEncoder)
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("untrained")
+    begin_video(folder, "tiny-image", seed=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stirred(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose towers add something."""
+    folder = tmp_path_factory.mktemp("stirred")
+    begin_video(folder, "tiny-image", seed=0)
+    own = load(folder).model.own
+    for tower in (own.video, own.text):
+        torch.nn.init.normal_(tower.project.weight, std=0.05)
+    write_tensors(folder / "model.safetensors", own.state_dict())
+    return folder
+
+
+def test_everything_comes_with_the_model(untrained: Path) -> None:
+    encoder = load(untrained)
+    assert (encoder.dim, encoder.media) == (256, (Medium.VIDEO,))
+    assert encoder.clip_frames == ClipFrames(16, 7.0)
+    assert reads_clips(encoder)
+    assert encoder.windows is None
+    assert encoder.logit_scale == pytest.approx(14.3, abs=0.1)
+
+
+def test_untrained_it_is_the_mean_of_the_clips_own_frames(
+    untrained: Path, images: OpenClipEncoder
+) -> None:
+    encoder, pixels = load(untrained), clips(2)
+    frames = images.encode_images(pixels[:, 7:9].reshape(-1, 64, 64, 3)).reshape(2, 2, -1)
+    want = unit_rows(frames.mean(axis=1), "")
+    np.testing.assert_allclose(encoder.encode_clips(pixels), want, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode_text(TEXTS), images.encode_text(TEXTS), atol=1e-5)
+
+
+def test_order_context_and_words_count(stirred: Path) -> None:
+    encoder, pixels = load(stirred), clips(1)
+    rows = encoder.encode_clips(pixels)
+    assert np.abs(rows - encoder.encode_clips(pixels[:, ::-1].copy())).max() > 1e-3
+    other = pixels.copy()
+    other[:, 0] = 255 - other[:, 0]
+    assert np.abs(rows - encoder.encode_clips(other)).max() > 1e-3
+    # Padding is not read: a longer company changes nothing.
+    alone = encoder.encode_text(TEXTS[:1])
+    np.testing.assert_allclose(encoder.encode_text(TEXTS)[:1], alone, atol=1e-5)
+
+
+def test_shared_frames_are_embedded_once(stirred: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = load(stirred)
+    pixels = clips(20).reshape(-1, 64, 64, 3)[:30]
+    overlapping = np.stack([pixels[first : first + 16] for first in range(0, 14, 2)])
+    want = np.concatenate([load(stirred).encode_clips(clip[None]) for clip in overlapping])
+    seen = []
+    embed = encoder.images.encode_images
+
+    def counted(frames: np.ndarray) -> np.ndarray:
+        seen.append(len(frames))
+        return embed(frames)
+
+    monkeypatch.setattr(encoder.images, "encode_images", counted)
+    got = np.concatenate(
+        [encoder.encode_clips(overlapping[:4]), encoder.encode_clips(overlapping[4:])]
+    )
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    assert seen == [22, 6]
+
+
+def test_what_it_does_not_read_fails(untrained: Path) -> None:
+    encoder = load(untrained)
+    assert encoder.encode_clips(clips(0)).shape == (0, 256)
+    with pytest.raises(ValueError, match=r"reads uint8 \(16, 64, 64, 3\), got uint8 \(1, 4, 64"):
+        encoder.encode_clips(clips(1)[:, :4])
+    with pytest.raises(ValueError, match="embeds no single pictures"):
+        encoder.encode_images(np.zeros((1, 64, 64, 3), np.uint8))
+    with pytest.raises(ValueError, match="embeds no sound"):
+        encoder.encode_audio(np.zeros((1, 8), np.float32), np.zeros(1))
+
+
+def test_another_image_model_under_it_is_refused(untrained: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((untrained / name).read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["images_digest"] = "0" * 64
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsFormatError, match="stands on tiny-image with digest 00000000"):
+        load(tmp_path)
+    config["images"] = "tiny-music"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsFormatError, match="stands on an image-text model of open_clip"):
+        load(tmp_path)
+
+
+def test_damaged_folders_are_refused(untrained: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsNotAvailableError, match="config.json is missing"):
+        load(tmp_path)
+    (tmp_path / "config.json").write_bytes((untrained / "config.json").read_bytes())
+    (tmp_path / "model.bin").write_bytes(b"pickle")
+    with pytest.raises(WeightsFormatError, match="a pickle"):
+        load(tmp_path)
+    (tmp_path / "model.bin").unlink()
+    whole = (untrained / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[:-100])
+    with pytest.raises(WeightsFormatError, match="not a sound safetensors file"):
+        load(tmp_path)
+    write_tensors(tmp_path / "model.safetensors", {"other": torch.zeros(1)})
+    with pytest.raises(WeightsFormatError, match=r"does not fit its config\.json"):
+        load(tmp_path)
+    (tmp_path / "config.json").write_text('{"images": 3}')
+    with pytest.raises(WeightsFormatError, match="not a video-text configuration"):
+        load(tmp_path)
+
+
+def test_it_begins_on_models_of_open_clip_only(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="image-text model of open_clip"):
+        begin_video(tmp_path, "tiny-music", seed=0)
