@@ -13,7 +13,8 @@ import typer
 from cli.options import Device, DeviceOption
 
 if TYPE_CHECKING:
-    from retrieval.training.pairs_run import PairsOptions, Telling
+    from retrieval.training.pairs_run import PairsOptions
+    from retrieval.training.run import Telling
 
 app = typer.Typer(
     name="train",
@@ -178,17 +179,18 @@ def mulan(
         from retrieval.training.augmentation import choose_augmentation
         from retrieval.training.mulan import train_tiny_music
 
-        report = train_tiny_music(
-            out,
-            config=MULAN_SIZES[config.value],
-            augmentation=choose_augmentation(augmentation),
-            batch=batch_size,
-            seed=seed,
-            steps=steps,
-            device=device.value,
-            masked_language=mlm,
-            progress=_say,
-        )
+        with _bar() as telling:
+            report = train_tiny_music(
+                out,
+                config=MULAN_SIZES[config.value],
+                augmentation=choose_augmentation(augmentation),
+                batch=batch_size,
+                seed=seed,
+                steps=steps,
+                device=device.value,
+                masked_language=mlm,
+                telling=telling,
+            )
         print(report)
         return
     from retrieval.training.pairs_run import PairsOptions
@@ -227,7 +229,7 @@ def _bar() -> Iterator[Telling]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from retrieval.training.pairs_run import Telling
+    from retrieval.training.run import Telling
 
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining(),

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.evaluation.ranking import success_at_k
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 300, 48, 48, 28, 24
 POINTS = 300
@@ -31,6 +36,12 @@ class ValidationScore:
     recall_at_10: float
     pool: int
 
+    @classmethod
+    def of_ranks(cls, step: int, ranks: NDArray[np.int64], pool: int) -> ValidationScore:
+        """From the rank of each text's first relevant medium; 1 is best."""
+        at_1, at_5, at_10 = (success_at_k(ranks, k) for k in (1, 5, 10))
+        return cls(step, at_1, at_5, at_10, pool)
+
     def __str__(self) -> str:
         return (
             f"R@1 {self.recall_at_1:.1%}, R@5 {self.recall_at_5:.1%}, "
@@ -40,10 +51,11 @@ class ValidationScore:
 
 @dataclass(slots=True)
 class TrainingHistory:
-    """The loss of every step so far, and the scores taken on the way."""
+    """The loss of every step so far, the scores taken on the way, and the time on the clock."""
 
     losses: list[float] = field(default_factory=list)
     scores: list[ValidationScore] = field(default_factory=list)
+    seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -53,7 +65,18 @@ class TrainingHistory:
     def from_json(cls, raw: dict[str, Any]) -> TrainingHistory:
         """Read what `to_json` gave; raises TypeError or KeyError on anything else."""
         scores = [ValidationScore(**score) for score in raw["scores"]]
-        return cls([float(loss) for loss in raw["losses"]], scores)
+        return cls([float(loss) for loss in raw["losses"]], scores, float(raw.get("seconds", 0)))
+
+
+def join(parts: Sequence[TrainingHistory]) -> TrainingHistory:
+    """Histories of trainings that followed each other as one."""
+    whole = TrainingHistory()
+    for part in parts:
+        first = len(whole.losses)
+        whole.losses += part.losses
+        whole.scores += [replace(score, step=first + score.step) for score in part.scores]
+        whole.seconds += part.seconds
+    return whole
 
 
 def draw_history(history: TrainingHistory) -> str:

@@ -11,7 +11,8 @@ from retrieval.embed_options import EmbedOptions
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.errors import ModelError
 from retrieval.training.on_pairs import PairsReport, train_on_pairs
-from retrieval.training.pairs_run import PairsOptions, Telling
+from retrieval.training.pairs_run import PairsOptions
+from retrieval.training.run import Telling
 
 
 def train(manifests, out: Path, **options: object) -> PairsReport:

@@ -11,7 +11,8 @@ import retrieval
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.errors import ModelError, SourceError, UnknownModelError, WeightsFormatError
 from retrieval.training.on_pairs import train_on_pairs
-from retrieval.training.pairs_run import PairsOptions, Telling
+from retrieval.training.pairs_run import PairsOptions
+from retrieval.training.run import Telling
 from retrieval.training.trainable import spec_of
 
 
