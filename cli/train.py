@@ -129,7 +129,11 @@ def clip(
         _refuse_without_pairs(val, init, freeze, adapter, micro_batch, learning_rate)
         from retrieval.training.clip import train_tiny_image
 
-        print(train_tiny_image(out, seed=seed, steps=steps, device=device.value, progress=_say))
+        with _bar() as telling:
+            report = train_tiny_image(
+                out, seed=seed, steps=steps, device=device.value, telling=telling
+            )
+        print(report)
         return
     from retrieval.training.pairs_run import PairsOptions
 
