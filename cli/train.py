@@ -299,16 +299,18 @@ def hammer(
     if (annotations is None) != (features is None):
         raise QueryError("--annotations and --features go together")
     if annotations is not None and features is not None:
-        report = train_annotated_hammer(
-            out, annotations, features, model=model, validation=validation,
-            row_seconds=row_seconds, seed=seed, steps=steps, flat=flat, device=device.value,
-            progress=_say,
-        )  # fmt: skip
+        with _bar() as telling:
+            report = train_annotated_hammer(
+                out, annotations, features, model=model, validation=validation,
+                row_seconds=row_seconds, seed=seed, steps=steps, flat=flat, device=device.value,
+                telling=telling,
+            )  # fmt: skip
     else:
-        report = train_demo_hammer(
-            out, seed=seed, steps=steps, flat=flat, model=model, device=device.value,
-            progress=_say,
-        )  # fmt: skip
+        with _bar() as telling:
+            report = train_demo_hammer(
+                out, seed=seed, steps=steps, flat=flat, model=model, device=device.value,
+                telling=telling,
+            )  # fmt: skip
     print(report)
 
 

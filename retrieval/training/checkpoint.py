@@ -17,7 +17,7 @@ from retrieval.training.files import write_tensors
 from retrieval.training.grad_cache import random_state, set_random_state
 from retrieval.training.history import TrainingHistory
 
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from retrieval.evaluation.ranking import first_relevant_ranks
 from retrieval.training.contrastive import TrainingSettings, train_contrastive
 from retrieval.training.files import half, write_tensors, write_text
 from retrieval.training.history import ValidationScore, join
-from retrieval.training.run import Telling, TrainingRun, finish
+from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 from retrieval.training.scene_pairs import (
     CAPTIONS_EACH,
     DEVIATION,
@@ -177,7 +177,7 @@ def train_tiny_image(
     steps: int | None = None,
     device: str = "auto",
     gallery: int = GALLERY,
-    telling: Telling | None = None,
+    telling: Telling = NOBODY,
 ) -> ImageTrainingReport:
     """Train the image-text model from nothing and write its folder; a killed training goes on.
 
@@ -195,7 +195,6 @@ def train_tiny_image(
     """
     import open_clip
 
-    telling = telling or Telling()
     lessons = [replace(one, steps=min(one.steps, steps or one.steps)) for one in LESSONS]
     out.mkdir(parents=True, exist_ok=True)
     spelled = min(TOKENIZER_SCENES, lessons[0].steps * BATCH)

@@ -25,7 +25,7 @@ from retrieval.training.contrastive import TrainingSettings, train_contrastive
 from retrieval.training.files import half, write_tensors, write_text
 from retrieval.training.history import ValidationScore
 from retrieval.training.masked_language import WithMaskedLanguage
-from retrieval.training.run import Telling, TrainingRun, finish
+from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 from retrieval.training.tokenizer import train_tokenizer
 from retrieval.training.workers import draw
 
@@ -71,7 +71,7 @@ def train_tiny_music(
     steps: int | None = None,
     device: str = "auto",
     masked_language: float = 0.0,
-    telling: Telling | None = None,
+    telling: Telling = NOBODY,
 ) -> MusicTrainingReport:
     """Train a music-text model from nothing and write its folder; a killed training goes on.
 
@@ -90,7 +90,6 @@ def train_tiny_music(
         WeightsFormatError: The folder holds a checkpoint of another training.
         StorageError: The folder cannot be written.
     """
-    telling = telling or Telling()
     steps = STEPS if steps is None else steps
     out.mkdir(parents=True, exist_ok=True)
     pictures, captions = make_pairs(min(POOL, steps * batch), seed, telling, config)

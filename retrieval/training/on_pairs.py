@@ -27,7 +27,7 @@ from retrieval.training.history import ValidationScore
 from retrieval.training.masked_language import WithMaskedLanguage
 from retrieval.training.pair_batches import PairBatches, Validation, score_towers, tower_batches
 from retrieval.training.pairs_run import PairsOptions, PairsRun
-from retrieval.training.run import Telling, TrainingRun, finish
+from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 from retrieval.training.trainable import (
     BACKENDS,
     TEXT,
@@ -80,7 +80,7 @@ class PairsReport:
         )
 
 
-def train_on_pairs(options: PairsOptions, telling: Telling | None = None) -> PairsReport:
+def train_on_pairs(options: PairsOptions, telling: Telling = NOBODY) -> PairsReport:
     """Train a model on the pairs of a manifest and write its folder.
 
     A killed run goes on where its checkpoint stands when it is started again with the same
@@ -94,7 +94,7 @@ def train_on_pairs(options: PairsOptions, telling: Telling | None = None) -> Pai
     """
     began = time.monotonic()
     _check(options)
-    run = PairsRun.read(options, telling or Telling())
+    run = PairsRun.read(options, telling)
     options.out.mkdir(parents=True, exist_ok=True)
     spec, training = train_adapter(run) if options.adapter else train_towers(run)
     scores = training.history.scores

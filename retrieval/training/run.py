@@ -37,6 +37,9 @@ class Telling:
     progress: Callable[[str, int, int, str], None] = _nothing
 
 
+NOBODY = Telling()
+
+
 @dataclass(slots=True)
 class TrainingRun:
     """A training that may be killed at any step, is told of, and is drawn at its end.
@@ -93,7 +96,7 @@ class TrainingRun:
         if step % max(1, self.steps // VALIDATIONS) == 0 or step == self.steps:
             self._take_score(step)
         scores = self.history.scores
-        best = f", R@1 {scores[-1].recall_at_1:.1%}" if scores else ""
+        best = f", {scores[-1].headline}" if scores else ""
         self.telling.progress(self._name, step, self.steps, f"loss {loss:.3f}{note}{best}")
 
     @property

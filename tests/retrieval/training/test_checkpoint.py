@@ -100,7 +100,7 @@ def test_a_killed_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
 def test_history_and_random_numbers_are_kept(tmp_path: Path) -> None:
     model = Towers()
     optimizer = torch.optim.AdamW(model.parameters())
-    history = TrainingHistory([2.0, 1.5], [ValidationScore(2, 0.5, 0.75, 1.0, 4)], 1.5)
+    history = TrainingHistory([2.0, 1.5], [ValidationScore(2, {"R@1": 0.5, "R@5": 0.75}, 4)], 1.5)
     checkpoint = Checkpoint(tmp_path / "c.safetensors")
     assert checkpoint.steps_done() == 0
     begun = TrainingHistory([3.0])
@@ -143,7 +143,7 @@ def test_fault_18_a_damaged_checkpoint_fails(tmp_path: Path) -> None:
     with pytest.raises(WeightsFormatError, match="no checkpoint of a training"):
         Checkpoint(path, {"seed": 0}).steps_done()
     save_file(weights, path, {"version": "9", "run": "{}", "history": "{}"})
-    with pytest.raises(WeightsFormatError, match="has version 9, this release reads 1"):
+    with pytest.raises(WeightsFormatError, match="has version 9, this release reads 2"):
         Checkpoint(path, {"seed": 0}).steps_done()
 
 
