@@ -115,6 +115,10 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
     print(f"{_counted(sum(added.values()), 'item')} added ({parts}) in {report.seconds:.1f} s")
     for count, words in (
         (report.replaced, "of them replaced an older version"),
+        (
+            report.without_segments,
+            "of them have nothing to search, as silent videos where no model sees",
+        ),
         (report.unchanged, "unchanged"),
         (report.completed, "existing items gained a space they lacked"),
         (report.failed, f"failed; reasons in {collection / 'failures'}"),
