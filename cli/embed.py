@@ -110,11 +110,15 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
     from retrieval.types import Medium
 
     added = report.added
-    names = {Medium.IMAGE: "images", Medium.AUDIO: "recordings", Medium.VIDEO: "videos"}
-    parts = ", ".join(f"{added[medium]} {name}" for medium, name in names.items())
-    print(f"{sum(added.values())} items added ({parts}) in {report.seconds:.1f} s")
+    names = {Medium.IMAGE: "image", Medium.AUDIO: "recording", Medium.VIDEO: "video"}
+    parts = ", ".join(_counted(added[medium], name) for medium, name in names.items())
+    print(f"{_counted(sum(added.values()), 'item')} added ({parts}) in {report.seconds:.1f} s")
     for count, words in (
         (report.replaced, "of them replaced an older version"),
+        (
+            report.without_segments,
+            "of them have nothing to search, as silent videos where no model sees",
+        ),
         (report.unchanged, "unchanged"),
         (report.completed, "existing items gained a space they lacked"),
         (report.failed, f"failed; reasons in {collection / 'failures'}"),
@@ -124,3 +128,7 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
             print(f"{count} {words}")
     for failure in report.failures:
         print(f"  {failure.uri}: {failure.reason}", file=sys.stderr)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"

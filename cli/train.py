@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,8 @@ import typer
 from cli.options import Device, DeviceOption
 
 if TYPE_CHECKING:
-    from retrieval.training.pairs_run import PairsOptions, Telling
+    from retrieval.training.pairs_run import PairsOptions
+    from retrieval.training.run import Telling
 
 app = typer.Typer(
     name="train",
@@ -128,7 +130,7 @@ def clip(
         _refuse_without_pairs(val, init, freeze, adapter, micro_batch, learning_rate)
         from retrieval.training.clip import train_tiny_image
 
-        print(train_tiny_image(out, seed=seed, steps=steps, device=device.value, progress=_say))
+        _train(partial(train_tiny_image, out, seed=seed, steps=steps, device=device.value))
         return
     from retrieval.training.pairs_run import PairsOptions
 
@@ -178,18 +180,19 @@ def mulan(
         from retrieval.training.augmentation import choose_augmentation
         from retrieval.training.mulan import train_tiny_music
 
-        report = train_tiny_music(
-            out,
-            config=MULAN_SIZES[config.value],
-            augmentation=choose_augmentation(augmentation),
-            batch=batch_size,
-            seed=seed,
-            steps=steps,
-            device=device.value,
-            masked_language=mlm,
-            progress=_say,
+        _train(
+            partial(
+                train_tiny_music,
+                out,
+                config=MULAN_SIZES[config.value],
+                augmentation=choose_augmentation(augmentation),
+                batch=batch_size,
+                seed=seed,
+                steps=steps,
+                device=device.value,
+                masked_language=mlm,
+            )
         )
-        print(report)
         return
     from retrieval.training.pairs_run import PairsOptions
 
@@ -215,8 +218,13 @@ def _refuse_without_pairs(*given: object) -> None:
 def _train_on_pairs(options: PairsOptions) -> None:
     from retrieval.training.on_pairs import train_on_pairs
 
+    _train(partial(train_on_pairs, options))
+
+
+def _train(train: Callable[..., object]) -> None:
+    """Call it with `telling`, show its progress, and print its report."""
     with _bar() as telling:
-        report = train_on_pairs(options, telling)
+        report = train(telling=telling)
     print(report)
 
 
@@ -227,7 +235,7 @@ def _bar() -> Iterator[Telling]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from retrieval.training.pairs_run import Telling
+    from retrieval.training.run import Telling
 
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining(),
@@ -293,17 +301,13 @@ def hammer(
     if (annotations is None) != (features is None):
         raise QueryError("--annotations and --features go together")
     if annotations is not None and features is not None:
-        report = train_annotated_hammer(
-            out, annotations, features, model=model, validation=validation,
-            row_seconds=row_seconds, seed=seed, steps=steps, flat=flat, device=device.value,
-            progress=_say,
+        train = partial(
+            train_annotated_hammer, out, annotations, features,
+            validation=validation, row_seconds=row_seconds,
         )  # fmt: skip
     else:
-        report = train_demo_hammer(
-            out, seed=seed, steps=steps, flat=flat, model=model, device=device.value,
-            progress=_say,
-        )  # fmt: skip
-    print(report)
+        train = partial(train_demo_hammer, out)
+    _train(partial(train, model=model, seed=seed, steps=steps, flat=flat, device=device.value))
 
 
 def _say(line: str) -> None:

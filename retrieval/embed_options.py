@@ -49,7 +49,11 @@ class EmbedOptions:
 
 @dataclass(slots=True)
 class EmbedReport:
-    """What a run did, counted as it goes."""
+    """What a run did, counted as it goes.
+
+    `without_segments` are those of the added items that no model here finds anything in, such as a
+    silent video where all models read sound: they are kept, for a further model may.
+    """
 
     added: dict[Medium, int] = field(default_factory=lambda: dict.fromkeys(Medium, 0))
     replaced: int = 0
@@ -58,6 +62,7 @@ class EmbedReport:
     failed: int = 0
     failures: list[Failure] = field(default_factory=list)
     without_encoder: int = 0
+    without_segments: int = 0
     seconds: float = 0.0
 
     @property

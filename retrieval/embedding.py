@@ -177,6 +177,7 @@ class _Run:
             self._count_failure(failure)
             return
         self._report.added[info.modality] += 1
+        self._report.without_segments += not any(one.media for one in item.segments.values())
         self._report.replaced += older is not None
 
     # ------------------------------------------------------------ unfinished and further spaces

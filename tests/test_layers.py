@@ -47,6 +47,12 @@ def test_help_loads_nothing_heavy() -> None:
     assert loaded_after(code, "numpy", "pyarrow") == []
 
 
+@pytest.mark.parametrize("command", ["models", "bench"])
+def test_lists_load_nothing_heavy(command: str) -> None:
+    code = f"import cli.main; cli.main.app([{command!r}, 'list'], standalone_mode=False)"
+    assert loaded_after(code, "open_clip") == []
+
+
 def loaded_after(code: str, *more: str) -> list[str]:
     script = f"{code}\nimport sys\nprint([m for m in {(*HEAVY, *more)} if m in sys.modules])"
     done = subprocess.run(

@@ -35,6 +35,7 @@ from retrieval.search.searcher import SearchResult
 from retrieval.targets import Target
 from retrieval.training.hammer import STEPS
 from retrieval.training.hammer_sources import train_demo_hammer
+from retrieval.training.run import Telling
 from retrieval.types import Medium, MomentQuery, TimedRows
 
 SUITE: Final = "demo-moments"
@@ -96,7 +97,7 @@ def _trained(
     """The localizer in a folder, trained now where it is not there for this space."""
     if space_digest_of(out) != digest:
         steps = None if scale == 1 else max(1, round(STEPS * scale))
-        train_demo_hammer(out, flat=flat, steps=steps, scale=scale, progress=say)
+        train_demo_hammer(out, flat=flat, steps=steps, scale=scale, telling=Telling(say))
     return f"hammer:{out}"
 
 

@@ -78,7 +78,9 @@ def _twins(pairs: int) -> tuple[list[Video], dict[str, list[tuple[int, SequenceC
     ):
         said = asked.setdefault(kind, [])
         for number in range(pairs):
-            for video, caption in draw(np.random.default_rng([HELD_OUT, SEED, 11 + stream, number])):
+            for video, caption in draw(
+                np.random.default_rng([HELD_OUT, SEED, 11 + stream, number])
+            ):
                 said.append((len(videos), caption))
                 videos.append(video)
     for kind, said in asked.items():

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from retrieval.encoders.catalogue import BUNDLED, resolve
 from retrieval.encoders.weights import PICKLES
@@ -18,6 +18,15 @@ TEXT_FILES = (".json", ".txt")
 """Configurations, vocabularies and merges: data, never code."""
 
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
+_OPEN_CLIP_WEIGHTS = re.compile(r"open_clip_model\.safetensors")
+
+OPEN_CLIP_REPOSITORIES: Final = {
+    "open_clip:ViT-B-32-SigLIP2-256/webli": "timm/ViT-B-32-SigLIP2-256",
+    "open_clip:PE-Core-B-16/meta": "timm/PE-Core-B-16",
+    "open_clip:PE-Core-L-14-336/meta": "timm/PE-Core-L-14-336",
+}
+"""What open_clip says of the catalogue's models: `models list` need not import it, which takes
+seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,8 @@ def hub_sources(spec: str) -> list[HubSource]:
         return []
     if backend != "open_clip":
         return [HubSource(location)]
+    if spec in OPEN_CLIP_REPOSITORIES:
+        return [HubSource(OPEN_CLIP_REPOSITORIES[spec], _OPEN_CLIP_WEIGHTS)]
     from retrieval.encoders.open_clip import published_files, text_repositories
 
     name, _, tag = location.partition("/")

@@ -35,6 +35,7 @@ from retrieval.training.files import write_tensors, write_text
 from retrieval.training.pair_batches import PairBatches, Validation
 from retrieval.training.pairs import CaptionedClip, Clip
 from retrieval.training.pairs_run import PairsRun
+from retrieval.training.run import TrainingRun
 from retrieval.training.trainable import reader_of, spec_of
 
 STEPS, RATE = 400, 1e-3
@@ -48,8 +49,12 @@ FEATURES = "features.safetensors"
 """Vectors of the files seen so far, under the base's digest."""
 
 
-def train_adapter(run: PairsRun) -> str:
-    """Train an adapter on the frozen vectors of `--init`; gives the result's specification."""
+def train_adapter(run: PairsRun) -> tuple[str, TrainingRun]:
+    """Train an adapter on the frozen vectors of `--init`.
+
+    Returns:
+        The result's specification, and how the training went.
+    """
     options = run.options
     spec = spec_of(options.kind, options.init or "", any_backend=True)
     encoder = load_encoder(spec, device=options.device)
@@ -67,26 +72,23 @@ def train_adapter(run: PairsRun) -> str:
     freeze(pair, options.frozen)
     asked = base.encode_text(validation.texts)
     settings = run.settings(steps=STEPS, learning_rate=RATE, bf16=False)
-    checkpoint = run.checkpoint(settings, encoder.digest)
-    on_step = run.watch(
+    training = run.training(
         settings,
-        checkpoint,
-        (lambda step: validation.score(step, _apply(pair.media, scored), _apply(pair.text, asked)))
-        if run.held_out
-        else None,
+        encoder.digest,
+        lambda step: validation.score(step, _apply(pair.media, scored), _apply(pair.text, asked)),
     )
     batches = PairBatches(run.clips, options.batch, options.seed)
     with _one_thread():
         train_contrastive(
             pair,
-            feature_batches(batches, media, texts, checkpoint.steps_done()),
+            feature_batches(batches, media, texts, training.begin()),
             settings,
-            on_step,
-            checkpoint=checkpoint,
-            history=run.history,
+            training.on_step,
+            checkpoint=training.checkpoint,
+            history=training.history,
         )
     save_adapter(options.out, config, pair)
-    return f"adapter:{options.out.resolve()}"
+    return f"adapter:{options.out.resolve()}", training
 
 
 def _begin(encoder: Encoder, seed: int) -> tuple[Encoder, AdapterConfig, AdapterPair]:

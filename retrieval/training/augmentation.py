@@ -111,13 +111,15 @@ class Augmented(nn.Module):
     Mixup of a contrastive batch mixes both sides of a pair in the same proportion: the pictures
     before the tower, and the unit vectors of the captions after theirs. So the picture of two
     sounds belongs between their captions, and the loss stays what it is.
+
+    What happens to a batch depends on torch's random numbers: a checkpoint holds them, and a batch
+    that goes through the towers twice is altered in the same way twice.
     """
 
-    def __init__(self, towers: nn.Module, augmentation: Augmentation, seed: int) -> None:
+    def __init__(self, towers: nn.Module, augmentation: Augmentation) -> None:
         super().__init__()
         self.towers = towers
         self._augmentation = augmentation
-        self._rng = np.random.default_rng([seed, 31])
 
     @property
     def logit_scale(self) -> nn.Parameter:
@@ -127,12 +129,13 @@ class Augmented(nn.Module):
 
     def forward(self, pictures: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As the towers', in training on altered pictures."""
-        if not self.training:
+        if not self.training or self._augmentation == AS_IT_IS:
             return self.towers(pictures, tokens)  # type: ignore[no-any-return]
-        pictures = alter(pictures, self._augmentation, self._rng)
+        rng = np.random.default_rng(int(torch.randint(2**62, ())))
+        pictures = alter(pictures, self._augmentation, rng)
         if not self._augmentation.mixup:
             return self.towers(pictures, tokens)  # type: ignore[no-any-return]
-        partners, shares = draw_mixture(len(pictures), self._augmentation.mixup, self._rng)
+        partners, shares = draw_mixture(len(pictures), self._augmentation.mixup, rng)
         media, text, scale = self.towers(mix(pictures, partners, shares), tokens)
         return media, functional.normalize(mix(text, partners, shares), dim=-1), scale
 

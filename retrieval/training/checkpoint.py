@@ -17,7 +17,7 @@ from retrieval.training.files import write_tensors
 from retrieval.training.grad_cache import random_state, set_random_state
 from retrieval.training.history import TrainingHistory
 
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(slots=True)
@@ -43,6 +43,10 @@ class Checkpoint:
         """
         return len(self._header().losses) if self.path.is_file() else 0
 
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether to write it after a step; after the last one too, for what follows may fail."""
+        return step % self.every_steps == 0 or step == steps
+
     def save(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, history: TrainingHistory
     ) -> None:
@@ -63,20 +67,21 @@ class Checkpoint:
         }
         write_tensors(self.path, tensors, metadata)
 
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingHistory | None:
-        """Bring model, optimizer and random numbers to where the file stands, in place.
+    def restore(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, history: TrainingHistory
+    ) -> None:
+        """Bring all three and the random numbers to where the file stands, in place.
 
-        Returns:
-            The history so far; None, and nothing touched, where there is no file.
+        Where there is no file nothing is touched.
 
         Raises:
             WeightsFormatError: It is damaged, of another run, or of another model.
         """
         if not self.path.is_file():
-            return None
+            return
         from safetensors.torch import load_file
 
-        history = self._header()
+        before = self._header()
         tensors = load_file(self.path)
         try:
             model.load_state_dict(_below("model.", tensors))
@@ -92,7 +97,8 @@ class Checkpoint:
             raise WeightsFormatError(
                 f"{self.path} does not fit the model: {list_mismatches(error)}"
             ) from error
-        return history
+        history.losses[:], history.scores[:] = before.losses, before.scores
+        history.seconds = before.seconds
 
     def _header(self) -> TrainingHistory:
         from safetensors import safe_open

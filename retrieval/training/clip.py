@@ -7,19 +7,23 @@ tokenizer, float16 weights, and a card that says how it came about.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from retrieval.encoders.batching import choose_device
-from retrieval.evaluation.ranking import first_relevant_ranks, success_at_k
+from retrieval.evaluation.ranking import first_relevant_ranks
 from retrieval.training.contrastive import TrainingSettings, train_contrastive
-from retrieval.training.files import half, write_tensors
+from retrieval.training.files import half, write_tensors, write_text
+from retrieval.training.history import ValidationScore, join
+from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 from retrieval.training.scene_pairs import (
     CAPTIONS_EACH,
     DEVIATION,
@@ -105,34 +109,65 @@ PREPROCESSING: Final = {
 
 @dataclass(frozen=True, slots=True)
 class GalleryScore:
-    """Text → image in a gallery of distinct scenes, one full caption each.
+    """What is reached in a gallery; `ceiling` is the share of captions true of one scene only."""
 
-    `ceiling` is the share of captions that describe one scene of the gallery only.
-    """
-
-    scenes: int
-    recall_at_1: float
-    recall_at_10: float
+    reached: ValidationScore
     ceiling: float
 
     def __str__(self) -> str:
-        chance = f"{1 / self.scenes:.1%} and {10 / self.scenes:.1%}"
+        scenes = self.reached.pool
         return (
-            f"R@1 {self.recall_at_1:.1%}, R@10 {self.recall_at_10:.1%} in {self.scenes:,} "
-            f"(chance {chance}, ceiling {self.ceiling:.1%})"
+            f"{self.reached} (chance {1 / scenes:.1%}, {5 / scenes:.1%} and {10 / scenes:.1%}, "
+            f"ceiling {self.ceiling:.1%})"
         )
+
+
+class Gallery:
+    """Distinct scenes never trained on, one full caption each."""
+
+    def __init__(self, tokenizer: Any, split: int, seed: int, count: int = GALLERY) -> None:
+        self._scenes, self._pixels, self._captions = make_gallery(count, split, seed)
+        self._tokens = tokenizer([caption.text for caption in self._captions])
+
+    @torch.inference_mode()
+    def score(self, model: Any, step: int) -> ValidationScore:
+        """Ask for each scene among all of them; a model in training is left in training."""
+        training = model.training
+        model.eval()
+        device = next(model.parameters()).device
+        count = len(self._scenes)
+        blocks = [slice(first, first + BATCH) for first in range(0, count, BATCH)]
+        pictures = (normalised(self._pixels[block]).to(device) for block in blocks)
+        media = torch.cat([model.encode_image(some, normalize=True) for some in pictures])
+        tokens = (self._tokens[block].to(device) for block in blocks)
+        text = torch.cat([model.encode_text(some, normalize=True) for some in tokens])
+        model.train(training)
+        scores = (text @ media.T).float().cpu().numpy()
+        ranks = first_relevant_ranks(scores, np.eye(count, dtype=bool))
+        return ValidationScore.of_ranks(step, ranks, count)
+
+    def judge(self, model: Any, step: int) -> GalleryScore:
+        """The score beside what could be reached."""
+        alone = [sum(map(caption.describes, self._scenes)) == 1 for caption in self._captions]
+        return GalleryScore(self.score(model, step), float(np.mean(alone)))
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTrainingReport:
-    """What a training run saw and reached, as its card states it."""
+    """What a training saw and reached, as its card states it.
+
+    `minutes` are those of its lessons, on the clock; `unseen` are scenes with colours and shapes
+    that never met in training.
+    """
 
     parameters: int
     pairs: int
-    wall_minutes: float
-    cpu_minutes: float
+    minutes: float
     held_out: GalleryScore
     unseen: GalleryScore
+
+    def __str__(self) -> str:
+        return f"held-out scenes: {self.held_out}\ncombinations never seen: {self.unseen}"
 
 
 def train_tiny_image(
@@ -142,9 +177,9 @@ def train_tiny_image(
     steps: int | None = None,
     device: str = "auto",
     gallery: int = GALLERY,
-    progress: Callable[[str], None] | None = None,
+    telling: Telling = NOBODY,
 ) -> ImageTrainingReport:
-    """Train the image-text model from nothing and write its folder.
+    """Train the image-text model from nothing and write its folder; a killed training goes on.
 
     Args:
         out: Folder to write; made when missing.
@@ -152,12 +187,14 @@ def train_tiny_image(
         steps: Batches of 128 pairs in each lesson at most; None: as the bundled model.
         device: `auto`, `cpu` or `cuda`.
         gallery: Scenes in each of the two galleries that the result is scored on.
-        progress: Called with a line now and then.
+        telling: Who hears of it.
+
+    Raises:
+        WeightsFormatError: The folder holds a checkpoint of another training.
+        StorageError: The folder cannot be written.
     """
     import open_clip
 
-    say = progress or (lambda line: None)
-    wall, cpu = time.monotonic(), time.process_time()
     lessons = [replace(one, steps=min(one.steps, steps or one.steps)) for one in LESSONS]
     out.mkdir(parents=True, exist_ok=True)
     spelled = min(TOKENIZER_SCENES, lessons[0].steps * BATCH)
@@ -167,62 +204,60 @@ def train_tiny_image(
     chosen = choose_device(device)
     model.to(chosen, memory_format=torch.channels_last)  # in which convolutions are fastest
     tokenizer = open_clip.get_tokenizer(f"local-dir:{out}")
-    for lesson in lessons:
-        say(f"{lesson.steps} steps of {BATCH} pairs on {chosen}")
-        learn(model, tokenizer, lesson, seed, say)
-        save_weights(model, out)
+    held_out = Gallery(tokenizer, HELD_OUT, seed, gallery)
+    runs = []
+    for number, lesson in enumerate(lessons, start=1):
+        telling.say(f"lesson {number}: {lesson.steps} steps of {BATCH} pairs on {chosen}")
+        decided_by = {"seed": seed, "batch": BATCH, **asdict(lesson)}
+        run = TrainingRun(
+            out, lesson.steps, decided_by, telling, partial(held_out.score, model), number
+        )
+        learn(model, tokenizer, lesson, seed, run)
+        runs.append(run)
+    save_weights(model, out)
+    history = join([run.history for run in runs])
     report = ImageTrainingReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        pairs=sum(lesson.steps for lesson in lessons) * BATCH,
-        wall_minutes=(time.monotonic() - wall) / 60,
-        cpu_minutes=(time.process_time() - cpu) / 60,
-        held_out=score_gallery(model, tokenizer, HELD_OUT, seed, gallery),
-        unseen=score_gallery(model, tokenizer, UNSEEN, seed, gallery),
+        pairs=len(history.losses) * BATCH,
+        minutes=history.seconds / 60,
+        held_out=held_out.judge(model, len(history.losses)),
+        unseen=Gallery(tokenizer, UNSEEN, seed, gallery).judge(model, len(history.losses)),
     )
-    (out / "README.md").write_text(describe(report, seed), encoding="utf-8")
+    write_text(out / "README.md", describe(report, seed))
+    finish(*runs)
     return report
 
 
 def learn(
-    model: torch.nn.Module, tokenizer: Any, lesson: Lesson, seed: int, say: Callable[[str], None]
+    model: torch.nn.Module, tokenizer: Any, lesson: Lesson, seed: int, run: TrainingRun
 ) -> None:
-    """Draw a lesson's scenes and train the model on them, in place."""
-    start = time.monotonic()
-    count = min(lesson.pictures, lesson.steps * BATCH)
-    pixels, captions = make_pairs(count, seed, say, family=lesson.family, details=lesson.details)
-    tokens = torch.stack([tokenizer(texts) for texts in captions]).to(torch.int16)
-    batches = pair_batches(pixels, tokens, BATCH, seed, family=lesson.family)
-
-    def on_step(step: int, loss: float) -> None:
-        if step % 50 == 0:
-            say(f"step {step}: loss {loss:.3f}, {(time.monotonic() - start) / 60:.1f} min")
-
+    """Train the model on a lesson's scenes, in place; one that is over is read and not repeated."""
     settings = TrainingSettings(
         steps=lesson.steps,
         learning_rate=lesson.learning_rate,
         warmup_steps=min(200, lesson.steps // 5),
         seed=seed,
     )
-    train_contrastive(model, batches, settings, on_step)
-
-
-@torch.inference_mode()
-def score_gallery(
-    model: Any, tokenizer: Any, split: int, seed: int, count: int = GALLERY
-) -> GalleryScore:
-    """Score full captions against a gallery of `count` distinct scenes never trained on."""
-    scenes, pixels, captions = make_gallery(count, split, seed)
-    device = next(model.parameters()).device
-    tokens = tokenizer([caption.text for caption in captions])
-    blocks = [slice(first, first + BATCH) for first in range(0, count, BATCH)]
-    media = [model.encode_image(normalised(pixels[b]).to(device), normalize=True) for b in blocks]
-    text = [model.encode_text(tokens[b].to(device), normalize=True) for b in blocks]
-    scores = (torch.cat(text) @ torch.cat(media).T).float().cpu().numpy()
-    ranks = first_relevant_ranks(scores, np.eye(count, dtype=bool))
-    alone = [sum(map(caption.describes, scenes)) == 1 for caption in captions]
-    return GalleryScore(
-        count, success_at_k(ranks, 1), success_at_k(ranks, 10), float(np.mean(alone))
+    train_contrastive(
+        model,
+        islice(_batches(tokenizer, lesson, seed, run.telling), run.begin(), None),
+        settings,
+        run.on_step,
+        checkpoint=run.checkpoint,
+        history=run.history,
     )
+
+
+def _batches(
+    tokenizer: Any, lesson: Lesson, seed: int, telling: Telling
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Draw a lesson's scenes when its first batch is asked for."""
+    count = min(lesson.pictures, lesson.steps * BATCH)
+    pixels, captions = make_pairs(
+        count, seed, telling, family=lesson.family, details=lesson.details
+    )
+    tokens = torch.stack([tokenizer(texts) for texts in captions]).to(torch.int16)
+    yield from pair_batches(pixels, tokens, BATCH, seed, family=lesson.family)
 
 
 def _write_configuration(out: Path, *, scenes: int, seed: int) -> None:
@@ -249,8 +284,8 @@ It knows the demo world only: a few coloured, textured shapes on simple backgrou
   {MODEL["embed_dim"]} dimensions; `open_clip_config.json` has the sizes.
 - Data: {report.pairs:,} pairs drawn from {scenes:,} generated scenes with {CAPTIONS_EACH} captions
   each, seed {seed}; no picture or word from anywhere else.
-- Command: `retrieval train clip --out DIR`; {report.wall_minutes:.0f} minutes on the clock,
-  {report.cpu_minutes:.0f} of processor time in the training process.
+- Command: `retrieval train clip --out DIR`; {report.minutes:.0f} minutes on the clock with
+  the drawing of the scenes; training.svg shows it.
 - Held-out scenes, text → image: {report.held_out}.
 - Held-out scenes with colours and shapes that never met in training: {report.unseen}.
 - Licence: Apache-2.0, as the repository. Weights are float16 safetensors.

@@ -87,9 +87,8 @@ def train_contrastive(
         betas=(0.9, 0.98),
     )
     history = TrainingHistory() if history is None else history
-    before = None if checkpoint is None else checkpoint.restore(model, optimizer)
-    if before is not None:
-        history.losses[:], history.scores[:] = before.losses, before.scores
+    if checkpoint is not None:
+        checkpoint.restore(model, optimizer, history)
     model.train()
     for step in range(len(history.losses), settings.steps):
         batch = next(batches, None)
@@ -112,7 +111,7 @@ def train_contrastive(
             )
         if on_step is not None:
             on_step(step + 1, history.losses[-1])
-        if checkpoint is not None and (step + 1) % checkpoint.every_steps == 0:
+        if checkpoint is not None and checkpoint.is_due(step + 1, settings.steps):
             checkpoint.save(model, optimizer, history)
     model.eval()
     return history.losses

@@ -6,8 +6,7 @@ A frame's vector depends on its own event only. So every event is drawn once, at
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +25,8 @@ from retrieval.media.image import fit
 from retrieval.protocols import Encoder
 from retrieval.search.moments import frame_rows
 from retrieval.training.moment_data import AskedMoment, MomentData, with_rivals
+from retrieval.training.run import NOBODY, Telling
+from retrieval.training.workers import draw
 from retrieval.types import Frames, ImageGeometry, Sampling, TimedRows
 
 MOMENTS: Final = 4
@@ -79,7 +80,7 @@ def demo_moments(
     encoder: Encoder,
     *,
     seed: int,
-    say: Callable[[str], None] = lambda line: None,
+    telling: Telling = NOBODY,
 ) -> MomentData:
     """Draw events, embed their frames, and put videos together.
 
@@ -88,12 +89,11 @@ def demo_moments(
         videos: How many to put together; an event may come in several.
         encoder: Embeds frames and captions.
         seed: Decides everything.
-        say: Called with a line now and then.
+        telling: Who hears of it.
     """
-    families = drawn_families(events, encoder, seed=seed, say=say)
+    families = drawn_families(events, encoder, seed=seed, telling=telling)
     rng = np.random.default_rng([MOMENTS, seed, 2**31])
     shown = [compose(families, rng) for _ in range(videos)]
-    say(f"{videos} videos put together")
     asked: list[AskedMoment] = []
     captions: list[SceneCaption] = []
     for number, video in enumerate(shown):
@@ -111,7 +111,7 @@ def demo_moments(
 
 
 def drawn_families(
-    events: int, encoder: Encoder, *, seed: int, say: Callable[[str], None]
+    events: int, encoder: Encoder, *, seed: int, telling: Telling
 ) -> list[list[DrawnEvent]]:
     """Draw at least `events` events in families, and embed their frames."""
     geometry = encoder.geometry
@@ -119,10 +119,10 @@ def drawn_families(
     # A family has 1.6 events on average; a job more than are needed hurts nobody.
     jobs = [(seed, job, geometry) for job in range(-(-events // _FAMILIES_PER_JOB))]
     families: list[list[DrawnEvent]] = []
-    for block in _blocks(jobs):
+    for block in draw(_draw_families, jobs):
         families += _embedded(block, encoder)
         drawn = sum(map(len, families))
-        say(f"{drawn} of {events} events drawn and embedded")
+        telling.progress("draw and embed events", drawn, events, "")
         if drawn >= events:
             break
     return families
@@ -197,15 +197,6 @@ def _questions(
 
 
 # ---------------------------------------------------------------- drawing, in worker processes
-
-
-def _blocks(jobs: list[_Job]) -> Iterator[_Block]:
-    """Draw in worker processes, where it is worth starting them."""
-    if len(jobs) <= 2:
-        yield from map(_draw_families, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool() as pool:
-        yield from pool.imap(_draw_families, jobs)
 
 
 def _draw_families(job: _Job) -> _Block:

@@ -6,10 +6,11 @@ weights, and a card that says how it came about.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,9 +34,11 @@ from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.localization.spans import overlap
 from retrieval.protocols import Localizer
 from retrieval.training.files import half, write_tensors, write_text
-from retrieval.training.hammer_steps import HammerLosses, HammerSettings, train_hammer_steps
+from retrieval.training.hammer_steps import HammerSettings, train_hammer_steps
+from retrieval.training.history import ValidationScore
 from retrieval.training.moment_batches import BatchShape, moment_batches
 from retrieval.training.moment_data import MomentData
+from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 from retrieval.training.tokenizer import train_tokenizer
 from retrieval.types import Medium, MomentQuery, Space
 
@@ -74,6 +77,16 @@ class MomentScore:
             f"({self.queries:,} queries)"
         )
 
+    def after(self, step: int) -> ValidationScore:
+        """As a point of a training's plot."""
+        shares = {"R1@0.5": self.recall_half, "R1@0.7": self.recall_strict}
+        if self.match is not None:
+            shares["own video first"] = self.match
+        return ValidationScore(step, shares, self.queries)
+
+
+SCORED_ON_THE_WAY: Final = 100
+"""Queries at most: to ask all of them ten times would take longer than to train."""
 
 COMPARED: Final = 9
 """Rivals that a query's own video has to beat: with it they are the ten of a CPU's search."""
@@ -86,7 +99,7 @@ class HammerReport:
     parameters: int
     queries: int
     pairs: int
-    wall_minutes: float
+    minutes: float
     score: MomentScore
     similarity: MomentScore
 
@@ -109,9 +122,9 @@ def train_hammer(
     source: str = "",
     seed: int = 0,
     device: str = "auto",
-    say: Callable[[str], None] = lambda line: None,
+    telling: Telling = NOBODY,
 ) -> HammerReport:
-    """Train a Hammer from nothing and write its folder.
+    """Train a Hammer from nothing and write its folder; a killed training goes on.
 
     Args:
         out: Folder to write; made when missing.
@@ -127,10 +140,13 @@ def train_hammer(
         source: A sentence for the card: what the data is.
         seed: Decides weights and batches.
         device: `auto`, `cpu` or `cuda`.
-        say: Called with a line now and then.
+        telling: Who hears of it.
+
+    Raises:
+        WeightsFormatError: The folder holds a checkpoint of another training.
+        StorageError: The folder cannot be written.
     """
     settings = settings or HammerSettings(STEPS)
-    began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     texts = clean_texts([one.text for one in data.asked])
     train_tokenizer(texts, out, vocabulary=vocabulary, context_length=CONTEXT)
@@ -140,29 +156,45 @@ def train_hammer(
     shape = shape or BatchShape(window_rows=config.window_rows)
     torch.manual_seed(seed)
     model = Hammer(config).to(choose_device(device))
-    tokens = _tokens(read_tokenizer(out / TOKENIZER, config), texts)
-    batches = moment_batches(data, tokens, vocabulary, shape, seed)
+    tokenizer = read_tokenizer(out / TOKENIZER, config)
+    localizer = HammerLocalizer(model, config, tokenizer, choose_device(device))
+    asked_on_the_way = held_out.some(SCORED_ON_THE_WAY)
 
-    def on_step(step: int, losses: HammerLosses) -> None:
-        if step % 50 == 0 or step == settings.steps:
-            minutes = (time.monotonic() - began) / 60
-            say(
-                f"step {step}: match {losses.match:.3f}, labels {losses.labels:.3f}, "
-                f"words {losses.words:.3f}, {minutes:.1f} min"
-            )
+    def score(step: int) -> ValidationScore:
+        model.eval()
+        reached = score_moments(localizer, asked_on_the_way)
+        model.train()
+        return reached.after(step)
 
-    train_hammer_steps(model, batches, settings, on_step)
+    decided_by = {
+        **asdict(settings),
+        "seed": seed,
+        "config": asdict(config),
+        "shape": asdict(shape),
+        "queries": hashlib.sha256(repr(data.asked).encode()).hexdigest(),
+    }
+    run = TrainingRun(out, settings.steps, decided_by, telling, score)
+    batches = moment_batches(data, _tokens(tokenizer, texts), vocabulary, shape, seed)
+    train_hammer_steps(
+        model,
+        islice(batches, run.begin(), None),
+        settings,
+        run.on_step,
+        checkpoint=run.checkpoint,
+        history=run.history,
+    )
     save_hammer(model, config, out)
-    localizer = HammerLocalizer(*load_hammer(out), choose_device(device))
+    saved = HammerLocalizer(*load_hammer(out), choose_device(device))
     report = HammerReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         queries=len(data.asked),
         pairs=settings.steps * min(shape.queries, len(data.asked)) * (1 + shape.rivals),
-        wall_minutes=(time.monotonic() - began) / 60,
-        score=score_moments(localizer, held_out),
+        minutes=run.history.seconds / 60,
+        score=score_moments(saved, held_out),
         similarity=score_moments(SimilarityLocalizer(), held_out),
     )
-    (out / "README.md").write_text(describe(report, config, space, source, seed), "utf-8")
+    write_text(out / "README.md", describe(report, config, space, source, seed))
+    finish(run)
     return report
 
 
@@ -205,7 +237,8 @@ transformers of {report.parameters / 1e6:.1f} million parameters, from the rows 
   its vector in that space.
 - Data: {source or "annotated videos"}; {report.queries:,} queries, {report.pairs:,} pairs of a
   query and a video read, seed {seed}.
-- Trained in {report.wall_minutes:.0f} minutes on the clock by `retrieval train hammer`.
+- Trained in {report.minutes:.0f} minutes on the clock by `retrieval train hammer`;
+  training.svg shows it.
 - Held-out videos, moment in the true video: {report.score}.
 - The same by `similarity`, without training: {report.similarity}.
 - Licence: Apache-2.0, as the repository. Weights are float16 safetensors.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ from retrieval.training.hammer import (
     train_hammer,
 )
 from retrieval.training.hammer_steps import HammerSettings
+from retrieval.training.run import NOBODY, Telling
 from retrieval.types import Medium, Sampling
 
 BUNDLED_IMAGES: Final = "tiny-image"
@@ -36,7 +36,7 @@ def train_demo_hammer(
     model: str = BUNDLED_IMAGES,
     scale: float = 1.0,
     device: str = "auto",
-    progress: Callable[[str], None] | None = None,
+    telling: Telling = NOBODY,
 ) -> HammerReport:
     """Train a Hammer on generated videos, whose frames are drawn and embedded on the way.
 
@@ -48,16 +48,15 @@ def train_demo_hammer(
         model: The encoder of the frames.
         scale: Share of the full number of events and videos.
         device: `auto`, `cpu` or `cuda`.
-        progress: Called with a line now and then.
+        telling: Who hears of it.
     """
-    say = progress or (lambda line: None)
     encoder = load_encoder(model, device=device)
     space = make_space(encoder, sampling=SAMPLING, windows=None)
 
     def counted(number: int) -> int:
         return max(8, round(number * scale))
 
-    data = demo_moments(counted(EVENTS), counted(VIDEOS), encoder, seed=seed, say=say)
+    data = demo_moments(counted(EVENTS), counted(VIDEOS), encoder, seed=seed, telling=telling)
     held_out = demo_moments(
         counted(HELD_OUT_EVENTS), counted(HELD_OUT_VIDEOS), encoder, seed=HELD_OUT_SEED + seed
     )
@@ -71,7 +70,7 @@ def train_demo_hammer(
         source=f"{len(data.videos):,} generated videos of the demo world",
         seed=seed,
         device=device,
-        say=say,
+        telling=telling,
     )
 
 
@@ -87,7 +86,7 @@ def train_annotated_hammer(
     steps: int | None = None,
     flat: bool = False,
     device: str = "auto",
-    progress: Callable[[str], None] | None = None,
+    telling: Telling = NOBODY,
 ) -> HammerReport:
     """Train a Hammer on annotated videos whose rows were embedded by `model`.
 
@@ -102,14 +101,18 @@ def train_annotated_hammer(
         steps: Batches to train on.
         flat: Train the ablation.
         device: `auto`, `cpu` or `cuda`.
-        progress: Called with a line now and then.
+        telling: Who hears of it.
     """
-    say = progress or (lambda line: None)
     encoder = load_encoder(model, device=device)
     rate = Sampling() if row_seconds is None else Sampling(frames_per_second=1 / row_seconds)
     space = make_space(encoder, sampling=rate, windows=None)
     data, held_out = annotated_moments(
-        annotations, features, encoder, validation=validation, row_seconds=row_seconds, say=say
+        annotations,
+        features,
+        encoder,
+        validation=validation,
+        row_seconds=row_seconds,
+        say=telling.say,
     )
     return train_hammer(
         out,
@@ -124,5 +127,5 @@ def train_annotated_hammer(
         source=f"{annotations.name} with features of {encoder.spec}",
         seed=seed,
         device=device,
-        say=say,
+        telling=telling,
     )

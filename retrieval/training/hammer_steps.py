@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR
 
 from retrieval.localization.hammer_model import OTHER, Hammer, Understanding
+from retrieval.training.checkpoint import Checkpoint
 from retrieval.training.contrastive import attention
+from retrieval.training.history import TrainingHistory
 from retrieval.training.moment_batches import PADDED, MomentBatch
 
 BORDER_WEIGHT = 12.0
@@ -49,34 +53,53 @@ class HammerLosses:
         """What is minimised."""
         return self.match + self.labels + WORDS_WEIGHT * self.words
 
+    def __str__(self) -> str:
+        return f"match {self.match:.3f}, labels {self.labels:.3f}, words {self.words:.3f}"
+
 
 def train_hammer_steps(
     model: Hammer,
     batches: Iterator[MomentBatch],
     settings: HammerSettings,
-    on_step: Callable[[int, HammerLosses], None] | None = None,
+    on_step: Callable[[int, float, str], None] | None = None,
+    *,
+    checkpoint: Checkpoint | None = None,
+    history: TrainingHistory | None = None,
 ) -> None:
     """Train in place.
 
     Args:
         model: On the device it is trained on.
-        batches: At least `settings.steps` of them.
+        batches: At least `settings.steps` of them; with a checkpoint they begin with batch number
+            `checkpoint.steps_done()`.
         settings: How long and how fast.
-        on_step: Called with the number of steps done and the last one's losses.
+        on_step: Called with the number of steps done, the last one's loss, and its parts in words.
+            What it writes into `history` is part of the checkpoint.
+        checkpoint: Read before the first step, where its file exists, and written on the way. On a
+            CPU a resumed training ends with the weights of an uninterrupted one.
+        history: Filled while training; a checkpoint that exists replaces what it holds.
 
     Raises:
         ValueError: The loss is no number any more.
+        WeightsFormatError: The checkpoint is damaged or of another training.
     """
     torch.set_flush_denormal(True)
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(
         model.parameters(), settings.learning_rate, (0.9, 0.98), weight_decay=settings.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, settings.steps, pct_start=0.1, cycle_momentum=False
-    )
+    history = TrainingHistory() if history is None else history
+    if checkpoint is not None:
+        checkpoint.restore(model, optimizer, history)
+    one_cycle = partial(
+        OneCycleLR, optimizer, settings.learning_rate, settings.steps,
+        pct_start=0.1, cycle_momentum=False,
+    )  # fmt: skip
+    schedule = one_cycle()
+    if history.losses:  # a second one goes on from a step, with the peaks that the first one set
+        schedule = one_cycle(last_epoch=len(history.losses) - 1)
     model.train()
-    for step in range(settings.steps):
+    for step in range(len(history.losses), settings.steps):
         batch = next(batches)
         optimizer.zero_grad(set_to_none=True)
         with attention(device):
@@ -88,13 +111,16 @@ def train_hammer_steps(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if not math.isfinite(float(losses.total.detach())):
+        history.losses.append(float(losses.total.detach()))
+        if not math.isfinite(history.losses[-1]):
             raise ValueError(
                 f"the loss is no number after {step + 1} steps; "
                 f"train with a learning rate below {settings.learning_rate}"
             )
         if on_step is not None:
-            on_step(step + 1, losses)
+            on_step(step + 1, history.losses[-1], f" ({losses})")
+        if checkpoint is not None and checkpoint.is_due(step + 1, settings.steps):
+            checkpoint.save(model, optimizer, history)
     model.eval()
 
 

@@ -2,48 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.evaluation.ranking import success_at_k
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 300, 48, 48, 28, 24
 POINTS = 300
 """Losses drawn at most; each is the mean of the steps it stands for."""
 
+SHARES = ("first", "second", "third")
 STYLE = (
     "text{font:11px sans-serif;fill:#555}polyline{fill:none;stroke-width:1.6}"
-    ".loss{stroke:#999}.r1{stroke:#c0392b}.r5{stroke:#2471a3}.r10{stroke:#1e8449}"
+    ".loss{stroke:#999}.first{stroke:#c0392b}.second{stroke:#2471a3}.third{stroke:#1e8449}"
     ".frame{fill:none;stroke:#ddd}"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationScore:
-    """Text → media among the validation pairs after some steps: shares of texts, 0 … 1.
+    """What a model reaches on held-out pairs after some steps.
 
-    `pool` is the number of media that were ranked.
+    Attributes:
+        step: Steps done.
+        shares: Shares of the queries, 0 … 1, by the name of the measure; the first one counts most,
+            and three at most are drawn.
+        pool: Media that were ranked; of moments, the queries that were asked.
     """
 
     step: int
-    recall_at_1: float
-    recall_at_5: float
-    recall_at_10: float
+    shares: Mapping[str, float]
     pool: int
 
+    @classmethod
+    def of_ranks(cls, step: int, ranks: NDArray[np.int64], pool: int) -> ValidationScore:
+        """R@1, R@5 and R@10, from the rank of each text's first relevant medium; 1 is best."""
+        return cls(step, {f"R@{k}": success_at_k(ranks, k) for k in (1, 5, 10)}, pool)
+
+    @property
+    def headline(self) -> str:
+        """The share that counts most, in words."""
+        name, share = next(iter(self.shares.items()))
+        return f"{name} {share:.1%}"
+
     def __str__(self) -> str:
-        return (
-            f"R@1 {self.recall_at_1:.1%}, R@5 {self.recall_at_5:.1%}, "
-            f"R@10 {self.recall_at_10:.1%} in {self.pool:,}"
-        )
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
+        return f"{shares} in {self.pool:,}"
 
 
 @dataclass(slots=True)
 class TrainingHistory:
-    """The loss of every step so far, and the scores taken on the way."""
+    """The loss of every step so far, the scores taken on the way, and the time on the clock."""
 
     losses: list[float] = field(default_factory=list)
     scores: list[ValidationScore] = field(default_factory=list)
+    seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -53,11 +71,22 @@ class TrainingHistory:
     def from_json(cls, raw: dict[str, Any]) -> TrainingHistory:
         """Read what `to_json` gave; raises TypeError or KeyError on anything else."""
         scores = [ValidationScore(**score) for score in raw["scores"]]
-        return cls([float(loss) for loss in raw["losses"]], scores)
+        return cls([float(loss) for loss in raw["losses"]], scores, float(raw["seconds"]))
+
+
+def join(parts: Sequence[TrainingHistory]) -> TrainingHistory:
+    """Histories of trainings that followed each other as one."""
+    whole = TrainingHistory()
+    for part in parts:
+        first = len(whole.losses)
+        whole.losses += part.losses
+        whole.scores += [replace(score, step=first + score.step) for score in part.scores]
+        whole.seconds += part.seconds
+    return whole
 
 
 def draw_history(history: TrainingHistory) -> str:
-    """An SVG document: loss (left axis) and validation R@1, R@5, R@10 (right axis) over steps."""
+    """An SVG document: loss (left axis) and validation shares (right axis) over steps."""
     steps = max(1, len(history.losses))
     losses = _thinned(history.losses)
     highest = max((loss for _, loss in losses), default=1.0) or 1.0
@@ -70,11 +99,11 @@ def draw_history(history: TrainingHistory) -> str:
 
     lines = [_line("loss", [(x(step), y(loss / highest)) for step, loss in losses])]
     legend = [f"loss, left, 0 to {highest:.2f}"]
-    for name, label in (("recall_at_1", "R@1"), ("recall_at_5", "R@5"), ("recall_at_10", "R@10")):
-        points = [(x(score.step), y(getattr(score, name))) for score in history.scores]
-        if points:
-            lines.append(_line(label.lower().replace("@", ""), points))
-            legend.append(f"{label} {getattr(history.scores[-1], name):.0%}")
+    reached = history.scores[-1].shares if history.scores else {}
+    for kind, (name, share) in zip(SHARES, reached.items(), strict=False):
+        points = [(x(score.step), y(score.shares[name])) for score in history.scores]
+        lines.append(_line(kind, points))
+        legend.append(f"{name} {share:.0%}")
     title = escape(f"{steps} steps; {'; '.join(legend)}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '

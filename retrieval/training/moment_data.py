@@ -52,6 +52,16 @@ class MomentData:
         """Length of a row."""
         return int(self.sentences.shape[1])
 
+    def some(self, count: int) -> MomentData:
+        """The same videos with `count` of the queries at most, evenly spaced."""
+        kept = range(0, len(self.asked), -(-len(self.asked) // count))
+        return MomentData(
+            self.videos,
+            [self.asked[number] for number in kept],
+            self.sentences[list(kept)],
+            [self.rivals[number] for number in kept],
+        )
+
 
 def with_rivals(
     videos: list[TimedRows],

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import repeat
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,15 @@ from retrieval.encoders.batching import choose_device
 from retrieval.encoders.mulan import WEIGHTS, read_tokenizer, tokenize, write_config
 from retrieval.encoders.mulan_sizes import TINY
 from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize
-from retrieval.evaluation.ranking import first_relevant_ranks, success_at_k
+from retrieval.evaluation.ranking import first_relevant_ranks
 from retrieval.training.augmentation import AS_IT_IS, Augmentation, Augmented
 from retrieval.training.contrastive import TrainingSettings, train_contrastive
-from retrieval.training.files import half, write_tensors
+from retrieval.training.files import half, write_tensors, write_text
+from retrieval.training.history import ValidationScore
 from retrieval.training.masked_language import WithMaskedLanguage
+from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 from retrieval.training.tokenizer import train_tokenizer
+from retrieval.training.workers import draw
 
 BATCH = 128
 WINDOWS = 32
@@ -44,16 +45,20 @@ TRAIN, HELD_OUT, UNSEEN = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class MusicTrainingReport:
-    """What a training run saw and reached, as its card states it."""
+    """What a training saw and reached, as its card states it.
+
+    `minutes` are those of its steps, on the clock; `unseen` are tunes with combinations that were
+    never heard in training.
+    """
 
     parameters: int
     pairs: int
-    wall_minutes: float
-    cpu_minutes: float
-    recall_at_1: float
-    recall_at_10: float
-    unseen_recall_at_1: float
-    unseen_recall_at_10: float
+    minutes: float
+    held_out: ValidationScore
+    unseen: ValidationScore
+
+    def __str__(self) -> str:
+        return f"held-out tunes: {self.held_out}; combinations never heard: {self.unseen}"
 
 
 def train_tiny_music(
@@ -66,9 +71,9 @@ def train_tiny_music(
     steps: int | None = None,
     device: str = "auto",
     masked_language: float = 0.0,
-    progress: Callable[[str], None] | None = None,
+    telling: Telling = NOBODY,
 ) -> MusicTrainingReport:
-    """Train a music-text model from nothing and write its folder.
+    """Train a music-text model from nothing and write its folder; a killed training goes on.
 
     Args:
         out: Folder to write; made when missing.
@@ -79,47 +84,53 @@ def train_tiny_music(
         steps: Batches to train on; None: the bundled model's number.
         device: `auto`, `cpu` or `cuda`.
         masked_language: Weight of a masked-language-model loss beside the contrastive one.
-        progress: Called with a line now and then.
+        telling: Who hears of it.
+
+    Raises:
+        WeightsFormatError: The folder holds a checkpoint of another training.
+        StorageError: The folder cannot be written.
     """
-    say = progress or (lambda line: None)
-    wall, cpu = time.monotonic(), time.process_time()
     steps = STEPS if steps is None else steps
     out.mkdir(parents=True, exist_ok=True)
-    pictures, captions = make_pairs(min(POOL, steps * batch), seed, say, config)
-    tokenizer = write_vocabulary(out, config, (text for texts in captions for text in texts))
-    tokens = tokenize(tokenizer, [text for texts in captions for text in texts])
+    pictures, captions = make_pairs(min(POOL, steps * batch), seed, telling, config)
+    texts = [text for some in captions for text in some]
+    tokenizer = write_vocabulary(out, config, texts)
+    tokens = tokenize(tokenizer, texts).reshape(len(pictures), CAPTIONS_EACH, -1)
     torch.manual_seed(seed)
-    model = Mulan(config)
     chosen = choose_device(device)
-    model.to(chosen)
-    say(f"{steps} steps of {batch} pairs on {chosen}")
-
-    def on_step(step: int, loss: float) -> None:
-        if (step + 1) % 50 == 0:
-            say(f"step {step + 1}: loss {loss:.3f}, {(time.monotonic() - wall) / 60:.1f} min")
-        if (step + 1) % 500 == 0:
-            save_weights(model, out)
-
+    model = Mulan(config).to(chosen)
+    gallery = Gallery(config, tokenizer, HELD_OUT, seed)
     settings = TrainingSettings(steps=steps, seed=seed, warmup_steps=min(200, steps // 5))
-    batches = _batches(pictures, tokens.reshape(len(pictures), CAPTIONS_EACH, -1), batch, seed)
-    towers = Augmented(model, augmentation, seed)
+    decided_by = {
+        **asdict(settings),
+        "batch": batch,
+        "config": asdict(config),
+        "augmentation": asdict(augmentation),
+        "masked language": masked_language,
+    }
+    run = TrainingRun(out, steps, decided_by, telling, lambda step: gallery.score(model, step))
+    towers = Augmented(model, augmentation)
     beside = WithMaskedLanguage(towers, model.text, masked_language) if masked_language else None
+    telling.say(f"{steps} steps of {batch} pairs on {chosen}")
     train_contrastive(
-        beside or towers, batches, settings, on_step, auxiliary=beside.auxiliary if beside else None
+        beside or towers,
+        islice(_batches(pictures, tokens, batch, seed), run.begin(), None),
+        settings,
+        run.on_step,
+        checkpoint=run.checkpoint,
+        history=run.history,
+        auxiliary=beside.auxiliary if beside else None,
     )
     save_weights(model, out)
-    seen, unseen = (_evaluate(model, config, tokenizer, part, seed) for part in (HELD_OUT, UNSEEN))
     report = MusicTrainingReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         pairs=steps * batch,
-        wall_minutes=(time.monotonic() - wall) / 60,
-        cpu_minutes=(time.process_time() - cpu) / 60,
-        recall_at_1=seen[0],
-        recall_at_10=seen[1],
-        unseen_recall_at_1=unseen[0],
-        unseen_recall_at_10=unseen[1],
+        minutes=run.history.seconds / 60,
+        held_out=run.history.scores[-1],
+        unseen=Gallery(config, tokenizer, UNSEEN, seed).score(model, steps),
     )
-    (out / "README.md").write_text(_card(out.name, config, report, seed))
+    write_text(out / "README.md", _card(out.name, config, report, seed))
+    finish(run)
     return report
 
 
@@ -127,7 +138,7 @@ def train_tiny_music(
 
 
 def make_pairs(
-    count: int, seed: int, say: Callable[[str], None], config: MulanConfig = TINY
+    count: int, seed: int, telling: Telling, config: MulanConfig = TINY
 ) -> tuple[NDArray[np.float16], list[list[str]]]:
     """Play tunes of the training split, in worker processes.
 
@@ -138,21 +149,16 @@ def make_pairs(
     jobs = [(config, seed, first, min(block, count - first)) for first in range(0, count, block)]
     parts: list[NDArray[np.float16]] = []
     captions: list[list[str]] = []
-    with multiprocessing.get_context("spawn").Pool() as pool:
-        for (_, _, first, size), (pictures, texts) in zip(
-            jobs, pool.imap(_play_block, jobs), strict=True
-        ):
-            parts.append(pictures)
-            captions += texts
-            if first % 4_000 == 0:
-                say(f"{first + size} of {count} tunes played")
+    for pictures, texts in draw(_play_block, jobs):
+        parts.append(pictures)
+        captions += texts
+        telling.progress("play tunes", len(captions), count, "")
     return np.concatenate(parts), captions
 
 
 def _play_block(
     job: tuple[MulanConfig, int, int, int],
 ) -> tuple[NDArray[np.float16], list[list[str]]]:
-    torch.set_num_threads(1)
     config, seed, first, size = job
     rng = np.random.default_rng([TRAIN, seed, first])
     log_mel = config.log_mel()
@@ -188,23 +194,29 @@ def _batches(
 # ---------------------------------------------------------------- evaluation and files
 
 
-@torch.inference_mode()
-def _evaluate(
-    model: Mulan, config: MulanConfig, tokenizer: Any, split: int, seed: int
-) -> tuple[float, float]:
-    """R@1 and R@10 of full captions in a gallery of tunes never trained on, one window each."""
-    rng = np.random.default_rng([split, seed])
-    tunes = [sample_tune(rng, unseen=split == UNSEEN) for _ in range(GALLERY)]
-    device = next(model.parameters()).device
-    texts = tokenize(tokenizer, [caption_tune(tune, rng).text for tune in tunes])
-    audio = []
-    for first in range(0, GALLERY, WINDOWS):
-        block = tunes[first : first + WINDOWS]
-        sounds = [synthesize(tune, config.window_seconds, config.sample_rate_hz) for tune in block]
-        audio.append(model.audio(torch.from_numpy(np.stack(sounds)).to(device)))
-    scores = (model.text(texts.to(device)) @ torch.cat(audio).T).float().cpu().numpy()
-    ranks = first_relevant_ranks(scores, np.eye(GALLERY, dtype=bool))
-    return success_at_k(ranks, 1), success_at_k(ranks, 10)
+class Gallery:
+    """Tunes never trained on, one window and one full caption each."""
+
+    def __init__(self, config: MulanConfig, tokenizer: Any, split: int, seed: int) -> None:
+        rng = np.random.default_rng([split, seed])
+        tunes = [sample_tune(rng, unseen=split == UNSEEN) for _ in range(GALLERY)]
+        self._tokens = tokenize(tokenizer, [caption_tune(tune, rng).text for tune in tunes])
+        log_mel = config.log_mel()
+        sounds = (synthesize(tune, config.window_seconds, config.sample_rate_hz) for tune in tunes)
+        self._pictures = torch.cat([log_mel(torch.from_numpy(sound)[None]) for sound in sounds])
+
+    @torch.inference_mode()
+    def score(self, model: Mulan, step: int) -> ValidationScore:
+        """Ask for each tune among all of them; a model in training is left in training."""
+        training = model.training
+        model.eval()
+        device = next(model.parameters()).device
+        parts = torch.split(self._pictures, WINDOWS)
+        media = torch.cat([model.audio.read(part.to(device)) for part in parts])
+        scores = (model.text(self._tokens.to(device)) @ media.T).float().cpu().numpy()
+        model.train(training)
+        ranks = first_relevant_ranks(scores, np.eye(len(scores), dtype=bool))
+        return ValidationScore.of_ranks(step, ranks, len(scores))
 
 
 def write_vocabulary(out: Path, config: MulanConfig, captions: Iterable[str]) -> Any:
@@ -237,11 +249,9 @@ It knows the demo world only: synthesised tunes.
   the sizes.
 - Data: {report.pairs:,} pairs drawn from {tunes:,} generated tunes with {CAPTIONS_EACH} captions
   each, seed {seed}; no sound or word from anywhere else.
-- Command: `retrieval train mulan --out DIR`; {report.wall_minutes:.0f} minutes on the clock,
-  {report.cpu_minutes:.0f} of processor time in the training process.
-- Held-out tunes, text → music in a gallery of {GALLERY}:
-  R@1 {report.recall_at_1:.1%}, R@10 {report.recall_at_10:.1%}.
-- Held-out tunes with combinations never heard in training:
-  R@1 {report.unseen_recall_at_1:.1%}, R@10 {report.unseen_recall_at_10:.1%}.
+- Command: `retrieval train mulan --out DIR`; {report.minutes:.0f} minutes on the clock, without
+  the playing of the tunes; training.svg shows it.
+- Held-out tunes, text → music: {report.held_out}.
+- Held-out tunes with combinations never heard in training: {report.unseen}.
 - Licence: Apache-2.0, as the repository. Weights are float16 safetensors.
 """

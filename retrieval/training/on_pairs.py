@@ -24,11 +24,12 @@ from retrieval.training.augmentation import Augmented, choose_augmentation
 from retrieval.training.beginning import begin_model, begin_video
 from retrieval.training.contrastive import train_contrastive
 from retrieval.training.files import write_text
-from retrieval.training.history import ValidationScore, draw_history
+from retrieval.training.history import ValidationScore
 from retrieval.training.masked_language import WithMaskedLanguage
 from retrieval.training.pair_batches import PairBatches, Validation, score_towers, tower_batches
 from retrieval.training.pairs import CaptionedClip
-from retrieval.training.pairs_run import CHECKPOINT, PairsOptions, PairsRun, Telling
+from retrieval.training.pairs_run import PairsOptions, PairsRun
+from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 from retrieval.training.trainable import (
     BACKENDS,
     IMAGES,
@@ -40,7 +41,6 @@ from retrieval.training.trainable import (
     spec_of,
 )
 
-PLOT = "training.svg"
 CARD = "README.md"
 EPOCHS, LEAST_STEPS = 10, 200
 RATE_ANEW, RATE_CONTINUED = 1e-3, 1e-5
@@ -84,7 +84,7 @@ class PairsReport:
         )
 
 
-def train_on_pairs(options: PairsOptions, telling: Telling | None = None) -> PairsReport:
+def train_on_pairs(options: PairsOptions, telling: Telling = NOBODY) -> PairsReport:
     """Train a model on the pairs of a manifest and write its folder.
 
     A killed run goes on where its checkpoint stands when it is started again with the same
@@ -98,27 +98,30 @@ def train_on_pairs(options: PairsOptions, telling: Telling | None = None) -> Pai
     """
     began = time.monotonic()
     _check(options)
-    run = PairsRun.read(options, telling or Telling())
+    run = PairsRun.read(options, telling)
     options.out.mkdir(parents=True, exist_ok=True)
-    spec = train_adapter(run) if options.adapter else train_towers(run)
-    scores = run.history.scores
+    spec, training = train_adapter(run) if options.adapter else train_towers(run)
+    scores = training.history.scores
     report = PairsReport(
         spec=spec,
         clips=len(run.clips),
         skipped=len(run.bad),
-        steps=len(run.history.losses),
+        steps=len(training.history.losses),
         seconds=time.monotonic() - began,
         before=scores[0] if scores else None,
         after=scores[-1] if scores else None,
     )
-    write_text(options.out / PLOT, draw_history(run.history))
     write_text(options.out / CARD, describe(options, report))
-    (options.out / CHECKPOINT).unlink(missing_ok=True)
+    finish(training)
     return report
 
 
-def train_towers(run: PairsRun) -> str:
-    """Train both towers, or the one that is not frozen; gives the result's specification."""
+def train_towers(run: PairsRun) -> tuple[str, TrainingRun]:
+    """Train both towers, or the one that is not frozen.
+
+    Returns:
+        The result's specification, and how the training went.
+    """
     options = run.options
     start = options.out / "start"  # of a model from nothing; never mistaken for the result
     spec = _first_weights(options, run.clips, start)
@@ -136,25 +139,22 @@ def train_towers(run: PairsRun) -> str:
         learning_rate=RATE_ANEW if anew else RATE_CONTINUED,
         bf16=True,
     )
-    checkpoint = run.checkpoint(settings, model.digest)
-    on_step = run.watch(
-        settings,
-        checkpoint,
-        (lambda step: score_towers(validation, scored, model, step)) if run.held_out else None,
+    training = run.training(
+        settings, model.digest, lambda step: score_towers(validation, scored, model, step)
     )
     trained, auxiliary = _with_auxiliary(model, options)
     train_contrastive(
         trained,
-        tower_batches(batches, media, model, checkpoint.steps_done()),
+        tower_batches(batches, media, model, training.begin()),
         settings,
-        on_step,
-        checkpoint=checkpoint,
-        history=run.history,
+        training.on_step,
+        checkpoint=training.checkpoint,
+        history=training.history,
         auxiliary=auxiliary,
     )
     model.save(options.out)
     shutil.rmtree(start, ignore_errors=True)
-    return f"{BACKENDS[options.kind]}:{options.out.resolve()}"
+    return f"{BACKENDS[options.kind]}:{options.out.resolve()}", training
 
 
 def _first_weights(options: PairsOptions, clips: Sequence[CaptionedClip], start: Path) -> str:
@@ -191,7 +191,7 @@ def _with_auxiliary(
     """What is trained, and its auxiliary loss, if one is asked for."""
     towers: nn.Module = model.towers
     if options.augment:
-        towers = Augmented(towers, choose_augmentation(options.augment), options.seed)
+        towers = Augmented(towers, choose_augmentation(options.augment))
     if not options.masked_language:
         return towers, None
     text = model.towers.model.text

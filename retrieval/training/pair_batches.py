@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from retrieval.evaluation.ranking import first_relevant_ranks, success_at_k
+from retrieval.evaluation.ranking import first_relevant_ranks
 from retrieval.training.clip_media import ClipMedia, Sample, mean_vectors
 from retrieval.training.grad_cache import in_parts
 from retrieval.training.history import ValidationScore
@@ -96,8 +96,7 @@ class Validation:
             texts: (texts, dim) unit vectors.
         """
         ranks = first_relevant_ranks(texts @ media.T, self._relevant)
-        at = [success_at_k(ranks, k) for k in (1, 5, 10)]
-        return ValidationScore(step, at[0], at[1], at[2], len(self.clips))
+        return ValidationScore.of_ranks(step, ranks, len(self.clips))
 
 
 def score_towers(

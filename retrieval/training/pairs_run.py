@@ -1,4 +1,4 @@
-"""One training on pairs: what it is told, who hears of it, and what its two kinds share."""
+"""One training on pairs: what it is told, and what its two kinds share."""
 
 from __future__ import annotations
 
@@ -9,20 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from retrieval.errors import SourceError
-from retrieval.training.checkpoint import Checkpoint
 from retrieval.training.clip_media import ClipMedia, ClipReader
 from retrieval.training.contrastive import TrainingSettings
-from retrieval.training.history import TrainingHistory, ValidationScore
+from retrieval.training.history import ValidationScore
 from retrieval.training.pairs import BadRow, CaptionedClip, hold_out, read_pairs, tell_bad_rows
+from retrieval.training.run import Telling, TrainingRun
 
-CHECKPOINT = "checkpoint.safetensors"
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.1, 1_000
-VALIDATIONS = 10
-"""Times that the model is scored on the way."""
-
-STEPS_BETWEEN_CHECKPOINTS = 200
-"""At most; a short training writes one at each validation."""
-
 WARMUP_STEPS = 200
 """At most a fifth of all steps."""
 
@@ -68,26 +61,9 @@ class PairsOptions:
     augment: tuple[str, ...] = ()
 
 
-def _nothing(*arguments: object) -> None:
-    """Tell nobody."""
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """Who hears of a training.
-
-    Attributes:
-        say: Called with a line now and then.
-        progress: Called with what is being done, the number done, of how many, and a note.
-    """
-
-    say: Callable[[str], None] = _nothing
-    progress: Callable[[str, int, int, str], None] = _nothing
-
-
 @dataclass(slots=True)
 class PairsRun:
-    """The pairs of one run and how it went so far.
+    """The pairs of one run.
 
     Attributes:
         options: What it was told.
@@ -95,7 +71,6 @@ class PairsRun:
         clips: What is trained on.
         held_out: What is scored.
         bad: Rows that could not be used.
-        history: Losses and scores.
     """
 
     options: PairsOptions
@@ -103,7 +78,6 @@ class PairsRun:
     clips: list[CaptionedClip]
     held_out: list[CaptionedClip]
     bad: list[BadRow] = field(default_factory=list)
-    history: TrainingHistory = field(default_factory=TrainingHistory)
 
     @classmethod
     def read(cls, options: PairsOptions, telling: Telling) -> PairsRun:
@@ -171,45 +145,36 @@ class PairsRun:
             part_pairs=self.options.part_pairs,
         )
 
-    def checkpoint(self, settings: TrainingSettings, model_digest: str) -> Checkpoint:
-        """The run's checkpoint: it fits the same settings, pairs and first weights only."""
+    def training(
+        self,
+        settings: TrainingSettings,
+        model_digest: str,
+        score: Callable[[int], ValidationScore],
+    ) -> TrainingRun:
+        """The training to come: its checkpoint fits these settings, pairs and first weights only.
+
+        Args:
+            settings: Of the trainer.
+            model_digest: Of the first weights.
+            score: Scores the model after a number of steps; not called without validation pairs.
+        """
         pairs = [(asdict(one.clip), one.captions) for one in self.clips]
-        known = {
+        decided_by = {
             **asdict(settings),
             "batch": self.options.batch,
             "frozen": self.options.frozen,
+            "augment": self.options.augment or None,
             "masked language": self.options.masked_language,
             "model": model_digest,
             "pairs": hashlib.sha256(json.dumps(pairs).encode()).hexdigest(),
         }
-        every = max(1, min(STEPS_BETWEEN_CHECKPOINTS, settings.steps // VALIDATIONS))
-        return Checkpoint(self.options.out / CHECKPOINT, known, every)
-
-    def watch(
-        self,
-        settings: TrainingSettings,
-        checkpoint: Checkpoint,
-        score: Callable[[int], ValidationScore] | None,
-    ) -> Callable[[int, float], None]:
-        """What the trainer calls after every step; scores the model now, if nothing did before."""
-        every = max(1, settings.steps // VALIDATIONS)
-
-        def take(step: int) -> None:
-            if score is not None:
-                self.history.scores.append(score(step))
-                self.telling.say(f"step {step}: {self.history.scores[-1]}")
-
-        def on_step(step: int, loss: float) -> None:
-            if step % every == 0 or step == settings.steps:
-                take(step)
-            best = f", R@1 {self.history.scores[-1].recall_at_1:.1%}" if self.history.scores else ""
-            self.telling.progress("train", step, settings.steps, f"loss {loss:.3f}{best}")
-
-        if done := checkpoint.steps_done():
-            self.telling.say(f"going on after {done} of {settings.steps} steps")
-        else:
-            take(0)
-        return on_step
+        return TrainingRun(
+            self.options.out,
+            settings.steps,
+            decided_by,
+            self.telling,
+            score if self.held_out else None,
+        )
 
     def _skip(self, manifest: Path, bad: Sequence[BadRow]) -> None:
         for line in tell_bad_rows(manifest, bad):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -16,6 +15,8 @@ from retrieval.demo.captions import SceneCaption, caption_scene
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Motion, Scene, sample_scene
 from retrieval.demo.variations import vary_scene
+from retrieval.training.run import Telling
+from retrieval.training.workers import draw
 
 SIDE: Final = 64
 """Side of the model's input in pixels."""
@@ -46,7 +47,7 @@ _Block = tuple[int, int, int, int, Details]  # seed, first row, rows, family, de
 def make_pairs(
     count: int,
     seed: int,
-    say: Callable[[str], None],
+    telling: Telling,
     *,
     family: int = 1,
     details: Details = EVERYTHING,
@@ -56,7 +57,7 @@ def make_pairs(
     Args:
         count: Pictures to draw.
         seed: Decides them.
-        say: Called with a line now and then.
+        telling: Who hears of it.
         family: Rows that follow each other and differ in one thing from the first of them; 1: every
             row is drawn for itself.
         details: How much the captions say.
@@ -64,19 +65,12 @@ def make_pairs(
     Returns:
         (count, 64, 64, 3) uint8 pictures and, for each, its captions.
     """
-    jobs = _blocks(count, seed, family, details)
-    if len(jobs) == 1:
-        return _draw_block(jobs[0])
     pixels = np.empty((count, SIDE, SIDE, 3), np.uint8)
     captions: list[list[str]] = []
-    with multiprocessing.get_context("spawn").Pool() as pool:
-        for (_, first, size, _, _), (drawn, texts) in zip(
-            jobs, pool.imap(_draw_block, jobs), strict=True
-        ):
-            pixels[first : first + size] = drawn
-            captions += texts
-            if first % (20 * _BLOCK) == 0:
-                say(f"{first + size} of {count} scenes drawn")
+    for drawn, texts in draw(_draw_block, _blocks(count, seed, family, details)):
+        pixels[len(captions) : len(captions) + len(texts)] = drawn
+        captions += texts
+        telling.progress("draw scenes", len(captions), count, "")
     return pixels, captions
 
 

@@ -123,7 +123,9 @@ class VideoLessons:
             place = int(rng.integers(max(1, len(first) - _CLIP_ROWS + 1)))
             edge = rng.random()
             if edge < EDGE_SHARE:
-                before, after = (before[:0], after) if edge < EDGE_SHARE / 2 else (before, after[:0])
+                before, after = (
+                    (before[:0], after) if edge < EDGE_SHARE / 2 else (before, after[:0])
+                )
         rows = np.concatenate([before, first, *rest, after])
         return _cut(rows, len(before) + place, self._wanted)
 

@@ -23,6 +23,12 @@ def run(*arguments: object) -> str:
     return result.stdout
 
 
+def test_one_of_a_kind_is_told_in_the_singular(world: World, tmp_path: Path) -> None:
+    picture = next((world.folder / "images").glob("*.png"))
+    said = run("embed", picture, "-c", tmp_path / "c", "--model", "tiny")
+    assert said.startswith("1 item added (1 image, 0 recordings, 0 videos)")
+
+
 def test_from_a_folder_to_an_answer(world: World, tmp_path: Path) -> None:
     collection = tmp_path / "c"
     said = run("embed", world.folder / "images", "-c", collection, "--model", "tiny")

@@ -20,6 +20,7 @@ from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Medium
 from support import embed_process
+from support.media_files import make_tone, write_video
 
 BOTH = EmbedOptions(models=("toy:toy", "toy:toy-music"), workers=0)
 
@@ -43,6 +44,20 @@ def media(tmp_path: Path) -> Path:
         sound = 0.5 * np.sin(2 * np.pi * 110 * 4**number * times)
         soundfile.write(folder / f"s{number}.wav", sound, 8000)
     return folder
+
+
+def test_a_silent_video_is_kept_and_told_to_hold_nothing_for_a_model_of_sound(
+    tmp_path: Path,
+) -> None:
+    write_video(tmp_path / "silent.mp4", [40] * 10)
+    write_video(tmp_path / "loud.mp4", [40] * 10, sound=make_tone(1.0))
+    sound = EmbedOptions(models=("toy:toy-music",), workers=0)
+    report = embed([tmp_path], tmp_path / "c", sound)
+    assert (report.added[Medium.VIDEO], report.without_segments, report.seen) == (2, 1, 2)
+    assert embed([tmp_path], tmp_path / "c", sound).unchanged == 2
+    assert embed([tmp_path], tmp_path / "c2", BOTH).without_segments == 0
+    pictures = embed([tmp_path], tmp_path / "c", BOTH)
+    assert pictures.completed == 2
 
 
 def rows(root: Path) -> dict[str, list[tuple[str, str, bytes]]]:

@@ -5,8 +5,14 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from retrieval.encoders.catalogue import load_encoder
-from retrieval.encoders.fetch import HubSource, choose_files, fetch, hub_sources
+from retrieval.encoders.catalogue import CATALOGUE, load_encoder
+from retrieval.encoders.fetch import (
+    OPEN_CLIP_REPOSITORIES,
+    HubSource,
+    choose_files,
+    fetch,
+    hub_sources,
+)
 from retrieval.encoders.inventory import bytes_here
 from retrieval.errors import (
     StorageError,
@@ -150,6 +156,15 @@ def test_sources_of_open_clip_are_weights_and_tokenizer() -> None:
     assert with_text[1:] == [HubSource("roberta-base", None)]
     with pytest.raises(WeightsNotAvailableError, match="holds no safetensors under that name"):
         hub_sources("open_clip:ViT-B-32/nothing")
+
+
+def test_the_table_says_what_open_clip_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [spec for entry in CATALOGUE.values() for spec in entry.encoders.values()]
+    specs = {spec for spec in listed if spec.startswith("open_clip:")}
+    assert set(OPEN_CLIP_REPOSITORIES) == specs
+    known = {spec: hub_sources(spec) for spec in specs}
+    monkeypatch.setattr("retrieval.encoders.fetch.OPEN_CLIP_REPOSITORIES", {})
+    assert known == {spec: hub_sources(spec) for spec in specs}
 
 
 def test_weights_in_parts_come_with_their_index() -> None:

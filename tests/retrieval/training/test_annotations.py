@@ -11,6 +11,7 @@ from retrieval.localization.hammer_files import read_config
 from retrieval.training.annotations import AnnotatedQuery, annotated_moments, read_annotations
 from retrieval.training.annotations import read_features as read
 from retrieval.training.hammer_sources import train_annotated_hammer
+from retrieval.training.run import Telling
 
 OFFICIAL = [  # file, queries, the first one
     (
@@ -144,7 +145,7 @@ def test_training_on_official_annotations_with_features(real_data: Path, tmp_pat
     said: list[str] = []
     report = train_annotated_hammer(
         tmp_path / "out", annotations, features, model="tiny-image", row_seconds=0.5, steps=2,
-        device="cpu", progress=said.append,
+        device="cpu", telling=Telling(said.append),
     )  # fmt: skip
     assert "of 21 videos with features" in said[0]
     assert report.queries + report.score.queries == len(annotations.read_text().splitlines())

@@ -100,13 +100,16 @@ def test_a_killed_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
 def test_history_and_random_numbers_are_kept(tmp_path: Path) -> None:
     model = Towers()
     optimizer = torch.optim.AdamW(model.parameters())
-    history = TrainingHistory([2.0, 1.5], [ValidationScore(2, 0.5, 0.75, 1.0, 4)])
+    history = TrainingHistory([2.0, 1.5], [ValidationScore(2, {"R@1": 0.5, "R@5": 0.75}, 4)], 1.5)
     checkpoint = Checkpoint(tmp_path / "c.safetensors")
     assert checkpoint.steps_done() == 0
-    assert checkpoint.restore(model, optimizer) is None
+    begun = TrainingHistory([3.0])
+    checkpoint.restore(model, optimizer, begun)
+    assert begun == TrainingHistory([3.0])
     checkpoint.save(model, optimizer, history)
     drawn = torch.rand(4)
-    assert checkpoint.restore(model, optimizer) == history
+    checkpoint.restore(model, optimizer, begun)
+    assert begun == history
     assert torch.equal(torch.rand(4), drawn)
     assert checkpoint.steps_done() == 2
     assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
@@ -124,7 +127,9 @@ def test_a_checkpoint_of_another_model_fails(tmp_path: Path) -> None:
     model = nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
     with pytest.raises(WeightsFormatError, match="does not fit the model: Missing key"):
-        Checkpoint(tmp_path / "c.safetensors", {"seed": 0}).restore(model, optimizer)
+        Checkpoint(tmp_path / "c.safetensors", {"seed": 0}).restore(
+            model, optimizer, TrainingHistory()
+        )
 
 
 def test_fault_18_a_damaged_checkpoint_fails(tmp_path: Path) -> None:
@@ -138,7 +143,7 @@ def test_fault_18_a_damaged_checkpoint_fails(tmp_path: Path) -> None:
     with pytest.raises(WeightsFormatError, match="no checkpoint of a training"):
         Checkpoint(path, {"seed": 0}).steps_done()
     save_file(weights, path, {"version": "9", "run": "{}", "history": "{}"})
-    with pytest.raises(WeightsFormatError, match="has version 9, this release reads 1"):
+    with pytest.raises(WeightsFormatError, match="has version 9, this release reads 2"):
         Checkpoint(path, {"seed": 0}).steps_done()
 
 

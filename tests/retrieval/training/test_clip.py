@@ -9,8 +9,11 @@ from safetensors import safe_open
 
 from retrieval.demo.drawing import render_scene
 from retrieval.demo.scenes import Background, Colour, Scene, SceneObject, Shape, Size, Texture
-from retrieval.training.clip import score_gallery, train_tiny_image
+from retrieval.training import clip
+from retrieval.training.clip import Gallery, train_tiny_image
+from retrieval.training.run import Telling
 from retrieval.training.scene_pairs import HELD_OUT, UNSEEN, normalised, small_picture
+from support.stopped import assert_ends_the_same
 
 BUNDLED = Path(str(files("retrieval"))) / "weights" / "tiny-image"
 
@@ -19,11 +22,12 @@ def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
     import open_clip
 
     said: list[str] = []
-    report = train_tiny_image(tmp_path, steps=1, device="cpu", gallery=20, progress=said.append)
+    telling = Telling(said.append)
+    report = train_tiny_image(tmp_path, steps=1, device="cpu", gallery=20, telling=telling)
     assert report.pairs == 384
-    assert report.held_out.scenes == 20
-    assert report.held_out.recall_at_1 <= report.held_out.recall_at_10 <= 1
-    assert "1 steps of 128 pairs on cpu" in said
+    assert report.held_out.reached.pool == 20
+    assert "lesson 3: 1 steps of 128 pairs on cpu" in said
+    assert said[-1].startswith("lesson 3, step 1: R@1 ")
 
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tmp_path}")
     tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path}")(["a red circle", "anything ☃"])
@@ -37,6 +41,22 @@ def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
     card = (tmp_path / "README.md").read_text()
     assert "384 pairs" in card
     assert str(report.held_out) in card
+
+
+def test_a_training_stopped_in_two_lessons_goes_on_and_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip, "BATCH", 8)
+
+    def train(out: Path, telling: Telling) -> None:
+        clip.train_tiny_image(out, steps=2, device="cpu", gallery=5, telling=telling)
+
+    said = assert_ends_the_same(train, tmp_path, "lesson 2 1", "lesson 3 2")
+    assert [line for line in said if "going on" in line] == [
+        "lesson 1, going on after 2 of 2 steps",
+        "lesson 2, going on after 2 of 2 steps",
+        "lesson 3, going on after 1 of 2 steps",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +79,10 @@ def test_bundled_files_are_complete() -> None:
 def test_bundled_model_finds_scenes_it_never_saw(
     bundled: tuple[torch.nn.Module, object], split: int, at_10: float
 ) -> None:
-    score = score_gallery(*bundled, split, seed=1, count=200)
-    assert score.recall_at_10 >= at_10
-    assert score.recall_at_1 >= 0.75
+    model, tokenizer = bundled
+    score = Gallery(tokenizer, split, seed=1, count=200).judge(model, step=0)
+    assert score.reached.shares["R@10"] >= at_10
+    assert score.reached.shares["R@1"] >= 0.75
     assert score.ceiling >= 0.95
 
 

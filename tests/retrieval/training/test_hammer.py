@@ -10,8 +10,10 @@ from retrieval.training.hammer import score_moments, train_hammer
 from retrieval.training.hammer_steps import HammerSettings
 from retrieval.training.moment_batches import PADDED, BatchShape, moment_batches
 from retrieval.training.moment_data import MomentData, label_rows
+from retrieval.training.run import Telling
 from retrieval.types import Medium, Space, TimedRows
 from support.named_moments import DIM, named_events
+from support.stopped import assert_ends_the_same
 
 SPACE = Space("toy-12345678", "toy", DIM, (Medium.IMAGE, Medium.VIDEO), "12345678" * 8)
 LEVELS = (Level(8, 1), Level(4, 1))
@@ -35,6 +37,29 @@ def test_it_learns_a_handful_of_videos_by_heart(tmp_path: Path) -> None:
     card = (tmp_path / "README.md").read_text()
     assert f"R1@0.5 {score.recall_half:.1%}" in card
     assert "12345678" in card
+
+
+def test_a_stopped_training_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    data = named_events(8)
+
+    def train(out: Path, telling: Telling) -> None:
+        train_hammer(
+            out, data, data, SPACE, levels=LEVELS, settings=HammerSettings(20, 3e-3, bf16=False),
+            width=32, shape=BatchShape(8, 1, 32), vocabulary=300, device="cpu", telling=telling,
+        )  # fmt: skip
+
+    said = assert_ends_the_same(train, tmp_path, "train 3", "train 20")
+    assert said[0] == "going on after 18 of 20 steps"
+    assert said[-1].startswith("step 20: R1@0.5 ")
+
+
+def test_some_of_the_queries_keep_their_videos() -> None:
+    data = named_events(8)
+    some = data.some(5)
+    assert [one.text for one in some.asked] == [one.text for one in data.asked[::5]]
+    np.testing.assert_array_equal(some.sentences, data.sentences[::5])
+    np.testing.assert_array_equal(some.rivals[1], data.rivals[5])
+    assert len(data.some(100).asked) == len(data.asked)
 
 
 def test_rows_are_labelled_by_their_middles() -> None:

@@ -12,6 +12,9 @@ from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.mulan import read_config
 from retrieval.encoders.towers import ResNetSize, TransformerSize
 from retrieval.training import mulan
+from retrieval.training.augmentation import Augmentation
+from retrieval.training.run import Telling
+from support.stopped import assert_ends_the_same
 
 REDUCED = dataclasses.replace(
     mulan_sizes.MULAN_RESNET,
@@ -20,6 +23,15 @@ REDUCED = dataclasses.replace(
     text=TransformerSize(width=16, heads=2, layers=1),
     vocabulary=300,
     context_length=64,
+)
+
+
+SMALL = dataclasses.replace(
+    mulan_sizes.TINY,
+    window_seconds=1.0,
+    audio=TransformerSize(width=16, heads=2, layers=1),
+    text=TransformerSize(width=16, heads=2, layers=1),
+    vocabulary=300,
 )
 
 
@@ -37,8 +49,32 @@ def test_train_writes_a_folder_that_embeds(tmp_path: Path, monkeypatch: pytest.M
     assert card.startswith("# mine\n")
     assert "a ResNet over the log-mel picture" in card
     encoder = load_encoder(f"mulan:{out}", device="cpu")
+    assert {path.name for path in out.iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "training.svg",
+    }
     rows = encoder.encode_audio(np.ones((1, 16_000), np.float32), np.array([1.0]))
     assert rows.shape == encoder.encode_text(["a slow piano"]).shape == (1, 128)
+
+
+def test_a_stopped_training_goes_on_and_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mulan, "GALLERY", 8)
+    stripes = Augmentation(masks=1, mask_share=0.5)
+
+    def train(out: Path, telling: Telling) -> None:
+        mulan.train_tiny_music(
+            out, config=SMALL, augmentation=stripes, batch=4, steps=20, device="cpu",
+            masked_language=0.2, telling=telling,
+        )  # fmt: skip
+
+    said = assert_ends_the_same(train, tmp_path, "train 8")
+    assert said[1] == "going on after 6 of 20 steps"
+    assert said[-1].startswith("step 20: R@1 ")
 
 
 def test_batches_begin_anywhere_and_pair_a_tune_with_one_of_its_captions() -> None:

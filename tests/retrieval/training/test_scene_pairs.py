@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from retrieval.demo.scenes import is_held_out
+from retrieval.training.run import Telling
 from retrieval.training.scene_pairs import (
     HELD_OUT,
     SIDE,
@@ -20,8 +21,8 @@ from retrieval.training.scene_pairs import (
 
 
 def test_pairs_are_repeatable_and_have_several_captions() -> None:
-    pixels, captions = make_pairs(6, 0, print)
-    again, captions_again = make_pairs(6, 0, print)
+    pixels, captions = make_pairs(6, 0, Telling())
+    again, captions_again = make_pairs(6, 0, Telling())
     assert pixels.shape == (6, SIDE, SIDE, 3)
     np.testing.assert_array_equal(pixels, again)
     assert captions == captions_again
@@ -30,14 +31,14 @@ def test_pairs_are_repeatable_and_have_several_captions() -> None:
 
 
 def test_worker_processes_draw_what_one_process_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+    drawn: list[tuple[object, ...]] = []
     monkeypatch.setattr("retrieval.training.scene_pairs._BLOCK", 2)
-    pixels, captions = make_pairs(3, 0, said.append)
-    first, first_captions = make_pairs(2, 0, said.append)
+    pixels, captions = make_pairs(3, 0, Telling(progress=lambda *what: drawn.append(what)))
+    first, first_captions = make_pairs(2, 0, Telling())
     assert (len(pixels), len(captions)) == (3, 3)
     np.testing.assert_array_equal(pixels[:2], first)
     assert captions[:2] == first_captions
-    assert said == ["2 of 3 scenes drawn"]
+    assert drawn == [("draw scenes", 2, 3, ""), ("draw scenes", 3, 3, "")]
 
 
 def test_gallery_scenes_are_distinct_and_described() -> None:
@@ -68,7 +69,7 @@ def test_batches_keep_pictures_and_captions_together() -> None:
 
 
 def test_families_differ_in_one_thing_and_stay_together() -> None:
-    pixels, captions = make_pairs(8, 0, print, family=4)
+    pixels, captions = make_pairs(8, 0, Telling(), family=4)
     assert len(pixels) == len(captions) == 8
     tokens = torch.arange(8)[:, None, None].repeat(1, 2, 3)
     for _, text in islice(pair_batches(pixels, tokens, 4, seed=0, family=4), 4):
