@@ -205,6 +205,57 @@ def mulan(
     )  # fmt: skip
 
 
+@app.command()
+def video(
+    out: OutOption,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Manifest of pairs (CSV, TSV, JSONL, Parquet): path, caption, and optionally "
+            "start_seconds, end_seconds. Default: the demo world."
+        ),
+    ] = None,
+    val: ValOption = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Video-text model to continue (tiny, or a folder that `train video` wrote), or "
+            "the image-text model to begin on: open_clip:NAME/TAG, or a folder. "
+            "Default: tiny-image."
+        ),
+    ] = None,
+    train_images: Annotated[
+        bool,
+        typer.Option("--train-images", help="Train the image-text model under it along."),
+    ] = False,
+    batch_size: BatchOption = 128,
+    micro_batch: MicroBatchOption = None,
+    learning_rate: RateOption = None,
+    seed: SeedOption = 0,
+    steps: StepsOption = None,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Train a video-text model on your pairs: what moves, and what comes first.
+
+    Without --pairs: the bundled one on the demo world, about 20 minutes on two cores.
+    """
+    if pairs is None:
+        _refuse_without_pairs(val, init, train_images, micro_batch, learning_rate)
+        from retrieval.training.video import train_tiny_video
+
+        _train(partial(train_tiny_video, out, seed=seed, steps=steps, device=device.value))
+        return
+    from retrieval.training.pairs_run import PairsOptions
+
+    frozen = None if train_images else "images"
+    _train_on_pairs(
+        PairsOptions(
+            "video", pairs, out, val, init, frozen, False, steps, batch_size, micro_batch,
+            learning_rate, 0.0, seed, device.value,
+        )
+    )  # fmt: skip
+
+
 def _refuse_without_pairs(*given: object) -> None:
     from retrieval.errors import SourceError
 

@@ -78,9 +78,8 @@ def _twins(pairs: int) -> tuple[list[Video], dict[str, list[tuple[int, SequenceC
     ):
         said = asked.setdefault(kind, [])
         for number in range(pairs):
-            for video, caption in draw(
-                np.random.default_rng([HELD_OUT, SEED, 11 + stream, number])
-            ):
+            rng = np.random.default_rng([HELD_OUT, SEED, 11 + stream, number])
+            for video, caption in draw(rng):
                 said.append((len(videos), caption))
                 videos.append(video)
     for kind, said in asked.items():

@@ -45,7 +45,7 @@ class VideoTextEncoder:
         self.images = images
         self._config = config
         self._folder = folder
-        self._device = device
+        self.device = device
         pad = int(images.tokenize([""])[0, -1])
         self._model = Factorised(images.model, own.to(device).eval(), pad)
         self._text_batches = Batcher(device, spec)
@@ -125,7 +125,7 @@ class VideoTextEncoder:
 
         @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
-            return self._model.embed_text(tokens[part].to(self._device))
+            return self._model.embed_text(tokens[part].to(self.device))
 
         rows = self._text_batches.run(len(tokens), self.dim, encode)
         return unit_rows(rows, f"{self.spec}: text")
@@ -156,7 +156,7 @@ class VideoTextEncoder:
 
         @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
-            video: torch.Tensor = self._model.own.video(vectors[part].to(self._device))
+            video: torch.Tensor = self._model.own.video(vectors[part].to(self.device))
             return video
 
         rows = self._clip_batches.run(len(clips), self.dim, encode)

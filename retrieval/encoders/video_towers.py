@@ -8,6 +8,7 @@ the mean of the frames finds (CLIP4Clip, 2104.08860).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +96,7 @@ class TemporalTower(nn.Module):
             nn.Linear(config.course, config.dim, bias=False),
         )
         for last in (self.project, self.course[-1]):
-            nn.init.normal_(last.weight, std=FIRST_STEP)
+            nn.init.normal_(last.get_parameter("weight"), std=FIRST_STEP)
 
     def forward(self, frames: Tensor) -> Tensor:
         """(n, frames, dim) unit vectors in their order → (n, dim) of unit length."""
@@ -104,14 +105,21 @@ class TemporalTower(nn.Module):
         rows = torch.cat([self.summary.expand(len(rows), 1, -1), rows], dim=1)
         read = self.project(self.blocks(rows)[:, 0])
         read = read + self.course(torch.einsum("nfd,fw->nwd", wide, self.waves).flatten(1))
-        return functional.normalize(frames[:, self._own].mean(dim=1) + read, dim=-1)
+        own: Tensor = frames[:, self._own].mean(dim=1)
+        return unit(own + read)
+
+
+def unit(rows: Tensor) -> Tensor:
+    """(n, dim) at length 1."""
+    normed: Tensor = functional.normalize(rows, dim=-1)
+    return normed
 
 
 def cosines(frames: int) -> Tensor:
     """(frames, COSINES) the slowest waves of the discrete cosine transform, without the mean."""
     places = torch.arange(frames) + 0.5
     turns = torch.arange(1, COSINES + 1) * torch.pi / frames
-    return torch.cos(places[:, None] * turns) * (2 / frames) ** 0.5
+    return torch.cos(places[:, None] * turns) * math.sqrt(2 / frames)
 
 
 class WordsTower(nn.Module):
@@ -143,7 +151,7 @@ class WordsTower(nn.Module):
         rows = self.blocks(rows, src_key_padding_mask=~real)
         weights = real[..., None].to(rows.dtype)
         pooled = (rows * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
-        return functional.normalize(vectors + self.project(pooled), dim=-1)
+        return unit(vectors + self.project(pooled))
 
 
 class VideoText(nn.Module):
@@ -184,12 +192,20 @@ class Factorised(nn.Module):
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """(n, context) token ids → (n, dim) of unit length."""
+        text: Tensor = self.own.text(*self.read(tokens))
+        return text
+
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the image-text model makes of (n, context) token ids.
+
+        Returns:
+            Words, (n, longest, text_width); which of them are real, (n, longest) bool; and unit
+            vectors, (n, dim).
+        """
         real = tokens != self._pad
         real[:, 0] = True  # an empty text is all padding
         longest = int(real.any(dim=0).nonzero().max()) + 1
         read = self.images.forward_intermediates(
             text=tokens, text_indices=1, normalize_intermediates=True
         )
-        words = read["text_intermediates"][-1][:, :longest]
-        text: Tensor = self.own.text(words, real[:, :longest], read["text_features"])
-        return text
+        return read["text_intermediates"][-1][:, :longest], real[:, :longest], read["text_features"]

@@ -52,7 +52,7 @@ FLAT_LEVELS: Final = (Level(128, 3),)
 
 VOCABULARY: Final = 1_200
 CONTEXT: Final = 48
-STEPS: Final = 4_500
+STEPS: Final = 3_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from retrieval.training.run import NOBODY, Telling
 from retrieval.types import Medium, Sampling
 
 BUNDLED_IMAGES: Final = "tiny-image"
-EVENTS, VIDEOS = 16_000, 4_000
+EVENTS, VIDEOS = 10_000, 3_200
 HELD_OUT_EVENTS, HELD_OUT_VIDEOS = 400, 100
 HELD_OUT_SEED: Final = 1_000_003
 ANNOTATED_VOCABULARY: Final = 6_000

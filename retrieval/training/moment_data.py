@@ -19,7 +19,9 @@ CLIP_ROWS = 4
 RIVALS = 12
 """Videos kept for each query that the first stage ranks highest and that do not answer it."""
 
-_ROWS_AT_ONCE = 1 << 25
+CORPUS_VIDEOS = 400
+"""Videos among which a query's rivals are looked for. Among thousands the rivals nearly always score
+above the query's own video, and a model that compares them learns to distrust the first stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +81,21 @@ def with_rivals(
         answers: Whether a video other than a query's own is known to answer it as well; such a
             one is no rival.
     """
-    clips = [_clip_means(video.vectors) for video in videos]
-    firsts = np.cumsum([0, *(len(part) for part in clips[:-1])])
-    rows = np.concatenate(clips)
-    rivals: list[NDArray[np.int64]] = []
-    step = max(1, _ROWS_AT_ONCE // len(rows))
-    for first in range(0, len(asked), step):
-        scores = np.maximum.reduceat(sentences[first : first + step] @ rows.T, firsts, axis=1)
+    rivals: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(asked)
+    # Corpora of equal size, as far as the numbers allow.
+    for corpus in np.array_split(np.arange(len(videos)), -(-len(videos) // CORPUS_VIDEOS)):
+        clips = [_clip_means(videos[video].vectors) for video in corpus]
+        firsts = np.cumsum([0, *(len(part) for part in clips[:-1])])
+        queries = [n for n, one in enumerate(asked) if corpus[0] <= one.video <= corpus[-1]]
+        scores = np.maximum.reduceat(sentences[queries] @ np.concatenate(clips).T, firsts, axis=1)
         order = np.argsort(-scores, axis=1)[:, : RIVALS + 4]
-        for query, ranked in enumerate(order, first):
+        for query, ranked in zip(queries, corpus[order], strict=True):
             kept = [
                 video
                 for video in ranked.tolist()
                 if video != asked[query].video and not answers(query, video)
             ]
-            rivals.append(np.asarray(kept[:RIVALS], np.int64))
+            rivals[query] = np.asarray(kept[:RIVALS], np.int64)
     return MomentData(videos, asked, sentences, rivals)
 
 

@@ -122,10 +122,10 @@ class VideoLessons:
         else:
             place = int(rng.integers(max(1, len(first) - _CLIP_ROWS + 1)))
             edge = rng.random()
-            if edge < EDGE_SHARE:
-                before, after = (
-                    (before[:0], after) if edge < EDGE_SHARE / 2 else (before, after[:0])
-                )
+            if edge < EDGE_SHARE / 2:
+                before = before[:0]
+            elif edge < EDGE_SHARE:
+                after = after[:0]
         rows = np.concatenate([before, first, *rest, after])
         return _cut(rows, len(before) + place, self._wanted)
 
