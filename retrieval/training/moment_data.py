@@ -20,7 +20,7 @@ RIVALS = 12
 """Videos kept for each query that the first stage ranks highest and that do not answer it."""
 
 CORPUS_VIDEOS = 400
-"""Videos among which a query's rivals are looked for. Among thousands the rivals nearly always score
+"""Videos among which a query's rivals are looked for. Among thousands, rivals nearly always score
 above the query's own video, and a model that compares them learns to distrust the first stage."""
 
 
