@@ -178,7 +178,7 @@ def _train(
     say(f"{len(learnt.videos)} recordings embedded to learn from")
     report = train_hammer(
         out,
-        roughened(learnt, np.random.default_rng(SEED)),
+        to_learn_from(learnt, space, np.random.default_rng(SEED)),
         moment_data(encoder, space, sounds, ASKED, _counted(CARD_RECORDINGS, scale)),
         space,
         medium=Medium.AUDIO,
@@ -195,14 +195,8 @@ def _train(
 def moment_data(
     encoder: MulanEncoder, space: Space, sounds: Sounds, what: int, count: int
 ) -> MomentData:
-    """Embed recordings as `embed` would, and ask for every moment of theirs in one of four ways.
-
-    A Hammer answers with the start of its first row and the end of its last. Rows are longer than
-    the hop: so the windows it learns are narrower by half of what two neighbours share.
-    """
-    windows = space.windows
-    assert windows is not None  # a space of sound has some
-    shared = (windows.window_seconds - windows.hop_seconds) / 2
+    """Embed recordings as `embed` would, and ask for every moment of theirs in one of four ways."""
+    windows = _windows_of(space)
     texts = np.random.default_rng([what, count, SEED])
     videos, asked, labels = [], [], []
     for number in range(count):
@@ -210,9 +204,8 @@ def moment_data(
         videos.append(_rows(encoder, recording, windows))
         for moment in recording.moments:
             caption = TEMPLATES[int(texts.integers(len(TEMPLATES)))]
-            start, end = moment.span
-            span = (start + shared, end - shared)
-            asked.append(AskedMoment(number, caption.format(sounds.names[moment.label]), (span,)))
+            text = caption.format(sounds.names[moment.label])
+            asked.append(AskedMoment(number, text, (moment.span,)))
             labels.append(moment.label)
     heard = [set[int]() for _ in videos]
     for one, label in zip(asked, labels, strict=True):
@@ -223,18 +216,30 @@ def moment_data(
     )
 
 
-def roughened(data: MomentData, rng: np.random.Generator) -> MomentData:
-    """Add noise of length `ROUGHNESS` to every row.
+def to_learn_from(data: MomentData, space: Space, rng: np.random.Generator) -> MomentData:
+    """Add noise of length `ROUGHNESS` to every row, and narrow the windows.
 
-    The MuLan knows what it has learnt far better than what is new to it. A Hammer that learns from
-    the former has to be told how unsure the rows of the latter are.
+    The MuLan knows what it has learnt far better than what is new to it: noise tells the Hammer how
+    unsure the rows of the latter are. The Hammer answers with the start of its first row and the
+    end of its last. Where rows overlap, windows narrower by half of what two share set that right.
     """
     videos = []
     for video in data.videos:
         noise = rng.normal(0, ROUGHNESS / data.dim**0.5, video.vectors.shape)
         rows = unit_rows(video.vectors + noise.astype(np.float32), "rows with noise")
         videos.append(replace(video, vectors=rows))
-    return replace(data, videos=videos)
+    windows = _windows_of(space)
+    half = (windows.window_seconds - windows.hop_seconds) / 2
+    asked = [
+        replace(one, windows=tuple((start + half, end - half) for start, end in one.windows))
+        for one in data.asked
+    ]
+    return replace(data, videos=videos, asked=asked)
+
+
+def _windows_of(space: Space) -> AudioWindows:
+    assert space.windows is not None  # a space of sound has some
+    return space.windows
 
 
 def _rows(encoder: MulanEncoder, recording: Recording, windows: AudioWindows) -> TimedRows:

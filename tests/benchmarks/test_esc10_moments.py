@@ -9,8 +9,8 @@ from benchmarks.esc10 import Clip
 from benchmarks.suites import esc10_moments as suite
 from retrieval.localization.hammer_model import Level
 from retrieval.training.augmentation import AS_IT_IS
-from retrieval.training.moment_data import MomentData
-from retrieval.types import TimedRows
+from retrieval.training.moment_data import AskedMoment, MomentData
+from retrieval.types import AudioWindows, Medium, Space, TimedRows
 from tests.support.small_esc10 import RATE, SMALL, write_tones
 
 
@@ -57,12 +57,16 @@ def test_a_clip_is_cut_into_windows_without_its_pauses() -> None:
     assert [len(piece.sound) for piece in suite.pieces_of([short_end])] == [RATE]
 
 
-def test_noise_leaves_rows_of_unit_length_and_the_seed_decides_it() -> None:
+def test_what_is_learnt_has_noise_and_narrower_windows() -> None:
     rows = np.eye(64, dtype=np.float32)
-    video = TimedRows(np.arange(64.0), np.arange(64.0) + 1, rows)
-    data = MomentData([video], [], rows[:1], [])
-    first, again = (suite.roughened(data, np.random.default_rng(1)).videos[0] for _ in range(2))
-    np.testing.assert_array_equal(first.vectors, again.vectors)
-    np.testing.assert_allclose(np.linalg.norm(first.vectors, axis=1), 1, rtol=1e-5)
-    kept = (first.vectors * rows).sum(axis=1)
+    video = TimedRows(np.arange(64.0), np.arange(64.0) + 2, rows)
+    data = MomentData([video], [AskedMoment(0, "rain", ((3.0, 9.0),))], rows[:1], [])
+    windows = AudioWindows(RATE, 2.0, 1.0)
+    space = Space("s", "s", 64, (Medium.AUDIO,), "f" * 64, windows=windows)
+    first, again = (suite.to_learn_from(data, space, np.random.default_rng(1)) for _ in range(2))
+    noisy = first.videos[0].vectors
+    np.testing.assert_array_equal(noisy, again.videos[0].vectors)
+    np.testing.assert_allclose(np.linalg.norm(noisy, axis=1), 1, rtol=1e-5)
+    kept = (noisy * rows).sum(axis=1)
     assert float(kept.mean()) == pytest.approx(1 / (1 + suite.ROUGHNESS**2) ** 0.5, abs=0.03)
+    assert first.asked == [AskedMoment(0, "rain", ((3.5, 8.5),))]
