@@ -219,9 +219,10 @@ def moment_data(
 def to_learn_from(data: MomentData, space: Space, rng: np.random.Generator) -> MomentData:
     """Add noise of length `ROUGHNESS` to every row, and narrow the windows.
 
-    The MuLan knows what it has learnt far better than what is new to it: noise tells the Hammer how
-    unsure the rows of the latter are. The Hammer answers with the start of its first row and the
-    end of its last. Where rows overlap, windows narrower by half of what two share set that right.
+    The MuLan knows what it has learnt far better than what is new to it: noise is meant to keep the
+    Hammer from trusting its rows as if all were of the former. The Hammer answers with the start of
+    its first row and the end of its last. Where rows overlap, windows narrower by half of what two
+    share set that right.
     """
     videos = []
     for video in data.videos:
