@@ -12,7 +12,6 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -20,18 +19,17 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.moments import Asked, ask, in_true_item
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.look_alikes import sample_look_alikes, telling_events
 from retrieval.demo.videos import Video, write_video
 from retrieval.demo.world import HELD_OUT, WorldSettings, load_world, write_world
 from retrieval.embed_options import EmbedOptions
-from retrieval.evaluation.moments import best_constant_window, recall_at_1
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.choose import BUNDLED, choose_localizers
 from retrieval.localization.hammer_files import space_digest_of
-from retrieval.localization.spans import Span, overlap
-from retrieval.search.searcher import SearchResult
+from retrieval.localization.spans import overlap
 from retrieval.targets import Target
 from retrieval.training.hammer import STEPS
 from retrieval.training.hammer_sources import train_demo_hammer
@@ -45,20 +43,7 @@ MODEL: Final = "tiny-image"
 GOALS: Final = {0.5: 0.85, 0.7: 0.70}
 CORPUS_GOAL, VIDEO_GOAL = 0.50, 0.85
 MINUTE_GOAL_MS, ADDED_GOAL_MS = 30.0, 300.0
-MOMENTS_ASKED: Final = 100
-"""Deep enough for ten different videos."""
-
 TIMED: Final = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A caption and the moment that it is true of, and of nothing else."""
-
-    file: str
-    caption: str
-    span: Span
-    duration_seconds: float
 
 
 def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
@@ -83,10 +68,14 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     for what, localizer in names.items():
         goals = GOALS if what == "Hammer" else {}
         opened = Collection.open(folder / "corpus" / "collection", localizer=localizer)
-        results += _in_true_video(opened, corpus, f"moment in the true video, {what}", goals)
+        results += in_true_item(
+            SUITE, opened, corpus, Target.VIDEO, f"moment in the true video, {what}", goals
+        )
         results += _in_corpus(opened, corpus, what)
         hard = Collection.open(folder / "alike" / "collection", localizer=localizer)
-        results += _in_true_video(hard, alike, f"moment among look-alikes, {what}", {})
+        results += in_true_item(
+            SUITE, hard, alike, Target.VIDEO, f"moment among look-alikes, {what}", {}
+        )
         say(f"{what} asked")
     return results + _speed(folder / "corpus" / "collection", hammer, corpus)
 
@@ -163,29 +152,11 @@ def _embed(place: Path, say: Callable[[str], None]) -> None:
 # ---------------------------------------------------------------- figures
 
 
-def _in_true_video(
-    collection: Collection, asked: Sequence[Asked], task: str, goals: dict[float, float]
-) -> list[Result]:
-    """R1@0.5 and R1@0.7 of the best moment of the true video, beside the blind window."""
-    found = [_best_span(_ask(collection, one, only_its_own=True), one.file) for one in asked]
-    truth = [one.span for one in asked]
-    durations = [one.duration_seconds for one in asked]
-    results = []
-    for iou in GOALS:
-        _, blind = best_constant_window(truth, durations, iou)
-        value = recall_at_1(found, truth, iou)
-        goal = goals.get(iou)
-        results.append(
-            Result(SUITE, task, f"R1@{iou}", value, goal, baseline=blind, pool=len(asked))
-        )
-    return results
-
-
 def _in_corpus(collection: Collection, asked: Sequence[Asked], what: str) -> list[Result]:
     """The best moment of all videos, and the videos in the order of their best moments."""
     right, ranks = 0, []
     for one in asked:
-        hits = _ask(collection, one).hits
+        hits = ask(collection, one, Target.VIDEO).hits
         best = hits[0]
         span = (best.start_seconds or 0.0, best.end_seconds or 0.0)
         right += best.uri.endswith(one.file) and overlap(span, one.span) >= 0.5
@@ -218,23 +189,9 @@ def _speed(root: Path, name: str, asked: Sequence[Asked]) -> list[Result]:
         began = perf_counter()
         localizer.localize(query, [minute])
         took.append(1e3 * (perf_counter() - began))
-    added = [_ask(hammer, one, k=10).took_ms.localize for one in asked[:TIMED]]
+    added = [ask(hammer, one, Target.VIDEO, k=10).took_ms.localize for one in asked[:TIMED]]
     return [
         Result(SUITE, "localize a one-minute video", "ms, median", median(took), MINUTE_GOAL_MS),
         Result(SUITE, f"localize a query's top {localizer.max_items}", "ms, median", median(added),
                ADDED_GOAL_MS, pool=len(hammer.snapshot.living_ids())),
     ]  # fmt: skip
-
-
-def _ask(
-    collection: Collection, one: Asked, *, only_its_own: bool = False, k: int = MOMENTS_ASKED
-) -> SearchResult:
-    where = f"uri LIKE '%/{one.file}'" if only_its_own else None
-    return collection.answer(one.caption, to=[Target.VIDEO, Target.MOMENT], k=k, where=where)
-
-
-def _best_span(result: SearchResult, file: str) -> Span | None:
-    for hit in result.hits:
-        if hit.uri.endswith(file) and hit.start_seconds is not None and hit.end_seconds is not None:
-            return hit.start_seconds, hit.end_seconds
-    return None

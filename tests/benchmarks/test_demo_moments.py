@@ -2,11 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.moments import Asked, in_true_item
 from benchmarks.suites import demo_moments
-from benchmarks.suites.demo_moments import Asked, _in_corpus, _in_true_video, _look_alikes
+from benchmarks.suites.demo_moments import _in_corpus, _look_alikes
 from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.evaluation.moments import best_constant_window
+from retrieval.targets import Target
 from retrieval.types import Medium
 
 
@@ -27,8 +29,8 @@ def similarity(indexed: Collection) -> Collection:
 
 
 def test_figures_stand_beside_the_blind_window(similarity: Collection, asked: list[Asked]) -> None:
-    half, strict = _in_true_video(similarity, asked, "task", {0.5: 0.9})
-    assert (half.metric, half.goal, half.pool) == ("R1@0.5", 0.9, 3)
+    half, strict = in_true_item("suite", similarity, asked, Target.VIDEO, "task", {0.5: 0.9})
+    assert (half.suite, half.metric, half.goal, half.pool) == ("suite", "R1@0.5", 0.9, 3)
     assert strict.goal is None
     blind = best_constant_window([a.span for a in asked], [a.duration_seconds for a in asked], 0.5)
     assert half.baseline == blind[1]

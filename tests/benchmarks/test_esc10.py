@@ -10,34 +10,13 @@ from benchmarks.esc10 import Clip, read_clips, read_sound, split
 from benchmarks.suites import esc10 as suite
 from retrieval.errors import SourceError
 from retrieval.training.augmentation import AS_IT_IS
-
-RATE = 16_000
-SMALL = replace(
-    suite.RESNET, window_seconds=1.0, audio=replace(suite.RESNET.audio, width=8, blocks=(1, 1))
-)
-"""Sizes that learn within seconds."""
-
-
-def tone(hertz: float, seconds: float, seed: int) -> np.ndarray:
-    times = np.arange(round(seconds * RATE)) / RATE
-    noise = np.random.default_rng(seed).normal(0, 0.02, len(times))
-    return (0.5 * np.sin(2 * np.pi * hertz * times) + noise).astype(np.float32)
+from tests.support.small_esc10 import RATE, SMALL, tone, write_tones
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten classes, told apart by pitch; two clips of each in every fold."""
-    base = tmp_path_factory.mktemp("esc10")
-    (base / "README.md").write_text("not a class")
-    for label in range(10):
-        place = base / f"{label + 1:03} - Tone {chr(97 + label)}"
-        place.mkdir()
-        for fold in range(1, 6):
-            for take in "AB":
-                seed = 100 * label + 10 * fold + ord(take)
-                sound = tone(150 * 1.45**label * (1 + 0.01 * fold), 1.0, seed)
-                soundfile.write(place / f"{fold}-{seed}-{take}.wav", sound, RATE)
-    return base
+    return write_tones(tmp_path_factory.mktemp("esc10"))
 
 
 def test_clips_of_a_folder(folder: Path) -> None:
