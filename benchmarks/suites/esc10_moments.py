@@ -35,6 +35,7 @@ from retrieval.targets import Target
 from retrieval.training.hammer import train_hammer
 from retrieval.training.hammer_steps import HammerSettings
 from retrieval.training.moment_data import AskedMoment, MomentData, with_rivals
+from retrieval.training.run import Telling
 from retrieval.types import AudioWindows, Medium, Space, TimedRows
 
 SUITE: Final = "esc10-moments"
@@ -187,7 +188,7 @@ def _train(
         settings=HammerSettings(max(1, round(scale * HAMMER.steps)), HAMMER.learning_rate),
         vocabulary=HAMMER.vocabulary,
         source=f"{len(learnt.videos)} recordings joined from clips of ESC-10, folds 1 to 4",
-        say=say,
+        telling=Telling(say),
     )
     say(str(report))
 
