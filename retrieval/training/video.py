@@ -7,7 +7,8 @@ goes over what it made of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -29,12 +30,31 @@ from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 from retrieval.training.video_pairs import BatchGroups, VideoLessons
 
 IMAGES: Final = "tiny-image"
-STEPS: Final = 3_000
 EVENTS, ORDERS = 16_000, 14_000
 HELD_OUT_EVENTS, HELD_OUT_ORDERS, HELD_OUT_BATCHES = 600, 300, 8
 HELD_OUT_SEED: Final = 1_000_003
-RATE: Final = 2e-3
 READ_AT_ONCE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A part of the training.
+
+    Attributes:
+        steps: Batches.
+        learning_rate: Its peak.
+        motions_each: Clips of every motion in a batch, with captions that say nothing but how
+            things move; 0: groups of clips that look alike, with whole captions.
+    """
+
+    steps: int
+    learning_rate: float
+    motions_each: int = 0
+
+
+LESSONS: Final = (Lesson(2_000, 2e-3, motions_each=16), Lesson(2_500, 1.5e-3))
+"""What moves how is learned from its name first: beside everything else that a caption says, it
+took contrastive training thousands of steps to notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +88,7 @@ def train_tiny_video(
     Args:
         out: Folder to write; made when missing.
         seed: Decides every event, caption and weight.
-        steps: Batches to train on; None: the bundled model's number.
+        steps: Batches of each lesson at most; None: as the bundled model.
         events: How many to draw, about.
         orders: Pairs of them that are told of in both orders.
         device: `auto`, `cpu` or `cuda`.
@@ -78,7 +98,7 @@ def train_tiny_video(
         WeightsFormatError: The folder holds a checkpoint of another training.
         StorageError: The folder cannot be written.
     """
-    steps = STEPS if steps is None else steps
+    course = [replace(one, steps=min(one.steps, steps or one.steps)) for one in LESSONS]
     out.mkdir(parents=True, exist_ok=True)
     begin_video(out, IMAGES, seed)
     encoder = VideoTextEncoder.load(str(out), spec=f"video-text:{out}", device=device)
@@ -91,30 +111,36 @@ def train_tiny_video(
         min(events, HELD_OUT_EVENTS), encoder.images, seed=HELD_OUT_SEED + seed, telling=telling
     )
     test = HeldOut(VideoLessons(few, min(orders, HELD_OUT_ORDERS), frames, seed), encoder, telling)
-    settings = TrainingSettings(steps, RATE, warmup_steps=min(100, steps // 5), seed=seed)
-    shape = BatchGroups()
-    decided_by = {**asdict(settings), "events": events, "orders": orders, "shape": asdict(shape)}
-    run = TrainingRun(out, steps, decided_by, telling, lambda step: test.score(own, step))
-    train_contrastive(
-        OnVectors(own, captions).to(choose_device(device)),
-        _batches(lessons, shape, seed, run.begin()),
-        settings,
-        run.on_step,
-        checkpoint=run.checkpoint,
-        history=run.history,
-    )
+    model = OnVectors(own, captions).to(choose_device(device))
+    runs = []
+    for number, lesson in enumerate(course, start=1):
+        decided_by = {"seed": seed, "events": events, "orders": orders, **asdict(lesson)}
+        run = TrainingRun(out, lesson.steps, decided_by, telling, partial(test.score, own), number)
+        train_contrastive(
+            model,
+            _batches(lessons, lesson, seed, run.begin()),
+            TrainingSettings(
+                lesson.steps, lesson.learning_rate, min(100, lesson.steps // 5), seed=seed
+            ),
+            run.on_step,
+            checkpoint=run.checkpoint,
+            history=run.history,
+        )
+        runs.append(run)
     write_tensors(out / WEIGHTS, half(own.state_dict()))
     report = VideoTrainingReport(
         parameters=sum(parameter.numel() for parameter in own.parameters()),
         events=sum(map(len, drawn)),
         captions=len(lessons.captions),
-        pairs=steps * len(next(_batches(lessons, shape, seed, 0))[0]),
-        minutes=run.history.seconds / 60,
-        before=run.history.scores[0],
-        after=run.history.scores[-1],
+        pairs=sum(
+            lesson.steps * len(next(_batches(lessons, lesson, seed, 0))[0]) for lesson in course
+        ),
+        minutes=sum(run.history.seconds for run in runs) / 60,
+        before=runs[0].history.scores[0],
+        after=runs[-1].history.scores[-1],
     )
     write_text(out / "README.md", describe(out.name, encoder, report, seed))
-    finish(run)
+    finish(*runs)
     return report
 
 
@@ -224,11 +250,15 @@ class HeldOut:
 
 
 def _batches(
-    lessons: VideoLessons, shape: BatchGroups, seed: int, first_step: int
+    lessons: VideoLessons, lesson: Lesson, seed: int, first_step: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches from a step on."""
+    """Endless batches of a lesson from a step on."""
     for step in count(first_step):
-        clips, captions, _ = lessons.batch(shape, np.random.default_rng([seed, 1, step]))
+        rng = np.random.default_rng([seed, 1, lesson.motions_each, step])
+        if lesson.motions_each:
+            clips, captions = lessons.motions(lesson.motions_each, rng)
+        else:
+            clips, captions, _ = lessons.batch(BatchGroups(), rng)
         yield torch.from_numpy(clips), torch.from_numpy(captions)
 
 
