@@ -48,11 +48,18 @@ class MomentStage:
         snapshot: Holds the frames.
         localizers: In order of preference; the last one answers every query, about all items
             that the others have left.
+        spaces: Those that items may be read in, by name.
     """
 
-    def __init__(self, snapshot: Snapshot, localizers: Sequence[Localizer]) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        localizers: Sequence[Localizer],
+        spaces: Mapping[str, OpenedSpace],
+    ) -> None:
         self._snapshot = snapshot
         self._localizers = localizers
+        self._spaces = spaces
 
     @property
     def max_items(self) -> int:
@@ -78,7 +85,11 @@ class MomentStage:
         Returns:
             All moments of all items, and the items without times, best first.
         """
-        timed = [pair for pair in found if pair[1].start_seconds is not None]
+        timed = [
+            (self._where_read(candidate, vectors), hit)
+            for candidate, hit in found
+            if hit.start_seconds is not None
+        ]
         ranked = [
             Ranked(hit.score if by_score else candidate.calibrated, hit)
             for candidate, hit in found
@@ -95,6 +106,22 @@ class MomentStage:
                 ranked += _by_span(group, spans, vectors[space.name], by_score=by_score)
         ranked.sort(key=lambda r: (-r.key, -r.hit.score, r.hit.item_id, r.hit.start_seconds or 0.0))
         return [one.hit for one in ranked]
+
+    def _where_read(self, candidate: Candidate, asked: Mapping[str, object]) -> Candidate:
+        """The same item in a space that keeps its frames apart, where the query has one.
+
+        A model of videos reads clips with what lies around them: it finds the video, but its
+        segments reach over the moment's borders.
+        """
+        if candidate.medium is not Medium.VIDEO or Medium.IMAGE in candidate.opened.space.media:
+            return candidate
+        for name, opened in self._spaces.items():
+            if name not in asked or not {Medium.IMAGE, Medium.VIDEO} <= set(opened.space.media):
+                continue
+            for part in opened.parts:
+                if len(segment_rows(part, candidate.match.item_id, candidate.match.medium).vectors):
+                    return replace(candidate, opened=opened, part=part)
+        return candidate
 
     def _groups(
         self, timed: Sequence[tuple[Candidate, Hit]], asked: Mapping[str, MomentQuery]

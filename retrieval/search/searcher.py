@@ -70,8 +70,8 @@ class Searcher:
     ) -> None:
         self._snapshot = snapshot
         self._encoders = encoders
-        self._stage = MomentStage(snapshot, localizers)
         self._spaces = {space.name: OpenedSpace(snapshot, space) for space in snapshot.spaces}
+        self._stage = MomentStage(snapshot, localizers, self._spaces)
         self._items = ItemTable(snapshot)
         self._removed = snapshot.removed_ids()
         self._masks: dict[tuple[int, frozenset[Target]], NDArray[np.bool_] | None] = {}
