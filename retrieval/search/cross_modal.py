@@ -138,7 +138,7 @@ class Eyes(nn.Module):
             return flat.gather(1, at[..., None].expand(-1, -1, flat.shape[2]))
 
         middle = torch.stack([at % grid, at // grid], dim=-1) + 0.5
-        kinds = there(sight.names).split(self.kinds, dim=-1)
+        kinds = there(sight.names).split_with_sizes(self.kinds, dim=-1)
         names = torch.cat([kind.softmax(dim=-1) for kind in kinds], dim=-1)
         where = (middle + there(sight.offset)) / grid
         return Seen(sure, where, names, sight.backdrop.softmax(dim=-1))
@@ -164,7 +164,7 @@ class CrossModal(nn.Module):
 
     def read(self, tokens: Tensor) -> Tensor:
         """Let the words of captions read each other: (n, length) int64 → (n, length, dim)."""
-        words = self.words(tokens) + self.order[: tokens.shape[1]]
+        words: Tensor = self.words(tokens) + self.order[: tokens.shape[1]]
         for block in self.reading:
             words = block(words, words, tokens != PAD)
         return words

@@ -8,7 +8,7 @@ words learn to look at that, against pictures that a caption nearly describes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
+from retrieval.demo.variations import CHANGES
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.evaluation.ranking import success_at_k
@@ -54,7 +55,7 @@ FIRST_STAGE: Final = "tiny-image"
 VOCABULARY: Final = 512
 FAMILIES: Final = 8_000
 """Families drawn at most, 1.2 GB; the training goes over them again."""
-STEPS: Final = 1_600
+STEPS: Final = 4_000
 GALLERY: Final = 1_000
 
 
@@ -105,7 +106,7 @@ def train_tiny_rerank(
     Args:
         out: Folder to write; made when missing.
         seed: Decides every scene, caption and weight.
-        steps: Batches of each of the two lessons, of 20 families; None: 1,600.
+        steps: Batches of each of the two lessons, of 20 families; None: 4,000.
         device: `auto`, `cpu` or `cuda`.
         gallery: Scenes that the result is scored on.
         progress: Called with a line now and then.
@@ -120,7 +121,7 @@ def train_tiny_rerank(
     _train_tokenizer(families, config, seed, out)
     torch.manual_seed(seed)
     torch.set_flush_denormal(True)
-    model = CrossModal(config).to(choose_device(device), memory_format=torch.channels_last)
+    model = CrossModal(config).to(memory_format=torch.channels_last).to(choose_device(device))
     learn_to_see(model, families, steps, seed, say)
     read = partial(tokenize, read_tokenizer(out / TOKENIZER, config))
     learn_to_match(model, read, families, steps, seed, say)
@@ -137,7 +138,7 @@ def train_tiny_rerank(
         wall_minutes=wall_minutes,
         cpu_minutes=cpu_minutes,
         relations=score_relations(reranker, encoder, seed, gallery),
-        look_alikes=score_relations(reranker, encoder, seed, gallery, look_alikes=True),
+        look_alikes=score_relations(reranker, encoder, seed, gallery, look_alikes=CHANGES),
     )
     (out / "README.md").write_text(describe(report, config, out.name, seed), encoding="utf-8")
     return report
@@ -156,7 +157,7 @@ def score_relations(
     seed: int,
     count: int = GALLERY,
     *,
-    look_alikes: bool = False,
+    look_alikes: Sequence[str] = (),
 ) -> RelationScore:
     """Ask captions with relations, with and without the re-ranker; see `relation_gallery`."""
     scenes, asked = relation_gallery(count, seed, look_alikes=look_alikes)

@@ -143,7 +143,7 @@ def seeing_loss(eyes: Eyes, sight: Sight, things: Tensor, backdrops: Tensor) -> 
     each = pictures.repeat_interleave(len(steps))
     offset = centre.repeat_interleave(len(steps), dim=0) - torch.stack([columns, rows], 1) - 0.5
     parts = [functional.smooth_l1_loss(sight.offset[each, :, rows, columns], offset)]
-    named = sight.names[each, :, rows, columns].split(eyes.kinds, dim=1)
+    named = sight.names[each, :, rows, columns].split_with_sizes(eyes.kinds, dim=1)
     targets = one[:, 2:].long().repeat_interleave(len(steps), dim=0).unbind(dim=1)
     parts += [functional.cross_entropy(n, t) for n, t in zip(named, targets, strict=True)]
     parts.append(functional.cross_entropy(sight.backdrop, backdrops))

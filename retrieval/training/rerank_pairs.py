@@ -111,22 +111,23 @@ def candidates(rows: int) -> NDArray[np.int64]:
 
 
 def relation_gallery(
-    count: int, seed: int, *, look_alikes: bool = False
+    count: int, seed: int, *, look_alikes: Sequence[str] = ()
 ) -> tuple[list[Scene], list[tuple[int, SceneCaption]]]:
     """Held-out scenes, and the captions with a relation that are true of exactly one of them.
 
     Args:
         count: Scenes.
         seed: Decides them.
-        look_alikes: Every third scene is followed by two that differ from it in one thing.
+        look_alikes: Every third scene is followed by two that differ from it in one of these
+            things, as CHANGES or REARRANGED; empty: scenes have nothing to do with each other.
 
     Returns:
         The scenes, and for each caption the scene's number.
     """
-    rng = np.random.default_rng([HELD_OUT, seed, int(look_alikes)])
+    rng = np.random.default_rng([HELD_OUT, seed, int(bool(look_alikes))])
     scenes: list[Scene] = []
     while len(scenes) < count:
-        scenes += _family(rng, CHANGES, CHANGES) if look_alikes else [sample_scene(rng)]
+        scenes += _family(rng, look_alikes, look_alikes) if look_alikes else [sample_scene(rng)]
     scenes = scenes[:count]
     told = [caption_scene(scene, rng) for scene in scenes]
     asked = [
