@@ -75,7 +75,7 @@ def test_each_lesson_changes_its_own_part_and_is_repeatable(families: Families) 
             sees = name.startswith("eyes.")
             assert torch.equal(seeing[name], value if sees else start[name]), name
         assert any(not torch.equal(start[name], seeing[name]) for name in start)
-        assert not torch.equal(start["fits.weight"], ends[-1]["match.weight"])
+        assert not torch.equal(start["fits.weight"], ends[-1]["fits.weight"])
     for name, value in ends[0].items():
         torch.testing.assert_close(value, ends[1][name])
 
