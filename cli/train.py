@@ -309,7 +309,7 @@ def rerank(
     steps: StepsOption = None,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Train a re-ranker for `search --rerank tiny:DIR`: about two seconds a batch on one core."""
+    """Train a re-ranker for `search --rerank tiny:DIR`: about half an hour of one core."""
     from retrieval.training.rerank import train_tiny_rerank
 
     print(train_tiny_rerank(out, seed=seed, steps=steps, device=device.value, progress=_say))

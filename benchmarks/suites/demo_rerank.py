@@ -1,15 +1,17 @@
 """`bench run demo-rerank`: captions with relations, before and after a small re-ranker.
 
-Captions such as "a red star above a small ring" are asked in a gallery of held-out scenes, and in
-one where every scene has three look-alikes that differ from it in one thing. The picture that the
+Captions such as "a red star above a small ring" are asked in galleries of held-out scenes: of
+scenes that have nothing to do with each other, of scenes and two look-alikes each that differ from
+them in one thing, and of scenes and two look-alikes that are only rearranged. The picture that the
 caption was written for must come first. The baseline is the dual encoder alone; re-ranking cannot
-find what is not among its first 20, and their share is the ceiling. The re-ranker is trained first,
-unless the folder holds one.
+find what is not among its first 20, and their share is the ceiling. Where scenes have nothing to do
+with each other the dual encoder leaves no ten points to gain: there nothing may be lost. The
+re-ranker is trained first, unless the folder holds one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +23,7 @@ from retrieval.collection import Collection
 from retrieval.demo.captions import SceneCaption
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Scene
+from retrieval.demo.variations import CHANGES, REARRANGED
 from retrieval.embed_options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.search.rerank import TOP
@@ -32,12 +35,16 @@ from retrieval.training.rerank_pairs import MEMBERS, relation_gallery
 SUITE = "demo-rerank"
 SEED = 20_000
 SCENES = 1_000
-GAIN = 0.10
-"""R@1 that the re-ranker must add."""
+GALLERIES: tuple[tuple[str, Sequence[str], float], ...] = (
+    ("held-out scenes", (), 0.0),
+    ("scenes and look-alikes", CHANGES, 0.10),
+    ("scenes rearranged", REARRANGED, 0.10),
+)
+"""What each is called, how look-alikes differ, and the R@1 that the re-ranker must add."""
 
 
 def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
-    """Generate both galleries, embed and index them, and ask every caption twice.
+    """Generate the galleries, embed and index them, and ask every caption.
 
     Args:
         say: Told about every step.
@@ -50,12 +57,11 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
         steps = max(1, round(STEPS * scale))
         train_tiny_rerank(reranker, steps=steps, gallery=count, progress=say)
     results = []
-    for name, look_alikes in (("held-out scenes", False), ("scenes and look-alikes", True)):
+    for name, look_alikes, gain in GALLERIES:
         scenes, asked = relation_gallery(count, SEED, look_alikes=look_alikes)
         collection = _embedded(folder / name.replace(" ", "-"), scenes, say)
-        results += _measure(
-            collection, asked, count, f"relations → image, {name}", f"tiny:{reranker}"
-        )
+        task = f"relations → image, {name}"
+        results += _measure(collection, asked, count, task, f"tiny:{reranker}", gain)
         say(f"{len(asked)} captions asked, {name}")
     return results
 
@@ -78,20 +84,21 @@ def _measure(
     pool: int,
     task: str,
     reranker: str,
+    gain: float,
 ) -> list[Result]:
     """R@1 with and without the re-ranker, what is reachable, and the time it takes."""
     before, after, took_ms = [], [], []
     for number, caption in asked:
-        first = collection.answer(caption.text, to=[Target.IMAGE], k=TOP)
-        again = collection.answer(caption.text, to=[Target.IMAGE], k=TOP, rerank=reranker)
-        before.append(_rank([hit.uri for hit in first.hits], number))
-        after.append(_rank([hit.uri for hit in again.hits], number))
-        took_ms.append(again.took_ms.rerank or 0.0)
+        answer = collection.answer(caption.text, to=[Target.IMAGE], k=TOP, rerank=reranker)
+        first = sorted(answer.hits, key=lambda hit: -(hit.first_stage_score or 0.0))
+        before.append(_rank([hit.uri for hit in first], number))
+        after.append(_rank([hit.uri for hit in answer.hits], number))
+        took_ms.append(answer.took_ms.rerank or 0.0)
     baseline = success_at_k(before, 1)
     return [
         Result(SUITE, task, "ceiling", success_at_k(before, TOP), pool=pool),
         Result(
-            SUITE, task, "R@1", success_at_k(after, 1), goal=baseline + GAIN, baseline=baseline,
+            SUITE, task, "R@1", success_at_k(after, 1), goal=baseline + gain, baseline=baseline,
             chance=1 / pool, pool=pool,
         ),
         Result(

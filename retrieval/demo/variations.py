@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,20 +19,27 @@ from retrieval.demo.scenes import (
     sample_object,
 )
 
-_CHANGES: Final = (
-    ["background", "swap", "colour"] + 2 * ["place", "size", "texture"] + 3 * ["shape"]
-)
+CHANGES: Final = ["background", "swap", "colour"] + 2 * ["place", "size", "texture"] + 3 * ["shape"]
 """What small pictures show least clearly is changed most often."""
 
 
-def vary_scene(scene: Scene, rng: np.random.Generator) -> Scene:
+REARRANGED: Final = ["swap", "place"]
+"""What changes nothing but how objects lie."""
+
+
+def vary_scene(scene: Scene, rng: np.random.Generator, changes: Sequence[str] = CHANGES) -> Scene:
     """Change the background, swap two objects, or change what or where one object is.
 
     The result is a scene that `sample_scene` could have drawn for training, with a grain of its
     own: it holds no combination of colour and shape that is held out.
+
+    Args:
+        scene: What to start from.
+        rng: Source of every choice.
+        changes: To choose from; "swap" needs another beside it for scenes of one object.
     """
     while True:
-        candidate = _changed(scene, pick(rng, _CHANGES), rng)
+        candidate = _changed(scene, pick(rng, list(changes)), rng)
         if candidate != scene and _is_trainable(candidate):
             return replace(candidate, seed=int(rng.integers(2**32)))
 

@@ -1,25 +1,30 @@
-"""The bundled re-ranker's model: a caption's words look at a picture's places, and say if they fit.
+"""The small re-ranker's model: a caption's words look at what lies where, and say if they fit.
 
-In ViLBERT's role (1908.02265): co-attention over both streams and a head that says whether picture
-and caption match. Here only the caption attends to the picture, as in BLIP (2201.12086), so that a
-picture's places are read once for all captions. Captions come as the bundled image-text model reads
-them, and that model's similarity counts too; its own first layers see, trained further.
+In ViLBERT's role (1908.02265), and like it in two parts. Eyes, which learned to name things first,
+find a picture's regions: where they are and what they look like. Words then attend to the regions
+and say whether they fit. Only the caption attends to the picture, as in BLIP (2201.12086), and it
+does so after its words have read each other: little is left to do for each pair.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retrieval.encoders.weights import file_digest
+PAD: Final = 0
 
-PAD = 0
+REGIONS: Final = 5
+"""Regions of a picture that words can look at; the demo world draws up to three things."""
+
+STRIDE: Final = 8
+"""Pixels between two places that the eyes judge."""
+
+WAVES: Final = (1, 2, 4, 8)
+"""Half periods per picture of the sines and cosines that say where a region is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,222 +32,219 @@ class CrossModalConfig:
     """Sizes of the model.
 
     Attributes:
-        first_stage: sha256 of the image-text model's weights, whose features it was trained on.
+        vocabulary: Tokens of its tokenizer.
+        names: How many names of each kind a thing can have: shapes, colours, sizes, textures.
+        backdrops: How many kinds of background there are.
+        side: Pixels of a picture's side, a multiple of STRIDE.
+        channels: Width of what the eyes see at a place.
         dim: Width of the tokens of both streams.
-        text_layers: Layers in which the caption reads itself, in both directions.
-        cross_layers: Layers in which it looks at the picture too.
+        reading_layers: Layers in which the caption's words read each other, in both directions.
+        relating_layers: Layers in which regions do the same.
+        looking_layers: Layers in which words look at the regions.
+        context: Tokens of a caption that are read.
     """
 
-    first_stage: str
-    dim: int = 128
+    vocabulary: int
+    names: tuple[int, ...]
+    backdrops: int
+    side: int = 128
+    channels: int = 64
+    dim: int = 72
     heads: int = 4
-    text_layers: int = 1
-    cross_layers: int = 3
+    reading_layers: int = 2
+    relating_layers: int = 1
+    looking_layers: int = 2
+    context: int = 64
 
     def __post_init__(self) -> None:
         if self.dim < 1 or self.heads < 1 or self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
+        if self.side < STRIDE or self.side % STRIDE:
+            raise ValueError(f"side {self.side} is no multiple of {STRIDE}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the eyes make of pictures, at each of grid × grid places.
+
+    Attributes:
+        thing: (n, grid, grid) logits that a thing's centre lies there.
+        offset: (n, 2, grid, grid) from a place's middle to the thing's, x and y in places.
+        names: (n, sum of names, grid, grid) logits, kind after kind.
+        backdrop: (n, backdrops) logits of the background.
+    """
+
+    thing: Tensor
+    offset: Tensor
+    names: Tensor
+    backdrop: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Pictures: unit vectors (n, dim), and what a stage made of their pixels.
+    """What matters of pictures.
 
-    `places` is (n, 3, side, side) from the first stage, and (n, places, dim), row by row, once the
-    model has surveyed them.
+    Attributes:
+        sure: (n, REGIONS) chances that there is a thing, highest first.
+        where: (n, REGIONS, 2) x and y as fractions of the picture.
+        names: (n, REGIONS, sum of names) chances, kind after kind.
+        backdrop: (n, backdrops) chances of the background.
     """
 
-    places: Tensor
-    vectors: Tensor
+    sure: Tensor
+    where: Tensor
+    names: Tensor
+    backdrop: Tensor
 
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Captions: words (n, length, width), which of them are real, and unit vectors (n, dim)."""
-
-    words: Tensor
-    real: Tensor
-    vectors: Tensor
-
-
-class FirstStage:
-    """The bundled image-text model, a CLIP of open_clip with a ResNet, frozen: what both read."""
-
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        import open_clip
-
-        name = f"local-dir:{folder}"
-        self.digest = file_digest(folder / "open_clip_model.safetensors")
-        self.device = device
-        self.clip: Any = open_clip.create_model(name, device=device).eval().requires_grad_(False)
-        self.tokenizer: Any = open_clip.get_tokenizer(name)
-        wanted = self.clip.visual.preprocess_cfg
-        size = wanted["size"]
-        self.side = int(size if isinstance(size, int) else size[0])
-        self._mean = torch.tensor(wanted["mean"], device=device).view(-1, 1, 1)
-        self._deviation = torch.tensor(wanted["std"], device=device).view(-1, 1, 1)
-
-    @property
-    def scale(self) -> float:
-        """What the inner products of its vectors are multiplied with in training."""
-        return float(self.clip.logit_scale.exp())
-
-    @torch.no_grad()
-    def see(self, pixels: Tensor) -> Seen:
-        """Read (n, side, side, 3) uint8 pictures."""
-        scaled = pixels.to(self.device).permute(0, 3, 1, 2).float().div(255)
-        pictures = ((scaled - self._mean) / self._deviation).to(memory_format=torch.channels_last)
-        return Seen(pictures, self.clip.encode_image(pictures, normalize=True))
-
-    @torch.no_grad()
-    def read(self, tokens: Tensor) -> Read:
-        """Read (n, context) token ids; the words come as long as the longest caption."""
-        tokens = tokens.to(self.device)
-        found = self.clip.forward_intermediates(
-            text=tokens, text_indices=1, normalize_intermediates=True
-        )
-        longest = int((tokens != PAD).any(dim=0).nonzero().max()) + 1
-        words = found["text_intermediates"][-1][:, :longest]
-        return Read(words, tokens[:, :longest] != PAD, found["text_features"])
+    def __getitem__(self, rows: Tensor) -> Seen:
+        return Seen(self.sure[rows], self.where[rows], self.names[rows], self.backdrop[rows])
 
 
 class Eyes(nn.Module):
-    """Three stages of a CLIP's ResNet: the fine map of the second beside the wide third one."""
+    """A small convolutional detector without boxes, as CenterNet (1904.07850)."""
 
-    def __init__(self, resnet: Any) -> None:
+    def __init__(self, config: CrossModalConfig) -> None:
         super().__init__()
-        self.resnet = deepcopy(resnet).requires_grad_(True)
-        del self.resnet.layer4, self.resnet.attnpool
-        self.channels = sum(int(stage[-1].bn3.num_features) for stage in
-                            (self.resnet.layer2, self.resnet.layer3))  # fmt: skip
+        wide = config.channels
+        self.kinds = config.names
+        self.layers = nn.Sequential(
+            _convolution(3, wide // 4, stride=2),
+            _convolution(wide // 4, wide // 2, stride=2),
+            _convolution(wide // 2, wide, stride=2),
+            *[_convolution(wide, wide) for _ in range(3)],
+        )
+        self.judge = nn.Conv2d(wide, 3 + sum(config.names), 1)
+        self.behind = nn.Linear(wide, config.backdrops)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(n, 3, side, side) normalised pixels → (n, (side / 8)², channels), row by row."""
-        net = self.resnet
-        fine = net.layer2(net.layer1(net.stem(pictures)))
-        wide = functional.interpolate(net.layer3(fine), size=fine.shape[-2:], mode="bilinear")
-        return torch.cat([fine, wide], dim=1).flatten(2).transpose(1, 2).contiguous()
+    def forward(self, pixels: Tensor) -> Sight:
+        """See (n, side, side, 3) uint8 pictures."""
+        pictures = pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+        features = self.layers(pictures.contiguous(memory_format=torch.channels_last))
+        judged = self.judge(features)
+        backdrop = self.behind(features.mean(dim=(2, 3)))
+        return Sight(
+            judged[:, 0].float(), judged[:, 1:3].float(), judged[:, 3:].float(), backdrop.float()
+        )
+
+    def regions(self, sight: Sight) -> Seen:
+        """The places that look most like a thing's centre, more so than those around them."""
+        grid = sight.thing.shape[-1]
+        chance = sight.thing.sigmoid()
+        around = functional.max_pool2d(chance[:, None], 3, 1, 1)[:, 0]
+        sure, at = (chance * (chance == around)).flatten(1).topk(REGIONS)
+
+        def there(values: Tensor) -> Tensor:
+            flat = values.flatten(2).transpose(1, 2)
+            return flat.gather(1, at[..., None].expand(-1, -1, flat.shape[2]))
+
+        middle = torch.stack([at % grid, at // grid], dim=-1) + 0.5
+        kinds = there(sight.names).split_with_sizes(self.kinds, dim=-1)
+        names = torch.cat([kind.softmax(dim=-1) for kind in kinds], dim=-1)
+        where = (middle + there(sight.offset)) / grid
+        return Seen(sure, where, names, sight.backdrop.softmax(dim=-1))
 
 
 class CrossModal(nn.Module):
-    """Scores captions against pictures.
+    """Scores captions against pictures."""
 
-    Args:
-        config: Sizes.
-        first_stage: Gives the eyes to begin with, the width of a word, and the scale of its own
-            similarity.
-    """
-
-    def __init__(self, config: CrossModalConfig, first_stage: FirstStage) -> None:
+    def __init__(self, config: CrossModalConfig) -> None:
         super().__init__()
         dim, heads = config.dim, config.heads
-        self.scale = first_stage.scale
-        self.eyes = Eyes(first_stage.clip.visual)
-        channels = self.eyes.channels
-        width = int(first_stage.clip.ln_final.normalized_shape[0])
-        self.from_places = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, dim))
-        self.from_words = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
-        self.where = nn.Parameter(0.02 * torch.randn((first_stage.side // 8) ** 2, dim))
-        self.reading = nn.ModuleList(
-            Block(dim, heads, looks=False) for _ in range(config.text_layers)
-        )
-        self.looking = nn.ModuleList(
-            Block(dim, heads, looks=True) for _ in range(config.cross_layers)
-        )
+        self.eyes = Eyes(config)
+        self.words = nn.Embedding(config.vocabulary, dim)
+        self.order = nn.Parameter(0.2 * torch.randn(config.context, dim))
+        self.from_region = nn.Linear(1 + 4 * len(WAVES) + sum(config.names), dim)
+        self.from_backdrop = nn.Linear(config.backdrops, dim)
+        self.reading = _layers(config.reading_layers, dim, heads)
+        self.relating = _layers(config.relating_layers, dim, heads)
+        self.looking = _layers(config.looking_layers, dim, heads)
         self.norm = nn.LayerNorm(dim)
-        self.match = nn.Linear(dim, 1)
-        # At first the judgement is the first stage's own; what is learned comes on top.
-        nn.init.zeros_(self.match.weight)
-        nn.init.zeros_(self.match.bias)
-        self.trust = nn.Parameter(torch.tensor(0.5))
-        self.centre = nn.Parameter(torch.tensor(0.6))
+        self.fits = nn.Linear(dim, 1)
+        self.centre = nn.Parameter(torch.tensor(2.0))
 
-    def understand(self, read: Read) -> Read:
-        """Let captions read themselves; their words come back `dim` wide."""
-        words = self.from_words(read.words)[None]
+    def read(self, tokens: Tensor) -> Tensor:
+        """Let the words of captions read each other: (n, length) int64 → (n, length, dim)."""
+        words: Tensor = self.words(tokens) + self.order[: tokens.shape[1]]
         for block in self.reading:
-            words = block(words, read.real[None])
-        return replace(read, words=words[0])
+            words = block(words, words, tokens != PAD)
+        return words
 
-    def survey(self, seen: Seen) -> Seen:
-        """See what is where in pictures, ready to be looked at."""
-        return replace(seen, places=self.from_places(self.eyes(seen.places)) + self.where)
+    def see(self, pixels: Tensor) -> Seen:
+        """Find what lies where in (n, side, side, 3) uint8 pictures."""
+        return self.eyes.regions(self.eyes(pixels))
 
-    def look(self, read: Read, seen: Seen, captions: int) -> Tensor:
-        """Let every picture be looked at by captions of its own.
+    def relate(self, seen: Seen) -> Tensor:
+        """Let the regions of pictures see each other: (n, REGIONS + 1, dim), background last."""
+        turns = torch.cat([seen.where * (torch.pi * wave) for wave in WAVES], dim=-1)
+        sure = seen.sure[..., None]
+        told = torch.cat([sure, sure * seen.names, turns.sin(), turns.cos()], dim=-1)
+        regions = torch.cat(
+            [self.from_region(told), self.from_backdrop(seen.backdrop)[:, None]], dim=1
+        )
+        for block in self.relating:
+            regions = block(regions, regions)
+        return regions
+
+    def forward(self, words: Tensor, real: Tensor, regions: Tensor) -> Tensor:
+        """Logits of a match, (pairs,).
 
         Args:
-            read: From `understand`: pictures * captions, those of a picture after each other.
-            seen: From `survey`.
-            captions: Of each picture.
-
-        Returns:
-            (pictures, captions, length, dim).
+            words: (pairs, length, dim) from `read`.
+            real: (pairs, length) bool, False for padding.
+            regions: (pairs, REGIONS + 1, dim) from `relate`.
         """
-        words = read.words.view(-1, captions, *read.words.shape[1:])
-        real = read.real.view(-1, captions, read.real.shape[1])
         for block in self.looking:
-            words = block(words, real, seen.places)
-        normed: Tensor = self.norm(words)
-        return normed
-
-    def forward(self, read: Read, seen: Seen, captions: int) -> Tensor:
-        """Logits of a match, (pictures, captions); see `look`."""
-        first = self.look(read, seen, captions)[:, :, 0]
-        vectors = read.vectors.view(-1, captions, read.vectors.shape[1])
-        cosine = torch.einsum("pcd,pd->pc", vectors.float(), seen.vectors.float())
-        learned = self.match(first)[..., 0].float()
-        logits: Tensor = learned + self.trust * self.scale * (cosine - self.centre)
+            words = block(words, regions)
+        # A caption fits where every word of it does, so one wrong word is enough to learn from.
+        fits = functional.logsigmoid(self.fits(self.norm(words))[..., 0].float())
+        logits: Tensor = self.centre + fits.masked_fill(~real, 0).sum(dim=1)
         return logits
 
 
 class Block(nn.Module):
-    """A transformer layer of captions, which look at pictures too where `looks` is True."""
+    """A transformer layer: tokens attend to others, or to each other."""
 
-    def __init__(self, dim: int, heads: int, *, looks: bool) -> None:
+    def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.before_self = nn.LayerNorm(dim)
-        self.queries_keys_values = nn.Linear(dim, 3 * dim)
-        self.after_self = nn.Linear(dim, dim)
-        self.looks = looks
-        if looks:
-            self.before_look = nn.LayerNorm(dim)
-            self.queries = nn.Linear(dim, dim)
-            self.keys_values = nn.Linear(dim, 2 * dim)
-            self.after_look = nn.Linear(dim, dim)
+        self.before = nn.LayerNorm(dim)
+        self.before_others = nn.LayerNorm(dim)
+        self.queries = nn.Linear(dim, dim)
+        self.keys_values = nn.Linear(dim, 2 * dim)
+        self.meet = nn.Linear(dim, dim)
+        self.after = nn.Linear(dim, dim)
         self.feed = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim)
+            nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
         )
 
-    def forward(self, words: Tensor, real: Tensor, places: Tensor | None = None) -> Tensor:
-        """Update words.
+    def forward(self, tokens: Tensor, others: Tensor, real: Tensor | None = None) -> Tensor:
+        """Update tokens.
 
         Args:
-            words: (pictures, captions, length, dim).
-            real: (pictures, captions, length) bool, False for padding.
-            places: (pictures, places, dim); a picture is looked at by all its captions.
+            tokens: (n, length, dim).
+            others: (n, others, dim), what they attend to.
+            real: (n, others) bool, False for padding; None: all are real.
         """
-        pictures, captions, length, dim = words.shape
-        flat = self.before_self(words).flatten(0, 1)
-        asked, keys, values = self.queries_keys_values(flat).chunk(3, dim=-1)
-        mask = real.flatten(0, 1)[:, None, None]
-        own = self._attend(asked, keys, values, mask).view(pictures, captions, length, dim)
-        words = words + self.after_self(own)
-        if self.looks and places is not None:
-            asked = self.queries(self.before_look(words)).flatten(1, 2)
-            keys, values = self.keys_values(places).chunk(2, dim=-1)
-            seen = self._attend(asked, keys, values)
-            words = words + self.after_look(seen).view(pictures, captions, length, dim)
-        fed: Tensor = words + self.feed(words)
+        asking = self.before(tokens)
+        keys, values = self.keys_values(self.before_others(others)).chunk(2, dim=-1)
+        q, k, v = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in (self.queries(asking), keys, values)
+        )
+        mask = None if real is None else real[:, None, None]
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        # Whether two things agree is a product, which sums alone are slow to learn (1610.04325).
+        met = mixed.transpose(1, 2).flatten(2) * (1 + self.meet(asking))
+        tokens = tokens + self.after(met)
+        fed: Tensor = tokens + self.feed(tokens)
         return fed
 
-    def _attend(
-        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
-    ) -> Tensor:
-        q, k, v = (
-            part.view(*part.shape[:2], self.heads, -1).transpose(1, 2)
-            for part in (queries.contiguous(), keys.contiguous(), values.contiguous())
-        )
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return mixed.transpose(1, 2).flatten(2)
+
+def _layers(count: int, dim: int, heads: int) -> nn.ModuleList:
+    return nn.ModuleList(Block(dim, heads) for _ in range(count))
+
+
+def _convolution(channels: int, wide: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, wide, 3, stride, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU()
+    )

@@ -1,10 +1,12 @@
-"""A re-ranker of a few MB, as `retrieval train rerank` trains it on the demo world."""
+"""A re-ranker of less than a MB, as `retrieval train rerank` trains it on the demo world."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,22 +16,28 @@ from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.tokens import clean_texts
 from retrieval.encoders.weights import fill, safetensors_of
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
-from retrieval.search.cross_modal import CrossModal, CrossModalConfig, FirstStage, Read
+from retrieval.search.cross_modal import PAD, CrossModal, CrossModalConfig
 from retrieval.types import ImageGeometry
 
-IMAGE_MODEL = Path(__file__).parents[1] / "weights" / "tiny-image"
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
 
 
 class TinyReranker:
     """Implements `retrieval.search.rerank.Reranker` with a `CrossModal` in a folder."""
 
     def __init__(
-        self, model: CrossModal, first_stage: FirstStage, *, spec: str, device: torch.device
+        self,
+        model: CrossModal,
+        config: CrossModalConfig,
+        tokenizer: Any,
+        *,
+        spec: str,
+        device: torch.device,
     ) -> None:
         self.spec = spec
         self._model = model.to(device).eval()
-        self._first_stage = first_stage
+        self._side = config.side
+        self._tokenizer = tokenizer
         self._device = device
         self._batcher = Batcher(device, spec)
 
@@ -39,48 +47,38 @@ class TinyReranker:
 
         Raises:
             WeightsNotAvailableError: The folder lacks a file.
-            WeightsFormatError: A file is damaged, or made for another bundled image model.
+            WeightsFormatError: A file is damaged or belongs to another model.
         """
         folder = Path(location).expanduser()
-        if not (folder / CONFIG).is_file():
-            raise WeightsNotAvailableError(
-                f"{spec}: {folder / CONFIG} is missing; `retrieval train rerank` writes it"
-            )
+        for name in (CONFIG, TOKENIZER):
+            if not (folder / name).is_file():
+                raise WeightsNotAvailableError(
+                    f"{spec}: {folder / name} is missing; `retrieval train rerank` writes it"
+                )
         weights = safetensors_of(folder, WEIGHTS)
         config = read_config(folder / CONFIG)
-        chosen = choose_device(device)
-        first_stage = FirstStage(IMAGE_MODEL, chosen)
-        if first_stage.digest != config.first_stage:
-            raise WeightsFormatError(
-                f"{spec}: trained on an image model of digest {config.first_stage[:8]}, but the "
-                f"bundled one is {first_stage.digest[:8]}; run `retrieval train rerank` again"
-            )
-        model = CrossModal(config, first_stage)
+        tokenizer = read_tokenizer(folder / TOKENIZER, config)
+        model = CrossModal(config)
         fill(model, weights, spec=spec)
-        return cls(model, first_stage, spec=spec, device=chosen)
+        return cls(model, config, tokenizer, spec=spec, device=choose_device(device))
 
     @property
     def geometry(self) -> ImageGeometry:
-        """Square pictures of the size that the image model reads."""
-        side = self._first_stage.side
-        return ImageGeometry(side, side, "bicubic", "shortest")
+        """Square pictures of the size that the eyes read."""
+        return ImageGeometry(self._side, self._side, "bicubic", "shortest")
 
     def probabilities(self, text: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Judge pictures; see `Reranker.probabilities`."""
-        stage = self._first_stage
+        tokens = tokenize(self._tokenizer, clean_texts([text])).to(self._device)
 
         @torch.inference_mode()
         def judge(part: slice) -> torch.Tensor:
-            seen = stage.see(torch.from_numpy(np.ascontiguousarray(pixels[part])))
-            seen = self._model.survey(seen)
-            count = len(seen.vectors)
-            each = Read(*(part.expand(count, *part.shape[1:]).contiguous() for part in one))
-            logits: torch.Tensor = self._model(each, seen, captions=1)
-            return logits.sigmoid()
+            pictures = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(self._device)
+            regions = self._model.relate(self._model.see(pictures))
+            words = self._model.read(tokens).expand(len(pictures), -1, -1)
+            logits: torch.Tensor = self._model(words, tokens != PAD, regions)
+            return logits.sigmoid()[:, None]
 
-        with torch.inference_mode():
-            read = self._model.understand(stage.read(stage.tokenizer(clean_texts([text]))))
-        one = (read.words, read.real, read.vectors)
         return self._batcher.run(len(pixels), 1, judge)[:, 0]
 
 
@@ -96,6 +94,34 @@ def read_config(path: Path) -> CrossModalConfig:
         WeightsFormatError: Unknown keys, impossible sizes, or no JSON.
     """
     try:
-        return CrossModalConfig(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
+        raw = json.loads(path.read_text())
+        return CrossModalConfig(**{**raw, "names": tuple(raw["names"])})
+    except (ValueError, TypeError, KeyError) as error:
         raise WeightsFormatError(f"{path} is not a re-ranker's configuration: {error}") from error
+
+
+def read_tokenizer(path: Path, config: CrossModalConfig) -> Any:
+    """A fast tokenizer that cuts at the context and pads to the longest text.
+
+    Raises:
+        WeightsFormatError: No tokenizer, or one with more tokens than the model knows.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer: Any = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise WeightsFormatError(f"{path} is not a tokenizer: {error}") from error
+    if tokenizer.get_vocab_size() > config.vocabulary:
+        raise WeightsFormatError(
+            f"{path} has {tokenizer.get_vocab_size()} tokens, the model {config.vocabulary}; "
+            "take both from one folder"
+        )
+    tokenizer.enable_truncation(config.context)
+    tokenizer.enable_padding(pad_id=PAD, pad_token="<pad>")
+    return tokenizer
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
+    """(n, longest) int64 token ids, padded with PAD."""
+    return torch.tensor([one.ids for one in tokenizer.encode_batch(list(texts))])

@@ -1,15 +1,16 @@
 """Trains a small re-ranker on scenes of the demo world.
 
-Three lessons at once, as in ViLBERT (1908.02265): say whether a caption matches a picture, against
-pictures that it nearly describes; fill in words that were masked, for which it has to look; and
-name what lies at a place of the picture.
+Two lessons, one after the other, as a detector was trained before ViLBERT (1908.02265) was: first
+the eyes learn to name what lies where, which every picture teaches at several places; then the
+words learn to look at that, against pictures that a caption nearly describes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,33 +19,43 @@ import torch
 from numpy.typing import NDArray
 
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
+from retrieval.demo.variations import CHANGES
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.protocols import Encoder
-from retrieval.search.cross_modal import CrossModal, CrossModalConfig, FirstStage
+from retrieval.search.cross_modal import CrossModal, CrossModalConfig
 from retrieval.search.rerank import TOP
 from retrieval.search.tiny_reranker import (
     CONFIG,
-    IMAGE_MODEL,
+    TOKENIZER,
     WEIGHTS,
     TinyReranker,
+    read_tokenizer,
+    tokenize,
     write_config,
 )
 from retrieval.training.files import half, write_tensors
-from retrieval.training.rerank_lessons import FAMILIES_AT_ONCE, learn
+from retrieval.training.rerank_lessons import FAMILIES_AT_ONCE, learn_to_match, learn_to_see
 from retrieval.training.rerank_pairs import (
-    CONFUSED,
+    BACKDROPS,
+    CANDIDATES,
     MEMBERS,
+    NAMES,
+    STREAM,
+    Families,
+    draw_captions,
     draw_families,
     relation_gallery,
 )
 from retrieval.training.scene_pairs import small_picture
+from retrieval.training.tokenizer import train_tokenizer
 
 FIRST_STAGE: Final = "tiny-image"
-FAMILIES: Final = 4_000
-"""Families drawn at most; the training goes over them again."""
-STEPS: Final = 400
+VOCABULARY: Final = 512
+FAMILIES: Final = 8_000
+"""Families drawn at most, 1.2 GB; the training goes over them again."""
+STEPS: Final = 4_000
 GALLERY: Final = 1_000
 
 
@@ -90,12 +101,12 @@ def train_tiny_rerank(
     gallery: int = GALLERY,
     progress: Callable[[str], None] | None = None,
 ) -> RerankTrainingReport:
-    """Train the re-ranker on what the bundled image model sees and reads, and write its folder.
+    """Train the re-ranker and write its folder.
 
     Args:
         out: Folder to write; made when missing.
         seed: Decides every scene, caption and weight.
-        steps: Batches of 20 families; None: 400.
+        steps: Batches of each of the two lessons, of 20 families; None: 4,000.
         device: `auto`, `cpu` or `cuda`.
         gallery: Scenes that the result is scored on.
         progress: Called with a line now and then.
@@ -103,28 +114,41 @@ def train_tiny_rerank(
     say = progress or (lambda line: None)
     wall, cpu = time.monotonic(), time.process_time()
     steps = steps or STEPS
-    encoder = load_encoder(FIRST_STAGE, device=device)
-    families = draw_families(min(FAMILIES, steps * FAMILIES_AT_ONCE), seed, encoder, say)
-    stage = FirstStage(IMAGE_MODEL, choose_device(device))
-    config = CrossModalConfig(stage.digest)
-    torch.manual_seed(seed)
-    model = CrossModal(config, stage).to(memory_format=torch.channels_last).to(stage.device)
-    learn(model, stage, families, steps, seed, say)
+    families = draw_families(min(FAMILIES, steps * FAMILIES_AT_ONCE), seed, say)
     out.mkdir(parents=True, exist_ok=True)
+    config = CrossModalConfig(VOCABULARY, NAMES, BACKDROPS)
     write_config(config, out / CONFIG)
+    _train_tokenizer(families, config, seed, out)
+    torch.manual_seed(seed)
+    torch.set_flush_denormal(True)
+    model = CrossModal(config).to(memory_format=torch.channels_last).to(choose_device(device))
+    learn_to_see(model, families, steps, seed, say)
+    read = partial(tokenize, read_tokenizer(out / TOKENIZER, config))
+    learn_to_match(model, read, families, steps, seed, say)
     write_tensors(out / WEIGHTS, half(model.state_dict()))
     reranker = TinyReranker.load(str(out), spec=f"tiny:{out}", device=device)
+    wall_minutes, cpu_minutes = (
+        (now - then) / 60 for now, then in ((time.monotonic(), wall), (time.process_time(), cpu))
+    )
+    encoder = load_encoder(FIRST_STAGE, device=device)
     report = RerankTrainingReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        pairs=steps * FAMILIES_AT_ONCE * MEMBERS * (MEMBERS + CONFUSED),
-        families=len(families.candidates),
-        wall_minutes=(time.monotonic() - wall) / 60,
-        cpu_minutes=(time.process_time() - cpu) / 60,
+        pairs=steps * FAMILIES_AT_ONCE * MEMBERS * CANDIDATES,
+        families=len(families.scenes) // MEMBERS,
+        wall_minutes=wall_minutes,
+        cpu_minutes=cpu_minutes,
         relations=score_relations(reranker, encoder, seed, gallery),
-        look_alikes=score_relations(reranker, encoder, seed, gallery, look_alikes=True),
+        look_alikes=score_relations(reranker, encoder, seed, gallery, look_alikes=CHANGES),
     )
-    (out / "README.md").write_text(describe(report, config, seed), encoding="utf-8")
+    (out / "README.md").write_text(describe(report, config, out.name, seed), encoding="utf-8")
     return report
+
+
+def _train_tokenizer(families: Families, config: CrossModalConfig, seed: int, out: Path) -> None:
+    captions = draw_captions(families.scenes[:5_000], np.random.default_rng([STREAM, seed, 2**32]))
+    sizes = {"vocabulary": config.vocabulary, "context_length": config.context}
+    train_tokenizer((caption.text for caption in captions), out, **sizes)
+    (out / "tokenizer_config.json").unlink()
 
 
 def score_relations(
@@ -133,12 +157,12 @@ def score_relations(
     seed: int,
     count: int = GALLERY,
     *,
-    look_alikes: bool = False,
+    look_alikes: Sequence[str] = (),
 ) -> RelationScore:
     """Ask captions with relations, with and without the re-ranker; see `relation_gallery`."""
     scenes, asked = relation_gallery(count, seed, look_alikes=look_alikes)
-    pixels = np.stack([small_picture(render_scene(scene, PICTURE_PIXELS)) for scene in scenes])
-    pictures = first_stage.encode_images(pixels)
+    pixels = np.stack([render_scene(scene, PICTURE_PIXELS) for scene in scenes])
+    pictures = first_stage.encode_images(np.stack([small_picture(one) for one in pixels]))
     before, after = [], []
     for row, caption in asked:
         scores = pictures @ first_stage.encode_text([caption.text])[0]
@@ -161,20 +185,19 @@ def _rank(found: NDArray[np.int64], row: int) -> int:
     return int(places[0]) + 1 if len(places) else TOP + 1
 
 
-def describe(report: RerankTrainingReport, config: CrossModalConfig, seed: int) -> str:
+def describe(report: RerankTrainingReport, config: CrossModalConfig, name: str, seed: int) -> str:
     """The model card."""
-    return f"""# A small re-ranker
+    return f"""# {name}
 
-A cross-modal re-ranker of {report.parameters / 1e6:.1f} million parameters on top of the bundled
-image model, `tiny-image`. It knows the demo world only: coloured, textured shapes.
+A cross-modal re-ranker of {report.parameters / 1e6:.2f} million parameters for pictures of
+{config.side} × {config.side} pixels. It knows the demo world only: coloured, textured shapes.
 
-- Architecture: a caption's words, as `tiny-image` reads them, attend to the places of its
-  picture, maps of its ResNet's first three stages trained further, in {config.cross_layers} layers
-  of {config.dim} dimensions; a head adds what they find to the first stage's own similarity. In the
-  role of ViLBERT (1908.02265); `config.json` has the sizes and the digest of its `tiny-image`.
-- Data: {report.pairs:,} pairs from {report.families:,} families of {MEMBERS} look-alikes, each
-  beside {CONFUSED} pictures that the bundled image model confuses with it, seed {seed}; no picture
-  or word from anywhere else.
+- Architecture: eyes, a small convolutional detector without boxes (CenterNet, 1904.07850), find
+  what lies where; a caption's words attend to that in {config.looking_layers} layers of
+  {config.dim} dimensions, after {config.reading_layers} in which they read each other. In the role
+  of ViLBERT (1908.02265); `config.json` has the sizes.
+- Data: {report.pairs:,} pairs from {report.families:,} families of {MEMBERS} look-alikes, seed
+  {seed}; no picture or word from anywhere else.
 - Command: `retrieval train rerank --out DIR`; {report.wall_minutes:.0f} minutes on the clock,
   {report.cpu_minutes:.0f} of processor time in the training process.
 - Held-out captions with relations, among the first {TOP} of the bundled image model:

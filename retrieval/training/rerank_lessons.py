@@ -1,204 +1,224 @@
-"""What a re-ranker learns: judging matches, filling in masked words, naming what is where."""
+"""What a re-ranker learns: first to see what lies where, then to judge captions by what it sees."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import fields
+from itertools import islice
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retrieval.search.cross_modal import PAD, CrossModal, FirstStage, Read, Seen
+from retrieval.search.cross_modal import PAD, CrossModal, Eyes, Seen, Sight
 from retrieval.training.contrastive import attention
-from retrieval.training.rerank_pairs import CAPTIONS_EACH, MEMBERS, NAMES, STREAM, Families
-from retrieval.training.tokenizer import END, START
+from retrieval.training.rerank_pairs import (
+    CANDIDATES,
+    MEMBERS,
+    STREAM,
+    Families,
+    candidates,
+    draw_captions,
+)
 
 FAMILIES_AT_ONCE: Final = 20
-MASKED: Final = 0.3
-"""Share of a caption's words that are masked to be filled in."""
 
-PARTS: Final = ("matching", "filling", "naming")
+SEEING_RATE: Final = 4e-3
+MATCHING_RATE: Final = 3e-3
+"""The peak learning rates."""
 
-RATE: Final = 1e-3
-"""The peak learning rate."""
+FEW_WORDS_FIRST: Final = 0.4
+"""Share of the steps of matching that learn words from captions of few of them."""
 
+SHIFT: Final = 6
+"""Pixels that pictures are moved at most while the eyes learn."""
 
-class Heads(nn.Module):
-    """What is needed for learning only: chances of a word, and of what lies at a place."""
+_SAY_EVERY: Final = 100
 
-    def __init__(self, dim: int, vocabulary: int) -> None:
-        super().__init__()
-        self.words = nn.Linear(dim, vocabulary)
-        self.names = nn.Linear(dim, sum(NAMES))
-
-    def naming_loss(self, places: Tensor, things: Tensor) -> Tensor:
-        """Mean cross-entropy of shape, colour, size and texture of every thing.
-
-        Args:
-            places: (pictures, places, dim).
-            things: (pictures, most, 5) int64: place, then the four; -1 where there is none.
-        """
-        things = things.to(places.device)
-        pictures, numbers = (things[..., 0] >= 0).nonzero(as_tuple=True)
-        at, *names = things[pictures, numbers].unbind(dim=1)
-        chances = self.names(places[pictures, at]).float().split(NAMES, dim=1)
-        parts = [functional.cross_entropy(c, n) for c, n in zip(chances, names, strict=True)]
-        return torch.stack(parts).mean()
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Families with one caption for each member.
-
-    Attributes:
-        pixels: (families, candidates, side, side, 3) uint8.
-        tokens: (families, members, context).
-        truth: (families, members, candidates) bool; a member's own picture has its number.
-        things: (families, candidates, most, 5) int64; see `Families`.
-    """
-
-    pixels: Tensor
-    tokens: Tensor
-    truth: Tensor
-    things: Tensor
-
-
-def learn(
-    model: CrossModal,
-    stage: FirstStage,
-    families: Families,
-    steps: int,
-    seed: int,
-    say: Callable[[str], None],
-) -> list[float]:
-    """Train in place; returns the loss of every step.
+def learn_to_see(model: CrossModal, families: Families, steps: int, seed: int, say: Say) -> None:
+    """Train the eyes in place: where things are, what they look like, what is behind them.
 
     Args:
         model: On the device to train on.
-        stage: Reads pictures and captions for it.
         families: What to learn from.
-        steps: Batches.
-        seed: Decides their order and what is masked.
+        steps: Batches of FAMILIES_AT_ONCE families.
+        seed: Decides their order and how pictures are moved.
         say: Called with a line now and then.
 
     Raises:
         ValueError: The loss is no number any more.
     """
-    torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
-    device = stage.device
-    heads = Heads(model.norm.normalized_shape[0], stage.clip.vocab_size).to(device)
-    trained = [*model.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(trained, weight_decay=0.05, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, RATE, total_steps=steps + 1, pct_start=0.1, cycle_momentum=False
-    )
-    start, losses = time.monotonic(), []
-    batches = _batches(families, stage, seed)
-    model.train()
-    for step in range(1, steps + 1):
-        optimizer.zero_grad(set_to_none=True)
-        with attention(device):
+    device = model.centre.device
+    rng = np.random.default_rng([STREAM, seed, 2**31])
+    model.eyes.train()
+
+    def losses() -> Iterator[Tensor]:
+        for rows in _batches(families, rng):
+            x, y = (int(step) for step in rng.integers(-SHIFT, SHIFT, 2, endpoint=True))
+            moved = _moved(torch.from_numpy(families.pixels[rows]), x, y)
+            things = torch.from_numpy(families.things[rows]).to(device)
+            things[..., :2] += torch.tensor([x, y], device=device) / moved.shape[1]
             with torch.autocast(device.type, torch.bfloat16):
-                parts = losses_of(model, heads, stage, next(batches))
-            loss = torch.stack(parts).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-        if not math.isfinite(losses[-1]):
-            raise ValueError(f"the loss is {losses[-1]} after {step} steps; lower the rate {RATE}")
-        if step % 25 == 0:
-            minutes = (time.monotonic() - start) / 60
-            shown = ", ".join(f"{name} {float(part.detach()):.3f}" for name, part in
-                              zip(PARTS, parts, strict=True))  # fmt: skip
-            say(f"step {step}: {shown}, {minutes:.1f} min")
+                sight = model.eyes(moved.to(device))
+            backdrops = torch.from_numpy(families.backdrops[rows]).to(device)
+            yield seeing_loss(model.eyes, sight, things, backdrops)
+
+    _descend(model.eyes, losses(), steps, SEEING_RATE, "seeing", say)
+
+
+def learn_to_match(
+    model: CrossModal, tokenize: Callable[[list[str]], Tensor], families: Families, steps: int,
+    seed: int, say: Say,
+) -> None:  # fmt: skip
+    """Train the rest in place, on what the eyes see: which caption is true of which picture.
+
+    Args:
+        model: On the device to train on; its eyes stay as they are.
+        tokenize: (n, length) ids of captions.
+        families: What to learn from.
+        steps: Batches of FAMILIES_AT_ONCE families.
+        seed: Decides their order and the captions.
+        say: Called with a line now and then.
+
+    Raises:
+        ValueError: The loss is no number any more.
+    """
+    device = model.centre.device
+    rng = np.random.default_rng([STREAM, seed, 2**31 + 1])
     model.eval()
-    return losses
+    seen = _survey(model, families, device)
+    model.train()
+    model.eyes.requires_grad_(False)
+
+    def losses() -> Iterator[Tensor]:
+        for step, rows in enumerate(_batches(families, rng)):
+            scenes = [families.scenes[row] for row in rows]
+            told = draw_captions(scenes, rng, few_words=step < FEW_WORDS_FIRST * steps)
+            held = candidates(len(rows))
+            truth = torch.tensor(
+                [[caption.describes(scenes[other]) for other in others]
+                 for caption, others in zip(told, held.tolist(), strict=True)]
+            )  # fmt: skip
+            tokens = tokenize([caption.text for caption in told]).to(device)
+            with torch.autocast(device.type, torch.bfloat16), attention(device):
+                words = model.read(tokens).repeat_interleave(CANDIDATES, dim=0)
+                real = (tokens != PAD).repeat_interleave(CANDIDATES, dim=0)
+                regions = model.relate(seen[torch.from_numpy(rows).to(device)])
+                logits = model(words, real, regions[torch.from_numpy(held.ravel()).to(device)])
+            yield matching_loss(logits.view(held.shape), truth.to(device))
+
+    _descend(model, losses(), steps, MATCHING_RATE, "matching", say)
+    model.eyes.requires_grad_(True)
+    model.eval()
 
 
-def losses_of(
-    model: CrossModal, heads: Heads, stage: FirstStage, batch: Batch
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The losses of telling pictures apart, of filling words in, and of naming what is where."""
-    families, members, candidates = batch.truth.shape
-    seen = model.survey(stage.see(batch.pixels.flatten(0, 1)))
-    tokens = batch.tokens.flatten(0, 1)
-    masked, hidden = mask_words(tokens)
-    read, masked_read = (model.understand(stage.read(ids)) for ids in (tokens, masked))
+def seeing_loss(eyes: Eyes, sight: Sight, things: Tensor, backdrops: Tensor) -> Tensor:
+    """How wrong the eyes are about things, all around their centres, and about backgrounds.
 
-    # Every candidate is looked at by all captions of its family …
-    def of_candidates(part: Tensor) -> Tensor:
-        of_family = part.view(families, 1, members, *part.shape[1:])
-        return of_family.expand(-1, candidates, *of_family.shape[2:]).flatten(0, 2)
-
-    def own_of_candidates(part: Tensor) -> Tensor:
-        return part.view(families, candidates, *part.shape[1:])[:, :members].flatten(0, 1)
-
-    each = Read(*map(of_candidates, (read.words, read.real, read.vectors)))
-    logits: Tensor = model(each, seen, captions=members).view(families, candidates, members)
-    matching = matching_loss(logits.transpose(1, 2), batch.truth.to(logits.device))
-    # … and every picture by its own caption with words masked.
-    own = Seen(own_of_candidates(seen.places), own_of_candidates(seen.vectors))
-    looked = model.look(masked_read, own, captions=1)[:, 0]
-    hidden = hidden[:, : looked.shape[1]].to(looked.device)
-    targets = tokens[:, : looked.shape[1]].to(looked.device)[hidden]
-    filled = functional.cross_entropy(heads.words(looked[hidden]).float(), targets)
-    return matching, filled, heads.naming_loss(seen.places, batch.things.flatten(0, 1))
+    Args:
+        eyes: What looked.
+        sight: What it saw.
+        things: (n, most, 6) float32; see `Families`.
+        backdrops: (n,) int64.
+    """
+    grid = sight.thing.shape[-1]
+    pictures, numbers = (things[..., 2] >= 0).nonzero(as_tuple=True)
+    one = things[pictures, numbers]
+    centre = one[:, :2] * grid
+    column, row = centre.long().clamp(0, grid - 1).unbind(dim=1)
+    wanted = torch.zeros_like(sight.thing)
+    wanted[pictures, row, column] = 1
+    found = functional.binary_cross_entropy_with_logits(sight.thing, wanted, reduction="sum")
+    # Around a centre things are named too: the place that looks most like it may lie beside it.
+    steps = torch.cartesian_prod(*[torch.arange(-1, 2, device=things.device)] * 2)
+    columns = (column[:, None] + steps[:, 0]).clamp(0, grid - 1).flatten()
+    rows = (row[:, None] + steps[:, 1]).clamp(0, grid - 1).flatten()
+    each = pictures.repeat_interleave(len(steps))
+    offset = centre.repeat_interleave(len(steps), dim=0) - torch.stack([columns, rows], 1) - 0.5
+    parts = [functional.smooth_l1_loss(sight.offset[each, :, rows, columns], offset)]
+    named = sight.names[each, :, rows, columns].split_with_sizes(eyes.kinds, dim=1)
+    targets = one[:, 2:].long().repeat_interleave(len(steps), dim=0).unbind(dim=1)
+    parts += [functional.cross_entropy(n, t) for n, t in zip(named, targets, strict=True)]
+    parts.append(functional.cross_entropy(sight.backdrop, backdrops))
+    return found / len(one) + torch.stack(parts).sum()
 
 
 def matching_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """Judge every pair right, and rank a caption's own picture first.
 
     Args:
-        logits: (families, members, candidates); a member's own picture has its number.
+        logits: (captions, candidates); a caption's own picture is the first.
         truth: The same shape, bool.
     """
     judged = functional.binary_cross_entropy_with_logits(logits, truth.float())
-    members = logits.shape[1]
-    own = torch.eye(members, logits.shape[2], dtype=torch.bool, device=logits.device)
     # Other pictures that the caption is true of are no mistakes.
-    rivals = logits.masked_fill(truth & ~own, -torch.inf)
-    target = torch.arange(members, device=logits.device).repeat(len(logits))
-    return judged + functional.cross_entropy(rivals.flatten(0, 1), target)
+    others = truth.clone()
+    others[:, 0] = False
+    rivals = logits.masked_fill(others, -torch.inf)
+    first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    return judged + functional.cross_entropy(rivals, first)
 
 
-def mask_words(tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Blank a share of the words, at least one of each caption; returns the captions and where.
+def _descend(
+    module: nn.Module, losses: Iterator[Tensor], steps: int, rate: float, lesson: str, say: Say
+) -> None:
+    """AdamW with warm-up and decay; the next loss is asked for when the last step is taken."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    options: dict[str, Any] = {"weight_decay": 0.05, "betas": (0.9, 0.98)}
+    optimizer = torch.optim.AdamW(trained, rate, **options)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=steps + 1, pct_start=0.1, cycle_momentum=False
+    )
+    start, shown = time.monotonic(), []
+    for step, loss in enumerate(islice(losses, steps), 1):
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        schedule.step()
+        shown.append(float(loss.detach()))
+        if not math.isfinite(shown[-1]):
+            raise ValueError(f"the loss is {shown[-1]} after {step} steps; lower the rate {rate}")
+        if step % _SAY_EVERY == 0:
+            minutes = (time.monotonic() - start) / 60
+            say(f"{lesson}, step {step}: loss {np.mean(shown[-_SAY_EVERY:]):.3f}, "
+                f"{minutes:.1f} min")  # fmt: skip
 
-    The image model's vocabulary has no mask; its padding, which says nothing, stands for one.
-    """
-    word = (tokens != PAD) & (tokens != START) & (tokens != END)
-    chance = torch.rand(tokens.shape).masked_fill(~word, 2.0)
-    hidden = ((chance < MASKED) | (chance == chance.amin(dim=1, keepdim=True))) & word
-    return tokens.masked_fill(hidden, PAD), hidden
 
-
-def _batches(families: Families, stage: FirstStage, seed: int) -> Iterator[Batch]:
-    """Endless shuffled batches, each time with another caption of each picture."""
-    rng = np.random.default_rng([STREAM, seed, 2**31])
-    count = len(families.candidates)
+def _batches(families: Families, rng: np.random.Generator) -> Iterator[np.ndarray[Any, Any]]:
+    """Endless rows of shuffled families."""
+    count = len(families.scenes) // MEMBERS
     size = min(FAMILIES_AT_ONCE, count)
     members = np.arange(MEMBERS)
     while True:
         order = rng.permutation(count)
         for first in range(0, count - size + 1, size):
-            chosen = order[first : first + size]
-            rows = families.candidates[chosen]
-            told = rng.integers(CAPTIONS_EACH, size=(size, MEMBERS))
-            texts = [
-                families.captions[row][caption]
-                for row, caption in zip(rows[:, :MEMBERS].flat, told.flat, strict=True)
-            ]
-            yield Batch(
-                torch.from_numpy(families.pixels[rows]),
-                stage.tokenizer(texts).unflatten(0, (size, MEMBERS)),
-                torch.from_numpy(families.truth[chosen[:, None], members, told]),
-                torch.from_numpy(families.things[rows]),
-            )
+            yield (order[first : first + size, None] * MEMBERS + members).ravel()
+
+
+def _moved(pixels: Tensor, x: int, y: int) -> Tensor:
+    """Move (n, side, side, 3) pictures to the right and down; the edge is drawn out."""
+    side = pixels.shape[1]
+    columns = (torch.arange(side) - x).clamp(0, side - 1)
+    rows = (torch.arange(side) - y).clamp(0, side - 1)
+    return pixels[:, rows][:, :, columns]
+
+
+@torch.no_grad()
+def _survey(model: CrossModal, families: Families, device: torch.device) -> Seen:
+    """What the eyes see in all pictures."""
+    parts = []
+    for first in range(0, len(families.pixels), 128):
+        pixels = torch.from_numpy(families.pixels[first : first + 128]).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            sight = model.eyes(pixels)
+        parts.append(model.eyes.regions(sight))
+    return Seen(*(torch.cat([getattr(part, field.name) for part in parts])
+                  for field in fields(Seen)))  # fmt: skip

@@ -1,14 +1,14 @@
 """Captions beside pictures that they nearly describe: what a re-ranker learns to tell apart.
 
-A family is a scene and its look-alikes, which differ from it in one thing. Beside it stand the
-pictures that the first stage confuses with it most. Which caption is true of which picture is known
-exactly, because the facts that a caption states can be held against any scene.
+A family is a scene and its look-alikes, which differ from it in one thing. Which caption is true of
+which picture is known exactly, because the facts that a caption states can be held against any
+scene.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,116 +17,117 @@ from numpy.typing import NDArray
 
 from retrieval.demo.captions import SceneCaption, caption_scene
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
-from retrieval.demo.scenes import Colour, Scene, Shape, Size, Texture, sample_scene
-from retrieval.demo.variations import vary_scene
-from retrieval.protocols import Encoder
-from retrieval.training.scene_pairs import small_picture
+from retrieval.demo.scenes import Background, Colour, Scene, Shape, Size, Texture, sample_scene
+from retrieval.demo.variations import CHANGES, REARRANGED, vary_scene
 
 MEMBERS: Final = 3
 """Pictures of a family: a scene and two look-alikes."""
 
-CONFUSED: Final = 2
-"""Pictures of other families that the first stage finds closest to a family's caption."""
+RIVALS: Final = 2
+"""Other families that a caption is held against too."""
 
-CAPTIONS_EACH: Final = 3
-"""All of them but the last say everything."""
+CANDIDATES: Final = MEMBERS * (1 + RIVALS)
+"""Pictures that a caption is held against."""
 
-NAMES: Final = [len(Shape), len(Colour), len(Size), len(Texture)]
+FULL: Final = 0.7
+"""Share of the captions that say everything; the others leave facts out, as people do."""
+
+NAMES: Final = (len(Shape), len(Colour), len(Size), len(Texture))
+BACKDROPS: Final = len(Background)
 MOST_THINGS: Final = 3
-MAP_SIDE: Final = 8
 
-STREAM, HELD_OUT = 4, 5
-"""First element of every seed; training and evaluation of other models use lower ones."""
+STREAM, HELD_OUT = 6, 5
+"""First element of every seed; other models' training and evaluation use others."""
 
 _BLOCK: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Families:
-    """Pictures, their captions, and which of them are true of which.
+    """Pictures and what is in them; MEMBERS rows that follow each other are a family.
 
     Attributes:
-        pixels: (families * MEMBERS, side, side, 3) uint8; a family's rows follow each other.
-        captions: CAPTIONS_EACH texts for each picture.
-        candidates: (families, MEMBERS + CONFUSED) rows of `pixels`: the family first.
-        truth: (families, MEMBERS, CAPTIONS_EACH, MEMBERS + CONFUSED) bool: whether a member's
-            caption is true of a candidate.
-        things: (families * MEMBERS, MOST_THINGS, 5) int64: the place on the 8 × 8 map that a thing
-            lies at, and the numbers of its shape, colour, size and texture; -1 where there is none.
+        pixels: (rows, side, side, 3) uint8.
+        scenes: What each row shows.
+        things: (rows, MOST_THINGS, 6) float32: where a thing's centre lies, x and y as fractions of
+            the picture, and the numbers of its shape, colour, size and texture; -1 for no thing.
+        backdrops: (rows,) int64 numbers of the backgrounds.
     """
-
-    pixels: NDArray[np.uint8]
-    captions: list[list[str]]
-    candidates: NDArray[np.int64]
-    truth: NDArray[np.bool_]
-    things: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """Families of one block, before they know each other."""
 
     pixels: NDArray[np.uint8]
     scenes: list[Scene]
-    captions: list[list[SceneCaption]]
+    things: NDArray[np.float32]
+    backdrops: NDArray[np.int64]
 
 
-def draw_families(count: int, seed: int, encoder: Encoder, say: Callable[[str], None]) -> Families:
-    """Draw families in worker processes, and let the first stage choose what it confuses.
+def draw_families(count: int, seed: int, say: Callable[[str], None]) -> Families:
+    """Draw families, many of them in worker processes.
 
     Args:
-        count: Families, at least CONFUSED + 1.
+        count: Families.
         seed: Decides them.
-        encoder: The first stage; it also says how large pictures are.
-        say: Called with a line now and then.
+        say: Called with a line when they are drawn.
     """
-    geometry = encoder.geometry
-    if geometry is None:
-        raise ValueError(f"{encoder.spec} embeds no pictures")
     jobs = [(seed, first, min(_BLOCK, count - first)) for first in range(0, count, _BLOCK)]
-    blocks = []
+    pixels = np.empty((count * MEMBERS, PICTURE_PIXELS, PICTURE_PIXELS, 3), np.uint8)
+    scenes: list[Scene] = []
     if len(jobs) == 1:
-        blocks.append(_draw_block(jobs[0]))
+        pixels[:], scenes = _draw_block(jobs[0])
     else:
         with multiprocessing.get_context("spawn").Pool() as pool:
-            blocks += pool.imap(_draw_block, jobs)
+            for drawn, shown in pool.imap(_draw_block, jobs):
+                pixels[len(scenes) : len(scenes) + len(shown)] = drawn
+                scenes += shown
     say(f"{count} families of {MEMBERS} pictures drawn")
-    pixels = np.concatenate([block.pixels for block in blocks])
-    scenes = [scene for block in blocks for scene in block.scenes]
-    captions = [told for block in blocks for told in block.captions]
-    eldest = [captions[row][0].text for row in range(0, len(captions), MEMBERS)]
-    candidates = _candidates(pixels, eldest, encoder)
-    say(f"{CONFUSED} pictures beside each family, chosen by {encoder.spec}")
-    truth = np.array(
-        [
-            [
-                [[told.describes(scenes[row]) for row in rows] for told in captions[member]]
-                for member in rows[:MEMBERS]
-            ]
-            for rows in candidates.tolist()
-        ]
-    )
-    texts = [[told.text for told in of_one] for of_one in captions]
-    return Families(pixels, texts, candidates, truth, np.stack(list(map(_things, scenes))))
+    kinds = list(Background)
+    backdrops = np.array([kinds.index(scene.background) for scene in scenes])
+    return Families(pixels, scenes, np.stack([_things(scene) for scene in scenes]), backdrops)
+
+
+def draw_captions(
+    scenes: list[Scene], rng: np.random.Generator, *, few_words: bool = False
+) -> list[SceneCaption]:
+    """A caption of each scene; most say everything, or all of them little, as `a red star`."""
+
+    def detail() -> float:
+        if few_words:
+            return float(rng.uniform(0, 0.3))
+        return 1.0 if rng.random() < FULL else float(rng.uniform(0.2, 1))
+
+    return [caption_scene(scene, rng, detail=detail()) for scene in scenes]
+
+
+def candidates(rows: int) -> NDArray[np.int64]:
+    """What each row's caption is held against, (rows, CANDIDATES): itself, look-alikes, rivals.
+
+    Args:
+        rows: Of whole families, more than RIVALS of them.
+    """
+    own = np.arange(rows)
+    first = own - own % MEMBERS
+    family = [first + (own + step) % MEMBERS for step in range(MEMBERS)]
+    rivals = [(first + step) % rows for step in range(MEMBERS, CANDIDATES)]
+    return np.stack([*family, *rivals], axis=1)
 
 
 def relation_gallery(
-    count: int, seed: int, *, look_alikes: bool = False
+    count: int, seed: int, *, look_alikes: Sequence[str] = ()
 ) -> tuple[list[Scene], list[tuple[int, SceneCaption]]]:
     """Held-out scenes, and the captions with a relation that are true of exactly one of them.
 
     Args:
         count: Scenes.
         seed: Decides them.
-        look_alikes: Every third scene is followed by two that differ from it in one thing.
+        look_alikes: Every third scene is followed by two that differ from it in one of these
+            things, as CHANGES or REARRANGED; empty: scenes have nothing to do with each other.
 
     Returns:
         The scenes, and for each caption the scene's number.
     """
-    rng = np.random.default_rng([HELD_OUT, seed, int(look_alikes)])
+    rng = np.random.default_rng([HELD_OUT, seed, int(bool(look_alikes))])
     scenes: list[Scene] = []
     while len(scenes) < count:
-        scenes += _family(rng) if look_alikes else [sample_scene(rng)]
+        scenes += _family(rng, look_alikes, look_alikes) if look_alikes else [sample_scene(rng)]
     scenes = scenes[:count]
     told = [caption_scene(scene, rng) for scene in scenes]
     asked = [
@@ -137,48 +138,25 @@ def relation_gallery(
     return scenes, asked
 
 
-def _candidates(
-    pixels: NDArray[np.uint8], captions: list[str], encoder: Encoder
-) -> NDArray[np.int64]:
-    """Each family's own rows, then those of others that its caption finds first."""
-    pictures = encoder.encode_images(pixels)
-    texts = encoder.encode_text(captions)
-    rows = np.empty((len(captions), MEMBERS + CONFUSED), np.int64)
-    for family, text in enumerate(texts):
-        own = np.arange(MEMBERS * family, MEMBERS * (family + 1))
-        scores = pictures @ text
-        scores[own] = -np.inf
-        closest = np.argpartition(-scores, CONFUSED)[:CONFUSED]
-        rows[family] = [*own, *closest]
-    return rows
-
-
-def _things(scene: Scene) -> NDArray[np.int64]:
-    rows = np.full((MOST_THINGS, 1 + len(NAMES)), -1, np.int64)
+def _things(scene: Scene) -> NDArray[np.float32]:
+    rows = np.full((MOST_THINGS, 2 + len(NAMES)), -1, np.float32)
     for number, thing in enumerate(scene.objects):
-        place = int(thing.y * MAP_SIDE) * MAP_SIDE + int(thing.x * MAP_SIDE)
         names = [list(type(name)).index(name) for name in
                  (thing.shape, thing.colour, thing.size, thing.texture)]  # fmt: skip
-        rows[number] = [place, *names]
+        rows[number] = [thing.x, thing.y, *names]
     return rows
 
 
-def _draw_block(job: tuple[int, int, int]) -> _Drawn:
+def _draw_block(job: tuple[int, int, int]) -> tuple[NDArray[np.uint8], list[Scene]]:
     seed, first, size = job
     rng = np.random.default_rng([STREAM, seed, first])
-    scenes = [scene for _ in range(size) for scene in _family(rng)]
-    captions = [[caption_scene(scene, rng, detail=detail) for detail in _details(rng)]
-                for scene in scenes]  # fmt: skip
-    pixels = np.stack([small_picture(render_scene(scene, PICTURE_PIXELS)) for scene in scenes])
-    return _Drawn(pixels, scenes, captions)
+    # One look-alike of each family is only rearranged: few captions hinge on a relation otherwise.
+    scenes = [scene for _ in range(size) for scene in _family(rng, CHANGES, REARRANGED)]
+    return np.stack([render_scene(scene, PICTURE_PIXELS) for scene in scenes]), scenes
 
 
-def _family(rng: np.random.Generator) -> Iterator[Scene]:
+def _family(rng: np.random.Generator, *changes: Sequence[str]) -> Iterator[Scene]:
     eldest = sample_scene(rng)
     yield eldest
-    for _ in range(MEMBERS - 1):
-        yield vary_scene(eldest, rng)
-
-
-def _details(rng: np.random.Generator) -> tuple[float, ...]:
-    return (*[1.0] * (CAPTIONS_EACH - 1), float(rng.uniform(0.3, 1.0)))
+    for kinds in changes:
+        yield vary_scene(eldest, rng, kinds)

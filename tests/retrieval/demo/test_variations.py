@@ -1,7 +1,7 @@
 import numpy as np
 
 from retrieval.demo.scenes import HIDDEN_ON, Scene, is_held_out, sample_scene
-from retrieval.demo.variations import vary_scene
+from retrieval.demo.variations import REARRANGED, vary_scene
 
 
 def families(count: int) -> list[tuple[Scene, Scene]]:
@@ -29,6 +29,13 @@ def test_a_variation_differs_in_one_thing_or_swaps_two_objects() -> None:
         assert len(things) == 1
         assert objects <= (2 if things == {"place"} else 1)
         assert other.seed != scene.seed
+
+
+def test_a_rearranged_scene_holds_the_same_things() -> None:
+    rng = np.random.default_rng(1)
+    for scene in [sample_scene(rng) for _ in range(50)]:
+        other = vary_scene(scene, rng, REARRANGED)
+        assert differences(scene, other)[0] == {"place"}
 
 
 def test_every_kind_of_variation_occurs() -> None:

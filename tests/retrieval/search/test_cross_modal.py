@@ -1,98 +1,98 @@
 import pytest
 import torch
 
-from retrieval.search.cross_modal import PAD, CrossModal, CrossModalConfig, FirstStage, Read, Seen
-from retrieval.search.tiny_reranker import IMAGE_MODEL
+from retrieval.search.cross_modal import (
+    PAD,
+    REGIONS,
+    CrossModal,
+    CrossModalConfig,
+    Eyes,
+    Seen,
+    Sight,
+)
 
-SMALL = CrossModalConfig("digest", dim=16, heads=2, text_layers=1, cross_layers=2)
-CAPTIONS = ["a red circle", "a small blue star on white"]
+SMALL = CrossModalConfig(
+    9, names=(2, 3), backdrops=4, side=32, channels=8, dim=16, heads=2, context=6
+)
+TOKENS = torch.tensor([[1, 5, 6, 2], [1, 7, 2, PAD]])
 
 
 @pytest.fixture(scope="module")
-def stage() -> FirstStage:
-    return FirstStage(IMAGE_MODEL, torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def model(stage: FirstStage) -> CrossModal:
+def model() -> CrossModal:
     torch.manual_seed(0)
-    model = CrossModal(SMALL, stage).eval()
+    model = CrossModal(SMALL).eval()
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if not name.startswith("eyes"):
-                parameter.add_(0.1 * torch.randn_like(parameter))
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
     return model
 
 
-def pictures(stage: FirstStage, n: int) -> Seen:
+def pictures(n: int) -> torch.Tensor:
     torch.manual_seed(1)
-    return stage.see(torch.randint(0, 256, (n, 64, 64, 3), dtype=torch.uint8))
-
-
-def captions(stage: FirstStage, texts: list[str]) -> Read:
-    return stage.read(stage.tokenizer(texts))
-
-
-def longer(read: Read) -> Read:
-    """The same captions with padding that holds anything."""
-    more = torch.randn(len(read.words), 3, read.words.shape[2])
-    nothing = torch.zeros(len(read.real), 3, dtype=torch.bool)
-    return Read(torch.cat([read.words, more], 1), torch.cat([read.real, nothing], 1), read.vectors)
+    return torch.randint(0, 256, (n, SMALL.side, SMALL.side, 3), dtype=torch.uint8)
 
 
 @torch.inference_mode()
-def test_pairs_do_not_know_of_each_other(model: CrossModal, stage: FirstStage) -> None:
-    seen = model.survey(pictures(stage, 3))
-    read = model.understand(captions(stage, CAPTIONS))
-    each = Read(read.words.repeat(3, 1, 1), read.real.repeat(3, 1), read.vectors.repeat(3, 1))
-    together = model(each, seen, captions=2)
-    assert together.shape == (3, 2)
-    for picture in range(3):
-        for caption in range(2):
-            one = slice(caption, caption + 1)
-            alone = model(
-                Read(read.words[one], read.real[one], read.vectors[one]),
-                Seen(seen.places[picture : picture + 1], seen.vectors[picture : picture + 1]),
-                captions=1,
-            )
-            torch.testing.assert_close(alone[0, 0], together[picture, caption])
+def test_pairs_do_not_know_of_each_other(model: CrossModal) -> None:
+    words, real, seen = model.read(TOKENS), TOKENS != PAD, model.relate(model.see(pictures(2)))
+    together = model(words, real, seen)
+    assert together.shape == (2,)
+    for pair in range(2):
+        one = torch.tensor([pair])
+        alone = model(model.read(TOKENS[one]), real[one], model.relate(model.see(pictures(2)[one])))
+        torch.testing.assert_close(alone[0], together[pair])
     assert together.std() > 1e-3
 
 
 @torch.inference_mode()
-def test_padding_changes_nothing(model: CrossModal, stage: FirstStage) -> None:
-    seen, read = model.survey(pictures(stage, 1)), captions(stage, CAPTIONS[:1])
-    short, padded = (model(model.understand(r), seen, 1) for r in (read, longer(read)))
+def test_padding_changes_nothing(model: CrossModal) -> None:
+    seen = model.relate(model.see(pictures(1)))
+    short, padded = (
+        model(model.read(tokens), tokens != PAD, seen) for tokens in (TOKENS[1:, :3], TOKENS[1:])
+    )
     torch.testing.assert_close(short, padded)
 
 
 @torch.inference_mode()
-def test_an_untaught_model_ranks_as_the_first_stage(stage: FirstStage) -> None:
-    torch.manual_seed(0)
-    fresh = CrossModal(SMALL, stage).eval()
-    seen, read = pictures(stage, 5), captions(stage, CAPTIONS[:1])
-    each = Read(read.words.repeat(5, 1, 1), read.real.repeat(5, 1), read.vectors.repeat(5, 1))
-    logits = fresh(fresh.understand(each), fresh.survey(seen), captions=1)[:, 0]
-    want = 0.5 * stage.scale * (seen.vectors @ read.vectors[0] - 0.6)
-    torch.testing.assert_close(logits, want)
+def test_what_is_said_and_what_is_seen_both_count(model: CrossModal) -> None:
+    words, real, seen = model.read(TOKENS), TOKENS != PAD, model.relate(model.see(pictures(2)))
+    both = torch.tensor([0, 0])
+    assert model(words[both], real[both], seen).std() > 1e-3
+    assert model(words, real, seen[both]).std() > 1e-3
 
 
-@torch.inference_mode()
-def test_the_first_stage_is_the_bundled_image_model(stage: FirstStage) -> None:
-    from retrieval.encoders.catalogue import load_encoder
+def test_regions_are_where_things_peak() -> None:
+    eyes = Eyes(SMALL)
+    thing = torch.full((1, 4, 4), -9.0)
+    thing[0, 1, 2], thing[0, 1, 3], thing[0, 3, 0] = 4.0, 3.0, 2.0  # the second is no peak
+    offset, names = torch.zeros(1, 2, 4, 4), torch.zeros(1, 5, 4, 4)
+    offset[0, :, 1, 2] = torch.tensor([0.25, -0.5])
+    names[0, [1, 4], 1, 2] = 9.0
+    seen = eyes.regions(Sight(thing, offset, names, torch.zeros(1, 4)))
+    assert seen.sure.shape == (1, REGIONS)
+    torch.testing.assert_close(seen.sure[0, :2], torch.tensor([4.0, 2.0]).sigmoid())
+    assert (seen.sure[0, 2:] < 1e-3).all()
+    torch.testing.assert_close(seen.where[0, 0], torch.tensor([2.75, 1.0]) / 4)
+    torch.testing.assert_close(seen.where[0, 1], torch.tensor([0.5, 3.5]) / 4)
+    assert seen.names[0, 0].round().tolist() == [0, 1, 0, 0, 1]
+    torch.testing.assert_close(seen.names[0, 1, :2], torch.tensor([0.5, 0.5]))
+    torch.testing.assert_close(seen.backdrop, torch.full((1, 4), 0.25))
 
-    encoder = load_encoder("tiny-image", device="cpu")
-    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
-    wanted = torch.from_numpy(encoder.encode_images(pixels.numpy()))
-    torch.testing.assert_close(stage.see(pixels).vectors, wanted, atol=1e-4, rtol=1e-4)
-    tokens = stage.tokenizer(CAPTIONS)
-    read = stage.read(tokens)
-    assert read.words.shape[:2] == read.real.shape == (2, int((tokens != PAD).sum(1).max()))
-    wanted = torch.from_numpy(encoder.encode_text(CAPTIONS))
-    vectors = torch.nn.functional.normalize(read.vectors, dim=1)
-    torch.testing.assert_close(vectors, wanted, atol=1e-4, rtol=1e-4)
+
+def test_pictures_are_chosen_by_row() -> None:
+    parts = [torch.arange(3.0).view(3, *[1] * more) for more in (1, 2, 2, 1)]
+    chosen = Seen(*parts)[torch.tensor([2, 2, 0])]
+    assert chosen.sure.flatten().tolist() == chosen.where.flatten().tolist() == [2, 2, 0]
+    assert chosen.names.flatten().tolist() == chosen.backdrop.flatten().tolist() == [2, 2, 0]
 
 
-def test_heads_that_do_not_fit_fail() -> None:
-    with pytest.raises(ValueError, match="dim 10 is no multiple of heads 4"):
-        CrossModalConfig("x", dim=10)
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"dim": 10, "heads": 4}, "dim 10 is no multiple of heads 4"),
+        ({"side": 60}, "side 60 is no multiple of 8"),
+    ],
+)
+def test_sizes_that_do_not_fit_fail(sizes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CrossModalConfig(9, (2, 3), 4, **sizes)  # type: ignore[arg-type]

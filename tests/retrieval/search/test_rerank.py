@@ -128,8 +128,8 @@ def test_a_top_of_nothing_fails(indexed: Collection) -> None:
 
 def test_a_small_reranker_judges_pictures_one_by_one(taught_reranker: Path) -> None:
     reranker = load_reranker(f"tiny:{taught_reranker}", device="cpu")
-    assert reranker.geometry == ImageGeometry(64, 64, "bicubic", "shortest")
-    pixels = np.stack([np.asarray(make_picture(64, 64, seed)) for seed in range(5)])
+    assert reranker.geometry == ImageGeometry(128, 128, "bicubic", "shortest")
+    pixels = np.stack([np.asarray(make_picture(128, 128, seed)) for seed in range(5)])
     together = reranker.probabilities("a red circle above a star", pixels)
     alone = [reranker.probabilities("a red circle above a star", p[None])[0] for p in pixels]
     np.testing.assert_allclose(together, alone, atol=1e-4)
@@ -139,7 +139,7 @@ def test_a_small_reranker_judges_pictures_one_by_one(taught_reranker: Path) -> N
     assert reranker.probabilities("long " * 5_000, pixels[:1]).shape == (1,)
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_folder_that_lacks_a_file_fails(taught_reranker: Path, tmp_path: Path, name: str) -> None:
     for path in taught_reranker.iterdir():
         if path.name != name:
@@ -151,10 +151,10 @@ def test_a_folder_that_lacks_a_file_fails(taught_reranker: Path, tmp_path: Path,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cross_layers": 1}, r"does not fit its config\.json"),
+        ({"looking_layers": 1}, r"does not fit its config\.json"),
         ({"heads": 7}, "not a re-ranker's configuration"),
         ({"unknown": 7}, "not a re-ranker's configuration"),
-        ({"first_stage": "0" * 64}, "an image model of digest 00000000"),
+        ({"vocabulary": 7}, "has 512 tokens, the model 7"),
     ],
 )
 def test_fault_18_weights_for_another_model_fail(
