@@ -1,3 +1,4 @@
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 import retrieval
+from retrieval.collection import Collection
+from retrieval.demo.videos import sample_video, write_video
+from retrieval.embed_options import EmbedOptions
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.errors import ModelError, SourceError, UnknownModelError, WeightsFormatError
+from retrieval.targets import Target
 from retrieval.training.on_pairs import train_on_pairs
 from retrieval.training.pairs_run import PairsOptions
 from retrieval.training.run import Telling
@@ -250,3 +255,51 @@ def test_what_init_means(tmp_path: Path) -> None:
     assert spec_of("clip", str(tmp_path), any_backend=True) == f"adapter:{tmp_path}"
     assert spec_of("mulan", "music", any_backend=True).startswith("clap:")
     assert spec_of("clip", "small", any_backend=True).startswith("open_clip:")
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of eight short videos of the demo world."""
+    folder = tmp_path_factory.mktemp("filmed")
+    lines = ["path,caption,start_seconds,end_seconds"]
+    for number in range(8):
+        video = sample_video(np.random.default_rng(number), seconds=(4.0, 6.0))
+        write_video(video, folder / f"{number}.mp4", size_pixels=64)
+        lines.append(f"{number}.mp4,{json.dumps(video.events[0].caption.text)},0,")
+    (folder / "pairs.csv").write_text("\n".join(lines) + "\n")
+    return folder / "pairs.csv"
+
+
+def test_a_video_text_model_begins_on_an_image_model(filmed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = PairsOptions("video", filmed, out, frozen="images", steps=2, batch=4, device="cpu")
+    report = train_on_pairs(options)
+    assert report.spec == f"video-text:{out}"
+    assert not (out / "images").exists()
+    encoder = load_encoder(report.spec, device="cpu")
+    assert encoder.encode_text(["a star moving left"]).shape == (1, 256)
+    # It goes on with its own result; then the image model learns along and lies beside it.
+    more = replace(options, out=tmp_path / "more", init=str(out), frozen=None, steps=1)
+    report = train_on_pairs(more)
+    assert (tmp_path / "more" / "images" / "open_clip_model.safetensors").exists()
+    assert load_encoder(report.spec, device="cpu").digest != encoder.digest
+    with pytest.raises(ModelError, match="no tower 'text' in a video; --freeze takes images"):
+        train_on_pairs(replace(options, frozen="text"))
+
+
+def test_its_folder_embeds_and_finds_videos(filmed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    train_on_pairs(
+        PairsOptions("video", filmed, out, frozen="images", steps=1, batch=4, device="cpu")
+    )
+    collection = Collection(tmp_path / "c")
+    collection.add(filmed.parent, options=EmbedOptions(models=("tiny-image", f"video-text:{out}")))
+    collection.index()
+    spaces = {space.encoder: space.name for space in collection.snapshot.spaces}
+    name = spaces[f"video-text:{out}"]
+    (hit, *_) = collection.answer(f'@"{filmed.parent / "3.mp4"}"', k=1, spaces=[name]).hits
+    assert (hit.uri.endswith("3.mp4"), hit.space) == (True, name)
+    assert hit.score == pytest.approx(1, abs=1e-3)
+    # A moment is read where frames are kept apart, whatever space found the video.
+    moments = collection.answer("a star", to=[Target.MOMENT, Target.VIDEO], k=3).hits
+    assert all(hit.end_seconds > hit.start_seconds for hit in moments)
