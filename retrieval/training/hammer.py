@@ -193,7 +193,7 @@ def train_hammer(
         score=score_moments(saved, held_out),
         similarity=score_moments(SimilarityLocalizer(), held_out),
     )
-    write_text(out / "README.md", describe(report, config, space, source, seed))
+    write_text(out / "README.md", describe(out.name, report, config, space, source, seed))
     finish(run)
     return report
 
@@ -223,22 +223,22 @@ def score_moments(localizer: Localizer, data: MomentData) -> MomentScore:
 
 
 def describe(
-    report: HammerReport, config: HammerConfig, space: Space, source: str, seed: int
+    name: str, report: HammerReport, config: HammerConfig, space: Space, source: str, seed: int
 ) -> str:
     """The model card."""
     levels = ", ".join(f"{level.layers} layers over {level.units}" for level in config.levels)
-    return f"""# A Hammer for {space.encoder}
+    rows = "frames" if config.medium is Medium.VIDEO else "segments of sound"
+    return f"""# {name}
 
-Finds the moment of a video that a text describes (HAMMER, 2011.09046): a hierarchy of cross-modal
-transformers of {report.parameters / 1e6:.1f} million parameters, from the rows up {levels}.
+A Hammer for {space.encoder}: finds the moment of a video or recording that a text describes
+(HAMMER, 2011.09046). A hierarchy of cross-modal transformers, {levels} from
+the rows up: {report.parameters / 1e6:.1f} million parameters.
 
-- Reads: the stored {"frames" if config.medium is Medium.VIDEO else "segments of sound"} of the
-  space with digest {config.space_digest[:8]} ({config.dim}-d), and the tokens of the query behind
-  its vector in that space.
+- Reads: the stored {rows} of the space with digest {config.space_digest[:8]} ({config.dim}-d), and
+  the tokens of the query behind its vector in that space.
 - Data: {source or "annotated videos"}; {report.queries:,} queries, {report.pairs:,} pairs of a
   query and a video read, seed {seed}.
-- Trained in {report.minutes:.0f} minutes on the clock by `retrieval train hammer`;
-  training.svg shows it.
+- Training: {report.minutes:.0f} minutes on the clock. Command: `retrieval train hammer`.
 - Held-out videos, moment in the true video: {report.score}.
 - The same by `similarity`, without training: {report.similarity}.
 - Licence: Apache-2.0, as the repository. Weights are float16 safetensors.

@@ -274,8 +274,7 @@ frames of a clip and of {wanted.context_seconds:g} s before and after it.
 
 - Data: {report.events:,} generated events of the demo world in {report.captions:,} captions, alone,
   among look-alikes and in two orders; {report.pairs:,} pairs, seed {seed}.
-- Trained in {report.minutes:.0f} minutes on the clock by `retrieval train video`; training.svg
-  shows it.
+- Training: {report.minutes:.0f} minutes on the clock. Command: `retrieval train video`.
 - Held-out events, text → clip in a batch, and among those that look alike, before: {report.before}
 - After: {report.after}
 - It knows the demo world only.
