@@ -52,14 +52,9 @@ class Lesson:
     motions_each: int = 0
 
 
-LESSONS: Final = (
-    Lesson(2_000, 2e-3, motions_each=16),
-    Lesson(2_500, 1.5e-3),
-    Lesson(6_000, 1.5e-3),
-)
+LESSONS: Final = (Lesson(2_000, 2e-3, motions_each=16), Lesson(2_500, 1.5e-3))
 """What moves how is learned from its name first: beside everything else that a caption says, it
-took contrastive training thousands of steps to notice. The third is a warm restart of the second
-(1608.03983)."""
+took contrastive training thousands of steps to notice."""
 
 
 @dataclass(frozen=True, slots=True)
