@@ -30,7 +30,6 @@ bench: $(INSTALLED)  ## Measure quality on the demo world and the speed figures;
 tiny-models: $(INSTALLED)  ## Train the bundled models again (about 40 minutes each on two cores)
 	$(BIN)/retrieval train clip --out retrieval/weights/tiny-image
 	$(BIN)/retrieval train mulan --out retrieval/weights/tiny-music
-	$(BIN)/retrieval train video --out retrieval/weights/tiny-video
 	$(BIN)/retrieval train hammer --out retrieval/weights/tiny-hammer
 
 docs: $(INSTALLED)  ## Rewrite docs/cli.md from the commands' own help

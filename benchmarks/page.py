@@ -19,7 +19,8 @@ when the two disagree. A figure that is not here has not been measured yet.
 
 | document | command |
 | --- | --- |
-| `demo.json` | `retrieval bench run demo --out benchmarks/results/demo.json` |
+| `SUITE.json`, SUITE: demo, demo-moments | \
+`retrieval bench run SUITE --out benchmarks/results/SUITE.json` |
 | `SUITE.json`, SUITE: esc10, esc10-moments | \
 `retrieval bench run SUITE --data ESC-10 --out benchmarks/results/SUITE.json` |
 | `speed-WHAT.json` | `retrieval bench speed WHAT --out benchmarks/results/speed-WHAT.json` |
@@ -39,8 +40,9 @@ used to choose. Training has a fixed length, nothing is picked on the fold held 
 of `esc10-moments`; its queries are many, but they are made of the 80 clips of fold 5.
 
 The bundled models' own held-out figures stand in their cards,
-[tiny-image](../retrieval/weights/tiny-image/README.md) and
-[tiny-music](../retrieval/weights/tiny-music/README.md).
+[tiny-image](../retrieval/weights/tiny-image/README.md),
+[tiny-music](../retrieval/weights/tiny-music/README.md) and
+[tiny-hammer](../retrieval/weights/tiny-hammer/README.md).
 """
 
 

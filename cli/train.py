@@ -219,7 +219,7 @@ def video(
     init: Annotated[
         str | None,
         typer.Option(
-            help="Video-text model to continue (tiny, or a folder that `train video` wrote), or "
+            help="Video-text model to continue, a folder that `train video` wrote, or "
             "the image-text model to begin on: open_clip:NAME/TAG, or a folder. "
             "Default: tiny-image."
         ),

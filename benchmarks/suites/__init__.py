@@ -7,6 +7,7 @@ from typing import Final
 SUITES: Final = {
     "demo": "benchmarks.suites.demo",
     "demo-moments": "benchmarks.suites.demo_moments",
+    "demo-video": "benchmarks.suites.demo_video",
     "demo-rerank": "benchmarks.suites.demo_rerank",
     "esc10": "benchmarks.suites.esc10",
     "esc10-moments": "benchmarks.suites.esc10_moments",

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.report import Result
-from benchmarks.suites import video_twins
 from retrieval.collection import Collection
 from retrieval.demo.world import World, WorldItem, WorldSettings, write_world
 from retrieval.embed_options import EmbedOptions
@@ -24,7 +23,6 @@ SUITE = "demo"
 SEED = 20_000
 
 IMAGES, TUNES, VIDEOS = 1_000, 500, 300
-VIDEO_MODELS = {"frame mean": "tiny-image", "video-text": "tiny-video"}
 FOLDER = {Medium.IMAGE: "images", Medium.AUDIO: "music", Medium.VIDEO: "videos"}
 
 
@@ -39,7 +37,6 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     images, tunes, videos = (max(10, round(n * scale)) for n in (IMAGES, TUNES, VIDEOS))
     main = WorldSettings(SEED, images, tunes, videos, video_seconds=(20.0, 60.0))
     results = _measure(folder / "seen", main, say)
-    results += video_twins.run(SUITE, folder / "twins", VIDEO_MODELS, say, scale)
     unseen = WorldSettings(SEED, images, 0, 0, unseen=True)
     results += _images(
         *_embedded(folder / "unseen", unseen, say), task="text → image, unseen combinations",
@@ -52,18 +49,12 @@ def _measure(base: Path, settings: WorldSettings, say: Callable[[str], None]) ->
     collection, world = _embedded(base, settings, say)
     results = _images(collection, world, task="text → image", goals=(0.75, 0.98))
     results += _ranking(
-        collection, world, Medium.AUDIO, Target.MUSIC, ("tiny-music",), task="text → music",
-        goals=(0.50, 0.92),
+        collection, world, Medium.AUDIO, Target.MUSIC, task="text → music", goals=(0.50, 0.92)
+    )
+    results += _ranking(
+        collection, world, Medium.VIDEO, Target.VIDEO, task="text → video, frame mean",
+        goals=(None, 0.80),
     )  # fmt: skip
-    for what, models, goal in (
-        ("frame mean", ("tiny-image",), 0.80),
-        ("video-text", ("tiny-video",), 0.90),
-        ("both", ("tiny-image", "tiny-video"), None),
-    ):
-        results += _ranking(
-            collection, world, Medium.VIDEO, Target.VIDEO, models, task=f"text → video, {what}",
-            goals=(None, goal),
-        )  # fmt: skip
     return [*results, *_moments(collection, world)]
 
 
@@ -83,8 +74,7 @@ def _embedded(
 def _images(
     collection: Collection, world: World, *, task: str, goals: tuple[float | None, float | None]
 ) -> list[Result]:
-    models = ("tiny-image",)
-    return _ranking(collection, world, Medium.IMAGE, Target.IMAGE, models, task=task, goals=goals)
+    return _ranking(collection, world, Medium.IMAGE, Target.IMAGE, task=task, goals=goals)
 
 
 def _ranking(
@@ -92,7 +82,6 @@ def _ranking(
     world: World,
     modality: Medium,
     target: Target,
-    models: tuple[str, ...],
     *,
     task: str,
     goals: tuple[float | None, float | None],
@@ -100,7 +89,7 @@ def _ranking(
     """R@1 and R@10 of the unambiguous captions, and their share."""
     items = world.of(modality)
     asked = [item for item in items if item.unambiguous]
-    spaces = _spaces(collection, *models)
+    spaces = _spaces(collection, Medium.AUDIO if modality is Medium.AUDIO else Medium.IMAGE)
     ranks = []
     for item in asked:
         hits = collection.answer(item.caption, to=[target], k=10, spaces=spaces).hits
@@ -115,14 +104,14 @@ def _ranking(
     ]
 
 
-def _spaces(collection: Collection, *models: str) -> list[str]:
-    return [space.name for space in collection.snapshot.spaces if space.encoder in models]
+def _spaces(collection: Collection, medium: Medium) -> list[str]:
+    return [space.name for space in collection.snapshot.spaces if medium in space.media]
 
 
 def _moments(collection: Collection, world: World) -> list[Result]:
     """R1@0.5 and R1@0.7 of the similarity localizer within the true video."""
     asked = [item for item in world.of(Medium.VIDEO) if item.unambiguous]
-    spaces = _spaces(collection, "tiny-image")
+    spaces = _spaces(collection, Medium.VIDEO)
     collection = Collection.open(collection.root, localizer="similarity")
     found = [_best_moment(collection, item, spaces) for item in asked]
     truth = [(item.start_seconds or 0.0, item.end_seconds or 0.0) for item in asked]

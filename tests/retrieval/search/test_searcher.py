@@ -152,15 +152,3 @@ def test_results_are_json(indexed: Collection) -> None:
         "space", "likely", "metadata",
     ]  # fmt: skip
     assert set(document["took_ms"]) == {"encode", "search", "localize"}
-
-
-def test_moments_are_read_where_frames_are_kept_apart(indexed: Collection) -> None:
-    image = image_space(indexed)
-    (clips,) = (s.name for s in indexed.snapshot.spaces if s.media == (Medium.VIDEO,))
-
-    def spans(*spaces: str) -> set[tuple[str, float | None, float | None]]:
-        hits = indexed.answer("a red circle", to=["video", "moment"], k=99, spaces=spaces).hits
-        return {(hit.uri, hit.start_seconds, hit.end_seconds) for hit in hits}
-
-    assert spans(clips, image) == spans(image, clips) == spans(image)
-    assert spans(clips)  # alone it answers too

@@ -1,0 +1,146 @@
+"""`bench run demo-video`: a video-text model beside the mean of frames, on held-out demo videos.
+
+Captions of single events are asked in usual videos. Then come pairs of videos that only the course
+of time tells apart: two events in both orders, or one scene that moves in opposite ways. A caption
+is true of one of the two; the mean of the frames can do no better than guess between them. The
+video-text model is trained first, unless the folder holds one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from benchmarks.report import Result
+from retrieval.collection import Collection
+from retrieval.demo.sequences import SequenceCaption, motion_twins, order_twins
+from retrieval.demo.videos import Video, write_video
+from retrieval.demo.world import HELD_OUT, WorldSettings, write_world
+from retrieval.embed_options import EmbedOptions
+from retrieval.evaluation.ranking import success_at_k
+from retrieval.targets import Target
+from retrieval.training.run import Telling
+from retrieval.training.video import EVENTS, LESSONS, ORDERS, train_tiny_video
+from retrieval.types import Medium
+
+SUITE: Final = "demo-video"
+SEED: Final = 20_000
+VIDEOS: Final = 300
+PAIRS: Final = 75
+"""Of each kind: 300 videos."""
+
+FOUND_GOAL: Final = 0.90
+GAIN: Final = 0.20
+"""R@1 that the video-text model must add to the frame mean."""
+
+
+def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
+    """Write, embed and index the videos, and ask every caption of both models' spaces.
+
+    Args:
+        say: Told about every step.
+        folder: Where to write videos, collections and the model.
+        scale: Share of the videos and of the training; figures are comparable at 1.
+    """
+    model = folder / "tiny-video"
+    if not (model / "README.md").exists():
+        steps = None if scale == 1 else max(1, round(scale * max(one.steps for one in LESSONS)))
+        events, orders = (max(30, round(scale * number)) for number in (EVENTS, ORDERS))
+        train_tiny_video(model, steps=steps, events=events, orders=orders, telling=Telling(say))
+    models = {"frame mean": "tiny-image", "video-text": f"video-text:{model.resolve()}"}
+    settings = WorldSettings(SEED, 0, 0, max(10, round(VIDEOS * scale)), video_seconds=(20, 60))
+    world = write_world(folder / "usual" / "world", settings, progress=say)
+    usual = _embedded(folder / "usual", models, say)
+    alone = [item for item in world.of(Medium.VIDEO) if item.unambiguous]
+    asked = [(item.caption, Path(item.file).name) for item in alone]
+    results: list[Result] = []
+    for what, encoder in models.items():
+        goal = None if what == "frame mean" else FOUND_GOAL
+        results += _ranking(usual, encoder, asked, f"text → video, {what}", settings.videos, goal)
+    videos, twins = _twins(max(2, round(PAIRS * scale)))
+    paths = _write(videos, folder / "twins" / "world" / "videos")
+    collection = _embedded(folder / "twins", models, say)
+    for kind, said in twins.items():
+        baseline: float | None = None
+        for what, encoder in models.items():
+            ranks = [
+                _rank(collection, encoder, caption.text, paths[number].name)
+                for number, caption in said
+            ]
+            value, pool = success_at_k(ranks, 1), len(videos)
+            goal = None if baseline is None else baseline + GAIN
+            results.append(
+                Result(SUITE, f"{kind} → video, {what}", "R@1", value, goal, baseline,
+                       chance=1 / pool, pool=pool)
+            )  # fmt: skip
+            baseline = value
+    return results
+
+
+def _embedded(place: Path, models: dict[str, str], say: Callable[[str], None]) -> Collection:
+    collection = Collection(place / "collection")
+    options = EmbedOptions(models=tuple(models.values()))
+    report = collection.add(place / "world" / "videos", options=options)
+    say(f"{sum(report.added.values())} videos embedded in {report.seconds:.0f} s")
+    collection.index()
+    return collection
+
+
+def _ranking(
+    collection: Collection,
+    encoder: str,
+    asked: list[tuple[str, str]],
+    task: str,
+    pool: int,
+    goal: float | None,
+) -> list[Result]:
+    ranks = [_rank(collection, encoder, caption, file) for caption, file in asked]
+    return [
+        Result(SUITE, task, "R@1", success_at_k(ranks, 1), chance=1 / pool, pool=pool),
+        Result(SUITE, task, "R@10", success_at_k(ranks, 10), goal, chance=10 / pool, pool=pool),
+    ]
+
+
+def _twins(pairs: int) -> tuple[list[Video], dict[str, list[tuple[int, SequenceCaption]]]]:
+    """Videos, and by kind of caption those that are true of one video only, with its number."""
+    videos: list[Video] = []
+    asked: dict[str, list[tuple[int, SequenceCaption]]] = {}
+    for stream, (kind, draw) in enumerate(
+        (("captions of two events in order", order_twins), ("captions of motion", motion_twins))
+    ):
+        said = asked.setdefault(kind, [])
+        for number in range(pairs):
+            rng = np.random.default_rng([HELD_OUT, SEED, 11 + stream, number])
+            for video, caption in draw(rng):
+                said.append((len(videos), caption))
+                videos.append(video)
+    for kind, said in asked.items():
+        asked[kind] = [one for one in said if sum(map(one[1].describes, videos)) == 1]
+    return videos, asked
+
+
+def _write(videos: list[Video], folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:05}.mp4" for number in range(len(videos))]
+    missing = [pair for pair in zip(videos, paths, strict=True) if not pair[1].exists()]
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_write_one, missing, chunksize=8))
+    return paths
+
+
+def _write_one(job: tuple[Video, Path]) -> None:
+    video, path = job
+    partial = path.with_suffix(".partial.mp4")
+    write_video(video, partial)
+    partial.rename(path)
+
+
+def _rank(collection: Collection, model: str, caption: str, file: str) -> int:
+    spaces = [space.name for space in collection.snapshot.spaces if space.encoder == model]
+    hits = collection.answer(caption, to=[Target.VIDEO], k=10, spaces=spaces).hits
+    return next((hit.rank for hit in hits if hit.uri.endswith(file)), 11)
