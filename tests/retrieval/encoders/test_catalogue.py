@@ -22,8 +22,8 @@ def test_names_stand_for_sets_of_encoders() -> None:
     names = ["tiny", "small", "base", "large", "music", "music-and-speech", "muq-mulan"]
     assert list(CATALOGUE) == [*names, "pe-av", "x-clip"]
     for entry in CATALOGUE.values():
-        assert set(entry.encoders) <= set(Medium)
-        for spec in entry.encoders.values():
+        for spec, media in entry.encoders.items():
+            assert set(media) <= set(Medium)
             assert resolve(spec) == (spec,)  # as a collection will ask for it
 
 
