@@ -31,7 +31,7 @@ def test_names_of_open_clip_exist_there() -> None:
     import open_clip
 
     for entry in CATALOGUE.values():
-        for spec in entry.encoders.values():
+        for spec in entry.encoders:
             if spec.startswith("open_clip:"):
                 name, _, tag = spec.removeprefix("open_clip:").partition("/")
                 assert open_clip.get_pretrained_cfg(name, tag)["hf_hub"]
@@ -56,7 +56,7 @@ def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         ("smal", r"did you mean 'small'\? the names are tiny, small, base, .*open_clip:NAME/TAG"),
         ("", "the names are tiny"),
-        ("onnx:x", "the kinds are open_clip, clap, mulan, pe-av, xclip, muq"),
+        ("onnx:x", "the kinds are open_clip, clap, mulan, video-text, pe-av, xclip, muq"),
         ("open_clip:", "open_clip:FOLDER"),
         ("mulan", "say which one: mulan:FOLDER"),
         ("muq", "use muq-mulan"),

@@ -78,7 +78,8 @@ def test_embed_and_search(kind: str, checkpoint: Checkpoint, media: Path, tmp_pa
     pictures, recordings = (2 if kind in SEEING else 0), (1 if kind in HEARING else 0)
     items = pictures + recordings + 2
     assert run(*embed, "--device", "cpu").startswith(
-        f"{items} items added ({pictures} images, {recordings} recordings, 2 videos)"
+        f"{items} items added ({pictures} {'image' if pictures == 1 else 'images'}, "
+        f"{recordings} {'recording' if recordings == 1 else 'recordings'}, 2 videos)"
     )
     assert f"{items} unchanged" in run(*embed)  # its digest is stable
     run("index", collection)

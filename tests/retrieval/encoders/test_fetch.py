@@ -159,7 +159,7 @@ def test_sources_of_open_clip_are_weights_and_tokenizer() -> None:
 
 
 def test_the_table_says_what_open_clip_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = [spec for entry in CATALOGUE.values() for spec in entry.encoders.values()]
+    listed = [spec for entry in CATALOGUE.values() for spec in entry.encoders]
     specs = {spec for spec in listed if spec.startswith("open_clip:")}
     assert set(OPEN_CLIP_REPOSITORIES) == specs
     known = {spec: hub_sources(spec) for spec in specs}
