@@ -237,7 +237,7 @@ def video(
 ) -> None:
     """Train a video-text model on your pairs: what moves, and what comes first.
 
-    Without --pairs: the bundled one on the demo world, about 20 minutes on two cores.
+    Without --pairs: a small one on the demo world, about 20 minutes on two cores.
     """
     if pairs is None:
         _refuse_without_pairs(val, init, train_images, micro_batch, learning_rate)

@@ -9,9 +9,7 @@ many parameters, trained in the same way.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -19,13 +17,12 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.demo_videos import embed_videos, write_videos
 from benchmarks.moments import Asked, ask, in_true_item
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.look_alikes import sample_look_alikes, telling_events
-from retrieval.demo.videos import Video, write_video
 from retrieval.demo.world import HELD_OUT, WorldSettings, load_world, write_world
-from retrieval.embed_options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.choose import BUNDLED, choose_localizers
 from retrieval.localization.hammer_files import space_digest_of
@@ -57,7 +54,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     corpus = _corpus(folder / "corpus", max(10, round(VIDEOS * scale)), say)
     alike = _look_alikes(folder / "alike", max(5, round(LOOK_ALIKE_VIDEOS * scale)), say)
     for place in (folder / "corpus", folder / "alike"):
-        _embed(place, say)
+        embed_videos(place, (MODEL,), say)
     digest = Collection.open(folder / "corpus" / "collection").snapshot.spaces[0].digest
     hammer = "hammer"
     if space_digest_of(BUNDLED) != digest:
@@ -113,16 +110,11 @@ def _corpus(place: Path, videos: int, say: Callable[[str], None]) -> list[Asked]
 
 def _look_alikes(place: Path, count: int, say: Callable[[str], None]) -> list[Asked]:
     """Videos of look-alikes, and a caption of each event that says how it moves."""
-    out = place / "world" / "videos"
-    out.mkdir(parents=True, exist_ok=True)
     videos = [
         sample_look_alikes(np.random.default_rng([HELD_OUT, SEED, 9, number]))
         for number in range(count)
     ]
-    jobs = [(video, out / f"{number:05}.mp4") for number, video in enumerate(videos)]
-    missing = [job for job in jobs if not job[1].exists()]
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(_write, missing, chunksize=4))
+    paths = write_videos(videos, place / "world" / "videos")
     say(f"{count} videos of look-alikes written")
     return [
         Asked(
@@ -131,24 +123,9 @@ def _look_alikes(place: Path, count: int, say: Callable[[str], None]) -> list[As
             (event.start_seconds, event.end_seconds),
             video.duration_seconds,
         )
-        for video, path in jobs
+        for video, path in zip(videos, paths, strict=True)
         for event in telling_events(video)
     ]
-
-
-def _write(job: tuple[Video, Path]) -> None:
-    video, path = job
-    partial = path.with_suffix(".partial.mp4")
-    write_video(video, partial)
-    partial.rename(path)
-
-
-def _embed(place: Path, say: Callable[[str], None]) -> None:
-    collection = Collection(place / "collection")
-    options = EmbedOptions(models=(MODEL,))
-    report = collection.add(place / "world" / "videos", options=options)
-    say(f"{sum(report.added.values())} videos embedded in {report.seconds:.0f} s")
-    collection.index()
 
 
 # ---------------------------------------------------------------- figures

@@ -8,20 +8,18 @@ video-text model is trained first, unless the folder holds one.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from benchmarks.demo_videos import embed_videos, write_videos
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.sequences import SequenceCaption, motion_twins, order_twins
-from retrieval.demo.videos import Video, write_video
+from retrieval.demo.videos import Video
 from retrieval.demo.world import HELD_OUT, WorldSettings, write_world
-from retrieval.embed_options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.targets import Target
 from retrieval.training.run import Telling
@@ -55,7 +53,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     models = {"frame mean": "tiny-image", "video-text": f"video-text:{model.resolve()}"}
     settings = WorldSettings(SEED, 0, 0, max(10, round(VIDEOS * scale)), video_seconds=(20, 60))
     world = write_world(folder / "usual" / "world", settings, progress=say)
-    usual = _embedded(folder / "usual", models, say)
+    usual = embed_videos(folder / "usual", tuple(models.values()), say)
     alone = [item for item in world.of(Medium.VIDEO) if item.unambiguous]
     asked = [(item.caption, Path(item.file).name) for item in alone]
     results: list[Result] = []
@@ -63,8 +61,8 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
         goal = None if what == "frame mean" else FOUND_GOAL
         results += _ranking(usual, encoder, asked, f"text → video, {what}", settings.videos, goal)
     videos, twins = _twins(max(2, round(PAIRS * scale)))
-    paths = _write(videos, folder / "twins" / "world" / "videos")
-    collection = _embedded(folder / "twins", models, say)
+    paths = write_videos(videos, folder / "twins" / "world" / "videos")
+    collection = embed_videos(folder / "twins", tuple(models.values()), say)
     for kind, said in twins.items():
         baseline: float | None = None
         for what, encoder in models.items():
@@ -80,15 +78,6 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
             )  # fmt: skip
             baseline = value
     return results
-
-
-def _embedded(place: Path, models: dict[str, str], say: Callable[[str], None]) -> Collection:
-    collection = Collection(place / "collection")
-    options = EmbedOptions(models=tuple(models.values()))
-    report = collection.add(place / "world" / "videos", options=options)
-    say(f"{sum(report.added.values())} videos embedded in {report.seconds:.0f} s")
-    collection.index()
-    return collection
 
 
 def _ranking(
@@ -122,22 +111,6 @@ def _twins(pairs: int) -> tuple[list[Video], dict[str, list[tuple[int, SequenceC
     for kind, said in asked.items():
         asked[kind] = [one for one in said if sum(map(one[1].describes, videos)) == 1]
     return videos, asked
-
-
-def _write(videos: list[Video], folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{number:05}.mp4" for number in range(len(videos))]
-    missing = [pair for pair in zip(videos, paths, strict=True) if not pair[1].exists()]
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(_write_one, missing, chunksize=8))
-    return paths
-
-
-def _write_one(job: tuple[Video, Path]) -> None:
-    video, path = job
-    partial = path.with_suffix(".partial.mp4")
-    write_video(video, partial)
-    partial.rename(path)
 
 
 def _rank(collection: Collection, model: str, caption: str, file: str) -> int:

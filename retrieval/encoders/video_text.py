@@ -17,7 +17,6 @@ from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.spaces import slug_of
-from retrieval.encoders.tokens import clean_texts
 from retrieval.encoders.towers import TransformerSize
 from retrieval.encoders.video_towers import Factorised, VideoText, VideoTextConfig
 from retrieval.encoders.weights import digest_of, file_digest, fill, safetensors_of
@@ -53,9 +52,7 @@ class VideoTextEncoder:
         self._seen: dict[bytes, NDArray[np.float32]] = {}
 
     @classmethod
-    def load(
-        cls, location: str | Path, *, spec: str = "", device: str = "auto"
-    ) -> VideoTextEncoder:
+    def load(cls, location: str, *, spec: str, device: str = "auto") -> VideoTextEncoder:
         """Load config.json, model.safetensors, and the image-text model that they stand on.
 
         Raises:
@@ -121,7 +118,7 @@ class VideoTextEncoder:
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the tokenizer's context length."""
-        tokens = self.tokenize(clean_texts(texts))
+        tokens = self.tokenize(texts)
 
         @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
