@@ -73,12 +73,13 @@ class RowTable:
         return len(self.item_ids)
 
 
-def write_items(snapshot: Snapshot, path: Path) -> None:
-    """Write items.arrow: the living items' columns in id order."""
+def write_items(snapshot: Snapshot, path: Path, after: int, last: int) -> None:
+    """Write items.arrow: the columns of the living items `after` < id <= `last`, in id order."""
     schema = snapshot.items_schema()
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        for batch in snapshot.iter_items():
-            writer.write_batch(batch)
+        for batch in snapshot.iter_items(after_item_id=after):
+            ids = batch.column("item_id").to_numpy()
+            writer.write_batch(batch.slice(0, int(np.searchsorted(ids, last, side="right"))))
 
 
 def open_arrow(path: Path) -> pa.Table:

@@ -22,15 +22,11 @@ class ItemTable:
     """Living items of a snapshot in id order."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        tables = []
-        last = -1
-        folders = [snapshot.index_folder(space.name) for space in snapshot.spaces]
-        newest = max((folder for folder in folders if folder is not None), default=None,
-                     key=lambda folder: folder.name)  # fmt: skip
-        if newest is not None:
-            mapped = open_arrow(newest / "items.arrow")
-            tables.append(mapped)
-            last = int(mapped.column("item_id")[-1].as_py()) if mapped.num_rows else -1
+        # Every space's index maps the items it covers: the one that covers the most is used.
+        parts = [snapshot.index_folders(space.name) for space in snapshot.spaces]
+        mapped = [[open_arrow(folder / "items.arrow") for folder in folders] for folders in parts]
+        tables = max(mapped, key=_last_id, default=[])
+        last = _last_id(tables)
         fresh = list(snapshot.iter_items(after_item_id=last))
         if fresh:
             tables.append(pa.Table.from_batches(fresh))
@@ -70,3 +66,9 @@ class ItemTable:
                 return row
             place -= table.num_rows
         raise IndexError(place)
+
+
+def _last_id(tables: Sequence[pa.Table]) -> int:
+    """The last id of tables in item order; -1 where they hold none."""
+    filled = [table for table in tables if table.num_rows]
+    return int(filled[-1].column("item_id")[-1].as_py()) if filled else -1

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.exact import exact_search
-from indexes.faiss import FaissIndex
+from indexes.faiss import Effort, FaissIndex
 from indexes.saved import open_index
 from retrieval.errors import CollectionFormatError
-from retrieval.search.calibration import Calibration
+from retrieval.search.calibration import Background, Calibration, QueryKind
 from retrieval.search.card import IndexCard
 from retrieval.search.index_files import RowTable
+from retrieval.search.part import APPROXIMATE, CARD, EXACT, ROWS
 from retrieval.store.reader import Snapshot
-from retrieval.types import Space
+from retrieval.types import Medium, Space
 
 FIRST_FETCH = 3
 """Rows asked for per item wanted: enough where items have few segments each."""
@@ -69,38 +71,47 @@ class Part:
 
 
 class OpenedSpace:
-    """A space's parts: the index as it was built, and newer rows in memory.
+    """A space's parts: those of its index, and newer rows in memory.
 
     A collection without an index is all tail: searched exactly, with uncalibrated scores.
     """
 
     def __init__(self, snapshot: Snapshot, space: Space) -> None:
         self.space = space
-        self.card: IndexCard | None = None
+        self.cards: list[IndexCard] = []
         self.parts: list[Part] = []
-        folder = snapshot.index_folder(space.name)
-        last = -1
-        if folder is not None:
-            self.card = IndexCard.read(folder / "card.json")
-            _check_card(self.card, space, folder)
-            last = self.card.last_item_id
-            exact = open_index(folder / "exact.faiss", dim=space.dim, rows=self.card.rows)
-            parts = sorted(folder.glob("part-*.faiss"))
-            approximate = (
-                open_index(parts[0], dim=space.dim, rows=self.card.rows) if parts else None
-            )
-            if self.card.rows:
-                table = RowTable.open(folder / "rows.arrow")
-                self.parts.append(Part(table, FaissIndex(exact, approximate)))
+        for folder in snapshot.index_folders(space.name):
+            card = IndexCard.read(folder / CARD)
+            _check_card(card, space, folder)
+            self.cards.append(card)
+            part = _open_part(folder, card)
+            if card.rows:
+                self.parts.append(part)
+        last = self.cards[-1].last_item_id if self.cards else -1
         blocks = list(snapshot.iter_segments(space.name, after_item_id=last))
         if blocks:
             vectors = np.concatenate([block.vectors for block in blocks])
             self.parts.append(Part(RowTable.of_blocks(blocks), None, vectors))
 
-    @property
+    @cached_property
     def calibration(self) -> Calibration:
-        """What scores mean here; empty without an index."""
-        return self.card.calibration if self.card else Calibration({})
+        """What scores mean here: in the largest part that has such rows; empty without an index."""
+        known: dict[tuple[QueryKind, Medium], Background] = {}
+        for card in sorted(self.cards, key=lambda card: card.rows):
+            known |= card.calibration.backgrounds
+        return Calibration(known)
+
+
+def _open_part(folder: Path, card: IndexCard) -> Part:
+    exact = open_index(folder / EXACT, dim=card.dim, rows=card.rows)
+    if card.factory is None or card.looking is None:
+        index = FaissIndex(exact)
+    else:
+        approximate = open_index(folder / APPROXIMATE, dim=card.dim, rows=card.rows)
+        index = FaissIndex(
+            exact, approximate, Effort(card.looking.visited, card.looking.candidates)
+        )
+    return Part(RowTable.open(folder / ROWS), index)
 
 
 def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
