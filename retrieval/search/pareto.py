@@ -95,9 +95,9 @@ def plot_text(trials: Sequence[Trial]) -> str:
             row = round((1 - y) * (ROWS_OF_TEXT - 1))
             grid[row][round(x * (COLUMNS_OF_TEXT - 1))] = letter
     lines = [f"{'queries/s':>9}"]
-    for number, row in enumerate(grid):
-        ends = {0: f"{axes.fastest:g}", ROWS_OF_TEXT - 1: f"{axes.slowest:g}"}
-        lines.append(f"{ends.get(number, ''):>9} |{''.join(row)}")
+    ends = {0: f"{axes.fastest:g}", ROWS_OF_TEXT - 1: f"{axes.slowest:g}"}
+    for number, cells in enumerate(grid):
+        lines.append(f"{ends.get(number, ''):>9} |{''.join(cells)}")
     lines.append(f"{'':9} +{'-' * COLUMNS_OF_TEXT}")
     lines.append(f"{'':11}{LEAST_RECALL:g}{'recall@10':^{COLUMNS_OF_TEXT - 4}}1")
     names = zip(LETTERS, trials, strict=False)

@@ -95,6 +95,10 @@ class PartWriter:
         write_items(self._snapshot, self._folder / ITEMS, self._after, last)
         texts = encoder.encode_text(tuning_texts(self._snapshot))
         card = self._alike(exact, texts, *alike) if alike else self._chosen(exact, texts)
+        if card.trials and alike is None:
+            from retrieval.search.pareto import draw_trials
+
+            draw_trials(card, self._folder / PLOT)
         self._say("calibrating scores")
         card = replace(
             card,
@@ -105,10 +109,6 @@ class PartWriter:
             build_seconds=round(time.monotonic() - began, 3),
         )
         (self._folder / CARD).write_text(card.to_json(), encoding="utf-8")
-        if card.trials and alike is None:
-            from retrieval.search.pareto import draw_trials
-
-            draw_trials(card, self._folder / PLOT)
         return card
 
     # ------------------------------------------------------------ kinds
