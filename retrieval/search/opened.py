@@ -82,9 +82,10 @@ class OpenedSpace:
     """A space's parts: those of its index, and newer rows in memory.
 
     A collection without an index is all tail: searched exactly, with uncalibrated scores.
+    `exact` leaves the approximate index aside.
     """
 
-    def __init__(self, snapshot: Snapshot, space: Space) -> None:
+    def __init__(self, snapshot: Snapshot, space: Space, *, exact: bool = False) -> None:
         self.space = space
         self.cards: list[IndexCard] = []
         self.parts: list[Part] = []
@@ -92,7 +93,7 @@ class OpenedSpace:
             card = IndexCard.read(folder / CARD)
             _check_card(card, space, folder)
             self.cards.append(card)
-            part = _open_part(folder, card)
+            part = _open_part(folder, card, exact)
             if card.rows:
                 self.parts.append(part)
         last = self.cards[-1].last_item_id if self.cards else -1
@@ -110,9 +111,9 @@ class OpenedSpace:
         return Calibration(known)
 
 
-def _open_part(folder: Path, card: IndexCard) -> Part:
+def _open_part(folder: Path, card: IndexCard, exact_only: bool) -> Part:
     exact = open_index(folder / EXACT, dim=card.dim, rows=card.rows)
-    if card.factory is None or card.looking is None:
+    if exact_only or card.factory is None or card.looking is None:
         index = FaissIndex(exact)
     else:
         approximate = open_index(folder / APPROXIMATE, dim=card.dim, rows=card.rows)

@@ -69,6 +69,7 @@ class Searcher:
         encoders: Gives the encoder of a space; called when a query first needs it.
         localizers: Find the moments of items, the preferred one first; the last one must answer
             every query.
+        exact: Leave approximate indexes aside.
     """
 
     def __init__(
@@ -76,10 +77,14 @@ class Searcher:
         snapshot: Snapshot,
         encoders: Callable[[Space], Encoder],
         localizers: Sequence[Localizer] = (SimilarityLocalizer(),),
+        *,
+        exact: bool = False,
     ) -> None:
         self._snapshot = snapshot
         self._encoders = encoders
-        self._spaces = {space.name: OpenedSpace(snapshot, space) for space in snapshot.spaces}
+        self._spaces = {
+            space.name: OpenedSpace(snapshot, space, exact=exact) for space in snapshot.spaces
+        }
         self._stage = MomentStage(snapshot, localizers, self._spaces)
         self._items = ItemTable(snapshot)
         self._filter = RowFilter(snapshot, self._items)
