@@ -16,12 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.protocol import Ids, Scores
-from indexes.selection import Selection, select
+from indexes.selection import SCANNED_SHARE, Selection, grown, select
 from indexes.vectors import check_search, padded, unit_queries
-
-SCANNED_SHARE = 1 / 8
-"""A mask that leaves at most this share is scanned exactly, at about the cost of an IVF index's
-visits; graphs also lose their way where most rows may not answer."""
 
 TUNED_K = 10
 """Answers for which an effort is meant."""
@@ -149,20 +145,20 @@ class FaissIndex:
         elif allowed is not None and allowed.ids is not None:
             scores, places = _search(allowed.vectors, unit, wanted, None)
             ids = allowed.ids[places]
-        elif exact or not self._approximates(wanted, count):
+        elif exact or not self._approximates(wanted, allowed):
             scores, ids = _search(self._exact, unit, wanted, _selected(allowed))
         else:
             scores, ids = self._search_and_rerank(unit, wanted, allowed)
         return padded(scores, ids, k)
 
-    def _approximates(self, wanted: int, count: int) -> bool:
-        """Whether the approximate part is worth asking for `wanted` of `count` allowed rows."""
-        return (
-            self._approximate is not None
-            and wanted <= MAX_CANDIDATES
-            and count > SCANNED_SHARE * self.rows
-            and (count == self.rows or self._takes_selector)
-        )
+    def _approximates(self, wanted: int, allowed: Selection | None) -> bool:
+        """Whether the approximate part is worth asking for `wanted` of the allowed rows."""
+        if self._approximate is None or wanted > MAX_CANDIDATES:
+            return False
+        if allowed is None:
+            return True
+        lists = faiss.try_extract_index_ivf(self._approximate) is not None
+        return self._takes_selector and (lists or allowed.share > SCANNED_SHARE)
 
     def propose(self, unit: NDArray[np.float32], count: int, visited: int) -> Ids:
         """What the approximate part alone proposes, (queries, count), best first, -1 for none."""
@@ -198,11 +194,15 @@ def _parameters(index: Any, visited: int, allowed: Selection | None) -> Any:
     if isinstance(whole, faiss.IndexPreTransform):
         inner = _parameters(whole.index, visited, allowed)
         return inner and faiss.SearchParametersPreTransform(index_params=inner)
-    chosen = {} if allowed is None else {"sel": allowed.selector()}
+    share, chosen = 1.0, {}
+    if allowed is not None:
+        share, chosen = allowed.share, {"sel": allowed.selector()}
     if isinstance(whole, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(nprobe=min(visited, whole.nlist), **chosen)
+        lists = min(grown(visited, share), whole.nlist)
+        return faiss.SearchParametersIVF(nprobe=lists, **chosen)
     if isinstance(whole, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(efSearch=visited, **chosen)
+        # Rows that may not answer lead on to others, but fill the view as much.
+        return faiss.SearchParametersHNSW(efSearch=math.ceil(visited / share), **chosen)
     return faiss.SearchParameters(**chosen) if chosen else None
 
 

@@ -7,6 +7,7 @@ than scoring them (docs/indexing.md has the measurements).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,10 @@ COPIED_BYTES = 16 << 20
 GATHERED_SHARE = 1 / 100
 """A mask that is used once has its rows copied out up to this share of all of them. Beyond it
 testing every row's bit takes no longer than copying."""
+
+SCANNED_SHARE = 1 / 4
+"""A graph is not asked for a mask that leaves at most this share: it meets each row that may answer
+among so many that may not, and scanning all rows exactly takes no longer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +46,11 @@ class Selection:
     bits: NDArray[np.uint8]
     ids: Ids | None = None
     vectors: Any = None
+
+    @property
+    def share(self) -> float:
+        """Rows marked True over all rows."""
+        return self.count / max(1, len(self.mask))
 
     @classmethod
     def plain(cls, mask: NDArray[np.bool_]) -> Selection:
@@ -72,6 +82,20 @@ def select(exact: Any, mask: NDArray[np.bool_], *, once: bool = False) -> Select
         return plain
     ids = np.flatnonzero(mask)
     return replace(plain, ids=ids, vectors=copied_rows(exact, ids))
+
+
+def grown(visited: int, share: float) -> int:
+    """Lists of an IVF index to visit for the rows that a mask leaves.
+
+    Their nearest ones lie further away, and so in more lists. The root of the share keeps the
+    recall where rows are chosen at random, and the time at that of a search without a mask: most
+    rows of a list are passed over by their bit alone.
+
+    Args:
+        visited: Lists that are visited without a mask.
+        share: Of the rows that may answer, above 0.
+    """
+    return math.ceil(visited / math.sqrt(share))
 
 
 def copied_rows(exact: Any, ids: Ids) -> Any:
