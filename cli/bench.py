@@ -70,7 +70,9 @@ def run(
 def speed(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[WHAT...]", help="embed, video, search, memory, startup; or all."),
+        typer.Argument(
+            metavar="[WHAT...]", help="embed, video, search, filter, memory, startup; or all."
+        ),
     ] = None,
     scale: ScaleOption = 1.0,
     folder: FolderOption = None,

@@ -15,17 +15,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.exact import exact_search
 from indexes.protocol import Ids, Scores
+from indexes.selection import SCANNED_SHARE, Selection, grown, select
 from indexes.vectors import check_search, padded, unit_queries
-
-GATHERED_SHARE = 1 / 256
-"""A mask that leaves at most this share of the rows has them copied out and scored in NumPy: below
-it that takes less time than testing every row's bit (100,000 x 512: 0.02 ms against 0.28)."""
-
-SCANNED_SHARE = 1 / 8
-"""A mask that leaves at most this share is scanned exactly, at about the cost of an IVF index's
-visits; graphs also lose their way where most rows may not answer."""
 
 TUNED_K = 10
 """Answers for which an effort is meant."""
@@ -121,49 +113,52 @@ class FaissIndex:
         found: NDArray[np.float32] = self._exact.reconstruct_batch(rows)
         return found
 
+    def select(self, mask: NDArray[np.bool_]) -> Selection:
+        """Prepare a mask, (rows,) bool, for many searches; it must not change afterwards."""
+        check_search(1, mask, self.rows)
+        return select(self._exact, mask)
+
     def search(
         self,
         queries: NDArray[np.floating],
         k: int,
         *,
-        allowed: NDArray[np.bool_] | None = None,
+        allowed: NDArray[np.bool_] | Selection | None = None,
         exact: bool = False,
     ) -> tuple[Scores, Ids]:
         """See `VectorIndex.search`; `exact` leaves the approximate part aside.
 
-        An answer is never shorter than the rows allow: where the approximate part finds fewer than
-        k, the exact part answers.
+        A mask that is used more than once should be made a `Selection` by `select`. An answer is
+        never shorter than the rows allow: where the approximate part finds fewer than k, the exact
+        part answers.
         """
-        check_search(k, allowed, self.rows)
+        check_search(k, allowed.mask if isinstance(allowed, Selection) else allowed, self.rows)
         unit = unit_queries(queries, self.dim)
-        count = self.rows if allowed is None else int(np.count_nonzero(allowed))
+        if isinstance(allowed, np.ndarray):
+            allowed = select(self._exact, allowed, once=True)
+        count = self.rows if allowed is None else allowed.count
         if count == self.rows:
             allowed = None
         wanted = min(k, count)
         if not wanted or not len(unit):
             scores, ids = np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
-        elif allowed is not None and count <= GATHERED_SHARE * self.rows:
-            scores, ids = self._search_gathered(unit, wanted, np.flatnonzero(allowed))
-        elif exact or not self._approximates(wanted, count):
+        elif allowed is not None and allowed.ids is not None:
+            scores, places = _search(allowed.vectors, unit, wanted, None)
+            ids = allowed.ids[places]
+        elif exact or not self._approximates(wanted, allowed):
             scores, ids = _search(self._exact, unit, wanted, _selected(allowed))
         else:
             scores, ids = self._search_and_rerank(unit, wanted, allowed)
         return padded(scores, ids, k)
 
-    def _approximates(self, wanted: int, count: int) -> bool:
-        """Whether the approximate part is worth asking for `wanted` of `count` allowed rows."""
-        return (
-            self._approximate is not None
-            and wanted <= MAX_CANDIDATES
-            and count > SCANNED_SHARE * self.rows
-            and (count == self.rows or self._takes_selector)
-        )
-
-    def _search_gathered(
-        self, unit: NDArray[np.float32], k: int, rows: NDArray[np.int64]
-    ) -> tuple[Scores, Ids]:
-        scores, ids = exact_search(self.gather(rows), unit, k)
-        return scores, rows[ids]
+    def _approximates(self, wanted: int, allowed: Selection | None) -> bool:
+        """Whether the approximate part is worth asking for `wanted` of the allowed rows."""
+        if self._approximate is None or wanted > MAX_CANDIDATES:
+            return False
+        if allowed is None:
+            return True
+        lists = faiss.try_extract_index_ivf(self._approximate) is not None
+        return self._takes_selector and (lists or allowed.share > SCANNED_SHARE)
 
     def propose(self, unit: NDArray[np.float32], count: int, visited: int) -> Ids:
         """What the approximate part alone proposes, (queries, count), best first, -1 for none."""
@@ -172,7 +167,7 @@ class FaissIndex:
         return ids
 
     def _search_and_rerank(
-        self, unit: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+        self, unit: NDArray[np.float32], k: int, allowed: Selection | None
     ) -> tuple[Scores, Ids]:
         """Re-rank generously: compressed scores of text queries are noisy."""
         parameters = faiss.IndexRefineSearchParameters(
@@ -193,17 +188,21 @@ class FaissIndex:
         return scores, ids
 
 
-def _parameters(index: Any, visited: int, allowed: NDArray[np.bool_] | None) -> Any:
+def _parameters(index: Any, visited: int, allowed: Selection | None) -> Any:
     """FAISS's search parameters for any kind of index; None where it takes none."""
     whole = faiss.downcast_index(index)
     if isinstance(whole, faiss.IndexPreTransform):
         inner = _parameters(whole.index, visited, allowed)
         return inner and faiss.SearchParametersPreTransform(index_params=inner)
-    chosen = {} if allowed is None else {"sel": _bitmap(allowed)}
+    share, chosen = 1.0, {}
+    if allowed is not None:
+        share, chosen = allowed.share, {"sel": allowed.selector()}
     if isinstance(whole, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(nprobe=min(visited, whole.nlist), **chosen)
+        lists = min(grown(visited, share), whole.nlist)
+        return faiss.SearchParametersIVF(nprobe=lists, **chosen)
     if isinstance(whole, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(efSearch=visited, **chosen)
+        # Rows that may not answer lead on to others, but fill the view as much.
+        return faiss.SearchParametersHNSW(efSearch=math.ceil(visited / share), **chosen)
     return faiss.SearchParameters(**chosen) if chosen else None
 
 
@@ -216,12 +215,8 @@ def _search(index: Any, unit: NDArray[np.float32], k: int, parameters: Any) -> t
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 
 
-def _selected(allowed: NDArray[np.bool_] | None) -> Any:
-    return None if allowed is None else faiss.SearchParameters(sel=_bitmap(allowed))
-
-
-def _bitmap(allowed: NDArray[np.bool_]) -> Any:
-    return faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+def _selected(allowed: Selection | None) -> Any:
+    return None if allowed is None else faiss.SearchParameters(sel=allowed.selector())
 
 
 def version() -> str:

@@ -14,6 +14,7 @@ SUBJECTS: Final = {
     "embed": "benchmarks.speed.embedding",
     "video": "benchmarks.speed.video",
     "search": "benchmarks.speed.search",
+    "filter": "benchmarks.speed.filter",
     "memory": "benchmarks.speed.memory",
     "startup": "benchmarks.speed.startup",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,8 @@ from retrieval.search.index_files import open_arrow
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium, Scalar
+
+Value = TypeVar("Value", bound=np.generic)
 
 HIDDEN = frozenset({"item_id", "uri", "modality", "bytes", "mtime", "sha256"})
 """Columns that are not shown as a hit's metadata."""
@@ -41,10 +44,16 @@ class ItemTable:
 
     def modalities_of(self, item_ids: NDArray[np.int64]) -> NDArray[np.int8]:
         """Modality codes of items; -1 for ids that are no longer there."""
+        return self.handed_on(self.modalities, item_ids, np.int8(-1))
+
+    def handed_on(
+        self, values: NDArray[Value], item_ids: NDArray[np.int64], gone: Value
+    ) -> NDArray[Value]:
+        """Values of the living items, in id order, by the ids of rows; `gone` for other ids."""
         if not len(self.item_ids):
-            return np.full(len(item_ids), -1, np.int8)
+            return np.full(len(item_ids), gone)
         places = np.searchsorted(self.item_ids, item_ids).clip(max=len(self.item_ids) - 1)
-        return np.where(self.item_ids[places] == item_ids, self.modalities[places], np.int8(-1))
+        return np.where(self.item_ids[places] == item_ids, values[places], gone)
 
     def rows(self, item_ids: Sequence[int]) -> list[tuple[str, Medium, dict[str, Scalar]]]:
         """Uri, modality and metadata of some items; columns that are null are left out."""

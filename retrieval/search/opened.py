@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from indexes.exact import exact_search
 from indexes.faiss import Effort, FaissIndex
 from indexes.saved import open_index
+from indexes.selection import Selection
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Background, Calibration, QueryKind
 from retrieval.search.card import IndexCard
@@ -45,15 +46,22 @@ class Part:
         self._index = index
         self._vectors = vectors
 
+    def selection(self, mask: NDArray[np.bool_]) -> Selection:
+        """Prepare a mask of the rows, (rows,) bool, for many searches."""
+        if self._index is not None:
+            return self._index.select(mask)
+        return Selection.plain(mask)
+
     def search(
-        self, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+        self, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | Selection | None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The k best rows of one query (1, dim), without padding."""
         if self._index is not None:
             scores, ids = self._index.search(query, k, allowed=allowed)
         else:
             assert self._vectors is not None
-            scores, ids = exact_search(self._vectors, query, k, allowed=allowed)
+            mask = allowed.mask if isinstance(allowed, Selection) else allowed
+            scores, ids = exact_search(self._vectors, query, k, allowed=mask)
         real = ids[0] >= 0
         return scores[0, real], ids[0, real]
 
@@ -74,9 +82,10 @@ class OpenedSpace:
     """A space's parts: those of its index, and newer rows in memory.
 
     A collection without an index is all tail: searched exactly, with uncalibrated scores.
+    `exact` leaves the approximate index aside.
     """
 
-    def __init__(self, snapshot: Snapshot, space: Space) -> None:
+    def __init__(self, snapshot: Snapshot, space: Space, *, exact: bool = False) -> None:
         self.space = space
         self.cards: list[IndexCard] = []
         self.parts: list[Part] = []
@@ -84,7 +93,7 @@ class OpenedSpace:
             card = IndexCard.read(folder / CARD)
             _check_card(card, space, folder)
             self.cards.append(card)
-            part = _open_part(folder, card)
+            part = _open_part(folder, card, exact)
             if card.rows:
                 self.parts.append(part)
         last = self.cards[-1].last_item_id if self.cards else -1
@@ -102,9 +111,9 @@ class OpenedSpace:
         return Calibration(known)
 
 
-def _open_part(folder: Path, card: IndexCard) -> Part:
+def _open_part(folder: Path, card: IndexCard, exact_only: bool) -> Part:
     exact = open_index(folder / EXACT, dim=card.dim, rows=card.rows)
-    if card.factory is None or card.looking is None:
+    if exact_only or card.factory is None or card.looking is None:
         index = FaissIndex(exact)
     else:
         approximate = open_index(folder / APPROXIMATE, dim=card.dim, rows=card.rows)
@@ -123,7 +132,7 @@ def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
 
 
 def best_items(
-    part: Part, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+    part: Part, queries: NDArray[np.float32], k: int, selected: Selection
 ) -> list[ItemMatch]:
     """The k best items of a part, by their best rows.
 
@@ -132,18 +141,19 @@ def best_items(
     them, of its best row.
     """
     if len(queries) == 1:
-        return _best_by_one(part, queries, k, allowed)
+        return _best_by_one(part, queries, k, selected)
     found = {
-        match.item_id for query in queries for match in _best_by_one(part, query[None], k, allowed)
+        match.item_id for query in queries for match in _best_by_one(part, query[None], k, selected)
     }
-    matches = [_score_item(part, item_id, queries, allowed) for item_id in found]
+    matches = [_score_item(part, item_id, queries, selected.mask) for item_id in found]
     return sorted(matches, key=lambda match: (-match.score, match.item_id))[:k]
 
 
 def _best_by_one(
-    part: Part, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+    part: Part, query: NDArray[np.float32], k: int, selected: Selection
 ) -> list[ItemMatch]:
     item_ids = part.rows.item_ids
+    allowed: NDArray[np.bool_] | Selection = selected
     fetch = min(len(item_ids), FIRST_FETCH * k)
     matches: dict[int, ItemMatch] = {}
     while len(matches) < k:
@@ -155,18 +165,17 @@ def _best_by_one(
         if len(rows) < fetch or len(matches) >= k:
             break
         others = ~np.isin(item_ids, np.fromiter(matches, np.int64, len(matches)))
-        allowed = others if allowed is None else allowed & others
+        allowed = selected.mask & others
         fetch = min(len(item_ids), 2 * fetch)
     return list(matches.values())
 
 
 def _score_item(
-    part: Part, item_id: int, queries: NDArray[np.float32], allowed: NDArray[np.bool_] | None
+    part: Part, item_id: int, queries: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> ItemMatch:
     rows = part.item_rows(item_id)
     scores = queries @ part.vectors(rows).T
-    if allowed is not None:
-        scores[:, ~allowed[rows]] = -np.inf
+    scores[:, ~mask[rows]] = -np.inf
     best = int(scores.max(axis=0).argmax())
     return _match(part, rows.start + best, float(scores.max(axis=1).mean()))
 

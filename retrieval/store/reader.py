@@ -18,7 +18,7 @@ from retrieval.errors import (
     CollectionNotFoundError,
     SpaceMismatchError,
 )
-from retrieval.store.current import checked_path, read_current, read_manifest
+from retrieval.store.current import checked_path, read_current, read_generation, read_manifest
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.schema import (
     ITEMS,
@@ -87,6 +87,25 @@ class Snapshot:
                     raise
             else:
                 return cls(root, manifest)
+
+    @classmethod
+    def at(cls, root: Path, generation: int) -> Snapshot:
+        """Open an older generation that is still there.
+
+        Raises:
+            CollectionNotFoundError: The folder is not a collection, or never had the generation.
+            CollectionDamagedError: Its manifest or a file of it is gone.
+            CollectionFormatError: As `open`.
+        """
+        manifest = read_generation(root, generation)
+        try:
+            for file in manifest.files:
+                check_size(root, file)
+        except CollectionDamagedError as error:
+            raise CollectionDamagedError(
+                f"generation {generation} of {root} is no longer whole, as after `compact`: {error}"
+            ) from error
+        return cls(root, manifest)
 
     # ------------------------------------------------------------ spaces
 

@@ -3,6 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 import indexes.faiss
+import indexes.selection
 from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from indexes.building import build_approximate, build_exact, refill
 from indexes.errors import IndexBuildError, InvalidVectorError
@@ -17,7 +18,7 @@ class TestExactPart(IndexContract):
 class TestGatheringInsteadOfSelector(TestExactPart):
     @pytest.fixture(autouse=True)
     def _always_gather(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(indexes.faiss, "GATHERED_SHARE", 1.0)
+        monkeypatch.setattr(indexes.selection, "GATHERED_SHARE", 1.0)
 
 
 class TestEveryListVisited(IndexContract):

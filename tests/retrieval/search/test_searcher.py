@@ -151,4 +151,4 @@ def test_results_are_json(indexed: Collection) -> None:
         "rank", "score", "item_id", "uri", "modality", "medium", "start_seconds", "end_seconds",
         "space", "likely", "metadata",
     ]  # fmt: skip
-    assert set(document["took_ms"]) == {"encode", "search", "localize"}
+    assert set(document["took_ms"]) == {"encode", "filter", "search", "localize"}
