@@ -14,7 +14,11 @@ SUBJECTS: Final = {
     "embed": "benchmarks.speed.embedding",
     "video": "benchmarks.speed.video",
     "search": "benchmarks.speed.search",
+    "index": "benchmarks.speed.index",
     "memory": "benchmarks.speed.memory",
     "startup": "benchmarks.speed.startup",
 }
 """The module of every subject, imported when it is asked for."""
+
+LONG: Final = frozenset({"index"})
+"""Subjects that take hours and many gigabytes of disk, measured only when they are named."""
