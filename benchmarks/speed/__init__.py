@@ -15,7 +15,11 @@ SUBJECTS: Final = {
     "video": "benchmarks.speed.video",
     "search": "benchmarks.speed.search",
     "filter": "benchmarks.speed.filter",
+    "index": "benchmarks.speed.index",
     "memory": "benchmarks.speed.memory",
     "startup": "benchmarks.speed.startup",
 }
 """The module of every subject, imported when it is asked for."""
+
+LONG: Final = frozenset({"index"})
+"""Subjects that take hours and many gigabytes of disk, measured only when they are named."""

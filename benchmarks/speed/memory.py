@@ -90,7 +90,7 @@ def peak_mib(command: list[str]) -> float:
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
         while process.poll() is None:
-            peak = max(peak, sum(map(_anonymous_bytes, _with_children(process.pid))))
+            peak = max(peak, sum(map(resident_bytes, _with_children(process.pid))))
             time.sleep(POLL_SECONDS)
         said.seek(0)
         if process.returncode:
@@ -106,12 +106,13 @@ def _with_children(pid: int) -> list[int]:
     return [pid, *(below for child in children for below in _with_children(int(child)))]
 
 
-def _anonymous_bytes(pid: int) -> int:
+def resident_bytes(pid: int | str = "self", kind: str = "RssAnon") -> int:
+    """Memory of a process, 0 once it has ended: anonymous, or mapped from files (`RssFile`)."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
 
 
 def _write_pictures(folder: Path, count: int) -> None:
