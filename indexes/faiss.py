@@ -144,6 +144,11 @@ class FaissIndex:
         """Number of vectors."""
         return int(self._exact.ntotal)
 
+    @property
+    def approximates(self) -> bool:
+        """Whether an approximate part stands before the exact one."""
+        return self._approximate is not None
+
     def vectors(self, first: int, last: int) -> NDArray[np.float32]:
         """Rows first … last - 1 as the exact part holds them, (last - first, dim)."""
         if last <= first:
