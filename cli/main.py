@@ -15,7 +15,9 @@ from cli import (
     demo,
     dups,
     embed,
+    export,
     illustrate,
+    import_,
     index,
     localize,
     models,
@@ -49,8 +51,10 @@ for command in (
     verify.verify,
     remove.remove,
     compact.compact,
+    export.export,
 ):
     app.command()(command)
+app.command("import")(import_.import_)
 app.add_typer(train.app)
 app.add_typer(models.app)
 app.add_typer(bench.app)
