@@ -27,7 +27,7 @@ URI_COLUMNS = (*PATH_COLUMNS, "uri", "url")
 
 OWN_COLUMNS = frozenset(
     {"item_id", "uri", "modality", "medium", "start_seconds", "end_seconds", "bytes", "mtime",
-     "sha256", "width", "height", "duration_seconds"}
+     "sha256", "width", "height", "duration_seconds", "caption"}
 )  # fmt: skip
 """Columns that say something of the item itself; all others are kept as the user's."""
 
