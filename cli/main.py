@@ -15,6 +15,7 @@ from cli import (
     demo,
     dups,
     embed,
+    estimate,
     export,
     illustrate,
     import_,
@@ -51,6 +52,7 @@ for command in (
     verify.verify,
     remove.remove,
     compact.compact,
+    estimate.estimate,
     export.export,
 ):
     app.command()(command)
