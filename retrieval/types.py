@@ -188,7 +188,7 @@ class ItemUnchanged:
 class Failure:
     """A file that could not be used; whatever chunks it delivered are to be dropped.
 
-    `stage` is `open`, `decode`, `encode`, `worker` or `no encoder`; bytes and mtime tell whether it
+    `stage` is `open`, `decode`, `encode`, `worker`, `import` or `no encoder`; bytes and mtime tell whether it
     changed.
     """
 
