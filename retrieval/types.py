@@ -188,8 +188,8 @@ class ItemUnchanged:
 class Failure:
     """A file that could not be used; whatever chunks it delivered are to be dropped.
 
-    `stage` is `open`, `decode`, `encode`, `worker`, `import` or `no encoder`; bytes and mtime tell whether it
-    changed.
+    `stage` is `open`, `decode`, `encode`, `worker`, `import` or `no encoder`; bytes and mtime tell
+    whether it changed.
     """
 
     uri: str

@@ -76,18 +76,17 @@ def find_duplicates(
         QueryError: An option makes no sense.
     """
     items = ItemTable(snapshot)
-    jobs = [
-        _Comparison(snapshot, items, OpenedSpace(snapshot, space), modality, options)
-        for space, modality in _chosen(snapshot, spaces)
-    ]
-    total = sum(job.rows for job in jobs)
+    chosen = list(_chosen(snapshot, spaces))
+    opened = {space.name: OpenedSpace(snapshot, space) for space, _ in chosen}
+    total = sum(len(part.rows) for space, _ in chosen for part in opened[space.name].parts)
     done = 0
     groups: list[DuplicateGroup] = []
-    for job in jobs:
-        for rows in job.run():
+    for space, modality in chosen:
+        comparison = _Comparison(snapshot, items, opened[space.name], modality, options)
+        for rows in comparison.run():
             done += rows
             progress(done, total)
-        groups += job.groups()
+        groups += comparison.groups()
     return groups
 
 
@@ -125,11 +124,6 @@ class _Comparison:
         )
         self._lengths = self._rows_of_items()
         self._book = PairBook(items)
-
-    @property
-    def rows(self) -> int:
-        """Rows to compare, those of other modalities included."""
-        return len(self._item_ids)
 
     def groups(self) -> Iterator[DuplicateGroup]:
         """What was found."""
