@@ -185,8 +185,12 @@ class FaissIndex:
         *,
         allowed: NDArray[np.bool_] | None = None,
         exact: bool = False,
+        visited_share: float | None = None,
     ) -> tuple[Scores, Ids]:
         """See `VectorIndex.search`; `exact` leaves the approximate part aside.
+
+        `visited_share` is the share of an IVF index's lists to visit, instead of what it was saved
+        with: rows very near to a query lie in few of them.
 
         An answer is never shorter than the rows allow: where the approximate part finds fewer than
         k, the exact part answers.
@@ -204,7 +208,7 @@ class FaissIndex:
         elif exact or not self._approximates(wanted, count):
             scores, ids = _search(self._exact, unit, wanted, _selected(allowed))
         else:
-            scores, ids = self._search_and_rerank(unit, wanted, allowed)
+            scores, ids = self._search_and_rerank(unit, wanted, allowed, visited_share)
         return padded(scores, ids, k)
 
     def _approximates(self, wanted: int, count: int) -> bool:
@@ -223,13 +227,17 @@ class FaissIndex:
         return scores, rows[ids]
 
     def _search_and_rerank(
-        self, unit: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+        self,
+        unit: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_] | None,
+        visited_share: float | None,
     ) -> tuple[Scores, Ids]:
         """Re-rank generously: compressed scores of text queries are noisy."""
         candidates = max(k, min(MAX_CANDIDATES, max(LEAST_CANDIDATES, k * self._rerank)))
         parameters = faiss.IndexRefineSearchParameters(
             k_factor=min(self.rows, candidates) / k,
-            base_index_params=self._selected_candidates(allowed),
+            base_index_params=self._selected_candidates(allowed, visited_share),
         )
         try:
             scores, ids = _search(self._refined, unit, k, parameters)
@@ -244,11 +252,17 @@ class FaissIndex:
             scores[short], ids[short] = _search(self._exact, unit[short], k, _selected(allowed))
         return scores, ids
 
-    def _selected_candidates(self, allowed: NDArray[np.bool_] | None) -> Any:
+    def _selected_candidates(
+        self, allowed: NDArray[np.bool_] | None, visited_share: float | None
+    ) -> Any:
         inverted = faiss.try_extract_index_ivf(self._approximate)
-        if allowed is None or inverted is None:
+        if inverted is None or (allowed is None and visited_share is None):
             return _selected(allowed)
-        return faiss.SearchParametersIVF(sel=_bitmap(allowed), nprobe=inverted.nprobe)
+        visited = inverted.nprobe
+        if visited_share is not None:
+            visited = min(inverted.nlist, max(8, int(inverted.nlist * visited_share)))
+        selector = None if allowed is None else _bitmap(allowed)
+        return faiss.SearchParametersIVF(sel=selector, nprobe=visited)
 
 
 def _search(index: Any, unit: NDArray[np.float32], k: int, parameters: Any) -> tuple[Scores, Ids]:

@@ -1,7 +1,7 @@
 """All rows of a space that score at least a threshold with given rows: a range search.
 
-Parts of up to a few hundred thousand rows, and those without an approximate index, are compared
-block by block with everything. An approximate index proposes neighbours instead, ever more of them
+Up to a few hundred thousand rows, and parts without an approximate index, are compared block by
+block with everything. An approximate index proposes neighbours instead, ever more of them
 for the rows whose last one still reaches the threshold, and the stored vectors decide.
 """
 
@@ -19,7 +19,10 @@ QUERY_ROWS, OTHER_ROWS = 512, 8_192
 """Rows compared at once: a block of scores takes 16 MiB."""
 
 EXACT_ROWS = 200_000
-"""Parts up to this size are compared with everything: as fast there as asking an index."""
+"""Parts of which no more take part are compared with everything."""
+
+VISITED_SHARE = 1 / 64
+"""Lists of an IVF index that are looked into: near-duplicates share a list, or lie in the next."""
 
 FIRST_ANSWERS = 16
 """Neighbours that an index is first asked for, beside the rows of the item itself."""
@@ -71,6 +74,7 @@ class Neighbours:
         self._allowed = allowed
         self._threshold = threshold
         self._exact = exact
+        self._counts = [int(np.count_nonzero(rows)) for rows in allowed]
         self._offsets = np.cumsum([0, *(len(part.rows) for part in parts)])
         self._item_ids = [part.rows.item_ids for part in parts]
 
@@ -95,7 +99,7 @@ class Neighbours:
                 continue
             queries = unit(self._parts[number].vectors(block)[kept])
             for other, part in enumerate(self._parts):
-                if self._exact or not part.approximates or len(part.rows) <= EXACT_ROWS:
+                if self._exact or not part.approximates or self._counts[other] <= EXACT_ROWS:
                     found = self._compared(other, queries)
                 else:
                     found = self._asked(other, queries, np.arange(len(kept)), FIRST_ANSWERS + own)
@@ -132,7 +136,9 @@ class Neighbours:
         step = max(1, MAX_ANSWERS // k)
         for first in range(0, len(rows), step):
             some = rows[first : first + step]
-            scores, ids = part.nearest(queries[some], k, self._allowed[other])
+            scores, ids = part.nearest(
+                queries[some], k, self._allowed[other], visited_share=VISITED_SHARE
+            )
             near = scores >= self._threshold - ROUNDING
             more = near[:, -1] & (k < len(part.rows))
             mine, place = np.nonzero(near & ~more[:, None])

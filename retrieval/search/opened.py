@@ -57,11 +57,16 @@ class Part:
         return scores[0, real], ids[0, real]
 
     def nearest(
-        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_] | None,
+        *,
+        visited_share: float | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The k best rows of each query, (queries, k), as `VectorIndex.search`."""
+        """The k best rows of each query, (queries, k), as `FaissIndex.search`."""
         if self._index is not None:
-            return self._index.search(queries, k, allowed=allowed)
+            return self._index.search(queries, k, allowed=allowed, visited_share=visited_share)
         assert self._vectors is not None
         return exact_search(self._vectors, queries, k, allowed=allowed)
 
