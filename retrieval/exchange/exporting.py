@@ -38,6 +38,9 @@ SEGMENT_FIELDS = (
     pa.field("start_seconds", pa.float32()),
     pa.field("end_seconds", pa.float32()),
 )
+ADDED_COLUMNS = frozenset({*(field.name for field in SEGMENT_FIELDS), "image_path", "embedding"})
+"""A user's column of one of these names would be taken for the segment's: it is left out."""
+
 _MEDIA = pa.array([medium.value for medium in MEDIUM_CODES])
 
 Progress = Callable[[int, int], None]
@@ -150,8 +153,7 @@ def _told(
 def _blocks(snapshot: Snapshot, space: str, layout: ExportLayout) -> Iterator[ExportedBlock]:
     """Segments with the columns of their items, in item order."""
     schema = snapshot.items_schema()
-    # A user's column of one of these names would be taken for the segment's.
-    names = [name for name in schema.names if name not in {f.name for f in SEGMENT_FIELDS}]
+    names = [name for name in schema.names if name not in ADDED_COLUMNS]
     batches = snapshot.iter_items()
     held = schema.empty_table()
     for block in snapshot.iter_segments(space):

@@ -81,6 +81,16 @@ def test_parquet(collection: Collection, tmp_path: Path) -> None:
     )
 
 
+def test_columns_that_are_called_as_added_ones_are_left_out(tmp_path: Path) -> None:
+    columns = {"medium": "oil", "image_path": "x", "embedding": 1.5, "year": 3}
+    write_items(tmp_path / "c", [item_of("a.jpg", Medium.IMAGE, directions(1), **columns)])
+    snapshot = Collection.open(tmp_path / "c").snapshot
+    export(snapshot, tmp_path / "o", ExportLayout.CLIP_RETRIEVAL)
+    (row,) = pq.read_table(tmp_path / "o" / "metadata" / "metadata_0.parquet").to_pylist()
+    assert (row["medium"], row["image_path"], row["year"]) == ("image", "/archive/a.jpg", 3)
+    assert "embedding" not in row
+
+
 def test_a_plain_faiss_index_with_its_ids(collection: Collection, tmp_path: Path) -> None:
     export(collection.snapshot, tmp_path / "o", ExportLayout.FAISS)
     found = faiss.read_index(str(tmp_path / "o" / "index.faiss"))

@@ -129,6 +129,12 @@ def test_npy_with_its_description(tmp_path: Path, suffix: str, beside: bool) -> 
     assert rows == [{"path": f"{n}.jpg", "year": y} for y, n in enumerate("abc", 1)]
 
 
+def test_a_description_of_what_is_no_npy_file(tmp_path: Path) -> None:
+    folder = clip_retrieval(tmp_path / "out", 2)
+    with pytest.raises(SourceError, match=r"--metadata describes a \.npy file"):
+        open_layout(folder, metadata=folder / "metadata" / "metadata_0.parquet")
+
+
 def test_npy_alone(tmp_path: Path) -> None:
     want = np.asfortranarray(vectors(5).astype(np.float64))
     np.save(tmp_path / "v.npy", want)
