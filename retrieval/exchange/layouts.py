@@ -67,7 +67,8 @@ def open_layout(
         raise SourceError(f"{source}: no such file or folder; check the name")
     else:
         raise SourceError(f"{source}: expected a folder, a .parquet or a .npy file of vectors")
-    if metadata is not None and not isinstance(layout.pieces[0], NpyPiece):
+    described = [piece.described for piece in layout.pieces if isinstance(piece, NpyPiece)]
+    if metadata is not None and described != [metadata]:
         raise SourceError(f"--metadata describes a .npy file, {source} is none")
     for piece in layout.pieces:
         if piece.dim != layout.dim:
