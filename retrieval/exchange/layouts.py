@@ -67,8 +67,8 @@ def open_layout(
         raise SourceError(f"{source}: no such file or folder; check the name")
     else:
         raise SourceError(f"{source}: expected a folder, a .parquet or a .npy file of vectors")
-    described = [piece.described for piece in layout.pieces if isinstance(piece, NpyPiece)]
-    if metadata is not None and described != [metadata]:
+    lists = [piece.described for piece in layout.pieces if isinstance(piece, NpyPiece)]
+    if metadata is not None and lists != [metadata]:
         raise SourceError(f"--metadata describes a .npy file, {source} is none")
     for piece in layout.pieces:
         if piece.dim != layout.dim:

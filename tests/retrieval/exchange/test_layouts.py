@@ -132,7 +132,7 @@ def test_npy_with_its_description(tmp_path: Path, suffix: str, beside: bool) -> 
 def test_a_description_of_what_is_no_npy_file(tmp_path: Path) -> None:
     folder = clip_retrieval(tmp_path / "out", 2)
     with pytest.raises(SourceError, match=r"--metadata describes a \.npy file"):
-        open_layout(folder, metadata=folder / "metadata" / "metadata_0.parquet")
+        open_layout(folder, metadata=tmp_path / "rows.csv")
 
 
 def test_npy_alone(tmp_path: Path) -> None:
