@@ -14,8 +14,12 @@ from cli import (
     compact,
     demo,
     diff,
+    dups,
     embed,
+    estimate,
+    export,
     illustrate,
+    import_,
     index,
     localize,
     models,
@@ -45,12 +49,16 @@ for command in (
     classify.classify,
     illustrate.illustrate,
     diff.diff,
+    dups.dups,
     status.status,
     verify.verify,
     remove.remove,
     compact.compact,
+    estimate.estimate,
+    export.export,
 ):
     app.command()(command)
+app.command("import")(import_.import_)
 app.add_typer(train.app)
 app.add_typer(models.app)
 app.add_typer(bench.app)

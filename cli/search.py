@@ -42,6 +42,10 @@ def search(
         ),
     ] = None,
     rerank_top: Annotated[int, typer.Option(help="Hits that --rerank considers.")] = 20,
+    with_vectors: Annotated[
+        bool,
+        typer.Option("--with-vectors", help="Add the stored vector of each hit, in JSON only."),
+    ] = False,
     output: Annotated[Output, typer.Option("--format", help="How to print the hits.")] = (
         Output.TABLE
     ),
@@ -74,6 +78,7 @@ def search(
             cutoff=cutoff,
             rerank=rerank,
             rerank_top=rerank_top,
+            with_vectors=with_vectors,
         )
         print_result(result, output)
         if gallery is not None:

@@ -125,8 +125,12 @@ class FaissIndex:
         *,
         allowed: NDArray[np.bool_] | Selection | None = None,
         exact: bool = False,
+        visited_share: float | None = None,
     ) -> tuple[Scores, Ids]:
         """See `VectorIndex.search`; `exact` leaves the approximate part aside.
+
+        `visited_share` is the share of an IVF index's lists to visit, instead of its effort's: rows
+        very near to a query lie in few of them.
 
         A mask that is used more than once should be made a `Selection` by `select`. An answer is
         never shorter than the rows allow: where the approximate part finds fewer than k, the exact
@@ -148,7 +152,7 @@ class FaissIndex:
         elif exact or not self._approximates(wanted, allowed):
             scores, ids = _search(self._exact, unit, wanted, _selected(allowed))
         else:
-            scores, ids = self._search_and_rerank(unit, wanted, allowed)
+            scores, ids = self._search_and_rerank(unit, wanted, allowed, visited_share)
         return padded(scores, ids, k)
 
     def _approximates(self, wanted: int, allowed: Selection | None) -> bool:
@@ -167,12 +171,19 @@ class FaissIndex:
         return ids
 
     def _search_and_rerank(
-        self, unit: NDArray[np.float32], k: int, allowed: Selection | None
+        self,
+        unit: NDArray[np.float32],
+        k: int,
+        allowed: Selection | None,
+        visited_share: float | None,
     ) -> tuple[Scores, Ids]:
         """Re-rank generously: compressed scores of text queries are noisy."""
+        visited = self.effort.visited
+        if visited_share is not None:
+            visited = max(8, int(self.lists * visited_share))
         parameters = faiss.IndexRefineSearchParameters(
             k_factor=min(self.rows, self.effort.candidates_for(k)) / k,
-            base_index_params=_parameters(self._approximate, self.effort.visited, allowed),
+            base_index_params=_parameters(self._approximate, visited, allowed),
         )
         try:
             scores, ids = _search(self._refined, unit, k, parameters)

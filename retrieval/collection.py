@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from retrieval.duplicates.find import DuplicateOptions, find_duplicates
+from retrieval.duplicates.groups import DuplicateGroup
 from retrieval.embed_options import EmbedOptions, EmbedReport
 from retrieval.embedding import embed
 from retrieval.encoders.catalogue import load_encoder
@@ -160,6 +162,7 @@ class Collection:
         where: str | None = None,
         cutoff: bool = False,
         rerank: str | Reranker | None = None,
+        with_vectors: bool = False,
     ) -> tuple[Hit, ...]:
         """Find the media closest to a text, a file (`@path`) or a sum of them; best first.
 
@@ -172,12 +175,21 @@ class Collection:
             rerank: A re-ranker that judges the pictures among the first 20 hits again:
                 `blip:HUB-ID-OR-FOLDER`, `tiny:FOLDER`, or an object; see
                 `retrieval.search.rerank.rerank`.
+            with_vectors: Give each hit the stored vector of its best segment.
 
         Raises:
             QueryError: The query cannot be understood or embedded.
             FilterError: The condition is refused.
         """
-        return self.answer(query, to=to, k=k, where=where, cutoff=cutoff, rerank=rerank).hits
+        return self.answer(
+            query,
+            to=to,
+            k=k,
+            where=where,
+            cutoff=cutoff,
+            rerank=rerank,
+            with_vectors=with_vectors,
+        ).hits
 
     def answer(
         self,
@@ -190,6 +202,7 @@ class Collection:
         spaces: Sequence[str] | None = None,
         rerank: str | Reranker | None = None,
         rerank_top: int = TOP,
+        with_vectors: bool = False,
     ) -> SearchResult:
         """`search` with the time each stage took, and optionally in some spaces only."""
         return self.searcher.search(
@@ -201,7 +214,35 @@ class Collection:
             spaces=spaces,
             reranker=self.reranker(rerank) if isinstance(rerank, str) else rerank,
             rerank_top=rerank_top,
+            vectors_of_hits=with_vectors,
         )
+
+    def duplicates(
+        self,
+        threshold: float = 0.95,
+        *,
+        min_seconds: float = 4.0,
+        share: float = 0.5,
+        spaces: Sequence[str] = (),
+        exact: bool = False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[DuplicateGroup]:
+        """Groups of near-duplicate items: pictures, recordings, videos; the largest first.
+
+        Args:
+            threshold: Least cosine of two pictures, or of two segments that match.
+            min_seconds: Least length of a matching span of two recordings or videos.
+            share: Least share of the shorter one that matches in such spans.
+            spaces: Compare in these; empty: for each modality the first space that embeds it.
+            exact: Compare everything with everything even where there is an approximate index.
+            progress: Told how many rows are done, and of how many.
+
+        Raises:
+            QueryError: An option makes no sense.
+            SpaceMismatchError: There is no such space.
+        """
+        options = DuplicateOptions(threshold, min_seconds, share, exact)
+        return find_duplicates(self.snapshot, options, spaces=spaces, progress=progress)
 
     def verify(self) -> list[str]:
         """Compare every listed file with its digest; one line per problem."""

@@ -52,18 +52,33 @@ class Part:
             return self._index.select(mask)
         return Selection.plain(mask)
 
+    @property
+    def approximates(self) -> bool:
+        """Whether answers come from an approximate index, re-ranked."""
+        return self._index is not None and self._index.approximate
+
     def search(
         self, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | Selection | None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The k best rows of one query (1, dim), without padding."""
-        if self._index is not None:
-            scores, ids = self._index.search(query, k, allowed=allowed)
-        else:
-            assert self._vectors is not None
-            mask = allowed.mask if isinstance(allowed, Selection) else allowed
-            scores, ids = exact_search(self._vectors, query, k, allowed=mask)
+        scores, ids = self.nearest(query, k, allowed)
         real = ids[0] >= 0
         return scores[0, real], ids[0, real]
+
+    def nearest(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_] | Selection | None,
+        *,
+        visited_share: float | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The k best rows of each query, (queries, k), as `FaissIndex.search`."""
+        if self._index is not None:
+            return self._index.search(queries, k, allowed=allowed, visited_share=visited_share)
+        assert self._vectors is not None
+        mask = allowed.mask if isinstance(allowed, Selection) else allowed
+        return exact_search(self._vectors, queries, k, allowed=mask)
 
     def item_rows(self, item_id: int) -> slice:
         """Positions of an item's rows, which are neighbours."""
@@ -74,6 +89,13 @@ class Part:
         """Vectors of neighbouring rows."""
         if self._index is not None:
             return self._index.vectors(rows.start, rows.stop)
+        assert self._vectors is not None
+        return self._vectors[rows].astype(np.float32)
+
+    def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Vectors of any rows, (n, dim)."""
+        if self._index is not None:
+            return self._index.gather(rows)
         assert self._vectors is not None
         return self._vectors[rows].astype(np.float32)
 

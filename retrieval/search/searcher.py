@@ -15,6 +15,7 @@ from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.protocols import Encoder, Localizer
 from retrieval.search.calibration import QueryKind
 from retrieval.search.filtering import RowFilter, media_targets
+from retrieval.search.hit_vectors import with_vectors
 from retrieval.search.items import ItemTable
 from retrieval.search.moments import Candidate, MomentStage, segment_rows
 from retrieval.search.opened import ItemMatch, OpenedSpace, Part, best_items
@@ -100,6 +101,7 @@ class Searcher:
         spaces: Sequence[str] | None = None,
         reranker: Reranker | None = None,
         rerank_top: int = TOP,
+        vectors_of_hits: bool = False,
     ) -> SearchResult:
         """Answer one query; see `Collection.search`."""
         if k < 1 or rerank_top < 1:
@@ -132,8 +134,11 @@ class Searcher:
         if reranker is not None and text is not None:
             hits = rerank(hits, text, reranker, top=rerank_top)
             took = replace(took, rerank=clock.lap())
+        hits = hits[:k]
+        if vectors_of_hits:
+            hits = list(with_vectors(hits, self._snapshot, vectors))
         return SearchResult(
-            str(parsed), tuple(replace(hit, rank=i) for i, hit in enumerate(hits[:k], 1)), took
+            str(parsed), tuple(replace(hit, rank=i) for i, hit in enumerate(hits, 1)), took
         )
 
     def curve(

@@ -334,6 +334,16 @@ class CollectionWriter:
                 raise ValueError(f"{space} lacks item {lacking}: add its rows before new items")
 
 
+@contextmanager
+def publish_what_is_whole(writer: CollectionWriter) -> Iterator[None]:
+    """On Ctrl-C or SIGTERM keep the items that are complete before the process ends."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        writer.publish()
+        raise
+
+
 def delete_partial_files(root: Path) -> list[Path]:
     """Delete what a killed writer had not finished; the lock must be held."""
     found = [

@@ -178,3 +178,18 @@ def test_rows_are_read_back() -> None:
     np.testing.assert_array_equal(index.vectors(2, 5), vectors[2:5])
     np.testing.assert_array_equal(index.gather(np.array([8, 0])), vectors[[8, 0]])
     assert index.vectors(3, 3).shape == (0, DIM)
+
+
+def test_a_row_is_found_in_few_lists_and_more_lists_find_more() -> None:
+    vectors = unit_vectors(2_000)
+    exact = build_exact([vectors], DIM)
+    index = FaissIndex(exact, build_approximate("IVF64,SQ8", vectors, [vectors], nprobe=64))
+    _, few = index.search(vectors[:200], 10, visited_share=1 / 64)
+    _, all_lists = index.search(vectors[:200], 10, visited_share=1.0)
+    _, saved = index.search(vectors[:200], 10)
+    np.testing.assert_array_equal(few[:, 0], np.arange(200))
+    np.testing.assert_array_equal(all_lists, saved)
+    assert (few != saved).any()
+    half = np.arange(2_000) % 2 == 0
+    _, chosen = index.search(vectors[:200], 3, allowed=half, visited_share=1 / 64)
+    assert (chosen % 2 == 0).all()
