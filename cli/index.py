@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import CollectionArgument, Device, DeviceOption
+from cli.options import CollectionArgument, Device, IndexDeviceOption
 
 if TYPE_CHECKING:
     from retrieval.search.card import IndexCard
@@ -20,8 +20,8 @@ def index(
     kind: Annotated[
         str | None,
         typer.Option(
-            help="auto, exact, or a FAISS factory string such as IVF1024,SQ8. "
-            "Default: as before, auto at first."
+            help="auto, exact, a FAISS factory string such as IVF1024,SQ8, or CAGRA, which a GPU "
+            "builds. Default: as before, auto at first."
         ),
     ] = None,
     memory: Annotated[
@@ -36,7 +36,7 @@ def index(
         float | None,
         typer.Option(help="Milliseconds within which exact search would be fast enough."),
     ] = None,
-    device: DeviceOption = Device.AUTO,
+    device: IndexDeviceOption = Device.AUTO,
 ) -> None:
     """Bring every space's index up to date: chosen by trial, tuned on texts and media."""
     from rich.console import Console

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import faiss
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.errors import IndexBuildError
+from indexes.gpu_build import CAGRA, build_cagra, fill, train_and_fill
+from indexes.gpus import Gpus, innermost
 from indexes.vectors import check_rows
 
 KMEANS_ITERATIONS, ROWS_PER_LIST = 10, 64
@@ -63,13 +65,17 @@ def build_approximate(
     factory: str,
     training: NDArray[np.floating],
     blocks: Iterable[NDArray[np.floating]],
+    *,
+    gpus: Gpus | None = None,
 ) -> Any:
     """Build and fill any FAISS index for inner products.
 
     Args:
-        factory: FAISS factory string, for example `IVF1024,SQ8`.
+        factory: FAISS factory string, for example `IVF1024,SQ8`; or `CAGRA`, which needs a GPU.
         training: (rows, dim) sample to train on.
         blocks: All rows, in order.
+        gpus: Where to train and to find the rows' lists; the CPU where it is None. The index has
+            its CPU form either way.
 
     Raises:
         IndexBuildError: FAISS refuses the string, or the sample is too small for it.
@@ -80,21 +86,36 @@ def build_approximate(
     if ENDS_THE_PROCESS.search(factory):
         raise IndexBuildError(f"FAISS cannot build {asked}; name more lists or neighbours")
     try:
+        if CAGRA.fullmatch(factory):
+            return build_cagra(factory, _checked(blocks), gpus)
         index = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
         _limit_training(index, factory)
+        if gpus is not None:
+            return train_and_fill(index, sample, _checked(blocks), gpus)
         index.train(sample)
         _fill(index, blocks)
     except (RuntimeError, MemoryError) as error:
+        advice = "--kind exact or fewer lists" if gpus is None else "--device cpu or fewer lists"
         raise IndexBuildError(
-            f"FAISS refuses {asked}: {faiss_reason(error)}; try --kind exact or fewer lists"
+            f"FAISS refuses {asked}: {faiss_reason(error)}; try {advice}"
         ) from error
     return index
 
 
-def refill(index: Any, blocks: Iterable[NDArray[np.floating]]) -> Any:
-    """Fill an index, which must not be mapped, with other rows; what it was trained to stays."""
+def refill(index: Any, blocks: Iterable[NDArray[np.floating]], *, gpus: Gpus | None = None) -> Any:
+    """Fill an index, which must not be mapped, with other rows; what it was trained to stays.
+
+    Raises:
+        IndexBuildError: A graph of CAGRA's, and no GPU.
+    """
+    inner = innermost(index)
+    if isinstance(inner, faiss.IndexHNSWCagra):
+        return build_cagra(f"CAGRA{inner.hnsw.nb_neighbors(0)}", _checked(blocks), gpus)
     index.reset()
-    _fill(index, blocks)
+    if gpus is not None:
+        fill(index, _checked(blocks), gpus)
+    else:
+        _fill(index, blocks)
     return index
 
 
@@ -121,10 +142,17 @@ def _limit_training(index: Any, factory: str) -> None:
 
 
 def _fill(index: Any, blocks: Iterable[NDArray[np.floating]]) -> None:
+    for rows in _checked(blocks):
+        index.add(rows)
+
+
+def _checked(blocks: Iterable[NDArray[np.floating]]) -> Iterator[NDArray[np.float32]]:
+    first = 0
     for block in blocks:
         rows = np.ascontiguousarray(block, np.float32)
-        check_rows(rows, index.ntotal)
-        index.add(rows)
+        check_rows(rows, first)
+        yield rows
+        first += len(rows)
 
 
 def faiss_reason(error: BaseException) -> str:

@@ -79,6 +79,16 @@ class FaissIndex:
         return FaissIndex(self._exact, self._approximate, effort)
 
     @property
+    def exact_part(self) -> Any:
+        """The exact part, a float16 scalar quantizer."""
+        return self._exact
+
+    @property
+    def approximate_part(self) -> Any | None:
+        """The approximate part."""
+        return self._approximate
+
+    @property
     def approximate(self) -> bool:
         """Whether there is an approximate part."""
         return self._approximate is not None

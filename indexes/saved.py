@@ -17,6 +17,10 @@ from indexes.errors import DimensionMismatchError, IndexFileError
 PROBES = 16
 """Rows read back and compared after writing."""
 
+NO_TABLES = faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE
+"""The tables that FAISS computes for IVF-PQ are for distances, not for inner products, and would be
+refused as larger than the file."""
+
 _limits = threading.Lock()
 """FAISS's limits of what a file may contain belong to the process, not to a call."""
 
@@ -103,7 +107,7 @@ def _read(path: Path, flags: int = faiss.IO_FLAG_MMAP_IFC) -> Any:
         try:
             faiss.set_deserialization_vector_byte_limit(limit)
             faiss.set_deserialization_loop_limit(limit)
-            return faiss.read_index(os.fspath(path), flags)
+            return faiss.read_index(os.fspath(path), flags | NO_TABLES)
         finally:
             faiss.set_deserialization_vector_byte_limit(before[0])
             faiss.set_deserialization_loop_limit(before[1])

@@ -110,7 +110,7 @@ class Collection:
         Without any argument the index stays of the kind that was asked for before.
 
         Args:
-            kind: `auto`, `exact` or any FAISS factory string.
+            kind: `auto`, `exact`, any FAISS factory string, or `CAGRA`, which a GPU builds.
             recall: Share of the ten exact neighbours that text and media queries find; 0.95.
             memory: Bytes that the index may take when searched, beside its mapped vectors.
             latency_ms: Median time of a query that is still fast enough for exact search.
@@ -122,7 +122,13 @@ class Collection:
         given = {"kind": kind, "recall": recall, "memory": memory, "latency_ms": latency_ms}
         asked = {name: value for name, value in given.items() if value is not None}
         request = IndexRequest(**asked) if asked else None  # type: ignore[arg-type]
-        cards = build_index(self.root, request=request, encoders=self.encoder, progress=progress)
+        cards = build_index(
+            self.root,
+            request=request,
+            device=self.device,
+            encoders=self.encoder,
+            progress=progress,
+        )
         self.refresh()
         return cards
 

@@ -18,8 +18,9 @@ SUBJECTS: Final = {
     "index": "benchmarks.speed.index",
     "memory": "benchmarks.speed.memory",
     "startup": "benchmarks.speed.startup",
+    "gpu": "benchmarks.speed.gpu",
 }
 """The module of every subject, imported when it is asked for."""
 
-LONG: Final = frozenset({"index"})
-"""Subjects that take hours and many gigabytes of disk, measured only when they are named."""
+BY_NAME_ONLY: Final = frozenset({"index", "gpu"})
+"""Subjects that take hours and many gigabytes of disk, or that not every machine can measure."""

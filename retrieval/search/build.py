@@ -29,6 +29,7 @@ def build_index(
     root: Path,
     *,
     request: IndexRequest | None = None,
+    device: str = "cpu",
     encoders: Callable[[Space], Encoder],
     progress: Progress = logger.info,
 ) -> list[IndexCard]:
@@ -40,6 +41,7 @@ def build_index(
     Args:
         root: The collection's folder.
         request: What the index is to be; None: what it was before, `auto` at first.
+        device: Where the approximate part is trained: `cpu`, `cuda` or `auto`.
         encoders: Gives the encoder of a space, whose text tower embeds the tuning queries.
         progress: Told what is done and why.
 
@@ -57,7 +59,7 @@ def build_index(
         return [
             card
             for space in writer.snapshot.spaces
-            for card in _Upkeep(writer, space, encoders, progress).run(request)
+            for card in _Upkeep(writer, space, device, encoders, progress).run(request)
         ]
 
 
@@ -68,6 +70,7 @@ class _Upkeep:
         self,
         writer: CollectionWriter,
         space: Space,
+        device: str,
         encoders: Callable[[Space], Encoder],
         progress: Progress,
     ) -> None:
@@ -75,6 +78,7 @@ class _Upkeep:
         self._writer = writer
         self._snapshot = writer.snapshot
         self._space = space
+        self._device = device
         self._encoders = encoders
         self._say = progress
 
@@ -106,7 +110,9 @@ class _Upkeep:
     ) -> IndexCard:
         after = kept[-1].last_item_id if kept else -1
         with self._writer.index_folder(self._space.name, kept=len(kept)) as folder:
-            part = PartWriter(self._snapshot, self._space, request, folder, after, self._say)
+            part = PartWriter(
+                self._snapshot, self._space, request, folder, after, self._say, device=self._device
+            )
             return part.write(self._encoders(self._space), alike)
 
     def _parts(self) -> list[IndexPart]:

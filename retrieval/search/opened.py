@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from indexes.exact import exact_search
 from indexes.faiss import Effort, FaissIndex
+from indexes.gpu import DeviceIndex, on_device
 from indexes.saved import open_index
 from indexes.selection import Selection
 from retrieval.errors import CollectionFormatError
@@ -40,7 +41,10 @@ class Part:
     """Rows that are searched together: an index with its row table, or the tail behind it."""
 
     def __init__(
-        self, rows: RowTable, index: FaissIndex | None, vectors: NDArray[np.float16] | None = None
+        self,
+        rows: RowTable,
+        index: FaissIndex | DeviceIndex | None,
+        vectors: NDArray[np.float16] | None = None,
     ) -> None:
         self.rows = rows
         self._index = index
@@ -107,7 +111,9 @@ class OpenedSpace:
     `exact` leaves the approximate index aside.
     """
 
-    def __init__(self, snapshot: Snapshot, space: Space, *, exact: bool = False) -> None:
+    def __init__(
+        self, snapshot: Snapshot, space: Space, *, exact: bool = False, device: str = "cpu"
+    ) -> None:
         self.space = space
         self.cards: list[IndexCard] = []
         self.parts: list[Part] = []
@@ -115,7 +121,7 @@ class OpenedSpace:
             card = IndexCard.read(folder / CARD)
             _check_card(card, space, folder)
             self.cards.append(card)
-            part = _open_part(folder, card, exact)
+            part = _open_part(folder, card, exact, device)
             if card.rows:
                 self.parts.append(part)
         last = self.cards[-1].last_item_id if self.cards else -1
@@ -133,7 +139,7 @@ class OpenedSpace:
         return Calibration(known)
 
 
-def _open_part(folder: Path, card: IndexCard, exact_only: bool) -> Part:
+def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> Part:
     exact = open_index(folder / EXACT, dim=card.dim, rows=card.rows)
     if exact_only or card.factory is None or card.looking is None:
         index = FaissIndex(exact)
@@ -142,7 +148,7 @@ def _open_part(folder: Path, card: IndexCard, exact_only: bool) -> Part:
         index = FaissIndex(
             exact, approximate, Effort(card.looking.visited, card.looking.candidates)
         )
-    return Part(RowTable.open(folder / ROWS), index)
+    return Part(RowTable.open(folder / ROWS), on_device(index, device))
 
 
 def _check_card(card: IndexCard, space: Space, folder: Path) -> None:

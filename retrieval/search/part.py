@@ -56,6 +56,7 @@ class PartWriter:
         folder: Where the files go.
         after_item_id: The items up to this one lie in earlier parts.
         say: Told what begins.
+        device: Where the approximate part is trained.
     """
 
     def __init__(
@@ -66,12 +67,15 @@ class PartWriter:
         folder: Path,
         after_item_id: int,
         say: Callable[[str], None],
+        *,
+        device: str = "cpu",
     ) -> None:
         self._snapshot = snapshot
         self._space = space
         self._request = request
         self._folder = folder
         self._after = after_item_id
+        self._device = device
         self._say: Callable[[str], None] = lambda line: say(f"{space.name}: {line}")
 
     def write(self, encoder: Encoder, alike: tuple[Path, IndexCard] | None) -> IndexCard:
@@ -181,23 +185,27 @@ class PartWriter:
 
     def _train(self, exact: FaissIndex, factory: str) -> None:
         from indexes.building import build_approximate
+        from indexes.gpu import build_gpus
         from indexes.saved import write_index
 
         count = training_rows(factory, exact.rows)
-        self._say(f"training {factory} on {count} rows")
+        gpus = build_gpus(self._device, exact.rows)
+        self._say(f"training {factory} on {count} rows{' by a GPU' if gpus else ''}")
         sample = exact.gather(sample_rows(np.arange(exact.rows), count))
         try:
-            built = build_approximate(factory, sample, _read_back(exact))
+            built = build_approximate(factory, sample, _read_back(exact), gpus=gpus)
         except IndexBuildError as error:
             raise IndexBuildError(f"{self._space.name}: {error}") from error
         write_index(built, self._folder / APPROXIMATE)
 
     def _fill_alike(self, exact: FaissIndex, trained: Path) -> None:
         from indexes.building import refill
+        from indexes.gpu import build_gpus
         from indexes.saved import read_index, write_index
 
         self._say("filling a part of the same quantizer")
-        filled = refill(read_index(trained), _read_back(exact))
+        gpus = build_gpus(self._device, exact.rows)
+        filled = refill(read_index(trained), _read_back(exact), gpus=gpus)
         write_index(filled, self._folder / APPROXIMATE)
 
     # ------------------------------------------------------------ measuring

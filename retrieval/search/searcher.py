@@ -71,6 +71,7 @@ class Searcher:
         localizers: Find the moments of items, the preferred one first; the last one must answer
             every query.
         exact: Leave approximate indexes aside.
+        device: Where indexes are searched: `cpu`, `cuda` or `auto`.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class Searcher:
         localizers: Sequence[Localizer] = (SimilarityLocalizer(),),
         *,
         exact: bool = False,
+        device: str = "cpu",
     ) -> None:
         self._snapshot = snapshot
         self._encoders = encoders
         self._spaces = {
-            space.name: OpenedSpace(snapshot, space, exact=exact) for space in snapshot.spaces
+            space.name: OpenedSpace(snapshot, space, exact=exact, device=device)
+            for space in snapshot.spaces
         }
         self._stage = MomentStage(snapshot, localizers, self._spaces)
         self._items = ItemTable(snapshot)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import indexes.gpu
 from indexes.exact import exact_search
 from indexes.faiss import Effort, FaissIndex
 from indexes.saved import open_index
@@ -31,6 +32,7 @@ from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, Frames, MediaInfo, Medium, Segments, Space
+from support.gpus import CpuGpus
 from support.toy_encoder import ToyEncoder
 
 DIM = 32
@@ -79,11 +81,19 @@ def grow(root: Path, first: int, last: int) -> None:
             writer.add(item(number))
 
 
-def built(root: Path, kind: str | None = None) -> tuple[dict[str, IndexCard], list[str]]:
+def built(
+    root: Path, kind: str | None = None, *, device: str = "cpu"
+) -> tuple[dict[str, IndexCard], list[str]]:
     """The newest part's card of each space, and what was said."""
     said: list[str] = []
     request = None if kind is None else IndexRequest(kind)
-    cards = build_index(root, request=request, encoders=lambda _: ENCODER, progress=said.append)
+    cards = build_index(
+        root,
+        request=request,
+        device=device,
+        encoders=lambda _: ENCODER,
+        progress=said.append,
+    )
     return {card.space: card for card in cards}, said
 
 
@@ -317,6 +327,30 @@ def test_a_factory_string_that_faiss_refuses_fails_and_publishes_nothing(root: P
     assert Snapshot.open(root).manifest == before
     assert verify(root) == []
     assert not list((root / "indexes").rglob("*.tmp"))
+
+
+def test_a_gpu_builds_what_the_cpu_searches(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gpus(device: str, rows: int) -> CpuGpus:
+        assert (device, rows) == ("cuda", cards_before[PICTURES.name].rows)
+        return CpuGpus((0,))
+
+    cards_before, _ = built(root, "exact")
+    monkeypatch.setattr(indexes.gpu, "build_gpus", gpus)
+    cards, said = built(root, "CAGRA32", device="cuda")
+    card = cards[PICTURES.name]
+    assert card.factory == "CAGRA32"
+    assert card.measured.recall[QueryKind.TEXT][10] >= 0.95
+    assert any("training CAGRA32" in line and "by a GPU" in line for line in said)
+    found = OpenedSpace(Snapshot.open(root), PICTURES).parts[0].search(unit(1, 99), 10, None)
+    assert len(found[1]) == 10
+
+
+def test_a_graph_without_a_gpu_fails_and_publishes_nothing(root: Path) -> None:
+    built(root)
+    before = Snapshot.open(root).manifest
+    with pytest.raises(IndexBuildError, match="toy-00000001: CAGRA is built on a GPU"):
+        built(root, "CAGRA")
+    assert Snapshot.open(root).manifest == before
 
 
 def test_fault_06_disk_full_keeps_the_old_index(
