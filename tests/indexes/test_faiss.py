@@ -183,7 +183,7 @@ def test_rows_are_read_back() -> None:
 def test_a_row_is_found_in_few_lists_and_more_lists_find_more() -> None:
     vectors = unit_vectors(2_000)
     exact = build_exact([vectors], DIM)
-    index = FaissIndex(exact, build_approximate("IVF64,SQ8", vectors, [vectors], nprobe=64))
+    index = FaissIndex(exact, build_approximate("IVF64,SQ8", vectors, [vectors]), Effort(64, 200))
     _, few = index.search(vectors[:200], 10, visited_share=1 / 64)
     _, all_lists = index.search(vectors[:200], 10, visited_share=1.0)
     _, saved = index.search(vectors[:200], 10)
