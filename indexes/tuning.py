@@ -197,12 +197,13 @@ def _shares(index: FaissIndex, sample: QuerySample, visited: int) -> list[_Share
 
     The proposals for the greatest number hold those for all smaller ones, in their order.
     """
-    ids = index.propose(sample.vectors, min(CANDIDATES[-1], index.rows), visited)
+    own = int((sample.own_rows >= 0).any())  # a query's own row takes the place of a candidate
+    ids = index.propose(sample.vectors, min(CANDIDATES[-1] + own, index.rows), visited)
     scores = _exact_scores(index, sample.vectors, ids)
     found = sample.hits(scores, ids, 10).cumsum(axis=1)
     last = found.shape[1] - 1
     wanted = sample.wanted(10)
-    return [_share(found[:, min(count - 1, last)], wanted) for count in CANDIDATES]
+    return [_share(found[:, min(count - 1 + own, last)], wanted) for count in CANDIDATES]
 
 
 def _exact_scores(

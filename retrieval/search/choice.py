@@ -93,6 +93,10 @@ def choose(
     if rows < EXACT_BELOW_ROWS and request.latency_ms is None:
         return Choice((None,), f"exact search is fast enough below {EXACT_BELOW_ROWS:,} rows")
     fit = affordable(candidates(exact.dim), max(1, rows), request.memory)
+    if request.latency_ms is not None and not fit[0].template:
+        median = _exact_latency(exact, ask)
+        if median <= request.latency_ms:
+            return Choice((None,), f"exact search answers within {request.latency_ms:g} ms")
     pairs = list(zip(fit, _trials(exact, fit, request.recall, ask, say), strict=True))
     trials = tuple(trial for _, trial in pairs)
     good = sorted((pair for pair in pairs if pair[1].reached), key=lambda pair: -pair[1].predicted)
@@ -109,6 +113,12 @@ def choose(
     )
     order = [first, *(pair for pair in good if pair is not first)]
     return Choice(tuple(kind.factory(rows) for kind, _ in order), reason, trials)
+
+
+def _exact_latency(exact: FaissIndex, ask: Callable[[FaissIndex], Asked]) -> float:
+    from indexes.tuning import latencies
+
+    return latencies(exact, next(iter(ask(exact).values())).vectors, 1)[0]
 
 
 def _trials(

@@ -127,6 +127,8 @@ class PartWriter:
                 return self._card(exact, exact, samples, choice)
             self._train(exact, factory)
             index, tuning = self._tuned(exact, samples)
+            if not tuning.reached and self._request.kind != "auto":
+                self._say(f"{factory} reaches a recall of {tuning.best.least:.3f} at most")
             if tuning.reached or self._request.kind != "auto":
                 return self._card(exact, index, samples, choice, factory)
             tried.append(f"{factory} reaches {tuning.best.least:.3f}")
