@@ -67,7 +67,7 @@ class Collection:
 
         Args:
             root: The folder.
-            device: Where models run: `auto`, `cpu` or `cuda`.
+            device: Where models run and indexes are searched: `auto`, `cpu` or `cuda`.
             localizer: What finds moments: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
 
         Raises:
@@ -281,7 +281,7 @@ class Collection:
     def searcher(self) -> Searcher:
         """Opened indexes over `snapshot`."""
         localizers = choose_localizers(self.localizer, self.snapshot.spaces, device=self.device)
-        return Searcher(self.snapshot, self.encoder, localizers)
+        return Searcher(self.snapshot, self.encoder, localizers, device=self.device)
 
     def refresh(self) -> None:
         """Move on to the newest generation."""

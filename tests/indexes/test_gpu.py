@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import indexes.gpu
+import indexes.selection
 from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from indexes.building import build_approximate, build_exact
 from indexes.errors import DeviceError
@@ -232,6 +233,30 @@ def test_rows_are_read_from_the_cpu() -> None:
     assert (index.rows, index.dim) == (30, DIM)
     np.testing.assert_array_equal(index.vectors(3, 9), vectors[3:9])
     np.testing.assert_array_equal(index.gather(np.array([8, 0])), vectors[[8, 0]])
+
+
+@pytest.mark.usefixtures("cpu_in_place_of_gpu")
+@pytest.mark.parametrize("every", [2, 50])
+def test_selections_answer_as_their_masks(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows were copied together, and are scored on the CPU."""
+    monkeypatch.setattr(indexes.selection, "COPIED_BYTES", 20 * 2 * DIM)
+    vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
+    index = moving(opened(vectors), [gpu(0, 3.0)])
+    mask = np.arange(300) % every == 0
+    selection = index.select(mask)
+    assert (selection.ids is None) == (every == 2)
+    searched: list[int] = []
+    on_gpu = TorchExact.search
+    monkeypatch.setattr(
+        TorchExact,
+        "search",
+        lambda self, queries, k, allowed: (
+            searched.append(len(queries)) or on_gpu(self, queries, k, allowed=allowed)
+        ),
+    )
+    ids = index.search(queries, 5, allowed=selection)[1]
+    np.testing.assert_array_equal(ids, brute_force(vectors, queries, 5, mask)[1])
+    assert searched == ([4] if every == 2 else [])
 
 
 @pytest.mark.usefixtures("cpu_in_place_of_gpu")

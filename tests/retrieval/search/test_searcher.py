@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import indexes.gpu
+import retrieval.search.opened
 from indexes.gpu import WORK_BYTES, Gpu, half_rows
 from indexes.gpu_exact import TorchExact
 from retrieval.collection import Collection
@@ -67,6 +68,19 @@ def test_a_gpu_finds_what_the_cpu_finds(
             [hit.score for hit in hits], [hit.score for hit in want], atol=1e-5
         )
     assert len(rows_moved) == len(indexed.snapshot.spaces)
+
+
+def test_a_collection_searches_on_its_device(
+    indexed: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = []
+    monkeypatch.setattr(
+        retrieval.search.opened,
+        "on_device",
+        lambda index, device: devices.append(device) or index,
+    )
+    _ = Collection(indexed.root, device="auto", localizer="similarity").searcher
+    assert devices == ["auto"] * len(indexed.snapshot.spaces)
 
 
 def test_a_gpu_that_is_not_there_fails(
