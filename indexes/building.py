@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import faiss
@@ -89,10 +90,10 @@ def build_approximate(
         if CAGRA.fullmatch(factory):
             return build_cagra(factory, _checked(blocks), gpus)
         index = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-        _limit_training(index, factory)
-        if gpus is not None:
-            return train_and_fill(index, sample, _checked(blocks), gpus)
-        index.train(sample)
+        with _limited_training(index, factory):
+            if gpus is not None:
+                return train_and_fill(index, sample, _checked(blocks), gpus)
+            index.train(sample)
         _fill(index, blocks)
     except (RuntimeError, MemoryError) as error:
         advice = "--kind exact or fewer lists" if gpus is None else "--device cpu or fewer lists"
@@ -119,26 +120,40 @@ def refill(index: Any, blocks: Iterable[NDArray[np.floating]], *, gpus: Gpus | N
     return index
 
 
-def _limit_training(index: Any, factory: str) -> None:
+@contextmanager
+def _limited_training(index: Any, factory: str) -> Iterator[None]:
     """Keep k-means and rotations within what two cores do while people wait."""
-    whole = faiss.downcast_index(index)
-    if isinstance(whole, faiss.IndexPreTransform):
-        for number in range(whole.chain.size()):
-            transform = faiss.downcast_VectorTransform(whole.chain.at(number))
-            if isinstance(transform, faiss.OPQMatrix):
-                transform.max_train_points = OPQ_ROWS
-                transform.niter = transform.niter_pq_0 = OPQ_ITERATIONS
-                transform.niter_pq = OPQ_ITERATIONS // 2
-                if "x4" in factory:
-                    # It would fit the rotation to codes of eight bits, in ten times the time.
-                    pieces = faiss.ProductQuantizer(transform.d_out, transform.M, 4)
-                    transform.pq = pieces
-                    transform.pieces = pieces  # FAISS keeps no reference of its own
     inverted = faiss.try_extract_index_ivf(index)
     if inverted is not None:
         inverted.cp.min_points_per_centroid = 1  # else FAISS prints a warning
         inverted.cp.max_points_per_centroid = ROWS_PER_LIST
         inverted.cp.niter = KMEANS_ITERATIONS
+    rotations = [one for one in _transforms(index) if isinstance(one, faiss.OPQMatrix)]
+    codes = []  # FAISS keeps no reference of its own
+    for rotation in rotations:
+        rotation.max_train_points = OPQ_ROWS
+        rotation.niter = rotation.niter_pq_0 = OPQ_ITERATIONS
+        rotation.niter_pq = OPQ_ITERATIONS // 2
+        if "x4" in factory:
+            # It would fit the rotation to codes of eight bits, in ten times the time.
+            codes.append(faiss.ProductQuantizer(rotation.d_out, rotation.M, 4))
+            rotation.pq = codes[-1]
+    try:
+        yield
+    finally:
+        for rotation in rotations:
+            rotation.pq = None
+
+
+def _transforms(index: Any) -> list[Any]:
+    """What is done to vectors before they come to an index."""
+    whole = faiss.downcast_index(index)
+    if not isinstance(whole, faiss.IndexPreTransform):
+        return []
+    return [
+        faiss.downcast_VectorTransform(whole.chain.at(number))
+        for number in range(whole.chain.size())
+    ]
 
 
 def _fill(index: Any, blocks: Iterable[NDArray[np.floating]]) -> None:

@@ -20,7 +20,8 @@ NEIGHBOURS = (1, 10, 100)
 
 CANDIDATES = (10, 20, 50, 100, 200, 400, 800)
 SAME_SCORE = 1e-5
-"""Equal vectors may differ so much in score, by the order of adding up."""
+"""Equal vectors may differ so much in score, by the order of adding up. FAISS's own scores of
+float16 rows are off by ten times as much: whatever is compared is scored again."""
 
 SETTLED = 0.002
 """Further candidates that add less recall than this are not worth their time."""
@@ -56,13 +57,14 @@ class QuerySample:
     ) -> QuerySample:
         """Ask the index exactly."""
         own = np.full(len(vectors), -1, np.int64) if own_rows is None else own_rows
-        scores, ids = index.search(vectors, NEIGHBOURS[-1] + 1, exact=True)
-        return cls(vectors, _without(scores, ids == own[:, None])[:, :-1], own)
+        ids = index.search(vectors, NEIGHBOURS[-1] + 1, exact=True)[1]
+        scores = _exact_scores(index, vectors, ids)
+        left = np.where((ids == own[:, None]) | (ids < 0), np.float32(-np.inf), scores)
+        return cls(vectors, -np.sort(-left, axis=1)[:, :-1], own)
 
-    def hits(
-        self, scores: NDArray[np.float32], ids: NDArray[np.int64], k: int
-    ) -> NDArray[np.bool_]:
+    def hits(self, index: FaissIndex, ids: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
         """Which of some answers are among the k best: by score, so any of equal rows will do."""
+        scores = _exact_scores(index, self.vectors, ids)
         least = self.truth[:, k - 1 : k]
         there = np.isfinite(self.truth[:, :k]).any(axis=1, keepdims=True)
         bound = np.where(np.isfinite(least), least - SAME_SCORE, -np.inf)
@@ -74,12 +76,6 @@ class QuerySample:
         """(n,) how many answers there are among the k best; fewer than k in a small index."""
         found: NDArray[np.int64] = np.isfinite(self.truth[:, :k]).sum(axis=1)
         return found
-
-
-def _without(scores: NDArray[np.float32], own: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Scores with those of a query's own row moved to the end as -inf."""
-    left: NDArray[np.float32] = -np.sort(-np.where(own, np.float32(-np.inf), scores), axis=1)
-    return left
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +112,8 @@ class Tuning:
 
 def recall(index: FaissIndex, sample: QuerySample, k: int) -> float:
     """Share of the k exact neighbours that the index finds; 1 where there are none."""
-    scores, ids = index.search(sample.vectors, k + 1)
-    hits = sample.hits(scores, ids, k).sum(axis=1)
+    ids = index.search(sample.vectors, k + 1)[1]
+    hits = sample.hits(index, ids, k).sum(axis=1)
     return _share(np.minimum(hits, k), sample.wanted(k)).mean
 
 
@@ -199,8 +195,7 @@ def _shares(index: FaissIndex, sample: QuerySample, visited: int) -> list[_Share
     """
     own = int((sample.own_rows >= 0).any())  # a query's own row takes the place of a candidate
     ids = index.propose(sample.vectors, min(CANDIDATES[-1] + own, index.rows), visited)
-    scores = _exact_scores(index, sample.vectors, ids)
-    found = sample.hits(scores, ids, 10).cumsum(axis=1)
+    found = sample.hits(index, ids, 10).cumsum(axis=1)
     last = found.shape[1] - 1
     wanted = sample.wanted(10)
     return [_share(found[:, min(count - 1 + own, last)], wanted) for count in CANDIDATES]
@@ -210,8 +205,8 @@ def _exact_scores(
     index: FaissIndex, queries: NDArray[np.float32], ids: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Inner products of queries (n, dim) with the rows that they were proposed (n, count)."""
-    scores = np.empty(ids.shape, np.float32)
-    for first in range(0, len(queries), ROWS_AT_ONCE):
+    scores = np.full(ids.shape, -np.inf, np.float32)
+    for first in range(0, len(queries) if index.rows else 0, ROWS_AT_ONCE):
         block = slice(first, first + ROWS_AT_ONCE)
         rows = index.gather(ids[block].clip(0).ravel()).reshape(*ids[block].shape, -1)
         scores[block] = np.einsum("nkd,nd->nk", rows, queries[block])
