@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.faiss import Effort, FaissIndex
+from indexes.vectors import unit_queries
 
 NEIGHBOURS = (1, 10, 100)
 """Depths at which recall is told; a target is meant at ten."""
 
 CANDIDATES = (10, 20, 50, 100, 200, 400, 800)
 SAME_SCORE = 1e-5
-"""Equal vectors may differ so much in score, by the order of adding up. FAISS's own scores of
-float16 rows are off by ten times as much: whatever is compared is scored again."""
+"""Equal vectors may differ so much in score, by the order of adding up."""
 
 SETTLED = 0.002
 """Further candidates that add less recall than this are not worth their time."""
@@ -57,14 +57,15 @@ class QuerySample:
     ) -> QuerySample:
         """Ask the index exactly."""
         own = np.full(len(vectors), -1, np.int64) if own_rows is None else own_rows
-        ids = index.search(vectors, NEIGHBOURS[-1] + 1, exact=True)[1]
-        scores = _exact_scores(index, vectors, ids)
-        left = np.where((ids == own[:, None]) | (ids < 0), np.float32(-np.inf), scores)
-        return cls(vectors, -np.sort(-left, axis=1)[:, :-1], own)
+        unit = unit_queries(vectors, index.dim)  # rows of float16 are not quite of unit length
+        scores, ids = index.search(unit, NEIGHBOURS[-1] + 1, exact=True)
+        left = np.where(ids == own[:, None], np.float32(-np.inf), scores)
+        return cls(unit, -np.sort(-left, axis=1)[:, :-1], own)
 
-    def hits(self, index: FaissIndex, ids: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
+    def hits(
+        self, scores: NDArray[np.float32], ids: NDArray[np.int64], k: int
+    ) -> NDArray[np.bool_]:
         """Which of some answers are among the k best: by score, so any of equal rows will do."""
-        scores = _exact_scores(index, self.vectors, ids)
         least = self.truth[:, k - 1 : k]
         there = np.isfinite(self.truth[:, :k]).any(axis=1, keepdims=True)
         bound = np.where(np.isfinite(least), least - SAME_SCORE, -np.inf)
@@ -112,8 +113,7 @@ class Tuning:
 
 def recall(index: FaissIndex, sample: QuerySample, k: int) -> float:
     """Share of the k exact neighbours that the index finds; 1 where there are none."""
-    ids = index.search(sample.vectors, k + 1)[1]
-    hits = sample.hits(index, ids, k).sum(axis=1)
+    hits = sample.hits(*index.search(sample.vectors, k + 1), k).sum(axis=1)
     return _share(np.minimum(hits, k), sample.wanted(k)).mean
 
 
@@ -195,7 +195,8 @@ def _shares(index: FaissIndex, sample: QuerySample, visited: int) -> list[_Share
     """
     own = int((sample.own_rows >= 0).any())  # a query's own row takes the place of a candidate
     ids = index.propose(sample.vectors, min(CANDIDATES[-1] + own, index.rows), visited)
-    found = sample.hits(index, ids, 10).cumsum(axis=1)
+    scores = _exact_scores(index, sample.vectors, ids)
+    found = sample.hits(scores, ids, 10).cumsum(axis=1)
     last = found.shape[1] - 1
     wanted = sample.wanted(10)
     return [_share(found[:, min(count - 1 + own, last)], wanted) for count in CANDIDATES]
