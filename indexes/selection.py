@@ -2,7 +2,7 @@
 
 A filter is asked for many times: what a search needs of it is made once. Of a few rows that is a
 copy of their vectors, lying together: testing a bit for every row of the index would take longer
-than scoring them (docs/indexing.md has the measurements).
+than scoring them (docs/filters.md has the measurements).
 """
 
 from __future__ import annotations
