@@ -171,8 +171,11 @@ class FaissIndex:
             return False
         if allowed is None:
             return True
-        lists = faiss.try_extract_index_ivf(self._approximate) is not None
-        return self._takes_selector and (lists or allowed.share > SCANNED_SHARE)
+        if self.lists:
+            few = grown(self.effort.visited, allowed.share) < self.lists
+        else:
+            few = allowed.share > SCANNED_SHARE
+        return few and self._takes_selector
 
     def propose(self, unit: NDArray[np.float32], count: int, visited: int) -> Ids:
         """What the approximate part alone proposes, (queries, count), best first, -1 for none."""

@@ -2,7 +2,7 @@
 
 A filter is asked for many times: what a search needs of it is made once. Of a few rows that is a
 copy of their vectors, lying together: testing a bit for every row of the index would take longer
-than scoring them (docs/indexing.md has the measurements).
+than scoring them (docs/filters.md has the measurements).
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def grown(visited: int, share: float) -> int:
     """Lists of an IVF index to visit for the rows that a mask leaves.
 
     Their nearest ones lie further away, and so in more lists. The root of the share keeps the
-    recall where rows are chosen at random, and the time at that of a search without a mask: most
-    rows of a list are passed over by their bit alone.
+    recall, also where a filter leaves out the query's own neighbourhood, and the time near that of
+    a search without a mask: most rows of a list are passed over by their bit alone.
 
     Args:
         visited: Lists that are visited without a mask.

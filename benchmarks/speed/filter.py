@@ -103,7 +103,7 @@ class Opened:
 
 def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
     """Measure every share of the rows, chosen in each way."""
-    rows = max(10_000, round(ROWS * scale))
+    rows = max(2_000, round(ROWS * scale))
     faiss.omp_set_num_threads(1)
     corpus = GapRows(rows, DIM)
     encoder = GapEncoder(corpus)

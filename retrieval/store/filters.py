@@ -27,7 +27,7 @@ MAX_CHARS = 10_000
 MAX_DEPTH = 50
 DEADLINE_SECONDS = 10.0
 
-FIRST_BLOCK, GROWTH = 256, 8
+FIRST_BLOCK, GROWTH = 1_024, 16
 """Items that a condition is evaluated for at first, and how much faster than before it goes on."""
 
 BLOCKS_AT_LEAST = 10

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.speed import SUBJECTS, memory, search, video
+from benchmarks.speed import filter as filtered
 from benchmarks.speed.photographs import write_photographs
 
 SILENT = {"say": lambda line: None}
@@ -33,6 +34,23 @@ def test_search_is_compared_with_faiss_on_the_same_index(tmp_path: Path) -> None
     assert filtered.value > 0
     assert slowest.value is not None
     assert slowest.value >= whole.value
+
+
+def test_filters_are_compared_with_no_filter_and_with_a_scan(tmp_path: Path) -> None:
+    results = filtered.run(folder=tmp_path, scale=0.002, **SILENT)
+    own, plain = results[:2]
+    assert own.metric == "recall@10 without a filter"
+    assert 0 < (own.value or 0) <= 1
+    shares = [share for share in filtered.SHARES if share * 2_000 >= filtered.K]
+    assert len(results) == 2 + len(shares) * (6 + 2 * 2)
+    recall, ratio, took = results[2:5]
+    assert recall.goal == own.value
+    assert ratio.value == pytest.approx((took.value or 0) / (took.baseline or 1))
+    # So few rows are left that all of them are scored, wherever they lie.
+    for result in results[-10:]:
+        if result.metric == "recall@10":
+            assert result.value == 1.0
+    assert (plain.value or 0) > 0
 
 
 def test_video_is_compared_with_both_other_ways(tmp_path: Path) -> None:
