@@ -167,7 +167,8 @@ class _Comparison:
         first = first_of_identical(self._parts, self._allowed, dim)
         is_first = first == np.arange(len(first))
         copies = np.flatnonzero(~is_first)
-        self._add_pictures(copies, first[copies], np.ones(len(copies), np.float32))
+        ones = np.ones(2 * len(copies), np.float32)
+        self._add_pictures(np.append(copies, first[copies]), np.append(first[copies], copies), ones)
         start = 0
         for mask in self._allowed:
             mask &= is_first[start : start + len(mask)]
@@ -220,7 +221,8 @@ class _Comparison:
                 overlaps[place, other] = tuple(spans)
                 pairs.append(ItemPairs.of(place, other, _mean_score(spans), share))
         if pairs:
-            self._book.add(ItemPairs.joined(pairs), overlaps)
+            found = ItemPairs.joined(pairs)
+            self._book.add(ItemPairs.joined([found, found.mirrored()]), overlaps)
 
     def _timed_rows(self, place: int) -> TimedRows:
         item_id = int(self._items.item_ids[place])

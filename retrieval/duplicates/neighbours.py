@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from retrieval.search.opened import Part
 
-QUERY_ROWS, OTHER_ROWS = 512, 8_192
-"""Rows compared at once: a block of scores takes 16 MiB."""
+QUERY_ROWS, OTHER_ROWS = 512, 4_096
+"""Rows compared at once: a block of scores takes 8 MiB, and 50 where all of them match."""
 
 EXACT_ROWS = 200_000
 """Parts of which no more take part are compared with everything."""
@@ -27,7 +27,7 @@ VISITED_SHARE = 1 / 64
 FIRST_ANSWERS = 16
 """Neighbours that an index is first asked for, beside the rows of the item itself."""
 
-MAX_ANSWERS = 1 << 21
+MAX_ANSWERS = 1 << 20
 """Answers of an index held at a time, however many neighbours a row has."""
 
 VERIFIED_AT_ONCE = 4_096

@@ -47,5 +47,6 @@ def test_many_copies_and_their_neighbours_are_one_group(
     (group,) = collection.duplicates()
     assert [item.item_id for item in group.items] == list(range(501))
     assert group.items[7].matches[0].item_id == 0
+    assert [match.score for match in group.items[0].matches] == [1.0] * 5
     assert group.items[500].matches[0].item_id == 0
     assert sum(compared) == 22
