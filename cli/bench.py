@@ -70,7 +70,9 @@ def run(
 def speed(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[WHAT...]", help="embed, video, search, memory, startup; or all."),
+        typer.Argument(
+            metavar="[WHAT...]", help="Names that `bench list` shows; or all that take minutes."
+        ),
     ] = None,
     scale: ScaleOption = 1.0,
     folder: FolderOption = None,
@@ -78,9 +80,10 @@ def speed(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Measure speed and memory, each beside what it is compared with."""
-    from benchmarks.speed import SUBJECTS
+    from benchmarks.speed import BY_NAME_ONLY, SUBJECTS
 
-    _measure(what or list(SUBJECTS), SUBJECTS, scale, folder, out, output)
+    usual = [name for name in SUBJECTS if name not in BY_NAME_ONLY]
+    _measure(what or usual, SUBJECTS, scale, folder, out, output)
 
 
 def _measure(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import CollectionArgument, Device, DeviceOption, LocalizerOption
+from cli.options import CollectionArgument, Device, IndexDeviceOption, LocalizerOption
 from cli.output import Output
 from retrieval.targets import Target
 
@@ -53,7 +53,7 @@ def search(
         Path | None, typer.Option(help="Also write the hits as an HTML page.")
     ] = None,
     localizer: LocalizerOption = "auto",
-    device: DeviceOption = Device.AUTO,
+    device: IndexDeviceOption = Device.AUTO,
 ) -> None:
     """Find the media closest to QUERY, best first."""
     import retrieval

@@ -23,6 +23,7 @@ from retrieval.protocols import Encoder
 from retrieval.search.build import build_index
 from retrieval.search.card import IndexCard
 from retrieval.search.query import Query
+from retrieval.search.request import IndexRequest
 from retrieval.search.rerank import TOP, Reranker, load_reranker
 from retrieval.search.searcher import Searcher, SearchResult
 from retrieval.status import Status
@@ -66,7 +67,7 @@ class Collection:
 
         Args:
             root: The folder.
-            device: Where models run: `auto`, `cpu` or `cuda`.
+            device: Where models run and indexes are searched: `auto`, `cpu` or `cuda`.
             localizer: What finds moments: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
 
         Raises:
@@ -96,15 +97,38 @@ class Collection:
         return report
 
     def index(
-        self, kind: str = "auto", *, progress: Callable[[str], None] = logger.info
+        self,
+        kind: str | None = None,
+        *,
+        recall: float | None = None,
+        memory: int | None = None,
+        latency_ms: float | None = None,
+        progress: Callable[[str], None] = logger.info,
     ) -> list[IndexCard]:
-        """Build the index of every space; `progress` is told in a line what begins.
+        """Bring the index of every space up to date: new rows become a part, seldom all is new.
+
+        Without any argument the index stays of the kind that was asked for before.
 
         Args:
-            kind: `auto`, `exact` or any FAISS factory string.
-            progress: Called a few times for each space.
+            kind: `auto`, `exact`, any FAISS factory string, or `CAGRA`, which a GPU builds.
+            recall: Share of the ten exact neighbours that text and media queries find; 0.95.
+            memory: Bytes that the index may take when searched, beside its mapped vectors.
+            latency_ms: Median time of a query that is still fast enough for exact search.
+            progress: Told in a line what begins, a few times for each space.
+
+        Returns:
+            The cards of all parts.
         """
-        cards = build_index(self.root, kind=kind, encoders=self.encoder, progress=progress)
+        given = {"kind": kind, "recall": recall, "memory": memory, "latency_ms": latency_ms}
+        asked = {name: value for name, value in given.items() if value is not None}
+        request = IndexRequest(**asked) if asked else None  # type: ignore[arg-type]
+        cards = build_index(
+            self.root,
+            request=request,
+            device=self.device,
+            encoders=self.encoder,
+            progress=progress,
+        )
         self.refresh()
         return cards
 
@@ -257,7 +281,7 @@ class Collection:
     def searcher(self) -> Searcher:
         """Opened indexes over `snapshot`."""
         localizers = choose_localizers(self.localizer, self.snapshot.spaces, device=self.device)
-        return Searcher(self.snapshot, self.encoder, localizers)
+        return Searcher(self.snapshot, self.encoder, localizers, device=self.device)
 
     def refresh(self) -> None:
         """Move on to the newest generation."""

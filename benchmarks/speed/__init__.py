@@ -14,7 +14,13 @@ SUBJECTS: Final = {
     "embed": "benchmarks.speed.embedding",
     "video": "benchmarks.speed.video",
     "search": "benchmarks.speed.search",
+    "filter": "benchmarks.speed.filter",
+    "index": "benchmarks.speed.index",
     "memory": "benchmarks.speed.memory",
     "startup": "benchmarks.speed.startup",
+    "gpu": "benchmarks.speed.gpu",
 }
 """The module of every subject, imported when it is asked for."""
+
+BY_NAME_ONLY: Final = frozenset({"index", "gpu"})
+"""Subjects that take hours and many gigabytes of disk, or that not every machine can measure."""

@@ -20,6 +20,7 @@ from benchmarks.report import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.vectors import VectorEncoder, write_vectors
 from retrieval.search.build import build_index
+from retrieval.search.request import IndexRequest
 
 MIB = 1 << 20
 FEW, MANY = 1_000, 10_000
@@ -38,7 +39,9 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
 
 def build(root: str, kind: str) -> None:
     """Build an index in a process of its own, whose memory is watched from outside."""
-    build_index(Path(root), kind=kind, encoders=lambda space: VectorEncoder(space.dim))
+    build_index(
+        Path(root), request=IndexRequest(kind), encoders=lambda space: VectorEncoder(space.dim)
+    )
 
 
 def _embedding(say: Callable[[str], None], folder: Path, scale: float) -> list[Result]:
@@ -87,7 +90,7 @@ def peak_mib(command: list[str]) -> float:
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
         while process.poll() is None:
-            peak = max(peak, sum(map(_anonymous_bytes, _with_children(process.pid))))
+            peak = max(peak, sum(map(resident_bytes, _with_children(process.pid))))
             time.sleep(POLL_SECONDS)
         said.seek(0)
         if process.returncode:
@@ -103,12 +106,13 @@ def _with_children(pid: int) -> list[int]:
     return [pid, *(below for child in children for below in _with_children(int(child)))]
 
 
-def _anonymous_bytes(pid: int) -> int:
+def resident_bytes(pid: int | str = "self", kind: str = "RssAnon") -> int:
+    """Memory of a process, 0 once it has ended: anonymous, or mapped from files (`RssFile`)."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
 
 
 def _write_pictures(folder: Path, count: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,18 @@ class VectorEncoder:
         raise ValueError("generated vectors have no sound")
 
 
+class TextVectors(VectorEncoder):
+    """An encoder whose every text is one of some given vectors, (n, dim) of unit length."""
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        super().__init__(vectors.shape[1])
+        self._vectors = vectors
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The vector of each text, the same one every time; rarely, two texts share one."""
+        return self._vectors[[zlib.crc32(text.encode()) % len(self._vectors) for text in texts]]
+
+
 def clustered(count: int, dim: int, seed: int) -> NDArray[np.float32]:
     """(count, dim) unit vectors around common centres, as embeddings of real media lie."""
     centres = np.random.default_rng(0).standard_normal((CLUSTERS, dim), np.float32)
@@ -68,20 +81,41 @@ def clustered(count: int, dim: int, seed: int) -> NDArray[np.float32]:
 
 
 def write_vectors(root: Path, *, items: int, rows_each: int, dim: int) -> None:
-    """Write a collection of items with metadata: pictures of one row, or videos of several."""
-    encoder = VectorEncoder(dim)
-    space = Space(f"vectors-{dim}", encoder.spec, dim, encoder.media, encoder.digest)
-    medium = Medium.IMAGE if rows_each == 1 else Medium.VIDEO
+    """Write a collection of clustered vectors; see `write_items`."""
     block = max(1, 10_000 // rows_each)
+    counts = ((first, min(block, items - first)) for first in range(0, items, block))
+    blocks = (clustered(count * rows_each, dim, first) for first, count in counts)
+    write_items(root, blocks, rows_each=rows_each, encoder=VectorEncoder(dim))
+
+
+def write_items(
+    root: Path,
+    blocks: Iterable[NDArray[np.floating]],
+    *,
+    rows_each: int,
+    encoder: VectorEncoder,
+) -> None:
+    """Write a collection of items with metadata: pictures of one row, or videos of several.
+
+    Args:
+        root: The collection's folder.
+        blocks: (n × rows_each, dim) unit vectors, n items at a time.
+        rows_each: Rows of an item.
+        encoder: Whose space it is.
+    """
+    space = Space(
+        f"vectors-{encoder.dim}", encoder.spec, encoder.dim, encoder.media, encoder.digest
+    )
+    medium = Medium.IMAGE if rows_each == 1 else Medium.VIDEO
+    number = 0
     with CollectionWriter.open(root, create=True) as writer:
         writer.add_space(space)
-        for first in range(0, items, block):
-            count = min(block, items - first)
-            rows = clustered(count * rows_each, dim, first).reshape(count, rows_each, dim)
-            for number, vectors in enumerate(rows, first):
+        for block in blocks:
+            for vectors in block.reshape(-1, rows_each, encoder.dim):
                 writer.add(_item(number, medium, space, vectors))
-            if writer.due():
-                writer.publish()
+                number += 1
+                if writer.due():
+                    writer.publish()
 
 
 def _item(number: int, medium: Medium, space: Space, vectors: NDArray[np.float32]) -> EmbeddedItem:

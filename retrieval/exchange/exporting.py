@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from retrieval.errors import CollectionError, IndexMissingError
 from retrieval.exchange.card import write_card
 from retrieval.media.files import container_of, uri_to_path
-from retrieval.search.card import IndexCard, digest_of_ids
+from retrieval.search.card import IndexCard
+from retrieval.search.part import APPROXIMATE, CARD
 from retrieval.store.publish import storage_errors
 from retrieval.store.reader import SegmentBlock, Snapshot
 from retrieval.store.schema import MEDIUM_CODES
@@ -230,7 +231,7 @@ def _write_faiss(
     folder: Path, space: Space, blocks: Iterator[ExportedBlock], index: Path | None
 ) -> None:
     """index.faiss, and ids.parquet: what each of its rows is."""
-    from indexes.faiss import build_flat
+    from indexes.building import build_flat
     from indexes.saved import write_index
 
     if index is not None:
@@ -250,18 +251,20 @@ def _write_faiss(
 
 def _index_file(snapshot: Snapshot, space: Space) -> Path:
     """The approximate part of a space's index, which must hold just the living rows."""
-    folder = snapshot.index_folder(space.name)
-    parts = sorted(folder.glob("part-*.faiss")) if folder else []
-    if folder is None or len(parts) != 1:
+    folders = snapshot.index_folders(space.name)
+    cards = [IndexCard.read(folder / CARD) for folder in folders]
+    if not cards or cards[0].factory is None:
         raise IndexMissingError(
             f"{space.name} has no approximate index; leave --approximate out, or build one: "
             "retrieval index --kind IVF1024,SQ8"
         )
-    card = IndexCard.read(folder / "card.json")
-    removed = digest_of_ids(snapshot.removed_ids())
-    if (card.last_item_id, card.removed_digest) != (snapshot.covered(space.name), removed):
-        raise IndexMissingError(f"the index of {space.name} is not current; run: retrieval index")
-    return parts[0]
+    # Rows of a part are living ones and perhaps some that were removed since.
+    if len(cards) > 1 or cards[0].rows != snapshot.count_segments(space.name):
+        raise IndexMissingError(
+            f"the index of {space.name} is not one part of just its rows; leave --approximate out, "
+            f"or build it anew: retrieval index --kind {cards[0].factory}"
+        )
+    return folders[0] / APPROXIMATE
 
 
 def _parts(blocks: Iterator[ExportedBlock]) -> Iterator[list[ExportedBlock]]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.search.index_files import open_arrow
+from retrieval.search.index_files import MEDIUM_NAMES, open_arrow
 from retrieval.store.reader import Snapshot
-from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium, Scalar
+
+Value = TypeVar("Value", bound=np.generic)
 
 HIDDEN = frozenset({"item_id", "uri", "modality", "bytes", "mtime", "sha256"})
 """Columns that are not shown as a hit's metadata."""
@@ -22,33 +24,31 @@ class ItemTable:
     """Living items of a snapshot in id order."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        tables = []
-        last = -1
-        folders = [snapshot.index_folder(space.name) for space in snapshot.spaces]
-        newest = max((folder for folder in folders if folder is not None), default=None,
-                     key=lambda folder: folder.name)  # fmt: skip
-        if newest is not None:
-            mapped = open_arrow(newest / "items.arrow")
-            tables.append(mapped)
-            last = int(mapped.column("item_id")[-1].as_py()) if mapped.num_rows else -1
+        # Every space's index maps the items it covers: the one that covers the most is used.
+        parts = [snapshot.index_folders(space.name) for space in snapshot.spaces]
+        mapped = [[open_arrow(folder / "items.arrow") for folder in folders] for folders in parts]
+        tables = max(mapped, key=_last_id, default=[])
+        last = _last_id(tables)
         fresh = list(snapshot.iter_items(after_item_id=last))
         if fresh:
             tables.append(pa.Table.from_batches(fresh))
         self._tables = tables
-        ids = [table.column("item_id").to_numpy() for table in tables]
-        self.item_ids: NDArray[np.int64] = np.concatenate([np.empty(0, np.int64), *ids])
-        names = pa.array([medium.value for medium in MEDIUM_CODES])
-        codes = [pc.index_in(table.column("modality"), names).to_numpy() for table in tables]
-        self.modalities: NDArray[np.int8] = np.concatenate([np.empty(0, np.int8), *codes]).astype(
-            np.int8
-        )
+        self.item_ids = _ids(tables)
+        codes = [_codes(chunk) for table in tables for chunk in table.column("modality").chunks]
+        self.modalities: NDArray[np.int8] = np.concatenate([np.empty(0, np.int8), *codes])
 
     def modalities_of(self, item_ids: NDArray[np.int64]) -> NDArray[np.int8]:
         """Modality codes of items; -1 for ids that are no longer there."""
+        return self.handed_on(self.modalities, item_ids, np.int8(-1))
+
+    def handed_on(
+        self, values: NDArray[Value], item_ids: NDArray[np.int64], gone: Value
+    ) -> NDArray[Value]:
+        """Values of the living items, in id order, by the ids of rows; `gone` for other ids."""
         if not len(self.item_ids):
-            return np.full(len(item_ids), -1, np.int8)
-        places = np.searchsorted(self.item_ids, item_ids).clip(max=len(self.item_ids) - 1)
-        return np.where(self.item_ids[places] == item_ids, self.modalities[places], np.int8(-1))
+            return np.full(len(item_ids), gone)
+        places = _places(self.item_ids, item_ids)
+        return np.where(self.item_ids[places] == item_ids, values[places], gone)
 
     def rows(self, item_ids: Sequence[int]) -> list[tuple[str, Medium, dict[str, Scalar]]]:
         """Uri, modality and metadata of some items; columns that are null are left out."""
@@ -70,3 +70,37 @@ class ItemTable:
                 return row
             place -= table.num_rows
         raise IndexError(place)
+
+
+def _last_id(tables: Sequence[pa.Table]) -> int:
+    """The last id of tables in item order; -1 where they hold none."""
+    filled = [table for table in tables if table.num_rows]
+    return int(filled[-1].column("item_id")[-1].as_py()) if filled else -1
+
+
+def _ids(tables: Sequence[pa.Table]) -> NDArray[np.int64]:
+    """Ids of all rows, ascending; where none is missing they are counted instead of read."""
+    filled = [table.column("item_id") for table in tables if table.num_rows]
+    if not filled:
+        return np.empty(0, np.int64)
+    counted = np.arange(filled[0][0].as_py(), filled[-1][-1].as_py() + 1)
+    if len(counted) == sum(map(len, filled)):
+        return counted
+    return np.concatenate([column.to_numpy() for column in filled])
+
+
+def _codes(modalities: pa.Array) -> NDArray[np.int8]:
+    """Positions in `MEDIUM_CODES`: as the index holds them, or of names out of a shard."""
+    if pa.types.is_dictionary(modalities.type):
+        mapped: NDArray[np.int8] = modalities.indices.to_numpy()
+        return mapped
+    found: NDArray[np.int8] = pc.index_in(modalities, MEDIUM_NAMES).to_numpy().astype(np.int8)
+    return found
+
+
+def _places(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where ids are, or would be, among ascending ones; by subtraction where none is missing."""
+    places: NDArray[np.int64] = wanted - ids[0]
+    if ids[-1] - ids[0] + 1 != len(ids):
+        places = np.searchsorted(ids, wanted)
+    return places.clip(0, len(ids) - 1)

@@ -8,6 +8,7 @@ from retrieval.duplicates.find import item_blocks
 from retrieval.duplicates.groups import DuplicateGroup
 from retrieval.errors import QueryError, SpaceMismatchError
 from retrieval.search.build import build_index
+from retrieval.search.request import IndexRequest
 from retrieval.types import EmbeddedItem, Medium
 from support.toy_encoder import ToyEncoder
 from support.vector_items import DIM, directions, item_of, near, write_items
@@ -23,7 +24,7 @@ def collection_of(tmp_path: Path, items: list[EmbeddedItem], kind: str = "") -> 
     write_items(tmp_path / "c", items)
     if kind:
         encoder = ToyEncoder(media=(IMAGE, VIDEO, AUDIO), dim=DIM)
-        build_index(tmp_path / "c", kind=kind, encoders=lambda space: encoder)
+        build_index(tmp_path / "c", request=IndexRequest(kind), encoders=lambda space: encoder)
     return Collection.open(tmp_path / "c")
 
 

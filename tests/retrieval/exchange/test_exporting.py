@@ -18,6 +18,7 @@ from retrieval.errors import (
 from retrieval.exchange.exporting import export
 from retrieval.exchange.layouts import open_layout
 from retrieval.search.build import build_index
+from retrieval.search.request import IndexRequest
 from retrieval.targets import ExportLayout
 from retrieval.types import Medium
 from support.toy_encoder import ToyEncoder
@@ -41,7 +42,7 @@ def stored() -> np.ndarray:
 
 def index(collection: Collection, kind: str) -> None:
     encoder = ToyEncoder(media=SPACE.media, dim=DIM)
-    build_index(collection.root, kind=kind, encoders=lambda space: encoder)
+    build_index(collection.root, request=IndexRequest(kind), encoders=lambda space: encoder)
     collection.refresh()
 
 
@@ -119,7 +120,7 @@ def test_no_approximate_index_or_not_a_current_one(collection: Collection, tmp_p
         export(collection.snapshot, tmp_path / "o", ExportLayout.FAISS, approximate=True)
     index(collection, "IVF4,SQ8")
     collection.remove(ids=[5])
-    with pytest.raises(IndexMissingError, match="not current; run: retrieval index"):
+    with pytest.raises(IndexMissingError, match="not one part of just its rows"):
         export(collection.snapshot, tmp_path / "o", ExportLayout.FAISS, approximate=True)
     assert not (tmp_path / "o").exists()
 

@@ -1,0 +1,163 @@
+"""`bench speed index`: the engine's index beside plain FAISS and autofaiss, on a million rows.
+
+Rows and queries come from `benchmarks.speed.gap`: a modality gap, and queries that are texts. With
+`--folder` what a run has written and built is kept for the next one, with the times it took, so
+that a run of hours may be continued. Whatever answers queries is always measured side by side.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import statistics
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.report import Result
+from benchmarks.speed import SUITE
+from benchmarks.speed.index_cells import RECALL, K
+from benchmarks.speed.index_corpus import linked_copy, write_corpus
+from benchmarks.speed.processes import Report, Served, reported, run_cell
+
+ROWS, DIM = 1_000_000, 512
+REPEATS = 5
+OPENINGS = 5
+BUILDS = 2
+HNSW = "HNSW32"
+AUTOFAISS = "RETRIEVAL_AUTOFAISS_PYTHON"
+"""Environment variable: the Python of an environment with autofaiss (`with_autofaiss.py`)."""
+
+Say = Callable[[str], None]
+
+
+def run(*, say: Say, folder: Path, scale: float = 1.0) -> list[Result]:
+    """Write the corpus, build every index, let them answer in turn."""
+    rows = max(2_000, round(ROWS * scale))
+    say(f"writing {rows:,} rows, and a collection of as many items")
+    reported(folder / "corpus.json", write_corpus, folder, rows, DIM, rows_each=1)
+    say("building the engine's own choice")
+    kind = f"IVF{lists_for(rows)},RaBitQ"
+    root = linked_copy(folder / "collection", folder / "chosen")
+    engine = reported(folder / "chosen.json", run_cell, "build-engine", folder, root, kind)
+    size = f"{rows:,} × {DIM}"
+    return [
+        *_searching(say, folder, root, size, lists_for(rows)),
+        *_opening(say, folder, root, size),
+        *_building(say, folder, engine, size, engine["factory"] or f"IVF{lists_for(rows)},RaBitQ"),
+    ]
+
+
+def lists_for(rows: int) -> int:
+    """Lists of a plain inverted file: the power of two nearest to 4 √rows."""
+    return 1 << round(math.log2(4 * math.sqrt(rows)))
+
+
+def _searching(say: Say, folder: Path, root: Path, size: str, lists: int) -> list[Result]:
+    """Time of a query and memory, each index in a process of its own on the same core."""
+    inverted = f"IVF{lists},Flat"
+    for factory in (HNSW, inverted):
+        say(f"building {factory}")
+        reported(folder / f"{factory}.json", run_cell, "build-raw", folder, factory)
+    cells: dict[str, tuple[str, str | Path]] = {
+        "engine": ("serve-engine", root),
+        HNSW: ("serve-raw", HNSW),
+        inverted: ("serve-raw", inverted),
+    }
+    served: dict[str, Served] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in cells}
+    with ExitStack() as stack:
+        for name, (cell, what) in cells.items():
+            say(f"opening {name}, tuned for recall@{K} {RECALL}")
+            served[name] = stack.enter_context(Served(cell, folder, what))
+        say(f"asking each {REPEATS} times, in turn")
+        for _ in range(REPEATS):
+            for name in cells:
+                seconds[name].append(served[name].ask()["seconds"])
+        about = {name: served[name].report for name in cells}
+    task = f"search {size}, texts, one thread, recall@{K} ≥ {RECALL}"
+    memory = about["engine"]["anonymous_mib"] / about[HNSW]["anonymous_mib"]
+    return [
+        Result(SUITE, task, f"time ÷ {HNSW}'s", _ratio(seconds, "engine", HNSW), 1 / 5),
+        Result(SUITE, task, f"time ÷ {inverted}'s", _ratio(seconds, "engine", inverted), 1 / 8),
+        Result(SUITE, task, f"anonymous memory ÷ {HNSW}'s", memory, 1 / 4),
+        *(row for name in served for row in _cell(task, name, seconds[name], about[name])),
+    ]
+
+
+def _ratio(seconds: dict[str, list[float]], ours: str, theirs: str) -> float:
+    """Median of the ratios of neighbouring repeats."""
+    return statistics.median(a / b for a, b in zip(seconds[ours], seconds[theirs], strict=True))
+
+
+def _cell(task: str, name: str, seconds: Sequence[float], about: Report) -> list[Result]:
+    asked = about["queries"]
+    label = f"{name}, setting {about['setting']}" if "setting" in about else name
+    return [
+        Result(SUITE, task, f"{label}: queries/s", 1 / statistics.median(seconds), pool=asked),
+        Result(SUITE, task, f"{name}: recall@{K}", about["recall"], RECALL, pool=asked),
+        Result(SUITE, task, f"{name}: anonymous MiB", about["anonymous_mib"]),
+        Result(SUITE, task, f"{name}: mapped MiB", about["mapped_mib"]),
+    ]
+
+
+def _opening(say: Say, folder: Path, root: Path, size: str) -> list[Result]:
+    """Open, answer once, then whole searches beside their index alone; medians of processes."""
+    say(f"opening the collection {OPENINGS} times")
+    reports = [run_cell("open", folder, root) for _ in range(OPENINGS)]
+    median = {name: statistics.median(each[name] for each in reports) for name in reports[0]}
+    task = f"open {size}, libraries loaded, without a model"
+    whole = f"search {size}, k = {K}, end to end"
+    return [
+        Result(SUITE, task, "ms to the first answer", median["first_ms"], 200),
+        Result(SUITE, task, "anonymous MiB above the libraries", median["anonymous_mib"], 100),
+        Result(SUITE, task, "mapped MiB above the libraries", median["mapped_mib"]),
+        Result(SUITE, whole, "ms over FAISS", median["whole_ms"] - median["faiss_ms"], 2),
+        Result(SUITE, whole, "ms", median["whole_ms"], baseline=median["faiss_ms"]),
+    ]
+
+
+def _building(say: Say, folder: Path, engine: Report, size: str, factory: str) -> list[Result]:
+    """Time of a build, beside plain FAISS on the same factory string and beside autofaiss."""
+    taken: dict[str, list[float]] = {"raw": [], "engine": []}
+    for turn in range(BUILDS):
+        say(f"building {factory} by FAISS and by the engine, turn {turn + 1}")
+        root = linked_copy(folder / "collection", folder / f"turn-{turn}")
+        for name, arguments in (
+            ("raw", ("build-raw", folder, factory)),
+            ("engine", ("build-engine", folder, root, factory)),
+        ):
+            report = reported(folder / f"turn-{turn}-{name}.json", run_cell, *arguments)
+            taken[name].append(report["seconds"])
+        shutil.rmtree(root)
+    task = f"build {size}"
+    ratio = _ratio(taken, "engine", "raw")
+    ours, raw = (statistics.median(taken[name]) for name in ("engine", "raw"))
+    return [
+        Result(SUITE, task, f"time ÷ raw FAISS's, {factory}", ratio, 1.15),
+        Result(SUITE, task, f"{factory}: seconds", ours, baseline=raw),
+        Result(SUITE, task, f"chosen and tuned, {engine['factory']}: seconds", engine["seconds"]),
+        Result(SUITE, task, "chosen: MiB in memory", engine["bytes"] / (1 << 20)),
+        *_autofaiss(say, folder, engine, task),
+    ]
+
+
+def _autofaiss(say: Say, folder: Path, engine: Report, task: str) -> list[Result]:
+    """Autofaiss for as much memory; an empty row that says how to fill it where there is none."""
+    python = os.environ.get(AUTOFAISS)
+    metric = "time, choice included ÷ autofaiss's"
+    if python is None:
+        return [Result(SUITE, task, f"{metric} (needs {AUTOFAISS}, see with_autofaiss.py)", None,
+                       1 / 3)]  # fmt: skip
+    say("building with autofaiss")
+    script = Path(__file__).with_name("with_autofaiss.py")
+    size = str(engine["bytes"])
+    theirs = reported(folder / "autofaiss.json", run_cell, script, folder, size, python=python)
+    about = f"autofaiss, {theirs['factory']}"
+    return [
+        Result(SUITE, task, metric, engine["seconds"] / theirs["seconds"], 1 / 3),
+        Result(SUITE, task, f"{about}: seconds", theirs["seconds"]),
+        Result(SUITE, task, f"{about}: MiB in memory", theirs["bytes"] / (1 << 20)),
+        Result(SUITE, task, f"{about}: recall@{K} of texts", theirs["recall"]),
+    ]

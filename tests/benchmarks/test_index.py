@@ -1,0 +1,95 @@
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.speed import index, index_cells
+from benchmarks.speed.index_corpus import linked_copy, write_corpus
+from benchmarks.speed.nearest import Nearest
+from benchmarks.speed.processes import reported, run_cell
+from indexes.exact import exact_search
+from retrieval.store.reader import Snapshot
+
+ROWS, DIM = 2_000, 64
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("index")
+    write_corpus(folder, ROWS, DIM, rows_each=1)
+    return folder
+
+
+def test_neighbours_are_those_of_exact_search(folder: Path) -> None:
+    rows = np.load(folder / "rows" / "rows.npy")
+    assert rows.shape == (ROWS, DIM)
+    queries = np.load(folder / "ask.npy")
+    _, ids = exact_search(rows, queries, 10)
+    np.testing.assert_array_equal(np.load(folder / "ask-truth.npy"), ids)
+    nearest = Nearest(queries, 10)
+    blocks = [rows[:7], rows[7:1_500], rows[1_500:]]
+    for block, same in zip(blocks, nearest.watch(iter(blocks)), strict=True):
+        assert same is block
+    np.testing.assert_array_equal(nearest.ids, ids)
+
+
+def test_texts_to_tune_on_are_not_those_measured(folder: Path) -> None:
+    tune, ask = (np.load(folder / f"{name}.npy") for name in ("tune", "ask"))
+    assert (tune @ ask.T).max() < 0.999
+
+
+def test_an_index_in_a_linked_copy_leaves_the_collection_as_it_is(folder: Path) -> None:
+    before = Snapshot.open(folder / "collection").manifest.generation
+    copy = linked_copy(folder / "collection", folder / "copy")
+    report = index_cells.build_engine(folder, str(copy), "IVF16,SQ8")
+    assert report["factory"] == "IVF16,SQ8"
+    assert report["bytes"] > ROWS * DIM
+    assert Snapshot.open(folder / "collection").manifest.generation == before
+    assert Snapshot.open(copy).manifest.generation > before
+
+
+def test_plain_faiss_is_served_at_the_least_setting_that_recalls_enough(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index_cells.build_raw(folder, "IVF16,Flat")
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n\n"))
+    index_cells.serve_raw(folder, "IVF16,Flat")
+    ready, *answers = map(json.loads, capsys.readouterr().out.splitlines())
+    assert 1 < ready["setting"] < 16
+    assert 0.9 < ready["recall"] <= 1
+    assert [answer["seconds"] > 0 for answer in answers] == [True, True]
+
+
+def test_opening_measures_a_whole_search_beside_its_index(folder: Path) -> None:
+    copy = linked_copy(folder / "collection", folder / "opened")
+    index_cells.build_engine(folder, str(copy), "exact")
+    report = index_cells.open_and_search(folder, str(copy))
+    assert 0 < report["faiss_ms"] < report["whole_ms"]
+    assert report["first_ms"] > 0
+
+
+def test_what_is_reported_is_not_done_again(tmp_path: Path) -> None:
+    assert reported(tmp_path / "a.json", lambda value: {"value": value}, 1) == {"value": 1}
+    assert reported(tmp_path / "a.json", lambda value: {"value": value}, 2) == {"value": 1}
+
+
+def test_a_script_answers_with_its_last_line(tmp_path: Path) -> None:
+    script = tmp_path / "says.py"
+    script.write_text("import sys; print('noise'); print('{\"given\": \"%s\"}' % sys.argv[1])")
+    assert run_cell(script, "x") == {"given": "x"}
+
+
+def test_without_autofaiss_its_row_is_empty_and_says_how_to_fill_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(index.AUTOFAISS, raising=False)
+    (row,) = index._autofaiss(print, tmp_path, {"seconds": 1.0, "bytes": 1}, "build")
+    assert row.value is None
+    assert "RETRIEVAL_AUTOFAISS_PYTHON" in row.metric
+
+
+@pytest.mark.parametrize(("rows", "lists"), [(1_000_000, 4_096), (10_000, 512), (2_000, 128)])
+def test_plain_lists_are_a_power_of_two_near_four_roots(rows: int, lists: int) -> None:
+    assert index.lists_for(rows) == lists

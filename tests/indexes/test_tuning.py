@@ -1,0 +1,125 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contracts.index_contract import DIM, brute_force, unit_vectors
+from indexes import tuning
+from indexes.building import build_approximate, build_exact
+from indexes.faiss import Effort, FaissIndex
+from indexes.tuning import QuerySample, latencies, recall, tune
+
+
+def index_of(vectors: NDArray[np.float32], factory: str | None, effort: Effort | None = None):
+    exact = build_exact([vectors], vectors.shape[1])
+    part = build_approximate(factory, vectors, [vectors]) if factory else None
+    return FaissIndex(exact, part, effort)
+
+
+@pytest.fixture
+def vectors() -> NDArray[np.float32]:
+    return unit_vectors(2_000)
+
+
+def test_truth_is_what_brute_force_finds_without_the_own_row(
+    vectors: NDArray[np.float32],
+) -> None:
+    index, own = index_of(vectors, None), np.array([3, 700])
+    sample = QuerySample.of(index, vectors[own], own)
+    want = brute_force(vectors, vectors[own], 101)[0][:, 1:]
+    np.testing.assert_allclose(sample.truth, want, atol=2e-3)  # rows are float16
+    texts = QuerySample.of(index, unit_vectors(4, seed=9))
+    np.testing.assert_allclose(
+        texts.truth, brute_force(vectors, unit_vectors(4, seed=9), 100)[0], atol=2e-3
+    )
+
+
+def test_recall_is_the_share_of_exact_neighbours_found(vectors: NDArray[np.float32]) -> None:
+    """Counted by hand from the two answers, the row itself left out."""
+    index, own = index_of(vectors, "IVF40,SQ8", Effort(1, 200)), np.arange(0, 2_000, 31)
+    shares = []
+    for row in own:
+        query = vectors[row : row + 1]
+        want = [i for i in index.search(query, 11, exact=True)[1][0] if i != row][:10]
+        got = [i for i in index.search(query, 11)[1][0] if i != row][:10]
+        shares.append(len(set(want) & set(got)) / 10)
+    assert 0 < np.mean(shares) < 1
+    sample = QuerySample.of(index, vectors[own], own)
+    assert recall(index, sample, 10) == pytest.approx(np.mean(shares), abs=1e-6)
+
+
+def test_equal_vectors_count_whichever_is_found() -> None:
+    """Forty equal rows: any ten of them are a perfect answer."""
+    vectors = np.concatenate([np.repeat(unit_vectors(1), 40, axis=0), unit_vectors(60, seed=2)])
+    index, own = index_of(vectors, "HNSW8,SQ8", Effort(200, 100)), np.arange(5)
+    assert recall(index, QuerySample.of(index, vectors[own], own), 10) == 1.0
+
+
+def test_recall_where_nothing_can_be_found_is_one() -> None:
+    one = index_of(unit_vectors(1), None)
+    assert recall(one, QuerySample.of(one, unit_vectors(1), np.array([0])), 10) == 1.0
+    few = index_of(unit_vectors(3), None)
+    assert recall(few, QuerySample.of(few, unit_vectors(0)), 10) == 1.0
+    assert recall(few, QuerySample.of(few, unit_vectors(2, seed=1)), 10) == 1.0
+
+
+@pytest.mark.parametrize("factory", ["IVF32,SQ8", "IVF32,PQ16x4fs", "HNSW8,SQ8", "IVF32,RaBitQ"])
+def test_the_chosen_effort_reaches_the_target_for_both_kinds_of_query(
+    vectors: NDArray[np.float32], factory: str
+) -> None:
+    index, own = index_of(vectors, factory), np.arange(0, 2_000, 20)
+    samples = {
+        "text": QuerySample.of(index, unit_vectors(100, seed=5)),
+        "media": QuerySample.of(index, vectors[own], own),
+    }
+    tuned = tune(index, samples, 0.9)
+    assert tuned.reached
+    assert tuned.best.effort is not None
+    found = index.with_effort(tuned.best.effort)
+    for kind, sample in samples.items():
+        # Tuned by re-ranking the proposals: the index itself finds the same.
+        assert recall(found, sample, 10) == pytest.approx(tuned.best.recall[kind], abs=0.03)
+        assert tuned.best.recall[kind] >= 0.9
+
+
+def test_more_effort_never_finds_less(vectors: NDArray[np.float32]) -> None:
+    index = index_of(vectors, "IVF64,SQ8")
+    samples = {"text": QuerySample.of(index, unit_vectors(50, seed=5))}
+    points = tune(index, samples, 1.0).points
+    visited = [point.effort.visited for point in points if point.effort]
+    assert visited == sorted(set(visited))
+    assert visited[0] == 1
+    shares = [point.recall["text"] for point in points]
+    assert all(b >= a - tuning.SETTLED for a, b in pairwise(shares))
+
+
+def test_a_target_out_of_reach_gives_the_best_there_is() -> None:
+    """One candidate in a hundred: codes of two bits know nothing."""
+    vectors = unit_vectors(3_000)
+    index = index_of(vectors, "IVF1,PQ2x4fs")
+    samples = {"text": QuerySample.of(index, unit_vectors(40, seed=3))}
+    tuned = tune(index, samples, 0.99)
+    assert not tuned.reached
+    assert tuned.best.recall["text"] == max(point.recall["text"] for point in tuned.points)
+    assert tuned.best.effort == Effort(1, tuning.CANDIDATES[-1])
+
+
+def test_exact_search_needs_no_effort(vectors: NDArray[np.float32]) -> None:
+    index = index_of(vectors, None)
+    samples = {"text": QuerySample.of(index, unit_vectors(10, seed=5))}
+    tuned = tune(index, samples, 0.95)
+    assert (tuned.reached, tuned.best.effort, tuned.best.recall) == (True, None, {"text": 1.0})
+
+
+def test_latencies_are_of_whole_batches(vectors: NDArray[np.float32]) -> None:
+    index = index_of(vectors, None)
+    for at_once in (1, 8):
+        median, late = latencies(index, unit_vectors(20, seed=1), at_once)
+        assert 0 < median <= late
+
+
+def test_queries_are_of_the_rows_length(vectors: NDArray[np.float32]) -> None:
+    index = index_of(vectors, None)
+    with pytest.raises(ValueError, match=f"the index holds {DIM}-d"):
+        QuerySample.of(index, np.ones((2, DIM + 1), np.float32))
