@@ -192,7 +192,7 @@ class FaissIndex:
     ) -> tuple[Scores, Ids]:
         """Re-rank generously: compressed scores of text queries are noisy."""
         visited = self.effort.visited
-        if visited_share is not None:
+        if visited_share is not None and self.lists:
             visited = max(8, int(self.lists * visited_share))
         parameters = faiss.IndexRefineSearchParameters(
             k_factor=min(self.rows, self.effort.candidates_for(k)) / k,

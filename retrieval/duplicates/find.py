@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.duplicates.groups import DuplicateGroup, ItemPairs, PairBook
+from retrieval.duplicates.identical import first_of_identical
 from retrieval.duplicates.neighbours import QUERY_ROWS, Matches, Neighbours, unit
 from retrieval.duplicates.overlaps import Overlap, find_overlaps
 from retrieval.errors import QueryError
@@ -116,14 +117,16 @@ class _Comparison:
         self._parts = opened.parts
         removed = snapshot.removed_ids()
         self._allowed = [self._mask(part, removed) for part in self._parts]
-        self._neighbours = Neighbours(
-            self._parts, self._allowed, options.threshold, exact=options.exact
-        )
         self._item_ids: NDArray[np.int64] = np.concatenate(
             [np.empty(0, np.int64), *(part.rows.item_ids for part in self._parts)]
         )
         self._lengths = self._rows_of_items()
         self._book = PairBook(items)
+        if modality is Medium.IMAGE:
+            self._take_identical(opened.space.dim)
+        self._neighbours = Neighbours(
+            self._parts, self._allowed, options.threshold, exact=options.exact
+        )
 
     def groups(self) -> Iterator[DuplicateGroup]:
         """What was found."""
@@ -159,12 +162,28 @@ class _Comparison:
 
     # ------------------------------------------------------------ pictures
 
+    def _take_identical(self, dim: int) -> None:
+        """Pair pictures of the same vector with the first of them, which alone goes on."""
+        first = first_of_identical(self._parts, self._allowed, dim)
+        is_first = first == np.arange(len(first))
+        copies = np.flatnonzero(~is_first)
+        ones = np.ones(2 * len(copies), np.float32)
+        self._add_pictures(np.append(copies, first[copies]), np.append(first[copies], copies), ones)
+        start = 0
+        for mask in self._allowed:
+            mask &= is_first[start : start + len(mask)]
+            start += len(mask)
+
     def _take_pictures(self, found: Iterator[Matches]) -> None:
         for matches in found:
-            if len(matches.rows):
-                shares = np.ones(len(matches.rows), np.float32)
-                items, others = self._places(matches.rows), self._places(matches.others)
-                self._book.add(ItemPairs(items, others, matches.scores, shares))
+            self._add_pictures(matches.rows, matches.others, matches.scores)
+
+    def _add_pictures(
+        self, rows: NDArray[np.int64], others: NDArray[np.int64], scores: NDArray[np.float32]
+    ) -> None:
+        if len(rows):
+            shares = np.ones(len(rows), np.float32)
+            self._book.add(ItemPairs(self._places(rows), self._places(others), scores, shares))
 
     # ------------------------------------------------------------ recordings and videos
 
@@ -202,7 +221,8 @@ class _Comparison:
                 overlaps[place, other] = tuple(spans)
                 pairs.append(ItemPairs.of(place, other, _mean_score(spans), share))
         if pairs:
-            self._book.add(ItemPairs.joined(pairs), overlaps)
+            found = ItemPairs.joined(pairs)
+            self._book.add(ItemPairs.joined([found, found.mirrored()]), overlaps)
 
     def _timed_rows(self, place: int) -> TimedRows:
         item_id = int(self._items.item_ids[place])

@@ -91,15 +91,30 @@ class ItemPairs:
             self.items[which], self.others[which], self.scores[which], self.shares[which]
         )
 
+    @property
+    def strengths(self) -> NDArray[np.float32]:
+        """What decides which pair is better: a whole copy comes before a short exact one."""
+        return self.scores * self.shares
+
     def best_of_each(self) -> ItemPairs:
-        """Each pair once, and of each item its best only, best first; grouped by item."""
-        order = np.lexsort((-self.scores, self.others, self.items))
-        sorted_ = self.chosen(order)
-        changed = (np.diff(sorted_.items) != 0) | (np.diff(sorted_.others) != 0)
-        once = sorted_.chosen(np.flatnonzero(np.concatenate([[True], changed])[: len(order)]))
-        best = once.chosen(np.lexsort((once.others, -once.scores * once.shares, once.items)))
-        starts = np.searchsorted(best.items, best.items)
-        return best.chosen(np.flatnonzero(np.arange(len(starts)) - starts < MATCHES_KEPT))
+        """Each pair once, and of each item its best only, best first; grouped by item.
+
+        A pair may be there twice, as both of its items saw it.
+        """
+        some = self._first_of_each(2 * MATCHES_KEPT)
+        once = some.chosen(np.lexsort((some.others, some.items)))
+        changed = (np.diff(once.items) != 0) | (np.diff(once.others) != 0)
+        once = once.chosen(np.flatnonzero(np.append(True, changed)[: len(once.items)]))
+        return once._first_of_each(MATCHES_KEPT)
+
+    def _first_of_each(self, count: int) -> ItemPairs:
+        """The strongest pairs of each item, grouped by item."""
+        order = np.lexsort((-self.strengths, self.items))
+        items = self.items[order]
+        places = np.arange(len(items))
+        begins = np.append(True, np.diff(items) != 0)[: len(items)]
+        starts = np.maximum.accumulate(np.where(begins, places, 0))
+        return self.chosen(order[places - starts < count])
 
 
 NOTHING: Mapping[tuple[int, int], tuple[Overlap, ...]] = {}
@@ -113,19 +128,21 @@ class PairBook:
         self._components = Components(len(items.item_ids))
         self._kept: list[ItemPairs] = []
         self._waiting = 0
+        self._strongest = np.zeros(len(items.item_ids), np.float32)
         self._overlaps: dict[tuple[int, int], tuple[Overlap, ...]] = {}
 
     def add(
         self, pairs: ItemPairs, overlaps: Mapping[tuple[int, int], tuple[Overlap, ...]] = NOTHING
     ) -> None:
-        """Take pairs, each in either direction or both.
+        """Take pairs of items, by their places.
 
         Args:
-            pairs: Of items by their places.
+            pairs: All of an item's in one call or few; the other item of each is sure of a single
+                one in its own direction, unless they come in both.
             overlaps: By places of the item and the other, for recordings and videos.
         """
         self._components.join(pairs.items, pairs.others)
-        best = ItemPairs.joined([pairs, pairs.mirrored()]).best_of_each()
+        best = ItemPairs.joined([pairs.best_of_each(), self._best_so_far(pairs).mirrored()])
         if overlaps:
             for place in zip(best.items.tolist(), best.others.tolist(), strict=True):
                 place = place if place in overlaps else place[::-1]
@@ -135,6 +152,12 @@ class PairBook:
         if self._waiting > max(PAIRS_WAITING, len(self._kept[0].items)):
             self._kept = [ItemPairs.joined(self._kept).best_of_each()]
             self._waiting = 0
+
+    def _best_so_far(self, pairs: ItemPairs) -> ItemPairs:
+        """One pair for each of the others that never had a better one: all are named somewhere."""
+        np.maximum.at(self._strongest, pairs.others, pairs.strengths)
+        best = pairs.chosen(np.flatnonzero(pairs.strengths >= self._strongest[pairs.others]))
+        return best.chosen(np.unique(best.others, return_index=True)[1])
 
     def groups(self, space: str, modality: Medium) -> Iterator[DuplicateGroup]:
         """The groups, largest first."""

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.selection import Selection
 from retrieval.search.opened import Part
 
-QUERY_ROWS, OTHER_ROWS = 512, 8_192
-"""Rows compared at once: a block of scores takes 16 MiB."""
+QUERY_ROWS, OTHER_ROWS = 512, 4_096
+"""Rows compared at once: a block of scores takes 8 MiB, and 50 where all of them match."""
 
 EXACT_ROWS = 200_000
 """Parts of which no more take part are compared with everything."""
@@ -27,7 +28,7 @@ VISITED_SHARE = 1 / 64
 FIRST_ANSWERS = 16
 """Neighbours that an index is first asked for, beside the rows of the item itself."""
 
-MAX_ANSWERS = 1 << 21
+MAX_ANSWERS = 1 << 20
 """Answers of an index held at a time, however many neighbours a row has."""
 
 VERIFIED_AT_ONCE = 4_096
@@ -74,6 +75,7 @@ class Neighbours:
         self._allowed = allowed
         self._threshold = threshold
         self._exact = exact
+        self._selections: dict[int, Selection] = {}
         self._counts = [int(np.count_nonzero(rows)) for rows in allowed]
         self._offsets = np.cumsum([0, *(len(part.rows) for part in parts)])
         self._item_ids = [part.rows.item_ids for part in parts]
@@ -137,7 +139,7 @@ class Neighbours:
         for first in range(0, len(rows), step):
             some = rows[first : first + step]
             scores, ids = part.nearest(
-                queries[some], k, self._allowed[other], visited_share=VISITED_SHARE
+                queries[some], k, self._selection(other), visited_share=VISITED_SHARE
             )
             near = scores >= self._threshold - ROUNDING
             more = near[:, -1] & (k < len(part.rows))
@@ -145,6 +147,12 @@ class Neighbours:
             yield from self._verified(part, queries, some[mine], ids[mine, place])
             if more.any():
                 yield from self._asked(other, queries, some[more], 4 * k)
+
+    def _selection(self, other: int) -> Selection:
+        """A part's mask, prepared once for all blocks."""
+        if other not in self._selections:
+            self._selections[other] = self._parts[other].selection(self._allowed[other])
+        return self._selections[other]
 
     def _verified(
         self,

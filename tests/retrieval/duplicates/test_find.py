@@ -124,6 +124,20 @@ def test_a_clip_and_its_film_with_the_seconds_they_share(tmp_path: Path) -> None
     assert film.matches[0].overlaps == (match.overlaps[0].mirrored(),)
 
 
+def test_a_film_names_its_best_five_clips_and_each_clip_the_film(tmp_path: Path) -> None:
+    scenes = directions(40)
+    clips = [near(scenes[n : n + 6], 0.02 * (7 - k), k + 1) for k, n in enumerate(range(0, 35, 5))]
+    items = [item_of("film.mp4", VIDEO, scenes)]
+    items += [item_of(f"{n}.mp4", VIDEO, rows) for n, rows in enumerate(clips)]
+    (group,) = collection_of(tmp_path, items).duplicates()
+    film, *others = group.items
+    assert [match.item_id for match in film.matches] == [7, 6, 5, 4, 3]
+    assert [match.overlaps[0].start_seconds for match in film.matches] == [60, 50, 40, 30, 20]
+    for number, clip in enumerate(others):
+        assert clip.matches[0].item_id == 0
+        assert clip.matches[0].overlaps[0].other_start_seconds == 10 * number
+
+
 def test_a_smaller_share_lets_a_common_ending_count(tmp_path: Path) -> None:
     scenes = directions(40)
     items = [
