@@ -15,10 +15,11 @@ SUBJECTS: Final = {
     "video": "benchmarks.speed.video",
     "search": "benchmarks.speed.search",
     "index": "benchmarks.speed.index",
+    "index-large": "benchmarks.speed.index_large",
     "memory": "benchmarks.speed.memory",
     "startup": "benchmarks.speed.startup",
 }
 """The module of every subject, imported when it is asked for."""
 
-LONG: Final = frozenset({"index"})
+LONG: Final = frozenset({"index", "index-large"})
 """Subjects that take hours and many gigabytes of disk, measured only when they are named."""
