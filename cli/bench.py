@@ -80,9 +80,9 @@ def speed(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Measure speed and memory, each beside what it is compared with."""
-    from benchmarks.speed import LONG, SUBJECTS
+    from benchmarks.speed import BY_NAME_ONLY, SUBJECTS
 
-    usual = [name for name in SUBJECTS if name not in LONG]
+    usual = [name for name in SUBJECTS if name not in BY_NAME_ONLY]
     _measure(what or usual, SUBJECTS, scale, folder, out, output)
 
 

@@ -1,26 +1,105 @@
 """`retrieval index`."""
 
-from typing import Annotated
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import CollectionArgument, Device, DeviceOption
+from cli.options import CollectionArgument, Device, IndexDeviceOption
+
+if TYPE_CHECKING:
+    from retrieval.search.card import IndexCard
+
+WIDTH_OF_A_PIPE = 140
 
 
 def index(
     collection: CollectionArgument,
     kind: Annotated[
-        str, typer.Option(help="auto, exact, or a FAISS factory string such as IVF1024,SQ8.")
-    ] = "auto",
-    device: DeviceOption = Device.AUTO,
+        str | None,
+        typer.Option(
+            help="auto, exact, a FAISS factory string such as IVF1024,SQ8, or CAGRA, which a GPU "
+            "builds. Default: as before, auto at first."
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What the index may take when searched, as 4G; its vectors stay mapped."),
+    ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(help="Share of the ten exact neighbours to find, by texts and media. [0.95]"),
+    ] = None,
+    latency: Annotated[
+        float | None,
+        typer.Option(help="Milliseconds within which exact search would be fast enough."),
+    ] = None,
+    device: IndexDeviceOption = Device.AUTO,
 ) -> None:
-    """Build the index of every space, measure its recall and calibrate its scores."""
+    """Bring every space's index up to date: chosen by trial, tuned on texts and media."""
     from rich.console import Console
 
     import retrieval
+    from retrieval.search.request import parse_bytes
 
-    with Console(stderr=True).status("opening") as shown:
+    console = Console(stderr=True)
+    with console.status("opening") as shown:
         opened = retrieval.open(collection, device=device.value)
-        cards = opened.index(kind, progress=shown.update)
+
+        def say(line: str) -> None:
+            shown.update(line)
+            if "trial " not in line:
+                console.print(line, highlight=False)
+
+        cards = opened.index(
+            kind,
+            recall=recall,
+            memory=None if memory is None else parse_bytes(memory),
+            latency_ms=latency,
+            progress=say,
+        )
     for card in cards:
         print(card.summary())
+        if card.trials and card.generation == max(one.generation for one in cards):
+            _print_trials(card)
+
+
+def _print_trials(card: IndexCard) -> None:
+    """What was tried, what it reached and why one was chosen; then recall against speed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from retrieval.search.pareto import name_of, plot_text
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    table = Table(box=None, pad_edge=False, title_justify="left",
+                  title=f"trials with {card.trials[0].rows:,} rows")  # fmt: skip
+    table.add_column("index")
+    kinds = list(card.trials[0].recall)
+    for column in (*(f"recall@10 {kind}" for kind in kinds), "queries/s",
+                   f"at {card.rows:,} rows", "bytes/row", "build s"):  # fmt: skip
+        table.add_column(column, justify="right")
+    for trial in card.trials:
+        table.add_row(
+            name_of(trial),
+            *(f"{trial.recall[kind]:.3f}" for kind in kinds),
+            f"{trial.queries_per_second:,.0f}",
+            f"{trial.predicted:,.0f}",
+            f"{trial.bytes_per_row:,.0f}",
+            f"{trial.build_seconds:.1f}",
+            style="" if trial.reached else "dim",
+        )
+    console.print(table)
+    print(plot_text(card.trials))
+    measured = card.measured
+    for kind, shares in measured.recall.items():
+        told = ", ".join(f"recall@{k} {share:.3f}" for k, share in shares.items())
+        print(f"{card.factory or 'exact'}, {kind} queries: {told}")
+    for count, (median, late) in measured.latency_ms.items():
+        print(f"{count} at once: {median:.1f} ms, 99th percentile {late:.1f} ms")
+    print(
+        f"{measured.bytes_per_row:,.0f} bytes a row in memory, at most {measured.peak_mib:,.0f} "
+        f"MiB while building; chosen: {card.reason}"
+    )

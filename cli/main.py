@@ -13,8 +13,13 @@ from cli import (
     classify,
     compact,
     demo,
+    diff,
+    dups,
     embed,
+    estimate,
+    export,
     illustrate,
+    import_,
     index,
     localize,
     models,
@@ -43,12 +48,17 @@ for command in (
     localize.localize,
     classify.classify,
     illustrate.illustrate,
+    diff.diff,
+    dups.dups,
     status.status,
     verify.verify,
     remove.remove,
     compact.compact,
+    estimate.estimate,
+    export.export,
 ):
     app.command()(command)
+app.command("import")(import_.import_)
 app.add_typer(train.app)
 app.add_typer(models.app)
 app.add_typer(bench.app)

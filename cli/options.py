@@ -8,7 +8,7 @@ import typer
 
 
 class Device(StrEnum):
-    """Where models run."""
+    """Where models run, and where indexes are built and searched."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -20,6 +20,12 @@ CollectionArgument = Annotated[
 ]
 DeviceOption = Annotated[
     Device, typer.Option(help="Where models run; auto takes a GPU where there is one.")
+]
+IndexDeviceOption = Annotated[
+    Device,
+    typer.Option(
+        help="Where models run and indexes are built or searched; auto takes a GPU where it helps."
+    ),
 ]
 LocalizerOption = Annotated[
     str,

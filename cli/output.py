@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from retrieval.search.searcher import SearchResult
     from retrieval.types import Hit
 
@@ -40,22 +42,27 @@ def print_result(result: SearchResult, output: Output) -> None:
 
 
 def as_json(result: SearchResult) -> dict[str, object]:
-    """The object that `search --format json` prints; `first_stage_score` only after a re-rank."""
+    """The object that `search --format json` prints.
+
+    `first_stage_score` is there only after a re-rank, `vector` only where it was asked for.
+    """
     hits = [asdict(hit) for hit in result.hits]
     took = {s: round(value, 3) for s, value in asdict(result.took_ms).items() if value is not None}
     for hit in hits:
         if "rerank" not in took:
             del hit["first_stage_score"]
+        vector = hit.pop("vector")
+        if vector is not None:
+            hit["vector"] = vector.tolist()
     return {"query": result.query, "hits": hits, "took_ms": took}
 
 
 def print_table(result: SearchResult) -> None:
     """Print hits as a table as wide as the terminal; unlikely ones are dimmed and marked."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    console = console_for_tables()
     table = Table(title=Text(result.query), title_justify="left", box=None, pad_edge=False)
     table.add_column("", justify="right", min_width=2)
     table.add_column("score", justify="right", min_width=7)
@@ -76,6 +83,13 @@ def print_table(result: SearchResult) -> None:
     console.print(table)
     if not result.hits:
         console.print("no item matches")
+
+
+def console_for_tables() -> Console:
+    """Standard output, as wide as the terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
 
 
 def print_csv(hits: tuple[Hit, ...]) -> None:

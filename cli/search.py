@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import CollectionArgument, Device, DeviceOption, LocalizerOption
+from cli.options import CollectionArgument, Device, IndexDeviceOption, LocalizerOption
 from cli.output import Output
 from retrieval.targets import Target
 
@@ -42,6 +42,10 @@ def search(
         ),
     ] = None,
     rerank_top: Annotated[int, typer.Option(help="Hits that --rerank considers.")] = 20,
+    with_vectors: Annotated[
+        bool,
+        typer.Option("--with-vectors", help="Add the stored vector of each hit, in JSON only."),
+    ] = False,
     output: Annotated[Output, typer.Option("--format", help="How to print the hits.")] = (
         Output.TABLE
     ),
@@ -49,7 +53,7 @@ def search(
         Path | None, typer.Option(help="Also write the hits as an HTML page.")
     ] = None,
     localizer: LocalizerOption = "auto",
-    device: DeviceOption = Device.AUTO,
+    device: IndexDeviceOption = Device.AUTO,
 ) -> None:
     """Find the media closest to QUERY, best first."""
     import retrieval
@@ -74,6 +78,7 @@ def search(
             cutoff=cutoff,
             rerank=rerank,
             rerank_top=rerank_top,
+            with_vectors=with_vectors,
         )
         print_result(result, output)
         if gallery is not None:

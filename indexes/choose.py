@@ -1,27 +1,112 @@
-"""Which index for how many rows, until a tuned choice replaces this rule."""
+"""Which indexes there are for so many rows, and what each of them takes.
+
+What autofaiss decides by rules is measured here (`retrieval.search.choice`): this module only says
+which kinds are worth a trial.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
+from typing import Final
+
+from indexes.errors import IndexBuildError
 
 EXACT_BELOW_ROWS = 200_000
 """On a CPU exact search answers in milliseconds up to here (docs/benchmarks.md)."""
 
+TRIAL_ROWS = 40_000
+"""Rows of a trial: enough to tell kinds apart, few enough to try all of them in a minute."""
+
 TRAINING_ROWS_PER_LIST = 64
+LINKS: Final = 32
+"""Neighbours of a row in a graph, and twice as many on the lowest level: 4 bytes each."""
+
+HALF_FLOAT = 2
+ID_BYTES = 8
 
 
-def choose_factory(kind: str, rows: int) -> str | None:
-    """Translate `--kind` into a FAISS factory string; None means exact only.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A kind of index, and the memory that it takes when searched.
 
-    Args:
-        kind: `auto`, `exact`, or a factory string, which is returned as it is unless it asks for
-            more lists than there are rows: one space of a collection may be far smaller than
-            the one it was meant for.
-        rows: Rows that the index will hold.
+    Attributes:
+        template: FAISS factory string with `{lists}` for the number of lists; None for exact
+            search alone.
+        dim: Length of a vector.
+        row_bytes: Bytes of a row.
+        graph: Whether the time of a search grows with the logarithm of the rows, not with them.
     """
-    if kind == "auto":
-        return None if rows < EXACT_BELOW_ROWS else f"IVF{lists_for(rows)},SQ8"
+
+    template: str | None
+    dim: int
+    row_bytes: float
+    graph: bool = False
+
+    def factory(self, rows: int) -> str | None:
+        """The FAISS factory string for so many rows."""
+        return self.template and self.template.format(lists=lists_for(rows))
+
+    def bytes(self, rows: int) -> int:
+        """Bytes of so many rows, and of the centroids of their lists."""
+        lists = lists_for(rows) if self.template and "{lists}" in self.template else 0
+        return round(self.row_bytes * rows) + 4 * self.dim * lists
+
+    def slowdown(self, rows: int, trial_rows: int) -> float:
+        """How much longer a search takes than in a trial with fewer rows."""
+        if self.graph:
+            return max(1.0, math.log(max(2, rows)) / math.log(max(2, trial_rows)))
+        return max(1.0, rows / trial_rows)
+
+
+def candidates(dim: int) -> list[Candidate]:
+    """Every kind that is worth a trial on a CPU for vectors of a length, exact search first."""
+    links = 8 * LINKS + 20
+    found = [Candidate(None, dim, HALF_FLOAT * dim)]
+    graphs = (("HNSW32", 4), ("HNSW32_SQfp16", 2), ("HNSW32_SQ8", 1))
+    found += [Candidate(name, dim, width * dim + links, graph=True) for name, width in graphs]
+    found.append(Candidate("IVF{lists},SQ8", dim, dim + ID_BYTES))
+    binary = dim / 8 + 8 + ID_BYTES
+    found += [Candidate(f"IVF{{lists}},{name}", dim, binary) for name in ("RaBitQ", "RaBitQfs")]
+    # Four bits for every `width` numbers, as they are or rotated so that they fit better.
+    for width, rotation in ((2, ""), (4, ""), (4, "OPQ"), (8, "OPQ")):
+        pieces = dim // width
+        if dim % width == 0 and pieces % 2 == 0:
+            first = f"{rotation}{pieces}," if rotation else ""
+            factory = f"{first}IVF{{lists}},PQ{pieces}x4fs"
+            found.append(Candidate(factory, dim, pieces / 2 + ID_BYTES))
+    return found
+
+
+def affordable(every: list[Candidate], rows: int, memory: int | None) -> list[Candidate]:
+    """Candidates that fit a budget of bytes.
+
+    Raises:
+        IndexBuildError: None does; it names the smallest.
+    """
+    fit = [one for one in every if memory is None or one.bytes(rows) <= memory]
+    if not fit:
+        smallest = min(every, key=lambda one: one.bytes(rows))
+        raise IndexBuildError(
+            f"no index of {rows:,} rows fits into {megabytes(memory or 0)}; the smallest, "
+            f"{smallest.factory(rows) or 'exact search'}, takes {megabytes(smallest.bytes(rows))}: "
+            "give --memory as much, or --kind exact, which reads its rows from the disk"
+        )
+    return fit
+
+
+def megabytes(count: int) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def asked_factory(kind: str, rows: int) -> str | None:
+    """The factory string of a kind that was named; None for exact, or where it has too few rows.
+
+    A string may ask for more lists than there are rows: one space of a collection may be far
+    smaller than the one it was meant for.
+    """
     return None if kind == "exact" or rows < max(1, lists_of(kind)) else kind
 
 

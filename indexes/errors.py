@@ -19,3 +19,7 @@ class IndexBuildError(RetrievalError, ValueError):
 
 class IndexFileError(RetrievalError, OSError):
     """A saved index is missing, truncated, damaged, or could not be written."""
+
+
+class DeviceError(RetrievalError, ValueError):
+    """A device that is asked for is not there."""

@@ -69,7 +69,7 @@ def _search_block(
             ids = chosen[first:last]
             rows = vectors[ids]
         scores = unit @ np.asarray(rows, np.float32).T
-        best_scores, best_ids = _best(
+        best_scores, best_ids = best_columns(
             np.concatenate([best_scores, scores], axis=1),
             np.concatenate([best_ids, np.broadcast_to(ids, scores.shape)], axis=1),
             k,
@@ -77,7 +77,7 @@ def _search_block(
     return best_scores, best_ids
 
 
-def _best(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
+def best_columns(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
     """The k best columns of each row, ordered by score, then by id."""
     if scores.shape[1] > 4 * k:
         # Everything at least as good as the k-th best, ties included, survives this cut.

@@ -7,110 +7,48 @@ scored again with the exact part's vectors (IndexRefine).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.errors import IndexBuildError
-from indexes.exact import exact_search
 from indexes.protocol import Ids, Scores
-from indexes.vectors import check_rows, check_search, padded, unit_queries
+from indexes.selection import SCANNED_SHARE, Selection, grown, select
+from indexes.vectors import check_search, padded, unit_queries
 
-GATHERED_SHARE = 1 / 256
-"""A mask that leaves at most this share of the rows has them copied out and scored in NumPy: below
-it that takes less time than testing every row's bit (100,000 x 512: 0.02 ms against 0.28)."""
+TUNED_K = 10
+"""Answers for which an effort is meant."""
 
-VISITED_SHARE = 1 / 8
-"""Lists that an IVF index visits; text queries need this many for a recall@10 of 0.95."""
-
-SCANNED_SHARE = VISITED_SHARE
-"""A mask that leaves at most this share is scanned exactly, at about the cost of an IVF index's
-visits; graphs also lose their way where most rows may not answer."""
-
-LEAST_CANDIDATES, MAX_CANDIDATES = 200, 4_096
+MAX_CANDIDATES = 4_096
 """Candidates that the approximate part hands to re-ranking; longer answers are scanned exactly."""
 
-ENDS_THE_PROCESS = re.compile(r"(?:HNSW|NSG)[01](?!\d)|IVF0(?!\d)")
-"""Factory strings at which FAISS aborts, or fails at the first search, instead of refusing."""
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard an approximate part looks for ten answers; more finds more and takes longer.
 
-def build_exact(blocks: Iterable[NDArray[np.floating]], dim: int, *, expected_rows: int = 0) -> Any:
-    """Fill a float16 FAISS index.
-
-    Args:
-        blocks: (rows, dim) float16 or float32 unit vectors, in row order.
-        dim: Their length.
-        expected_rows: About as many will come; a close upper bound saves memory.
-
-    Raises:
-        InvalidVectorError: A row is NaN, infinite or zero.
+    Attributes:
+        visited: Lists that an IVF index scans (`nprobe`), or rows that a graph keeps in view
+            (`efSearch`).
+        candidates: Rows handed to exact re-ranking.
     """
-    index = faiss.IndexScalarQuantizer(
-        dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-    )
-    # Takes the memory once: growing by doubling would hold the vectors twice for a moment.
-    index.codes.resize(expected_rows * index.code_size)
-    index.codes.resize(0)
-    _fill(index, blocks)
-    return index
+
+    visited: int
+    candidates: int
+
+    def candidates_for(self, k: int) -> int:
+        """Candidates for k answers: of a longer answer the last ones are harder to find."""
+        grown = self.candidates * math.sqrt(max(1.0, k / TUNED_K))
+        return max(k, min(MAX_CANDIDATES, round(grown)))
 
 
-def build_approximate(
-    factory: str,
-    training: NDArray[np.floating],
-    blocks: Iterable[NDArray[np.floating]],
-    *,
-    nprobe: int | None = None,
-) -> Any:
-    """Build and fill any FAISS index for inner products.
-
-    Args:
-        factory: FAISS factory string, for example `IVF1024,SQ8`.
-        training: (rows, dim) sample to train on.
-        blocks: All rows, in order.
-        nprobe: Lists to visit, where the index has lists; an eighth of them by default. Saved with
-            the index.
-
-    Raises:
-        IndexBuildError: FAISS refuses the string, or the sample is too small for it.
-        InvalidVectorError: A row is NaN, infinite or zero.
-    """
-    sample = np.ascontiguousarray(training, np.float32)
-    asked = f"{factory!r} for {len(sample)} training rows of {sample.shape[1]} numbers"
-    if ENDS_THE_PROCESS.search(factory):
-        raise IndexBuildError(f"FAISS cannot build {asked}; name more lists or neighbours")
-    try:
-        index = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-        inverted = faiss.try_extract_index_ivf(index)
-        if inverted is not None:
-            inverted.cp.min_points_per_centroid = 1  # else FAISS prints a warning
-            visited = nprobe or max(8, int(inverted.nlist * VISITED_SHARE))
-            inverted.nprobe = min(visited, inverted.nlist)
-        index.train(sample)
-        _fill(index, blocks)
-    except (RuntimeError, MemoryError) as error:
-        raise IndexBuildError(
-            f"FAISS refuses {asked}: {faiss_reason(error)}; try --kind exact or fewer lists"
-        ) from error
-    return index
-
-
-def _fill(index: Any, blocks: Iterable[NDArray[np.floating]]) -> None:
-    for block in blocks:
-        rows = np.ascontiguousarray(block, np.float32)
-        check_rows(rows, index.ntotal)
-        index.add(rows)
-
-
-def faiss_reason(error: BaseException) -> str:
-    """The sentence of a FAISS error in one line, without function names and paths around it."""
-    text = " ".join(str(error).split())
-    said = re.sub(r"^.* at \S+?:\d+: (?:Error: )?", "", text)
-    return re.sub(r"^'.*?' failed: (?=\S)", "", said) or type(error).__name__
+def usual_effort(approximate: Any) -> Effort:
+    """What an index is given that was not tuned: an eighth of its lists, 200 candidates."""
+    inverted = faiss.try_extract_index_ivf(approximate)
+    return Effort(200 if inverted is None else max(8, inverted.nlist // 8), 200)
 
 
 class FaissIndex:
@@ -119,20 +57,47 @@ class FaissIndex:
     Args:
         exact: Made by `build_exact`.
         approximate: Made by `build_approximate` over the same rows, or None.
-        rerank: Candidates per query that the approximate part proposes, as a multiple of k.
+        effort: How hard the approximate part looks; None: as usual.
     """
 
-    def __init__(self, exact: Any, approximate: Any | None = None, *, rerank: int = 20) -> None:
+    def __init__(
+        self, exact: Any, approximate: Any | None = None, effort: Effort | None = None
+    ) -> None:
         self._exact = exact
         self._approximate = approximate
-        self._rerank = rerank
         self._takes_selector = True
         if approximate is not None:
+            self.effort = effort or usual_effort(approximate)
             self._refined = faiss.IndexRefine(approximate, exact)
 
-    def with_approximate(self, approximate: Any) -> FaissIndex:
+    def with_approximate(self, approximate: Any, effort: Effort | None = None) -> FaissIndex:
         """The same rows behind an approximate part."""
-        return FaissIndex(self._exact, approximate, rerank=self._rerank)
+        return FaissIndex(self._exact, approximate, effort)
+
+    def with_effort(self, effort: Effort) -> FaissIndex:
+        """The same parts, searched more or less hard."""
+        return FaissIndex(self._exact, self._approximate, effort)
+
+    @property
+    def exact_part(self) -> Any:
+        """The exact part, a float16 scalar quantizer."""
+        return self._exact
+
+    @property
+    def approximate_part(self) -> Any | None:
+        """The approximate part."""
+        return self._approximate
+
+    @property
+    def approximate(self) -> bool:
+        """Whether there is an approximate part."""
+        return self._approximate is not None
+
+    @property
+    def lists(self) -> int:
+        """Lists of the approximate part; 0 where it has none."""
+        inverted = self._approximate and faiss.try_extract_index_ivf(self._approximate)
+        return int(inverted.nlist) if inverted else 0
 
     @property
     def dim(self) -> int:
@@ -158,65 +123,84 @@ class FaissIndex:
         found: NDArray[np.float32] = self._exact.reconstruct_batch(rows)
         return found
 
+    def select(self, mask: NDArray[np.bool_]) -> Selection:
+        """Prepare a mask, (rows,) bool, for many searches; it must not change afterwards."""
+        check_search(1, mask, self.rows)
+        return select(self._exact, mask)
+
     def search(
         self,
         queries: NDArray[np.floating],
         k: int,
         *,
-        allowed: NDArray[np.bool_] | None = None,
+        allowed: NDArray[np.bool_] | Selection | None = None,
         exact: bool = False,
+        visited_share: float | None = None,
     ) -> tuple[Scores, Ids]:
         """See `VectorIndex.search`; `exact` leaves the approximate part aside.
 
-        An answer is never shorter than the rows allow: where the approximate part finds fewer than
-        k, the exact part answers.
+        `visited_share` is the share of an IVF index's lists to visit, instead of its effort's: rows
+        very near to a query lie in few of them.
+
+        A mask that is used more than once should be made a `Selection` by `select`. An answer is
+        never shorter than the rows allow: where the approximate part finds fewer than k, the exact
+        part answers.
         """
-        check_search(k, allowed, self.rows)
+        check_search(k, allowed.mask if isinstance(allowed, Selection) else allowed, self.rows)
         unit = unit_queries(queries, self.dim)
-        count = self.rows if allowed is None else int(np.count_nonzero(allowed))
+        if isinstance(allowed, np.ndarray):
+            allowed = select(self._exact, allowed, once=True)
+        count = self.rows if allowed is None else allowed.count
         if count == self.rows:
             allowed = None
         wanted = min(k, count)
         if not wanted or not len(unit):
             scores, ids = np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
-        elif allowed is not None and count <= GATHERED_SHARE * self.rows:
-            scores, ids = self._search_gathered(unit, wanted, np.flatnonzero(allowed))
-        elif exact or not self._approximates(wanted, count):
+        elif allowed is not None and allowed.ids is not None:
+            scores, places = _search(allowed.vectors, unit, wanted, None)
+            ids = allowed.ids[places]
+        elif exact or not self._approximates(wanted, allowed):
             scores, ids = _search(self._exact, unit, wanted, _selected(allowed))
         else:
-            scores, ids = self._search_and_rerank(unit, wanted, allowed)
+            scores, ids = self._search_and_rerank(unit, wanted, allowed, visited_share)
         return padded(scores, ids, k)
 
-    def _approximates(self, wanted: int, count: int) -> bool:
-        """Whether the approximate part is worth asking for `wanted` of `count` allowed rows."""
-        return (
-            self._approximate is not None
-            and wanted <= MAX_CANDIDATES
-            and count > SCANNED_SHARE * self.rows
-            and (count == self.rows or self._takes_selector)
-        )
+    def _approximates(self, wanted: int, allowed: Selection | None) -> bool:
+        """Whether the approximate part is worth asking for `wanted` of the allowed rows."""
+        if self._approximate is None or wanted > MAX_CANDIDATES:
+            return False
+        if allowed is None:
+            return True
+        lists = faiss.try_extract_index_ivf(self._approximate) is not None
+        return self._takes_selector and (lists or allowed.share > SCANNED_SHARE)
 
-    def _search_gathered(
-        self, unit: NDArray[np.float32], k: int, rows: NDArray[np.int64]
-    ) -> tuple[Scores, Ids]:
-        scores, ids = exact_search(self.gather(rows), unit, k)
-        return scores, rows[ids]
+    def propose(self, unit: NDArray[np.float32], count: int, visited: int) -> Ids:
+        """What the approximate part alone proposes, (queries, count), best first, -1 for none."""
+        parameters = _parameters(self._approximate, max(visited, 1), None)
+        ids: Ids = self._approximate.search(unit, count, params=parameters)[1]  # type: ignore[union-attr]
+        return ids
 
     def _search_and_rerank(
-        self, unit: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+        self,
+        unit: NDArray[np.float32],
+        k: int,
+        allowed: Selection | None,
+        visited_share: float | None,
     ) -> tuple[Scores, Ids]:
         """Re-rank generously: compressed scores of text queries are noisy."""
-        candidates = max(k, min(MAX_CANDIDATES, max(LEAST_CANDIDATES, k * self._rerank)))
+        visited = self.effort.visited
+        if visited_share is not None:
+            visited = max(8, int(self.lists * visited_share))
         parameters = faiss.IndexRefineSearchParameters(
-            k_factor=min(self.rows, candidates) / k,
-            base_index_params=self._selected_candidates(allowed),
+            k_factor=min(self.rows, self.effort.candidates_for(k)) / k,
+            base_index_params=_parameters(self._approximate, visited, allowed),
         )
         try:
             scores, ids = _search(self._refined, unit, k, parameters)
         except RuntimeError:
             if allowed is None:
                 raise
-            # Some indexes, PQ and NSG among them, take no selector: exact search does.
+            # Some indexes, plain PQ and NSG among them, take no selector: exact search does.
             self._takes_selector = False
             return _search(self._exact, unit, k, _selected(allowed))
         short = np.flatnonzero(ids[:, -1] < 0)
@@ -224,11 +208,23 @@ class FaissIndex:
             scores[short], ids[short] = _search(self._exact, unit[short], k, _selected(allowed))
         return scores, ids
 
-    def _selected_candidates(self, allowed: NDArray[np.bool_] | None) -> Any:
-        inverted = faiss.try_extract_index_ivf(self._approximate)
-        if allowed is None or inverted is None:
-            return _selected(allowed)
-        return faiss.SearchParametersIVF(sel=_bitmap(allowed), nprobe=inverted.nprobe)
+
+def _parameters(index: Any, visited: int, allowed: Selection | None) -> Any:
+    """FAISS's search parameters for any kind of index; None where it takes none."""
+    whole = faiss.downcast_index(index)
+    if isinstance(whole, faiss.IndexPreTransform):
+        inner = _parameters(whole.index, visited, allowed)
+        return inner and faiss.SearchParametersPreTransform(index_params=inner)
+    share, chosen = 1.0, {}
+    if allowed is not None:
+        share, chosen = allowed.share, {"sel": allowed.selector()}
+    if isinstance(whole, faiss.IndexIVF):
+        lists = min(grown(visited, share), whole.nlist)
+        return faiss.SearchParametersIVF(nprobe=lists, **chosen)
+    if isinstance(whole, faiss.IndexHNSW):
+        # Rows that may not answer lead on to others, but fill the view as much.
+        return faiss.SearchParametersHNSW(efSearch=math.ceil(visited / share), **chosen)
+    return faiss.SearchParameters(**chosen) if chosen else None
 
 
 def _search(index: Any, unit: NDArray[np.float32], k: int, parameters: Any) -> tuple[Scores, Ids]:
@@ -240,12 +236,8 @@ def _search(index: Any, unit: NDArray[np.float32], k: int, parameters: Any) -> t
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 
 
-def _selected(allowed: NDArray[np.bool_] | None) -> Any:
-    return None if allowed is None else faiss.SearchParameters(sel=_bitmap(allowed))
-
-
-def _bitmap(allowed: NDArray[np.bool_]) -> Any:
-    return faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+def _selected(allowed: Selection | None) -> Any:
+    return None if allowed is None else faiss.SearchParameters(sel=allowed.selector())
 
 
 def version() -> str:

@@ -11,11 +11,15 @@ from typing import Any
 import faiss
 import numpy as np
 
+from indexes.building import faiss_reason
 from indexes.errors import DimensionMismatchError, IndexFileError
-from indexes.faiss import faiss_reason
 
 PROBES = 16
 """Rows read back and compared after writing."""
+
+NO_TABLES = faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE
+"""The tables that FAISS computes for IVF-PQ are for distances, not for inner products, and would be
+refused as larger than the file."""
 
 _limits = threading.Lock()
 """FAISS's limits of what a file may contain belong to the process, not to a call."""
@@ -86,7 +90,13 @@ def open_index(path: Path, *, dim: int | None = None, rows: int | None = None) -
     return index
 
 
-def _read(path: Path) -> Any:
+def read_index(path: Path) -> Any:
+    """Read an index into memory, where it can be changed; errors as of `open_index`."""
+    open_index(path)
+    return _read(path, 0)
+
+
+def _read(path: Path, flags: int = faiss.IO_FLAG_MMAP_IFC) -> Any:
     # Whatever a damaged header counts, a file holds no more bytes or entries than its size.
     limit = path.stat().st_size + 1
     with _limits:
@@ -97,7 +107,7 @@ def _read(path: Path) -> Any:
         try:
             faiss.set_deserialization_vector_byte_limit(limit)
             faiss.set_deserialization_loop_limit(limit)
-            return faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC)
+            return faiss.read_index(os.fspath(path), flags | NO_TABLES)
         finally:
             faiss.set_deserialization_vector_byte_limit(before[0])
             faiss.set_deserialization_loop_limit(before[1])

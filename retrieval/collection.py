@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from retrieval.duplicates.find import DuplicateOptions, find_duplicates
+from retrieval.duplicates.groups import DuplicateGroup
 from retrieval.embed_options import EmbedOptions, EmbedReport
 from retrieval.embedding import embed
 from retrieval.encoders.catalogue import load_encoder
@@ -21,6 +23,7 @@ from retrieval.protocols import Encoder
 from retrieval.search.build import build_index
 from retrieval.search.card import IndexCard
 from retrieval.search.query import Query
+from retrieval.search.request import IndexRequest
 from retrieval.search.rerank import TOP, Reranker, load_reranker
 from retrieval.search.searcher import Searcher, SearchResult
 from retrieval.status import Status
@@ -94,15 +97,38 @@ class Collection:
         return report
 
     def index(
-        self, kind: str = "auto", *, progress: Callable[[str], None] = logger.info
+        self,
+        kind: str | None = None,
+        *,
+        recall: float | None = None,
+        memory: int | None = None,
+        latency_ms: float | None = None,
+        progress: Callable[[str], None] = logger.info,
     ) -> list[IndexCard]:
-        """Build the index of every space; `progress` is told in a line what begins.
+        """Bring the index of every space up to date: new rows become a part, seldom all is new.
+
+        Without any argument the index stays of the kind that was asked for before.
 
         Args:
-            kind: `auto`, `exact` or any FAISS factory string.
-            progress: Called a few times for each space.
+            kind: `auto`, `exact`, any FAISS factory string, or `CAGRA`, which a GPU builds.
+            recall: Share of the ten exact neighbours that text and media queries find; 0.95.
+            memory: Bytes that the index may take when searched, beside its mapped vectors.
+            latency_ms: Median time of a query that is still fast enough for exact search.
+            progress: Told in a line what begins, a few times for each space.
+
+        Returns:
+            The cards of all parts.
         """
-        cards = build_index(self.root, kind=kind, encoders=self.encoder, progress=progress)
+        given = {"kind": kind, "recall": recall, "memory": memory, "latency_ms": latency_ms}
+        asked = {name: value for name, value in given.items() if value is not None}
+        request = IndexRequest(**asked) if asked else None  # type: ignore[arg-type]
+        cards = build_index(
+            self.root,
+            request=request,
+            device=self.device,
+            encoders=self.encoder,
+            progress=progress,
+        )
         self.refresh()
         return cards
 
@@ -142,6 +168,7 @@ class Collection:
         where: str | None = None,
         cutoff: bool = False,
         rerank: str | Reranker | None = None,
+        with_vectors: bool = False,
     ) -> tuple[Hit, ...]:
         """Find the media closest to a text, a file (`@path`) or a sum of them; best first.
 
@@ -154,12 +181,21 @@ class Collection:
             rerank: A re-ranker that judges the pictures among the first 20 hits again:
                 `blip:HUB-ID-OR-FOLDER`, `tiny:FOLDER`, or an object; see
                 `retrieval.search.rerank.rerank`.
+            with_vectors: Give each hit the stored vector of its best segment.
 
         Raises:
             QueryError: The query cannot be understood or embedded.
             FilterError: The condition is refused.
         """
-        return self.answer(query, to=to, k=k, where=where, cutoff=cutoff, rerank=rerank).hits
+        return self.answer(
+            query,
+            to=to,
+            k=k,
+            where=where,
+            cutoff=cutoff,
+            rerank=rerank,
+            with_vectors=with_vectors,
+        ).hits
 
     def answer(
         self,
@@ -172,6 +208,7 @@ class Collection:
         spaces: Sequence[str] | None = None,
         rerank: str | Reranker | None = None,
         rerank_top: int = TOP,
+        with_vectors: bool = False,
     ) -> SearchResult:
         """`search` with the time each stage took, and optionally in some spaces only."""
         return self.searcher.search(
@@ -183,7 +220,35 @@ class Collection:
             spaces=spaces,
             reranker=self.reranker(rerank) if isinstance(rerank, str) else rerank,
             rerank_top=rerank_top,
+            vectors_of_hits=with_vectors,
         )
+
+    def duplicates(
+        self,
+        threshold: float = 0.95,
+        *,
+        min_seconds: float = 4.0,
+        share: float = 0.5,
+        spaces: Sequence[str] = (),
+        exact: bool = False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[DuplicateGroup]:
+        """Groups of near-duplicate items: pictures, recordings, videos; the largest first.
+
+        Args:
+            threshold: Least cosine of two pictures, or of two segments that match.
+            min_seconds: Least length of a matching span of two recordings or videos.
+            share: Least share of the shorter one that matches in such spans.
+            spaces: Compare in these; empty: for each modality the first space that embeds it.
+            exact: Compare everything with everything even where there is an approximate index.
+            progress: Told how many rows are done, and of how many.
+
+        Raises:
+            QueryError: An option makes no sense.
+            SpaceMismatchError: There is no such space.
+        """
+        options = DuplicateOptions(threshold, min_seconds, share, exact)
+        return find_duplicates(self.snapshot, options, spaces=spaces, progress=progress)
 
     def verify(self) -> list[str]:
         """Compare every listed file with its digest; one line per problem."""

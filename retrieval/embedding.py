@@ -10,7 +10,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -32,7 +31,7 @@ from retrieval.media.files import container_of, find_sources, uri_to_path
 from retrieval.media.pool import decode_all
 from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
-from retrieval.store.writer import CollectionWriter
+from retrieval.store.writer import CollectionWriter, publish_what_is_whole
 from retrieval.types import (
     DecodeEvent,
     DecodePlan,
@@ -82,23 +81,13 @@ def embed(
         path_column=options.path_column,
         caption_column=options.caption_column,
     )
-    with CollectionWriter.open(root, create=True) as writer, _publish_what_is_whole(writer):
+    with CollectionWriter.open(root, create=True) as writer, publish_what_is_whole(writer):
         run = _Run(writer, open_spaces(writer.snapshot, options), options, report, on_item)
         run.complete()
         run.take_in(found)
         writer.publish()
     report.seconds = time.monotonic() - began
     return report
-
-
-@contextmanager
-def _publish_what_is_whole(writer: CollectionWriter) -> Iterator[None]:
-    """On Ctrl-C or SIGTERM keep the items that are complete before the process ends."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        writer.publish()
-        raise
 
 
 class _Run:

@@ -4,6 +4,7 @@ RetrievalError                      root, from `indexes.errors`
 ├── DimensionMismatchError          vectors and index disagree on the embedding size
 ├── InvalidVectorError              NaN, infinity, zero length
 ├── IndexBuildError, IndexFileError
+├── DeviceError                     a GPU is asked for and there is none
 ├── SourceError                     a list, pattern, folder or tar of inputs cannot be read
 ├── MediaError                      one media file cannot be used
 │   ├── UnsupportedMediaError       not a format we open
@@ -32,6 +33,7 @@ and what to do next.
 """
 
 from indexes.errors import (
+    DeviceError,
     DimensionMismatchError,
     IndexBuildError,
     IndexFileError,
@@ -137,6 +139,7 @@ __all__ = [
     "CollectionNotFoundError",
     "ColumnError",
     "DamagedMediaError",
+    "DeviceError",
     "DimensionMismatchError",
     "FilterError",
     "IndexBuildError",

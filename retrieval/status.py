@@ -10,14 +10,14 @@ from retrieval.store.reader import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class SpaceStatus:
-    """One space: its encoder, its rows, and how many of them the index covers."""
+    """One space: its encoder, its rows, and the generations of the parts of its index."""
 
     name: str
     encoder: str
     dim: int
     media: tuple[str, ...]
     rows: int
-    index: str | None
+    index: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Status:
             items.update(batch.column("modality").to_pylist())
         spaces = []
         for space in snapshot.spaces:
-            folder = snapshot.index_folder(space.name)
+            folders = snapshot.index_folders(space.name)
             spaces.append(
                 SpaceStatus(
                     name=space.name,
@@ -49,7 +49,7 @@ class Status:
                     rows=sum(
                         file.rows for file in snapshot.manifest.listed(f"segments/{space.name}")
                     ),
-                    index=folder.name if folder else None,
+                    index=tuple(folder.name for folder in folders),
                 )
             )
         return cls(
@@ -64,7 +64,7 @@ class Status:
     def text(self) -> str:
         """The same for people, a fact a line."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.items.items()) or "none"
-        masked = ", masked until `index` and `compact` have run" if self.removed else ""
+        masked = ", masked until their parts are written again" if self.removed else ""
         lines = [
             f"generation {self.generation}, {self.bytes / 1e6:.1f} MB on disk",
             f"items       {sum(self.items.values())} ({kinds})",
@@ -72,7 +72,8 @@ class Status:
             f"failures    {self.failures}",
         ]
         for space in self.spaces:
-            index = f"index of generation {space.index}" if space.index else "no index"
+            parts = ", ".join(space.index)
+            index = f"index parts of generation {parts}" if space.index else "no index"
             lines.append(
                 f"space       {space.name}: {space.rows} rows of {space.dim} numbers "
                 f"by {space.encoder}, {index}"

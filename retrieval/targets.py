@@ -1,4 +1,4 @@
-"""What a search may be asked for; imports nothing, so that the command line stays quick."""
+"""What commands may be asked for; imports nothing, so that the command line stays quick."""
 
 from enum import StrEnum
 
@@ -14,3 +14,12 @@ class Target(StrEnum):
     MUSIC = "music"
     VIDEO = "video"
     MOMENT = "moment"
+
+
+class ExportLayout(StrEnum):
+    """What `export --to` writes."""
+
+    CLIP_RETRIEVAL = "clip-retrieval"
+    PARQUET = "parquet"
+    NPY = "npy"
+    FAISS = "faiss"

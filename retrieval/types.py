@@ -188,8 +188,8 @@ class ItemUnchanged:
 class Failure:
     """A file that could not be used; whatever chunks it delivered are to be dropped.
 
-    `stage` is `open`, `decode`, `encode`, `worker` or `no encoder`; bytes and mtime tell whether it
-    changed.
+    `stage` is `open`, `decode`, `encode`, `worker`, `import` or `no encoder`; bytes and mtime tell
+    whether it changed.
     """
 
     uri: str
@@ -325,7 +325,8 @@ class Hit:
     """A ranked item with its best segment (or moment); the fields of `search --format json`.
 
     Where a re-ranker judged it, `score` is the probability of a match that it gave, and
-    `first_stage_score` what the item had before; None elsewhere.
+    `first_stage_score` what the item had before; None elsewhere. `vector` is the stored vector of
+    the best segment, (dim,) float32, where it was asked for.
     """
 
     rank: int
@@ -340,3 +341,4 @@ class Hit:
     likely: bool
     metadata: dict[str, Scalar] = field(default_factory=dict)
     first_stage_score: float | None = None
+    vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)

@@ -14,12 +14,14 @@ SUBJECTS: Final = {
     "embed": "benchmarks.speed.embedding",
     "video": "benchmarks.speed.video",
     "search": "benchmarks.speed.search",
+    "filter": "benchmarks.speed.filter",
     "index": "benchmarks.speed.index",
     "index-large": "benchmarks.speed.index_large",
     "memory": "benchmarks.speed.memory",
     "startup": "benchmarks.speed.startup",
+    "gpu": "benchmarks.speed.gpu",
 }
 """The module of every subject, imported when it is asked for."""
 
-LONG: Final = frozenset({"index", "index-large"})
-"""Subjects that take hours and many gigabytes of disk, measured only when they are named."""
+BY_NAME_ONLY: Final = frozenset({"index", "index-large", "gpu"})
+"""Subjects that take hours and many gigabytes of disk, or that not every machine can measure."""

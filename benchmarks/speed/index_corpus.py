@@ -21,6 +21,7 @@ from benchmarks.speed.nearest import Nearest
 from benchmarks.speed.processes import Report
 from benchmarks.speed.vectors import TextVectors, write_items
 from retrieval.search.build import build_index
+from retrieval.search.request import IndexRequest
 
 QUERIES = 300
 """Texts of either kind."""
@@ -56,7 +57,7 @@ def write_corpus(
         np.save(folder / f"{name}-truth.npy", ids)
     small = corpus.block(0, min(rows, SMALL * rows_each))
     write_items(folder / "small", [small], rows_each=rows_each, encoder=encoder)
-    build_index(folder / "small", kind="IVF8,SQ8", encoders=lambda space: encoder)
+    build_index(folder / "small", request=IndexRequest("IVF8,SQ8"), encoders=lambda space: encoder)
     return {"rows": rows}
 
 

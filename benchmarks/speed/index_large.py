@@ -15,11 +15,13 @@ from pathlib import Path
 
 from benchmarks.report import Result
 from benchmarks.speed import SUITE
-from benchmarks.speed.index import REPEATS, lists_for
+from benchmarks.speed.index import REPEATS
 from benchmarks.speed.index_cells import K
 from benchmarks.speed.index_corpus import linked_copy, write_corpus
 from benchmarks.speed.memory import peak_mib
 from benchmarks.speed.processes import Report, Served, command, reported
+from retrieval.search.card import IndexCard
+from retrieval.search.part import CARD
 
 ROWS, DIM, ROWS_EACH = 10_000_000, 512, 100
 RECALL = 0.90
@@ -33,10 +35,10 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     say(f"writing {rows:,} rows")
     written = reported(folder / "corpus.json", _written, folder, rows)
     root = linked_copy(folder / "collection", folder / "chosen")
-    factory = f"IVF{lists_for(rows) // 2},RaBitQ"
-    say(f"building {factory}")
-    built = reported(folder / "chosen.json", _built, folder, root, factory)
-    say("opening it")
+    say("building the engine's own choice")
+    built = reported(folder / "chosen.json", _built, folder, root)
+    factory = built["factory"] or "exact"
+    say(f"opening {factory}")
     with Served("serve-engine", folder, root) as served:
         say(f"asking it {REPEATS} times")
         seconds = [served.ask()["seconds"] for _ in range(REPEATS)]
@@ -61,7 +63,9 @@ def _written(folder: Path, rows: int) -> Report:
     return {"seconds": time.monotonic() - began}
 
 
-def _built(folder: Path, root: Path, factory: str) -> Report:
+def _built(folder: Path, root: Path) -> Report:
     began = time.monotonic()
-    cell = command("build-engine", (folder, root, factory), sys.executable)
-    return {"peak_mib": peak_mib(cell), "seconds": time.monotonic() - began}
+    peak = peak_mib(command("build-engine", (folder, root, "auto", str(RECALL)), sys.executable))
+    seconds = time.monotonic() - began
+    (card,) = (IndexCard.read(path) for path in root.glob(f"indexes/*/*/{CARD}"))
+    return {"peak_mib": peak, "seconds": seconds, "factory": card.factory}

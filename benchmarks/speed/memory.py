@@ -20,6 +20,7 @@ from benchmarks.report import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.vectors import VectorEncoder, write_vectors
 from retrieval.search.build import build_index
+from retrieval.search.request import IndexRequest
 
 MIB = 1 << 20
 FEW, MANY = 1_000, 10_000
@@ -38,7 +39,9 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
 
 def build(root: str, kind: str) -> None:
     """Build an index in a process of its own, whose memory is watched from outside."""
-    build_index(Path(root), kind=kind, encoders=lambda space: VectorEncoder(space.dim))
+    build_index(
+        Path(root), request=IndexRequest(kind), encoders=lambda space: VectorEncoder(space.dim)
+    )
 
 
 def _embedding(say: Callable[[str], None], folder: Path, scale: float) -> list[Result]:

@@ -14,6 +14,7 @@ from benchmarks.speed import SUITE
 from benchmarks.speed.vectors import VectorEncoder, clustered, write_vectors
 from indexes.saved import open_index
 from retrieval.search.build import build_index
+from retrieval.search.request import IndexRequest
 from retrieval.search.searcher import Searcher
 from retrieval.store.reader import Snapshot
 
@@ -28,7 +29,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     say(f"writing {rows:,} vectors and their index")
     write_vectors(root, items=rows, rows_each=1, dim=DIM)
     encoder = VectorEncoder(DIM)
-    build_index(root, kind="exact", encoders=lambda space: encoder)
+    build_index(root, request=IndexRequest("exact"), encoders=lambda space: encoder)
     searcher = Searcher(Snapshot.open(root), lambda space: encoder)
     (path,) = root.glob("indexes/*/*/exact.faiss")
     index = open_index(path)

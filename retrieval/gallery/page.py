@@ -33,14 +33,16 @@ class GallerySection:
     curves: Mapping[int, Curve] = field(default_factory=dict)
 
 
-def write_gallery(out: Path, sections: Sequence[GallerySection], *, title: str) -> None:
+def write_gallery(
+    out: Path, sections: Sequence[GallerySection], *, title: str, footer: str = FOOTER
+) -> None:
     """Write the page; media are linked relative to it.
 
     Raises:
         StorageError: The file cannot be written.
     """
     rendered = "\n".join(_section(section, out.absolute().parent) for section in sections)
-    write_page(out, rendered, title, FOOTER)
+    write_page(out, rendered, title, footer)
 
 
 def write_page(out: Path, sections: str, title: str, footer: str) -> None:

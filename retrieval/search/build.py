@@ -1,201 +1,133 @@
-"""Builds the index of a collection: exact part, approximate part, row and item tables, card."""
+"""Brings the index of a collection up to date: what is done where, and its publication."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from indexes.choose import choose_factory, training_rows
-from retrieval.encoders.probe_texts import PROBE_TEXTS
-from retrieval.errors import CollectionError, CollectionFormatError, IndexBuildError
+from retrieval.errors import CollectionError, CollectionFormatError
 from retrieval.protocols import Encoder
-from retrieval.search.calibration import Calibration, QueryKind
-from retrieval.search.card import IndexCard, digest_of_ids
-from retrieval.search.index_files import RowTable, write_items
-from retrieval.search.measuring import measure_calibration, measure_recall, sample_rows
-from retrieval.store.reader import SegmentBlock, Snapshot
+from retrieval.search.card import IndexCard
+from retrieval.search.index_files import RowTable
+from retrieval.search.part import CARD, ROWS, DriftError, PartWriter
+from retrieval.search.plan import plan_index
+from retrieval.search.request import IndexRequest
+from retrieval.store.reader import contained
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Space
 
-if TYPE_CHECKING:
-    from indexes.faiss import FaissIndex
-
 logger = logging.getLogger(__name__)
-
-BLOCK_ROWS = 16_384
 
 Progress = Callable[[str], None]
 """Told in one line what begins."""
+
+IndexPart = tuple[Path, IndexCard]
 
 
 def build_index(
     root: Path,
     *,
-    kind: str = "auto",
+    request: IndexRequest | None = None,
+    device: str = "cpu",
     encoders: Callable[[Space], Encoder],
     progress: Progress = logger.info,
 ) -> list[IndexCard]:
-    """Build and publish the index of every space; one that is already current is kept.
+    """Bring the index of every space up to date, and publish it: see `plan_index`.
 
     Vectors are streamed into the exact part, which is written and mapped; everything after that
     reads them from there, so that memory holds one part of the index at a time.
 
     Args:
         root: The collection's folder.
-        kind: `auto`, `exact` or a FAISS factory string.
-        encoders: Gives the encoder of a space, whose text tower measures recall and calibration.
-        progress: Told what is done, and which index is kept.
+        request: What the index is to be; None: what it was before, `auto` at first.
+        device: Where the approximate part is trained: `cpu`, `cuda` or `auto`.
+        encoders: Gives the encoder of a space, whose text tower embeds the tuning queries.
+        progress: Told what is done and why.
 
     Returns:
-        The card of every space's index.
+        The cards of every space's parts, in item order.
     Raises:
         CollectionError: The collection is empty.
-        IndexBuildError: FAISS refuses the factory string; the older index serves on.
+        IndexBuildError: FAISS refuses the factory string, nothing fits the memory, or nothing
+            reaches the target; the older index serves on.
         StorageError, IndexFileError: The disk refused; the older index serves on.
     """
     with CollectionWriter.open(root) as writer:
         if writer.snapshot is None or not writer.snapshot.spaces:
             raise CollectionError(f"{root} is empty; embed something first: retrieval embed")
         return [
-            _space_index(writer, space, kind, encoders, progress)
+            card
             for space in writer.snapshot.spaces
+            for card in _Upkeep(writer, space, device, encoders, progress).run(request)
         ]
 
 
-def _space_index(
-    writer: CollectionWriter,
-    space: Space,
-    kind: str,
-    encoders: Callable[[Space], Encoder],
-    progress: Progress,
-) -> IndexCard:
-    snapshot = writer.snapshot
-    assert snapshot is not None
-    current = _current_card(snapshot, space, kind)
-    if current is not None:
-        progress(f"{space.name}: the index is current, kept")
-        return current
-    encoder = encoders(space)
-    with writer.index_folder(space.name) as folder:
-        return _Build(snapshot, space, kind, folder, progress).run(encoder)
-
-
-def _current_card(snapshot: Snapshot, space: Space, kind: str) -> IndexCard | None:
-    """The card of the space's index, if building it again would change nothing."""
-    folder = snapshot.index_folder(space.name)
-    if folder is None:
-        return None
-    try:
-        card = IndexCard.read(folder / "card.json")
-    except CollectionFormatError as error:
-        logger.warning("%s", error)
-        return None
-    same = (card.last_item_id, card.removed_digest, card.kind) == (
-        snapshot.covered(space.name),
-        digest_of_ids(snapshot.removed_ids()),
-        kind,
-    )
-    return card if same else None
-
-
-class _Build:
-    """One space's index on its way to disk."""
+class _Upkeep:
+    """What is done to one space's index."""
 
     def __init__(
-        self, snapshot: Snapshot, space: Space, kind: str, folder: Path, progress: Progress
+        self,
+        writer: CollectionWriter,
+        space: Space,
+        device: str,
+        encoders: Callable[[Space], Encoder],
+        progress: Progress,
     ) -> None:
-        self._snapshot = snapshot
+        assert writer.snapshot is not None
+        self._writer = writer
+        self._snapshot = writer.snapshot
         self._space = space
-        self._kind = kind
-        self._folder = folder
-        self._progress = progress
+        self._device = device
+        self._encoders = encoders
+        self._say = progress
 
-    def run(self, encoder: Encoder) -> IndexCard:
-        """Write every file of the folder."""
-        from indexes.faiss import version
-
-        began = time.monotonic()
-        self._progress(f"{self._space.name}: reading the vectors")
-        exact, rows = self._exact_part()
-        rows.write(self._folder / "rows.arrow")
-        write_items(self._snapshot, self._folder / "items.arrow")
-        factory = choose_factory(self._kind, len(rows))
-        if factory is None and self._kind not in ("auto", "exact"):
-            self._progress(f"{self._space.name}: {len(rows)} rows are too few for {self._kind}")
-        card = IndexCard(
-            space=self._space.name,
-            kind=self._kind,
-            factory=factory,
-            rows=len(rows),
-            dim=self._space.dim,
-            bytes=0,
-            training_rows=0 if factory is None else training_rows(factory, len(rows)),
-            faiss=version(),
-            build_seconds=0.0,
-            generation=self._snapshot.manifest.generation,
-            last_item_id=self._snapshot.covered(self._space.name),
-            removed_digest=digest_of_ids(self._snapshot.removed_ids()),
-            recall_at_10=dict.fromkeys(QueryKind, 1.0),  # what exact search has by definition
-            calibration=Calibration({}),
-        )
-        index = exact if factory is None else self._approximate_part(exact, factory, card)
-        self._progress(f"{self._space.name}: measuring recall and scores")
-        texts = encoder.encode_text(PROBE_TEXTS)
-        card = replace(
-            card,
-            recall_at_10=card.recall_at_10 if factory is None else measure_recall(index, texts),
-            calibration=measure_calibration(exact, rows, texts),
-            bytes=sum(path.stat().st_size for path in self._folder.iterdir()),
-            build_seconds=round(time.monotonic() - began, 3),
-        )
-        (self._folder / "card.json").write_text(card.to_json(), encoding="utf-8")
-        return card
-
-    def _exact_part(self) -> tuple[FaissIndex, RowTable]:
-        from indexes.faiss import FaissIndex, build_exact
-        from indexes.saved import open_index, write_index
-
-        blocks: list[SegmentBlock] = []
-        listed = self._snapshot.manifest.listed(f"segments/{self._space.name}")
-        path = self._folder / "exact.faiss"
-        write_index(
-            build_exact(
-                self._vectors(blocks),
-                self._space.dim,
-                expected_rows=sum(file.rows for file in listed),
+    def run(self, request: IndexRequest | None) -> list[IndexCard]:
+        """Do as little as keeps the index good; returns the cards of its parts."""
+        parts = self._parts()
+        cards = [card for _, card in parts]
+        plan = plan_index(
+            cards,
+            request,
+            new_rows=self._snapshot.count_segments(
+                self._space.name, after_item_id=cards[-1].last_item_id if cards else -1
             ),
-            path,
+            removed_rows=[self._removed_rows(folder) for folder, _ in parts],
         )
-        return FaissIndex(open_index(path)), RowTable.of_blocks(blocks)
-
-    def _vectors(self, blocks: list[SegmentBlock]) -> Iterator[NDArray[np.float16]]:
-        """Stream the space's vectors; what remains of the blocks are their rows' descriptions."""
-        nothing = np.empty((0, self._space.dim), np.float16)
-        for block in self._snapshot.iter_segments(self._space.name):
-            blocks.append(replace(block, vectors=nothing))
-            yield block.vectors
-
-    def _approximate_part(self, exact: FaissIndex, factory: str, card: IndexCard) -> FaissIndex:
-        from indexes.faiss import build_approximate
-        from indexes.saved import open_index, write_index
-
-        self._progress(f"{self._space.name}: training {factory} on {card.training_rows} rows")
-        sample = sample_rows(np.arange(exact.rows), card.training_rows)
-        path = self._folder / "part-000.faiss"
+        self._say(f"{self._space.name}: {plan.reason}")
+        if not plan.work:
+            return cards
+        asked = request or (cards[0].request if cards else IndexRequest())
+        kept = cards[: plan.kept]
         try:
-            write_index(build_approximate(factory, exact.gather(sample), _read_back(exact)), path)
-        except IndexBuildError as error:
-            raise IndexBuildError(f"{self._space.name}: {error}") from error
-        return exact.with_approximate(open_index(path))
+            return [*kept, self._write(asked, kept, None if plan.train else parts[0])]
+        except DriftError as error:
+            self._say(f"{self._space.name}: {error}; the index is trained anew")
+            return [self._write(asked, [], None)]
 
+    def _write(
+        self, request: IndexRequest, kept: Sequence[IndexCard], alike: IndexPart | None
+    ) -> IndexCard:
+        after = kept[-1].last_item_id if kept else -1
+        with self._writer.index_folder(self._space.name, kept=len(kept)) as folder:
+            part = PartWriter(
+                self._snapshot, self._space, request, folder, after, self._say, device=self._device
+            )
+            return part.write(self._encoders(self._space), alike)
 
-def _read_back(exact: FaissIndex) -> Iterator[NDArray[np.float32]]:
-    for first in range(0, exact.rows, BLOCK_ROWS):
-        yield exact.vectors(first, min(exact.rows, first + BLOCK_ROWS))
+    def _parts(self) -> list[IndexPart]:
+        """None where one of them cannot be read: all are built anew then."""
+        try:
+            return [
+                (folder, IndexCard.read(folder / CARD))
+                for folder in self._snapshot.index_folders(self._space.name)
+            ]
+        except CollectionFormatError as error:
+            logger.warning("%s", error)
+            return []
+
+    def _removed_rows(self, folder: Path) -> int:
+        removed = self._snapshot.removed_ids()
+        if not len(removed):
+            return 0
+        return int(contained(RowTable.open(folder / ROWS).item_ids, removed).sum())

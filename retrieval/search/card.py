@@ -1,22 +1,45 @@
-"""What an index says of itself: how it was built, what it recalls, what its scores mean."""
+"""What a part of an index says of itself: why it is so, what it does, what its scores mean."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Background, Calibration, QueryKind
+from retrieval.search.choice import Trial
+from retrieval.search.request import IndexRequest
 from retrieval.types import Medium
 
-CARD_VERSION = 1
+CARD_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How hard the approximate part looks; `indexes.faiss.Effort` on paper."""
+
+    visited: int
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a part was found to do when it was built.
+
+    Attributes:
+        recall: Share of the k exact neighbours that it finds, by kind of query and k.
+        latency_ms: Median and 99th percentile of a search for ten, by queries asked at once.
+        bytes_per_row: Of what is held in memory when searched; mapped vectors are not counted.
+        peak_mib: The most memory that the process had taken by then, mapped pages included.
+    """
+
+    recall: Mapping[QueryKind, Mapping[int, float]]
+    latency_ms: Mapping[int, tuple[float, float]]
+    bytes_per_row: float
+    peak_mib: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,43 +48,57 @@ class IndexCard:
 
     Attributes:
         space: The space's name.
-        kind: What was asked for: `auto`, `exact` or a factory string.
+        request: What was asked for.
         factory: FAISS factory string of the approximate part; None for exact only.
-        rows: Rows of the index.
+        looking: Its effort; None for exact only.
+        reason: Why this kind.
+        rows: Rows of the part.
         dim: Length of a vector.
         bytes: Size of the folder's other files.
-        training_rows: Rows that the approximate part was trained on.
+        training_rows: Rows that the quantizer was trained on.
+        trained_for: Rows that the space had when it was trained: with twice as many it is anew.
         faiss: Version that built it.
         build_seconds: Time from reading the first row to the last measurement.
         generation: The collection's generation whose rows it holds.
-        last_item_id: Newest item it covers, -1 for none; newer rows are searched exactly.
-        removed_digest: `digest_of_ids` of the items that it leaves out.
-        recall_at_10: Share of the ten exact neighbours that it finds, by kind of query.
-        calibration: Scores of unrelated queries.
+        first_item_id: Oldest item that it may hold.
+        last_item_id: Newest item that it covers, -1 for none; newer rows are searched exactly.
+        measured: What it does.
+        calibration: Scores of unrelated queries in all parts up to this one.
+        trials: What else was tried.
     """
 
     space: str
-    kind: str
+    request: IndexRequest
     factory: str | None
+    looking: Looking | None
+    reason: str
     rows: int
     dim: int
     bytes: int
     training_rows: int
+    trained_for: int
     faiss: str
     build_seconds: float
     generation: int
+    first_item_id: int
     last_item_id: int
-    removed_digest: str
-    recall_at_10: Mapping[QueryKind, float]
+    measured: Measured
     calibration: Calibration
+    trials: tuple[Trial, ...] = ()
 
     def to_json(self) -> str:
         """The text of card.json."""
-        content = {field.name: getattr(self, field.name) for field in fields(self)}
-        content["calibration"] = [
-            {"query": kind, "medium": medium, **asdict(background)}
-            for (kind, medium), background in self.calibration.backgrounds.items()
-        ]
+        content = {name: getattr(self, name) for name in _PLAIN}
+        content |= {
+            "request": asdict(self.request),
+            "looking": self.looking and asdict(self.looking),
+            "measured": asdict(self.measured),
+            "trials": [asdict(trial) for trial in self.trials],
+            "calibration": [
+                {"query": kind, "medium": medium, **asdict(background)}
+                for (kind, medium), background in self.calibration.backgrounds.items()
+            ],
+        }
         return json.dumps({"version": CARD_VERSION, **content}, indent=1) + "\n"
 
     @classmethod
@@ -84,16 +121,22 @@ class IndexCard:
         version = raw.pop("version")
         if version != CARD_VERSION:
             raise ValueError(f"version {version}, expected {CARD_VERSION}")
-        calibration = Calibration(dict(map(_background, raw.pop("calibration"))))
-        recall = {QueryKind(kind): float(share) for kind, share in raw.pop("recall_at_10").items()}
         for name, kind in _PLAIN.items():
             if name in raw and not isinstance(raw[name], kind):
                 raise TypeError(f"{name} is {raw[name]!r}, expected {kind}")
-        return cls(**raw, recall_at_10=recall, calibration=calibration)
+        looking = raw.pop("looking")
+        return cls(
+            request=IndexRequest(**raw.pop("request")),
+            looking=None if looking is None else Looking(**looking),
+            measured=_measured(raw.pop("measured")),
+            trials=tuple(_trial(trial) for trial in raw.pop("trials")),
+            calibration=Calibration(dict(map(_background, raw.pop("calibration")))),
+            **raw,
+        )
 
     def summary(self) -> str:
         """One line for people."""
-        recall = ", ".join(f"{kind} {share:.3f}" for kind, share in self.recall_at_10.items())
+        recall = ", ".join(f"{kind} {k[10]:.3f}" for kind, k in self.measured.recall.items())
         return (
             f"{self.space}: {self.factory or 'exact'}, {self.rows} rows of {self.dim} numbers, "
             f"{self.bytes / 1e6:.1f} MB, built in {self.build_seconds:.1f} s"
@@ -103,24 +146,34 @@ class IndexCard:
 
 _PLAIN: dict[str, Any] = {
     "space": str,
-    "kind": str,
     "factory": str | None,
+    "reason": str,
     "rows": int,
     "dim": int,
     "bytes": int,
     "training_rows": int,
+    "trained_for": int,
     "faiss": str,
     "build_seconds": float | int,
     "generation": int,
+    "first_item_id": int,
     "last_item_id": int,
-    "removed_digest": str,
 }
 """Types of the card's plain values; the others are parsed."""
 
 
-def digest_of_ids(ids: NDArray[np.int64]) -> str:
-    """16 hex digits that tell two sorted sets of ids apart."""
-    return hashlib.sha256(np.ascontiguousarray(ids, "<i8").tobytes()).hexdigest()[:16]
+def _measured(raw: dict[str, Any]) -> Measured:
+    recall = {
+        QueryKind(kind): {int(k): float(share) for k, share in shares.items()}
+        for kind, shares in raw.pop("recall").items()
+    }
+    latency = {int(n): (float(p50), float(p99)) for n, (p50, p99) in raw.pop("latency_ms").items()}
+    return Measured(recall, latency, **{name: float(value) for name, value in raw.items()})
+
+
+def _trial(raw: dict[str, Any]) -> Trial:
+    curve = tuple((float(recall), float(speed)) for recall, speed in raw.pop("curve"))
+    return Trial(**raw, curve=curve)
 
 
 def _background(entry: dict[str, Any]) -> tuple[tuple[QueryKind, Medium], Background]:

@@ -78,13 +78,18 @@ class RowTable:
         return len(self.item_ids)
 
 
-def write_items(snapshot: Snapshot, path: Path) -> None:
-    """Write items.arrow: the living items' columns in id order, modalities as int8 codes."""
+def write_items(snapshot: Snapshot, path: Path, after: int, last: int) -> None:
+    """Write items.arrow: the columns of the living items `after` < id <= `last`, in id order.
+
+    Modalities are int8 codes there.
+    """
     schema = snapshot.items_schema()
     place = schema.get_field_index("modality")
     schema = schema.set(place, pa.field("modality", pa.dictionary(pa.int8(), pa.string())))
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        for batch in snapshot.iter_items():
+        for batch in snapshot.iter_items(after_item_id=after):
+            ids = batch.column("item_id").to_numpy()
+            batch = batch.slice(0, int(np.searchsorted(ids, last, side="right")))
             codes = pc.index_in(batch.column(place), MEDIUM_NAMES).cast(pa.int8())
             named = pa.DictionaryArray.from_arrays(codes, MEDIUM_NAMES)
             writer.write_batch(batch.set_column(place, schema.field(place), named))

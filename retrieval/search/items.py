@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,8 @@ from retrieval.search.index_files import MEDIUM_NAMES, open_arrow
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Scalar
 
+Value = TypeVar("Value", bound=np.generic)
+
 HIDDEN = frozenset({"item_id", "uri", "modality", "bytes", "mtime", "sha256"})
 """Columns that are not shown as a hit's metadata."""
 
@@ -21,15 +24,11 @@ class ItemTable:
     """Living items of a snapshot in id order."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        tables = []
-        last = -1
-        folders = [snapshot.index_folder(space.name) for space in snapshot.spaces]
-        newest = max((folder for folder in folders if folder is not None), default=None,
-                     key=lambda folder: folder.name)  # fmt: skip
-        if newest is not None:
-            mapped = open_arrow(newest / "items.arrow")
-            tables.append(mapped)
-            last = int(mapped.column("item_id")[-1].as_py()) if mapped.num_rows else -1
+        # Every space's index maps the items it covers: the one that covers the most is used.
+        parts = [snapshot.index_folders(space.name) for space in snapshot.spaces]
+        mapped = [[open_arrow(folder / "items.arrow") for folder in folders] for folders in parts]
+        tables = max(mapped, key=_last_id, default=[])
+        last = _last_id(tables)
         fresh = list(snapshot.iter_items(after_item_id=last))
         if fresh:
             tables.append(pa.Table.from_batches(fresh))
@@ -40,10 +39,16 @@ class ItemTable:
 
     def modalities_of(self, item_ids: NDArray[np.int64]) -> NDArray[np.int8]:
         """Modality codes of items; -1 for ids that are no longer there."""
+        return self.handed_on(self.modalities, item_ids, np.int8(-1))
+
+    def handed_on(
+        self, values: NDArray[Value], item_ids: NDArray[np.int64], gone: Value
+    ) -> NDArray[Value]:
+        """Values of the living items, in id order, by the ids of rows; `gone` for other ids."""
         if not len(self.item_ids):
-            return np.full(len(item_ids), -1, np.int8)
+            return np.full(len(item_ids), gone)
         places = _places(self.item_ids, item_ids)
-        return np.where(self.item_ids[places] == item_ids, self.modalities[places], np.int8(-1))
+        return np.where(self.item_ids[places] == item_ids, values[places], gone)
 
     def rows(self, item_ids: Sequence[int]) -> list[tuple[str, Medium, dict[str, Scalar]]]:
         """Uri, modality and metadata of some items; columns that are null are left out."""
@@ -65,6 +70,12 @@ class ItemTable:
                 return row
             place -= table.num_rows
         raise IndexError(place)
+
+
+def _last_id(tables: Sequence[pa.Table]) -> int:
+    """The last id of tables in item order; -1 where they hold none."""
+    filled = [table for table in tables if table.num_rows]
+    return int(filled[-1].column("item_id")[-1].as_py()) if filled else -1
 
 
 def _ids(tables: Sequence[pa.Table]) -> NDArray[np.int64]:

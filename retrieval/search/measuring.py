@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.search.calibration import Background, Calibration, QueryKind
+from retrieval.search.card import Measured
+from retrieval.search.choice import sample_rows
 from retrieval.search.index_files import RowTable
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium
 
 if TYPE_CHECKING:
     from indexes.faiss import FaissIndex
+    from indexes.tuning import QuerySample
 
 MEDIA_QUERIES = 100
 """Rows that serve as media queries: of the index for recall, of each medium for calibration."""
@@ -21,58 +26,52 @@ MEDIA_QUERIES = 100
 NEIGHBOURS = 64
 """Neighbours among which a media query looks for one of another item at first."""
 
-SAME_SCORE = 1e-5
-"""Equal vectors may differ so much in score, by the order of adding up."""
+AT_ONCE = (1, 32)
+"""Queries of one search whose time is told."""
 
 
-def sample_rows(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Some of the rows, always the same ones; ascending."""
-    if len(rows) <= count:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, count, replace=False))
-
-
-def measure_recall(index: FaissIndex, texts: NDArray[np.float32]) -> dict[QueryKind, float]:
-    """Share of the ten exact neighbours that the index finds, by kind of query.
-
-    Text queries are much harder than rows as queries, so that one figure would mislead.
+def samples_of(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, QuerySample]:
+    """Texts, and rows of the index as media queries, with their exact answers.
 
     Args:
-        index: With an approximate part.
+        index: What they are asked of.
         texts: (texts, dim) vectors of texts.
-
-    Returns:
-        Recall for texts, and for sampled rows, whose own row is left out.
     """
+    from indexes.tuning import QuerySample
+
     chosen = sample_rows(np.arange(index.rows), MEDIA_QUERIES)
     return {
-        QueryKind.TEXT: recall_at_10(index, texts, None),
-        QueryKind.MEDIA: recall_at_10(index, index.gather(chosen), chosen),
+        QueryKind.TEXT: QuerySample.of(index, texts),
+        QueryKind.MEDIA: QuerySample.of(index, index.gather(chosen), chosen),
     }
 
 
-def recall_at_10(
-    index: FaissIndex, queries: NDArray[np.float32], own_rows: NDArray[np.int64] | None
-) -> float:
-    """Recall of ten neighbours, by score: any of several equal vectors will do.
+def measure_index(
+    index: FaissIndex, samples: Mapping[str, QuerySample], held_bytes: int
+) -> Measured:
+    """Recall by kind of query and depth, and how long a search takes.
 
     Args:
-        index: Searched twice, exactly and not.
-        queries: (queries, dim).
-        own_rows: (queries,) row that a query was taken from and that does not count, or None.
-
-    Returns:
-        0 … 1; 1 where nothing is to be found.
+        index: As it will be searched.
+        samples: Queries by kind.
+        held_bytes: What it holds in memory.
     """
-    k = 10 if own_rows is None else 11
-    wanted = _others(*index.search(queries, k, exact=True), own_rows)
-    found = _others(*index.search(queries, k), own_rows)
-    shares = []
-    for want, got in zip(wanted, found, strict=True):
-        best = want[:10][np.isfinite(want[:10])]
-        if len(best):
-            shares.append(min(1.0, (got[:10] >= best[-1] - SAME_SCORE).sum() / len(best)))
-    return round(float(np.mean(shares)), 4) if shares else 1.0
+    from indexes.tuning import NEIGHBOURS, latencies, recall
+
+    texts = samples[QueryKind.TEXT].vectors
+    together = [count for count in AT_ONCE if count <= len(texts)]
+    return Measured(
+        recall={
+            QueryKind(kind): {k: round(recall(index, sample, k), 4) for k in NEIGHBOURS}
+            for kind, sample in samples.items()
+        },
+        latency_ms={
+            count: tuple(round(ms, 3) for ms in latencies(index, texts, count))  # type: ignore[misc]
+            for count in together
+        },
+        bytes_per_row=round(held_bytes / max(1, index.rows), 1),
+        peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    )
 
 
 def measure_calibration(
@@ -109,12 +108,3 @@ def _best_of_other_items(
         allowed = of_medium & (item_ids != item_ids[chosen[query]])
         best[query] = exact.search(queries[query : query + 1], 1, allowed=allowed)[0][0, 0]
     return best
-
-
-def _others(
-    scores: NDArray[np.float32], ids: NDArray[np.int64], own_rows: NDArray[np.int64] | None
-) -> list[NDArray[np.float32]]:
-    """Scores of each query, best first, without its own row."""
-    if own_rows is None:
-        return list(scores)
-    return [line[found != own] for line, found, own in zip(scores, ids, own_rows, strict=True)]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.exact import exact_search
-from indexes.faiss import FaissIndex
+from indexes.faiss import Effort, FaissIndex
+from indexes.gpu import DeviceIndex, on_device
 from indexes.saved import open_index
+from indexes.selection import Selection
 from retrieval.errors import CollectionFormatError
-from retrieval.search.calibration import Calibration
+from retrieval.search.calibration import Background, Calibration, QueryKind
 from retrieval.search.card import IndexCard
 from retrieval.search.index_files import RowTable
+from retrieval.search.part import APPROXIMATE, CARD, EXACT, ROWS
 from retrieval.store.reader import Snapshot
-from retrieval.types import Space
+from retrieval.types import Medium, Space
 
 FIRST_FETCH = 3
 """Rows asked for per item wanted: enough where items have few segments each."""
@@ -37,23 +41,48 @@ class Part:
     """Rows that are searched together: an index with its row table, or the tail behind it."""
 
     def __init__(
-        self, rows: RowTable, index: FaissIndex | None, vectors: NDArray[np.float16] | None = None
+        self,
+        rows: RowTable,
+        index: FaissIndex | DeviceIndex | None,
+        vectors: NDArray[np.float16] | None = None,
     ) -> None:
         self.rows = rows
         self._index = index
         self._vectors = vectors
 
+    def selection(self, mask: NDArray[np.bool_]) -> Selection:
+        """Prepare a mask of the rows, (rows,) bool, for many searches."""
+        if self._index is not None:
+            return self._index.select(mask)
+        return Selection.plain(mask)
+
+    @property
+    def approximates(self) -> bool:
+        """Whether answers come from an approximate index, re-ranked."""
+        return self._index is not None and self._index.approximate
+
     def search(
-        self, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+        self, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | Selection | None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The k best rows of one query (1, dim), without padding."""
-        if self._index is not None:
-            scores, ids = self._index.search(query, k, allowed=allowed)
-        else:
-            assert self._vectors is not None
-            scores, ids = exact_search(self._vectors, query, k, allowed=allowed)
+        scores, ids = self.nearest(query, k, allowed)
         real = ids[0] >= 0
         return scores[0, real], ids[0, real]
+
+    def nearest(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_] | Selection | None,
+        *,
+        visited_share: float | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The k best rows of each query, (queries, k), as `FaissIndex.search`."""
+        if self._index is not None:
+            return self._index.search(queries, k, allowed=allowed, visited_share=visited_share)
+        assert self._vectors is not None
+        mask = allowed.mask if isinstance(allowed, Selection) else allowed
+        return exact_search(self._vectors, queries, k, allowed=mask)
 
     def item_rows(self, item_id: int) -> slice:
         """Positions of an item's rows, which are neighbours."""
@@ -67,40 +96,59 @@ class Part:
         assert self._vectors is not None
         return self._vectors[rows].astype(np.float32)
 
+    def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Vectors of any rows, (n, dim)."""
+        if self._index is not None:
+            return self._index.gather(rows)
+        assert self._vectors is not None
+        return self._vectors[rows].astype(np.float32)
+
 
 class OpenedSpace:
-    """A space's parts: the index as it was built, and newer rows in memory.
+    """A space's parts: those of its index, and newer rows in memory.
 
     A collection without an index is all tail: searched exactly, with uncalibrated scores.
+    `exact` leaves the approximate index aside.
     """
 
-    def __init__(self, snapshot: Snapshot, space: Space) -> None:
+    def __init__(
+        self, snapshot: Snapshot, space: Space, *, exact: bool = False, device: str = "cpu"
+    ) -> None:
         self.space = space
-        self.card: IndexCard | None = None
+        self.cards: list[IndexCard] = []
         self.parts: list[Part] = []
-        folder = snapshot.index_folder(space.name)
-        last = -1
-        if folder is not None:
-            self.card = IndexCard.read(folder / "card.json")
-            _check_card(self.card, space, folder)
-            last = self.card.last_item_id
-            exact = open_index(folder / "exact.faiss", dim=space.dim, rows=self.card.rows)
-            parts = sorted(folder.glob("part-*.faiss"))
-            approximate = (
-                open_index(parts[0], dim=space.dim, rows=self.card.rows) if parts else None
-            )
-            if self.card.rows:
-                table = RowTable.open(folder / "rows.arrow")
-                self.parts.append(Part(table, FaissIndex(exact, approximate)))
+        for folder in snapshot.index_folders(space.name):
+            card = IndexCard.read(folder / CARD)
+            _check_card(card, space, folder)
+            self.cards.append(card)
+            part = _open_part(folder, card, exact, device)
+            if card.rows:
+                self.parts.append(part)
+        last = self.cards[-1].last_item_id if self.cards else -1
         blocks = list(snapshot.iter_segments(space.name, after_item_id=last))
         if blocks:
             vectors = np.concatenate([block.vectors for block in blocks])
             self.parts.append(Part(RowTable.of_blocks(blocks), None, vectors))
 
-    @property
+    @cached_property
     def calibration(self) -> Calibration:
-        """What scores mean here; empty without an index."""
-        return self.card.calibration if self.card else Calibration({})
+        """What scores mean here: in the largest part that has such rows; empty without an index."""
+        known: dict[tuple[QueryKind, Medium], Background] = {}
+        for card in sorted(self.cards, key=lambda card: card.rows):
+            known |= card.calibration.backgrounds
+        return Calibration(known)
+
+
+def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> Part:
+    exact = open_index(folder / EXACT, dim=card.dim, rows=card.rows)
+    if exact_only or card.factory is None or card.looking is None:
+        index = FaissIndex(exact)
+    else:
+        approximate = open_index(folder / APPROXIMATE, dim=card.dim, rows=card.rows)
+        index = FaissIndex(
+            exact, approximate, Effort(card.looking.visited, card.looking.candidates)
+        )
+    return Part(RowTable.open(folder / ROWS), on_device(index, device))
 
 
 def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
@@ -112,7 +160,7 @@ def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
 
 
 def best_items(
-    part: Part, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+    part: Part, queries: NDArray[np.float32], k: int, selected: Selection
 ) -> list[ItemMatch]:
     """The k best items of a part, by their best rows.
 
@@ -121,18 +169,19 @@ def best_items(
     them, of its best row.
     """
     if len(queries) == 1:
-        return _best_by_one(part, queries, k, allowed)
+        return _best_by_one(part, queries, k, selected)
     found = {
-        match.item_id for query in queries for match in _best_by_one(part, query[None], k, allowed)
+        match.item_id for query in queries for match in _best_by_one(part, query[None], k, selected)
     }
-    matches = [_score_item(part, item_id, queries, allowed) for item_id in found]
+    matches = [_score_item(part, item_id, queries, selected.mask) for item_id in found]
     return sorted(matches, key=lambda match: (-match.score, match.item_id))[:k]
 
 
 def _best_by_one(
-    part: Part, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+    part: Part, query: NDArray[np.float32], k: int, selected: Selection
 ) -> list[ItemMatch]:
     item_ids = part.rows.item_ids
+    allowed: NDArray[np.bool_] | Selection = selected
     fetch = min(len(item_ids), FIRST_FETCH * k)
     matches: dict[int, ItemMatch] = {}
     while len(matches) < k:
@@ -144,18 +193,17 @@ def _best_by_one(
         if len(rows) < fetch or len(matches) >= k:
             break
         others = ~np.isin(item_ids, np.fromiter(matches, np.int64, len(matches)))
-        allowed = others if allowed is None else allowed & others
+        allowed = selected.mask & others
         fetch = min(len(item_ids), 2 * fetch)
     return list(matches.values())
 
 
 def _score_item(
-    part: Part, item_id: int, queries: NDArray[np.float32], allowed: NDArray[np.bool_] | None
+    part: Part, item_id: int, queries: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> ItemMatch:
     rows = part.item_rows(item_id)
     scores = queries @ part.vectors(rows).T
-    if allowed is not None:
-        scores[:, ~allowed[rows]] = -np.inf
+    scores[:, ~mask[rows]] = -np.inf
     best = int(scores.max(axis=0).argmax())
     return _match(part, rows.start + best, float(scores.max(axis=1).mean()))
 

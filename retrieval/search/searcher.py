@@ -9,38 +9,48 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.selection import Selection
 from retrieval.errors import QueryError
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.protocols import Encoder, Localizer
 from retrieval.search.calibration import QueryKind
+from retrieval.search.filtering import RowFilter, media_targets
+from retrieval.search.hit_vectors import with_vectors
 from retrieval.search.items import ItemTable
 from retrieval.search.moments import Candidate, MomentStage, segment_rows
 from retrieval.search.opened import ItemMatch, OpenedSpace, Part, best_items
 from retrieval.search.query import Query, parse_query
 from retrieval.search.rerank import TOP, Reranker, rerank, text_of
 from retrieval.search.vectors import QueryVectors, embed_query
-from retrieval.store.filters import matching_ids
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.targets import Target
 from retrieval.types import Hit, Medium, Scalar, Space
 
-AUDIO = MEDIUM_CODES.index(Medium.AUDIO)
-MODALITY_OF = {
-    Target.IMAGE: MEDIUM_CODES.index(Medium.IMAGE),
-    Target.VIDEO: MEDIUM_CODES.index(Medium.VIDEO),
-}
-EVERYTHING = frozenset({Target.IMAGE, Target.MUSIC, Target.VIDEO})
-
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """Milliseconds of the stages of one search; `rerank` is None where nothing was re-ranked."""
+    """Milliseconds of the stages of one search; `rerank` is None where nothing was re-ranked.
+
+    `filter` is the time to find the rows that may answer: near 0 for a condition asked before.
+    """
 
     encode: float
+    filter: float
     search: float
     localize: float
     rerank: float | None = None
+
+
+class _Stopwatch:
+    """Milliseconds from lap to lap."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        before, self._last = self._last, time.perf_counter()
+        return (self._last - before) * 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,8 @@ class Searcher:
         encoders: Gives the encoder of a space; called when a query first needs it.
         localizers: Find the moments of items, the preferred one first; the last one must answer
             every query.
+        exact: Leave approximate indexes aside.
+        device: Where indexes are searched: `cpu`, `cuda` or `auto`.
     """
 
     def __init__(
@@ -67,14 +79,19 @@ class Searcher:
         snapshot: Snapshot,
         encoders: Callable[[Space], Encoder],
         localizers: Sequence[Localizer] = (SimilarityLocalizer(),),
+        *,
+        exact: bool = False,
+        device: str = "cpu",
     ) -> None:
         self._snapshot = snapshot
         self._encoders = encoders
-        self._spaces = {space.name: OpenedSpace(snapshot, space) for space in snapshot.spaces}
+        self._spaces = {
+            space.name: OpenedSpace(snapshot, space, exact=exact, device=device)
+            for space in snapshot.spaces
+        }
         self._stage = MomentStage(snapshot, localizers, self._spaces)
         self._items = ItemTable(snapshot)
-        self._removed = snapshot.removed_ids()
-        self._masks: dict[tuple[int, frozenset[Target]], NDArray[np.bool_] | None] = {}
+        self._filter = RowFilter(snapshot, self._items)
 
     def search(
         self,
@@ -87,39 +104,44 @@ class Searcher:
         spaces: Sequence[str] | None = None,
         reranker: Reranker | None = None,
         rerank_top: int = TOP,
+        vectors_of_hits: bool = False,
     ) -> SearchResult:
         """Answer one query; see `Collection.search`."""
         if k < 1 or rerank_top < 1:
             raise QueryError(f"-k and --rerank-top must be at least 1, got {k} and {rerank_top}")
         parsed = parse_query(query) if isinstance(query, str) else query
         text = None if reranker is None else text_of(parsed)
-        began = time.perf_counter()
+        clock = _Stopwatch()
         chosen = [
-            opened.space
+            opened
             for name, opened in self._spaces.items()
             if opened.parts and (spaces is None or name in spaces)
         ]
-        vectors = embed_query(parsed, chosen, self._encoders) if chosen else {}
-        encoded = time.perf_counter()
+        # Before any model is loaded: a condition that is refused should be so at once.
+        selected = self._selected(chosen, to, where)
+        filter_ms = clock.lap()
+        known = [opened.space for opened in chosen]
+        vectors = embed_query(parsed, known, self._encoders) if known else {}
+        encode_ms = clock.lap()
         wanted = k if reranker is None else max(k, rerank_top)
         wanted = min(wanted, max(1, len(self._items.item_ids)))
-        candidates = self._candidates(vectors, frozenset(to), wanted, where)
-        searched = time.perf_counter()
+        firsts = max(wanted, self._stage.max_items) if Target.MOMENT in to else wanted
+        candidates = self._candidates(vectors, selected, firsts)
+        search_ms = clock.lap()
         if Target.MOMENT in to:
             hits = self._moments(candidates, parsed, vectors, wanted)
         else:
             hits = self._hits(candidates[:wanted])
         hits = [hit for hit in hits if hit.likely or not cutoff]
-        localized = time.perf_counter()
-        reranked = None
+        took = Took(encode_ms, filter_ms, search_ms, clock.lap())
         if reranker is not None and text is not None:
             hits = rerank(hits, text, reranker, top=rerank_top)
-            reranked = (time.perf_counter() - localized) * 1e3
-        times = ((began, encoded), (encoded, searched), (searched, localized))
-        encode, search, localize = ((b - a) * 1e3 for a, b in times)
-        took = Took(encode, search, localize, reranked)
+            took = replace(took, rerank=clock.lap())
+        hits = hits[:k]
+        if vectors_of_hits:
+            hits = list(with_vectors(hits, self._snapshot, vectors))
         return SearchResult(
-            str(parsed), tuple(replace(hit, rank=i) for i, hit in enumerate(hits[:k], 1)), took
+            str(parsed), tuple(replace(hit, rank=i) for i, hit in enumerate(hits, 1)), took
         )
 
     def curve(
@@ -155,27 +177,32 @@ class Searcher:
 
     # ------------------------------------------------------------ items
 
+    def _selected(
+        self, spaces: Sequence[OpenedSpace], to: Collection[Target], where: str | None
+    ) -> dict[str, list[tuple[Part, Selection]]]:
+        """The rows of every space's parts that may answer."""
+        if where is not None:
+            self._filter.matching(where)  # refused even where there is nothing to filter
+        targets = media_targets(to)
+        return {
+            opened.space.name: [
+                (part, self._filter.select(part, targets, where)) for part in opened.parts
+            ]
+            for opened in spaces
+        }
+
     def _candidates(
-        self, vectors: dict[str, QueryVectors], to: frozenset[Target], k: int, where: str | None
+        self,
+        vectors: dict[str, QueryVectors],
+        selected: dict[str, list[tuple[Part, Selection]]],
+        k: int,
     ) -> list[Candidate]:
         """Items of all spaces, each once, best first."""
-        targets = to - {Target.MOMENT}
-        if Target.MOMENT in to:
-            k = max(k, self._stage.max_items)
-            targets = (
-                targets
-                if targets & {Target.VIDEO, Target.MUSIC}
-                else (targets | {Target.VIDEO, Target.MUSIC})
-            )
-        ids = None if where is None else matching_ids(self._snapshot, where)
         best: dict[int, Candidate] = {}
         for name, query in vectors.items():
             opened = self._spaces[name]
-            for part in opened.parts:
-                allowed = self._allowed(part, targets or EVERYTHING, ids)
-                if allowed is not None and not allowed.any():
-                    continue
-                for match in best_items(part, query.vectors, k, allowed):
+            for part, rows in selected[name]:
+                for match in best_items(part, query.vectors, k, rows) if rows.count else ():
                     candidate = _judged(match, opened, part, query.kind)
                     older = best.get(match.item_id)
                     if older is None or candidate.calibrated > older.calibrated:
@@ -186,30 +213,6 @@ class Searcher:
             best.values(),
             key=lambda c: (-(c.match.score if by_score else c.calibrated), c.match.item_id),
         )
-
-    def _allowed(
-        self, part: Part, targets: frozenset[Target], ids: NDArray[np.int64] | None
-    ) -> NDArray[np.bool_] | None:
-        """Rows that may answer; None where all of them may."""
-        mask = self._target_mask(part, targets)
-        if ids is None:
-            return mask
-        chosen = np.isin(part.rows.item_ids, ids)
-        return chosen if mask is None else chosen & mask
-
-    def _target_mask(self, part: Part, targets: frozenset[Target]) -> NDArray[np.bool_] | None:
-        key = (id(part), targets)
-        if key not in self._masks:
-            rows = part.rows
-            modalities = self._items.modalities_of(rows.item_ids)
-            mask = np.isin(modalities, [MODALITY_OF[t] for t in targets if t in MODALITY_OF])
-            if Target.MUSIC in targets:
-                mask |= rows.media == AUDIO
-            mask &= modalities >= 0
-            if len(self._removed):
-                mask &= ~np.isin(rows.item_ids, self._removed)
-            self._masks[key] = None if mask.all() else mask
-        return self._masks[key]
 
     def _hits(self, candidates: Sequence[Candidate]) -> list[Hit]:
         described = self._items.rows([candidate.match.item_id for candidate in candidates])

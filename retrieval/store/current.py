@@ -8,7 +8,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrieval.errors import CollectionDamagedError, CollectionFormatError
+from retrieval.errors import (
+    CollectionDamagedError,
+    CollectionFormatError,
+    CollectionNotFoundError,
+)
 from retrieval.store.manifest import Manifest
 
 _CURRENT = re.compile(r"(?P<generation>\d{6,}) (?P<digest>[0-9a-f]{64})\n", re.ASCII)
@@ -95,6 +99,37 @@ def read_manifest(root: Path, current: Current) -> Manifest:
         raise CollectionFormatError(
             f"{path} says that it is generation {manifest.generation}, "
             f"expected {current.generation}"
+        )
+    return manifest
+
+
+def read_generation(root: Path, generation: int) -> Manifest:
+    """Read the manifest of a generation that was published, whether or not it is current.
+
+    Raises:
+        CollectionNotFoundError: The folder is not a collection, or has no such generation.
+        CollectionDamagedError: The current generation's manifest is missing or damaged.
+        CollectionFormatError: The manifest breaks the rules of the format.
+    """
+    current = read_current(root)
+    if current is None:
+        raise CollectionNotFoundError(
+            f"{root} is not a collection: it holds no CURRENT; "
+            f"make one with: retrieval embed SOURCE -c {root}"
+        )
+    if generation == current.generation:
+        return read_manifest(root, current)
+    path = checked_path(root, manifest_path(generation))
+    # One above the current is what a run left that was killed before it was published.
+    if generation > current.generation or not path.is_file():
+        raise CollectionNotFoundError(
+            f"{root} has no generation {generation}; the current one is {current.generation}, "
+            "and older ones go with `compact`"
+        )
+    manifest = Manifest.from_json(path.read_bytes(), str(path))
+    if manifest.generation != generation:
+        raise CollectionFormatError(
+            f"{path} says that it is generation {manifest.generation}, expected {generation}"
         )
     return manifest
 

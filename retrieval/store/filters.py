@@ -7,7 +7,8 @@ only columns, literals and plain operators pass, and what DuckDB runs is written
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 MAX_CHARS = 10_000
 MAX_DEPTH = 50
 DEADLINE_SECONDS = 10.0
+
+FIRST_BLOCK, GROWTH = 256, 8
+"""Items that a condition is evaluated for at first, and how much faster than before it goes on."""
+
+BLOCKS_AT_LEAST = 10
+"""A block should take no more than so-manieth of the deadline."""
 
 ALLOWED: Final = (
     "Column", "Identifier", "Literal", "Boolean", "Null", "Paren", "Neg", "Tuple",
@@ -49,10 +56,8 @@ def matching_ids(
     """
     columns = tuple(snapshot.items_schema().names)
     condition = checked_condition(where, columns)
-    if not snapshot.manifest.listed("items"):
-        return np.empty(0, np.int64)
     files = [str(snapshot.root / file.path) for file in snapshot.manifest.listed("items")]
-    ids = _evaluate(condition, files, deadline_seconds)
+    ids = evaluate(condition, files, snapshot.manifest.next_item_id, deadline_seconds)
     return np.setdiff1d(ids, snapshot.removed_ids())
 
 
@@ -64,13 +69,22 @@ def checked_condition(where: str, columns: tuple[str, ...]) -> str:
         FilterError: Names what is refused.
     """
     import sqlglot
-    from sqlglot import exp
 
     _check_text(where)
     try:
-        trees = sqlglot.parse(where, read="duckdb")
-    except (sqlglot.errors.SqlglotError, RecursionError) as error:
+        return _rewritten(where, columns)
+    except RecursionError as error:
+        # Operators nest as well as parentheses, and need none.
+        raise FilterError("--where is nested too deep; join fewer conditions") from error
+    except sqlglot.errors.SqlglotError as error:
         raise FilterError(f"--where cannot be read as SQL: {_first_line(error)}") from error
+
+
+def _rewritten(where: str, columns: tuple[str, ...]) -> str:
+    import sqlglot
+    from sqlglot import exp
+
+    trees = sqlglot.parse(where, read="duckdb")
     if len(trees) != 1 or trees[0] is None:
         raise FilterError("--where takes one condition, such as: year > 2020")
     tree = trees[0]
@@ -98,6 +112,12 @@ def _check_text(where: str) -> None:
         raise FilterError("--where is empty; give a condition such as: year > 2020")
     if len(where) > MAX_CHARS:
         raise FilterError(f"--where has {len(where):,} characters, at most {MAX_CHARS:,} are read")
+    try:
+        where.encode()
+    except UnicodeEncodeError as error:
+        raise FilterError(
+            f"--where is not valid Unicode at character {error.start + 1}; type it as UTF-8"
+        ) from error
     depth = deepest = 0
     for character in where:
         depth += (character == "(") - (character == ")")
@@ -114,27 +134,62 @@ def _check_column(node: exp.Column, columns: tuple[str, ...]) -> None:
         raise FilterError(f"no column {node.sql()!r}; there are: {', '.join(columns)}")
 
 
-def _evaluate(condition: str, files: list[str], deadline_seconds: float) -> NDArray[np.int64]:
+def evaluate(
+    condition: str, files: Sequence[str], next_item_id: int, deadline_seconds: float
+) -> NDArray[np.int64]:
+    """Ids of all items that a condition holds for, sorted.
+
+    It goes from block to block, small ones first: DuckDB looks for an interruption only after some
+    100,000 rows, which a costly condition would take minutes for.
+
+    Args:
+        condition: Made by `checked_condition`.
+        files: Parquet files of items.
+        next_item_id: Above all their ids.
+        deadline_seconds: As for `matching_ids`.
+
+    Raises:
+        FilterError: DuckDB refuses the condition, or it takes longer than the deadline.
+    """
     import duckdb
 
+    found = [np.empty(0, np.int64)]
+    end = next_item_id if files else 0
+    until = time.monotonic() + deadline_seconds
+    first, size = 0, FIRST_BLOCK
     with duckdb.connect() as connection, _deadline(connection, deadline_seconds):
-        try:
-            found = _run(connection, condition, files)
-        except duckdb.InterruptException as error:
-            raise FilterError(
-                f"--where took longer than {deadline_seconds:g} s and was stopped; simplify it"
-            ) from error
-        except duckdb.Error as error:
-            raise FilterError(f"--where: {_first_line(error)}") from error
-    return np.sort(found)
+        connection.execute("SET parquet_metadata_cache = true")  # blocks share the footers
+        while first < end:
+            began = time.monotonic()
+            try:
+                found.append(_run(connection, condition, files, range(first, first + size)))
+            except duckdb.InterruptException as error:
+                raise _slow(deadline_seconds) from error
+            except duckdb.Error as error:
+                raise FilterError(f"--where: {_first_line(error)}") from error
+            now = time.monotonic()
+            first += size
+            if first < end and now >= until:
+                raise _slow(deadline_seconds)
+            affordable = size * deadline_seconds / BLOCKS_AT_LEAST / max(now - began, 1e-6)
+            size = max(1, min(size * GROWTH, int(affordable)))
+    return np.sort(np.concatenate(found))
 
 
 def _run(
-    connection: duckdb.DuckDBPyConnection, condition: str, files: list[str]
+    connection: duckdb.DuckDBPyConnection, condition: str, files: Sequence[str], ids: range
 ) -> NDArray[np.int64]:
-    items = connection.read_parquet(files, union_by_name=True)
-    ids = items.filter(condition).project("item_id").fetchnumpy()["item_id"]
-    return np.asarray(ids, np.int64)
+    """Ids of one block that the condition holds for."""
+    items = connection.read_parquet(list(files), union_by_name=True)
+    block = items.filter(f"item_id >= {ids.start} AND item_id < {ids.stop}")
+    matching = block.filter(condition).project("item_id").fetchnumpy()["item_id"]
+    return np.asarray(matching, np.int64)
+
+
+def _slow(deadline_seconds: float) -> FilterError:
+    return FilterError(
+        f"--where took longer than {deadline_seconds:g} s and was stopped; simplify it"
+    )
 
 
 @contextmanager

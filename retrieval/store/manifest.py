@@ -235,7 +235,7 @@ def _check(manifest: Manifest) -> None:
         if file.path.startswith(("items/", "segments/", "frames/")):
             _check_order(file, last_ids.get(file.folder, -1))
             last_ids[file.folder] = cast(int, file.last_item_id)
-    _check_one_index_each(manifest)
+    _check_parts(manifest)
 
 
 def _check_file(file: ListedFile, spaces: list[str], next_item_id: int) -> None:
@@ -257,8 +257,17 @@ def _check_order(file: ListedFile, after: int) -> None:
         raise _RuleError(f"{file.path} starts at item {file.first_item_id}, expected over {after}")
 
 
-def _check_one_index_each(manifest: Manifest) -> None:
-    folders = sorted({f.folder for f in manifest.files if f.path.startswith("indexes/")})
-    for one, other in pairwise(folders):
-        if one.rpartition("/")[0] == other.rpartition("/")[0]:
-            raise _RuleError(f"two indexes of one space: {one} and {other}")
+def _check_parts(manifest: Manifest) -> None:
+    """The parts of an index follow each other in item order, and each is about one span."""
+    spans = {
+        file.folder: (file.first_item_id, file.last_item_id)
+        for file in manifest.files
+        if file.path.startswith("indexes/")
+    }
+    for file in manifest.files:
+        if file.folder in spans and spans[file.folder] != (file.first_item_id, file.last_item_id):
+            raise _RuleError(f"{file.path} is about other items than its neighbours")
+    for (one, (_, last)), (other, (first, _)) in pairwise(spans.items()):
+        same = one.rpartition("/")[0] == other.rpartition("/")[0]
+        if same and (first is None or last is None or first <= last):
+            raise _RuleError(f"two parts of an index overlap: {one} and {other}")

@@ -125,6 +125,21 @@ def written_atomically(
             raise
 
 
+def check_output(path: Path) -> None:
+    """Refuse, before any work, a file that could not be written in the end.
+
+    Raises:
+        StorageError: Its folder is missing or cannot be written to, or it is no plain file.
+    """
+    with storage_errors(path):
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EEXIST, "not a plain file")
+        if not path.absolute().parent.is_dir():
+            raise OSError(errno.ENOENT, "its folder does not exist")
+        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

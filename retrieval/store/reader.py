@@ -18,7 +18,7 @@ from retrieval.errors import (
     CollectionNotFoundError,
     SpaceMismatchError,
 )
-from retrieval.store.current import checked_path, read_current, read_manifest
+from retrieval.store.current import checked_path, read_current, read_generation, read_manifest
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.schema import (
     ITEMS,
@@ -88,6 +88,25 @@ class Snapshot:
             else:
                 return cls(root, manifest)
 
+    @classmethod
+    def at(cls, root: Path, generation: int) -> Snapshot:
+        """Open an older generation that is still there.
+
+        Raises:
+            CollectionNotFoundError: The folder is not a collection, or never had the generation.
+            CollectionDamagedError: Its manifest or a file of it is gone.
+            CollectionFormatError: As `open`.
+        """
+        manifest = read_generation(root, generation)
+        try:
+            for file in manifest.files:
+                check_size(root, file)
+        except CollectionDamagedError as error:
+            raise CollectionDamagedError(
+                f"generation {generation} of {root} is no longer whole, as after `compact`: {error}"
+            ) from error
+        return cls(root, manifest)
+
     # ------------------------------------------------------------ spaces
 
     @property
@@ -113,14 +132,12 @@ class Snapshot:
         files = self.manifest.listed(f"segments/{space}")
         return max((_span(file)[1] for file in files), default=-1)
 
-    def index_folder(self, space: str) -> Path | None:
-        """The folder of the space's index; None when there is none."""
+    def index_folders(self, space: str) -> list[Path]:
+        """The folders of the parts of the space's index, in item order."""
         self.space(space)
         above = f"indexes/{space}/"
-        for file in self.manifest.files:
-            if file.path.startswith(above):
-                return checked_path(self.root, file.folder)
-        return None
+        folders = [file.folder for file in self.manifest.files if file.path.startswith(above)]
+        return [checked_path(self.root, folder) for folder in dict.fromkeys(folders)]
 
     # ------------------------------------------------------------ items
 
@@ -202,6 +219,12 @@ class Snapshot:
         dim = self._checked_dim("segments", space)
         for batch in self._living(f"segments/{space}", None, after_item_id):
             yield _segment_block(batch, dim)
+
+    def count_segments(self, space: str, *, after_item_id: int = -1) -> int:
+        """Rows of living items in a space."""
+        self.space(space)
+        batches = self._living(f"segments/{space}", ["item_id"], after_item_id)
+        return sum(batch.num_rows for batch in batches)
 
     def item_segments(self, space: str, item_id: int) -> Segments:
         """The segments of one item, as float32; of length 0 where it has none in the space."""

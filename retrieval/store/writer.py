@@ -207,10 +207,15 @@ class CollectionWriter:
         return self._commit(publication, replace(self.manifest, files=tuple(files)))
 
     @contextmanager
-    def index_folder(self, space: str) -> Iterator[Path]:
-        """An empty folder for a space's index; on clean exit it is published as the space's index.
+    def index_folder(self, space: str, *, kept: int = 0) -> Iterator[Path]:
+        """An empty folder for a part of a space's index, published on clean exit.
 
-        The index must be built from `snapshot`, which has all that was pending.
+        It must be built from `snapshot`, which has all that was pending, over the items behind
+        those of the parts that stay.
+
+        Args:
+            space: The space.
+            kept: Leading parts of the index that stay; all others go.
 
         Raises:
             StorageError: The disk refused; the older index serves on, and nothing is left behind.
@@ -225,10 +230,13 @@ class CollectionWriter:
                 partial.mkdir()
                 yield partial
             with self.publication() as publication:
-                files = publication.index(space, partial, self._span_of(space))
-                older = f"indexes/{space}/"
-                kept = [file for file in self.manifest.files if not file.path.startswith(older)]
-                self.publish_files([*kept, *files], publication)
+                above_parts = f"indexes/{space}/"
+                parts = [f for f in self.manifest.files if f.path.startswith(above_parts)]
+                folders = list(dict.fromkeys(file.folder for file in parts))[:kept]
+                stay = [file for file in parts if file.folder in folders]
+                others = [f for f in self.manifest.files if not f.path.startswith(above_parts)]
+                files = publication.index(space, partial, self._span_behind(space, stay))
+                self.publish_files([*others, *stay, *files], publication)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -292,12 +300,15 @@ class CollectionWriter:
             raise SpaceMismatchError(f"{self.root} has no space {name!r}; it has: {names}")
         return self._spaces[name]
 
-    def _span_of(self, space: str) -> Span | None:
-        """The items that a space covers, from the first to the last."""
+    def _span_behind(self, space: str, parts: Sequence[ListedFile]) -> Span | None:
+        """The items that a space covers behind those of some parts of its index."""
         files = self.manifest.listed(f"segments/{space}")
         if not files or files[0].first_item_id is None or files[-1].last_item_id is None:
             return None
-        return files[0].first_item_id, files[-1].last_item_id
+        first = files[0].first_item_id
+        if parts and parts[-1].last_item_id is not None:
+            first = parts[-1].last_item_id + 1
+        return first, files[-1].last_item_id
 
     def _living(self) -> NDArray[np.int64]:
         if self._living_ids is None:
@@ -321,6 +332,16 @@ class CollectionWriter:
             lacking = self._first_lacking(space)
             if lacking is not None:
                 raise ValueError(f"{space} lacks item {lacking}: add its rows before new items")
+
+
+@contextmanager
+def publish_what_is_whole(writer: CollectionWriter) -> Iterator[None]:
+    """On Ctrl-C or SIGTERM keep the items that are complete before the process ends."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        writer.publish()
+        raise
 
 
 def delete_partial_files(root: Path) -> list[Path]:

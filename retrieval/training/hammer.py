@@ -50,6 +50,9 @@ LEVELS: Final = (Level(16, 2), Level(8, 1))
 FLAT_LEVELS: Final = (Level(128, 3),)
 """The ablation: one encoder over all frames, with as many layers and parameters."""
 
+FLAT_LEARNING_RATE: Final = 3e-4
+"""At the hierarchy's 1e-3 it learns nothing beyond what the score curve in its input says."""
+
 VOCABULARY: Final = 1_200
 CONTEXT: Final = 48
 STEPS: Final = 3_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ from retrieval.encoders.spaces import make_space
 from retrieval.training.annotations import annotated_moments
 from retrieval.training.demo_moments import SAMPLING, demo_moments
 from retrieval.training.hammer import (
+    FLAT_LEARNING_RATE,
     FLAT_LEVELS,
     LEVELS,
     STEPS,
@@ -66,7 +68,7 @@ def train_demo_hammer(
         held_out,
         space,
         levels=FLAT_LEVELS if flat else LEVELS,
-        settings=HammerSettings(steps or STEPS),
+        settings=_settings(steps, flat),
         source=f"{len(data.videos):,} generated videos of the demo world",
         seed=seed,
         device=device,
@@ -122,10 +124,15 @@ def train_annotated_hammer(
         # What sees reads frames; what only hears reads its segments of sound.
         medium=Medium.VIDEO if Medium.VIDEO in encoder.media else Medium.AUDIO,
         levels=FLAT_LEVELS if flat else LEVELS,
-        settings=HammerSettings(steps or STEPS),
+        settings=_settings(steps, flat),
         vocabulary=ANNOTATED_VOCABULARY,
         source=f"{annotations.name} with features of {encoder.spec}",
         seed=seed,
         device=device,
         telling=telling,
     )
+
+
+def _settings(steps: int | None, flat: bool) -> HammerSettings:
+    settings = HammerSettings(steps or STEPS)
+    return replace(settings, learning_rate=FLAT_LEARNING_RATE) if flat else settings

@@ -55,9 +55,9 @@ class Lesson:
 
 
 LESSONS: Final = (
-    Lesson(2_000, 2e-3, motions_each=16),
-    Lesson(3_000, 2e-3, groups=BatchGroups(0, 0, 48)),
-    Lesson(2_500, 1e-3),
+    Lesson(4_000, 2e-3, motions_each=16),
+    Lesson(6_000, 2e-3, groups=BatchGroups(0, 0, 48)),
+    Lesson(6_000, 1e-3),
 )
 """What moves how, and what comes first, are learned by themselves: beside everything else that a
 caption says, contrastive training took thousands of steps to notice them."""

@@ -5,22 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from cli.main import app
 from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.errors import CollectionDamagedError, QueryError, RetrievalError, SourceError
 from retrieval.types import Medium
-
-
-def run(*arguments: object) -> str:
-    """Run a command; its standard output, or the error it raised."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
+from support.commands import run
 
 
 def test_one_of_a_kind_is_told_in_the_singular(world: World, tmp_path: Path) -> None:

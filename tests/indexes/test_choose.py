@@ -1,15 +1,22 @@
 import pytest
 
-from indexes.choose import choose_factory, lists_for, lists_of, training_rows
+from indexes.choose import (
+    affordable,
+    asked_factory,
+    candidates,
+    lists_for,
+    lists_of,
+    megabytes,
+    training_rows,
+)
+from indexes.errors import IndexBuildError
+
+MILLION = 1_000_000
 
 
 @pytest.mark.parametrize(
     ("kind", "rows", "factory"),
     [
-        ("auto", 10, None),
-        ("auto", 199_999, None),
-        ("auto", 200_000, "IVF1024,SQ8"),
-        ("auto", 1_000_000, "IVF2048,SQ8"),
         ("exact", 5_000_000, None),
         ("HNSW32", 10, "HNSW32"),
         ("OPQ16,IVF64,PQ16", 64, "OPQ16,IVF64,PQ16"),
@@ -17,8 +24,64 @@ from indexes.choose import choose_factory, lists_for, lists_of, training_rows
         ("HNSW32", 0, None),
     ],
 )
-def test_choice_by_rows(kind: str, rows: int, factory: str | None) -> None:
-    assert choose_factory(kind, rows) == factory
+def test_a_named_kind_needs_as_many_rows_as_lists(
+    kind: str, rows: int, factory: str | None
+) -> None:
+    assert asked_factory(kind, rows) == factory
+
+
+def test_every_kind_that_was_promised_is_a_candidate() -> None:
+    assert [one.factory(MILLION) for one in candidates(512)] == [
+        None,
+        "HNSW32",
+        "HNSW32_SQfp16",
+        "HNSW32_SQ8",
+        "IVF2048,SQ8",
+        "IVF2048,RaBitQ",
+        "IVF2048,RaBitQfs",
+        "IVF2048,PQ256x4fs",
+        "IVF2048,PQ128x4fs",
+        "OPQ128,IVF2048,PQ128x4fs",
+        "OPQ64,IVF2048,PQ64x4fs",
+    ]
+
+
+def test_lengths_that_cannot_be_cut_evenly_have_no_product_quantizer() -> None:
+    assert not [one for one in candidates(33) if "PQ" in (one.template or "")]
+
+
+def test_bytes_of_a_million_rows_by_hand() -> None:
+    by_name = {one.factory(MILLION): one.bytes(MILLION) for one in candidates(512)}
+    centroids = 2048 * 512 * 4
+    assert by_name[None] == 1024 * MILLION
+    assert by_name["IVF2048,SQ8"] == (512 + 8) * MILLION + centroids
+    assert by_name["OPQ64,IVF2048,PQ64x4fs"] == (32 + 8) * MILLION + centroids
+    assert by_name["HNSW32"] == (2048 + 276) * MILLION
+
+
+def test_a_memory_budget_leaves_what_fits() -> None:
+    fit = affordable(candidates(512), MILLION, 100_000_000)
+    assert {one.factory(MILLION) for one in fit} == {
+        "IVF2048,RaBitQ",
+        "IVF2048,RaBitQfs",
+        "IVF2048,PQ128x4fs",
+        "OPQ128,IVF2048,PQ128x4fs",
+        "OPQ64,IVF2048,PQ64x4fs",
+    }
+    assert affordable(candidates(512), MILLION, None) == candidates(512)
+
+
+def test_fault_10_a_budget_that_nothing_fits_names_the_smallest() -> None:
+    with pytest.raises(IndexBuildError, match=r"fits into 1\.0 MB; the smallest, OPQ64") as caught:
+        affordable(candidates(512), MILLION, 1_000_000)
+    assert "--memory" in str(caught.value)
+
+
+def test_time_grows_with_rows_but_for_graphs() -> None:
+    exact, graph = candidates(512)[:2]
+    assert exact.slowdown(MILLION, 10_000) == 100
+    assert graph.slowdown(MILLION, 10_000) == pytest.approx(1.5)
+    assert exact.slowdown(5_000, 10_000) == 1
 
 
 def test_lists_never_outnumber_rows() -> None:
@@ -37,3 +100,7 @@ def test_training_sample_is_bounded() -> None:
     assert training_rows("IVF512,SQ8", 1_000) == 1_000
     assert training_rows("IVF4096,SQ8", 10_000_000) == 64 * 4096
     assert training_rows("HNSW32,SQ8", 10_000_000) == 20_000
+
+
+def test_bytes_are_told_as_people_read_them() -> None:
+    assert [megabytes(count) for count in (1_500_000, 2_000_000_000)] == ["1.5 MB", "2.00 GB"]

@@ -3,9 +3,11 @@ import pytest
 from numpy.typing import NDArray
 
 import indexes.faiss
+import indexes.selection
 from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
+from indexes.building import build_approximate, build_exact, refill
 from indexes.errors import IndexBuildError, InvalidVectorError
-from indexes.faiss import FaissIndex, build_approximate, build_exact
+from indexes.faiss import Effort, FaissIndex
 
 
 class TestExactPart(IndexContract):
@@ -16,7 +18,7 @@ class TestExactPart(IndexContract):
 class TestGatheringInsteadOfSelector(TestExactPart):
     @pytest.fixture(autouse=True)
     def _always_gather(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(indexes.faiss, "GATHERED_SHARE", 1.0)
+        monkeypatch.setattr(indexes.selection, "GATHERED_SHARE", 1.0)
 
 
 class TestEveryListVisited(IndexContract):
@@ -24,8 +26,8 @@ class TestEveryListVisited(IndexContract):
 
     def build(self, vectors: NDArray[np.float32]) -> FaissIndex:
         lists = min(8, len(vectors))
-        part = build_approximate(f"IVF{lists},SQ8", vectors, [vectors], nprobe=lists)
-        return FaissIndex(build_exact([vectors], vectors.shape[1]), part)
+        part = build_approximate(f"IVF{lists},SQ8", vectors, [vectors])
+        return FaissIndex(build_exact([vectors], vectors.shape[1]), part, Effort(lists, 200))
 
 
 class TestGraph(IndexContract):
@@ -46,15 +48,18 @@ class TestRandomRotation(IndexContract):
         return FaissIndex(build_exact([vectors], vectors.shape[1]), part)
 
 
-def built(factory: str, vectors: NDArray[np.float32], **options: int) -> FaissIndex:
-    part = build_approximate(factory, vectors, [vectors], **options)
-    return FaissIndex(build_exact([vectors], vectors.shape[1]), part)
+ONE_LIST = Effort(visited=1, candidates=200)
+
+
+def built(factory: str, vectors: NDArray[np.float32], effort: Effort | None = None) -> FaissIndex:
+    part = build_approximate(factory, vectors, [vectors])
+    return FaissIndex(build_exact([vectors], vectors.shape[1]), part, effort)
 
 
 def test_fault_30_lists_with_too_few_rows_are_completed_exactly() -> None:
     """One visited list of 20 holds fewer than 50 of 100 rows."""
     vectors, queries = unit_vectors(100), unit_vectors(4, seed=1)
-    scores, ids = built("IVF20,SQ8", vectors, nprobe=1).search(queries, 50)
+    scores, ids = built("IVF20,SQ8", vectors, ONE_LIST).search(queries, 50)
     want_scores, want_ids = brute_force(vectors, queries, 50)
     np.testing.assert_array_equal(ids, want_ids)
     np.testing.assert_allclose(scores, want_scores, atol=2e-6)
@@ -72,14 +77,38 @@ def test_a_part_that_takes_no_selector_leaves_masks_to_the_exact_part() -> None:
 def test_an_answer_too_long_to_rerank_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes.faiss, "MAX_CANDIDATES", 9)
     vectors, queries = unit_vectors(200), unit_vectors(4, seed=1)
-    ids = built("IVF50,SQ8", vectors, nprobe=1).search(queries, 10)[1]
+    ids = built("IVF50,SQ8", vectors, ONE_LIST).search(queries, 10)[1]
     np.testing.assert_array_equal(ids, brute_force(vectors, queries, 10)[1])
 
 
 def test_an_eighth_of_the_lists_is_visited_and_at_least_eight() -> None:
     vectors = unit_vectors(200)
-    for lists, visited in [(4, 4), (16, 8), (80, 10)]:
-        assert build_approximate(f"IVF{lists},SQ8", vectors, []).nprobe == visited
+    for lists, visited in [(4, 8), (16, 8), (80, 10)]:
+        assert built(f"IVF{lists},SQ8", vectors).effort == Effort(visited, 200)
+    assert built("HNSW8", vectors).effort == Effort(200, 200)
+
+
+def test_longer_answers_get_more_candidates_and_never_fewer_than_they_hold() -> None:
+    effort = Effort(visited=1, candidates=200)
+    assert [effort.candidates_for(k) for k in (1, 10, 40, 1_000)] == [200, 200, 400, 2_000]
+    assert Effort(1, 20).candidates_for(1_000) == 1_000
+
+
+@pytest.mark.parametrize("factory", ["IVF16,SQ8", "RR32,IVF16,PQ8x4fs", "HNSW8,SQ8", "SQ8"])
+def test_an_effort_reaches_every_kind_of_index(factory: str) -> None:
+    """With every list visited the proposals of a part hold each row once."""
+    vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
+    ids = built(factory, vectors).propose(queries, 300, visited=300)
+    assert [len(set(line[line >= 0].tolist())) for line in ids] == [300] * 4
+
+
+def test_a_part_that_shares_a_trained_quantizer_holds_its_own_rows_only() -> None:
+    old, new, queries = unit_vectors(300), unit_vectors(80, seed=2), unit_vectors(4, seed=1)
+    trained = build_approximate("IVF8,PQ8x4fs", old, [old])
+    part = refill(trained, [new[:30], new[30:]])
+    assert part.ntotal == 80
+    index = FaissIndex(build_exact([new], DIM), part, Effort(8, 80))
+    np.testing.assert_array_equal(index.search(queries, 5)[1], brute_force(new, queries, 5)[1])
 
 
 def test_no_rows_at_all() -> None:
@@ -149,3 +178,18 @@ def test_rows_are_read_back() -> None:
     np.testing.assert_array_equal(index.vectors(2, 5), vectors[2:5])
     np.testing.assert_array_equal(index.gather(np.array([8, 0])), vectors[[8, 0]])
     assert index.vectors(3, 3).shape == (0, DIM)
+
+
+def test_a_row_is_found_in_few_lists_and_more_lists_find_more() -> None:
+    vectors = unit_vectors(2_000)
+    exact = build_exact([vectors], DIM)
+    index = FaissIndex(exact, build_approximate("IVF64,SQ8", vectors, [vectors], nprobe=64))
+    _, few = index.search(vectors[:200], 10, visited_share=1 / 64)
+    _, all_lists = index.search(vectors[:200], 10, visited_share=1.0)
+    _, saved = index.search(vectors[:200], 10)
+    np.testing.assert_array_equal(few[:, 0], np.arange(200))
+    np.testing.assert_array_equal(all_lists, saved)
+    assert (few != saved).any()
+    half = np.arange(2_000) % 2 == 0
+    _, chosen = index.search(vectors[:200], 3, allowed=half, visited_share=1 / 64)
+    assert (chosen % 2 == 0).all()

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from contracts.index_contract import DIM, unit_vectors
+from indexes.building import build_exact
 from indexes.errors import DimensionMismatchError, IndexFileError
-from indexes.faiss import FaissIndex, build_exact
+from indexes.faiss import FaissIndex
 from indexes.saved import open_index, write_index
 
 

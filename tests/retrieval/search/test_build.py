@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import indexes.gpu
 from indexes.exact import exact_search
-from indexes.faiss import FaissIndex
+from indexes.faiss import Effort, FaissIndex
 from indexes.saved import open_index
 from retrieval.errors import (
     CollectionError,
@@ -19,17 +20,19 @@ from retrieval.errors import (
     IndexBuildError,
     IndexFileError,
 )
-from retrieval.search import build
+from retrieval.search import part
 from retrieval.search.build import build_index
 from retrieval.search.calibration import QueryKind
 from retrieval.search.card import IndexCard
 from retrieval.search.index_files import RowTable, open_arrow
 from retrieval.search.opened import OpenedSpace
+from retrieval.search.request import IndexRequest
 from retrieval.store.compact import compact
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, Frames, MediaInfo, Medium, Segments, Space
+from support.gpus import CpuGpus
 from support.toy_encoder import ToyEncoder
 
 DIM = 32
@@ -78,16 +81,25 @@ def grow(root: Path, first: int, last: int) -> None:
             writer.add(item(number))
 
 
-def built(root: Path, kind: str = "auto") -> tuple[dict[str, IndexCard], list[str]]:
+def built(
+    root: Path, kind: str | None = None, *, device: str = "cpu"
+) -> tuple[dict[str, IndexCard], list[str]]:
+    """The newest part's card of each space, and what was said."""
     said: list[str] = []
-    cards = build_index(root, kind=kind, encoders=lambda _: ENCODER, progress=said.append)
+    request = None if kind is None else IndexRequest(kind)
+    cards = build_index(
+        root,
+        request=request,
+        device=device,
+        encoders=lambda _: ENCODER,
+        progress=said.append,
+    )
     return {card.space: card for card in cards}, said
 
 
 def folder_of(root: Path, space: Space = PICTURES) -> Path:
-    folder = Snapshot.open(root).index_folder(space.name)
-    assert folder is not None
-    return folder
+    """The folder of the newest part."""
+    return Snapshot.open(root).index_folders(space.name)[-1]
 
 
 def files_in(folder: Path) -> set[str]:
@@ -144,12 +156,16 @@ def test_the_card_says_what_was_built(root: Path) -> None:
     card = cards[PICTURES.name]
     folder = folder_of(root)
     assert IndexCard.read(folder / "card.json") == card
-    assert (card.kind, card.factory, card.training_rows) == ("auto", None, 0)
-    assert (card.dim, card.last_item_id, card.generation) == (DIM, 59, generation)
+    assert (card.request, card.factory, card.training_rows) == (IndexRequest(), None, 0)
+    assert (card.dim, card.first_item_id, card.last_item_id) == (DIM, 0, 59)
+    assert card.generation == generation
     assert card.bytes == sum(
         path.stat().st_size for path in folder.iterdir() if path.name != "card.json"
     )
-    assert card.recall_at_10 == {QueryKind.TEXT: 1.0, QueryKind.MEDIA: 1.0}
+    assert {kind: shares[10] for kind, shares in card.measured.recall.items()} == {
+        QueryKind.TEXT: 1.0,
+        QueryKind.MEDIA: 1.0,
+    }
     assert card.faiss
 
 
@@ -157,11 +173,15 @@ def test_an_approximate_part_is_measured_and_finds_the_same(root: Path) -> None:
     cards, _ = built(root, "IVF4,SQ8")
     card, folder = cards[PICTURES.name], folder_of(root)
     assert (card.factory, card.training_rows) == ("IVF4,SQ8", card.rows)
-    # All four lists are visited and every candidate is re-ranked.
-    assert card.recall_at_10 == {QueryKind.TEXT: 1.0, QueryKind.MEDIA: 1.0}
+    # As many lists are visited, and candidates re-ranked, as find everything.
+    assert {kind: shares[10] for kind, shares in card.measured.recall.items()} == {
+        QueryKind.TEXT: 1.0,
+        QueryKind.MEDIA: 1.0,
+    }
     exact = open_index(folder / "exact.faiss")
-    part = open_index(folder / "part-000.faiss", dim=DIM, rows=card.rows)
-    index = FaissIndex(exact, part)
+    approximate = open_index(folder / "part-000.faiss", dim=DIM, rows=card.rows)
+    assert card.looking is not None
+    index = FaissIndex(exact, approximate, Effort(4, 200))
     queries = unit(5, seed=99)
     want = exact_search(index.vectors(0, card.rows), queries, 10)
     np.testing.assert_array_equal(index.search(queries, 10)[1], want[1])
@@ -181,28 +201,97 @@ def test_a_current_index_is_kept_without_loading_its_encoder(root: Path) -> None
     assert Snapshot.open(root).manifest == before
 
 
-def test_new_items_another_kind_and_removed_items_each_build_anew(root: Path) -> None:
-    seen = [built(root)[0][PICTURES.name]]
+def parts(root: Path) -> list[tuple[int, int]]:
+    """Rows and first item of each part of the pictures' index."""
+    cards = [
+        IndexCard.read(folder / "card.json")
+        for folder in Snapshot.open(root).index_folders(PICTURES.name)
+    ]
+    return [(card.rows, card.first_item_id) for card in cards]
+
+
+def test_new_items_become_a_part_and_small_parts_are_folded(root: Path) -> None:
+    built(root)
+    assert parts(root) == [(145, 0)]
     grow(root, 60, 62)
-    seen.append(built(root)[0][PICTURES.name])
-    seen.append(built(root, "exact")[0][PICTURES.name])
+    built(root)
+    assert parts(root) == [(145, 0), (5, 60)]
+    grow(root, 62, 64)
+    _, said = built(root)
+    assert parts(root) == [(145, 0), (10, 60)]
+    assert f"{PICTURES.name}: 5 new rows, 1 parts folded in" in said
+    grow(root, 64, 100)
+    built(root)
+    assert parts(root) == [(245, 0)]
+    assert verify(root) == []
+
+
+def test_another_request_builds_anew_and_none_keeps_the_old_one(root: Path) -> None:
+    built(root, "exact")
+    grow(root, 60, 62)
+    cards, _ = built(root)
+    assert cards[PICTURES.name].request.kind == "exact"
+    assert parts(root) == [(145, 0), (5, 60)]
+    cards, said = built(root, "auto")
+    assert cards[PICTURES.name].request.kind == "auto"
+    assert parts(root) == [(150, 0)]
+    assert f"{PICTURES.name}: another one was asked for" in said
+
+
+def test_removed_items_are_masked_until_they_are_many(root: Path) -> None:
+    built(root)
     with CollectionWriter.open(root) as writer:
         writer.remove([2])
-    seen.append(built(root, "exact")[0][PICTURES.name])
-    assert [card.rows for card in seen] == [145, 150, 150, 149]
-    assert [card.kind for card in seen] == ["auto", "auto", "exact", "exact"]
-    assert len({card.generation for card in seen}) == 4
+    assert "kept" in built(root)[1][0]
+    assert parts(root) == [(145, 0)]
+    with CollectionWriter.open(root) as writer:
+        writer.remove(list(range(1, 25)))
+    assert built(root)[1][0] == f"{PICTURES.name}: many of its items were removed"
+    assert parts(root) == [(145 - 12 * 4 - 12 + 1 - 1, 0)]
     assert verify(root) == []
+
+
+def test_parts_share_the_first_ones_quantizer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part, "EXACT_PART_ROWS", 1)
+    built(root, "IVF4,SQ8")
+    grow(root, 60, 64)
+    said = built(root)[1]
+    assert not [line for line in said if "training" in line]
+    first, second = (
+        open_index(folder / "part-000.faiss")
+        for folder in Snapshot.open(root).index_folders(PICTURES.name)
+    )
+    np.testing.assert_array_equal(
+        first.quantizer.reconstruct_n(0, 4), second.quantizer.reconstruct_n(0, 4)
+    )
+    assert (first.ntotal, second.ntotal) == (145, 10)
+
+
+def test_all_parts_are_searched_as_one(root: Path) -> None:
+    built(root, "exact")
+    grow(root, 60, 64)
+    built(root)
+    grow(root, 64, 66)
+    opened = OpenedSpace(Snapshot.open(root), PICTURES)
+    assert [len(one.rows) for one in opened.parts] == [145, 10, 5]
+    vectors = np.concatenate([one.vectors(slice(0, len(one.rows))) for one in opened.parts])
+    queries = unit(3, seed=5)
+    want = exact_search(vectors, queries, 10)[0]
+    got = [
+        np.sort(np.concatenate([one.search(query[None], 10, None)[0] for one in opened.parts]))
+        for query in queries
+    ]
+    np.testing.assert_allclose([line[::-1][:10] for line in got], want, atol=2e-6)
 
 
 def test_an_unreadable_card_builds_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     cards, _ = built(root)
     path = folder_of(root) / "card.json"
     content = path.read_text()
-    path.write_text(content.replace('"version": 1', '"version": 9'))
+    path.write_text(content.replace('"version": 2', '"version": 9'))
     again, _ = built(root)
     assert again[PICTURES.name].generation > cards[PICTURES.name].generation
-    assert "version 9, expected 1" in caplog.text
+    assert "version 9, expected 2" in caplog.text
 
 
 def test_a_space_without_rows_gets_an_empty_index(root: Path) -> None:
@@ -240,6 +329,30 @@ def test_a_factory_string_that_faiss_refuses_fails_and_publishes_nothing(root: P
     assert not list((root / "indexes").rglob("*.tmp"))
 
 
+def test_a_gpu_builds_what_the_cpu_searches(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gpus(device: str, rows: int) -> CpuGpus:
+        assert (device, rows) == ("cuda", cards_before[PICTURES.name].rows)
+        return CpuGpus((0,))
+
+    cards_before, _ = built(root, "exact")
+    monkeypatch.setattr(indexes.gpu, "build_gpus", gpus)
+    cards, said = built(root, "CAGRA32", device="cuda")
+    card = cards[PICTURES.name]
+    assert card.factory == "CAGRA32"
+    assert card.measured.recall[QueryKind.TEXT][10] >= 0.95
+    assert any("training CAGRA32" in line and "by a GPU" in line for line in said)
+    found = OpenedSpace(Snapshot.open(root), PICTURES).parts[0].search(unit(1, 99), 10, None)
+    assert len(found[1]) == 10
+
+
+def test_a_graph_without_a_gpu_fails_and_publishes_nothing(root: Path) -> None:
+    built(root)
+    before = Snapshot.open(root).manifest
+    with pytest.raises(IndexBuildError, match="toy-00000001: CAGRA is built on a GPU"):
+        built(root, "CAGRA")
+    assert Snapshot.open(root).manifest == before
+
+
 def test_fault_06_disk_full_keeps_the_old_index(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,16 +380,17 @@ def test_fault_02_sigkill_in_a_build_keeps_the_old_index(root: Path) -> None:
     assert folder_of(root) == old
     assert verify(root) == []
     cards, _ = built(root)
-    assert cards[PICTURES.name].rows > IndexCard.read(old / "card.json").rows
+    assert folder_of(root) != old
+    assert cards[PICTURES.name].last_item_id == 79
     compact(root)
     assert not list(root.rglob(".*.tmp"))
 
 
 def build_until_killed(root: Path) -> None:
-    """Runs in a process of its own, which ends where recall would be measured."""
+    """Runs in a process of its own, which ends where scores would be calibrated."""
 
     def progress(line: str) -> None:
-        if "measuring" in line:
+        if "calibrating" in line:
             os.kill(os.getpid(), signal.SIGKILL)
 
     build_index(root, encoders=lambda _: ENCODER, progress=progress)
@@ -302,13 +416,18 @@ def test_an_empty_collection_fails(tmp_path: Path) -> None:
 
 
 def test_vectors_are_read_back_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = built(root, "IVF4,SQ8")[0][PICTURES.name]
-    monkeypatch.setattr(build, "BLOCK_ROWS", 7)
-    grow(root, 60, 61)
-    blocks = built(root, "IVF4,SQ8")[0][PICTURES.name]
-    assert blocks.rows == whole.rows + 1
-    part = open_index(folder_of(root) / "part-000.faiss", rows=blocks.rows)
-    assert part.ntotal == blocks.rows
+    monkeypatch.setattr(part, "BLOCK_ROWS", 7)
+    card = built(root, "IVF4,SQ8")[0][PICTURES.name]
+    assert open_index(folder_of(root) / "part-000.faiss").ntotal == card.rows
+
+
+def test_twice_the_rows_train_anew(root: Path) -> None:
+    built(root, "IVF4,SQ8")
+    grow(root, 60, 150)
+    cards, said = built(root)
+    assert parts(root) == [(145 + 45 + 45 * 4, 0)]
+    assert f"{PICTURES.name}: it was trained for 145 rows of 370" in said
+    assert cards[PICTURES.name].trained_for == 370
 
 
 def test_cards_are_values(root: Path) -> None:

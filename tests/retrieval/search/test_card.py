@@ -2,29 +2,41 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Background, Calibration, QueryKind
-from retrieval.search.card import CARD_VERSION, IndexCard, digest_of_ids
+from retrieval.search.card import CARD_VERSION, IndexCard, Looking, Measured
+from retrieval.search.choice import Trial
+from retrieval.search.request import IndexRequest
 from retrieval.types import Medium
 
 CARD = IndexCard(
     space="toy-01234567",
-    kind="auto",
+    request=IndexRequest("auto", 0.9, 10**9, 5.0),
     factory="IVF64,SQ8",
+    looking=Looking(8, 100),
+    reason="the fastest in its trial",
     rows=1000,
     dim=32,
     bytes=2_500_000,
     training_rows=900,
+    trained_for=1000,
     faiss="1.15.1",
     build_seconds=1.5,
     generation=7,
+    first_item_id=0,
     last_item_id=41,
-    removed_digest=digest_of_ids(np.array([3, 5])),
-    recall_at_10={QueryKind.TEXT: 0.95, QueryKind.MEDIA: 0.99},
+    measured=Measured(
+        {QueryKind.TEXT: {1: 1.0, 10: 0.95}, QueryKind.MEDIA: {10: 0.99}},
+        {1: (0.5, 0.9), 32: (8.0, 9.5)},
+        40.5,
+        812.0,
+    ),
     calibration=Calibration({(QueryKind.TEXT, Medium.AUDIO): Background(0.2, 0.03, 0.26)}),
+    trials=(
+        Trial("IVF16,SQ8", 400, {"text": 0.96}, True, 900.0, 360.0, 40.0, 0.2, ((0.9, 1200.0),)),
+    ),
 )
 
 
@@ -66,7 +78,13 @@ def test_the_summary_states_recall_by_kind_of_query() -> None:
             },
             "'smell' is not a valid Medium",
         ),
-        ({"recall_at_10": {"smell": 1.0}}, "'smell' is not a valid QueryKind"),
+        (
+            {"measured": {"recall": {"smell": {}}, "latency_ms": {}}},
+            "'smell' is not a valid QueryKind",
+        ),
+        ({"request": {"kind": "auto", "recall": 7}}, "recall is a share"),
+        ({"looking": {"visited": 3}}, "candidates"),
+        ({"trials": [{"curve": []}]}, "factory"),
     ],
 )
 def test_a_card_that_breaks_the_rules_fails(
@@ -99,10 +117,3 @@ def test_a_file_that_is_no_card_fails(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_card_fails(tmp_path: Path) -> None:
     with pytest.raises(CollectionFormatError, match="No such file"):
         IndexCard.read(tmp_path / "card.json")
-
-
-def test_digests_tell_sets_apart() -> None:
-    ids = np.array([1, 2, 3], np.int64)
-    assert digest_of_ids(ids) == digest_of_ids(ids.copy())
-    assert digest_of_ids(ids) != digest_of_ids(ids[:2])
-    assert digest_of_ids(np.empty(0, np.int64)) != digest_of_ids(ids)

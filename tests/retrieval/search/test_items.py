@@ -25,7 +25,7 @@ def test_modalities_of_living_and_of_other_ids(copied: Collection) -> None:
     assert MEDIUM_CODES[codes[0]] == table.rows([0])[0][1]
     # Until the index is built again its table keeps the item; the searcher masks it.
     assert codes[2] == -1
-    copied.index()
+    copied.index("exact")
     assert ItemTable(copied.snapshot).modalities_of(np.array([1])).tolist() == [-1]
 
 

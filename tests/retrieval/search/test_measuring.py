@@ -2,16 +2,13 @@ import numpy as np
 import pytest
 
 from contracts.index_contract import DIM, unit_vectors
-from indexes.faiss import FaissIndex, build_approximate, build_exact
+from indexes.building import build_approximate, build_exact
+from indexes.faiss import Effort, FaissIndex
 from retrieval.search import measuring
 from retrieval.search.calibration import QueryKind
+from retrieval.search.choice import sample_rows
 from retrieval.search.index_files import RowTable
-from retrieval.search.measuring import (
-    measure_calibration,
-    measure_recall,
-    recall_at_10,
-    sample_rows,
-)
+from retrieval.search.measuring import measure_calibration, measure_index, samples_of
 from retrieval.types import Medium
 
 IMAGE, AUDIO, VIDEO = 0, 1, 2
@@ -22,45 +19,23 @@ def row_table(item_ids: list[int], media: list[int]) -> RowTable:
     return RowTable(np.array(item_ids, np.int64), np.array(media, np.int8), times, times)
 
 
-def index_of(vectors: np.ndarray, factory: str | None = None, **options: int) -> FaissIndex:
-    exact = build_exact([vectors], vectors.shape[1])
-    part = build_approximate(factory, vectors, [vectors], **options) if factory else None
-    return FaissIndex(exact, part)
+def index_of(vectors: np.ndarray) -> FaissIndex:
+    return FaissIndex(build_exact([vectors], vectors.shape[1]))
 
 
-def test_recall_of_an_index_that_visits_everything_is_one() -> None:
-    index = index_of(unit_vectors(300), "IVF8,SQ8", nprobe=8)
-    assert measure_recall(index, unit_vectors(20, seed=1)) == {
-        QueryKind.TEXT: 1.0,
-        QueryKind.MEDIA: 1.0,
+def test_an_index_is_measured_by_kind_of_query_depth_and_time() -> None:
+    vectors = unit_vectors(300)
+    part = build_approximate("IVF8,SQ8", vectors, [vectors])
+    index = FaissIndex(build_exact([vectors], DIM), part, Effort(8, 200))
+    measured = measure_index(index, samples_of(index, unit_vectors(40, seed=1)), 9_000)
+    assert measured.recall == {
+        QueryKind.TEXT: {1: 1.0, 10: 1.0, 100: 1.0},
+        QueryKind.MEDIA: {1: 1.0, 10: 1.0, 100: 1.0},
     }
-
-
-def test_recall_is_the_share_of_exact_neighbours_found() -> None:
-    """Counted by hand from the two answers, the row itself left out."""
-    vectors = unit_vectors(400)
-    index = index_of(vectors, "IVF40,SQ8", nprobe=1)
-    own = np.arange(0, 400, 7)
-    shares = []
-    for row in own:
-        query = vectors[row : row + 1]
-        want = [i for i in index.search(query, 11, exact=True)[1][0] if i != row][:10]
-        got = [i for i in index.search(query, 11)[1][0] if i != row][:10]
-        shares.append(len(set(want) & set(got)) / 10)
-    assert 0 < np.mean(shares) < 1
-    assert recall_at_10(index, vectors[own], own) == pytest.approx(np.mean(shares), abs=1e-4)
-
-
-def test_equal_vectors_count_whichever_is_found() -> None:
-    """Forty equal rows: any ten of them are a perfect answer."""
-    vectors = np.concatenate([np.repeat(unit_vectors(1), 40, axis=0), unit_vectors(60, seed=2)])
-    index = index_of(vectors, "HNSW8,SQ8")
-    assert recall_at_10(index, vectors[:5], np.arange(5)) == 1.0
-
-
-def test_recall_where_nothing_can_be_found_is_one() -> None:
-    assert recall_at_10(index_of(unit_vectors(1)), unit_vectors(1), np.array([0])) == 1.0
-    assert recall_at_10(index_of(unit_vectors(3)), unit_vectors(0), None) == 1.0
+    assert set(measured.latency_ms) == {1, 32}
+    assert all(0 < p50 <= p99 for p50, p99 in measured.latency_ms.values())
+    assert measured.bytes_per_row == 30
+    assert measured.peak_mib > 0
 
 
 def test_calibration_by_hand() -> None:

@@ -106,7 +106,7 @@ def test_json_tells_of_a_re_rank(indexed: Collection) -> None:
     result = indexed.answer("a red circle", to=["image"], k=2, rerank=Redness())
     document = json.loads(json.dumps(as_json(result)))
     assert list(document["hits"][0])[-1] == "first_stage_score"
-    assert set(document["took_ms"]) == {"encode", "search", "localize", "rerank"}
+    assert set(document["took_ms"]) == {"encode", "filter", "search", "localize", "rerank"}
 
 
 def test_other_kinds_of_hits_keep_their_places(indexed: Collection) -> None:

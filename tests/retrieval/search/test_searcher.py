@@ -4,10 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import indexes.gpu
+from indexes.gpu import WORK_BYTES, Gpu, half_rows
+from indexes.gpu_exact import TorchExact
 from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.embed_options import EmbedOptions
-from retrieval.errors import FilterError, QueryError
+from retrieval.errors import DeviceError, FilterError, QueryError
+from retrieval.search.searcher import Searcher
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium
 
@@ -39,6 +43,39 @@ def test_scores_and_order_equal_brute_force(indexed: Collection) -> None:
         np.testing.assert_allclose(
             [hit.score for hit in hits], [want[hit.item_id] for hit in hits], atol=2e-3
         )
+
+
+def test_a_gpu_finds_what_the_cpu_finds(
+    indexed: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code of the GPU, over rows that lie on the CPU."""
+    rows_moved = []
+
+    def place(cpu: indexes.gpu.FaissIndex, chosen: indexes.gpu.Plan) -> TorchExact:
+        rows_moved.append(cpu.rows)
+        return TorchExact(half_rows(cpu), "cpu")
+
+    monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: (Gpu(0, 2 * WORK_BYTES),))
+    monkeypatch.setattr(indexes.gpu, "_placed", place)
+    searcher = Searcher(indexed.snapshot, indexed.encoder, device="cuda")
+    assert not rows_moved
+    for query in ("a red circle", "calm piano"):
+        want = indexed.search(query, k=20)
+        hits = searcher.search(query, k=20).hits
+        assert [hit.item_id for hit in hits] == [hit.item_id for hit in want]
+        np.testing.assert_allclose(
+            [hit.score for hit in hits], [hit.score for hit in want], atol=1e-5
+        )
+    assert len(rows_moved) == len(indexed.snapshot.spaces)
+
+
+def test_a_gpu_that_is_not_there_fails(
+    indexed: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: ())
+    with pytest.raises(DeviceError, match="no CUDA device"):
+        Searcher(indexed.snapshot, indexed.encoder, device="cuda")
+    assert Searcher(indexed.snapshot, indexed.encoder, device="auto").search("x", k=1).hits
 
 
 def test_targets_choose_by_modality_and_medium(indexed: Collection) -> None:
@@ -151,4 +188,4 @@ def test_results_are_json(indexed: Collection) -> None:
         "rank", "score", "item_id", "uri", "modality", "medium", "start_seconds", "end_seconds",
         "space", "likely", "metadata",
     ]  # fmt: skip
-    assert set(document["took_ms"]) == {"encode", "search", "localize"}
+    assert set(document["took_ms"]) == {"encode", "filter", "search", "localize"}

@@ -80,9 +80,9 @@ def test_ids_that_an_index_holds_stay_removed_until_a_newer_index(collection: Sn
     remove(root, 2, 3)
     compact(root)
     assert Snapshot.open(root).removed_ids().tolist() == [0, 2, 3]
-    assert Snapshot.open(root).index_folder(PICTURES.name) == (
+    assert Snapshot.open(root).index_folders(PICTURES.name) == [
         root / f"indexes/{PICTURES.name}/000003"
-    )
+    ]
     assert [path for path, *_ in files(root) if path.startswith("removed/")] == [
         "removed/000006.parquet"
     ]

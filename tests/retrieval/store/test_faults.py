@@ -78,18 +78,18 @@ def test_fault_01_sigkill_at_seeded_moments_resumes_with_equal_rows(
 def test_fault_02_sigkill_while_an_index_is_written_keeps_the_old_index(
     collection: Snapshot,
 ) -> None:
-    old = collection.index_folder(PICTURES.name)
+    old = collection.index_folders(PICTURES.name)
     killed = run(collection.root, kill_before=f"indexes/{PICTURES.name}/000004")
     assert killed.returncode == -9
-    assert Snapshot.open(collection.root).index_folder(PICTURES.name) == old
+    assert Snapshot.open(collection.root).index_folders(PICTURES.name) == old
     assert leftovers(collection.root)
     grow(collection.root, ITEMS, publish_every=6, index=True)
     assert leftovers(collection.root) == [
         f"indexes/{PICTURES.name}/000003/card.json",
         f"indexes/{PICTURES.name}/000003/exact.faiss",
     ]
-    newest = Snapshot.open(collection.root).index_folder(PICTURES.name)
-    assert newest == collection.root / f"indexes/{PICTURES.name}/000004"
+    newest = Snapshot.open(collection.root).index_folders(PICTURES.name)
+    assert newest == [collection.root / f"indexes/{PICTURES.name}/000004"]
 
 
 def test_fault_03_sigkill_between_manifest_and_current_serves_the_old_generation(
@@ -370,7 +370,7 @@ def test_fault_12_lost_current_fails(collection: Snapshot) -> None:
 
 
 def test_fault_13_truncated_index_is_refused_at_opening(collection: Snapshot) -> None:
-    folder = collection.index_folder(PICTURES.name)
+    (folder,) = collection.index_folders(PICTURES.name)
     assert folder is not None
     damaged(folder / "exact.faiss", "truncated")
     with pytest.raises(CollectionDamagedError, match=r"exact.faiss has 699 bytes, .* lists 700"):

@@ -1,13 +1,16 @@
+import time
 from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import FilterError
-from retrieval.store.filters import checked_condition, matching_ids
+from retrieval.store.filters import checked_condition, evaluate, matching_ids
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, MediaInfo, Medium, Segments, Space
@@ -100,6 +103,14 @@ def test_random_ranges_equal_brute_force(
         "(" * 10_000 + "year > 1" + ")" * 10_000,
         "year > 1" + " OR year > 1" * 1_000_000,
         "caption = '\0'",
+        "caption = '\ud800'",
+        "NOT " * 2_400 + "year > 1",
+        "year > " + "- " * 4_900 + "1",
+        "year > " + "1+" * 4_900 + "1",
+        "year BETWEEN 1 AND " * 500 + "1 AND 2",
+        "[" * 4_000 + "1" + "]" * 4_000,
+        "year > " + "9" * 5_000,
+        "year % 0 = 1",
     ],
 )
 def test_fault_32_hostile_filters_fail(snapshot: Snapshot, where: str) -> None:
@@ -136,6 +147,28 @@ def test_fault_32_a_slow_filter_is_stopped_and_the_next_one_works(
         with pytest.raises(FilterError, match=r"longer than 0\.5 s"):
             matching_ids(snapshot, "year > 2000", deadline_seconds=0.5)
     assert len(matching_ids(snapshot, "item_id = 9")) == 1
+
+
+def test_fault_32_a_condition_that_really_is_slow_is_interrupted(tmp_path: Path) -> None:
+    """Hundreds of patterns over 40,000 long captions: many seconds, stopped after a fraction."""
+    count = 40_000
+    captions = [f"{'ab' * 200}{number}" for number in range(count)]
+    path = tmp_path / "items.parquet"
+    pq.write_table(pa.table({"item_id": np.arange(count), "caption": captions}), path)
+    patterns = " OR ".join(f"caption ILIKE '%b{number}_a%'" for number in range(300))
+    condition = checked_condition(patterns, ("item_id", "caption"))
+    began = time.monotonic()
+    with pytest.raises(FilterError, match=r"longer than 0\.2 s and was stopped"):
+        evaluate(condition, [str(path)], count, 0.2)
+    assert time.monotonic() - began < 5
+    assert evaluate("item_id < 3", [str(path)], count, 10.0).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("pattern", ["%_i" * 2_000 + "%", "%" * 5_000 + "_", "%it%_s%" * 1_000])
+def test_fault_32_catastrophic_patterns_answer_at_once(snapshot: Snapshot, pattern: str) -> None:
+    began = time.monotonic()
+    assert len(matching_ids(snapshot, f"caption LIKE '{pattern}'")) in (0, ROWS - 2)
+    assert time.monotonic() - began < 5
 
 
 def test_the_collection_stays_readable_from_elsewhere(snapshot: Snapshot) -> None:

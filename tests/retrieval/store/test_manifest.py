@@ -79,9 +79,27 @@ def test_broken_rule_fails(change: Callable[[dict[str, Any]], object], message: 
         Manifest.from_json(changed(change), "m")
 
 
-def test_two_indexes_of_one_space_fail() -> None:
+def test_parts_of_an_index_that_overlap_fail() -> None:
     other = replace(FILES[3], path=f"indexes/{SOUND.name}/000006/card.json")
-    with pytest.raises(CollectionFormatError, match="two indexes of one space"):
+    with pytest.raises(CollectionFormatError, match="two parts of an index overlap"):
+        Manifest.from_json(replace(MANIFEST, files=(*FILES, other)).to_json(), "m")
+
+
+def test_parts_of_an_index_follow_each_other() -> None:
+    name = f"indexes/{SOUND.name}"
+    parts = [
+        replace(FILES[3], path=f"{name}/00000{n}/card.json", first_item_id=n, last_item_id=n)
+        for n in (1, 2)
+    ]
+    others = [file for file in FILES if not file.path.startswith(name)]
+    manifest = replace(MANIFEST, files=(*others, *parts))
+    assert Manifest.from_json(manifest.to_json(), "m") == manifest
+
+
+def test_files_of_a_part_are_about_one_span() -> None:
+    path = FILES[3].path.replace("card.json", "rows.arrow")
+    other = replace(FILES[3], path=path, first_item_id=0, last_item_id=4)
+    with pytest.raises(CollectionFormatError, match="about other items than its neighbours"):
         Manifest.from_json(replace(MANIFEST, files=(*FILES, other)).to_json(), "m")
 
 

@@ -195,7 +195,7 @@ def test_index_replaces_the_older_one_of_its_space_only(collection: Snapshot) ->
         f"indexes/{SOUND.name}/000005/card.json",
         f"indexes/{PICTURES.name}/000006/card.json",
     ]
-    assert snapshot.index_folder(SOUND.name) == collection.root / f"indexes/{SOUND.name}/000005"
+    assert snapshot.index_folders(SOUND.name) == [collection.root / f"indexes/{SOUND.name}/000005"]
 
 
 def test_index_that_fails_leaves_the_older_one(collection: Snapshot) -> None:

@@ -1,0 +1,154 @@
+"""`retrieval diff`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import Device, DeviceOption
+from retrieval.targets import Target
+
+if TYPE_CHECKING:
+    from retrieval.search.diff import Diff, Move
+
+MOVES_SHOWN = 6
+"""Moves of one query that the table has room for."""
+
+
+class Format(StrEnum):
+    """How the comparison is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def diff(
+    old: Annotated[
+        str, typer.Argument(help="What serves now: a collection's FOLDER or FOLDER@GENERATION.")
+    ],
+    new: Annotated[str, typer.Argument(help="What would take its place; may be the same folder.")],
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="JSONL of queries, as for `search`. Default: captions of OLD's items."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Hits to compare.")] = 10,
+    spaces: Annotated[
+        str | None,
+        typer.Option(help="The space of each side, as in OLDS,NEWS; one name stands for both."),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Search OLD exactly: shows what the index of NEW misses."),
+    ] = False,
+    to: Annotated[
+        list[Target] | None,
+        typer.Option(help="What to find; repeatable. Default: image, music and video."),
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="SQL condition over the items' columns, on both sides.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=0, help="Queries to show, most changed first.")] = 10,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Show what a switch would change: ask OLD and NEW the same queries.
+
+    Compares two collections of the same files, two generations, two models (--spaces), or an
+    index with exact search (--exact). Items are matched by uri.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from retrieval.search.diff import Side
+    from retrieval.search.diff import diff as run
+    from retrieval.search.query import read_queries
+
+    asked = None if queries is None else [line.query for line in read_queries(queries)]
+    old_space, new_space = _spaces(spaces)
+    with Progress(
+        TextColumn("diff"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
+    ) as bar:
+        task = bar.add_task("diff", total=None)
+        found = run(
+            Side.parse(old, space=old_space, exact=exact),
+            Side.parse(new, space=new_space),
+            asked,
+            k=k,
+            to=to or (),
+            where=where,
+            device=device.value,
+            on_query=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if output is Format.JSON:
+        print(json.dumps(_as_json(found), ensure_ascii=False))
+    else:
+        _print_table(found, most)
+
+
+def _spaces(text: str | None) -> tuple[str | None, str | None]:
+    """The names of `--spaces`, one for each side."""
+    from retrieval.errors import QueryError
+
+    if text is None:
+        return None, None
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(names) > 2:
+        raise QueryError(f"--spaces takes one name or two, as in OLDS,NEWS; got {text!r}")
+    return names[0], names[-1]
+
+
+def _as_json(found: Diff) -> dict[str, object]:
+    """The object that `diff --format json` prints."""
+    return {
+        "old": found.old,
+        "new": found.new,
+        "k": found.k,
+        "summary": {
+            "queries": len(found.queries),
+            "jaccard": round(found.jaccard, 4),
+            "rbo": round(found.rbo, 4),
+            "same_first": found.same_first,
+            "unchanged": found.unchanged,
+        },
+        "queries": [asdict(query) for query in found.queries],
+    }
+
+
+def _print_table(found: Diff, most: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from cli.output import WIDTH_OF_A_PIPE
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
+    count = len(found.queries)
+    console.print(Text(f"old {found.old}\nnew {found.new}"))
+    console.print(
+        f"{count} queries, k = {found.k}: Jaccard {found.jaccard:.3f}, rank-biased overlap "
+        f"{found.rbo:.3f}, same first hit {found.same_first}, unchanged {found.unchanged}"
+    )
+    changed = found.most_changed(most)
+    if not changed:
+        return
+    table = Table(title="changed most", title_justify="left", box=None, pad_edge=False)
+    table.add_column("RBO", justify="right")
+    table.add_column("Jaccard", justify="right")
+    table.add_column("query", overflow="fold", ratio=1)
+    table.add_column("rank before → after", overflow="fold", ratio=2)
+    for query in changed:
+        moves = "\n".join(_move(move) for move in query.moves[:MOVES_SHOWN])
+        if len(query.moves) > MOVES_SHOWN:
+            moves += f"\n… {len(query.moves) - MOVES_SHOWN} more"
+        table.add_row(f"{query.rbo:.3f}", f"{query.jaccard:.3f}", Text(query.query), Text(moves))
+    console.print(table)
+
+
+def _move(move: Move) -> str:
+    return f"{move.old_rank or '-':>3} → {move.new_rank or '-':>3}  {move.uri}"

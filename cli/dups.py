@@ -1,0 +1,147 @@
+"""`retrieval dups`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import CollectionArgument
+from cli.output import Output, clock, console_for_tables
+
+if TYPE_CHECKING:
+    from retrieval.duplicates.groups import DuplicateGroup, DuplicateItem
+
+
+def dups(
+    collection: CollectionArgument,
+    threshold: Annotated[
+        float, typer.Option(help="Least cosine of two pictures, or of two segments that match.")
+    ] = 0.95,
+    min_seconds: Annotated[
+        float, typer.Option(help="Least length of a span that two recordings or videos share.")
+    ] = 4.0,
+    share: Annotated[
+        float, typer.Option(help="Least share of the shorter one that lies in such spans.")
+    ] = 0.5,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare in this space; repeatable. Default: one for each modality."),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Compare everything, also past an approximate index."),
+    ] = False,
+    output: Annotated[Output, typer.Option("--format", help="How to print the groups.")] = (
+        Output.TABLE
+    ),
+    out: Annotated[Path | None, typer.Option(help="Also write them: F.parquet or F.json.")] = None,
+    gallery: Annotated[
+        Path | None, typer.Option(help="Also write the largest groups as an HTML page.")
+    ] = None,
+) -> None:
+    """Find groups of near-duplicates: pictures, recordings and videos, with the seconds they share.
+
+    A clip is a duplicate of the film it was cut from. Each item names the five that are most like
+    it; `paths` prints all but the first of every group.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    import retrieval
+    from retrieval.duplicates.report import check_report, write_page, write_report
+    from retrieval.store.publish import check_output
+
+    if out is not None:
+        check_report(out)
+    if gallery is not None:
+        check_output(gallery)
+    opened = retrieval.open(collection)
+    with Progress(
+        TextColumn("dups"), BarColumn(), TaskProgressColumn(), Remaining(),
+        console=Console(stderr=True),
+    ) as bar:  # fmt: skip
+        task = bar.add_task("dups")
+        groups = opened.duplicates(
+            threshold,
+            min_seconds=min_seconds,
+            share=share,
+            spaces=space or (),
+            exact=exact,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _print_groups(groups, output)
+    if out is not None:
+        write_report(out, groups)
+    if gallery is not None:
+        write_page(gallery, groups, title=f"Near-duplicates in {collection}")
+
+
+def _print_groups(groups: Sequence[DuplicateGroup], output: Output) -> None:
+    from retrieval.duplicates.report import as_json
+
+    if output is Output.JSON:
+        print(json.dumps(as_json(groups), ensure_ascii=False))
+    elif output is Output.CSV:
+        _print_csv(groups)
+    elif output is Output.PATHS:
+        for group in groups:
+            for item in group.items[1:]:
+                print(item.uri)
+    else:
+        _print_table(groups)
+
+
+def _print_csv(groups: Sequence[DuplicateGroup]) -> None:
+    """An item a row, with what it is most like."""
+    import csv
+
+    writer = csv.writer(sys.stdout)
+    writer.writerow(
+        ("group", "item_id", "uri", "modality", "space", "nearest", "score", "share", "overlaps")
+    )
+    for number, group in enumerate(groups, 1):
+        for item in group.items:
+            best = item.matches[0]
+            writer.writerow(
+                (number, item.item_id, item.uri, group.modality, group.space, best.item_id,
+                 best.score, best.share, _overlaps(item))
+            )  # fmt: skip
+
+
+def _print_table(groups: Sequence[DuplicateGroup]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = console_for_tables()
+    for number, group in enumerate(groups, 1):
+        title = Text(f"{number}. {len(group.items)} × {group.modality}")
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        table.add_column("id", justify="right", min_width=4)
+        table.add_column("score", justify="right", min_width=5)
+        table.add_column("like", justify="right", min_width=4)
+        table.add_column("when", overflow="fold", min_width=11)
+        table.add_column("where", overflow="fold", min_width=24, ratio=1)
+        for item in group.items:
+            best = item.matches[0]
+            table.add_row(
+                f"{item.item_id}", f"{best.score:.3f}", f"{best.item_id}", _overlaps(item),
+                Text(item.uri),
+            )  # fmt: skip
+        console.print(table)
+    items = sum(len(group.items) for group in groups)
+    console.print(f"{items} items in {len(groups)} groups" if groups else "no near-duplicates")
+
+
+def _overlaps(item: DuplicateItem) -> str:
+    """What the item shares with its nearest: `0:12-0:34 = 0:00-0:22`, one after the other."""
+    return ", ".join(
+        f"{clock(one.start_seconds)}-{clock(one.end_seconds)} = "
+        f"{clock(one.other_start_seconds)}-{clock(one.other_end_seconds)}"
+        for one in item.matches[0].overlaps
+    )

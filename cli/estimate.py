@@ -1,0 +1,98 @@
+"""`retrieval estimate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import Device, DeviceOption
+from cli.output import Output, clock, console_for_tables
+
+if TYPE_CHECKING:
+    from retrieval.estimate.costs import Estimate, SpaceCost
+
+
+def estimate(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE...|COLLECTION", help="What to embed, or a collection."),
+    ],
+    model: Annotated[
+        list[str] | None, typer.Option(help="As in `embed`; repeatable. Default: small.")
+    ] = None,
+    fps: Annotated[float, typer.Option(min=0.01, help="Video frames sampled per second.")] = 2.0,
+    clip_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Seconds of one video segment.")
+    ] = 2.0,
+    time: Annotated[
+        bool, typer.Option("--time/--no-time", help="Load the models and time them on some files.")
+    ] = True,
+    output: Annotated[Output, typer.Option("--format", help="table or json.")] = Output.TABLE,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Say what embedding and indexing will take: items, segments, disk, memory, time.
+
+    Every file is counted; lengths come from a sample, sizes of indexes from formulae.
+    """
+    from rich.console import Console
+
+    from retrieval.embed_options import EmbedOptions
+    from retrieval.estimate.costs import estimate_collection, estimate_sources
+    from retrieval.types import Sampling
+
+    with Console(stderr=True).status("looking at the files") as shown:
+        if len(sources) == 1 and (Path(sources[0]) / "CURRENT").is_file():
+            found = estimate_collection(Path(sources[0]))
+        else:
+            options = EmbedOptions(
+                models=tuple(model or ()),
+                device=device.value,
+                sampling=Sampling(fps, clip_seconds),
+            )
+            found = estimate_sources(sources, options, timed=time, progress=shown.update)
+    if output is Output.JSON:
+        print(json.dumps(found.as_json()))
+    else:
+        _print(found)
+
+
+def _print(found: Estimate) -> None:
+    console = console_for_tables()
+    played = {kind: f", {clock(seconds)}" for kind, seconds in found.seconds.items()}
+    kinds = [f"{n} {kind}{played.get(kind, '')}" for kind, n in found.items.items() if n]
+    media = "" if found.media_bytes is None else f", {_size(found.media_bytes)}"
+    print(f"items       {sum(found.items.values())} ({'; '.join(kinds) or 'none'}{media})")
+    print(f"disk        {_size(found.collection_bytes)} without an index")
+    if found.embed_seconds is not None:
+        print(f"time        {clock(found.embed_seconds)} to embed here")
+    for note in found.notes:
+        print(f"            {note}")
+    for cost in found.spaces:
+        console.print(_table(cost))
+
+
+def _table(cost: SpaceCost) -> object:
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"{cost.encoder}: {cost.segments} segments, {cost.frames} frames of {cost.dim} numbers"
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    table.add_column("index", min_width=22)
+    table.add_column("--kind", min_width=24)
+    table.add_column("memory", justify="right")
+    table.add_column("disk", justify="right")
+    for size in cost.indexes:
+        table.add_row(size.name, size.factory, _size(size.memory_bytes), _size(size.disk_bytes))
+    return table
+
+
+def _size(count: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,54 @@
+"""`retrieval export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import CollectionArgument
+from retrieval.targets import ExportLayout
+
+
+def export(
+    collection: CollectionArgument,
+    out: Annotated[Path, typer.Argument(help="A new folder; one inside it for each space.")],
+    to: Annotated[ExportLayout, typer.Option(help="The layout to write.")],
+    space: Annotated[
+        list[str] | None,
+        typer.Option(help="Write this space only, into OUT itself; repeatable. Default: all."),
+    ] = None,
+    approximate: Annotated[
+        bool,
+        typer.Option(
+            "--approximate",
+            help="For faiss: the approximate index as it is, instead of a flat one.",
+        ),
+    ] = False,
+) -> None:
+    """Write the vectors of COLLECTION, and what is known of their items, for other tools.
+
+    A row for each segment. `import` takes all but faiss back.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    import retrieval
+    from retrieval.exchange.exporting import export as run
+
+    snapshot = retrieval.open(collection).snapshot
+    with Progress(
+        TextColumn("export"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
+    ) as bar:
+        task = bar.add_task("export")
+        folders = run(
+            snapshot,
+            out,
+            to,
+            spaces=space or (),
+            approximate=approximate,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    for folder in folders:
+        print(folder)

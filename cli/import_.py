@@ -1,0 +1,110 @@
+"""`retrieval import`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import Device, DeviceOption
+
+if TYPE_CHECKING:
+    from retrieval.exchange.importing import ImportReport
+
+
+class Kind(StrEnum):
+    """What an item can be; `retrieval.types.Medium` without its imports."""
+
+    IMAGE = "image"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+def import_(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A folder of clip-retrieval, of Parquet or .npy, or one such file."),
+    ],
+    collection: Annotated[
+        Path, typer.Option("-c", "--collection", help="Folder of the collection; made when new.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="What made the vectors, as in `embed`; an export says it itself."),
+    ] = None,
+    medium: Annotated[
+        Kind, typer.Option(help="What items are whose name and columns do not say.")
+    ] = Kind.IMAGE,
+    vector_col: Annotated[
+        str | None, typer.Option(help="Parquet column of the vectors; default: the only one.")
+    ] = None,
+    path_col: Annotated[
+        str | None, typer.Option(help="Column of the paths or addresses of the files.")
+    ] = None,
+    caption_col: Annotated[str | None, typer.Option(help="Column of the captions.")] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(help="Parquet, CSV or JSONL that describes the rows of one .npy file."),
+    ] = None,
+    digest: Annotated[
+        bool,
+        typer.Option(
+            "--hash/--no-hash",
+            help="Read the files that exist for their digest; a further model needs it.",
+        ),
+    ] = True,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Make vectors of another tool, or an export, part of COLLECTION.
+
+    Items that are there already stay as they are, so repeating it changes nothing. Rows whose
+    vector is NaN, infinite or zero go to failures/.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    from retrieval.exchange.importing import ImportOptions, import_vectors
+    from retrieval.types import Medium
+
+    options = ImportOptions(
+        model=model,
+        medium=Medium(medium.value),
+        vector_column=vector_col,
+        path_column=path_col,
+        caption_column=caption_col,
+        metadata=metadata,
+        digest=digest,
+        device=device.value,
+    )
+    with Progress(
+        TextColumn("import"), BarColumn(), MofNCompleteColumn(), Remaining(),
+        console=Console(stderr=True),
+    ) as bar:  # fmt: skip
+        task = bar.add_task("import")
+        report = import_vectors(
+            source,
+            collection,
+            options,
+            lambda report: bar.update(task, completed=report.rows, total=report.total),
+        )
+    _print_report(report, collection)
+
+
+def _print_report(report: ImportReport, collection: Path) -> None:
+    added = ", ".join(f"{count} {kind}" for kind, count in report.added.items() if count)
+    total = sum(report.added.values())
+    print(f"{total} items added{f' ({added})' if added else ''} in {report.seconds:.1f} s")
+    for count, words in (
+        (report.unchanged, "there already, left as they are"),
+        (report.failed, f"failed; reasons in {collection / 'failures'}"),
+    ):
+        if count:
+            print(f"{count} {words}")
+    for note in report.notes:
+        print(note)
+    for failure in report.failures:
+        print(f"  {failure.uri}: {failure.reason}", file=sys.stderr)

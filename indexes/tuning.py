@@ -1,0 +1,250 @@
+"""How hard an approximate index must look to keep its recall, by every kind of query.
+
+Text and media lie apart in a cross-modal space, so that an index finds the neighbours of one kind
+more easily than of the other: recall is measured for each, and a target holds for the least.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.faiss import Effort, FaissIndex
+
+NEIGHBOURS = (1, 10, 100)
+"""Depths at which recall is told; a target is meant at ten."""
+
+CANDIDATES = (10, 20, 50, 100, 200, 400, 800)
+SAME_SCORE = 1e-5
+"""Equal vectors may differ so much in score, by the order of adding up."""
+
+SETTLED = 0.002
+"""Further candidates that add less recall than this are not worth their time."""
+
+LATE = 2
+"""After so many efforts that reach the target, none that looks at more will be faster."""
+
+TIMED_QUERIES = 64
+
+ROWS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySample:
+    """Queries with the answers that exact search gives them.
+
+    Attributes:
+        vectors: (n, dim) float32.
+        truth: (n, 100) scores of the best rows, best first, -inf where there are no more.
+        own_rows: (n,) row that a query was taken from and that does not count; -1 for none.
+    """
+
+    vectors: NDArray[np.float32]
+    truth: NDArray[np.float32]
+    own_rows: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        index: FaissIndex,
+        vectors: NDArray[np.float32],
+        own_rows: NDArray[np.int64] | None = None,
+    ) -> QuerySample:
+        """Ask the index exactly."""
+        own = np.full(len(vectors), -1, np.int64) if own_rows is None else own_rows
+        scores, ids = index.search(vectors, NEIGHBOURS[-1] + 1, exact=True)
+        return cls(vectors, _without(scores, ids == own[:, None])[:, :-1], own)
+
+    def hits(
+        self, scores: NDArray[np.float32], ids: NDArray[np.int64], k: int
+    ) -> NDArray[np.bool_]:
+        """Which of some answers are among the k best: by score, so any of equal rows will do."""
+        least = self.truth[:, k - 1 : k]
+        there = np.isfinite(self.truth[:, :k]).any(axis=1, keepdims=True)
+        bound = np.where(np.isfinite(least), least - SAME_SCORE, -np.inf)
+        others = (ids >= 0) & (ids != self.own_rows[:, None])
+        found: NDArray[np.bool_] = others & (scores >= bound) & there
+        return found
+
+    def wanted(self, k: int) -> NDArray[np.int64]:
+        """(n,) how many answers there are among the k best; fewer than k in a small index."""
+        found: NDArray[np.int64] = np.isfinite(self.truth[:, :k]).sum(axis=1)
+        return found
+
+
+def _without(scores: NDArray[np.float32], own: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Scores with those of a query's own row moved to the end as -inf."""
+    left: NDArray[np.float32] = -np.sort(-np.where(own, np.float32(-np.inf), scores), axis=1)
+    return left
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What one effort costs and brings.
+
+    Attributes:
+        effort: It; None for exact search.
+        recall: Recall@10 by kind of query.
+        queries_per_second: Of text queries, asked together.
+    """
+
+    effort: Effort | None
+    recall: Mapping[str, float]
+    queries_per_second: float
+
+    @property
+    def least(self) -> float:
+        """Recall of the kind of query that is hardest."""
+        return min(self.recall.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Efforts that were tried, by what they visit, and the fastest that reaches the target.
+
+    Where none does, `best` is the one of the highest recall and `reached` is False.
+    """
+
+    points: tuple[Point, ...]
+    best: Point
+    reached: bool
+
+
+def recall(index: FaissIndex, sample: QuerySample, k: int) -> float:
+    """Share of the k exact neighbours that the index finds; 1 where there are none."""
+    scores, ids = index.search(sample.vectors, k + 1)
+    hits = sample.hits(scores, ids, k).sum(axis=1)
+    return _share(np.minimum(hits, k), sample.wanted(k)).mean
+
+
+def tune(
+    index: FaissIndex, samples: Mapping[str, QuerySample], target: float, *, step: float = 2**0.5
+) -> Tuning:
+    """Find the fastest effort whose recall@10 reaches a target for every kind of query.
+
+    A kind reaches it where its recall lies a standard error above: other queries are not these.
+
+    Args:
+        index: Without an approximate part it is searched exactly.
+        samples: Queries by kind, one at least.
+        target: Recall@10, 0 … 1.
+        step: How much more each effort visits than the one before.
+    """
+    if not index.approximate:
+        exact = Point(None, dict.fromkeys(samples, 1.0), _speed(index, samples))
+        return Tuning((exact,), exact, reached=True)
+    points: list[Point] = []
+    reached: list[Point] = []
+    for visited in _ladder(index, step):
+        shares = {kind: _shares(index, sample, visited) for kind, sample in samples.items()}
+        number, good = _fewest(shares, target)
+        effort = Effort(visited, CANDIDATES[number])
+        found = {kind: line[number].mean for kind, line in shares.items()}
+        point = Point(effort, found, _speed(index.with_effort(effort), samples))
+        points.append(point)
+        if good:
+            reached.append(point)
+        if len(reached) == LATE:
+            break
+    best = max(reached, key=lambda one: one.queries_per_second) if reached else (
+        max(points, key=lambda one: one.least)
+    )  # fmt: skip
+    return Tuning(tuple(points), best, bool(reached))
+
+
+def latencies(index: FaissIndex, queries: NDArray[np.float32], at_once: int) -> tuple[float, float]:
+    """Milliseconds of a search for ten answers: the median and the 99th percentile.
+
+    Args:
+        index: Searched as it is.
+        queries: (n, dim).
+        at_once: Queries of one search.
+    """
+    took = []
+    for first in range(0, len(queries) - at_once + 1, at_once):
+        began = time.perf_counter()
+        index.search(queries[first : first + at_once], 10)
+        took.append((time.perf_counter() - began) * 1e3)
+    return float(np.median(took)), float(np.percentile(took, 99))
+
+
+# ---------------------------------------------------------------- parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Mean recall of a sample, and what it is at least, by a standard error."""
+
+    mean: float
+    at_least: float
+
+
+def _share(found: NDArray[np.integer], wanted: NDArray[np.int64]) -> _Share:
+    asked = wanted > 0
+    if not asked.any():
+        return _Share(1.0, 1.0)
+    each = np.minimum(found[asked] / wanted[asked], 1.0)
+    mean = float(each.mean())
+    return _Share(mean, mean - float(each.std()) / len(each) ** 0.5)
+
+
+def _shares(index: FaissIndex, sample: QuerySample, visited: int) -> list[_Share]:
+    """Recall@10 after re-ranking each number of `CANDIDATES`.
+
+    The proposals for the greatest number hold those for all smaller ones, in their order.
+    """
+    ids = index.propose(sample.vectors, min(CANDIDATES[-1], index.rows), visited)
+    scores = _exact_scores(index, sample.vectors, ids)
+    found = sample.hits(scores, ids, 10).cumsum(axis=1)
+    last = found.shape[1] - 1
+    wanted = sample.wanted(10)
+    return [_share(found[:, min(count - 1, last)], wanted) for count in CANDIDATES]
+
+
+def _exact_scores(
+    index: FaissIndex, queries: NDArray[np.float32], ids: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Inner products of queries (n, dim) with the rows that they were proposed (n, count)."""
+    scores = np.empty(ids.shape, np.float32)
+    for first in range(0, len(queries), ROWS_AT_ONCE):
+        block = slice(first, first + ROWS_AT_ONCE)
+        rows = index.gather(ids[block].clip(0).ravel()).reshape(*ids[block].shape, -1)
+        scores[block] = np.einsum("nkd,nd->nk", rows, queries[block])
+    return scores
+
+
+def _fewest(shares: Mapping[str, Sequence[_Share]], target: float) -> tuple[int, bool]:
+    """Position in `CANDIDATES` of the fewest that reach the target, and whether they do.
+
+    Where none do: the fewest beyond which recall hardly grows.
+    """
+    lines = list(shares.values())
+    for number in range(len(CANDIDATES)):
+        if all(line[number].at_least >= target or line[number].mean == 1 for line in lines):
+            return number, True
+    for number in range(len(CANDIDATES)):
+        if all(line[number].mean >= line[-1].mean - SETTLED for line in lines):
+            return number, False
+    return len(CANDIDATES) - 1, False
+
+
+def _ladder(index: FaissIndex, step: float) -> Iterable[int]:
+    """What to visit, growing by a factor."""
+    least, most = (max(1, index.lists // 64), index.lists) if index.lists else (16, 2_048)
+    steps = int(np.ceil(np.log(max(1.0, most / least)) / np.log(step))) + 1
+    return sorted({min(most, round(least * step**number)) for number in range(steps)})
+
+
+def _speed(index: FaissIndex, samples: Mapping[str, QuerySample]) -> float:
+    """Queries a second of the first sample, the better of two runs."""
+    queries = next(iter(samples.values())).vectors[:TIMED_QUERIES]
+    took = []
+    for _ in range(2):
+        began = time.perf_counter()
+        index.search(queries, 10)
+        took.append(time.perf_counter() - began)
+    return len(queries) / max(min(took), 1e-9)

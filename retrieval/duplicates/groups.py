@@ -1,0 +1,171 @@
+"""From pairs of items to groups: who hangs together, and what each is most like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.duplicates.components import Components
+from retrieval.duplicates.overlaps import Overlap
+from retrieval.search.items import ItemTable
+from retrieval.types import Medium, Scalar
+
+MATCHES_KEPT = 5
+"""Other items that are named for each: a thousand copies of a picture have half a million pairs."""
+
+PAIRS_WAITING = 1 << 20
+"""Pairs that are held before the worse ones of each item are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What an item of a group is like.
+
+    Attributes:
+        item_id: The other item.
+        score: Cosine of two pictures; of recordings and videos the mean over their overlaps.
+        share: How much of the shorter item matches; 1 for pictures.
+        overlaps: Which seconds match, in order of time; none for pictures.
+    """
+
+    item_id: int
+    score: float
+    share: float = 1.0
+    overlaps: tuple[Overlap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateItem:
+    """One item of a group; `matches` are the best of its pairs, best first, at most five."""
+
+    item_id: int
+    uri: str
+    matches: tuple[Match, ...]
+    metadata: dict[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Items that hang together by pairs of near-duplicates, in the order of their ids."""
+
+    space: str
+    modality: Medium
+    items: tuple[DuplicateItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPairs:
+    """Pairs of items, parallel arrays (n,): places in the table of items, score and share."""
+
+    items: NDArray[np.int64]
+    others: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    shares: NDArray[np.float32]
+
+    @classmethod
+    def joined(cls, several: list[ItemPairs]) -> ItemPairs:
+        """All pairs of some."""
+        names = ("items", "others", "scores", "shares")
+        return cls(*(np.concatenate([getattr(one, name) for one in several]) for name in names))
+
+    @classmethod
+    def of(cls, item: int, other: int, score: float, share: float) -> ItemPairs:
+        """A single pair."""
+        return cls(
+            np.array([item]),
+            np.array([other]),
+            np.array([score], np.float32),
+            np.array([share], np.float32),
+        )
+
+    def mirrored(self) -> ItemPairs:
+        """The same pairs in the other direction."""
+        return ItemPairs(self.others, self.items, self.scores, self.shares)
+
+    def chosen(self, which: NDArray[np.int64]) -> ItemPairs:
+        """Some of them."""
+        return ItemPairs(
+            self.items[which], self.others[which], self.scores[which], self.shares[which]
+        )
+
+    def best_of_each(self) -> ItemPairs:
+        """Each pair once, and of each item its best only, best first; grouped by item."""
+        order = np.lexsort((-self.scores, self.others, self.items))
+        sorted_ = self.chosen(order)
+        changed = (np.diff(sorted_.items) != 0) | (np.diff(sorted_.others) != 0)
+        once = sorted_.chosen(np.flatnonzero(np.concatenate([[True], changed])[: len(order)]))
+        best = once.chosen(np.lexsort((once.others, -once.scores * once.shares, once.items)))
+        starts = np.searchsorted(best.items, best.items)
+        return best.chosen(np.flatnonzero(np.arange(len(starts)) - starts < MATCHES_KEPT))
+
+
+NOTHING: Mapping[tuple[int, int], tuple[Overlap, ...]] = {}
+
+
+class PairBook:
+    """Takes pairs of items as they are found; keeps what groups need, in linear memory."""
+
+    def __init__(self, items: ItemTable) -> None:
+        self._items = items
+        self._components = Components(len(items.item_ids))
+        self._kept: list[ItemPairs] = []
+        self._waiting = 0
+        self._overlaps: dict[tuple[int, int], tuple[Overlap, ...]] = {}
+
+    def add(
+        self, pairs: ItemPairs, overlaps: Mapping[tuple[int, int], tuple[Overlap, ...]] = NOTHING
+    ) -> None:
+        """Take pairs, each in either direction or both.
+
+        Args:
+            pairs: Of items by their places.
+            overlaps: By places of the item and the other, for recordings and videos.
+        """
+        self._components.join(pairs.items, pairs.others)
+        best = ItemPairs.joined([pairs, pairs.mirrored()]).best_of_each()
+        if overlaps:
+            for place in zip(best.items.tolist(), best.others.tolist(), strict=True):
+                place = place if place in overlaps else place[::-1]
+                self._overlaps[place] = overlaps[place]
+        self._kept.append(best)
+        self._waiting += len(best.items)
+        if self._waiting > max(PAIRS_WAITING, len(self._kept[0].items)):
+            self._kept = [ItemPairs.joined(self._kept).best_of_each()]
+            self._waiting = 0
+
+    def groups(self, space: str, modality: Medium) -> Iterator[DuplicateGroup]:
+        """The groups, largest first."""
+        if not self._kept:
+            return
+        best = ItemPairs.joined(self._kept).best_of_each()
+        members = np.unique(best.items)
+        roots = self._components.roots()[members]
+        order = np.lexsort((members, roots))
+        groups = np.split(members[order], np.flatnonzero(np.diff(roots[order])) + 1)
+        for group in sorted(groups, key=lambda group: (-len(group), int(group[0]))):
+            yield DuplicateGroup(space, modality, tuple(self._members(group, best)))
+
+    def _members(self, group: NDArray[np.int64], pairs: ItemPairs) -> Iterator[DuplicateItem]:
+        item_ids = self._items.item_ids
+        described = self._items.rows(item_ids[group].tolist())
+        for place, (uri, _, metadata) in zip(group.tolist(), described, strict=True):
+            first, last = np.searchsorted(pairs.items, [place, place + 1])
+            matches = tuple(
+                Match(int(item_ids[other]), score, share, self._overlaps_of(place, other))
+                for other, score, share in zip(
+                    pairs.others[first:last].tolist(),
+                    pairs.scores[first:last].tolist(),
+                    pairs.shares[first:last].tolist(),
+                    strict=True,
+                )
+            )
+            yield DuplicateItem(int(item_ids[place]), uri, matches, metadata)
+
+    def _overlaps_of(self, place: int, other: int) -> tuple[Overlap, ...]:
+        if (place, other) in self._overlaps:
+            return self._overlaps[place, other]
+        mirrored = (overlap.mirrored() for overlap in self._overlaps.get((other, place), ()))
+        return tuple(sorted(mirrored, key=lambda overlap: overlap.start_seconds))

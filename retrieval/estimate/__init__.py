@@ -1,0 +1,1 @@
+"""What embedding and indexing will take, before anything is built."""

@@ -1,0 +1,1 @@
+"""In and out: vectors of other tools as a collection, and a collection in their layouts."""

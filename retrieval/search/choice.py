@@ -1,0 +1,170 @@
+"""Chooses a kind of index by trial: every kind that fits is built over a sample and measured.
+
+What a search costs differs between machines, and what an index finds between corpora; rules of
+thumb know neither. So each kind is built over some of the rows, tuned to the target, and timed; how
+its time grows to all rows is known (`Candidate.slowdown`). The fastest one is built in full.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.choose import (
+    EXACT_BELOW_ROWS,
+    TRIAL_ROWS,
+    Candidate,
+    affordable,
+    candidates,
+    training_rows,
+)
+from retrieval.search.request import IndexRequest
+
+if TYPE_CHECKING:
+    from indexes.faiss import FaissIndex
+    from indexes.tuning import QuerySample
+
+NEARLY = 0.8
+"""A smaller index this fast, compared with the fastest, is preferred to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One kind of index over a sample of the rows.
+
+    Attributes:
+        factory: FAISS factory string, with as many lists as suit the sample; None: exact search.
+        rows: Rows of the sample.
+        recall: Recall@10 by kind of query, at the effort it was tuned to.
+        reached: Whether that is the target.
+        queries_per_second: In the sample.
+        predicted: The same over all rows.
+        bytes_per_row: Of a row, without what does not grow.
+        build_seconds: Of the sample.
+        curve: (recall, queries per second) of every effort that was tried.
+    """
+
+    factory: str | None
+    rows: int
+    recall: Mapping[str, float]
+    reached: bool
+    queries_per_second: float
+    predicted: float
+    bytes_per_row: float
+    build_seconds: float
+    curve: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to build: factory strings, the best first, and why; None stands for exact search."""
+
+    factories: tuple[str | None, ...]
+    reason: str
+    trials: tuple[Trial, ...] = ()
+
+
+Asked = Mapping[str, "QuerySample"]
+
+
+def choose(
+    exact: FaissIndex,
+    request: IndexRequest,
+    ask: Callable[[FaissIndex], Asked],
+    say: Callable[[str], None],
+) -> Choice:
+    """Choose a kind of index for rows.
+
+    Args:
+        exact: All rows.
+        request: Of kind `auto`.
+        ask: Makes samples of the queries to expect, answered from the rows that it is given.
+        say: Told what is tried.
+
+    Raises:
+        IndexBuildError: No index fits the memory.
+    """
+    rows = exact.rows
+    if rows < EXACT_BELOW_ROWS and request.latency_ms is None:
+        return Choice((None,), f"exact search is fast enough below {EXACT_BELOW_ROWS:,} rows")
+    fit = affordable(candidates(exact.dim), max(1, rows), request.memory)
+    pairs = list(zip(fit, _trials(exact, fit, request.recall, ask, say), strict=True))
+    trials = tuple(trial for _, trial in pairs)
+    good = sorted((pair for pair in pairs if pair[1].reached), key=lambda pair: -pair[1].predicted)
+    if not good:
+        best = max(pairs, key=lambda pair: min(pair[1].recall.values()))[0]
+        return Choice((best.factory(rows),), "no kind reached the target in its trial", trials)
+    fastest = good[0][1].predicted
+    near = [pair for pair in good if pair[1].predicted >= NEARLY * fastest]
+    first = min(near, key=lambda pair: pair[0].bytes(rows))
+    reason = (
+        "the fastest in its trial"
+        if first is good[0]
+        else f"the smallest of those with {NEARLY:.0%} of the highest speed in their trials"
+    )
+    order = [first, *(pair for pair in good if pair is not first)]
+    return Choice(tuple(kind.factory(rows) for kind, _ in order), reason, trials)
+
+
+def _trials(
+    exact: FaissIndex,
+    fit: Sequence[Candidate],
+    target: float,
+    ask: Callable[[FaissIndex], Asked],
+    say: Callable[[str], None],
+) -> Iterator[Trial]:
+    from indexes.building import build_exact
+    from indexes.faiss import FaissIndex
+
+    sample = exact.gather(sample_rows(np.arange(exact.rows), TRIAL_ROWS))
+    small = FaissIndex(build_exact([sample], exact.dim, expected_rows=len(sample)))
+    asked = ask(small)
+    for number, kind in enumerate(fit, start=1):
+        factory = kind.factory(len(sample))
+        say(f"trial {number} of {len(fit)}: {factory or 'exact search'}")
+        yield _trial(small, sample, kind, exact.rows, asked, target)
+
+
+def _trial(
+    small: FaissIndex,
+    sample: NDArray[np.float32],
+    kind: Candidate,
+    rows: int,
+    asked: Asked,
+    target: float,
+) -> Trial:
+    from indexes.building import build_approximate
+    from indexes.tuning import tune
+
+    factory = kind.factory(len(sample))
+    began = time.perf_counter()
+    index = small
+    if factory is not None:
+        training = sample[sample_rows(np.arange(len(sample)), training_rows(factory, len(sample)))]
+        index = small.with_approximate(build_approximate(factory, training, [sample]))
+    built = time.perf_counter() - began
+    tuning = tune(index, asked, target, step=2)
+    best = tuning.best
+    return Trial(
+        factory=factory,
+        rows=len(sample),
+        recall=best.recall,
+        reached=tuning.reached,
+        queries_per_second=best.queries_per_second,
+        predicted=best.queries_per_second / kind.slowdown(rows, len(sample)),
+        bytes_per_row=kind.row_bytes,
+        build_seconds=round(built, 3),
+        curve=tuple((point.least, point.queries_per_second) for point in tuning.points),
+    )
+
+
+def sample_rows(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Some of the rows, always the same ones; ascending."""
+    if len(rows) <= count:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, count, replace=False))

@@ -1,0 +1,264 @@
+"""Writes one part of a space's index: exact and approximate rows, tables, and the card."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.choose import asked_factory, training_rows
+from retrieval.encoders.probe_texts import PROBE_TEXTS
+from retrieval.errors import IndexBuildError
+from retrieval.protocols import Encoder
+from retrieval.search.calibration import Calibration
+from retrieval.search.card import IndexCard, Looking
+from retrieval.search.choice import Choice, choose, sample_rows
+from retrieval.search.index_files import RowTable, write_items
+from retrieval.search.measuring import measure_calibration, measure_index, samples_of
+from retrieval.search.queries import tuning_texts
+from retrieval.search.request import IndexRequest
+from retrieval.store.reader import SegmentBlock, Snapshot
+from retrieval.types import Space
+
+if TYPE_CHECKING:
+    from indexes.faiss import FaissIndex
+    from indexes.tuning import QuerySample, Tuning
+
+BLOCK_ROWS = 16_384
+
+EXACT_PART_ROWS = 20_000
+"""A further part of fewer rows is searched exactly: it takes about a millisecond."""
+
+DRIFT = 0.01
+"""A further part whose recall is lower than the target by this has drifted from the quantizer."""
+
+EXACT, APPROXIMATE, ROWS, ITEMS, CARD, PLOT = (
+    "exact.faiss", "part-000.faiss", "rows.arrow", "items.arrow", "card.json", "trials.png",
+)  # fmt: skip
+
+
+class DriftError(Exception):
+    """New rows lie where the shared quantizer has no lists."""
+
+
+class PartWriter:
+    """One part of a space's index on its way to disk.
+
+    Args:
+        snapshot: What is indexed.
+        space: The space.
+        request: What the index is to be.
+        folder: Where the files go.
+        after_item_id: The items up to this one lie in earlier parts.
+        say: Told what begins.
+        device: Where the approximate part is trained.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        space: Space,
+        request: IndexRequest,
+        folder: Path,
+        after_item_id: int,
+        say: Callable[[str], None],
+        *,
+        device: str = "cpu",
+    ) -> None:
+        self._snapshot = snapshot
+        self._space = space
+        self._request = request
+        self._folder = folder
+        self._after = after_item_id
+        self._device = device
+        self._say: Callable[[str], None] = lambda line: say(f"{space.name}: {line}")
+
+    def write(self, encoder: Encoder, alike: tuple[Path, IndexCard] | None) -> IndexCard:
+        """Write every file of the folder.
+
+        Args:
+            encoder: Of the space.
+            alike: Folder and card of the first part, whose quantizer is shared; None: choose a
+                kind of index and train it.
+
+        Raises:
+            DriftError: The shared quantizer does not suit these rows.
+            IndexBuildError: FAISS refuses, nothing fits the memory, or no kind that was to be
+                found reaches the target.
+        """
+        began = time.monotonic()
+        self._say("reading the vectors")
+        exact, rows = self._exact_part()
+        rows.write(self._folder / ROWS)
+        last = self._snapshot.covered(self._space.name)
+        write_items(self._snapshot, self._folder / ITEMS, self._after, last)
+        texts = encoder.encode_text(tuning_texts(self._snapshot))
+        card = self._alike(exact, texts, *alike) if alike else self._chosen(exact, texts)
+        if card.trials and alike is None:
+            from retrieval.search.pareto import draw_trials
+
+            draw_trials(card, self._folder / PLOT)
+        self._say("calibrating scores")
+        card = replace(
+            card,
+            first_item_id=self._after + 1,
+            last_item_id=last,
+            calibration=measure_calibration(exact, rows, encoder.encode_text(PROBE_TEXTS)),
+            bytes=sum(path.stat().st_size for path in self._folder.iterdir()),
+            build_seconds=round(time.monotonic() - began, 3),
+        )
+        (self._folder / CARD).write_text(card.to_json(), encoding="utf-8")
+        return card
+
+    # ------------------------------------------------------------ kinds
+
+    def _chosen(self, exact: FaissIndex, texts: NDArray[np.float32]) -> IndexCard:
+        """Choose, train, fill and tune; the next best kind where the first misses the target."""
+        choice = self._choice(exact, texts)
+        samples = samples_of(exact, texts)
+        tried: list[str] = []
+        for factory in choice.factories:
+            if factory is None:
+                return self._card(exact, exact, samples, choice)
+            self._train(exact, factory)
+            index, tuning = self._tuned(exact, samples)
+            if tuning.reached or self._request.kind != "auto":
+                return self._card(exact, index, samples, choice, factory)
+            tried.append(f"{factory} reaches {tuning.best.least:.3f}")
+        raise IndexBuildError(
+            f"{self._space.name}: no index of {exact.rows:,} rows that fits reaches a recall of "
+            f"{self._request.recall:g}: {'; '.join(tried)}; ask for less, give it more --memory, "
+            "or take --kind exact"
+        )
+
+    def _choice(self, exact: FaissIndex, texts: NDArray[np.float32]) -> Choice:
+        kind = self._request.kind
+        if kind == "auto":
+            return choose(exact, self._request, lambda index: samples_of(index, texts), self._say)
+        factory = asked_factory(kind, exact.rows)
+        if factory is None and kind != "exact":
+            self._say(f"{exact.rows} rows are too few for {kind}")
+        return Choice((factory,), "it was asked for")
+
+    def _alike(
+        self, exact: FaissIndex, texts: NDArray[np.float32], folder: Path, first: IndexCard
+    ) -> IndexCard:
+        """Fill and tune a part that shares the first one's quantizer."""
+        samples = samples_of(exact, texts)
+        choice = Choice((first.factory,), first.reason, first.trials)
+        if first.factory is None or (self._after >= 0 and exact.rows < EXACT_PART_ROWS):
+            return self._card(exact, exact, samples, choice, trained_for=first.trained_for)
+        self._fill_alike(exact, folder / APPROXIMATE)
+        index, tuning = self._tuned(exact, samples)
+        if tuning.best.least < self._request.recall - DRIFT and self._request.kind == "auto":
+            raise DriftError(f"recall among new rows is {tuning.best.least:.3f}")
+        return self._card(
+            exact, index, samples, choice, first.factory, trained_for=first.trained_for
+        )
+
+    # ------------------------------------------------------------ files
+
+    def _exact_part(self) -> tuple[FaissIndex, RowTable]:
+        from indexes.building import build_exact
+        from indexes.faiss import FaissIndex
+        from indexes.saved import open_index, write_index
+
+        blocks: list[SegmentBlock] = []
+        path = self._folder / EXACT
+        expected = self._snapshot.count_segments(self._space.name, after_item_id=self._after)
+        write_index(
+            build_exact(self._vectors(blocks), self._space.dim, expected_rows=expected), path
+        )
+        return FaissIndex(open_index(path)), RowTable.of_blocks(blocks)
+
+    def _vectors(self, blocks: list[SegmentBlock]) -> Iterator[NDArray[np.float16]]:
+        """Stream the space's vectors; what remains of the blocks are their rows' descriptions."""
+        nothing = np.empty((0, self._space.dim), np.float16)
+        for block in self._snapshot.iter_segments(self._space.name, after_item_id=self._after):
+            blocks.append(replace(block, vectors=nothing))
+            yield block.vectors
+
+    def _train(self, exact: FaissIndex, factory: str) -> None:
+        from indexes.building import build_approximate
+        from indexes.gpu import build_gpus
+        from indexes.saved import write_index
+
+        count = training_rows(factory, exact.rows)
+        gpus = build_gpus(self._device, exact.rows)
+        self._say(f"training {factory} on {count} rows{' by a GPU' if gpus else ''}")
+        sample = exact.gather(sample_rows(np.arange(exact.rows), count))
+        try:
+            built = build_approximate(factory, sample, _read_back(exact), gpus=gpus)
+        except IndexBuildError as error:
+            raise IndexBuildError(f"{self._space.name}: {error}") from error
+        write_index(built, self._folder / APPROXIMATE)
+
+    def _fill_alike(self, exact: FaissIndex, trained: Path) -> None:
+        from indexes.building import refill
+        from indexes.gpu import build_gpus
+        from indexes.saved import read_index, write_index
+
+        self._say("filling a part of the same quantizer")
+        gpus = build_gpus(self._device, exact.rows)
+        filled = refill(read_index(trained), _read_back(exact), gpus=gpus)
+        write_index(filled, self._folder / APPROXIMATE)
+
+    # ------------------------------------------------------------ measuring
+
+    def _tuned(
+        self, exact: FaissIndex, samples: Mapping[str, QuerySample]
+    ) -> tuple[FaissIndex, Tuning]:
+        from indexes.saved import open_index
+        from indexes.tuning import tune
+
+        self._say("measuring recall")
+        index = exact.with_approximate(open_index(self._folder / APPROXIMATE))
+        tuning = tune(index, samples, self._request.recall)
+        assert tuning.best.effort is not None
+        return index.with_effort(tuning.best.effort), tuning
+
+    def _card(
+        self,
+        exact: FaissIndex,
+        index: FaissIndex,
+        samples: Mapping[str, QuerySample],
+        choice: Choice,
+        factory: str | None = None,
+        *,
+        trained_for: int | None = None,
+    ) -> IndexCard:
+        """The card but for what is only known at the end."""
+        from indexes.faiss import version
+
+        held = 0 if factory is None else (self._folder / APPROXIMATE).stat().st_size
+        effort = index.effort if index.approximate else None
+        return IndexCard(
+            space=self._space.name,
+            request=self._request,
+            factory=factory,
+            looking=Looking(effort.visited, effort.candidates) if effort else None,
+            reason=choice.reason,
+            rows=exact.rows,
+            dim=self._space.dim,
+            bytes=0,
+            training_rows=0 if factory is None else training_rows(factory, exact.rows),
+            trained_for=exact.rows if trained_for is None else trained_for,
+            faiss=version(),
+            build_seconds=0.0,
+            generation=self._snapshot.manifest.generation,
+            first_item_id=0,
+            last_item_id=-1,
+            measured=measure_index(index, samples, held),
+            calibration=Calibration({}),
+            trials=choice.trials,
+        )
+
+
+def _read_back(exact: FaissIndex) -> Iterator[NDArray[np.float32]]:
+    for first in range(0, exact.rows, BLOCK_ROWS):
+        yield exact.vectors(first, min(exact.rows, first + BLOCK_ROWS))

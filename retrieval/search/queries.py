@@ -1,0 +1,37 @@
+"""The queries that an index is tuned and measured on: what people ask, as far as it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.encoders.probe_texts import PROBE_TEXTS
+from retrieval.store.reader import Snapshot
+
+TEXTS = 300
+"""Text queries at most: the standard error of a recall near 0.95 is then about 0.006."""
+
+
+def tuning_texts(snapshot: Snapshot) -> Sequence[str]:
+    """Captions of the collection's own items, evenly chosen; built-in ones where it has too few.
+
+    An index tuned with the corpus's own vectors as queries promises a recall that text queries do
+    not get, in either direction (docs/indexing.md).
+    """
+    captions = [
+        caption
+        for batch in snapshot.iter_items()
+        for caption in batch.column("caption").to_pylist()
+        if caption and caption.strip()
+    ]
+    chosen = list(dict.fromkeys(_evenly(captions)))
+    return [*chosen, *PROBE_TEXTS[: TEXTS - len(chosen)]]
+
+
+def _evenly(captions: Sequence[str]) -> list[str]:
+    if len(captions) <= TEXTS:
+        return list(captions)
+    places: NDArray[np.int64] = np.linspace(0, len(captions) - 1, TEXTS).astype(np.int64)
+    return [captions[place] for place in places]

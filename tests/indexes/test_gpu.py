@@ -1,0 +1,381 @@
+import logging
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import indexes.gpu
+from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
+from indexes.building import build_approximate, build_exact
+from indexes.errors import DeviceError
+from indexes.faiss import Effort, FaissIndex
+from indexes.gpu import (
+    STREAM_BYTES,
+    WORK_BYTES,
+    DeviceIndex,
+    Gpu,
+    Plan,
+    Where,
+    build_gpus,
+    half_rows,
+    on_device,
+    plan,
+    visible_gpus,
+)
+from indexes.gpu_candidates import PlacedIndex
+from indexes.gpu_exact import ShardedExact, TorchExact
+from indexes.gpus import Gpus
+from support.gpus import CpuGpus, neighbour_graph
+
+GIB = 1 << 30
+
+
+def gpu(number: int, gib: float) -> Gpu:
+    """A GPU with so many GiB of room."""
+    return Gpu(number, int((gib * GIB + WORK_BYTES) / 0.9) + 1)
+
+
+def opened(vectors: NDArray[np.float32], factory: str | None = None) -> FaissIndex:
+    part = None if factory is None else build_approximate(factory, vectors, [vectors])
+    return FaissIndex(build_exact([vectors], vectors.shape[1]), part)
+
+
+# ------------------------------------------------------------------ the plan
+
+MILLION = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("rows", "room", "where", "numbers", "shard"),
+    [
+        (MILLION, [], Where.CPU, [], False),
+        (MILLION, [1.0], Where.EXACT, [0], False),  # 0.95 GiB
+        (MILLION, [1.0, 4.0, 2.0], Where.EXACT, [1], False),
+        (3 * MILLION, [1.0, 4.0, 2.0], Where.EXACT, [1, 2, 0], True),
+        (5 * MILLION, [3.0, 2.0], Where.EXACT, [0, 1], True),
+        (5 * MILLION, [3.0], Where.CPU, [], False),
+        (50 * MILLION, [3.0], Where.STREAMED, [0], False),
+    ],
+)
+def test_exact_search_takes_the_gpus_that_hold_the_rows(
+    rows: int, room: list[float], where: Where, numbers: list[int], shard: bool
+) -> None:
+    gpus = [gpu(number, gib) for number, gib in enumerate(room)]
+    if where is Where.CPU and gpus:
+        gpus = [Gpu(0, STREAM_BYTES - 1)]
+    elif where is Where.STREAMED:
+        assert gpus[0].free_bytes >= STREAM_BYTES
+    chosen = plan(rows, 512, None, gpus)
+    assert (chosen.where, chosen.shard) == (where, shard)
+    assert [gpu.number for gpu in chosen.gpus] == numbers
+
+
+def test_what_does_not_fit_says_what_it_takes() -> None:
+    chosen = plan(50 * MILLION, 512, None, [gpu(0, 3.0)])
+    assert chosen.why == "50000000 rows x 512 take 47.7 GiB, 3.0 GiB of GPU memory are free"
+
+
+@pytest.mark.parametrize(
+    ("room", "where", "numbers", "shard"),
+    [
+        ([1.5], Where.APPROXIMATE, [0], False),
+        ([1.5, 2.5], Where.APPROXIMATE, [1, 0], False),
+        ([0.5, 1.5], Where.APPROXIMATE, [1], False),
+        ([0.7, 0.6], Where.APPROXIMATE, [0, 1], True),
+        ([0.8, 0.4], Where.CPU, [], False),
+        ([0.5], Where.CPU, [], False),
+    ],
+)
+def test_a_compressed_index_is_copied_to_each_gpu_or_divided(
+    monkeypatch: pytest.MonkeyPatch,
+    room: list[float],
+    where: Where,
+    numbers: list[int],
+    shard: bool,
+) -> None:
+    monkeypatch.setattr(indexes.gpu, "gpu_bytes", lambda index: GIB)
+    part = opened(unit_vectors(200), "IVF4,SQ8").approximate_part
+    gpus = [gpu(number, gib) for number, gib in enumerate(room)]
+    chosen = plan(100 * MILLION, 512, part, gpus)
+    assert (chosen.where, chosen.shard) == (where, shard)
+    assert [gpu.number for gpu in chosen.gpus] == numbers
+    assert chosen.why.startswith("100000000 rows x 512 take 95.4 GiB")
+    if where is Where.CPU:
+        assert chosen.why.endswith("the compressed index takes 1.0 GiB")
+
+
+def test_a_graph_takes_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes.gpu, "gpu_bytes", lambda index: GIB)
+    graph = neighbour_graph(unit_vectors(50), 8)
+    assert plan(100 * MILLION, 512, graph, [gpu(0, 0.9), gpu(1, 0.9)]).where is Where.CPU
+    chosen = plan(100 * MILLION, 512, graph, [gpu(0, 1.1), gpu(1, 1.2)])
+    assert (chosen.where, [gpu.number for gpu in chosen.gpus]) == (Where.APPROXIMATE, [1])
+
+
+def test_an_index_that_faiss_keeps_on_the_cpu_says_so() -> None:
+    part = opened(unit_vectors(100), "HNSW8,SQ8").approximate_part
+    chosen = plan(100 * MILLION, 512, part, [gpu(0, 50.0)])
+    assert chosen.where is Where.CPU
+    assert chosen.why.endswith("are free; FAISS has no GPU form of IndexHNSWSQ")
+
+
+def test_a_gpu_whose_memory_is_taken_has_no_room() -> None:
+    assert Gpu(0, 1_000).usable_bytes == 0
+
+
+# ------------------------------------------------------------------ which device
+
+
+@pytest.fixture
+def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU in name; its rows lie on the CPU."""
+    monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: (gpu(0, 3.0),))
+
+
+def test_without_a_gpu_auto_and_cpu_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: ())
+    monkeypatch.setattr(indexes.gpu, "GPU_FROM_ROWS", 1)
+    index = opened(unit_vectors(20))
+    assert on_device(index, "auto") is index
+    assert on_device(index, "cpu") is index
+    assert build_gpus("auto", 10**6) is None
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: ())
+    for ask in (
+        lambda device: build_gpus(device, 10),
+        lambda device: on_device(opened(unit_vectors(5)), device),
+    ):
+        with pytest.raises(DeviceError, match=r"no CUDA device 'cuda' .* --device auto or cpu"):
+            ask("cuda")
+
+
+def test_one_of_several_gpus_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: (gpu(0, 3.0), gpu(1, 3.0)))
+    assert build_gpus("cuda:1", 10) == Gpus((1,))
+    assert build_gpus("cuda", 10) == Gpus((0, 1))
+    with pytest.raises(DeviceError, match="no CUDA device 'cuda:2'"):
+        build_gpus("cuda:2", 10)
+
+
+def test_a_device_for_models_alone_leaves_the_index_on_the_cpu() -> None:
+    index = opened(unit_vectors(5))
+    assert on_device(index, "mps") is index
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_small_indexes_stay_on_the_cpu_unless_cuda_is_asked_for() -> None:
+    index = opened(unit_vectors(20))
+    assert on_device(index, "auto") is index
+    assert isinstance(on_device(index, "cuda"), DeviceIndex)
+    assert build_gpus("auto", 20) is None
+    assert build_gpus("auto", 20_000) == Gpus((0,))
+    assert build_gpus("cpu", 20_000) is None
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_is_seen_with_its_memory() -> None:
+    gpus = visible_gpus()
+    assert gpus
+    assert all(gpu.free_bytes > GIB for gpu in gpus)
+
+
+# ------------------------------------------------------------------ moving
+
+
+@pytest.fixture
+def cpu_in_place_of_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def place(cpu: FaissIndex, chosen: Plan) -> PlacedIndex | TorchExact:
+        if chosen.where is Where.APPROXIMATE:
+            return PlacedIndex(cpu, CpuGpus((0,)))
+        return TorchExact(half_rows(cpu), "cpu", resident=chosen.where is Where.EXACT)
+
+    monkeypatch.setattr(indexes.gpu, "_placed", place)
+
+
+def moving(index: FaissIndex, gpus: Sequence[Gpu], *, move_after: int = 0) -> DeviceIndex:
+    return DeviceIndex(index, move_after=move_after, gpus=lambda: gpus)
+
+
+@pytest.mark.usefixtures("cpu_in_place_of_gpu")
+class TestMovedExact(IndexContract):
+    def build(self, vectors: NDArray[np.float32]) -> DeviceIndex:
+        return moving(opened(vectors), [gpu(0, 3.0)])
+
+
+@pytest.mark.gpu
+class TestMovedToARealGpu(IndexContract):
+    def build(self, vectors: NDArray[np.float32]) -> DeviceIndex:
+        index = on_device(opened(vectors), "cuda")
+        assert isinstance(index, DeviceIndex)
+        return index
+
+
+@pytest.mark.usefixtures("cpu_in_place_of_gpu")
+def test_auto_answers_the_first_queries_on_the_cpu() -> None:
+    vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
+    index = moving(opened(vectors), [gpu(0, 3.0)], move_after=10)
+    want = brute_force(vectors, queries, 5)[1]
+    for where in (Where.CPU, Where.CPU, Where.EXACT, Where.EXACT):
+        np.testing.assert_array_equal(index.search(queries, 5)[1], want)
+        assert index.where is where
+
+
+@pytest.mark.usefixtures("cpu_in_place_of_gpu")
+def test_rows_are_read_from_the_cpu() -> None:
+    vectors = unit_vectors(30)
+    index = moving(opened(vectors), [gpu(0, 3.0)])
+    index.search(vectors[:1], 1)
+    assert (index.rows, index.dim) == (30, DIM)
+    np.testing.assert_array_equal(index.vectors(3, 9), vectors[3:9])
+    np.testing.assert_array_equal(index.gather(np.array([8, 0])), vectors[[8, 0]])
+
+
+@pytest.mark.usefixtures("cpu_in_place_of_gpu")
+def test_exact_search_leaves_the_approximate_part_on_the_gpu_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
+    monkeypatch.setattr(
+        indexes.gpu,
+        "plan",
+        lambda rows, dim, part, gpus, visited: Plan(Where.APPROXIMATE, tuple(gpus)),
+    )
+    part = build_approximate("IVF30,SQ8", vectors, [vectors])
+    index = moving(FaissIndex(build_exact([vectors], DIM), part, Effort(1, 20)), [gpu(0, 3.0)])
+    want = brute_force(vectors, queries, 5)[1]
+    np.testing.assert_array_equal(index.search(queries, 5, exact=True)[1], want)
+    assert not np.array_equal(index.search(queries, 5)[1], want)
+
+
+@pytest.mark.usefixtures("cpu_in_place_of_gpu")
+def test_rows_stream_for_batches_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, queries = unit_vectors(300), unit_vectors(8, seed=1)
+    index = moving(opened(vectors), [gpu(0, 3.0)])
+    monkeypatch.setattr(
+        indexes.gpu,
+        "plan",
+        lambda rows, dim, part, gpus, visited: Plan(Where.STREAMED, tuple(gpus)),
+    )
+    index.search(queries[:1], 3)
+    streamed: list[int] = []
+    monkeypatch.setattr(
+        TorchExact,
+        "search",
+        lambda self, queries, k, allowed: streamed.append(len(queries)) or (queries, queries),
+    )
+    for count in (7, 8):
+        index.search(queries[:count], 3)
+    assert streamed == [8]
+
+
+def test_what_does_not_fit_stays_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    vectors = unit_vectors(20)
+    index = moving(opened(vectors), [Gpu(0, 1_000)])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert index.search(vectors[:1], 1)[1].tolist() == [[0]]
+    assert [record.getMessage() for record in caplog.records] == [
+        "searching 20 rows on the CPU: 20 rows x 16 take 0.0 GiB, 0.0 GiB of GPU memory are free"
+    ]
+
+
+def test_a_gpu_that_fails_while_moving_or_searching_is_left(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        dim, rows = DIM, 20
+
+        def search(self, *arguments: object, **options: object) -> None:
+            raise RuntimeError("CUDA error: an illegal memory access\nwas encountered")
+
+    def refuse(cpu: FaissIndex, chosen: Plan) -> None:
+        raise RuntimeError("Error in alloc at GpuRes.cpp:1: Error: out of memory")
+
+    vectors = unit_vectors(20)
+    for place in (refuse, lambda cpu, chosen: Failing()):
+        monkeypatch.setattr(indexes.gpu, "_placed", place)
+        index = moving(opened(vectors), [gpu(0, 3.0)])
+        for _ in range(2):
+            assert index.search(vectors[:1], 1)[1].tolist() == [[0]]
+        assert index.where is Where.CPU
+    assert [record.getMessage() for record in caplog.records] == [
+        "searching 20 rows on the CPU: out of memory",
+        "searching 20 rows on the CPU: CUDA error: an illegal memory access was encountered",
+    ]
+
+
+def test_fault_10_the_batch_is_halved_where_gpu_memory_is_short(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Small(TorchExact):
+        batches: list[int] = []  # noqa: RUF012 - of one test
+
+        def search(self, queries: NDArray[np.float32], k: int, **options: object) -> object:
+            self.batches.append(len(queries))
+            if len(queries) > 3:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super().search(queries, k, **options)
+
+    monkeypatch.setattr(indexes.gpu, "_placed", lambda cpu, chosen: Small(half_rows(cpu), "cpu"))
+    vectors, queries = unit_vectors(50), unit_vectors(10, seed=1)
+    index = moving(opened(vectors), [gpu(0, 3.0)])
+    ids = index.search(queries, 5)[1]
+    np.testing.assert_array_equal(ids, brute_force(vectors, queries, 5)[1])
+    assert Small.batches == [10, 5, 2, 3, 5, 2, 3]
+    assert index.where is Where.EXACT
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("cpu_in_place_of_gpu")
+def test_threads_move_an_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, moves = unit_vectors(100), []
+
+    def look() -> Sequence[Gpu]:
+        moves.append(1)
+        return [gpu(0, 3.0)]
+
+    index = DeviceIndex(opened(vectors), gpus=look)
+    threads = [threading.Thread(target=index.search, args=(vectors, 3)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(moves) == 1
+
+
+# ------------------------------------------------------------------ rows and shards
+
+
+def test_half_rows_are_the_exact_part_itself() -> None:
+    vectors = unit_vectors(40)
+    index = opened(vectors)
+    rows = half_rows(index)
+    assert rows.dtype == np.float16
+    np.testing.assert_array_equal(rows, vectors)
+
+
+class TestSharded(IndexContract):
+    """Three devices; one of them holds next to nothing."""
+
+    def build(self, vectors: NDArray[np.float32]) -> ShardedExact:
+        return ShardedExact(vectors.astype(np.float16), ["cpu"] * 3, [5, 0.001, 3])
+
+
+@pytest.mark.gpu
+class TestShardedOverOneRealGpu(IndexContract):
+    def build(self, vectors: NDArray[np.float32]) -> ShardedExact:
+        return ShardedExact(vectors.astype(np.float16), ["cuda:0"] * 2, [1, 1])
+
+
+def test_sharded_masks_and_ties_go_by_row() -> None:
+    vectors = np.repeat(unit_vectors(5), 60, axis=0)
+    allowed = np.arange(300) % 3 == 0
+    index = ShardedExact(vectors.astype(np.float16), ["cpu"] * 4, [1, 1, 1, 1])
+    assert (index.rows, index.dim) == (300, DIM)
+    queries = vectors[[0, 299]]
+    ids = index.search(queries, 30, allowed=allowed)[1]
+    np.testing.assert_array_equal(ids, brute_force(vectors, queries, 30, allowed)[1])
