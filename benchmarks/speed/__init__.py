@@ -16,11 +16,12 @@ SUBJECTS: Final = {
     "search": "benchmarks.speed.search",
     "filter": "benchmarks.speed.filter",
     "index": "benchmarks.speed.index",
+    "index-large": "benchmarks.speed.index_large",
     "memory": "benchmarks.speed.memory",
     "startup": "benchmarks.speed.startup",
     "gpu": "benchmarks.speed.gpu",
 }
 """The module of every subject, imported when it is asked for."""
 
-BY_NAME_ONLY: Final = frozenset({"index", "gpu"})
+BY_NAME_ONLY: Final = frozenset({"index", "index-large", "gpu"})
 """Subjects that take hours and many gigabytes of disk, or that not every machine can measure."""

@@ -38,9 +38,8 @@ def run(*, say: Say, folder: Path, scale: float = 1.0) -> list[Result]:
     say(f"writing {rows:,} rows, and a collection of as many items")
     reported(folder / "corpus.json", write_corpus, folder, rows, DIM, rows_each=1)
     say("building the engine's own choice")
-    kind = f"IVF{lists_for(rows)},RaBitQ"
     root = linked_copy(folder / "collection", folder / "chosen")
-    engine = reported(folder / "chosen.json", run_cell, "build-engine", folder, root, kind)
+    engine = reported(folder / "chosen.json", run_cell, "build-engine", folder, root)
     size = f"{rows:,} × {DIM}"
     return [
         *_searching(say, folder, root, size, lists_for(rows)),
@@ -152,7 +151,7 @@ def _autofaiss(say: Say, folder: Path, engine: Report, task: str) -> list[Result
                        1 / 3)]  # fmt: skip
     say("building with autofaiss")
     script = Path(__file__).with_name("with_autofaiss.py")
-    size = str(engine["bytes"])
+    size = str(max(1 << 20, engine["bytes"]))
     theirs = reported(folder / "autofaiss.json", run_cell, script, folder, size, python=python)
     about = f"autofaiss, {theirs['factory']}"
     return [

@@ -70,11 +70,12 @@ def build_raw(folder: Path, factory: str) -> Report:
     return {"seconds": time.perf_counter() - began, "bytes": path.stat().st_size}
 
 
-def build_engine(folder: Path, root: str, kind: str) -> Report:
-    """The engine, on the collection in `root`: a factory string, or its own choice (`auto`)."""
+def build_engine(folder: Path, root: str, kind: str = "auto", share: str = str(RECALL)) -> Report:
+    """The engine, on the collection in `root`: a factory string, or its own choice for a recall."""
     texts = TextVectors(np.load(folder / "tune.npy"))
     began = time.perf_counter()
-    (card,) = build_index(Path(root), request=IndexRequest(kind), encoders=lambda space: texts)
+    request = IndexRequest(kind, recall=float(share))
+    (card,) = build_index(Path(root), request=request, encoders=lambda space: texts)
     seconds = time.perf_counter() - began
     (index,) = Snapshot.open(Path(root)).index_folders(card.space)
     size = sum(path.stat().st_size for path in index.glob("part-*.faiss"))

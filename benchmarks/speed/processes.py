@@ -27,7 +27,7 @@ def reported(path: Path, work: Callable[P, Report], *args: P.args, **more: P.kwa
 
 def run_cell(cell: str | Path, *more: str | Path, python: str = sys.executable) -> Report:
     """Run one of the cells, or a script, to its end; its last line is the report."""
-    done = subprocess.run(_command(cell, more, python), stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(command(cell, more, python), stdout=subprocess.PIPE, check=True)
     report: Report = json.loads(done.stdout.splitlines()[-1])
     return report
 
@@ -42,7 +42,7 @@ class Served:
     def __init__(self, cell: str, *more: str | Path) -> None:
         self._cell = cell
         self._process = subprocess.Popen(
-            _command(cell, more, sys.executable),
+            command(cell, more, sys.executable),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -76,7 +76,8 @@ class Served:
         return report
 
 
-def _command(cell: str | Path, more: tuple[str | Path, ...], python: str) -> list[str]:
+def command(cell: str | Path, more: tuple[str | Path, ...], python: str) -> list[str]:
+    """The command line of a cell, or of a script in another environment."""
     # Isolated, a script does not find the modules beside it, which are called like others'.
     program = ["-I", str(cell)] if isinstance(cell, Path) else ["-m", CELLS, cell]
     return [python, *program, *map(str, more)]

@@ -28,7 +28,7 @@ def main(folder: str, index_bytes: str) -> None:
     index, about = build_index(
         f"{folder}/rows",
         index_path=f"{folder}/autofaiss.index",
-        index_infos_path=f"{folder}/autofaiss.json",
+        index_infos_path=f"{folder}/autofaiss.infos",
         file_format="npy",
         max_index_memory_usage=f"{index_bytes}B",
         current_memory_available="12G",

@@ -93,3 +93,14 @@ def test_without_autofaiss_its_row_is_empty_and_says_how_to_fill_it(
 @pytest.mark.parametrize(("rows", "lists"), [(1_000_000, 4_096), (10_000, 512), (2_000, 128)])
 def test_plain_lists_are_a_power_of_two_near_four_roots(rows: int, lists: int) -> None:
     assert index.lists_for(rows) == lists
+
+
+def test_rows_of_videos_need_no_array(tmp_path: Path) -> None:
+    write_corpus(tmp_path, 500, DIM, rows_each=100, as_array=False)
+    assert not (tmp_path / "rows").exists()
+    snapshot = Snapshot.open(tmp_path / "collection")
+    assert len(snapshot.living_ids()) == 5
+    (space,) = snapshot.spaces
+    rows = np.concatenate([block.vectors for block in snapshot.iter_segments(space.name)])
+    _, ids = exact_search(rows, np.load(tmp_path / "tune.npy"), 10)
+    np.testing.assert_array_equal(np.load(tmp_path / "tune-truth.npy"), ids)
