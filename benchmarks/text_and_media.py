@@ -1,7 +1,8 @@
-"""Draws how differently texts and media find their neighbours: `python -m benchmarks.text_and_media`.
+"""Draws how differently texts and media find their neighbours.
 
-Writes docs/text-and-media.svg: recall@10 over the share of an inverted file's lists that is visited,
-for text queries and for rows as queries, on generated rows with a modality gap.
+`python -m benchmarks.text_and_media` writes docs/text-and-media.svg: recall@10 over the share of an
+inverted file's lists that is visited, for text queries and for rows as queries, on generated rows
+with a modality gap.
 """
 
 from __future__ import annotations
@@ -88,7 +89,4 @@ def _text(x: float, y: float, text: str, colour: str, anchor: str = "start") -> 
 
 
 if __name__ == "__main__":
-    found = measure()
-    PICTURE.write_text(draw(found, ROWS))
-    for kind, line in found.items():
-        print(kind, ", ".join(f"{share:.1%}: {recall:.3f}" for share, recall in line))
+    PICTURE.write_text(draw(measure(), ROWS))

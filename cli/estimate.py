@@ -80,12 +80,11 @@ def _table(cost: SpaceCost) -> object:
 
     title = f"{cost.encoder}: {cost.segments} segments, {cost.frames} frames of {cost.dim} numbers"
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
-    table.add_column("index", min_width=22)
-    table.add_column("--kind", min_width=24)
+    table.add_column("--kind", min_width=48)
     table.add_column("memory", justify="right")
     table.add_column("disk", justify="right")
     for size in cost.indexes:
-        table.add_row(size.name, size.factory, _size(size.memory_bytes), _size(size.disk_bytes))
+        table.add_row(size.factory, _size(size.memory_bytes), _size(size.disk_bytes))
     return table
 
 

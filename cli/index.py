@@ -78,15 +78,14 @@ def _print_trials(card: IndexCard) -> None:
                   title=f"trials with {card.trials[0].rows:,} rows")  # fmt: skip
     table.add_column("index")
     kinds = list(card.trials[0].recall)
-    for column in (*(f"recall@10 {kind}" for kind in kinds), "queries/s",
-                   f"at {card.rows:,} rows", "bytes/row", "build s"):  # fmt: skip
+    told = [*(f"recall@10 {kind}" for kind in kinds), "queries/s", "bytes/row", "build s"]
+    for column in told:
         table.add_column(column, justify="right")
     for trial in card.trials:
         table.add_row(
             name_of(trial),
             *(f"{trial.recall[kind]:.3f}" for kind in kinds),
             f"{trial.queries_per_second:,.0f}",
-            f"{trial.predicted:,.0f}",
             f"{trial.bytes_per_row:,.0f}",
             f"{trial.build_seconds:.1f}",
             style="" if trial.reached else "dim",
@@ -95,8 +94,8 @@ def _print_trials(card: IndexCard) -> None:
     print(plot_text(card.trials))
     measured = card.measured
     for kind, shares in measured.recall.items():
-        told = ", ".join(f"recall@{k} {share:.3f}" for k, share in shares.items())
-        print(f"{card.factory or 'exact'}, {kind} queries: {told}")
+        line = ", ".join(f"recall@{k} {share:.3f}" for k, share in shares.items())
+        print(f"{card.factory or 'exact'}, {kind} queries: {line}")
     for count, (median, late) in measured.latency_ms.items():
         print(f"{count} at once: {median:.1f} ms, 99th percentile {late:.1f} ms")
     print(

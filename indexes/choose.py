@@ -20,8 +20,13 @@ TRIAL_ROWS = 40_000
 """Rows of a trial: enough to tell kinds apart, few enough to try all of them in a minute."""
 
 TRAINING_ROWS_PER_LIST = 64
-LINKS: Final = 32
-"""Neighbours of a row in a graph, and twice as many on the lowest level: 4 bytes each."""
+NEIGHBOURS: Final = 32
+LINK_BYTES: Final = 4 * 2 * NEIGHBOURS + 4 * NEIGHBOURS // (NEIGHBOURS - 1) + 12
+"""Of a row in a graph: twice 32 links on the ground level, 32 on the few levels above; its level
+and offset."""
+
+RABITQ_BYTES: Final = 8
+"""Factors beside a code of one bit for a number."""
 
 HALF_FLOAT = 2
 ID_BYTES = 8
@@ -36,13 +41,11 @@ class Candidate:
             search alone.
         dim: Length of a vector.
         row_bytes: Bytes of a row.
-        graph: Whether the time of a search grows with the logarithm of the rows, not with them.
     """
 
     template: str | None
     dim: int
     row_bytes: float
-    graph: bool = False
 
     def factory(self, rows: int) -> str | None:
         """The FAISS factory string for so many rows."""
@@ -53,21 +56,14 @@ class Candidate:
         lists = lists_for(rows) if self.template and "{lists}" in self.template else 0
         return round(self.row_bytes * rows) + 4 * self.dim * lists
 
-    def slowdown(self, rows: int, trial_rows: int) -> float:
-        """How much longer a search takes than in a trial with fewer rows."""
-        if self.graph:
-            return max(1.0, math.log(max(2, rows)) / math.log(max(2, trial_rows)))
-        return max(1.0, rows / trial_rows)
-
 
 def candidates(dim: int) -> list[Candidate]:
     """Every kind that is worth a trial on a CPU for vectors of a length, exact search first."""
-    links = 8 * LINKS + 20
     found = [Candidate(None, dim, HALF_FLOAT * dim)]
     graphs = (("HNSW32", 4), ("HNSW32_SQfp16", 2), ("HNSW32_SQ8", 1))
-    found += [Candidate(name, dim, width * dim + links, graph=True) for name, width in graphs]
+    found += [Candidate(name, dim, width * dim + LINK_BYTES) for name, width in graphs]
     found.append(Candidate("IVF{lists},SQ8", dim, dim + ID_BYTES))
-    binary = dim / 8 + 8 + ID_BYTES
+    binary = dim / 8 + RABITQ_BYTES + ID_BYTES
     found += [Candidate(f"IVF{{lists}},{name}", dim, binary) for name in ("RaBitQ", "RaBitQfs")]
     # Four bits for every `width` numbers, as they are or rotated so that they fit better.
     for width, rotation in ((2, ""), (4, ""), (4, "OPQ"), (8, "OPQ")):

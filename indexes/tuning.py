@@ -19,7 +19,7 @@ from indexes.vectors import unit_queries
 NEIGHBOURS = (1, 10, 100)
 """Depths at which recall is told; a target is meant at ten."""
 
-CANDIDATES = (10, 20, 50, 100, 200, 400, 800)
+CANDIDATES = (10, 20, 50, 100, 200, 400, 800, 1_600)
 SAME_SCORE = 1e-5
 """Equal vectors may differ so much in score, by the order of adding up."""
 

@@ -1,8 +1,9 @@
 """Chooses a kind of index by trial: every kind that fits is built over a sample and measured.
 
 What a search costs differs between machines, and what an index finds between corpora; rules of
-thumb know neither. So each kind is built over some of the rows, tuned to the target, and timed; how
-its time grows to all rows is known (`Candidate.slowdown`). The fastest one is built in full.
+thumb know neither. So each kind is built over some of the rows, tuned to the target, and timed. At
+a given recall of text queries the time of graphs grows with the rows no slower than that of lists
+(docs/indexing.md), so the fastest one in the trial is built in full.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ class Trial:
         recall: Recall@10 by kind of query, at the effort it was tuned to.
         reached: Whether that is the target.
         queries_per_second: In the sample.
-        predicted: The same over all rows.
         bytes_per_row: Of a row, without what does not grow.
         build_seconds: Of the sample.
         curve: (recall, queries per second) of every effort that was tried.
@@ -54,7 +54,6 @@ class Trial:
     recall: Mapping[str, float]
     reached: bool
     queries_per_second: float
-    predicted: float
     bytes_per_row: float
     build_seconds: float
     curve: Sequence[tuple[float, float]]
@@ -99,12 +98,13 @@ def choose(
             return Choice((None,), f"exact search answers within {request.latency_ms:g} ms")
     pairs = list(zip(fit, _trials(exact, fit, request.recall, ask, say), strict=True))
     trials = tuple(trial for _, trial in pairs)
-    good = sorted((pair for pair in pairs if pair[1].reached), key=lambda pair: -pair[1].predicted)
+    reached = [pair for pair in pairs if pair[1].reached]
+    good = sorted(reached, key=lambda pair: -pair[1].queries_per_second)
     if not good:
         best = max(pairs, key=lambda pair: min(pair[1].recall.values()))[0]
         return Choice((best.factory(rows),), "no kind reached the target in its trial", trials)
-    fastest = good[0][1].predicted
-    near = [pair for pair in good if pair[1].predicted >= NEARLY * fastest]
+    fastest = good[0][1].queries_per_second
+    near = [pair for pair in good if pair[1].queries_per_second >= NEARLY * fastest]
     first = min(near, key=lambda pair: pair[0].bytes(rows))
     reason = (
         "the fastest in its trial"
@@ -137,14 +137,13 @@ def _trials(
     for number, kind in enumerate(fit, start=1):
         factory = kind.factory(len(sample))
         say(f"trial {number} of {len(fit)}: {factory or 'exact search'}")
-        yield _trial(small, sample, kind, exact.rows, asked, target)
+        yield _trial(small, sample, kind, asked, target)
 
 
 def _trial(
     small: FaissIndex,
     sample: NDArray[np.float32],
     kind: Candidate,
-    rows: int,
     asked: Asked,
     target: float,
 ) -> Trial:
@@ -166,7 +165,6 @@ def _trial(
         recall=best.recall,
         reached=tuning.reached,
         queries_per_second=best.queries_per_second,
-        predicted=best.queries_per_second / kind.slowdown(rows, len(sample)),
         bytes_per_row=kind.row_bytes,
         build_seconds=round(built, 3),
         curve=tuple((point.least, point.queries_per_second) for point in tuning.points),

@@ -56,7 +56,7 @@ def test_bytes_of_a_million_rows_by_hand() -> None:
     assert by_name[None] == 1024 * MILLION
     assert by_name["IVF2048,SQ8"] == (512 + 8) * MILLION + centroids
     assert by_name["OPQ64,IVF2048,PQ64x4fs"] == (32 + 8) * MILLION + centroids
-    assert by_name["HNSW32"] == (2048 + 276) * MILLION
+    assert by_name["HNSW32"] == (2048 + 272) * MILLION
 
 
 def test_a_memory_budget_leaves_what_fits() -> None:
@@ -75,13 +75,6 @@ def test_fault_10_a_budget_that_nothing_fits_names_the_smallest() -> None:
     with pytest.raises(IndexBuildError, match=r"fits into 1\.0 MB; the smallest, OPQ64") as caught:
         affordable(candidates(512), MILLION, 1_000_000)
     assert "--memory" in str(caught.value)
-
-
-def test_time_grows_with_rows_but_for_graphs() -> None:
-    exact, graph = candidates(512)[:2]
-    assert exact.slowdown(MILLION, 10_000) == 100
-    assert graph.slowdown(MILLION, 10_000) == pytest.approx(1.5)
-    assert exact.slowdown(5_000, 10_000) == 1
 
 
 def test_lists_never_outnumber_rows() -> None:

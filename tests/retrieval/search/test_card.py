@@ -34,9 +34,7 @@ CARD = IndexCard(
         812.0,
     ),
     calibration=Calibration({(QueryKind.TEXT, Medium.AUDIO): Background(0.2, 0.03, 0.26)}),
-    trials=(
-        Trial("IVF16,SQ8", 400, {"text": 0.96}, True, 900.0, 360.0, 40.0, 0.2, ((0.9, 1200.0),)),
-    ),
+    trials=(Trial("IVF16,SQ8", 400, {"text": 0.96}, True, 900.0, 40.0, 0.2, ((0.9, 1200.0),)),),
 )
 
 
