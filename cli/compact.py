@@ -1,10 +1,22 @@
 """`retrieval compact`."""
 
+from typing import Annotated
+
+import typer
+
 from cli.options import CollectionArgument
 
 
-def compact(collection: CollectionArgument) -> None:
-    """Merge small shards, drop removed rows and the leftovers of interrupted runs."""
+def compact(
+    collection: CollectionArgument,
+    grace: Annotated[
+        float,
+        typer.Option(
+            min=0.0, help="Seconds for which a generation keeps its files after the next."
+        ),
+    ] = 600.0,
+) -> None:
+    """Merge small shards, drop removed rows, old generations and interrupted runs' leftovers."""
     import retrieval
 
-    print(retrieval.open(collection).compact().summary())
+    print(retrieval.open(collection).compact(grace_seconds=grace).summary())

@@ -27,7 +27,7 @@ from retrieval.search.request import IndexRequest
 from retrieval.search.rerank import TOP, Reranker, load_reranker
 from retrieval.search.searcher import Searcher, SearchResult
 from retrieval.status import Status
-from retrieval.store.compact import CompactReport, compact
+from retrieval.store.compact import GRACE_SECONDS, CompactReport, compact
 from retrieval.store.filters import matching_ids
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
@@ -151,9 +151,12 @@ class Collection:
         self.refresh()
         return len(np.unique(named))
 
-    def compact(self) -> CompactReport:
-        """Merge small shards, drop removed rows, collect leftovers of crashed runs."""
-        report = compact(self.root)
+    def compact(self, *, grace_seconds: float = GRACE_SECONDS) -> CompactReport:
+        """Merge small shards, drop removed rows, collect old generations and leftovers.
+
+        Generations that were current less than `grace_seconds` ago keep their files.
+        """
+        report = compact(self.root, grace_seconds=grace_seconds)
         self.refresh()
         return report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from retrieval.errors import CollectionFormatError
 from retrieval.store.current import manifest_path
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import SHARD_ROWS, failures_batch
@@ -19,6 +21,9 @@ from retrieval.store.reader import Snapshot, contained
 from retrieval.store.schema import FAILURES, REMOVED, SPACE_SCHEMAS
 from retrieval.store.shards import read_rows, with_columns
 from retrieval.store.writer import FOLDERS, CollectionWriter
+
+GRACE_SECONDS = 600.0
+"""A search that opened an older generation has ended by then, unless somebody keeps it open."""
 
 MERGED_BYTES = 100_000_000
 """Size up to which neighbouring shards are merged into one."""
@@ -43,11 +48,15 @@ class CompactReport:
         )
 
 
-def compact(root: Path) -> CompactReport:
+def compact(root: Path, *, grace_seconds: float = 0.0) -> CompactReport:
     """Rewrite a collection in fewer files; ids, coverage and indexes stay as they are.
 
     The generation that was current when it began keeps its files for whoever reads it; older ones
     are deleted. Ids of removed items stay in `removed` while an index still holds their rows.
+
+    Args:
+        root: The collection's folder.
+        grace_seconds: Generations that were current as short a time ago keep their files too.
 
     Raises:
         CollectionNotFoundError: The folder is not a collection.
@@ -57,7 +66,8 @@ def compact(root: Path) -> CompactReport:
     with CollectionWriter.open(root) as writer:
         before = writer.manifest
         rewritten = _Compaction(Snapshot(root, before)).publish(writer)
-        deleted, freed = _collect(root, [before, writer.manifest])
+        recent = _recent(root, before.generation, grace_seconds)
+        deleted, freed = _collect(root, [*recent, before, writer.manifest])
     return CompactReport(
         files_before=len(before.files),
         files_after=len(writer.manifest.files),
@@ -184,6 +194,19 @@ def _ids(batch: pa.RecordBatch) -> NDArray[np.int64]:
 
 
 # ---------------------------------------------------------------- what no generation needs
+
+
+def _recent(root: Path, current: int, seconds: float) -> Iterator[Manifest]:
+    """Manifests that were followed by the next one at most so long ago, the newest first."""
+    younger = (root / manifest_path(current)).stat().st_mtime
+    for path in sorted((root / "manifests").glob("*.json"), reverse=True):
+        if not path.stem.isdecimal() or int(path.stem) >= current:
+            continue
+        if younger < time.time() - seconds:
+            return
+        with suppress(CollectionFormatError):  # a damaged one serves nobody
+            yield Manifest.from_json(path.read_bytes(), str(path))
+        younger = path.stat().st_mtime
 
 
 def _collect(root: Path, kept: Sequence[Manifest]) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -193,3 +195,29 @@ def test_full_disk_leaves_the_collection_as_it_was(
 def test_compacting_no_collection_fails(root: Path) -> None:
     with pytest.raises(CollectionNotFoundError, match="is not a collection"):
         compact(root)
+
+
+def test_recent_generations_keep_their_files_for_a_while(collection: Snapshot) -> None:
+    root = collection.root
+    remove(root, 0)
+    remove(root, 2)
+    older = Snapshot.open(root)
+    remove(root, 4)
+    compact(root, grace_seconds=3_600)
+    for generation in (collection, older):
+        for file in generation.manifest.files:
+            assert (root / file.path).stat().st_size == file.bytes
+    past = time.time() - 7_200
+    for path in (root / "manifests").glob("*.json"):
+        os.utime(path, (past, past))
+    compact(root, grace_seconds=3_600)
+    assert not (root / "manifests" / f"{older.manifest.generation:06d}.json").exists()
+    assert verify(root) == []
+
+
+def test_a_damaged_old_manifest_does_not_stop_a_compaction(collection: Snapshot) -> None:
+    root = collection.root
+    remove(root, 0)
+    (root / "manifests" / f"{collection.manifest.generation:06d}.json").write_text("{")
+    compact(root, grace_seconds=3_600)
+    assert verify(root) == []
