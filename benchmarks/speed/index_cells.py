@@ -72,7 +72,7 @@ def build_raw(folder: Path, factory: str) -> Report:
 
 def build_engine(folder: Path, root: str, kind: str = "auto", share: str = str(RECALL)) -> Report:
     """The engine, on the collection in `root`: a factory string, or its own choice for a recall."""
-    texts = TextVectors(np.load(folder / "tune.npy"))
+    texts = TextVectors(np.load(folder / "captions.npy"))
     began = time.perf_counter()
     request = IndexRequest(kind, recall=float(share))
     (card,) = build_index(Path(root), request=request, encoders=lambda space: texts)

@@ -1,8 +1,9 @@
 """What `bench speed index` asks of: rows, collections of them, queries and their neighbours.
 
 A folder holds `tune.npy` and `ask.npy`, texts to choose settings on and texts to measure with, each
-with its exact neighbours in `…-truth.npy`; `collection`, without an index; `small`, a collection to
-warm up on; and `rows/rows.npy`, where it is asked for.
+with its exact neighbours in `…-truth.npy`; `captions.npy`, what the engine's encoder makes of texts
+when it tunes itself; `collection`, without an index; `small`, a collection to warm up on; and
+`rows/rows.npy`, where it is asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from retrieval.search.build import build_index
 from retrieval.search.request import IndexRequest
 
 QUERIES = 300
-"""Texts of either kind."""
+"""Texts to choose settings on, and texts to measure with."""
+
+CAPTIONS = 4_096
+"""Texts that the engine's encoder knows: few captions of a collection then share one."""
 
 NEIGHBOURS = 10
 SMALL = 1_000
@@ -47,7 +51,9 @@ def write_corpus(
     corpus = GapRows(rows, dim)
     queries = {name: corpus.texts(QUERIES, seed) for seed, name in enumerate(("tune", "ask"))}
     nearest = Nearest(np.concatenate(list(queries.values())), NEIGHBOURS)
-    encoder = TextVectors(queries["tune"])
+    captions = corpus.texts(CAPTIONS, len(queries))
+    np.save(folder / "captions.npy", captions)
+    encoder = TextVectors(captions)
     blocks: Iterator[NDArray[np.float16]] = corpus.blocks(math.lcm(rows_each, SEED_ROWS))
     if as_array:
         blocks = _kept(blocks, folder / "rows" / "rows.npy", (rows, dim))
