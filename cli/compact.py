@@ -11,9 +11,7 @@ def compact(
     collection: CollectionArgument,
     grace: Annotated[
         float,
-        typer.Option(
-            min=0.0, help="Seconds for which a generation keeps its files after the next."
-        ),
+        typer.Option(min=0.0, help="Seconds for which a generation that is over keeps its files."),
     ] = 600.0,
 ) -> None:
     """Merge small shards, drop removed rows, old generations and interrupted runs' leftovers."""
