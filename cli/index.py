@@ -47,6 +47,7 @@ def index(
     console = Console(stderr=True)
     with console.status("opening") as shown:
         opened = retrieval.open(collection, device=device.value)
+        before = opened.snapshot.manifest.generation
 
         def say(line: str) -> None:
             shown.update(line)
@@ -62,7 +63,7 @@ def index(
         )
     for card in cards:
         print(card.summary())
-        if card.trials and card.generation == max(one.generation for one in cards):
+        if card.trials and card.generation >= before:  # a part that was kept is older
             _print_trials(card)
 
 

@@ -22,6 +22,10 @@ KMEANS_ITERATIONS, ROWS_PER_LIST = 10, 64
 OPQ_ROWS, OPQ_ITERATIONS = 16_384, 8
 """Of training a rotation: FAISS's own 50 rounds over 65,536 rows take minutes on two cores."""
 
+ROTATION = re.compile(r"OPQ|ITQ|PCA")
+"""What is trained on the rows before their index; of fewer rows than numbers FAISS's memory is
+damaged."""
+
 ENDS_THE_PROCESS = re.compile(r"(?:HNSW|NSG)[01](?!\d)|IVF0(?!\d)")
 """Factory strings at which FAISS aborts, or fails at the first search, instead of refusing."""
 
@@ -86,6 +90,8 @@ def build_approximate(
     asked = f"{factory!r} for {len(sample)} training rows of {sample.shape[1]} numbers"
     if ENDS_THE_PROCESS.search(factory):
         raise IndexBuildError(f"FAISS cannot build {asked}; name more lists or neighbours")
+    if ROTATION.search(factory) and len(sample) < sample.shape[1]:
+        raise IndexBuildError(f"FAISS cannot build {asked}: a rotation needs a row for each number")
     try:
         if CAGRA.fullmatch(factory):
             return build_cagra(factory, _checked(blocks), gpus)
@@ -128,6 +134,9 @@ def _limited_training(index: Any, factory: str) -> Iterator[None]:
         inverted.cp.min_points_per_centroid = 1  # else FAISS prints a warning
         inverted.cp.max_points_per_centroid = ROWS_PER_LIST
         inverted.cp.niter = KMEANS_ITERATIONS
+        lists = faiss.downcast_index(inverted)
+        if hasattr(lists, "pq"):
+            lists.pq.cp.min_points_per_centroid = 1
     rotations = [one for one in _transforms(index) if isinstance(one, faiss.OPQMatrix)]
     codes = []  # FAISS keeps no reference of its own
     for rotation in rotations:
@@ -137,6 +146,7 @@ def _limited_training(index: Any, factory: str) -> Iterator[None]:
         if "x4" in factory:
             # It would fit the rotation to codes of eight bits, in ten times the time.
             codes.append(faiss.ProductQuantizer(rotation.d_out, rotation.M, 4))
+            codes[-1].cp.min_points_per_centroid = 1
             rotation.pq = codes[-1]
     try:
         yield

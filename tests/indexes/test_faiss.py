@@ -1,3 +1,4 @@
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -157,6 +158,22 @@ def test_a_factory_string_that_faiss_refuses_fails_in_one_line(factory: str, rea
     assert repr(factory) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "faiss/" not in str(caught.value)
+
+
+def test_fewer_rows_than_numbers_fail_where_a_rotation_is_trained() -> None:
+    with pytest.raises(IndexBuildError, match="a rotation needs a row for each number"):
+        build_approximate("OPQ8,IVF2,PQ8x4fs", unit_vectors(DIM - 1), [])
+
+
+def test_a_rotation_for_codes_of_four_bits_is_a_rotation() -> None:
+    vectors, queries = unit_vectors(400), unit_vectors(4, seed=1)
+    part = build_approximate("OPQ8,IVF4,PQ8x4fs", vectors, [vectors])
+    rotation = faiss.vector_to_array(faiss.downcast_VectorTransform(part.chain.at(0)).A)
+    matrix = rotation.reshape(DIM, DIM)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(DIM), atol=1e-4)
+    index = FaissIndex(build_exact([vectors], DIM), part, Effort(4, 400))
+    want = brute_force(vectors, queries, 5)[1]
+    np.testing.assert_array_equal(index.search(queries, 5)[1], want)
 
 
 def test_fewer_rows_than_lists_fails() -> None:
