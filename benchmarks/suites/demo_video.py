@@ -23,7 +23,7 @@ from retrieval.demo.world import HELD_OUT, WorldSettings, write_world
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.targets import Target
 from retrieval.training.run import Telling
-from retrieval.training.video import EVENTS, LESSONS, ORDERS, train_tiny_video
+from retrieval.training.video import EVENTS, ORDERS, STEPS, train_tiny_video
 from retrieval.types import Medium
 
 SUITE: Final = "demo-video"
@@ -47,7 +47,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     """
     model = folder / "tiny-video"
     if not (model / "README.md").exists():
-        steps = None if scale == 1 else max(1, round(scale * max(one.steps for one in LESSONS)))
+        steps = None if scale == 1 else max(1, round(scale * STEPS))
         events, orders = (max(30, round(scale * number)) for number in (EVENTS, ORDERS))
         train_tiny_video(model, steps=steps, events=events, orders=orders, telling=Telling(say))
     models = {"frame mean": "tiny-image", "video-text": f"video-text:{model.resolve()}"}

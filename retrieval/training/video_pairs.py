@@ -13,8 +13,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.demo.captions import MOTION_WORDS
-from retrieval.demo.scenes import Motion
 from retrieval.demo.sequences import caption_order, short_caption
 from retrieval.training.demo_moments import SAMPLING, DrawnEvent
 from retrieval.types import ClipFrames
@@ -24,14 +22,6 @@ FULL_CAPTIONS: Final = 2
 
 BORDER_ROWS: Final = (-6, 2)
 """Where a clip may begin whose caption is about two events, in rows from their border."""
-
-MOTION_CAPTIONS: Final[dict[Motion, tuple[str, ...]]] = {
-    Motion.STILL: ("nothing moves", "something that stands still"),
-    **{
-        motion: tuple(f"something {word}" for word in words)
-        for motion, words in MOTION_WORDS.items()
-    },
-}
 
 EDGE_SHARE: Final = 0.25
 """Share of the events that a video begins or ends with."""
@@ -78,31 +68,6 @@ class VideoLessons:
         self._singles = [group for group in told if len(group) == 1]
         self._families = [group for group in told if len(group) > 1]
         self._orders = [self._both_orders(rng) for _ in range(orders)]
-        self._motions = {
-            motion: (
-                [event for event in self._events if event.motion is motion],
-                self._add(*MOTION_CAPTIONS[motion]),
-            )
-            for motion in Motion
-        }
-
-    def motions(
-        self, each: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Draw `each` clips of every motion; those of one share a caption that names it alone.
-
-        So the loss of a batch becomes one over motions.
-
-        Returns:
-            Clips, (n, frames, dim) of unit vectors, and the numbers of their captions, (n,).
-        """
-        clips, captions = [], []
-        for events, said in self._motions.values():
-            caption = said[int(rng.integers(len(said)))]
-            for number in rng.integers(len(events), size=each if events else 0):
-                clips.append(self._clip(Told((events[int(number)],), said), rng))
-                captions.append(caption)
-        return np.stack(clips).astype(np.float32), np.array(captions)
 
     def batch(
         self, shape: BatchGroups, rng: np.random.Generator

@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.demo.scenes import Motion
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.training import video
 from retrieval.training.demo_moments import DrawnEvent, drawn_families
@@ -47,21 +46,6 @@ def test_clips_of_two_events_show_both_in_order(families: list[list[DrawnEvent]]
         assert likelier_first[middle - 5 : middle - 3].mean() > likelier_first[-5:-3].mean()
 
 
-def test_clips_of_a_motion_share_a_caption_that_names_it(
-    families: list[list[DrawnEvent]],
-) -> None:
-    lessons = VideoLessons(families, 1, WANTED, seed=0)
-    clips, captions = lessons.motions(3, np.random.default_rng(0))
-    shown = {event.motion for family in families for event in family}
-    assert len(clips) == len(captions) == 3 * len(shown)
-    said = [lessons.captions[number] for number in captions]
-    assert said[0] in ("nothing moves", "something that stands still")
-    assert len(set(said)) == len(shown)
-    assert Motion.MOVES_LEFT in shown
-    assert any(text in said for text in ("something moving left", "something drifting to the left",
-                                         "something sliding left"))  # fmt: skip
-
-
 def test_a_stopped_training_goes_on_and_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,7 +54,7 @@ def test_a_stopped_training_goes_on_and_ends_the_same(
     def train(out: Path, telling: Telling) -> None:
         train_tiny_video(out, steps=4, events=30, orders=6, device="cpu", telling=telling)
 
-    said = assert_ends_the_same(train, tmp_path, "lesson 1 3", "lesson 3 2")
+    said = assert_ends_the_same(train, tmp_path, "train 3")
     assert any("going on after" in line for line in said)
     encoder = load_encoder(f"video-text:{tmp_path / 'whole'}", device="cpu")
     rows = encoder.encode_text(["a red circle moving left", "first a star, then a ring"])
