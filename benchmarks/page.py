@@ -24,6 +24,7 @@ when the two disagree. A figure that is not here has not been measured yet.
 | `SUITE.json`, SUITE: esc10, esc10-moments | \
 `retrieval bench run SUITE --data ESC-10 --out benchmarks/results/SUITE.json` |
 | `speed-WHAT.json` | `retrieval bench speed WHAT --out benchmarks/results/speed-WHAT.json` |
+| `speed-index.json` | the same with `--scale 0.25`: at a million rows it takes hours of two cores |
 
 Of a `speed` ratio or difference, less is better, and the goal is a bound. What falls short, and
 why:

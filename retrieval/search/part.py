@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 BLOCK_ROWS = 16_384
 
+TRIAL_TEXTS = 100
+"""Texts that trials are tuned on: enough to tell kinds apart, a third of what the index is."""
+
 EXACT_PART_ROWS = 20_000
 """A further part of fewer rows is searched exactly: it takes about a millisecond."""
 
@@ -141,7 +144,8 @@ class PartWriter:
     def _choice(self, exact: FaissIndex, texts: NDArray[np.float32]) -> Choice:
         kind = self._request.kind
         if kind == "auto":
-            return choose(exact, self._request, lambda index: samples_of(index, texts), self._say)
+            some = texts[:: -(-len(texts) // TRIAL_TEXTS)]
+            return choose(exact, self._request, lambda index: samples_of(index, some), self._say)
         factory = asked_factory(kind, exact.rows)
         if factory is None and kind != "exact":
             self._say(f"{exact.rows} rows are too few for {kind}")
