@@ -24,7 +24,9 @@ from benchmarks.speed.processes import Report, Served, reported, run_cell
 ROWS, DIM = 1_000_000, 512
 REPEATS = 5
 OPENINGS = 5
-BUILDS = 2
+BUILDS = 1
+"""A build takes minutes, in which the noise of the machine evens out."""
+
 HNSW = "HNSW32"
 AUTOFAISS = "RETRIEVAL_AUTOFAISS_PYTHON"
 """Environment variable: the Python of an environment with autofaiss (`with_autofaiss.py`)."""
