@@ -38,11 +38,11 @@ why:
 - Among look-alikes, events of one scene that only move differently, neither Hammer nor `similarity`
   does better than a constant window: the frames' vectors hardly tell how things move.
 
-- The flat ablation, one network over all frames of a window with as many layers, does as well as the
-  hierarchy on these one-minute videos: 99.6 against 99.8 % in the true video, 74.5 against 73.5 % in
-  the corpus. It needs a third of the learning rate (at Hammer's it learned nothing). `demo-moments`
-  was measured while another benchmark ran on the other core; on an idle machine a one-minute video
-  took 12.8 ms and a query's top ten 133 ms.
+- The flat ablation, one network over all frames of a window with as many layers, does as well as
+  the hierarchy on these one-minute videos: 99.6 against 99.8 % in the true video, 74.5 against
+  73.5 % in the corpus. It needs a third of the learning rate (at Hammer's it learned nothing).
+  `demo-moments` was measured while another benchmark ran on the other core; on an idle machine a
+  one-minute video took 12.8 ms and a query's top ten 133 ms.
 
 ESC-10's settings were chosen on folds 1 to 4 (trained on 1 to 3, tested on 4); fold 5 was never
 used to choose. Training has a fixed length, nothing is picked on the fold held out. The same holds
