@@ -81,5 +81,5 @@ def plan_index(
     if masked:
         return Plan(kept, True, False, "many of its items were removed")
     folded = len(cards) - kept
-    parts = f", {folded} parts folded in" if folded else ""
+    parts = f", {folded} part{'s' if folded > 1 else ''} folded in" if folded else ""
     return Plan(kept, True, False, f"{new_rows:,} new rows{parts}")

@@ -215,7 +215,7 @@ def test_new_items_become_a_part_and_small_parts_are_folded(root: Path) -> None:
     grow(root, 62, 64)
     _, said = built(root)
     assert parts(root) == [(145, 0), (10, 60)]
-    assert f"{PICTURES.name}: 5 new rows, 1 parts folded in" in said
+    assert f"{PICTURES.name}: 5 new rows, 1 part folded in" in said
     grow(root, 64, 100)
     built(root)
     assert parts(root) == [(245, 0)]
