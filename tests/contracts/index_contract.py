@@ -18,6 +18,8 @@ def unit_vectors(rows: int, dim: int = DIM, *, seed: int = 0) -> NDArray[np.floa
     """Random unit vectors that float16 holds exactly, so that every storage scores them alike."""
     vectors = np.random.default_rng(seed).normal(size=(rows, dim))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    # Below its smallest normal number float16 is read as 0 once a training has torch flush them.
+    vectors[np.abs(vectors) < np.finfo(np.float16).smallest_normal] = 0
     return vectors.astype(np.float16).astype(np.float32)
 
 
