@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +10,6 @@ from cli.options import CollectionArgument, Device, IndexDeviceOption
 
 if TYPE_CHECKING:
     from retrieval.search.card import IndexCard
-
-WIDTH_OF_A_PIPE = 140
 
 
 def index(
@@ -69,12 +66,11 @@ def index(
 
 def _print_trials(card: IndexCard) -> None:
     """What was tried, what it reached and why one was chosen; then recall against speed."""
-    from rich.console import Console
     from rich.table import Table
 
+    from cli.output import console_for_tables
     from retrieval.search.pareto import name_of, plot_text
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     table = Table(box=None, pad_edge=False, title_justify="left",
                   title=f"trials with {card.trials[0].rows:,} rows")  # fmt: skip
     table.add_column("index")
@@ -91,7 +87,7 @@ def _print_trials(card: IndexCard) -> None:
             f"{trial.build_seconds:.1f}",
             style="" if trial.reached else "dim",
         )
-    console.print(table)
+    console_for_tables().print(table)
     print(plot_text(card.trials))
     measured = card.measured
     for kind, shares in measured.recall.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -78,12 +77,11 @@ def size(count: int | None) -> str:
 
 
 def _print_table(models: list[OfferedModel]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    from cli.output import WIDTH_OF_A_PIPE
+    from cli.output import console_for_tables
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    console = console_for_tables()
     table = Table(box=None, pad_edge=False)
     for column in ("name", "embeds", "weights", "licence", "here", "what"):
         table.add_column(column, overflow="fold", justify="right" if column == "here" else "left")

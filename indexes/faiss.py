@@ -8,41 +8,19 @@ scored again with the exact part's vectors (IndexRefine).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.effort import MAX_CANDIDATES, Effort
 from indexes.protocol import Ids, Scores
 from indexes.selection import SCANNED_SHARE, Selection, grown, select
 from indexes.vectors import check_search, padded, unit_queries
 
-TUNED_K = 10
-"""Answers for which an effort is meant."""
-
-MAX_CANDIDATES = 4_096
-"""Candidates that the approximate part hands to re-ranking; longer answers are scanned exactly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How hard an approximate part looks for ten answers; more finds more and takes longer.
-
-    Attributes:
-        visited: Lists that an IVF index scans (`nprobe`), or rows that a graph keeps in view
-            (`efSearch`).
-        candidates: Rows handed to exact re-ranking.
-    """
-
-    visited: int
-    candidates: int
-
-    def candidates_for(self, k: int) -> int:
-        """Candidates for k answers: of a longer answer the last ones are harder to find."""
-        grown = self.candidates * math.sqrt(max(1.0, k / TUNED_K))
-        return max(k, min(MAX_CANDIDATES, round(grown)))
+SCORED_QUERIES = 16
+"""Queries whose candidates' vectors are read at once: 1,600 candidates of 512 take 52 MiB."""
 
 
 def usual_effort(approximate: Any) -> Effort:
@@ -122,6 +100,16 @@ class FaissIndex:
             return np.empty((0, self.dim), np.float32)
         found: NDArray[np.float32] = self._exact.reconstruct_batch(rows)
         return found
+
+    def score(self, unit: NDArray[np.float32], ids: Ids) -> Scores:
+        """Inner products of unit queries (n, dim) with rows (n, count); -inf for an id of -1."""
+        scores = np.full(ids.shape, -np.inf, np.float32)
+        for first in range(0, len(unit) if self.rows else 0, SCORED_QUERIES):
+            block = slice(first, first + SCORED_QUERIES)
+            rows = self.gather(ids[block].clip(0).ravel()).reshape(*ids[block].shape, -1)
+            scores[block] = np.einsum("nkd,nd->nk", rows, unit[block])
+        scores[ids < 0] = -np.inf
+        return scores
 
     def select(self, mask: NDArray[np.bool_]) -> Selection:
         """Prepare a mask, (rows,) bool, for many searches; it must not change afterwards."""

@@ -21,9 +21,6 @@ MASKED_SHARE: Final = 1 / 4
 """A mask that leaves less than this share goes to the CPU: GPU indexes take no selector, so
 candidates are asked for and dropped."""
 
-RERANKED_QUERIES: Final = 64
-"""Queries whose candidates' vectors are read at once: 200 candidates x 512 take 26 MiB."""
-
 
 class PlacedIndex:
     """A `VectorIndex` whose candidates come from GPUs and are re-ranked on the CPU.
@@ -75,12 +72,7 @@ class PlacedIndex:
         found = self._candidates(unit, asked)
         if allowed is not None:
             found = np.where((found >= 0) & allowed[found], found, -1)
-        answers = [
-            self._reranked(unit[block], found[block], wanted)
-            for first in range(0, len(unit), RERANKED_QUERIES)
-            for block in [slice(first, first + RERANKED_QUERIES)]
-        ]
-        scores, ids = (np.concatenate(part) for part in zip(*answers, strict=True))
+        scores, ids = best_columns(self._cpu.score(unit, found), found, wanted)
         short = np.flatnonzero(ids[:, -1] < 0)
         if len(short):
             scores[short], ids[short] = self._cpu.search(unit[short], wanted, allowed=allowed)
@@ -101,8 +93,3 @@ class PlacedIndex:
         parameters = faiss.SearchParametersCagra(itopk_size=-(-kept // 32) * 32)
         ids = self._placed.search(unit, count, params=parameters, numeric_type=faiss.Float16)[1]
         return ids
-
-    def _reranked(self, unit: NDArray[np.float32], found: Ids, k: int) -> tuple[Scores, Ids]:
-        vectors = self._cpu.gather(np.maximum(found, 0).ravel()).reshape(*found.shape, -1)
-        scores = np.einsum("qd,qcd->qc", unit, vectors)
-        return best_columns(np.where(found < 0, np.float32(-np.inf), scores), found, k)

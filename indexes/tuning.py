@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.faiss import Effort, FaissIndex
+from indexes.effort import Effort
+from indexes.faiss import FaissIndex
 from indexes.vectors import unit_queries
 
 NEIGHBOURS = (1, 10, 100)
@@ -30,8 +31,6 @@ LATE = 2
 """After so many efforts that reach the target, none that looks at more will be faster."""
 
 TIMED_QUERIES = 32
-
-ROWS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,23 +194,10 @@ def _shares(index: FaissIndex, sample: QuerySample, visited: int) -> list[_Share
     """
     own = int((sample.own_rows >= 0).any())  # a query's own row takes the place of a candidate
     ids = index.propose(sample.vectors, min(CANDIDATES[-1] + own, index.rows), visited)
-    scores = _exact_scores(index, sample.vectors, ids)
-    found = sample.hits(scores, ids, 10).cumsum(axis=1)
+    found = sample.hits(index.score(sample.vectors, ids), ids, 10).cumsum(axis=1)
     last = found.shape[1] - 1
     wanted = sample.wanted(10)
     return [_share(found[:, min(count - 1 + own, last)], wanted) for count in CANDIDATES]
-
-
-def _exact_scores(
-    index: FaissIndex, queries: NDArray[np.float32], ids: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Inner products of queries (n, dim) with the rows that they were proposed (n, count)."""
-    scores = np.full(ids.shape, -np.inf, np.float32)
-    for first in range(0, len(queries) if index.rows else 0, ROWS_AT_ONCE):
-        block = slice(first, first + ROWS_AT_ONCE)
-        rows = index.gather(ids[block].clip(0).ravel()).reshape(*ids[block].shape, -1)
-        scores[block] = np.einsum("nkd,nd->nk", rows, queries[block])
-    return scores
 
 
 def _fewest(shares: Mapping[str, Sequence[_Share]], target: float) -> tuple[int, bool]:

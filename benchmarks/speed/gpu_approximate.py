@@ -15,7 +15,8 @@ from benchmarks.report import Result
 from benchmarks.speed import SUITE
 from indexes.building import build_approximate, build_exact
 from indexes.choose import lists_for, training_rows
-from indexes.faiss import Effort, FaissIndex
+from indexes.effort import Effort
+from indexes.faiss import FaissIndex
 from indexes.gpu_candidates import PlacedIndex
 from indexes.gpus import Gpus
 from indexes.protocol import Ids, VectorIndex

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from indexes.effort import Effort
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Background, Calibration, QueryKind
 from retrieval.search.choice import Trial
@@ -15,14 +16,6 @@ from retrieval.search.request import IndexRequest
 from retrieval.types import Medium
 
 CARD_VERSION = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Looking:
-    """How hard the approximate part looks; `indexes.faiss.Effort` on paper."""
-
-    visited: int
-    candidates: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +63,7 @@ class IndexCard:
     space: str
     request: IndexRequest
     factory: str | None
-    looking: Looking | None
+    looking: Effort | None
     reason: str
     rows: int
     dim: int
@@ -127,7 +120,7 @@ class IndexCard:
         looking = raw.pop("looking")
         return cls(
             request=IndexRequest(**raw.pop("request")),
-            looking=None if looking is None else Looking(**looking),
+            looking=None if looking is None else Effort(**looking),
             measured=_measured(raw.pop("measured")),
             trials=tuple(_trial(trial) for trial in raw.pop("trials")),
             calibration=Calibration(dict(map(_background, raw.pop("calibration")))),

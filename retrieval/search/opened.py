@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.exact import exact_search
-from indexes.faiss import Effort, FaissIndex
+from indexes.faiss import FaissIndex
 from indexes.gpu import DeviceIndex, on_device
 from indexes.saved import open_index
 from indexes.selection import Selection
@@ -145,9 +145,7 @@ def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> 
         index = FaissIndex(exact)
     else:
         approximate = open_index(folder / APPROXIMATE, dim=card.dim, rows=card.rows)
-        index = FaissIndex(
-            exact, approximate, Effort(card.looking.visited, card.looking.candidates)
-        )
+        index = FaissIndex(exact, approximate, card.looking)
     return Part(RowTable.open(folder / ROWS), on_device(index, device))
 
 

@@ -16,7 +16,7 @@ from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.errors import IndexBuildError
 from retrieval.protocols import Encoder
 from retrieval.search.calibration import Calibration
-from retrieval.search.card import IndexCard, Looking
+from retrieval.search.card import IndexCard
 from retrieval.search.choice import Choice, choose, sample_rows
 from retrieval.search.index_files import RowTable, write_items
 from retrieval.search.measuring import measure_calibration, measure_index, samples_of
@@ -176,7 +176,8 @@ class PartWriter:
 
         blocks: list[SegmentBlock] = []
         path = self._folder / EXACT
-        expected = self._snapshot.count_segments(self._space.name, after_item_id=self._after)
+        listed = self._snapshot.manifest.listed(f"segments/{self._space.name}")
+        expected = sum(file.rows for file in listed if (file.last_item_id or 0) > self._after)
         write_index(
             build_exact(self._vectors(blocks), self._space.dim, expected_rows=expected), path
         )
@@ -242,12 +243,11 @@ class PartWriter:
         from indexes.faiss import version
 
         held = 0 if factory is None else (self._folder / APPROXIMATE).stat().st_size
-        effort = index.effort if index.approximate else None
         return IndexCard(
             space=self._space.name,
             request=self._request,
             factory=factory,
-            looking=Looking(effort.visited, effort.candidates) if effort else None,
+            looking=index.effort if index.approximate else None,
             reason=choice.reason,
             rows=exact.rows,
             dim=self._space.dim,

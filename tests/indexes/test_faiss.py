@@ -7,8 +7,9 @@ import indexes.faiss
 import indexes.selection
 from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from indexes.building import build_approximate, build_exact, refill
+from indexes.effort import Effort
 from indexes.errors import IndexBuildError, InvalidVectorError
-from indexes.faiss import Effort, FaissIndex
+from indexes.faiss import FaissIndex
 
 
 class TestExactPart(IndexContract):

@@ -10,8 +10,9 @@ import indexes.gpu
 import indexes.selection
 from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from indexes.building import build_approximate, build_exact
+from indexes.effort import Effort
 from indexes.errors import DeviceError
-from indexes.faiss import Effort, FaissIndex
+from indexes.faiss import FaissIndex
 from indexes.gpu import (
     STREAM_BYTES,
     WORK_BYTES,

@@ -7,8 +7,9 @@ import pytest
 import indexes.gpu_build
 from contracts.index_contract import DIM, unit_vectors
 from indexes.building import build_approximate, build_exact, refill
+from indexes.effort import Effort
 from indexes.errors import IndexBuildError, InvalidVectorError
-from indexes.faiss import Effort, FaissIndex
+from indexes.faiss import FaissIndex
 from indexes.gpus import Gpus
 from indexes.saved import open_index, write_index
 from support.gpus import CpuGpus

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import indexes.gpu_candidates
+import indexes.faiss
 from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from indexes.building import build_approximate, build_exact
-from indexes.faiss import Effort, FaissIndex
+from indexes.effort import Effort
+from indexes.faiss import FaissIndex
 from indexes.gpu_candidates import PlacedIndex
 from indexes.gpus import Gpus
 from support.gpus import CpuGpus, neighbour_graph
@@ -43,7 +44,7 @@ class Contract(IndexContract):
     @pytest.fixture(autouse=True)
     def _gpus(self, gpus: Gpus, monkeypatch: pytest.MonkeyPatch) -> None:
         self.gpus = gpus
-        monkeypatch.setattr(indexes.gpu_candidates, "RERANKED_QUERIES", 2)
+        monkeypatch.setattr(indexes.faiss, "SCORED_QUERIES", 2)
 
     def build(self, vectors: NDArray[np.float32]) -> PlacedIndex:
         lists = min(8, len(vectors))

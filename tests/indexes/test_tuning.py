@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from contracts.index_contract import DIM, brute_force, unit_vectors
 from indexes import tuning
 from indexes.building import build_approximate, build_exact
-from indexes.faiss import Effort, FaissIndex
+from indexes.effort import Effort
+from indexes.faiss import FaissIndex
 from indexes.tuning import QuerySample, latencies, recall, tune
 
 

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 import indexes.gpu
+from indexes.effort import Effort
 from indexes.exact import exact_search
-from indexes.faiss import Effort, FaissIndex
+from indexes.faiss import FaissIndex
 from indexes.saved import open_index
 from retrieval.errors import (
     CollectionError,

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from indexes.effort import Effort
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Background, Calibration, QueryKind
-from retrieval.search.card import CARD_VERSION, IndexCard, Looking, Measured
+from retrieval.search.card import CARD_VERSION, IndexCard, Measured
 from retrieval.search.choice import Trial
 from retrieval.search.request import IndexRequest
 from retrieval.types import Medium
@@ -15,7 +16,7 @@ CARD = IndexCard(
     space="toy-01234567",
     request=IndexRequest("auto", 0.9, 10**9, 5.0),
     factory="IVF64,SQ8",
-    looking=Looking(8, 100),
+    looking=Effort(8, 100),
     reason="the fastest in its trial",
     rows=1000,
     dim=32,

@@ -3,7 +3,8 @@ import pytest
 
 from contracts.index_contract import DIM, unit_vectors
 from indexes.building import build_approximate, build_exact
-from indexes.faiss import Effort, FaissIndex
+from indexes.effort import Effort
+from indexes.faiss import FaissIndex
 from retrieval.search import measuring
 from retrieval.search.calibration import QueryKind
 from retrieval.search.choice import sample_rows
