@@ -57,7 +57,7 @@ class IndexCard:
         last_item_id: Newest item that it covers, -1 for none; newer rows are searched exactly.
         measured: What it does.
         calibration: Scores of unrelated queries in all parts up to this one.
-        trials: What else was tried.
+        trials: What else was tried; of the first part only.
     """
 
     space: str

@@ -156,7 +156,8 @@ class PartWriter:
     ) -> IndexCard:
         """Fill and tune a part that shares the first one's quantizer."""
         samples = samples_of(exact, texts)
-        choice = Choice((first.factory,), first.reason, first.trials)
+        # What was tried is told once, by the part that holds the oldest rows.
+        choice = Choice((first.factory,), first.reason, first.trials if self._after < 0 else ())
         if first.factory is None or (self._after >= 0 and exact.rows < EXACT_PART_ROWS):
             return self._card(exact, exact, samples, choice, trained_for=first.trained_for)
         self._fill_alike(exact, folder / APPROXIMATE)
