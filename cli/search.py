@@ -38,7 +38,7 @@ def search(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Judge the first pictures again: blip:HUB-ID-OR-FOLDER or tiny:FOLDER.",
+            help="Judge the first pictures again: tiny, tiny:FOLDER or blip:HUB-ID-OR-FOLDER.",
         ),
     ] = None,
     rerank_top: Annotated[int, typer.Option(help="Hits that --rerank considers.")] = 20,

@@ -47,6 +47,11 @@ class Candidate:
     dim: int
     row_bytes: float
 
+    @property
+    def rotates(self) -> bool:
+        """Whether rows are rotated first, by a matrix that is trained."""
+        return self.template is not None and self.template.startswith("OPQ")
+
     def factory(self, rows: int) -> str | None:
         """The FAISS factory string for so many rows."""
         return self.template and self.template.format(lists=lists_for(rows))

@@ -182,7 +182,7 @@ class Collection:
             where: SQL condition over the items' columns.
             cutoff: Drop hits that are no better than those of unrelated texts.
             rerank: A re-ranker that judges the pictures among the first 20 hits again:
-                `blip:HUB-ID-OR-FOLDER`, `tiny:FOLDER`, or an object; see
+                `tiny`, `tiny:FOLDER`, `blip:HUB-ID-OR-FOLDER`, or an object; see
                 `retrieval.search.rerank.rerank`.
             with_vectors: Give each hit the stored vector of its best segment.
 

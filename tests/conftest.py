@@ -75,13 +75,3 @@ def copied(indexed: Collection, tmp_path: Path) -> Collection:
     collection = Collection(tmp_path / "copy", device="cpu")
     collection._encoders = indexed._encoders
     return collection
-
-
-@pytest.fixture(scope="session")
-def taught_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a re-ranker after a single lesson: it runs, and knows next to nothing."""
-    from retrieval.training.rerank import train_tiny_rerank
-
-    folder = tmp_path_factory.mktemp("reranker")
-    train_tiny_rerank(folder, steps=1, device="cpu", gallery=20)
-    return folder

@@ -135,20 +135,30 @@ def _trials(
     ask: Callable[[FaissIndex], Asked],
     say: Callable[[str], None],
 ) -> Iterator[tuple[Candidate, Trial]]:
-    """One after the other; a kind that FAISS refuses for so few rows is left out."""
+    """One after the other; a kind that FAISS refuses for so few rows is left out.
+
+    Rotations take minutes to train and are slower than what they save memory on (docs/indexing.md):
+    they are tried where nothing without one fits and reaches the target.
+    """
     from indexes.building import build_exact
     from indexes.faiss import FaissIndex
 
     sample = exact.gather(sample_rows(np.arange(exact.rows), TRIAL_ROWS))
     small = FaissIndex(build_exact([sample], exact.dim, expected_rows=len(sample)))
     asked = ask(small)
+    reached = False
     for number, kind in enumerate(fit, start=1):
+        if reached and kind.rotates:
+            continue
         factory = kind.factory(len(sample))
         say(f"trial {number} of {len(fit)}: {factory or 'exact search'}")
         try:
-            yield kind, _trial(small, sample, kind, asked, target)
+            trial = _trial(small, sample, kind, asked, target)
         except IndexBuildError as error:
             logger.debug("%s", error)
+            continue
+        reached = reached or (trial.reached and factory is not None)
+        yield kind, trial
 
 
 def _trial(

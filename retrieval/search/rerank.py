@@ -35,7 +35,7 @@ RERANKERS = {
 }
 """The class behind each kind; it has `load(location, *, spec, device)`."""
 
-FORMS = ("tiny:FOLDER", "blip:HUB-ID-OR-FOLDER")
+FORMS = ("tiny", "tiny:FOLDER", "blip:HUB-ID-OR-FOLDER")
 
 
 class Reranker(Protocol):
@@ -68,12 +68,12 @@ def load_reranker(spec: str, *, device: str = "auto") -> Reranker:
     """Load what `--rerank` names.
 
     Raises:
-        UnknownModelError: No such kind, or no location where one is needed.
+        UnknownModelError: No such kind, or no location; only `tiny` comes with the package.
         WeightsNotAvailableError: The weights are not on this machine.
         WeightsFormatError: They are a pickle, damaged, or of another architecture.
     """
     kind, _, location = spec.partition(":")
-    if kind not in RERANKERS or not location:
+    if kind not in RERANKERS or not (location or spec == "tiny"):
         raise UnknownModelError(f"no re-ranker {spec!r}; there is: {', '.join(FORMS)}")
     module, _, name = RERANKERS[kind].partition(":")
     loader = getattr(importlib.import_module(module), name).load

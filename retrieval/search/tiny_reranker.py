@@ -20,6 +20,7 @@ from retrieval.search.cross_modal import PAD, CrossModal, CrossModalConfig
 from retrieval.types import ImageGeometry
 
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
+BUNDLED = Path(__file__).parents[1] / "weights" / "tiny-rerank"
 
 
 class TinyReranker:
@@ -43,13 +44,13 @@ class TinyReranker:
 
     @classmethod
     def load(cls, location: str, *, spec: str, device: str = "auto") -> TinyReranker:
-        """Load a model that `retrieval train rerank` wrote into a folder.
+        """Load a model that `retrieval train rerank` wrote into a folder; "" is the bundled one.
 
         Raises:
             WeightsNotAvailableError: The folder lacks a file.
             WeightsFormatError: A file is damaged or belongs to another model.
         """
-        folder = Path(location).expanduser()
+        folder = Path(location).expanduser() if location else BUNDLED
         for name in (CONFIG, TOKENIZER):
             if not (folder / name).is_file():
                 raise WeightsNotAvailableError(

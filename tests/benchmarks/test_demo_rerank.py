@@ -4,14 +4,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.suites import demo_rerank
+from retrieval.search.tiny_reranker import BUNDLED
 
 
 def test_captions_are_asked_before_and_after(
-    tmp_path: Path, taught_reranker: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo_rerank, "SCENES", 60)
     said: list[str] = []
-    shutil.copytree(taught_reranker, tmp_path / "tiny-rerank")
+    shutil.copytree(BUNDLED, tmp_path / "tiny-rerank")
     results = demo_rerank.run(say=said.append, folder=tmp_path)
     galleries = [results[:4], results[4:8], results[8:]]
     for gallery, (name, _, gain) in zip(galleries, demo_rerank.GALLERIES, strict=True):

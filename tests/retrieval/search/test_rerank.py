@@ -8,9 +8,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retrieval.collection import Collection
+from retrieval.demo.drawing import render_scene
+from retrieval.demo.variations import CHANGES
 from retrieval.errors import QueryError, WeightsFormatError, WeightsNotAvailableError
 from retrieval.search.query import parse_query
 from retrieval.search.rerank import load_reranker, rerank, text_of
+from retrieval.search.tiny_reranker import BUNDLED
+from retrieval.training.rerank_pairs import MEMBERS, relation_gallery
 from retrieval.types import Hit, ImageGeometry, Medium
 from support.media_files import make_picture
 
@@ -126,8 +130,8 @@ def test_a_top_of_nothing_fails(indexed: Collection) -> None:
 # ---------------------------------------------------------------- the small one
 
 
-def test_a_small_reranker_judges_pictures_one_by_one(taught_reranker: Path) -> None:
-    reranker = load_reranker(f"tiny:{taught_reranker}", device="cpu")
+def test_a_small_reranker_judges_pictures_one_by_one() -> None:
+    reranker = load_reranker("tiny", device="cpu")
     assert reranker.geometry == ImageGeometry(128, 128, "bicubic", "shortest")
     pixels = np.stack([np.asarray(make_picture(128, 128, seed)) for seed in range(5)])
     together = reranker.probabilities("a red circle above a star", pixels)
@@ -139,9 +143,23 @@ def test_a_small_reranker_judges_pictures_one_by_one(taught_reranker: Path) -> N
     assert reranker.probabilities("long " * 5_000, pixels[:1]).shape == (1,)
 
 
+def test_the_bundled_reranker_tells_look_alikes_apart() -> None:
+    """A caption with a relation, beside its scene and two that differ from it in one thing."""
+    scenes, asked = relation_gallery(60, seed=7, look_alikes=CHANGES)
+    pixels = np.stack([render_scene(scene, 128) for scene in scenes])
+    reranker = load_reranker("tiny", device="cpu")
+    right = []
+    for number, caption in asked:
+        first = number - number % MEMBERS
+        family = pixels[first : first + MEMBERS]
+        right.append(reranker.probabilities(caption.text, family).argmax() == number - first)
+    assert len(right) > 20
+    assert np.mean(right) > 0.6  # by chance a third
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
-def test_a_folder_that_lacks_a_file_fails(taught_reranker: Path, tmp_path: Path, name: str) -> None:
-    for path in taught_reranker.iterdir():
+def test_a_folder_that_lacks_a_file_fails(tmp_path: Path, name: str) -> None:
+    for path in BUNDLED.iterdir():
         if path.name != name:
             (tmp_path / path.name).write_bytes(path.read_bytes())
     with pytest.raises(WeightsNotAvailableError, match=name):
@@ -158,9 +176,9 @@ def test_a_folder_that_lacks_a_file_fails(taught_reranker: Path, tmp_path: Path,
     ],
 )
 def test_fault_18_weights_for_another_model_fail(
-    taught_reranker: Path, tmp_path: Path, change: dict[str, object], message: str
+    tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
-    for path in taught_reranker.iterdir():
+    for path in BUNDLED.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
