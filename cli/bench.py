@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.bench_score import score
 from cli.output import Output
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ ScaleOption = Annotated[
     float, typer.Option(min=0.001, max=1.0, help="Share of the full size, for a quick look.")
 ]
 FolderOption = Annotated[Path | None, typer.Option(help="Keep data and collections here.")]
+
+
+app.command()(score)
 
 
 @app.command("list")
