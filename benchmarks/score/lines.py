@@ -52,7 +52,7 @@ class Record:
             raise SourceError(f"{self.where}: {name!r} is {shown(value)}, no number")
         return float(self.array(name, [value])[0])
 
-    def list(self, name: str) -> list[Any]:
+    def items(self, name: str) -> list[Any]:
         """A list of anything."""
         value = self[name]
         if not isinstance(value, list):

@@ -84,7 +84,7 @@ def read_queries(
 
 def _predicted_windows(line: Record, *, need: bool) -> Windows:
     name = "pred_relevant_windows"
-    windows = line.list(name)
+    windows = line.items(name)
     if need and not windows:
         raise SourceError(f"{line.where}: {name!r} is empty; the official evaluator stops here too")
     return line.windows(name, windows[:MOST_WINDOWS], 3)
@@ -92,7 +92,7 @@ def _predicted_windows(line: Record, *, need: bool) -> Windows:
 
 def _true_windows(line: Record) -> Windows:
     name = "relevant_windows"
-    windows = line.windows(name, line.list(name), 2)
+    windows = line.windows(name, line.items(name), 2)
     if not len(windows):
         raise SourceError(f"{line.where}: {name!r} is empty: the query has no answer")
     return windows

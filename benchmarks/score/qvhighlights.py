@@ -141,8 +141,8 @@ def _highlight_group(
 def _marks(line: Record) -> NDArray[np.float64]:
     """(clips, annotators) marks of every clip of the video; 0 where nobody marked one."""
     marks = np.zeros((int(line.number("duration") / CLIP_SECONDS), ANNOTATORS))
-    ids = line.array("relevant_clip_ids", line.list("relevant_clip_ids"))
-    given = line.windows("saliency_scores", line.list("saliency_scores"), ANNOTATORS)
+    ids = line.array("relevant_clip_ids", line.items("relevant_clip_ids"))
+    given = line.windows("saliency_scores", line.items("saliency_scores"), ANNOTATORS)
     if ids.dtype.kind != "i" or ids.ndim != 1 or len(ids) != len(given):
         raise SourceError(f"{line.where}: expected one clip id for each of {len(given)} marks")
     if ids.min() < 0 or ids.max() >= len(marks):
@@ -153,7 +153,7 @@ def _marks(line: Record) -> NDArray[np.float64]:
 
 def _scores(line: Record) -> NDArray[Any]:
     name = "pred_saliency_scores"
-    scores = line.array(name, line.list(name))
+    scores = line.array(name, line.items(name))
     if scores.ndim != 1 or not len(scores):
         raise SourceError(f"{line.where}: {name!r} holds no list of numbers")
     return scores

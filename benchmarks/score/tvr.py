@@ -85,7 +85,7 @@ def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[s
             continue
         entries = [
             _entry(value, f"{submitted.where}, {task} entry {number}")
-            for number, value in enumerate(submitted.list(task), 1)
+            for number, value in enumerate(submitted.items(task), 1)
         ]
         ranks = _ranks(task, by_key(entries, "desc_id"), true, (predictions, truth), note)
         overall[task] = _recalls(ranks, "")
@@ -114,7 +114,7 @@ def _ranks(
                 predicted[:, 0] == np.float32(moment.video),
                 predicted[:, 1:],
                 moment.windows,
-                np.float32(THRESHOLDS),
+                np.array(THRESHOLDS, np.float32),
                 annotators=2 if len(moment.windows) >= MANY_ANNOTATORS else 1,
             )
         )
@@ -175,7 +175,7 @@ def _true_moment(line: Record, numbers: Record, *, typed: bool) -> TrueMoment:
     kind = line["type"] if typed else None
     if typed and kind not in TYPES:
         raise SourceError(f"{line.where}: 'type' is {shown(kind)}, expected v, t or vt")
-    spans = line.list("ts")
+    spans = line.items("ts")
     several = len(spans) >= MANY_ANNOTATORS
     windows = line.windows("ts", spans if several else [spans], 2)
     return TrueMoment(numbers.number(str(line["vid_name"])), _single(windows), kind)
@@ -189,7 +189,7 @@ def _entry(value: object, where: str) -> Record:
 
 def _predicted(entry: Record) -> NDArray[np.float32]:
     """(predictions, 3) video, start and end of the first predictions, in float32."""
-    rows = entry.list("predictions")[:MOST_PREDICTIONS]
+    rows = entry.items("predictions")[:MOST_PREDICTIONS]
     if not rows:
         raise SourceError(
             f"{entry.where}: 'predictions' is empty; the official evaluator stops here too"
