@@ -33,9 +33,6 @@ ScaleOption = Annotated[
 FolderOption = Annotated[Path | None, typer.Option(help="Keep data and collections here.")]
 
 
-app.command()(score)
-
-
 @app.command("list")
 def list_() -> None:
     """Show the suites and the subjects of speed."""
@@ -120,6 +117,9 @@ def _measure(
     if out is not None:
         out.write_text(document + "\n")
     print(document if output is Output.JSON else as_markdown(results))
+
+
+app.command()(score)
 
 
 @contextmanager
