@@ -59,7 +59,7 @@ class Record:
             raise SourceError(f"{self.where}: {name!r} is {shown(value)}, no list")
         return value
 
-    def array(self, name: str, values: list[Any]) -> NDArray[Any]:
+    def array(self, name: str, values: list[Any], dimensions: int = 1) -> NDArray[Any]:
         """Values of a field as integers or floats, all of them finite.
 
         Raises:
@@ -71,6 +71,8 @@ class Record:
             array = np.empty(0, dtype=object)
         if array.dtype.kind not in "if" or not np.isfinite(array).all():
             raise SourceError(f"{self.where}: {name!r} holds {shown(values)}, no finite numbers")
+        if array.size and array.ndim != dimensions:
+            raise SourceError(f"{self.where}: {name!r} holds {shown(values)}, lists within lists")
         return array
 
     def windows(self, name: str, values: list[Any], numbers: int) -> NDArray[np.float64]:
@@ -81,7 +83,7 @@ class Record:
                 raise SourceError(
                     f"{self.where}: {name!r} holds {shown(value)}, expected {numbers} numbers"
                 )
-        return self.array(name, heads).astype(np.float64).reshape(-1, numbers)
+        return self.array(name, heads, 2).astype(np.float64).reshape(-1, numbers)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -145,8 +145,10 @@ def note_oddities(
     for what, count in found.items():
         if count:
             note(f"{count} of {len(lines)} predictions {what}")
-    for name, file in (("predictions", predicted), ("truth", true)):
+    for name, file in (("predictions", predicted), ("true moments", true)):
         several = sum(len(records) > 1 for records in file.values())
         if several:
-            note(f"{several} queries stand more than once in the {name}: "
-                 "mAP takes the windows of all their lines, all else the last line")  # fmt: skip
+            note(
+                f"the {name} have several lines for {several} of {len(file)} queries: "
+                "mAP takes the windows of all of them, all else the last line"
+            )

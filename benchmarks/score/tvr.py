@@ -73,7 +73,7 @@ def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[s
     """
     submitted = read_json(predictions)
     asked = by_key(read_jsonl(truth), "desc_id")
-    _note_repeated(asked, "the truth", note)
+    _note_repeated(asked, str(truth), note)
     # Of several lines of a query the last one counts.
     typed = any("type" in lines[-1] for lines in asked.values())
     numbers = _video_numbers(submitted)
@@ -119,7 +119,7 @@ def _ranks(
             )
         )
     if fewer:
-        note(f"{task}: {fewer} of {len(true)} queries have fewer than {MOST_PREDICTIONS} "
+        note(f"{task}: {fewer} of {len(true)} queries with fewer than {MOST_PREDICTIONS} "
              "predictions: scored as they are")  # fmt: skip
     if task == "VR":
         return {"r": np.array([one.video for one in found])}
@@ -207,4 +207,5 @@ def _note_repeated(
 ) -> None:
     repeated = sum(len(found) > 1 for found in entries.values())
     if repeated:
-        note(f"{repeated} queries stand more than once in {where}: the last entry counts")
+        note(f"{where}: {repeated} of {len(entries)} queries stand more than once: "
+             "the last entry counts")  # fmt: skip

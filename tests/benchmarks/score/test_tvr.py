@@ -150,8 +150,8 @@ def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
     found = scored(tmp_path, submission, [true_line(1)], notes)
     assert found["VR"]["r1"] == 100.0
     told = "\n".join(notes)
-    assert "1 queries stand more than once in VR: the last entry counts" in told
-    assert "VR: 1 of 1 queries have fewer than 100 predictions: scored as they are" in told
+    assert "VR: 1 of 1 queries stand more than once: the last entry counts" in told
+    assert "VR: 1 of 1 queries with fewer than 100 predictions: scored as they are" in told
     assert "no query is of type 't'" in told
 
 
