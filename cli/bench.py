@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.bench_score import score
 from cli.output import Output
 
 if TYPE_CHECKING:
@@ -116,6 +117,9 @@ def _measure(
     if out is not None:
         out.write_text(document + "\n")
     print(document if output is Output.JSON else as_markdown(results))
+
+
+app.command()(score)
 
 
 @contextmanager
