@@ -46,7 +46,7 @@ DATA: Final = DataSet(
     source="Google's Noto Emoji (PNG, 72 pixels) and emojilib (emoji-en-US.json)",
     files=(f"{PICTURES}/", KEYWORDS),
 )
-STEPS: Final = 1_200
+STEPS: Final = 600
 EVERY: Final = 8
 """One picture in so many is scored while the model is trained, on what it has seen."""
 
