@@ -1,5 +1,6 @@
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,18 @@ def files(draw: st.DrawFn) -> tuple[Line, list[Line]]:
 @given(made=files())
 def test_equal_to_an_independent_evaluator(tmp_path: Path, made: tuple[Line, list[Line]]) -> None:
     submission, truth = json.loads(json.dumps(made))
+    assert json.dumps(scored(tmp_path, submission, truth)) == json.dumps(oracle(submission, truth))
+
+
+def test_windows_on_a_threshold_are_equal_to_an_independent_evaluator(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    truth, rows = [], []
+    for number in range(300):
+        start, length = draw.randint(0, 500) / 10, draw.randint(1, 200) / 10
+        end = round(start + draw.choice([0.5, 0.7]) * length, 2)
+        truth.append(true_line(number, ts=[start, round(start + length, 1)]))
+        rows.append(entry(number, [0, start, end, 1]))
+    submission = {"video2idx": VIDEOS, "VCMR": rows}
     assert json.dumps(scored(tmp_path, submission, truth)) == json.dumps(oracle(submission, truth))
 
 
