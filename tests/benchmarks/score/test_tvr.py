@@ -172,7 +172,7 @@ def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
     ("submission", "message"),
     [
         ({}, "lacks 'video2idx'"),
-        ({"video2idx": [1]}, "'video2idx' is .1., no JSON object"),
+        ({"video2idx": [1]}, r"video2idx: \[1\] is no JSON object"),
         ({"video2idx": {"b": 1}}, "video2idx: lacks 'a'"),
         ({"video2idx": VIDEOS, "VR": {}}, "'VR' is {}, no list"),
         ({"video2idx": VIDEOS, "VR": [3]}, "VR entry 1: 3 is no JSON object"),
