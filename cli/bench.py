@@ -75,7 +75,7 @@ def run(
 
     if data is None and READS_DATA.intersection(suites):
         raise SourceError(f"{suites[0]} reads a data set: name its folder with --data DIR")
-    _check_outputs(out, html)
+    _check_outputs(out, html, folder=runs)
     outcome = _measure(suites, SUITES, scale, folder, out, dict.fromkeys(READS_DATA, data), runs)
     if html is not None:
         from benchmarks.html_page import write_html
@@ -147,13 +147,16 @@ def _measure(
     return outcome
 
 
-def _check_outputs(*paths: Path | None) -> None:
+def _check_outputs(*paths: Path | None, folder: Path | None = None) -> None:
     """Refuse what could not be written in the end, before hours of work."""
-    from retrieval.store.publish import check_output
+    from retrieval.store.publish import check_output, storage_errors
 
     for path in paths:
         if path is not None:
             check_output(path)
+    if folder is not None:
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
 
 def _print(outcome: Outcome, output: Output) -> None:

@@ -13,8 +13,10 @@ ODD = "a\u00a0%.jpg"
 RANKED = RankedAnswer("q 1", "a dog", ["b.jpg", ODD], [0.5, float(np.float32(0.1))], [ODD])
 FOUND = MomentAnswer("7", "a dog runs", "v1", [(2.0, 4.0), (6.0, 9.0)], 10.0,
                      [("v1", 2.0, 5.0, 0.9), ("v1", 0.0, 1.0, 0.5)])  # fmt: skip
-ELSEWHERE = MomentAnswer("007", 'a "cat"', "v1", [(0.0, 1.0)], 10.0,
-                         [("v2", 2.0, 5.0, 0.9), ("v0", 1.0, 3.0, 0.8), ("v2", 0.0, 1.0, 0.5)])  # fmt: skip
+ELSEWHERE = MomentAnswer(
+    "007", 'a "cat"', "v1", [(0.0, 1.0)], 10.0,
+    [("v2", 2.0, 5.0, 0.9), ("v0", 1.0, 3.0, 0.8), ("v2", 0.0, 1.0, 0.5)],
+)  # fmt: skip
 
 
 def lines(path: Path) -> list[dict[str, object]]:
