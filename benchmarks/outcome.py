@@ -70,3 +70,16 @@ class Outcome:
     results: Sequence[Result]
     queries: Sequence[QueryValues] = ()
     answers: Sequence[Answers] = ()
+
+    @classmethod
+    def of(cls, found: Outcome | Sequence[Result]) -> Outcome:
+        """What a suite or a subject of speed handed back, some of which give figures alone."""
+        return found if isinstance(found, Outcome) else cls(found)
+
+    def joined(self, other: Outcome) -> Outcome:
+        """Both, one after the other."""
+        return Outcome(
+            [*self.results, *other.results],
+            [*self.queries, *other.queries],
+            [*self.answers, *other.answers],
+        )
