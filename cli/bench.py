@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import bench_compare
+from cli import bench_compare, bench_score
 from cli.output import Output
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ app = typer.Typer(
     name="bench", help="Measure quality and speed.", no_args_is_help=True, rich_markup_mode=None
 )
 
+app.command()(bench_score.score)
 app.command()(bench_compare.compare)
 
 OutOption = Annotated[Path | None, typer.Option(help="Also write the JSON document here.")]
