@@ -18,6 +18,7 @@ from cli.output import Output
 
 if TYPE_CHECKING:
     from benchmarks.outcome import Outcome
+    from benchmarks.outputs import Outputs
 
 app = typer.Typer(
     name="bench", help="Measure quality and speed.", no_args_is_help=True, rich_markup_mode=None
@@ -71,19 +72,15 @@ def run(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Run quality suites."""
+    from benchmarks.outputs import Outputs
     from benchmarks.suites import READS_DATA, SUITES
     from retrieval.errors import SourceError
 
     if data is None and READS_DATA.intersection(suites):
         raise SourceError(f"{suites[0]} reads a data set: name its folder with --data DIR")
-    _check_outputs(out, html, folder=runs)
-    outcome = _measure(suites, SUITES, scale, folder, out, dict.fromkeys(READS_DATA, data), runs)
-    if html is not None:
-        from benchmarks.html_page import write_html
-        from benchmarks.report import machine
-
-        write_html(html, outcome, machine(), title=f"Results of {', '.join(suites)}")
-    _print(outcome, output)
+    outputs = Outputs(out, runs, html, title=f"Results of {', '.join(suites)}")
+    _measure(suites, SUITES, scale, folder, outputs, dict.fromkeys(READS_DATA, data))
+    _print(outputs.outcome, output)
 
 
 @app.command()
@@ -100,11 +97,13 @@ def speed(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Measure speed and memory, each beside what it is compared with."""
+    from benchmarks.outputs import Outputs
     from benchmarks.speed import BY_NAME_ONLY, SUBJECTS
 
     usual = [name for name in SUBJECTS if name not in BY_NAME_ONLY]
-    _check_outputs(out)
-    _print(_measure(what or usual, SUBJECTS, scale, folder, out), output)
+    outputs = Outputs(out)
+    _measure(what or usual, SUBJECTS, scale, folder, outputs)
+    _print(outputs.outcome, output)
 
 
 def _measure(
@@ -112,17 +111,11 @@ def _measure(
     modules: dict[str, str],
     scale: float,
     folder: Path | None,
-    out: Path | None,
+    outputs: Outputs,
     data: dict[str, Path | None] | None = None,
-    runs: Path | None = None,
-) -> Outcome:
-    """Run the modules of some names, one after the other, each in a folder of its own.
-
-    What is done is written each time, so that a later name that fails loses nothing.
-    """
+) -> None:
+    """Run the modules of some names, one after the other, each in a folder of its own."""
     from benchmarks.outcome import Outcome
-    from benchmarks.report import as_json
-    from benchmarks.runs import write_runs, write_text
     from retrieval.errors import QueryError
 
     unknown = [name for name in names if name not in modules]
@@ -130,7 +123,7 @@ def _measure(
         raise QueryError(
             f"nothing called {unknown[0]!r} to measure; there is: {', '.join(modules)}"
         )
-    outcome = Outcome([])
+    outputs.check()
     for name in names:
         with _working_folder(folder, name) as place:
             subject = importlib.import_module(modules[name])
@@ -140,24 +133,7 @@ def _measure(
                     say=lambda line: typer.echo(line, err=True), folder=place, scale=scale, **more
                 )
             )
-            outcome = outcome.joined(found)
-            if out is not None:
-                write_text(out, as_json(outcome.results, outcome.queries) + "\n")
-            if runs is not None:
-                write_runs(runs, found.answers)
-    return outcome
-
-
-def _check_outputs(*paths: Path | None, folder: Path | None = None) -> None:
-    """Refuse what could not be written in the end, before hours of work."""
-    from retrieval.store.publish import check_output, storage_errors
-
-    for path in paths:
-        if path is not None:
-            check_output(path)
-    if folder is not None:
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            outputs.add(found)  # while its generated files are there
 
 
 def _print(outcome: Outcome, output: Output) -> None:

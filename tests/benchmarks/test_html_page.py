@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.examples import examples
-from benchmarks.html_page import success_curve, write_html
+from benchmarks.html_page import success_curve, suite_sections, write_html
 from benchmarks.outcome import Answers, MomentAnswer, Outcome, RankedAnswer
 from benchmarks.report import Result, machine
 from support.media_files import write_video
@@ -63,7 +63,7 @@ def outcome(tmp_path: Path) -> Outcome:
 
 @pytest.fixture
 def page(tmp_path: Path, outcome: Outcome) -> str:
-    write_html(tmp_path / "page.html", outcome, machine(), title="Results of <b>")
+    write_html(tmp_path / "page.html", [suite_sections(outcome)], machine(), "Results of <b>")
     return (tmp_path / "page.html").read_text()
 
 

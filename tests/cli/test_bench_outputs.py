@@ -1,7 +1,11 @@
+import base64
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmarks.document import read_document
 from benchmarks.suites import SUITES
@@ -29,6 +33,14 @@ def test_a_run_writes_its_document_answers_and_page(tmp_path: Path) -> None:
         "small/text-to-image.run",
     ]
     assert "Results of small" in page.read_text()
+
+
+def test_the_page_shows_generated_files_that_are_gone_afterwards(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    run("bench", "run", "small", "--html", page)
+    shown = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page.read_text())
+    picture = Image.open(io.BytesIO(base64.b64decode(shown[0])))
+    assert picture.getpixel((20, 15))[0] > 200  # red, and no placeholder
 
 
 def test_json_is_the_document(tmp_path: Path) -> None:
