@@ -73,13 +73,13 @@ def run(
 ) -> None:
     """Run quality suites."""
     from benchmarks.outputs import Outputs
-    from benchmarks.suites import READS_DATA, SUITES
+    from benchmarks.suites import SUITES, reads_data
     from retrieval.errors import SourceError
 
-    if data is None and READS_DATA.intersection(suites):
+    if data is None and any(map(reads_data, suites)):
         raise SourceError(f"{suites[0]} reads a data set: name its folder with --data DIR")
     outputs = Outputs(out, runs, html, title=f"Results of {', '.join(suites)}")
-    _measure(suites, SUITES, scale, folder, outputs, dict.fromkeys(READS_DATA, data))
+    _measure(suites, SUITES, scale, folder, outputs, {n: data for n in SUITES if reads_data(n)})
     _print(outputs.outcome, output)
 
 
