@@ -53,7 +53,10 @@ def run(
         ),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="As in `embed`; repeatable. Default: small.")
+        list[str] | None,
+        typer.Option(
+            help="As in `embed`; repeatable. Default: what is kept in --folder, else small."
+        ),
     ] = None,
     scale: ScaleOption = 1.0,
     folder: FolderOption = None,
