@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import bench_compare, bench_list
+from cli import bench_compare, bench_list, bench_score
 from cli.output import Output
 
 if TYPE_CHECKING:
     from benchmarks.outcome import Outcome
+    from benchmarks.outputs import Outputs
 
 app = typer.Typer(
     name="bench", help="Measure quality and speed.", no_args_is_help=True, rich_markup_mode=None
 )
 
 app.command("list")(bench_list.list_)
+app.command()(bench_score.score)
 app.command()(bench_compare.compare)
 
 OutOption = Annotated[Path | None, typer.Option(help="Also write the JSON document here.")]
@@ -66,18 +68,14 @@ def run(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Run quality suites."""
+    from benchmarks.outputs import Outputs
     from benchmarks.suites import SUITES, is_file
 
     modules = SUITES | {name: name for name in suites if is_file(name)}
     options = {name: _suite_options(name, data, model or []) for name in suites}
-    _check_outputs(out, html)
-    outcome = _measure(suites, modules, scale, folder, out, options, runs)
-    if html is not None:
-        from benchmarks.html_page import write_html
-        from benchmarks.report import machine
-
-        write_html(html, outcome, machine(), title=f"Results of {', '.join(suites)}")
-    _print(outcome, output)
+    outputs = Outputs(out, runs, html, title=f"Results of {', '.join(suites)}")
+    _measure(suites, modules, scale, folder, outputs, options)
+    _print(outputs.outcome, output)
 
 
 @app.command()
@@ -94,19 +92,21 @@ def speed(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Measure speed and memory, each beside what it is compared with."""
+    from benchmarks.outputs import Outputs
     from benchmarks.speed import BY_NAME_ONLY, SUBJECTS
 
     usual = [name for name in SUBJECTS if name not in BY_NAME_ONLY]
-    _check_outputs(out)
-    _print(_measure(what or usual, SUBJECTS, scale, folder, out), output)
+    outputs = Outputs(out)
+    _measure(what or usual, SUBJECTS, scale, folder, outputs)
+    _print(outputs.outcome, output)
 
 
 def _suite_options(name: str, data: Path | None, models: list[str]) -> dict[str, object]:
     """What `run` of a suite is told beyond its folder and scale."""
-    from benchmarks.suites import folder_of, reads_data, takes_models
+    from benchmarks.suites import SUITES, folder_of, reads_data, takes_models
     from retrieval.errors import QueryError, SourceError
 
-    if models and not takes_models(name):
+    if models and name in SUITES and not takes_models(name):
         raise QueryError(f"{name} has models of its own; leave --model out")
     options: dict[str, object] = {"models": tuple(models)} if takes_models(name) else {}
     if reads_data(name):
@@ -121,17 +121,11 @@ def _measure(
     modules: dict[str, str],
     scale: float,
     folder: Path | None,
-    out: Path | None,
+    outputs: Outputs,
     options: Mapping[str, Mapping[str, object]] | None = None,
-    runs: Path | None = None,
-) -> Outcome:
-    """Run the modules of some names, one after the other, each in a folder of its own.
-
-    What is done is written each time, so that a later name that fails loses nothing.
-    """
+) -> None:
+    """Run the modules of some names, one after the other, each in a folder of its own."""
     from benchmarks.outcome import Outcome
-    from benchmarks.report import as_json
-    from benchmarks.runs import write_runs, write_text
     from benchmarks.suites import load_module
     from retrieval.errors import QueryError
 
@@ -140,7 +134,7 @@ def _measure(
         raise QueryError(
             f"nothing called {unknown[0]!r} to measure; there is: {', '.join(modules)}"
         )
-    outcome = Outcome([])
+    outputs.check()
     for name in names:
         with _working_folder(folder, Path(name).stem) as place:
             subject = load_module(modules[name])
@@ -150,21 +144,7 @@ def _measure(
                     say=lambda line: typer.echo(line, err=True), folder=place, scale=scale, **more
                 )
             )
-            outcome = outcome.joined(found)
-            if out is not None:
-                write_text(out, as_json(outcome.results, outcome.queries) + "\n")
-            if runs is not None:
-                write_runs(runs, found.answers)
-    return outcome
-
-
-def _check_outputs(*paths: Path | None) -> None:
-    """Refuse what could not be written in the end, before hours of work."""
-    from retrieval.store.publish import check_output
-
-    for path in paths:
-        if path is not None:
-            check_output(path)
+            outputs.add(found)  # while its generated files are there
 
 
 def _print(outcome: Outcome, output: Output) -> None:
