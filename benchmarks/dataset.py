@@ -21,6 +21,8 @@ class DataSet:
         source: Where it comes from, in words.
         files: Official names below `--data`; a folder ends with a slash.
         published: What the literature reports, printed beside a run: by task and metric.
+        reported: The same of models that are named: by specification, as `--model` takes it, or
+            by their name in papers. A ranking suite prints it beside a run of that very model.
     """
 
     title: str
@@ -30,6 +32,7 @@ class DataSet:
     source: str
     files: tuple[str, ...]
     published: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    reported: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
 
     def missing(self, data: Path) -> list[str]:
         """Files and folders that are not below `data`."""

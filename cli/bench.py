@@ -13,16 +13,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import bench_compare
 from cli.output import Output
 
 if TYPE_CHECKING:
-    from benchmarks.report import Result
+    from benchmarks.outcome import Outcome
 
 app = typer.Typer(
     name="bench", help="Measure quality and speed.", no_args_is_help=True, rich_markup_mode=None
 )
 
+app.command()(bench_compare.compare)
+
 OutOption = Annotated[Path | None, typer.Option(help="Also write the JSON document here.")]
+RunsOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the answers: TREC runs, and moments in official formats."),
+]
+HtmlOption = Annotated[
+    Path | None, typer.Option(help="Also write a page with curves, and the best and worst queries.")
+]
 FormatOption = Annotated[Output, typer.Option("--format", help="table or json.")]
 
 
@@ -55,6 +65,8 @@ def run(
     scale: ScaleOption = 1.0,
     folder: FolderOption = None,
     out: OutOption = None,
+    runs: RunsOption = None,
+    html: HtmlOption = None,
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Run quality suites."""
@@ -63,7 +75,14 @@ def run(
 
     if data is None and READS_DATA.intersection(suites):
         raise SourceError(f"{suites[0]} reads a data set: name its folder with --data DIR")
-    _measure(suites, SUITES, scale, folder, out, output, dict.fromkeys(READS_DATA, data))
+    _check_outputs(out, html)
+    outcome = _measure(suites, SUITES, scale, folder, out, dict.fromkeys(READS_DATA, data), runs)
+    if html is not None:
+        from benchmarks.html_page import write_html
+        from benchmarks.report import machine
+
+        write_html(html, outcome, machine(), title=f"Results of {', '.join(suites)}")
+    _print(outcome, output)
 
 
 @app.command()
@@ -83,7 +102,8 @@ def speed(
     from benchmarks.speed import BY_NAME_ONLY, SUBJECTS
 
     usual = [name for name in SUBJECTS if name not in BY_NAME_ONLY]
-    _measure(what or usual, SUBJECTS, scale, folder, out, output)
+    _check_outputs(out)
+    _print(_measure(what or usual, SUBJECTS, scale, folder, out), output)
 
 
 def _measure(
@@ -92,11 +112,16 @@ def _measure(
     scale: float,
     folder: Path | None,
     out: Path | None,
-    output: Output,
     data: dict[str, Path | None] | None = None,
-) -> None:
-    """Run the modules of some names, one after the other, each in a folder of its own."""
-    from benchmarks.report import as_json, as_markdown
+    runs: Path | None = None,
+) -> Outcome:
+    """Run the modules of some names, one after the other, each in a folder of its own.
+
+    What is done is written each time, so that a later name that fails loses nothing.
+    """
+    from benchmarks.outcome import Outcome
+    from benchmarks.report import as_json
+    from benchmarks.runs import write_runs, write_text
     from retrieval.errors import QueryError
 
     unknown = [name for name in names if name not in modules]
@@ -104,18 +129,40 @@ def _measure(
         raise QueryError(
             f"nothing called {unknown[0]!r} to measure; there is: {', '.join(modules)}"
         )
-    results: list[Result] = []
+    outcome = Outcome([])
     for name in names:
         with _working_folder(folder, name) as place:
             subject = importlib.import_module(modules[name])
             more = {"data": data[name]} if data and name in data else {}
-            results += subject.run(
-                say=lambda line: typer.echo(line, err=True), folder=place, scale=scale, **more
+            found = Outcome.of(
+                subject.run(
+                    say=lambda line: typer.echo(line, err=True), folder=place, scale=scale, **more
+                )
             )
-    document = as_json(results)
-    if out is not None:
-        out.write_text(document + "\n")
-    print(document if output is Output.JSON else as_markdown(results))
+            outcome = outcome.joined(found)
+            if out is not None:
+                write_text(out, as_json(outcome.results, outcome.queries) + "\n")
+            if runs is not None:
+                write_runs(runs, found.answers)
+    return outcome
+
+
+def _check_outputs(*paths: Path | None) -> None:
+    """Refuse what could not be written in the end, before hours of work."""
+    from retrieval.store.publish import check_output
+
+    for path in paths:
+        if path is not None:
+            check_output(path)
+
+
+def _print(outcome: Outcome, output: Output) -> None:
+    from benchmarks.report import as_json, as_tables
+
+    if output is Output.JSON:
+        print(as_json(outcome.results, outcome.queries))
+    else:
+        print(as_tables(outcome.results))
 
 
 @contextmanager

@@ -1,18 +1,104 @@
-"""Quality suites: what `retrieval bench run` measures, one module per suite."""
+"""Quality suites: what `retrieval bench run` measures, one module per suite.
+
+A suite is a module with a `run` that gives an `Outcome`. One on data that others made also has
+`DATA`, and its `run` takes `data` and `models`; it may lie anywhere, see docs/benchmarking.md.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
 
-SUITES: Final = {
+from retrieval.errors import QueryError, SourceError
+
+if TYPE_CHECKING:
+    from benchmarks.dataset import DataSet
+
+GENERATED: Final = {
     "demo": "benchmarks.suites.demo",
     "demo-moments": "benchmarks.suites.demo_moments",
     "demo-video": "benchmarks.suites.demo_video",
     "demo-rerank": "benchmarks.suites.demo_rerank",
+}
+"""Suites that generate what they ask about, and bring their models."""
+
+TRAINED: Final = {
     "esc10": "benchmarks.suites.esc10",
     "esc10-moments": "benchmarks.suites.esc10_moments",
 }
+"""Suites that train their models on a data set: `run` takes its folder as `data`."""
+
+ASKED: Final = {
+    "flickr30k": "benchmarks.suites.flickr30k",
+    "coco": "benchmarks.suites.coco",
+    "msrvtt": "benchmarks.suites.msrvtt",
+    "msvd": "benchmarks.suites.msvd",
+    "didemo": "benchmarks.suites.didemo",
+    "activitynet": "benchmarks.suites.activitynet",
+    "vatex": "benchmarks.suites.vatex",
+    "musiccaps": "benchmarks.suites.musiccaps",
+    "songdescriber": "benchmarks.suites.songdescriber",
+    "clotho": "benchmarks.suites.clotho",
+    "audiocaps": "benchmarks.suites.audiocaps",
+    "esc50": "benchmarks.suites.esc50",
+}
+"""Suites that ask any model about a data set: `run` takes `data` and `models`. Light modules."""
+
+SUITES: Final = GENERATED | TRAINED | ASKED
 """The module of every suite, imported when it is asked for."""
 
-READS_DATA: Final = frozenset({"esc10", "esc10-moments"})
-"""Suites on data that others made: `run` takes its folder as `data`."""
+
+def load_suite(name: str) -> ModuleType:
+    """Import a suite: by its name, or a file that ends with .py, whoever wrote it.
+
+    Raises:
+        QueryError: There is no suite of that name.
+        SourceError: There is no such file, or it has no `DATA` or `run`.
+    """
+    if is_file(name):
+        return _load_file(Path(name))
+    if name not in SUITES:
+        raise QueryError(f"nothing called {name!r} to measure; there is: {', '.join(SUITES)}")
+    return importlib.import_module(SUITES[name])
+
+
+def is_file(name: str) -> bool:
+    """Whether a suite is named by its file."""
+    return name.endswith(".py")
+
+
+def reads_data(name: str) -> bool:
+    """Whether `run` takes the folder of a data set."""
+    return name in TRAINED or takes_models(name)
+
+
+def takes_models(name: str) -> bool:
+    """Whether `run` takes models."""
+    return name in ASKED or is_file(name)
+
+
+def data_set(name: str) -> DataSet | None:
+    """What a suite reads, without importing anything heavy; None where it generates all."""
+    if name in TRAINED:
+        return importlib.import_module("benchmarks.esc10_data").DATA  # type: ignore[no-any-return]
+    return load_suite(name).DATA if takes_models(name) else None  # type: ignore[no-any-return]
+
+
+def folder_of(data: Path, name: str) -> Path:
+    """Where a suite's files lie: in the folder of its name below `data`, or in `data` itself."""
+    own = data / name
+    return own if not is_file(name) and own.is_dir() else data
+
+
+def _load_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise SourceError(f"{path}: there is no such file; name a suite or its file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "DATA") or not hasattr(module, "run"):
+        raise SourceError(f"{path} has no DATA or no run; docs/benchmarking.md shows a suite")
+    return module
