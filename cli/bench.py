@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import bench_compare
+from cli.bench_score import score
 from cli.output import Output
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ ScaleOption = Annotated[
     float, typer.Option(min=0.001, max=1.0, help="Share of the full size, for a quick look.")
 ]
 FolderOption = Annotated[Path | None, typer.Option(help="Keep data and collections here.")]
+
+
+app.command()(score)
 
 
 @app.command("list")

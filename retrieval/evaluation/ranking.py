@@ -134,20 +134,26 @@ def average_precision_at_k(ranks: Floats, counts: NDArray[np.int64], k: int) -> 
     return total
 
 
-def ndcg_at_k(ranks: Floats, counts: NDArray[np.int64], k: int) -> Floats:
+def ndcg_at_k(
+    ranks: Floats, counts: NDArray[np.int64], k: int, gains: Floats | None = None
+) -> Floats:
     """Discounted cumulative gain up to rank k over that of the best possible ranking.
 
-    Gains are 0 or 1 and the discount is 1 / log2(rank + 1) (Järvelin and Kekäläinen, 2002, as
-    trec_eval has it). With graded gains, 2^gain - 1 is as common as the gain itself, and differs.
+    The discount is 1 / log2(rank + 1), and a gain is taken as it is, 1 without `gains`, as
+    trec_eval does (Järvelin and Kekäläinen, 2002). With graded gains, 2^gain - 1 in its place is
+    as common, and differs.
 
     Args:
         ranks: (queries, most relevant), ascending, filled with infinity.
         counts: (queries,) how many items are relevant.
         k: Depth, from 1.
+        gains: (queries, most relevant) of the same items; 0 where there is none.
     """
-    gained = ((ranks <= k) / np.log2(ranks + 1)).sum(axis=1)
-    ideal = np.cumsum(1 / np.log2(np.arange(1, k + 1) + 1))
-    share: Floats = gained / ideal[np.minimum(counts, k) - 1]
+    if gains is None:
+        gains = (np.arange(ranks.shape[1]) < counts[:, None]).astype(np.float64)
+    gained = (gains * (ranks <= k) / np.log2(ranks + 1)).sum(axis=1)
+    best = -np.sort(-gains, axis=1)[:, :k]
+    share: Floats = gained / (best / np.log2(np.arange(best.shape[1]) + 2)).sum(axis=1)
     return share
 
 

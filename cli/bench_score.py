@@ -1,0 +1,61 @@
+"""`retrieval bench score`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ScoreFormat(StrEnum):
+    """The formats of `--format`."""
+
+    JSON = "json"
+    TABLE = "table"
+
+
+def score(
+    suite: Annotated[
+        str,
+        typer.Argument(
+            help="qvhighlights, tvr, charades, activitynet, tacos, didemo, windows, trec or pairs."
+        ),
+    ],
+    predictions: Annotated[Path, typer.Option(help="File in the suite's official format.")],
+    truth: Annotated[Path, typer.Option(help="File that the official evaluator compares with.")],
+    output: Annotated[
+        ScoreFormat, typer.Option("--format", help="json, as the official file, or table.")
+    ] = ScoreFormat.JSON,
+) -> None:
+    """Score a prediction file as the official evaluator does, to the digit; no model is needed.
+
+    Odd input that the evaluator accepts is told on stderr, what it stops at is an error.
+    """
+    from benchmarks.score import FORMATS
+    from retrieval.errors import QueryError
+
+    if suite not in FORMATS:
+        raise QueryError(f"no format called {suite!r}; there is: {', '.join(FORMATS)}")
+    module = importlib.import_module(FORMATS[suite])
+    document = module.score(predictions, truth, lambda line: typer.echo(line, err=True))
+    if output is ScoreFormat.JSON:
+        print(json.dumps(document, indent=4))
+    else:
+        for name, value in _flat(document):
+            print(f"{name:32}{value!s:>12}")
+
+
+def _flat(document: dict[str, Any], before: str = "") -> Iterator[tuple[str, object]]:
+    """Every figure with the names that lead to it."""
+    for name, value in document.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name} ")
+        else:
+            yield before + name, value
