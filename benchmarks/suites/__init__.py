@@ -44,6 +44,12 @@ ASKED: Final = {
     "clotho": "benchmarks.suites.clotho",
     "audiocaps": "benchmarks.suites.audiocaps",
     "esc50": "benchmarks.suites.esc50",
+    "qvhighlights": "benchmarks.suites.qvhighlights",
+    "charades": "benchmarks.suites.charades",
+    "tacos": "benchmarks.suites.tacos",
+    "activitynet-moments": "benchmarks.suites.activitynet_moments",
+    "tvr": "benchmarks.suites.tvr",
+    "didemo-moments": "benchmarks.suites.didemo_moments",
 }
 """Suites that ask any model about a data set: `run` takes `data` and `models`. Light modules."""
 
