@@ -7,7 +7,7 @@ from benchmarks.suites import demo_moments
 from benchmarks.suites.demo_moments import _in_corpus, _look_alikes
 from retrieval.collection import Collection
 from retrieval.demo.world import World
-from retrieval.evaluation.moments import best_constant_window
+from retrieval.evaluation.blind import best_constant_window
 from retrieval.targets import Target
 from retrieval.types import Medium
 
@@ -32,7 +32,9 @@ def test_figures_stand_beside_the_blind_window(similarity: Collection, asked: li
     half, strict = in_true_item("suite", similarity, asked, Target.VIDEO, "task", {0.5: 0.9})
     assert (half.suite, half.metric, half.goal, half.pool) == ("suite", "R1@0.5", 0.9, 3)
     assert strict.goal is None
-    blind = best_constant_window([a.span for a in asked], [a.duration_seconds for a in asked], 0.5)
+    blind = best_constant_window(
+        [[a.span] for a in asked], [a.duration_seconds for a in asked], 0.5
+    )
     assert half.baseline == blind[1]
     # The videos are found by the caption of one of their events: what is asked is what is shown.
     assert half.value is not None
