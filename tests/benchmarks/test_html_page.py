@@ -118,7 +118,9 @@ def test_moments_show_the_found_and_the_true_span() -> None:
 
 
 def test_success_is_told_wherever_it_changes() -> None:
-    assert success_curve([1, 3, None, 200]) == [(1, 0.25), (3, 0.5), (100, 0.5)]
+    assert success_curve([1, 3, None, 200], 300) == [(1, 0.25), (3, 0.5), (100, 0.5)]
+    assert success_curve([1, 3], 5) == [(1, 0.5), (3, 1.0), (5, 1.0)]  # nothing is known beyond
+    assert success_curve([None], 0) == [(1, 0.0)]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
