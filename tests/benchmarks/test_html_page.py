@@ -126,7 +126,7 @@ def test_success_is_told_wherever_it_changes() -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
 def test_the_page_renders_in_a_browser(tmp_path: Path, page: str) -> None:
     shot = tmp_path / "shot.png"
-    options = [*QUIET, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=900,5000"]
+    options = [*QUIET, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,6000"]
     command = [CHROMIUM, *options, f"--screenshot={shot}", (tmp_path / "page.html").as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     pixels = np.asarray(Image.open(shot).convert("RGB")).astype(int)
