@@ -20,10 +20,11 @@ DATA: Final = DataSet(
     files=("val_1.json", "videos/"),
 )
 
-run = MomentSuite(
+SUITE: Final = MomentSuite(
     name="activitynet-moments",
     data_set=DATA,
     instead=("activitynet_val_release.jsonl",),
     learnt=("train.json", "activitynet_train_release.jsonl"),
     corpus=True,
-).run
+)
+run = SUITE.run

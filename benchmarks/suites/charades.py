@@ -52,11 +52,12 @@ def read(path: Path) -> Iterator[AnnotatedQuery]:
             raise SourceError(f"{table} does not tell how long {one.video_id} is") from error
 
 
-run = MomentSuite(
+SUITE: Final = MomentSuite(
     name="charades",
     data_set=DATA,
     instead=("charades_sta_test.txt",),
     learnt=("charades_train_release.jsonl", "charades_sta_train.txt"),
     corpus=True,
     read=read,
-).run
+)
+run = SUITE.run

@@ -20,9 +20,10 @@ DATA: Final = DataSet(
     files=("tacos_test_release.jsonl", "videos/"),
 )
 
-run = MomentSuite(
+SUITE: Final = MomentSuite(
     name="tacos",
     data_set=DATA,
     instead=("test.json",),
     learnt=("tacos_train_release.jsonl", "train.json"),
-).run
+)
+run = SUITE.run
