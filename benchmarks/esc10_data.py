@@ -8,7 +8,7 @@ from benchmarks.dataset import DataSet
 
 DATA: Final = DataSet(
     title="ESC-10",
-    task="sound to class",
+    task="sounds and their classes",
     size="400 recordings, 10 classes, 5 folds",
     licence="CC BY 3.0",
     source="Piczak, ACM Multimedia 2015 (github.com/karoldvl/ESC-10)",

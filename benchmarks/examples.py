@@ -29,8 +29,10 @@ def examples(task: Answers) -> str:
     sections = []
     for kind, answers in (("worst", worst), ("best", best)):
         for answer in answers:
-            show = _ranked if isinstance(answer, RankedAnswer) else _moments
-            cards, note = show(answer, pictures)
+            if isinstance(answer, RankedAnswer):
+                cards, note = _ranked(answer, pictures)
+            else:
+                cards, note = _moments(answer, pictures)
             sections.append(
                 f"<section>\n<h2>{as_text(answer.query)}"
                 f"<small>{as_text(f'{task.task}, among the {kind}: {note}')}</small></h2>\n"

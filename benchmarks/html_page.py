@@ -27,13 +27,19 @@ BINS = 20
 COLUMNS = ("value", "spread", "goal", "baseline", "chance", "published")
 
 
-def write_html(out: Path, outcome: Outcome, machine: Mapping[str, Any], *, title: str) -> None:
-    """Write the page.
+def write_html(out: Path, sections: Sequence[str], machine: Mapping[str, Any], title: str) -> None:
+    """Write the page of some suites' sections.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    sections = [f"<section><p>{as_text(_about(machine))}</p></section>"]
+    about = f"<section><p>{as_text(_about(machine))}</p></section>"
+    write_page(out, "\n".join([about, *sections]), title, FOOTER)
+
+
+def suite_sections(outcome: Outcome) -> str:
+    """What a page shows of an outcome; its media must still lie where its answers say."""
+    sections = []
     for suite in dict.fromkeys(result.suite for result in outcome.results):
         results = [result for result in outcome.results if result.suite == suite]
         answers = [task for task in outcome.answers if task.suite == suite and task.answers]
@@ -41,7 +47,7 @@ def write_html(out: Path, outcome: Outcome, machine: Mapping[str, Any], *, title
             f"<section>\n<h2>{as_text(suite)}</h2>\n{_table(results)}\n{_figures(answers)}</section>"
         )
         sections += [examples(task) for task in answers]
-    write_page(out, "\n".join(sections), title, FOOTER)
+    return "\n".join(sections)
 
 
 def _about(machine: Mapping[str, Any]) -> str:

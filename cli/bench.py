@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import bench_compare
-from cli.bench_score import score
+from cli import bench_compare, bench_list, bench_score
 from cli.output import Output
 
 if TYPE_CHECKING:
     from benchmarks.outcome import Outcome
+    from benchmarks.outputs import Outputs
 
 app = typer.Typer(
     name="bench", help="Measure quality and speed.", no_args_is_help=True, rich_markup_mode=None
 )
 
+app.command("list")(bench_list.list_)
+app.command()(bench_score.score)
 app.command()(bench_compare.compare)
 
 OutOption = Annotated[Path | None, typer.Option(help="Also write the JSON document here.")]
@@ -43,28 +42,23 @@ ScaleOption = Annotated[
 FolderOption = Annotated[Path | None, typer.Option(help="Keep data and collections here.")]
 
 
-app.command()(score)
-
-
-@app.command("list")
-def list_() -> None:
-    """Show the suites and the subjects of speed."""
-    from benchmarks.speed import SUBJECTS
-    from benchmarks.suites import SUITES
-
-    for name, module in SUITES.items():
-        print(f"run {name:14}{_first_line(module)}")
-    for name, module in SUBJECTS.items():
-        print(f"speed {name:12}{_first_line(module)}")
-
-
 @app.command()
 def run(
     suites: Annotated[
-        list[str], typer.Argument(metavar="SUITE...", help="Names that `bench list` shows.")
+        list[str],
+        typer.Argument(metavar="SUITE...", help="Names that `bench list` shows, or a .py file."),
     ],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set that a suite such as esc10 reads.")
+        Path | None,
+        typer.Option(
+            help="Folder of the official files, or one that has them in a folder per suite."
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="As in `embed`; repeatable. Default: what is kept in --folder, else small."
+        ),
     ] = None,
     scale: ScaleOption = 1.0,
     folder: FolderOption = None,
@@ -74,19 +68,14 @@ def run(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Run quality suites."""
-    from benchmarks.suites import READS_DATA, SUITES
-    from retrieval.errors import SourceError
+    from benchmarks.outputs import Outputs
+    from benchmarks.suites import SUITES, is_file
 
-    if data is None and READS_DATA.intersection(suites):
-        raise SourceError(f"{suites[0]} reads a data set: name its folder with --data DIR")
-    _check_outputs(out, html)
-    outcome = _measure(suites, SUITES, scale, folder, out, dict.fromkeys(READS_DATA, data), runs)
-    if html is not None:
-        from benchmarks.html_page import write_html
-        from benchmarks.report import machine
-
-        write_html(html, outcome, machine(), title=f"Results of {', '.join(suites)}")
-    _print(outcome, output)
+    modules = SUITES | {name: name for name in suites if is_file(name)}
+    options = {name: _suite_options(name, data, model or []) for name in suites}
+    outputs = Outputs(out, runs, html, title=f"Results of {', '.join(suites)}")
+    _measure(suites, modules, scale, folder, outputs, options)
+    _print(outputs.outcome, output)
 
 
 @app.command()
@@ -103,11 +92,28 @@ def speed(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Measure speed and memory, each beside what it is compared with."""
+    from benchmarks.outputs import Outputs
     from benchmarks.speed import BY_NAME_ONLY, SUBJECTS
 
     usual = [name for name in SUBJECTS if name not in BY_NAME_ONLY]
-    _check_outputs(out)
-    _print(_measure(what or usual, SUBJECTS, scale, folder, out), output)
+    outputs = Outputs(out)
+    _measure(what or usual, SUBJECTS, scale, folder, outputs)
+    _print(outputs.outcome, output)
+
+
+def _suite_options(name: str, data: Path | None, models: list[str]) -> dict[str, object]:
+    """What `run` of a suite is told beyond its folder and scale."""
+    from benchmarks.suites import SUITES, folder_of, reads_data, takes_models
+    from retrieval.errors import QueryError, SourceError
+
+    if models and name in SUITES and not takes_models(name):
+        raise QueryError(f"{name} has models of its own; leave --model out")
+    options: dict[str, object] = {"models": tuple(models)} if takes_models(name) else {}
+    if reads_data(name):
+        if data is None:
+            raise SourceError(f"{name} reads a data set: name its folder with --data DIR")
+        options["data"] = folder_of(data, name)
+    return options
 
 
 def _measure(
@@ -115,17 +121,12 @@ def _measure(
     modules: dict[str, str],
     scale: float,
     folder: Path | None,
-    out: Path | None,
-    data: dict[str, Path | None] | None = None,
-    runs: Path | None = None,
-) -> Outcome:
-    """Run the modules of some names, one after the other, each in a folder of its own.
-
-    What is done is written each time, so that a later name that fails loses nothing.
-    """
+    outputs: Outputs,
+    options: Mapping[str, Mapping[str, object]] | None = None,
+) -> None:
+    """Run the modules of some names, one after the other, each in a folder of its own."""
     from benchmarks.outcome import Outcome
-    from benchmarks.report import as_json
-    from benchmarks.runs import write_runs, write_text
+    from benchmarks.suites import load_module
     from retrieval.errors import QueryError
 
     unknown = [name for name in names if name not in modules]
@@ -133,31 +134,17 @@ def _measure(
         raise QueryError(
             f"nothing called {unknown[0]!r} to measure; there is: {', '.join(modules)}"
         )
-    outcome = Outcome([])
+    outputs.check()
     for name in names:
-        with _working_folder(folder, name) as place:
-            subject = importlib.import_module(modules[name])
-            more = {"data": data[name]} if data and name in data else {}
+        with _working_folder(folder, Path(name).stem) as place:
+            subject = load_module(modules[name])
+            more = (options or {}).get(name, {})
             found = Outcome.of(
                 subject.run(
                     say=lambda line: typer.echo(line, err=True), folder=place, scale=scale, **more
                 )
             )
-            outcome = outcome.joined(found)
-            if out is not None:
-                write_text(out, as_json(outcome.results, outcome.queries) + "\n")
-            if runs is not None:
-                write_runs(runs, found.answers)
-    return outcome
-
-
-def _check_outputs(*paths: Path | None) -> None:
-    """Refuse what could not be written in the end, before hours of work."""
-    from retrieval.store.publish import check_output
-
-    for path in paths:
-        if path is not None:
-            check_output(path)
+            outputs.add(found)  # while its generated files are there
 
 
 def _print(outcome: Outcome, output: Output) -> None:
@@ -178,14 +165,3 @@ def _working_folder(folder: Path | None, name: str) -> Iterator[Path]:
     else:
         (folder / name).mkdir(parents=True, exist_ok=True)
         yield folder / name
-
-
-def _first_line(module: str) -> str:
-    """What a benchmark measures, as the first line of its module says after the colon.
-
-    The module is read and not imported: most of them import torch, which takes seconds.
-    """
-    spec = find_spec(module)
-    assert spec is not None and spec.origin is not None  # noqa: PT018 - the tables name modules
-    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8")))
-    return (docstring or "").partition("\n")[0].partition(": ")[2]

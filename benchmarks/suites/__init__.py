@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from retrieval.errors import QueryError, SourceError
+from retrieval.errors import SourceError
 
 if TYPE_CHECKING:
     from benchmarks.dataset import DataSet
@@ -57,18 +57,23 @@ SUITES: Final = GENERATED | TRAINED | ASKED
 """The module of every suite, imported when it is asked for."""
 
 
-def load_suite(name: str) -> ModuleType:
-    """Import a suite: by its name, or a file that ends with .py, whoever wrote it.
+def load_module(target: str) -> ModuleType:
+    """Import a suite: a module by its name, or a file that ends with .py, wherever it lies.
 
     Raises:
-        QueryError: There is no suite of that name.
         SourceError: There is no such file, or it has no `DATA` or `run`.
     """
-    if is_file(name):
-        return _load_file(Path(name))
-    if name not in SUITES:
-        raise QueryError(f"nothing called {name!r} to measure; there is: {', '.join(SUITES)}")
-    return importlib.import_module(SUITES[name])
+    if not is_file(target):
+        return importlib.import_module(target)
+    path = Path(target)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise SourceError(f"{target}: there is no such file; name a suite or its file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "DATA") or not hasattr(module, "run"):
+        raise SourceError(f"{target} has no DATA or no run; docs/benchmarking.md shows a suite")
+    return module
 
 
 def is_file(name: str) -> bool:
@@ -87,24 +92,15 @@ def takes_models(name: str) -> bool:
 
 
 def data_set(name: str) -> DataSet | None:
-    """What a suite reads, without importing anything heavy; None where it generates all."""
-    if name in TRAINED:
-        return importlib.import_module("benchmarks.esc10_data").DATA  # type: ignore[no-any-return]
-    return load_suite(name).DATA if takes_models(name) else None  # type: ignore[no-any-return]
+    """What one of `SUITES` reads, importing nothing heavy; None where it generates everything."""
+    if not reads_data(name):
+        return None
+    module = ASKED.get(name, "benchmarks.esc10_data")
+    found: DataSet = importlib.import_module(module).DATA
+    return found
 
 
 def folder_of(data: Path, name: str) -> Path:
     """Where a suite's files lie: in the folder of its name below `data`, or in `data` itself."""
     own = data / name
-    return own if not is_file(name) and own.is_dir() else data
-
-
-def _load_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise SourceError(f"{path}: there is no such file; name a suite or its file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "DATA") or not hasattr(module, "run"):
-        raise SourceError(f"{path} has no DATA or no run; docs/benchmarking.md shows a suite")
-    return module
+    return own if own.is_dir() else data

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.outcome import Outcome
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.world import World, WorldItem, WorldSettings, write_world
@@ -27,7 +28,7 @@ IMAGES, TUNES, VIDEOS = 1_000, 500, 300
 FOLDER = {Medium.IMAGE: "images", Medium.AUDIO: "music", Medium.VIDEO: "videos"}
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
+def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outcome:
     """Generate the held-out world, embed and index it, and ask every caption.
 
     Args:
@@ -43,7 +44,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
         *_embedded(folder / "unseen", unseen, say), task="text → image, unseen combinations",
         goals=(None, 0.90),
     )  # fmt: skip
-    return results
+    return Outcome(results)
 
 
 def _measure(base: Path, settings: WorldSettings, say: Callable[[str], None]) -> list[Result]:

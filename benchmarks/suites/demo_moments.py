@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.demo_videos import embed_videos, write_videos
 from benchmarks.moments import Asked, ask, in_true_item
+from benchmarks.outcome import Outcome
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.look_alikes import sample_look_alikes, telling_events
@@ -43,7 +44,7 @@ MINUTE_GOAL_MS, ADDED_GOAL_MS = 30.0, 300.0
 TIMED: Final = 50
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
+def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outcome:
     """Write and embed the held-out videos, and ask every localizer.
 
     Args:
@@ -78,7 +79,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
             SUITE, hard, alike, Target.VIDEO, f"moment among look-alikes, {what}", {}
         )
         say(f"{what} asked")
-    return results + _speed(folder / "corpus" / "collection", hammer, corpus)
+    return Outcome(results + _speed(folder / "corpus" / "collection", hammer, corpus))
 
 
 def _trained(out: Path, digest: str, scale: float, say: Callable[[str], None]) -> str:

@@ -65,8 +65,9 @@ def test_a_malformed_document_is_one_error(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     path = written(tmp_path / "bad.json", **changes)
-    with pytest.raises(SourceError, match="bad.json is no document of `bench run --out`") as error:
+    with pytest.raises(SourceError, match="is no document of `bench run --out`") as error:
         read_document(path)
+    assert str(path) in str(error.value)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -7,14 +7,17 @@ import pytest
 
 from benchmarks.outcome import Answers, MomentAnswer, RankedAnswer
 from benchmarks.runs import slug, trec_id, write_runs
+from benchmarks.score import trec, tvr, windows
 from retrieval.errors import StorageError
 
 ODD = "a\u00a0%.jpg"
 RANKED = RankedAnswer("q 1", "a dog", ["b.jpg", ODD], [0.5, float(np.float32(0.1))], [ODD])
 FOUND = MomentAnswer("7", "a dog runs", "v1", [(2.0, 4.0), (6.0, 9.0)], 10.0,
                      [("v1", 2.0, 5.0, 0.9), ("v1", 0.0, 1.0, 0.5)])  # fmt: skip
-ELSEWHERE = MomentAnswer("007", 'a "cat"', "v1", [(0.0, 1.0)], 10.0,
-                         [("v2", 2.0, 5.0, 0.9), ("v0", 1.0, 3.0, 0.8), ("v2", 0.0, 1.0, 0.5)])  # fmt: skip
+ELSEWHERE = MomentAnswer(
+    "007", 'a "cat"', "v1", [(0.0, 1.0)], 10.0,
+    [("v2", 2.0, 5.0, 0.9), ("v0", 1.0, 3.0, 0.8), ("v2", 0.0, 1.0, 0.5)],
+)  # fmt: skip
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -65,6 +68,23 @@ def test_moments_of_a_corpus_are_in_tvr_format(tmp_path: Path) -> None:
     assert document["VR"][1]["predictions"] == [[2, 0.0, 0.0, 0.9], [0, 0.0, 0.0, 0.8]]
     assert lines(truth)[0] == {"desc_id": 7, "desc": "a dog runs", "vid_name": "v1",
                                "duration": 10.0, "ts": [2.0, 4.0]}  # fmt: skip
+
+
+def test_bench_score_reads_what_is_written(tmp_path: Path) -> None:
+    notes: list[str] = []
+    run_file, qrels = write_runs(tmp_path, [Answers("s", "ranking", [RANKED])])
+    figures = trec.score(run_file, qrels, notes.append)
+    assert (figures["num_q"], figures["success_1"], figures["success_5"]) == (1, 0.0, 1.0)
+    assert figures["recip_rank"] == 0.5
+
+    predictions, truth = write_runs(tmp_path, [Answers("s", "window", [FOUND])])
+    figures = windows.score(predictions, truth, notes.append)
+    assert figures["brief"]["MR-full-R1@0.5"] == 100.0  # 2 of 3 seconds
+
+    predictions, truth = write_runs(tmp_path, [Answers("s", "corpus", [FOUND, ELSEWHERE])])
+    figures = tvr.score(predictions, truth, notes.append)
+    assert figures["VCMR"]["0.5-r1"] == 50.0
+    assert figures["VR"]["r1"] == 50.0
 
 
 def test_a_task_without_answers_has_no_file(tmp_path: Path) -> None:
