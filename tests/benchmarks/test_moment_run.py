@@ -140,12 +140,12 @@ def test_answers_are_moments_of_the_searched_videos(ran: Ran) -> None:
 def test_a_second_run_embeds_nothing_and_says_the_same(ran: Ran) -> None:
     said: list[str] = []
     outcome = tvr.run(say=said.append, folder=ran.folder, data=ran.data, models=("tiny",))
-    assert any(line.startswith("0 videos embedded") for line in said)
+    assert any(line.startswith("0 files embedded") for line in said)
     assert outcome.results == ran.outcome.results
 
 
 def test_a_collection_of_other_videos_fails(ran: Ran) -> None:
-    with pytest.raises(SourceError, match="holds 1 videos that are not asked here"):
+    with pytest.raises(SourceError, match="holds 1 items that are not asked here"):
         tvr.run(say=print, folder=ran.folder, data=ran.data, scale=0.4, models=("tiny",))
 
 
