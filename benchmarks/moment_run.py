@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
-from time import monotonic
-from typing import Final, TypeVar
+from typing import TypeVar
 
+from benchmarks.embedded_files import Say, told
 from benchmarks.moment_corpus import Corpus
 from benchmarks.moment_suite import VIDEOS, MomentSuite, Question, Questions
 from benchmarks.moment_task import (
@@ -37,8 +37,6 @@ from retrieval.search.searcher import Searcher
 FLOOR_IOU, FLOOR_STEPS = 0.5, 20
 """The constant window is the one with the best R1@0.5 that begins and ends at twentieths."""
 
-TELL_SECONDS: Final = 10.0
-Say = Callable[[str], None]
 Found = TypeVar("Found")
 
 
@@ -109,7 +107,8 @@ class MomentRun:
         self, files: Mapping[str, Path], folder: Path, models: Sequence[str], localizer: str
     ) -> Outcome:
         """Ask every query whose video is there; see `MomentSuite.run`."""
-        corpus = Corpus.embedded(folder / "collection", files, models, self.say)
+        queries = [one.query for one in self.questions.asked]
+        corpus = Corpus.embedded(self.suite.name, folder, files, models, queries, self.say)
         asked = [one for one in self.questions.asked if one.video_id in corpus.item_ids]
         self._warn(asked, corpus)
         floors, floor = self._floors(asked)
@@ -131,13 +130,11 @@ class MomentRun:
         localizer: str,
         floor: Mapping[str, float],
     ) -> Outcome:
-        told = self._told(asked, f"{IN_VIDEO}, {localizer}")
-        found = [corpus.moments_of_its_video(searcher, one) for one in told]
-        task = Task(
-            self.suite.name, f"{IN_VIDEO}, {localizer}", asked, len(asked), floor,
-            files=corpus.files,
-        )  # fmt: skip
-        return task.outcome(scored_in_video(asked, found, with_map=self.suite.with_map), found)
+        task = f"{IN_VIDEO}, {localizer}"
+        found = [corpus.moments_of_its_video(searcher, one) for one in self._told(asked, task)]
+        values = scored_in_video(asked, found, with_map=self.suite.with_map)
+        named = Task(self.suite.name, task, asked, len(asked), floor, files=corpus.files)
+        return named.outcome(values, found)
 
     def _in_corpus(
         self,
@@ -191,9 +188,7 @@ class MomentRun:
 
     def _told(self, asked: Sequence[Question], what: str) -> Iterator[Question]:
         """The questions; says every few seconds how many are done."""
-        told = monotonic()
+        tell = told(len(asked), f"queries asked: {what}", self.say)
         for done, one in enumerate(asked):
-            if monotonic() - told > TELL_SECONDS:
-                told = monotonic()
-                self.say(f"{what}: {done} of {len(asked)} queries asked")
+            tell(done)
             yield one

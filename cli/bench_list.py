@@ -24,13 +24,13 @@ def list_(
     from benchmarks.suites import SUITES, data_set, folder_of
 
     for name, module in SUITES.items():
-        print(f"run {name:14}{_first_line(module)}")
+        print(f"run {name:20}{_first_line(module)}")
         needed = data_set(name)
         if needed is not None:
             for what, text in _described(needed, None if data is None else folder_of(data, name)):
-                print(f"    {what:14}{text}")
+                print(f"    {what:20}{text}")
     for name, module in SUBJECTS.items():
-        print(f"speed {name:12}{_first_line(module)}")
+        print(f"speed {name:18}{_first_line(module)}")
 
 
 def _described(needed: DataSet, data: Path | None) -> list[tuple[str, str]]:
@@ -41,6 +41,8 @@ def _described(needed: DataSet, data: Path | None) -> list[tuple[str, str]]:
         ("source", needed.source),
         ("files", ", ".join(needed.files)),
     ]
+    if needed.instead:
+        lines.append(("instead", f"{', '.join(needed.instead)} of the first"))
     if data is not None:
         missing = needed.missing(data)
         lines.append(("present", f"all but {', '.join(missing)}" if missing else "all"))
