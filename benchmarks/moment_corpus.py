@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
-from typing import Final
+from typing import Final, cast
 
+from benchmarks.embedded_files import Say, embed_files, encoders_of, spaces_of, uris_of
 from benchmarks.moment_suite import Question
 from benchmarks.moment_task import MAP_WINDOWS, RANKS, Moment
+from benchmarks.text_vectors import RememberedTexts, text_vectors
 from retrieval.collection import Collection
-from retrieval.embed_options import EmbedOptions, EmbedReport
-from retrieval.encoders.catalogue import resolve
-from retrieval.errors import SourceError, UnknownModelError
+from retrieval.errors import SourceError
 from retrieval.localization.choose import choose_localizers
 from retrieval.localization.similarity import SimilarityLocalizer
-from retrieval.media.files import path_to_uri
-from retrieval.protocols import Localizer
+from retrieval.protocols import Encoder, Localizer
 from retrieval.search.query import Query, Term
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
 from retrieval.types import Hit, Medium, Space
 
 DEEPEST: Final = max(RANKS)
-TELL_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +31,7 @@ class Corpus:
     Attributes:
         collection: The collection.
         spaces: Those that are searched.
+        texts: What is asked, embedded: by space.
         item_ids: By video; those that could not be embedded are left out.
         names: Videos by item id.
         files: By video.
@@ -43,6 +40,7 @@ class Corpus:
 
     collection: Collection
     spaces: Sequence[Space]
+    texts: Mapping[str, RememberedTexts]
     item_ids: Mapping[str, int]
     names: Mapping[int, str]
     files: Mapping[str, Path]
@@ -51,39 +49,44 @@ class Corpus:
     @classmethod
     def embedded(
         cls,
-        root: Path,
+        suite: str,
+        folder: Path,
         files: Mapping[str, Path],
         models: Sequence[str],
-        say: Callable[[str], None],
+        queries: Sequence[str],
+        say: Say,
     ) -> Corpus:
-        """Embed and index videos; those that an earlier run has embedded are taken as they are.
+        """Embed and index videos, and embed what is asked; each only where no run has done it.
 
         Raises:
-            SourceError: The folder holds other videos too, which searches would find, or none
-                could be embedded.
+            SourceError: The folder's collection holds other videos too, which searches would
+                find, or none could be embedded.
             UnknownModelError: No such model, or none that embeds videos.
         """
-        collection = Collection(root)
-        uris = {video: path_to_uri(str(path)) for video, path in files.items()}
-        _refuse_others(collection, set(uris.values()))
-        options = EmbedOptions(models=tuple(models), sound_of_videos=False)
-        paths = [str(path) for path in files.values()]
-        report = collection.add(*paths, options=options, on_item=_telling(len(paths), say))
-        say(f"{sum(report.added.values())} videos embedded in {report.seconds:.0f} s")
-        for failure in report.failures:
-            say(f"{failure.uri} is left out: {failure.reason}")
-        known = collection.snapshot.known_files()
-        item_ids = {video: known[uri].item_id for video, uri in uris.items() if uri in known}
+        encoders = encoders_of(suite, Medium.VIDEO, models)
+        root = folder / "collection"
+        collection, cards = embed_files(root, files, Medium.VIDEO, encoders, say)
+        known, failures = collection.snapshot.known_files(), collection.snapshot.failures()
+        item_ids = {}
+        for video, uri in uris_of(files).items():
+            if uri in known:
+                item_ids[video] = known[uri].item_id
+            elif uri in failures:
+                say(f"{uri} is left out: {failures[uri].reason}")
         if not item_ids:
             raise SourceError(
-                f"none of {len(uris)} videos could be embedded; `retrieval status {root}` says why"
+                f"none of {len(files)} videos could be embedded; `retrieval status {root}` says why"
             )
-        spaces = _video_spaces(collection, models)
-        cards = collection.index(progress=say)
-        searched = {space.name for space in spaces}
-        exact = all(card.factory is None for card in cards if card.space in searched)
+        spaces = spaces_of(collection, Medium.VIDEO, encoders)
+        texts = {
+            space.name: RememberedTexts(
+                queries, text_vectors(folder / "texts", collection, space, queries)
+            )
+            for space in spaces
+        }
+        exact = all(card.factory is None for card in cards if card.space in texts)
         names = {item_id: video for video, item_id in item_ids.items()}
-        return cls(collection, spaces, item_ids, names, files, exact)
+        return cls(collection, spaces, texts, item_ids, names, files, exact)
 
     def localizers(self, name: str) -> dict[str, tuple[Localizer, ...]]:
         """The localizers that are measured, by name: what `name` means, and `similarity`."""
@@ -97,7 +100,8 @@ class Corpus:
         """Opened indexes, or exact ones; without localizers it finds no moments."""
         return Searcher(
             self.collection.snapshot,
-            self.collection.encoder,
+            # An encoder is asked for texts only, unless a query holds a file.
+            lambda space: cast(Encoder, self.texts[space.name]),
             localizers or (SimilarityLocalizer(),),
             exact=exact,
             device=self.collection.device,
@@ -139,47 +143,3 @@ class Corpus:
         spaces = [space.name for space in self.spaces]
         hits = searcher.search(query, to=to, k=k, where=where, spaces=spaces).hits
         return [(self.names[hit.item_id], hit) for hit in hits]
-
-
-def _refuse_others(collection: Collection, uris: AbstractSet[str]) -> None:
-    """Raise SourceError where a collection holds more than it is asked for."""
-    if (collection.root / "CURRENT").exists():
-        others = collection.snapshot.known_files().keys() - uris
-        if others:
-            raise SourceError(
-                f"{collection.root} holds {len(others)} videos that are not asked here, as "
-                f"{min(others)}: of another --data or --scale; name another --folder"
-            )
-
-
-def _video_spaces(collection: Collection, models: Sequence[str]) -> list[Space]:
-    """The spaces of the models that were named, or of all, which hold videos.
-
-    Raises:
-        UnknownModelError: None does.
-    """
-    named = {spec for model in models for spec in resolve(model)}
-    spaces = [
-        space
-        for space in collection.snapshot.spaces
-        if Medium.VIDEO in space.media and (not named or space.encoder in named)
-    ]
-    if not spaces:
-        raise UnknownModelError(
-            f"{', '.join(models) or 'the collection'} embeds no videos; "
-            "`retrieval models list` shows what does"
-        )
-    return spaces
-
-
-def _telling(total: int, say: Callable[[str], None]) -> Callable[[EmbedReport], None]:
-    """Say every few seconds how far an embedding is."""
-    told = monotonic()
-
-    def tell(report: EmbedReport) -> None:
-        nonlocal told
-        if monotonic() - told > TELL_SECONDS:
-            told = monotonic()
-            say(f"{report.seen} of {total} videos looked at")
-
-    return tell

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
-from time import monotonic
-from typing import Final, TypeVar
+from typing import TypeVar
 
+from benchmarks.embedded_files import Say, told
 from benchmarks.moment_corpus import Corpus
 from benchmarks.moment_suite import VIDEOS, MomentSuite, Question, Questions
 from benchmarks.moment_task import (
@@ -23,6 +23,7 @@ from benchmarks.moment_task import (
     VIDEO,
     Task,
     floor_in_corpus,
+    means,
     scored_in_corpus,
     scored_in_video,
     scored_videos,
@@ -37,8 +38,6 @@ from retrieval.search.searcher import Searcher
 FLOOR_IOU, FLOOR_STEPS = 0.5, 20
 """The constant window is the one with the best R1@0.5 that begins and ends at twentieths."""
 
-TELL_SECONDS: Final = 10.0
-Say = Callable[[str], None]
 Found = TypeVar("Found")
 
 
@@ -69,7 +68,7 @@ class MomentRun:
         return self._floors(self.questions.asked)[0].joined(self._published())
 
     def _floors(self, asked: Sequence[Question]) -> tuple[Outcome, dict[str, float]]:
-        """Rows of the constant window and of the whole video; the figures of the former."""
+        """Rows of the constant window and of the whole video; figures of the former by metric."""
         window, where = self._constant_window(asked)
         named = f"constant window {window[0]:.0%} to {window[1]:.0%} (best on {where})"
         constant = self._blind(asked, window, named)
@@ -93,7 +92,16 @@ class MomentRun:
         spans = placed(window, [one.duration_seconds for one in asked])
         found = [[(one.video_id, *span, 1.0)] for one, span in zip(asked, spans, strict=True)]
         values = scored_in_video(asked, found, with_map=self.suite.with_map)
-        return Task(self.suite.name, f"{IN_VIDEO}, {name}", asked, len(asked)).outcome(values)
+        alone = Task(self.suite.name, f"{IN_VIDEO}, {name}", asked, len(asked)).outcome(values)
+        if not self.suite.corpus:
+            return alone
+        videos = len({one.video_id for one in asked})
+        task = f"{IN_CORPUS}, {name}, of videos drawn at random"
+        expected = [
+            Result(self.suite.name, task, metric, value, pool=videos)
+            for metric, value in floor_in_corpus(means(values), videos).items()
+        ]
+        return alone.joined(Outcome(expected))
 
     def _published(self) -> Outcome:
         """What the literature reports, a row each: it is of other models than the one that runs."""
@@ -109,7 +117,8 @@ class MomentRun:
         self, files: Mapping[str, Path], folder: Path, models: Sequence[str], localizer: str
     ) -> Outcome:
         """Ask every query whose video is there; see `MomentSuite.run`."""
-        corpus = Corpus.embedded(folder / "collection", files, models, self.say)
+        queries = [one.query for one in self.questions.asked]
+        corpus = Corpus.embedded(self.suite.name, folder, files, models, queries, self.say)
         asked = [one for one in self.questions.asked if one.video_id in corpus.item_ids]
         self._warn(asked, corpus)
         floors, floor = self._floors(asked)
@@ -131,13 +140,11 @@ class MomentRun:
         localizer: str,
         floor: Mapping[str, float],
     ) -> Outcome:
-        told = self._told(asked, f"{IN_VIDEO}, {localizer}")
-        found = [corpus.moments_of_its_video(searcher, one) for one in told]
-        task = Task(
-            self.suite.name, f"{IN_VIDEO}, {localizer}", asked, len(asked), floor,
-            files=corpus.files,
-        )  # fmt: skip
-        return task.outcome(scored_in_video(asked, found, with_map=self.suite.with_map), found)
+        task = f"{IN_VIDEO}, {localizer}"
+        found = [corpus.moments_of_its_video(searcher, one) for one in self._told(asked, task)]
+        values = scored_in_video(asked, found, with_map=self.suite.with_map)
+        named = Task(self.suite.name, task, asked, len(asked), floor, files=corpus.files)
+        return named.outcome(values, found)
 
     def _in_corpus(
         self,
@@ -149,8 +156,8 @@ class MomentRun:
     ) -> Iterator[Outcome]:
         """Moments among all videos."""
         task = Task(
-            self.suite.name, f"{IN_CORPUS}, {localizer}", asked, len(corpus.item_ids),
-            floor_in_corpus(floor, len(corpus.item_ids)), files=corpus.files,
+            self.suite.name, f"{IN_CORPUS}, {localizer}", asked, len(corpus.item_ids), floor,
+            files=corpus.files,
         )  # fmt: skip
         for ending, found in self._found(corpus, localizers, task, corpus.moments).items():
             named = replace(task, name=task.name + ending)
@@ -191,9 +198,7 @@ class MomentRun:
 
     def _told(self, asked: Sequence[Question], what: str) -> Iterator[Question]:
         """The questions; says every few seconds how many are done."""
-        told = monotonic()
+        tell = told(len(asked), f"queries asked: {what}", self.say)
         for done, one in enumerate(asked):
-            if monotonic() - told > TELL_SECONDS:
-                told = monotonic()
-                self.say(f"{what}: {done} of {len(asked)} queries asked")
+            tell(done)
             yield one

@@ -45,8 +45,7 @@ class MomentSuite:
 
     Attributes:
         name: As `bench run` knows it.
-        data_set: Its first file is the official one of the split that is asked.
-        instead: Files that serve as well as the official one.
+        data_set: Its first file, or one that serves as well, is of the split that is asked.
         learnt: The training split's, the first that is there; the suite does without.
         corpus: Search all videos too.
         with_map: Print mAP too, where queries have several true windows.
@@ -55,7 +54,6 @@ class MomentSuite:
 
     name: str
     data_set: DataSet
-    instead: tuple[str, ...] = ()
     learnt: tuple[str, ...] = ()
     corpus: bool = False
     with_map: bool = False
@@ -67,7 +65,7 @@ class MomentSuite:
         Raises:
             SourceError: They are missing, hold no query, or are in none of the formats.
         """
-        names = (self.data_set.files[0], *self.instead)
+        names = (self.data_set.files[0], *self.data_set.instead)
         path = _first(data, names)
         if path is None:
             raise SourceError(

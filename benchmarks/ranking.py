@@ -12,22 +12,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from time import monotonic
 from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.embedded_files import Say, embed_files, encoders_of, spaces_of, uris_of
 from benchmarks.outcome import Outcome
 from benchmarks.ranking_suite import Gallery, RankingSuite
 from benchmarks.ranking_task import HITS, Found, Task, rank_by_search, rank_exactly
 from benchmarks.stored_rows import Rows, stored_rows
 from benchmarks.text_vectors import RememberedTexts, text_vectors
 from retrieval.collection import Collection
-from retrieval.embed_options import EmbedOptions, EmbedReport
-from retrieval.encoders.catalogue import CATALOGUE, resolve
-from retrieval.errors import SourceError, UnknownModelError
-from retrieval.media.files import path_to_uri
+from retrieval.errors import SourceError
 from retrieval.protocols import Encoder
 from retrieval.search.query import Query, Term
 from retrieval.search.searcher import Searcher
@@ -37,15 +34,12 @@ from retrieval.types import Medium, Space
 TARGETS: Final = {
     Medium.IMAGE: Target.IMAGE, Medium.AUDIO: Target.MUSIC, Medium.VIDEO: Target.VIDEO
 }  # fmt: skip
-TELL_SECONDS: Final = 10.0
 
 NAMED: Final = 3
 """Missing files that a warning names."""
 
 MEANS: Final = "mean of segments"
 """What most papers compare: one vector an item. A search takes the best segment instead."""
-
-Say = Callable[[str], None]
 
 
 def measure(
@@ -58,14 +52,10 @@ def measure(
     say: Say,
 ) -> Outcome:
     """Everything that a suite prints; see `RankingSuite.run`."""
-    encoders = _encoders(suite, models)
+    encoders = encoders_of(suite.name, suite.medium, models)
     here = _files_here(suite, gallery, scale, say)
-    collection = _embed(folder / "collection", here, suite.medium, encoders, say)
-    spaces = [
-        space
-        for space in collection.snapshot.spaces
-        if suite.medium in space.media and (not encoders or space.encoder in encoders)
-    ]
+    collection, _ = embed_files(folder / "collection", here.files, suite.medium, encoders, say)
+    spaces = spaces_of(collection, suite.medium, encoders)
     outcome = Outcome([])
     for space in spaces:
         items, rows = _stored(collection, here, space, suite.medium, say)
@@ -147,7 +137,7 @@ def _stored(
 ) -> tuple[list[str], Rows]:
     """The items that could be embedded, and their vectors."""
     known = collection.snapshot.known_files()
-    keys = {known[uri].item_id: key for key, uri in _uris(here).items() if uri in known}
+    keys = {known[uri].item_id: key for key, uri in uris_of(here.files).items() if uri in known}
     items, rows = stored_rows(collection.snapshot, space, medium, keys)
     lost = len(here.files) - len(items)
     if not items:
@@ -163,75 +153,10 @@ def _stored(
     return items, rows
 
 
-def _uris(gallery: Gallery) -> dict[str, str]:
-    return {key: path_to_uri(str(path)) for key, path in gallery.files.items()}
-
-
 def _positions(gallery: Gallery, items: Sequence[str]) -> list[list[int]]:
     """For each caption the places of its items."""
     places = {key: place for place, key in enumerate(items)}
     return [[places[key] for key in caption.relevant] for caption in gallery.captions]
-
-
-# ---------------------------------------------------------------- embed, index, search
-
-
-def _encoders(suite: RankingSuite, models: Sequence[str]) -> tuple[str, ...]:
-    """Specifications of the named models that read such files: the others are not even loaded.
-
-    Raises:
-        UnknownModelError: No such model, or none of them does.
-    """
-    encoders: list[str] = []
-    for model in models:
-        entry = CATALOGUE.get(model)
-        if entry is None:
-            encoders += resolve(model)
-        else:
-            encoders += [spec for spec, media in entry.encoders.items() if suite.medium in media]
-    if models and not encoders:
-        raise UnknownModelError(
-            f"{suite.name} holds {suite.medium} files, which {', '.join(models)} does not embed; "
-            "`retrieval models list` shows what does"
-        )
-    return tuple(encoders)
-
-
-def _embed(
-    root: Path, gallery: Gallery, medium: Medium, encoders: tuple[str, ...], say: Say
-) -> Collection:
-    """Bring the collection of a suite up to date, and its indexes.
-
-    Raises:
-        SourceError: It holds other items, which searches would find.
-    """
-    collection = Collection(root)
-    if (root / "CURRENT").exists():
-        others = collection.snapshot.known_files().keys() - set(_uris(gallery).values())
-        if others:
-            raise SourceError(
-                f"{root} holds {len(others)} items that are not asked here, as {min(others)}: "
-                "of another --data or --scale; name another --folder"
-            )
-    options = EmbedOptions(models=encoders, sound_of_videos=medium is Medium.AUDIO)
-    paths = [str(path) for path in gallery.files.values()]
-    report = collection.add(*paths, options=options, on_item=_telling(len(paths), say))
-    say(f"{sum(report.added.values())} files embedded in {report.seconds:.0f} s")
-    collection.index(progress=say)
-    return collection
-
-
-def _telling(total: int, say: Say) -> Callable[[EmbedReport], None]:
-    """Say every few seconds how far an embedding is."""
-    told = monotonic()
-
-    def tell(report: EmbedReport) -> None:
-        nonlocal told
-        if monotonic() - told > TELL_SECONDS:
-            told = monotonic()
-            say(f"{report.seen} of {total} files looked at")
-
-    return tell
 
 
 def _searches(
@@ -248,7 +173,7 @@ def _searches(
     searcher = Searcher(
         collection.snapshot, lambda _: cast(Encoder, texts), device=collection.device
     )
-    uris = _uris(gallery)
+    uris = uris_of(gallery.files)
     places = {uris[key]: place for place, key in enumerate(task.items)}
 
     def search(text: str) -> Found:

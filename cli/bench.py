@@ -60,6 +60,10 @@ def run(
             help="As in `embed`; repeatable. Default: what is kept in --folder, else small."
         ),
     ] = None,
+    localizer: Annotated[
+        str | None,
+        typer.Option(help="Of suites of moments, as in `search`; similarity stands beside it."),
+    ] = None,
     scale: ScaleOption = 1.0,
     folder: FolderOption = None,
     out: OutOption = None,
@@ -72,7 +76,7 @@ def run(
     from benchmarks.suites import SUITES, is_file
 
     modules = SUITES | {name: name for name in suites if is_file(name)}
-    options = {name: _suite_options(name, data, model or []) for name in suites}
+    options = {name: _suite_options(name, data, model or [], localizer) for name in suites}
     outputs = Outputs(out, runs, html, title=f"Results of {', '.join(suites)}")
     _measure(suites, modules, scale, folder, outputs, options)
     _print(outputs.outcome, output)
@@ -101,14 +105,20 @@ def speed(
     _print(outputs.outcome, output)
 
 
-def _suite_options(name: str, data: Path | None, models: list[str]) -> dict[str, object]:
+def _suite_options(
+    name: str, data: Path | None, models: list[str], localizer: str | None
+) -> dict[str, object]:
     """What `run` of a suite is told beyond its folder and scale."""
-    from benchmarks.suites import SUITES, folder_of, reads_data, takes_models
+    from benchmarks.suites import SUITES, folder_of, reads_data, takes_localizer, takes_models
     from retrieval.errors import QueryError, SourceError
 
     if models and name in SUITES and not takes_models(name):
         raise QueryError(f"{name} has models of its own; leave --model out")
     options: dict[str, object] = {"models": tuple(models)} if takes_models(name) else {}
+    if localizer is not None and (name in SUITES or takes_models(name)):
+        if not takes_localizer(name):
+            raise QueryError(f"{name} asks for no moments of your videos; leave --localizer out")
+        options["localizer"] = localizer
     if reads_data(name):
         if data is None:
             raise SourceError(f"{name} reads a data set: name its folder with --data DIR")

@@ -41,6 +41,8 @@ def _described(needed: DataSet, data: Path | None) -> list[tuple[str, str]]:
         ("source", needed.source),
         ("files", ", ".join(needed.files)),
     ]
+    if needed.instead:
+        lines.append(("instead", f"{', '.join(needed.instead)} of the first"))
     if data is not None:
         missing = needed.missing(data)
         lines.append(("present", f"all but {', '.join(missing)}" if missing else "all"))

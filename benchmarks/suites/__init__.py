@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
@@ -89,6 +90,12 @@ def reads_data(name: str) -> bool:
 def takes_models(name: str) -> bool:
     """Whether `run` takes models."""
     return name in ASKED or is_file(name)
+
+
+def takes_localizer(name: str) -> bool:
+    """Whether `run` takes the name of a localizer."""
+    target = ASKED.get(name, name)
+    return takes_models(name) and "localizer" in signature(load_module(target).run).parameters
 
 
 def data_set(name: str) -> DataSet | None:

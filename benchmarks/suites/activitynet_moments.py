@@ -18,12 +18,13 @@ DATA: Final = DataSet(
     source="Krishna et al., ICCV 2017 (captions.zip), or lighthouse "
     "(github.com/line/lighthouse); activity-net.org (videos)",
     files=("val_1.json", "videos/"),
+    instead=("activitynet_val_release.jsonl",),
 )
 
-run = MomentSuite(
+SUITE: Final = MomentSuite(
     name="activitynet-moments",
     data_set=DATA,
-    instead=("activitynet_val_release.jsonl",),
     learnt=("train.json", "activitynet_train_release.jsonl"),
     corpus=True,
-).run
+)
+run = SUITE.run

@@ -26,6 +26,7 @@ DATA: Final = DataSet(
     "(Sigurdsson et al., ECCV 2016, Charades_v1_480); or lighthouse "
     "(github.com/line/lighthouse)",
     files=("charades_test_release.jsonl", "videos/"),
+    instead=("charades_sta_test.txt",),
 )
 
 DURATIONS: Final = {"charades_sta_test.txt": "Charades_v1_test.csv",
@@ -52,11 +53,11 @@ def read(path: Path) -> Iterator[AnnotatedQuery]:
             raise SourceError(f"{table} does not tell how long {one.video_id} is") from error
 
 
-run = MomentSuite(
+SUITE: Final = MomentSuite(
     name="charades",
     data_set=DATA,
-    instead=("charades_sta_test.txt",),
     learnt=("charades_train_release.jsonl", "charades_sta_train.txt"),
     corpus=True,
     read=read,
-).run
+)
+run = SUITE.run

@@ -23,6 +23,7 @@ DATA: Final = DataSet(
     files=("test_data.json", "videos/"),
 )
 
-run = MomentSuite(
+SUITE: Final = MomentSuite(
     name="didemo-moments", data_set=DATA, learnt=("train_data.json",), corpus=True
-).run
+)
+run = SUITE.run

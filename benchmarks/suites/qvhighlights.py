@@ -32,6 +32,7 @@ DATA: Final = DataSet(
     },
 )  # fmt: skip
 
-run = MomentSuite(
+SUITE: Final = MomentSuite(
     name="qvhighlights", data_set=DATA, learnt=("highlight_train_release.jsonl",), with_map=True
-).run
+)
+run = SUITE.run

@@ -18,11 +18,12 @@ DATA: Final = DataSet(
     source="Zhang et al., AAAI 2020 (github.com/microsoft/2D-TAN, data/TACoS), or lighthouse "
     "(github.com/line/lighthouse); videos from MPII Cooking 2",
     files=("tacos_test_release.jsonl", "videos/"),
+    instead=("test.json",),
 )
 
-run = MomentSuite(
+SUITE: Final = MomentSuite(
     name="tacos",
     data_set=DATA,
-    instead=("test.json",),
     learnt=("tacos_train_release.jsonl", "train.json"),
-).run
+)
+run = SUITE.run

@@ -27,4 +27,7 @@ DATA: Final = DataSet(
     },
 )
 
-run = MomentSuite(name="tvr", data_set=DATA, learnt=("tvr_train_release.jsonl",), corpus=True).run
+SUITE: Final = MomentSuite(
+    name="tvr", data_set=DATA, learnt=("tvr_train_release.jsonl",), corpus=True
+)
+run = SUITE.run

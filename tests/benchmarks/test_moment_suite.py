@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,13 @@ def line(**more: object) -> str:
 
 
 def test_the_first_file_that_is_there_is_read(tmp_path: Path) -> None:
-    suite = MomentSuite(
-        name="s", data_set=DATA, instead=("other.jsonl",), learnt=("train.jsonl", "more.jsonl")
-    )
+    data_set = replace(DATA, instead=("other.jsonl",))
+    suite = MomentSuite(name="s", data_set=data_set, learnt=("train.jsonl", "more.jsonl"))
+    assert data_set.missing(tmp_path) == ["val.jsonl", "videos/"]
     with pytest.raises(SourceError, match=r"A set: .* lacks val\.jsonl or other\.jsonl; it comes"):
         suite.questions(tmp_path)
     (tmp_path / "other.jsonl").write_text(line(qid="other"))
+    assert data_set.missing(tmp_path) == ["videos/"]
     assert [one.query_id for one in suite.questions(tmp_path).asked] == ["other"]
     (tmp_path / "val.jsonl").write_text(line(qid="val"))
     (tmp_path / "more.jsonl").write_text(line(qid="more"))
@@ -34,7 +36,7 @@ def test_the_first_file_that_is_there_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_without_queries_or_lengths_fails(tmp_path: Path) -> None:
-    suite = MomentSuite(name="s", data_set=DATA, instead=("text.txt",))
+    suite = MomentSuite(name="s", data_set=replace(DATA, instead=("text.txt",)))
     (tmp_path / "val.jsonl").write_text("\n")
     with pytest.raises(SourceError, match=r"val\.jsonl holds no query with a moment"):
         suite.questions(tmp_path)

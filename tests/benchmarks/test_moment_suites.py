@@ -12,14 +12,15 @@ import pytest
 
 from benchmarks.moment_suite import MomentSuite
 from benchmarks.outcome import Outcome
-from retrieval.errors import SourceError
+from benchmarks.suites import SUITES, takes_localizer
+from retrieval.errors import QueryError, SourceError
+from tests.support.commands import run
 
 MODULES = ("qvhighlights", "charades", "tacos", "activitynet_moments", "tvr", "didemo_moments")
 
 
 def suite(module: str) -> MomentSuite:
-    run = importlib.import_module(f"benchmarks.suites.{module}").run
-    found = run.__self__
+    found = importlib.import_module(f"benchmarks.suites.{module}").SUITE
     assert isinstance(found, MomentSuite)
     return found
 
@@ -185,3 +186,28 @@ def test_blind_floors_are_the_known_ones(
     assert "constant window" in outcome.results[0].task
     assert said[0].endswith("blind floors only")
     assert not (tmp_path / "out").exists()
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_prints_the_floors_where_there_are_annotations_only(tmp_path: Path) -> None:
+    (tmp_path / "tacos").mkdir()
+    (tmp_path / "tacos/tacos_test_release.jsonl").write_text(COMMON)
+    document = json.loads(run("bench", "run", "tacos", "--data", tmp_path, "--format", "json"))
+    blind, whole = document["queries"]
+    assert blind["task"].startswith("moment in the true video, constant window ")
+    assert whole["task"] == "moment in the true video, whole video"
+    assert whole["ids"] == ["5", "6", "9"]
+    assert whole["values"]["mIoU"] == pytest.approx([0.3, 0.55, 0.5])
+    assert [row["value"] for row in document["results"] if row["task"] == whole["task"]] == [
+        pytest.approx(2 / 3), 0.0, pytest.approx(0.45)
+    ]  # fmt: skip
+
+
+def test_a_localizer_is_for_suites_of_moments_fails(tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match="clotho asks for no moments"):
+        run("bench", "run", "clotho", "--data", tmp_path, "--localizer", "similarity")
+    assert [name for name in SUITES if takes_localizer(name)] == [
+        "qvhighlights", "charades", "tacos", "activitynet-moments", "tvr", "didemo-moments"
+    ]  # fmt: skip

@@ -1,13 +1,18 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from benchmarks.moment_suite import Question
 from benchmarks.moment_task import (
     Task,
     floor_in_corpus,
+    means,
     scored_in_corpus,
     scored_in_video,
     scored_videos,
 )
+from benchmarks.suites import qvhighlights
 
 ASKED = [
     Question("a", "a ball", ((0.0, 10.0), (20.0, 30.0)), 40.0, "1"),
@@ -78,3 +83,18 @@ def test_rows_stand_beside_their_floors() -> None:
     assert (first.query_id, first.video, first.moments) == ("1", "a", found[0])
     assert first.windows == ASKED[0].windows
     assert task.outcome(scored_videos(ASKED, [[], [], []])).answers == ()
+
+
+def test_the_official_figures_of_the_official_sample(real_data: Path) -> None:
+    folder = real_data / "annotations" / "qvhighlights"
+    asked = qvhighlights.SUITE.questions(folder).asked
+    lines = (folder / "sample_val_preds.jsonl").read_text().splitlines()
+    predicted = {str(row["qid"]): row["pred_relevant_windows"] for row in map(json.loads, lines)}
+    found = [[(one.video_id, *window) for window in predicted[one.query_id]] for one in asked]
+    ours = {
+        metric: round(100 * mean, 2)
+        for metric, mean in means(scored_in_video(asked, found, with_map=True)).items()
+    }
+    official = json.loads((folder / "sample_val_preds_metrics_raw.json").read_text())["brief"]
+    del ours["mIoU"]
+    assert ours == {metric: official[f"MR-full-{metric}"] for metric in ours}
