@@ -23,6 +23,7 @@ from benchmarks.moment_task import (
     VIDEO,
     Task,
     floor_in_corpus,
+    means,
     scored_in_corpus,
     scored_in_video,
     scored_videos,
@@ -67,7 +68,7 @@ class MomentRun:
         return self._floors(self.questions.asked)[0].joined(self._published())
 
     def _floors(self, asked: Sequence[Question]) -> tuple[Outcome, dict[str, float]]:
-        """Rows of the constant window and of the whole video; the figures of the former."""
+        """Rows of the constant window and of the whole video; figures of the former by metric."""
         window, where = self._constant_window(asked)
         named = f"constant window {window[0]:.0%} to {window[1]:.0%} (best on {where})"
         constant = self._blind(asked, window, named)
@@ -91,7 +92,16 @@ class MomentRun:
         spans = placed(window, [one.duration_seconds for one in asked])
         found = [[(one.video_id, *span, 1.0)] for one, span in zip(asked, spans, strict=True)]
         values = scored_in_video(asked, found, with_map=self.suite.with_map)
-        return Task(self.suite.name, f"{IN_VIDEO}, {name}", asked, len(asked)).outcome(values)
+        alone = Task(self.suite.name, f"{IN_VIDEO}, {name}", asked, len(asked)).outcome(values)
+        if not self.suite.corpus:
+            return alone
+        videos = len({one.video_id for one in asked})
+        task = f"{IN_CORPUS}, {name}, of videos drawn at random"
+        expected = [
+            Result(self.suite.name, task, metric, value, pool=videos)
+            for metric, value in floor_in_corpus(means(values), videos).items()
+        ]
+        return alone.joined(Outcome(expected))
 
     def _published(self) -> Outcome:
         """What the literature reports, a row each: it is of other models than the one that runs."""
@@ -146,8 +156,8 @@ class MomentRun:
     ) -> Iterator[Outcome]:
         """Moments among all videos."""
         task = Task(
-            self.suite.name, f"{IN_CORPUS}, {localizer}", asked, len(corpus.item_ids),
-            floor_in_corpus(floor, len(corpus.item_ids)), files=corpus.files,
+            self.suite.name, f"{IN_CORPUS}, {localizer}", asked, len(corpus.item_ids), floor,
+            files=corpus.files,
         )  # fmt: skip
         for ending, found in self._found(corpus, localizers, task, corpus.moments).items():
             named = replace(task, name=task.name + ending)

@@ -147,6 +147,13 @@ def test_a_model_that_reads_no_pictures_fails(flickr: Path, tmp_path: Path) -> N
         flickr30k.run(say=print, folder=tmp_path, data=flickr, models=("music",))
 
 
+def test_a_model_by_its_specification_that_reads_no_pictures_fails(
+    flickr: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownModelError, match="tiny-music embeds no image files"):
+        flickr30k.run(say=print, folder=tmp_path, data=flickr, models=("tiny-music",))
+
+
 def test_no_file_at_all_fails(flickr: Path, tmp_path: Path) -> None:
     (tmp_path / "flickr30k-images").mkdir()
     shutil.copy(flickr / "dataset_flickr30k.json", tmp_path)
