@@ -20,7 +20,10 @@ class DataSet:
         licence: Of the data, in words.
         source: Where it comes from, in words.
         files: Official names below `--data`; a folder ends with a slash.
+        instead: Other names that serve as well as the first of `files`.
         published: What the literature reports, printed beside a run: by task and metric.
+        reported: The same of models that are named: by specification, as `--model` takes it, or
+            by their name in papers. A ranking suite prints it beside a run of that very model.
     """
 
     title: str
@@ -29,11 +32,15 @@ class DataSet:
     licence: str
     source: str
     files: tuple[str, ...]
+    instead: tuple[str, ...] = ()
     published: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    reported: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
 
     def missing(self, data: Path) -> list[str]:
         """Files and folders that are not below `data`."""
-        return [name for name in self.files if not (data / name).exists()]
+        there = any((data / name).exists() for name in self.instead)
+        needed = self.files[1:] if there else self.files
+        return [name for name in needed if not (data / name).exists()]
 
     def check(self, data: Path) -> None:
         """Refuse a folder that lacks files.

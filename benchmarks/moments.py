@@ -8,7 +8,8 @@ from typing import Final
 
 from benchmarks.report import Result
 from retrieval.collection import Collection
-from retrieval.evaluation.moments import best_constant_window, recall_at_1
+from retrieval.evaluation.blind import best_constant_window
+from retrieval.evaluation.moments import recall_at_1
 from retrieval.localization.spans import Span
 from retrieval.search.searcher import SearchResult
 from retrieval.targets import Target
@@ -65,7 +66,7 @@ def in_true_item(
     durations = [one.duration_seconds for one in asked]
     results = []
     for iou in OVERLAPS:
-        _, blind = best_constant_window(truth, durations, iou)
+        _, blind = best_constant_window([[span] for span in truth], durations, iou)
         value = recall_at_1(found, truth, iou)
         goal = goals.get(iou)
         results.append(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.report import Result
-from retrieval.localization.spans import Span
+from retrieval.localization.spans import Span, overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,12 @@ class RankedAnswer:
     scores: Sequence[float]
     relevant: Sequence[str]
 
+    @property
+    def first_relevant_rank(self) -> int | None:
+        """1 is best; None where nothing relevant is among the items."""
+        relevant = set(self.relevant)
+        return next((n for n, item in enumerate(self.items, 1) if item in relevant), None)
+
 
 @dataclass(frozen=True, slots=True)
 class MomentAnswer:
@@ -47,6 +53,16 @@ class MomentAnswer:
     windows: Sequence[Span]
     duration_seconds: float
     moments: Sequence[tuple[str, float, float, float]]
+
+    @property
+    def overlaps(self) -> list[float]:
+        """IoU of each moment with the best of the true windows; 0 in another video."""
+        return [
+            max((overlap((start, end), window) for window in self.windows), default=0.0)
+            if video == self.video
+            else 0.0
+            for video, start, end, _ in self.moments
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +86,16 @@ class Outcome:
     results: Sequence[Result]
     queries: Sequence[QueryValues] = ()
     answers: Sequence[Answers] = ()
+
+    @classmethod
+    def of(cls, found: Outcome | Sequence[Result]) -> Outcome:
+        """What a suite or a subject of speed handed back, some of which give figures alone."""
+        return found if isinstance(found, Outcome) else cls(found)
+
+    def joined(self, other: Outcome) -> Outcome:
+        """Both, one after the other."""
+        return Outcome(
+            [*self.results, *other.results],
+            [*self.queries, *other.queries],
+            [*self.answers, *other.answers],
+        )

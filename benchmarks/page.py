@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Result, as_markdown
+from benchmarks.dataset import DataSet
+from benchmarks.document import read_document
+from benchmarks.report import as_markdown
+from benchmarks.speed import SUBJECTS
+from benchmarks.suites import SUITES, data_set
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+OUT = "--out benchmarks/results"
 
 HEADER = """# Benchmarks
 
@@ -19,12 +24,14 @@ when the two disagree. A figure that is not here has not been measured yet.
 
 | document | command |
 | --- | --- |
-| `SUITE.json`, SUITE: demo, demo-moments | \
-`retrieval bench run SUITE --out benchmarks/results/SUITE.json` |
-| `SUITE.json`, SUITE: esc10, esc10-moments | \
-`retrieval bench run SUITE --data ESC-10 --out benchmarks/results/SUITE.json` |
+| `SUITE.json` | `retrieval bench run SUITE --out benchmarks/results/SUITE.json`, \
+with `--data DIR` where it reads a data set |
 | `speed-WHAT.json` | `retrieval bench speed WHAT --out benchmarks/results/speed-WHAT.json` |
 | `speed-index.json` | the same with `--scale 0.25`: at a million rows it takes hours of two cores |
+
+`retrieval bench compare A.json B.json` sets two of them beside each other, and says which
+differences are noise. [What a run writes](benchmarking-outputs.md) tells the rest: official run
+files, a page with curves, and how times are taken.
 
 Of a `speed` ratio or difference, less is better, and the goal is a bound. What falls short, and
 why:
@@ -62,20 +69,68 @@ The bundled models' own held-out figures stand in their cards,
 [tiny-hammer](../retrieval/weights/tiny-hammer/README.md).
 """
 
+UNMEASURED = """Not run, or the data, the weights or the machine is missing here. The published
+figures are other people's, of the models named beside them; ours stay empty until the command has
+run. DIR holds the official files that `retrieval bench list` names."""
+
 
 def page() -> str:
     """The page: a section per document, with the machine it was measured on."""
     sections = [HEADER]
     for path in sorted(RESULTS.glob("*.json")):
-        document = json.loads(path.read_text())
-        results = [Result(**row) for row in document["results"]]
+        document = read_document(path)
         sections.append(
-            f"## {path.stem}\n\n{_machine(document['machine'])}\n\n{as_markdown(results)}\n"
+            f"## {path.stem}\n\n{_machine(document.machine)}\n\n{as_markdown(document.results)}\n"
         )
+    measured = {path.stem for path in RESULTS.glob("*.json")}
+    sections += unmeasured(
+        {name: data_set(name) for name in SUITES if name not in measured},
+        [name for name in SUBJECTS if f"speed-{name}" not in measured],
+    )
     return "\n".join(sections)
 
 
-def _machine(machine: dict[str, Any]) -> str:
+def unmeasured(suites: Mapping[str, DataSet | None], subjects: Iterable[str]) -> list[str]:
+    """A section on what no document tells: empty figures, and the commands that fill them.
+
+    Args:
+        suites: What each reads; None of those that generate what they ask about.
+        subjects: Of speed.
+    """
+    rows = [
+        f"| {name} | {_about(data)} |  | {_published(data)} | `retrieval bench run {name}"
+        f"{' --data DIR' if data else ''} {OUT}/{name}.json` |"
+        for name, data in suites.items()
+    ]
+    rows += [
+        f"| speed {name} |  |  |  | `retrieval bench speed {name} {OUT}/speed-{name}.json` |"
+        for name in subjects
+    ]
+    if not rows:
+        return []
+    table = "\n".join(["| suite | data | our value | published | command |",
+                       "| --- | --- | ---: | --- | --- |", *rows])  # fmt: skip
+    return [f"## Not measured yet\n\n{UNMEASURED}\n\n{table}\n"]
+
+
+def _about(data: DataSet | None) -> str:
+    return f"{data.title}: {data.task}; {data.size}" if data else "generated"
+
+
+def _published(data: DataSet | None) -> str:
+    """What the literature reports, with the model where it is named."""
+    if data is None:
+        return ""
+    told = {"": data.published, **data.reported}
+    return "; ".join(
+        (f"{model}: " if model else "")
+        + ", ".join(f"{task} {metric} {value:.4g}" for (task, metric), value in figures.items())
+        for model, figures in told.items()
+        if figures
+    )
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "

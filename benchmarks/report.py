@@ -11,6 +11,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.outcome import QueryValues
 
 LIBRARIES = ("torch", "open_clip_torch", "faiss-gpu-cuvs", "faiss-cpu", "pyarrow", "duckdb",
              "numpy", "pillow", "av", "soundfile")  # fmt: skip
@@ -26,6 +30,7 @@ class Result:
         chance: What guessing reaches.
         published: What the literature reports.
         pool: Size of the gallery, or queries asked.
+        spread: Of repeated measurements, whose median the value is: the range of their middle half.
     """
 
     suite: str
@@ -37,6 +42,7 @@ class Result:
     chance: float | None = None
     published: float | None = None
     pool: int | None = None
+    spread: float | None = None
 
 
 def machine() -> dict[str, object]:
@@ -77,15 +83,37 @@ def _commit() -> str | None:
     return done.stdout.strip()
 
 
-def as_json(results: Sequence[Result]) -> str:
-    """The document that `bench --format json` prints."""
+def as_json(results: Sequence[Result], queries: Sequence[QueryValues] = ()) -> str:
+    """The document that `bench --format json` prints; `benchmarks.document` reads it."""
     document = {"machine": machine(), "results": [asdict(result) for result in results]}
-    return json.dumps(document, indent=1)
+    text = json.dumps(document, indent=1)
+    if not queries:
+        return text
+    # The numbers of a task stay on one line: thousands of lines of one number help nobody.
+    lines = ",\n".join(f"  {json.dumps(_query_row(values))}" for values in queries)
+    return f'{text[: text.rindex("}")].rstrip()},\n "queries": [\n{lines}\n ]\n}}'
+
+
+def _query_row(values: QueryValues) -> dict[str, object]:
+    return {
+        "suite": values.suite,
+        "task": values.task,
+        "ids": list(values.ids),
+        "values": {name: [_plain(one) for one in column] for name, column in values.values.items()},
+    }
+
+
+def _plain(value: float) -> float | int:
+    """A number as JSON writes it shortest: hits and misses are whole."""
+    value = float(value)
+    return int(value) if value.is_integer() else value
 
 
 def as_markdown(results: Sequence[Result]) -> str:
     """A table for people."""
     columns = ["value", "goal", "baseline", "chance"]
+    if any(result.spread is not None for result in results):
+        columns.insert(1, "spread")
     if any(result.published is not None for result in results):
         columns.append("published")
     lines = [f"| task | metric | {' | '.join(columns)} | pool |",
@@ -95,3 +123,12 @@ def as_markdown(results: Sequence[Result]) -> str:
         cells = " | ".join("" if number is None else f"{number:.4g}" for number in numbers)
         lines.append(f"| {result.task} | {result.metric} | {cells} | {result.pool or ''} |")
     return "\n".join(lines)
+
+
+def as_tables(results: Sequence[Result]) -> str:
+    """A table per suite, below its name; the table alone where there is one suite."""
+    suites = list(dict.fromkeys(result.suite for result in results))
+    tables = [as_markdown([row for row in results if row.suite == suite]) for suite in suites]
+    if len(tables) == 1:
+        return tables[0]
+    return "\n\n".join(f"{suite}\n\n{table}" for suite, table in zip(suites, tables, strict=True))

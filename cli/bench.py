@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.bench_score import score
+from cli import bench_compare, bench_list, bench_score
 from cli.output import Output
 
 if TYPE_CHECKING:
-    from benchmarks.report import Result
+    from benchmarks.outcome import Outcome
+    from benchmarks.outputs import Outputs
 
 app = typer.Typer(
     name="bench", help="Measure quality and speed.", no_args_is_help=True, rich_markup_mode=None
 )
 
+app.command("list")(bench_list.list_)
+app.command()(bench_score.score)
+app.command()(bench_compare.compare)
+
 OutOption = Annotated[Path | None, typer.Option(help="Also write the JSON document here.")]
+RunsOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the answers: TREC runs, and moments in official formats."),
+]
+HtmlOption = Annotated[
+    Path | None, typer.Option(help="Also write a page with curves, and the best and worst queries.")
+]
 FormatOption = Annotated[Output, typer.Option("--format", help="table or json.")]
 
 
@@ -33,38 +42,44 @@ ScaleOption = Annotated[
 FolderOption = Annotated[Path | None, typer.Option(help="Keep data and collections here.")]
 
 
-@app.command("list")
-def list_() -> None:
-    """Show the suites and the subjects of speed."""
-    from benchmarks.speed import SUBJECTS
-    from benchmarks.suites import SUITES
-
-    for name, module in SUITES.items():
-        print(f"run {name:14}{_first_line(module)}")
-    for name, module in SUBJECTS.items():
-        print(f"speed {name:12}{_first_line(module)}")
-
-
 @app.command()
 def run(
     suites: Annotated[
-        list[str], typer.Argument(metavar="SUITE...", help="Names that `bench list` shows.")
+        list[str],
+        typer.Argument(metavar="SUITE...", help="Names that `bench list` shows, or a .py file."),
     ],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set that a suite such as esc10 reads.")
+        Path | None,
+        typer.Option(
+            help="Folder of the official files, or one that has them in a folder per suite."
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="As in `embed`; repeatable. Default: what is kept in --folder, else small."
+        ),
+    ] = None,
+    localizer: Annotated[
+        str | None,
+        typer.Option(help="Of suites of moments, as in `search`; similarity stands beside it."),
     ] = None,
     scale: ScaleOption = 1.0,
     folder: FolderOption = None,
     out: OutOption = None,
+    runs: RunsOption = None,
+    html: HtmlOption = None,
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Run quality suites."""
-    from benchmarks.suites import READS_DATA, SUITES
-    from retrieval.errors import SourceError
+    from benchmarks.outputs import Outputs
+    from benchmarks.suites import SUITES, is_file
 
-    if data is None and READS_DATA.intersection(suites):
-        raise SourceError(f"{suites[0]} reads a data set: name its folder with --data DIR")
-    _measure(suites, SUITES, scale, folder, out, output, dict.fromkeys(READS_DATA, data))
+    modules = SUITES | {name: name for name in suites if is_file(name)}
+    options = {name: _suite_options(name, data, model or [], localizer) for name in suites}
+    outputs = Outputs(out, runs, html, title=f"Results of {', '.join(suites)}")
+    _measure(suites, modules, scale, folder, outputs, options)
+    _print(outputs.outcome, output)
 
 
 @app.command()
@@ -81,10 +96,34 @@ def speed(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Measure speed and memory, each beside what it is compared with."""
+    from benchmarks.outputs import Outputs
     from benchmarks.speed import BY_NAME_ONLY, SUBJECTS
 
     usual = [name for name in SUBJECTS if name not in BY_NAME_ONLY]
-    _measure(what or usual, SUBJECTS, scale, folder, out, output)
+    outputs = Outputs(out)
+    _measure(what or usual, SUBJECTS, scale, folder, outputs)
+    _print(outputs.outcome, output)
+
+
+def _suite_options(
+    name: str, data: Path | None, models: list[str], localizer: str | None
+) -> dict[str, object]:
+    """What `run` of a suite is told beyond its folder and scale."""
+    from benchmarks.suites import SUITES, folder_of, reads_data, takes_localizer, takes_models
+    from retrieval.errors import QueryError, SourceError
+
+    if models and name in SUITES and not takes_models(name):
+        raise QueryError(f"{name} has models of its own; leave --model out")
+    options: dict[str, object] = {"models": tuple(models)} if takes_models(name) else {}
+    if localizer is not None and (name in SUITES or takes_models(name)):
+        if not takes_localizer(name):
+            raise QueryError(f"{name} asks for no moments of your videos; leave --localizer out")
+        options["localizer"] = localizer
+    if reads_data(name):
+        if data is None:
+            raise SourceError(f"{name} reads a data set: name its folder with --data DIR")
+        options["data"] = folder_of(data, name)
+    return options
 
 
 def _measure(
@@ -92,12 +131,12 @@ def _measure(
     modules: dict[str, str],
     scale: float,
     folder: Path | None,
-    out: Path | None,
-    output: Output,
-    data: dict[str, Path | None] | None = None,
+    outputs: Outputs,
+    options: Mapping[str, Mapping[str, object]] | None = None,
 ) -> None:
     """Run the modules of some names, one after the other, each in a folder of its own."""
-    from benchmarks.report import as_json, as_markdown
+    from benchmarks.outcome import Outcome
+    from benchmarks.suites import load_module
     from retrieval.errors import QueryError
 
     unknown = [name for name in names if name not in modules]
@@ -105,21 +144,26 @@ def _measure(
         raise QueryError(
             f"nothing called {unknown[0]!r} to measure; there is: {', '.join(modules)}"
         )
-    results: list[Result] = []
+    outputs.check()
     for name in names:
-        with _working_folder(folder, name) as place:
-            subject = importlib.import_module(modules[name])
-            more = {"data": data[name]} if data and name in data else {}
-            results += subject.run(
-                say=lambda line: typer.echo(line, err=True), folder=place, scale=scale, **more
+        with _working_folder(folder, Path(name).stem) as place:
+            subject = load_module(modules[name])
+            more = (options or {}).get(name, {})
+            found = Outcome.of(
+                subject.run(
+                    say=lambda line: typer.echo(line, err=True), folder=place, scale=scale, **more
+                )
             )
-    document = as_json(results)
-    if out is not None:
-        out.write_text(document + "\n")
-    print(document if output is Output.JSON else as_markdown(results))
+            outputs.add(found)  # while its generated files are there
 
 
-app.command()(score)
+def _print(outcome: Outcome, output: Output) -> None:
+    from benchmarks.report import as_json, as_tables
+
+    if output is Output.JSON:
+        print(as_json(outcome.results, outcome.queries))
+    else:
+        print(as_tables(outcome.results))
 
 
 @contextmanager
@@ -131,14 +175,3 @@ def _working_folder(folder: Path | None, name: str) -> Iterator[Path]:
     else:
         (folder / name).mkdir(parents=True, exist_ok=True)
         yield folder / name
-
-
-def _first_line(module: str) -> str:
-    """What a benchmark measures, as the first line of its module says after the colon.
-
-    The module is read and not imported: most of them import torch, which takes seconds.
-    """
-    spec = find_spec(module)
-    assert spec is not None and spec.origin is not None  # noqa: PT018 - the tables name modules
-    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8")))
-    return (docstring or "").partition("\n")[0].partition(": ")[2]

@@ -25,7 +25,8 @@ def score(
     suite: Annotated[
         str,
         typer.Argument(
-            help="qvhighlights, tvr, charades, activitynet, tacos, didemo, windows, trec or pairs."
+            help="qvhighlights, tvr, charades, activitynet, tacos, didemo, didemo-segments, "
+            "windows, trec or pairs."
         ),
     ],
     predictions: Annotated[Path, typer.Option(help="File in the suite's official format.")],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.score.lines import (
     Record,
+    as_record,
     by_key,
     read_json,
     read_jsonl,
@@ -76,7 +77,7 @@ def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[s
     _note_repeated(asked, str(truth), note)
     # Of several lines of a query the last one counts.
     typed = any("type" in lines[-1] for lines in asked.values())
-    numbers = _video_numbers(submitted)
+    numbers = as_record(f"{submitted.where}, video2idx", submitted["video2idx"])
     true = {key: _true_moment(lines[-1], numbers, typed=typed) for key, lines in asked.items()}
     overall: dict[str, Any] = {}
     by_type: dict[str, Any] = {}
@@ -84,7 +85,7 @@ def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[s
         if task not in submitted:
             continue
         entries = [
-            _entry(value, f"{submitted.where}, {task} entry {number}")
+            as_record(f"{submitted.where}, {task} entry {number}", value)
             for number, value in enumerate(submitted.items(task), 1)
         ]
         ranks = _ranks(task, by_key(entries, "desc_id"), true, (predictions, truth), note)
@@ -164,13 +165,6 @@ def _percent(share: np.floating[Any]) -> float:
 # ---------------------------------------------------------------- files
 
 
-def _video_numbers(submitted: Record) -> Record:
-    numbers = submitted["video2idx"]
-    if not isinstance(numbers, dict):
-        raise SourceError(f"{submitted.where}: 'video2idx' is {shown(numbers)}, no JSON object")
-    return Record(f"{submitted.where}, video2idx", numbers)
-
-
 def _true_moment(line: Record, numbers: Record, *, typed: bool) -> TrueMoment:
     kind = line["type"] if typed else None
     if typed and kind not in TYPES:
@@ -179,12 +173,6 @@ def _true_moment(line: Record, numbers: Record, *, typed: bool) -> TrueMoment:
     several = len(spans) >= MANY_ANNOTATORS
     windows = line.windows("ts", spans if several else [spans], 2)
     return TrueMoment(numbers.number(str(line["vid_name"])), _single(windows), kind)
-
-
-def _entry(value: object, where: str) -> Record:
-    if not isinstance(value, dict):
-        raise SourceError(f"{where}: {shown(value)} is no JSON object")
-    return Record(where, value)
 
 
 def _predicted(entry: Record) -> NDArray[np.float32]:

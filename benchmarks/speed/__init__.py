@@ -12,11 +12,13 @@ SUITE: Final = "speed"
 
 SUBJECTS: Final = {
     "embed": "benchmarks.speed.embedding",
+    "decode": "benchmarks.speed.decode",
     "video": "benchmarks.speed.video",
     "search": "benchmarks.speed.search",
     "filter": "benchmarks.speed.filter",
     "index": "benchmarks.speed.index",
     "index-large": "benchmarks.speed.index_large",
+    "localize": "benchmarks.speed.localize",
     "memory": "benchmarks.speed.memory",
     "startup": "benchmarks.speed.startup",
     "gpu": "benchmarks.speed.gpu",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_model
 
 from benchmarks.report import Result
-from benchmarks.speed import SUITE
+from benchmarks.speed.harness import in_turns, row, seconds, timed
 from benchmarks.speed.photographs import write_photographs
 from retrieval.collection import Collection
 from retrieval.embed_options import EmbedOptions
@@ -31,8 +30,7 @@ from retrieval.types import DecodedChunk, Sampling
 MEGAPIXELS = (1.0, 12.0)
 PHOTOGRAPHS = 300
 BATCH = 64
-REPETITIONS = 2
-"""Each time is the shortest of so many, taken in turns."""
+TURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +66,37 @@ def _measure(
     photographs = folder / "photographs"
     samples = _decode(encoder, photographs)
     pixels = encoder.prepare(samples)
-    start, embed, decode, encode, bare = [], [], [], [], []
-    for turn in range(REPETITIONS):
-        say(f"{subject.title}, turn {turn + 1} of {REPETITIONS}: embed, decode, encode")
-        root = folder / f"{subject.spec.partition(':')[0]}-{turn}"
-        # A collection of one photograph costs what every run costs: loading and starting workers.
-        start.append(_embed_seconds(root / "one", subject.spec, photographs / "00000.jpg"))
-        embed.append(_embed_seconds(root / "all", subject.spec, photographs))
-        decode.append(_seconds(lambda: _decode(encoder, photographs)))
-        encode.append(_seconds(lambda: _encode(encoder, samples)))
-        bare.append(_bare_seconds(subject.name, pixels))
-    net = min(embed) - min(start)
+    root = folder / subject.spec.partition(":")[0]
+    say(f"{subject.title}, {TURNS} turns: embed, decode, encode")
+    taken = in_turns(
+        {
+            # One photograph costs what every run costs: loading and starting workers.
+            "start": lambda turn: _embed_seconds(
+                root / f"one-{turn}", subject.spec, photographs / "00000.jpg"
+            ),
+            "embed": lambda turn: _embed_seconds(root / f"all-{turn}", subject.spec, photographs),
+            "decode": timed(lambda: _decode(encoder, photographs)),
+            "encode": timed(lambda: _encode(encoder, samples)),
+            "bare": lambda turn: _bare_seconds(subject.name, pixels),
+        },
+        TURNS,
+    )
+    net = taken["embed"] - taken["start"]
+    both = taken["decode"] + taken["encode"]
     task = f"embed {count} photographs of 1–12 megapixels, {subject.title}"
-    both, model = min(decode) + min(encode), min(bare)
     return [
-        Result(SUITE, task, "time ÷ bare model time", net / model, subject.over_bare),
-        Result(SUITE, task, "time ÷ (decode + encode)", net / both, subject.over_both),
-        Result(SUITE, task, "decode alone ÷ bare model time", min(decode) / model),
-        Result(SUITE, task, "photographs per second", count / net),
-        Result(SUITE, task, "seconds to load and start", min(start)),
+        row(task, "time ÷ bare model time", net / taken["bare"], subject.over_bare),
+        row(task, "time ÷ (decode + encode)", net / both, subject.over_both),
+        row(task, "decode alone ÷ bare model time", taken["decode"] / taken["bare"]),
+        row(task, "photographs per second", net.per(count)),
+        row(task, "seconds to load and start", taken["start"]),
     ]
 
 
 def _embed_seconds(root: Path, spec: str, source: Path) -> float:
     """Embed into a new collection through the public class."""
     options = EmbedOptions(models=(spec,), device="cpu", batch_samples=BATCH)
-    return _seconds(lambda: Collection(root, device="cpu").add(source, options=options))
+    return seconds(lambda: Collection(root, device="cpu").add(source, options=options))
 
 
 def _decode(encoder: OpenClipEncoder, source: Path) -> NDArray[np.uint8]:
@@ -122,15 +125,9 @@ def _bare_seconds(name: str, pixels: torch.Tensor) -> float:
             model.encode_image(pixels[first : first + CPU_BATCH])
 
     model.encode_image(pixels[:CPU_BATCH])  # the first call sets its buffers up
-    return _seconds(all_batches)
+    return seconds(all_batches)
 
 
 def _write_random_clip(path: Path) -> None:
     torch.manual_seed(0)
     save_model(open_clip.create_model("ViT-B-32"), str(path))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began

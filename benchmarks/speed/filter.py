@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.report import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.gap import SEED_ROWS, GapRows
+from benchmarks.speed.harness import Sample, in_turns, one_thread, row, seconds
 from benchmarks.speed.vectors import VectorEncoder
 from indexes.choose import lists_for
 from indexes.saved import open_index
@@ -40,6 +41,9 @@ KIND = "IVF{lists},RaBitQfs"
 
 QUERIES = 40
 SHARES = (0.5, 0.1, 0.03, 0.01, 0.001, 0.0001)
+COPIES = 3
+"""How often rows are copied for its time."""
+
 PLACES = 256
 """Neighbourhoods of rows; those that follow each other in the column have nothing in common."""
 
@@ -97,14 +101,21 @@ class Opened:
 
     def milliseconds(self, query: int, selection: Selection | None) -> float:
         """One search once the filter is evaluated."""
-        asked = self.queries[query : query + 1]
+        asked = self.asked(query)
         return _milliseconds(lambda: self.part.search(asked, K, selection))
+
+    def asked(self, query: int) -> NDArray[np.float32]:
+        """(1, dim), one of the queries."""
+        return self.queries[query : query + 1]
 
 
 def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
     """Measure every share of the rows, chosen in each way."""
-    rows = max(2_000, round(ROWS * scale))
-    faiss.omp_set_num_threads(1)
+    with one_thread():
+        return _measure(say, folder, max(2_000, round(ROWS * scale)))
+
+
+def _measure(say: Callable[[str], None], folder: Path, rows: int) -> list[Result]:
     corpus = GapRows(rows, DIM)
     encoder = GapEncoder(corpus)
     kind = KIND.format(lists=lists_for(rows))
@@ -117,10 +128,10 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     opened = _open(folder / "vectors", corpus)
     task = f"{kind}, {rows:,} × {DIM}, k = {K}, one thread"
     own = statistics.fmean(opened.recall(query, None) for query in range(QUERIES))
-    plain = statistics.median(opened.milliseconds(query, None) for query in range(QUERIES))
+    plain = in_turns({"plain": lambda query: opened.milliseconds(query, None)}, QUERIES)
     results = [
         Result(SUITE, task, "recall@10 without a filter", own, pool=QUERIES),
-        Result(SUITE, task, "milliseconds without a filter", plain),
+        row(task, "milliseconds without a filter", plain["plain"]),
     ]
     for share in [share for share in SHARES if share * rows >= K]:
         say(f"filters that leave {share:.2%}")
@@ -138,31 +149,31 @@ def _independent(opened: Opened, task: str, share: float, own: float) -> list[Re
     copy = copied_rows(opened.exact, ids)
     plain = Selection.plain(selection.mask)
     masked = faiss.SearchParameters(sel=plain.selector())
-    times: dict[str, list[float]] = {"filtered": [], "plain": [], "scan": [], "masked": []}
-    for query in range(QUERIES):  # one after the other, so that all meet the same machine
-        asked = opened.queries[query : query + 1]
-        times["filtered"].append(opened.milliseconds(query, selection))
-        times["plain"].append(opened.milliseconds(query, None))
-        times["scan"].append(_milliseconds(lambda a=asked: copy.search(a, K)))  # type: ignore[misc]
-        times["masked"].append(
-            _milliseconds(lambda a=asked: opened.exact.search(a, K, params=masked))  # type: ignore[misc]
-        )
-    took = {name: statistics.median(values) for name, values in times.items()}
-    copying = statistics.median(
-        _milliseconds(lambda: copied_rows(opened.exact, ids)) for _ in range(3)
+    took = in_turns(
+        {
+            "filtered": lambda query: opened.milliseconds(query, selection),
+            "plain": lambda query: opened.milliseconds(query, None),
+            "scan": lambda query: _milliseconds(lambda: copy.search(opened.asked(query), K)),
+            "masked": lambda query: _milliseconds(
+                lambda: opened.exact.search(opened.asked(query), K, params=masked)
+            ),
+        },
+        QUERIES,
     )
-    bound = max(took["plain"], took["scan"])
+    copying = in_turns(
+        {"copy": lambda turn: _milliseconds(lambda: copied_rows(opened.exact, ids))}, COPIES
+    )
+    bound = max(took["plain"], took["scan"], key=lambda sample: sample.median)
     recall = statistics.fmean(opened.recall(query, selection) for query in range(QUERIES))
     task = f"{task}: {share:.2%} at random"
     return [
         Result(SUITE, task, "recall@10", recall, own, pool=QUERIES),
-        Result(SUITE, task, "time ÷ max(unfiltered, scan of what is left)",
-               took["filtered"] / bound, 2.0),
-        Result(SUITE, task, "milliseconds", took["filtered"], baseline=bound),
+        row(task, "time ÷ max(unfiltered, scan of what is left)", took["filtered"] / bound, 2.0),
+        row(task, "milliseconds", took["filtered"], baseline=bound.median),
         Result(SUITE, task, "milliseconds to evaluate the filter", evaluated),
-        Result(SUITE, task, "milliseconds by exact scan with a mask", took["masked"]),
-        Result(SUITE, task, "milliseconds to copy the rows first", copying),
-    ]  # fmt: skip
+        row(task, "milliseconds by exact scan with a mask", took["masked"]),
+        row(task, "milliseconds to copy the rows first", copying["copy"]),
+    ]
 
 
 def _by_place(
@@ -179,14 +190,12 @@ def _by_place(
             times.append(opened.milliseconds(query, selection))
     return [
         Result(SUITE, task, "recall@10", statistics.fmean(recalls), own, pool=len(recalls)),
-        Result(SUITE, task, "milliseconds", statistics.median(times)),
+        row(task, "milliseconds", Sample(tuple(times))),
     ]
 
 
 def _milliseconds(search: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    search()
-    return (time.perf_counter() - began) * 1e3
+    return 1e3 * seconds(search)
 
 
 # ---------------------------------------------------------------- the collection

@@ -6,10 +6,9 @@ search by this engine and by a plain matrix product and top-k, CAGRA and IVF-PQ,
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from benchmarks.report import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.gap import GapRows
 from benchmarks.speed.gpu_approximate import approximate_results
+from benchmarks.speed.harness import Sample, Way, in_turns, row, seconds
 from indexes.building import build_exact
 from indexes.errors import DeviceError
 from indexes.faiss import FaissIndex
@@ -96,21 +96,30 @@ def measure_peaks(
     """Copy a large piece of memory, and multiply two large float16 matrices."""
     piece = torch.zeros(copied_bytes, dtype=torch.uint8, device=device)
     other = torch.empty_like(piece)
-    copying = seconds(lambda: other.copy_(piece), device)
     matrix = torch.randn(size, size, device=device).half()
-    return Peaks(2 * copied_bytes / copying, 2 * size**3 / seconds(lambda: matrix @ matrix, device))
+    actions = {"copy": lambda: other.copy_(piece), "multiply": lambda: matrix @ matrix}
+    taken = times(actions, device)
+    return Peaks(2 * copied_bytes / taken["copy"].median, 2 * size**3 / taken["multiply"].median)
 
 
-def seconds(action: Callable[[], object], device: torch.device, repeats: int = REPEATS) -> float:
-    """Median time of an action until the device is done, after two more to warm up."""
-    times = []
-    for _ in range(repeats + 2):
-        _wait(device)
-        began = time.perf_counter()
+def times(
+    actions: Mapping[str, Callable[[], object]], device: torch.device, repeats: int = REPEATS
+) -> dict[str, Sample]:
+    """Times of actions until the device is done, in turns, after two turns to warm up."""
+    ways = {name: _until_done(action, device) for name, action in actions.items()}
+    return in_turns(ways, repeats, warm_ups=2)
+
+
+def _until_done(action: Callable[[], object], device: torch.device) -> Way:
+    def work() -> None:
         action()
         _wait(device)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[2:])
+
+    def way(turn: int) -> float:
+        _wait(device)
+        return seconds(work)
+
+    return way
 
 
 def _wait(device: torch.device) -> None:
@@ -160,26 +169,32 @@ def exact_results(rows: Tensor, peaks: Peaks, batches: tuple[int, ...] = BATCHES
     for batch in batches:
         queries = made_queries(batch, dim)
         there = torch.from_numpy(queries).to(rows.device).half()
-        ours = seconds(lambda queries=queries: index.search(queries, K), rows.device)  # type: ignore[misc]
-        plain = seconds(lambda there=there: plain_search(rows, there, K), rows.device)  # type: ignore[misc]
+        taken = times(
+            {
+                "ours": partial(index.search, queries, K),
+                "plain": partial(plain_search, rows, there, K),
+            },
+            rows.device,
+        )
+        ours, plain = taken["ours"], taken["plain"]
         task = f"exact {count:,} × {dim}, batch {batch:,}"
-        read, flops = 2 * count * dim / ours, 2 * count * dim * batch / ours
+        read = ours.per(2 * count * dim / peaks.bytes_per_second)
+        flops = ours.per(2 * count * dim * batch / peaks.flops)
         goal = 1.5 if batch == BATCHES[-1] else None
         results += [
-            Result(SUITE, task, "milliseconds", ours * 1e3, baseline=plain * 1e3),
-            Result(SUITE, task, "times as fast as torch", plain / ours, goal),
+            row(task, "times as fast as torch", plain / ours, goal),
+            row(task, "milliseconds", ours.times(1e3), baseline=plain.median * 1e3),
         ]
         if batch == 1:
-            share = read / peaks.bytes_per_second
-            results.append(Result(SUITE, task, "share of memory bandwidth", share, 0.8))
+            results.append(row(task, "share of memory bandwidth", read, 0.8))
             for width in (1, 8):
                 # What is lost in the product itself, and whether padding the queries would help.
                 padded = there.expand(width, -1).contiguous()
-                alone = seconds(lambda padded=padded: product(padded, rows), rows.device)  # type: ignore[misc]
-                share = 2 * count * dim / alone / peaks.bytes_per_second
-                results.append(Result(SUITE, task, f"the same, product of {width} alone", share))
+                alone = times({"product": partial(product, padded, rows)}, rows.device)["product"]
+                share = alone.per(2 * count * dim / peaks.bytes_per_second)
+                results.append(row(task, f"the same, product of {width} alone", share))
         if batch == BATCHES[-1]:
-            results.append(Result(SUITE, task, "share of matrix rate", flops / peaks.flops, 0.25))
+            results.append(row(task, "share of matrix rate", flops, 0.25))
     asked = made_queries(CHECKED_QUERIES, dim)
     task = f"exact {count:,} × {dim}"
     results.append(
@@ -207,11 +222,11 @@ def streamed_results(
 ) -> list[Result]:
     """Rows that cross to the device for every search."""
     index = TorchExact(host, device, resident=False)
-    took = seconds(lambda: index.search(texts, K), device, repeats=3)
+    took = times({"ours": lambda: index.search(texts, K)}, device, repeats=3)["ours"]
     task = f"exact {len(host):,} × {host.shape[1]}, streamed, batch {len(texts):,}"
     return [
-        Result(SUITE, task, "milliseconds", took * 1e3),
-        Result(SUITE, task, "GB/s", host.nbytes / took / 1e9),
+        row(task, "milliseconds", took.times(1e3)),
+        row(task, "GB/s", took.per(host.nbytes / 1e9)),
     ]
 
 
@@ -225,11 +240,16 @@ def crossover_results(
         for rows in (count for count in CROSSOVER_ROWS if count <= len(host)):
             cpu = FaissIndex(build_exact([host[:rows]], host.shape[1]))
             gpu = TorchExact(host[:rows], device)
-            on_cpu = seconds(lambda cpu=cpu: cpu.search(queries, K), device)  # type: ignore[misc] # noqa: B023
-            on_gpu = seconds(lambda gpu=gpu: gpu.search(queries, K), device)  # type: ignore[misc] # noqa: B023
+            taken = times(
+                {"gpu": partial(gpu.search, queries, K), "cpu": partial(cpu.search, queries, K)},
+                device,
+            )
+            on_gpu, on_cpu = taken["gpu"], taken["cpu"]
             task = f"exact {rows:,} × {host.shape[1]}, batch {batch:,}, the CPU beside it"
-            results.append(Result(SUITE, task, "milliseconds", on_gpu * 1e3, baseline=on_cpu * 1e3))
-            if on_gpu >= on_cpu:
+            results.append(
+                row(task, "milliseconds", on_gpu.times(1e3), baseline=on_cpu.median * 1e3)
+            )
+            if on_gpu.median >= on_cpu.median:
                 faster_from = None
             elif faster_from is None:
                 faster_from = rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.report import Result
 from benchmarks.speed import SUITE
+from benchmarks.speed.harness import in_turns, row, timed
 from indexes.building import build_approximate, build_exact
 from indexes.choose import lists_for, training_rows
 from indexes.effort import Effort
@@ -85,12 +85,18 @@ def _searched(
         if recall >= TARGET:
             break
     task = f"{task}, {setting}"
-    many = _seconds(lambda: placed.search(texts, K))
-    one = _seconds(lambda: placed.search(texts[:1], K))
+    taken = in_turns(
+        {
+            "many": timed(lambda: placed.search(texts, K)),
+            "one": timed(lambda: placed.search(texts[:1], K)),
+        },
+        REPEATS,
+        warm_ups=1,
+    )
     return [
         Result(SUITE, task, "recall@10", recall, TARGET),
-        Result(SUITE, task, f"queries/s, batch {len(texts):,}", len(texts) / many),
-        Result(SUITE, task, "milliseconds, one query", one * 1e3),
+        row(task, f"queries/s, batch {len(texts):,}", taken["many"].per(len(texts))),
+        row(task, "milliseconds, one query", taken["one"].times(1e3)),
     ]
 
 
@@ -102,13 +108,3 @@ def _settings(exact: Any, part: Any, gpus: Gpus) -> Iterator[tuple[VectorIndex, 
     for visited in (count for count in VISITED if count <= part.nlist):
         index = FaissIndex(exact, part, Effort(visited, CANDIDATES))
         yield PlacedIndex(index, gpus), f"{visited} of {part.nlist} lists"
-
-
-def _seconds(action: Callable[[], object]) -> float:
-    """Median time; every search ends with its answers on the CPU."""
-    times = []
-    for _ in range(REPEATS + 1):
-        began = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])

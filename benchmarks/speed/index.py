@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.report import Result
 from benchmarks.speed import SUITE
+from benchmarks.speed.harness import Sample, Way, in_turns, row
 from benchmarks.speed.index_cells import RECALL, K
 from benchmarks.speed.index_corpus import linked_copy, write_corpus
 from benchmarks.speed.processes import Report, Served, reported, run_cell
@@ -67,36 +67,33 @@ def _searching(say: Say, folder: Path, root: Path, size: str, lists: int) -> lis
         inverted: ("serve-raw", inverted),
     }
     served: dict[str, Served] = {}
-    seconds: dict[str, list[float]] = {name: [] for name in cells}
     with ExitStack() as stack:
         for name, (cell, what) in cells.items():
             say(f"opening {name}, tuned for recall@{K} {RECALL}")
             served[name] = stack.enter_context(Served(cell, folder, what))
         say(f"asking each {REPEATS} times, in turn")
-        for _ in range(REPEATS):
-            for name in cells:
-                seconds[name].append(served[name].ask()["seconds"])
+        seconds = in_turns({name: _answering(one) for name, one in served.items()}, REPEATS)
         about = {name: served[name].report for name in cells}
     task = f"search {size}, texts, one thread, recall@{K} ≥ {RECALL}"
     memory = about["engine"]["anonymous_mib"] / about[HNSW]["anonymous_mib"]
     return [
-        Result(SUITE, task, f"time ÷ {HNSW}'s", _ratio(seconds, "engine", HNSW), 1 / 5),
-        Result(SUITE, task, f"time ÷ {inverted}'s", _ratio(seconds, "engine", inverted), 1 / 8),
+        row(task, f"time ÷ {HNSW}'s", seconds["engine"] / seconds[HNSW], 1 / 5),
+        row(task, f"time ÷ {inverted}'s", seconds["engine"] / seconds[inverted], 1 / 8),
         Result(SUITE, task, f"anonymous memory ÷ {HNSW}'s", memory, 1 / 4),
-        *(row for name in served for row in _cell(task, name, seconds[name], about[name])),
+        *(one for name in served for one in _cell(task, name, seconds[name], about[name])),
     ]
 
 
-def _ratio(seconds: dict[str, list[float]], ours: str, theirs: str) -> float:
-    """Median of the ratios of neighbouring repeats."""
-    return statistics.median(a / b for a, b in zip(seconds[ours], seconds[theirs], strict=True))
+def _answering(served: Served) -> Way:
+    """Seconds of a query, by an index that waits in a process of its own."""
+    return lambda turn: float(served.ask()["seconds"])
 
 
-def _cell(task: str, name: str, seconds: Sequence[float], about: Report) -> list[Result]:
+def _cell(task: str, name: str, seconds: Sample, about: Report) -> list[Result]:
     asked = about["queries"]
     label = f"{name}, setting {about['setting']}" if "setting" in about else name
     return [
-        Result(SUITE, task, f"{label}: queries/s", 1 / statistics.median(seconds), pool=asked),
+        row(task, f"{label}: queries/s", seconds.per(1), pool=asked),
         Result(SUITE, task, f"{name}: recall@{K}", about["recall"], RECALL, pool=asked),
         Result(SUITE, task, f"{name}: anonymous MiB", about["anonymous_mib"]),
         Result(SUITE, task, f"{name}: mapped MiB", about["mapped_mib"]),
@@ -107,38 +104,39 @@ def _opening(say: Say, folder: Path, root: Path, size: str) -> list[Result]:
     """Open, answer once, then whole searches beside their index alone; medians of processes."""
     say(f"opening the collection {OPENINGS} times")
     reports = [run_cell("open", folder, root) for _ in range(OPENINGS)]
-    median = {name: statistics.median(each[name] for each in reports) for name in reports[0]}
+    samples = {name: Sample(tuple(each[name] for each in reports)) for name in reports[0]}
     task = f"open {size}, libraries loaded, without a model"
     whole = f"search {size}, k = {K}, end to end"
     return [
-        Result(SUITE, task, "ms to the first answer", median["first_ms"], 200),
-        Result(SUITE, task, "anonymous MiB above the libraries", median["anonymous_mib"], 100),
-        Result(SUITE, task, "mapped MiB above the libraries", median["mapped_mib"]),
-        Result(SUITE, whole, "ms over FAISS", median["whole_ms"] - median["faiss_ms"], 2),
-        Result(SUITE, whole, "ms", median["whole_ms"], baseline=median["faiss_ms"]),
+        row(task, "ms to the first answer", samples["first_ms"], 200),
+        row(task, "anonymous MiB above the libraries", samples["anonymous_mib"], 100),
+        row(task, "mapped MiB above the libraries", samples["mapped_mib"]),
+        row(whole, "ms over FAISS", samples["whole_ms"] - samples["faiss_ms"], 2),
+        row(whole, "ms", samples["whole_ms"], baseline=samples["faiss_ms"].median),
     ]
 
 
 def _building(say: Say, folder: Path, engine: Report, size: str, factory: str) -> list[Result]:
     """Time of a build, beside plain FAISS on the same factory string and beside autofaiss."""
-    taken: dict[str, list[float]] = {"raw": [], "engine": []}
-    for turn in range(BUILDS):
-        say(f"building {factory} by FAISS and by the engine, turn {turn + 1}")
-        root = linked_copy(folder / "collection", folder / f"turn-{turn}")
-        for name, arguments in (
-            ("raw", ("build-raw", folder, factory)),
-            ("engine", ("build-engine", folder, root, factory)),
-        ):
-            report = reported(folder / f"turn-{turn}-{name}.json", run_cell, *arguments)
-            taken[name].append(report["seconds"])
+
+    def raw(turn: int) -> float:
+        path = folder / f"turn-{turn}-raw.json"
+        return float(reported(path, run_cell, "build-raw", folder, factory)["seconds"])
+
+    def ours(turn: int) -> float:
+        path, root = folder / f"turn-{turn}-engine.json", folder / f"turn-{turn}"
+        linked_copy(folder / "collection", root)
+        report = reported(path, run_cell, "build-engine", folder, root, factory)
         shutil.rmtree(root)
+        return float(report["seconds"])
+
+    say(f"building {factory} by FAISS and by the engine")
+    taken = in_turns({"raw": raw, "engine": ours}, BUILDS)
     task = f"build {size}"
-    ratio = _ratio(taken, "engine", "raw")
     chosen = engine["factory"] or "exact"
-    ours, raw = (statistics.median(taken[name]) for name in ("engine", "raw"))
     return [
-        Result(SUITE, task, f"time ÷ raw FAISS's, {factory}", ratio, 1.15),
-        Result(SUITE, task, f"{factory}: seconds", ours, baseline=raw),
+        row(task, f"time ÷ raw FAISS's, {factory}", taken["engine"] / taken["raw"], 1.15),
+        row(task, f"{factory}: seconds", taken["engine"], baseline=taken["raw"].median),
         Result(SUITE, task, f"chosen and tuned, {chosen}: seconds", engine["seconds"]),
         Result(SUITE, task, "chosen: MiB in memory", engine["bytes"] / (1 << 20)),
         *_autofaiss(say, folder, engine, task),

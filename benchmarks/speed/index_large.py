@@ -7,7 +7,6 @@ are those of videos of a hundred segments each.
 from __future__ import annotations
 
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.report import Result
 from benchmarks.speed import SUITE
+from benchmarks.speed.harness import in_turns, row
 from benchmarks.speed.index import REPEATS
 from benchmarks.speed.index_cells import K
 from benchmarks.speed.index_corpus import linked_copy, write_corpus
@@ -41,7 +41,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     say(f"opening {factory}")
     with Served("serve-engine", folder, root) as served:
         say(f"asking it {REPEATS} times")
-        seconds = [served.ask()["seconds"] for _ in range(REPEATS)]
+        taken = in_turns({"engine": lambda turn: float(served.ask()["seconds"])}, REPEATS)
     about = served.report
     task, search = f"index {rows:,} × {DIM}, {factory}", f"search {rows:,} × {DIM}, {factory}"
     asked = about["queries"]
@@ -53,7 +53,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
         Result(SUITE, search, f"recall@{K} of texts", about["recall"], RECALL, pool=asked),
         Result(SUITE, search, "anonymous GiB", about["anonymous_mib"] / GIB, 1.5),
         Result(SUITE, search, "mapped GiB", about["mapped_mib"] / GIB),
-        Result(SUITE, search, "queries/s, one thread", 1 / statistics.median(seconds)),
+        row(search, "queries/s, one thread", taken["engine"].per(1)),
     ]
 
 

@@ -5,9 +5,9 @@ All three decode on one thread, as the workers of `embed` do, and end with the s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.report import Result
-from benchmarks.speed import SUITE
+from benchmarks.speed.harness import in_turns, row, timed
 from retrieval.media.video import sample_frames
 
 SECONDS = 60
@@ -28,27 +28,24 @@ TURNS = 5
 
 
 def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
-    """Measure three lengths of groups of pictures; each time is the shortest of some turns."""
+    """Measure three lengths of groups of pictures."""
     seconds = max(4, round(SECONDS * scale))
     results = []
     for group in GROUPS:
         path = folder / f"group-{group}.mp4"
         say(f"video of {seconds} s, a keyframe every {group} frames")
-        _write_video(path, seconds, group)
+        write_video(path, seconds, group)
         ways = {"ours": _sample, "all": _decode_all, "seek": _seek_each}
-        took = {name: float("inf") for name in ways}
-        for _ in range(TURNS):
-            for name, way in ways.items():
-                began = time.perf_counter()
-                way(path, seconds)
-                took[name] = min(took[name], time.perf_counter() - began)
+        taken = in_turns(
+            {name: timed(partial(way, path, seconds)) for name, way in ways.items()}, TURNS
+        )
         task = f"{seconds} frames of {seconds} s of video, keyframe every {group} frames"
-        faster = min(took["all"], took["seek"])
+        faster = min(taken["all"], taken["seek"], key=lambda sample: sample.median)
         results += [
-            Result(SUITE, task, "time ÷ faster of the other two", took["ours"] / faster, 1.0),
-            Result(SUITE, task, "milliseconds, sampler", took["ours"] * 1e3),
-            Result(SUITE, task, "milliseconds, decoding all", took["all"] * 1e3),
-            Result(SUITE, task, "milliseconds, seeking each", took["seek"] * 1e3),
+            row(task, "time ÷ faster of the other two", taken["ours"] / faster, 1.0),
+            row(task, "milliseconds, sampler", taken["ours"].times(1e3)),
+            row(task, "milliseconds, decoding all", taken["all"].times(1e3)),
+            row(task, "milliseconds, seeking each", taken["seek"].times(1e3)),
         ]
     return results
 
@@ -82,7 +79,7 @@ def _seek_each(path: Path, seconds: int) -> None:
                     break
 
 
-def _write_video(path: Path, seconds: int, group: int) -> None:
+def write_video(path: Path, seconds: int, group: int) -> None:
     """H.264 of a textured picture that drifts: every frame differs from the one before."""
     width, height = SIZE
     rng = np.random.default_rng(0)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.outcome import Outcome
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.world import World, WorldItem, WorldSettings, write_world
 from retrieval.embed_options import EmbedOptions
-from retrieval.evaluation.moments import best_constant_window, recall_at_1
+from retrieval.evaluation.blind import best_constant_window
+from retrieval.evaluation.moments import recall_at_1
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.spans import Span
 from retrieval.targets import Target
@@ -26,7 +28,7 @@ IMAGES, TUNES, VIDEOS = 1_000, 500, 300
 FOLDER = {Medium.IMAGE: "images", Medium.AUDIO: "music", Medium.VIDEO: "videos"}
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
+def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outcome:
     """Generate the held-out world, embed and index it, and ask every caption.
 
     Args:
@@ -42,7 +44,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
         *_embedded(folder / "unseen", unseen, say), task="text → image, unseen combinations",
         goals=(None, 0.90),
     )  # fmt: skip
-    return results
+    return Outcome(results)
 
 
 def _measure(base: Path, settings: WorldSettings, say: Callable[[str], None]) -> list[Result]:
@@ -118,7 +120,7 @@ def _moments(collection: Collection, world: World) -> list[Result]:
     durations = [item.duration_seconds or 0.0 for item in asked]
     results = []
     for iou, goal in ((0.5, 0.45), (0.7, None)):
-        _, blind = best_constant_window(truth, durations, iou)
+        _, blind = best_constant_window([[span] for span in truth], durations, iou)
         value = recall_at_1(found, truth, iou)
         results.append(
             Result(SUITE, "text → moment in the true video, similarity", f"R1@{iou}", value, goal,

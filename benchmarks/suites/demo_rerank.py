@@ -18,6 +18,7 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
+from benchmarks.outcome import Outcome
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.captions import SceneCaption
@@ -43,7 +44,7 @@ GALLERIES: tuple[tuple[str, Sequence[str], float], ...] = (
 """What each is called, how look-alikes differ, and the R@1 that the re-ranker must add."""
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
+def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outcome:
     """Generate the galleries, embed and index them, and ask every caption.
 
     Args:
@@ -63,7 +64,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
         task = f"relations → image, {name}"
         results += _measure(collection, asked, count, task, f"tiny:{reranker}", gain)
         say(f"{len(asked)} captions asked, {name}")
-    return results
+    return Outcome(results)
 
 
 def _embedded(base: Path, scenes: list[Scene], say: Callable[[str], None]) -> Collection:

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.demo_videos import embed_videos, write_videos
+from benchmarks.outcome import Outcome
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.sequences import SequenceCaption, motion_twins, order_twins
@@ -37,7 +38,7 @@ GAIN: Final = 0.20
 """R@1 that the video-text model must add to the frame mean."""
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
+def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outcome:
     """Write, embed and index the videos, and ask every caption of both models' spaces.
 
     Args:
@@ -77,7 +78,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
                        chance=1 / pool, pool=pool)
             )  # fmt: skip
             baseline = value
-    return results
+    return Outcome(results)
 
 
 def _ranking(

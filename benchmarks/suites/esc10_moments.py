@@ -22,6 +22,7 @@ import soundfile
 from benchmarks.esc10 import Clip, read_clips, split
 from benchmarks.esc10_recordings import QUIET, Recording, join_clips, without_quiet_ends
 from benchmarks.moments import Asked, in_true_item
+from benchmarks.outcome import Outcome
 from benchmarks.report import Result
 from benchmarks.suites.esc10 import RESNET, STRONG, TEMPLATES, Recipe, learn
 from retrieval.collection import Collection
@@ -84,9 +85,7 @@ class Sounds:
         return join_clips(clips, RECIPE.config.sample_rate_hz, rng)
 
 
-def run(
-    *, say: Callable[[str], None], folder: Path, scale: float = 1.0, data: Path
-) -> list[Result]:
+def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0, data: Path) -> Outcome:
     """Train on folds 1 to 4, embed recordings of fold 5, and ask every localizer.
 
     Args:
@@ -117,7 +116,8 @@ def run(
         results += in_true_item(SUITE, collection, asked, Target.MUSIC, task, goals)
         say(f"{what} asked")
     minutes = _minutes_since(start)
-    return [*results, Result(SUITE, "the whole suite", "minutes", minutes, MINUTES_GOAL)]
+    whole = Result(SUITE, "the whole suite", "minutes", minutes, MINUTES_GOAL)
+    return Outcome([*results, whole])
 
 
 def _minutes_since(start: float) -> float:

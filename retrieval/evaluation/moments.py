@@ -1,4 +1,4 @@
-"""Moment metrics, one definition each, and the blind floor that every score stands beside.
+"""Moment metrics, one definition each; their blind floors stand in `blind`.
 
 Definitions are those of QVHighlights' evaluator (Lei, Berg and Bansal, 2021, arXiv 2107.09609),
 to the last bit of its arithmetic.
@@ -151,28 +151,3 @@ def recall_at_1(predicted: Sequence[Span | None], true: Sequence[Span], iou: flo
         for span, truth in zip(predicted, true, strict=True)
     ]
     return float(np.mean(hits))
-
-
-def best_constant_window(
-    true: Sequence[Span], durations: Sequence[float], iou: float, *, steps: int = 40
-) -> tuple[Span, float]:
-    """The blind floor: the one window, as fractions of the duration, that scores best.
-
-    It is chosen on the truth itself and has seen neither video nor query.
-
-    Returns:
-        The window as fractions (start, end), and its R1 at `iou`.
-    """
-    spans: NDArray[np.float64] = np.asarray(true, np.float64)
-    lengths: NDArray[np.float64] = np.asarray(durations, np.float64)
-    starts, ends = spans[:, 0] / lengths, spans[:, 1] / lengths
-    best: tuple[Span, float] = ((0.0, 1.0), -1.0)
-    for first in range(steps):
-        for last in range(first + 1, steps + 1):
-            window = (first / steps, last / steps)
-            shared = np.minimum(ends, window[1]) - np.maximum(starts, window[0])
-            union = ends - starts + window[1] - window[0] - np.maximum(shared, 0)
-            score = float(np.mean(np.maximum(shared, 0) / union >= iou))
-            if score > best[1]:
-                best = (window, score)
-    return best

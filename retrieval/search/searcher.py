@@ -124,14 +124,15 @@ class Searcher:
         vectors = embed_query(parsed, known, self._encoders) if known else {}
         encode_ms = clock.lap()
         wanted = k if reranker is None else max(k, rerank_top)
-        wanted = min(wanted, max(1, len(self._items.item_ids)))
-        firsts = max(wanted, self._stage.max_items) if Target.MOMENT in to else wanted
+        # More items than there are cannot come; more moments than items can.
+        items = min(wanted, max(1, len(self._items.item_ids)))
+        firsts = max(items, self._stage.max_items) if Target.MOMENT in to else items
         candidates = self._candidates(vectors, selected, firsts)
         search_ms = clock.lap()
         if Target.MOMENT in to:
             hits = self._moments(candidates, parsed, vectors, wanted)
         else:
-            hits = self._hits(candidates[:wanted])
+            hits = self._hits(candidates[:items])
         hits = [hit for hit in hits if hit.likely or not cutoff]
         took = Took(encode_ms, filter_ms, search_ms, clock.lap())
         if reranker is not None and text is not None:

@@ -1,66 +1,19 @@
-"""Annotated moments as their data sets publish them, and the user's features of the videos.
-
-| data set | a line or an entry |
-| --- | --- |
-| QVHighlights; Charades-STA, TACoS, ActivityNet as lighthouse has them | `{"vid", "query", "duration", "relevant_windows"}` |
-| TVR | `{"vid_name", "desc", "duration", "ts"}` |
-| ActivityNet Captions | `{"v_…": {"duration", "timestamps", "sentences"}}` |
-| TACoS | `{"s13-d21.avi": {"timestamps", "sentences", "fps", "num_frames"}}`, in frames |
-| Charades-STA | `3MSZA 24.3 30.4##person turn a light on.` |
-"""  # noqa: E501  # a table's row is one line
+"""Annotated moments, and the user's features of the videos, joined to learn from."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.encoders.pooling import unit_rows
 from retrieval.errors import DimensionMismatchError, SourceError, WeightsFormatError
-from retrieval.localization.spans import Span
+from retrieval.evaluation.annotations import AnnotatedQuery, read_annotations
 from retrieval.protocols import Encoder
 from retrieval.training.moment_data import AskedMoment, MomentData, with_rivals
 from retrieval.types import TimedRows
-
-FORMATS = "QVHighlights, TVR, ActivityNet Captions, Charades-STA, TACoS"
-
-
-@dataclass(frozen=True, slots=True)
-class AnnotatedQuery:
-    """A query, the spans of its video that answer it, and the video's length where it is known."""
-
-    video_id: str
-    query: str
-    windows: tuple[Span, ...]
-    duration_seconds: float | None
-
-
-def read_annotations(path: Path) -> Iterator[AnnotatedQuery]:
-    """Read a file in any of the formats above; queries without a window are passed over.
-
-    Raises:
-        SourceError: The file cannot be read, or an entry is in none of the formats; the message
-            names file and entry.
-    """
-    read = 0
-    try:
-        for raw in _entries(path):
-            for one in _queries(raw):
-                if one.windows:
-                    yield one
-            read += 1
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(
-            f"{path}, entry {read + 1}: in none of the known formats ({FORMATS}): "
-            f"{type(error).__name__} {error}"
-        ) from error
 
 
 def read_features(
@@ -173,58 +126,6 @@ def _joined(
         )
     sentences = encoder.encode_text([moment.text for moment in moments])
     return with_rivals(videos, moments, sentences)
-
-
-# ---------------------------------------------------------------- formats
-
-
-def _entries(path: Path) -> Iterator[Any]:
-    """Objects of a JSON Lines file, pairs of a JSON object, or lines of text."""
-    if path.suffix == ".json":
-        yield from json.loads(path.read_text(encoding="utf-8")).items()
-        return
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip():
-                yield json.loads(line) if line.startswith("{") else line.strip()
-
-
-def _queries(raw: Any) -> Iterator[AnnotatedQuery]:
-    if isinstance(raw, str):
-        yield _charades(raw)
-    elif isinstance(raw, tuple):
-        yield from _sentences(*raw)
-    elif "vid_name" in raw:
-        span = _span(raw["ts"])
-        yield AnnotatedQuery(raw["vid_name"], raw["desc"], (span,), float(raw["duration"]))
-    else:
-        windows = tuple(_span(window) for window in raw["relevant_windows"])
-        yield AnnotatedQuery(raw["vid"], raw["query"], windows, float(raw["duration"]))
-
-
-def _sentences(video_id: str, raw: dict[str, Any]) -> Iterator[AnnotatedQuery]:
-    """A video with its sentences: times are seconds, or frames where a rate is given."""
-    rate = float(raw.get("fps", 1.0))
-    duration = float(raw["num_frames"]) / rate if "fps" in raw else float(raw["duration"])
-    for times, sentence in zip(raw["timestamps"], raw["sentences"], strict=True):
-        start, end = _span(times)
-        yield AnnotatedQuery(
-            video_id.removesuffix(".avi"), sentence.strip(), ((start / rate, end / rate),), duration
-        )
-
-
-def _charades(line: str) -> AnnotatedQuery:
-    times, marks, query = line.partition("##")
-    if not marks:
-        raise ValueError(f"no ## in {line[:60]!r}")
-    video_id, start, end = times.split()
-    return AnnotatedQuery(video_id, query.strip(), (_span((start, end)),), None)
-
-
-def _span(raw: Any) -> Span:
-    """Two numbers; some annotators gave the later one first."""
-    start, end = sorted(float(value) for value in raw)
-    return start, end
 
 
 def _read_rows(path: Path) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from benchmarks.suites import demo_moments
 from benchmarks.suites.demo_moments import _in_corpus, _look_alikes
 from retrieval.collection import Collection
 from retrieval.demo.world import World
-from retrieval.evaluation.moments import best_constant_window
+from retrieval.evaluation.blind import best_constant_window
 from retrieval.targets import Target
 from retrieval.types import Medium
 
@@ -32,7 +32,9 @@ def test_figures_stand_beside_the_blind_window(similarity: Collection, asked: li
     half, strict = in_true_item("suite", similarity, asked, Target.VIDEO, "task", {0.5: 0.9})
     assert (half.suite, half.metric, half.goal, half.pool) == ("suite", "R1@0.5", 0.9, 3)
     assert strict.goal is None
-    blind = best_constant_window([a.span for a in asked], [a.duration_seconds for a in asked], 0.5)
+    blind = best_constant_window(
+        [[a.span] for a in asked], [a.duration_seconds for a in asked], 0.5
+    )
     assert half.baseline == blind[1]
     # The videos are found by the caption of one of their events: what is asked is what is shown.
     assert half.value is not None
@@ -58,3 +60,14 @@ def test_look_alikes_are_written_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(asked) == 6
     assert _look_alikes(tmp_path, 2, lambda line: None) == asked
     assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_speed_is_that_of_a_minute_and_of_a_top_ten(
+    indexed: Collection, asked: list[Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_moments, "TIMED", 2)
+    minute, added = demo_moments._speed(indexed.root, "hammer", asked)
+    assert minute.goal == 30.0
+    assert added.goal == 300.0
+    assert 0 < (minute.value or 0) < 60_000
+    assert 0 < (added.value or 0) < 60_000

@@ -13,7 +13,7 @@ def test_captions_are_asked_before_and_after(
     monkeypatch.setattr(demo_rerank, "SCENES", 60)
     said: list[str] = []
     shutil.copytree(BUNDLED, tmp_path / "tiny-rerank")
-    results = demo_rerank.run(say=said.append, folder=tmp_path)
+    results = demo_rerank.run(say=said.append, folder=tmp_path).results
     galleries = [results[:4], results[4:8], results[8:]]
     for gallery, (name, _, gain) in zip(galleries, demo_rerank.GALLERIES, strict=True):
         assert {result.task for result in gallery} == {f"relations → image, {name}"}

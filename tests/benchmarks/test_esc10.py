@@ -78,7 +78,8 @@ def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
     monkeypatch.setattr(suite, "RECIPES", (recipe,))
     monkeypatch.setattr(suite, "FOLDS", (1, 2))
     heard: list[str] = []
-    mean, lowest, minutes, *published = suite.run(say=heard.append, folder=tmp_path, data=folder)
+    outcome = suite.run(say=heard.append, folder=tmp_path, data=folder)
+    mean, lowest, minutes, *published = outcome.results
     assert (mean.task, mean.metric, mean.pool) == ("small", "accuracy", 100)
     assert (mean.goal, mean.baseline, mean.chance, mean.published) == (0.8, 1.0, 0.1, 0.81)
     assert mean.value is not None

@@ -28,7 +28,8 @@ def test_sounds_are_found_in_recordings_of_the_fold_held_out(tmp_path: Path) -> 
     (tmp_path / "esc10").mkdir()
     heard: list[str] = []
     folder = tmp_path / "out"
-    results = suite.run(say=heard.append, folder=folder, data=write_tones(tmp_path / "esc10"))
+    data = write_tones(tmp_path / "esc10")
+    results = suite.run(say=heard.append, folder=folder, data=data).results
     half, strict, alike_half, _, minutes = results
     assert (half.task, half.metric) == ("sound in the true recording, Hammer", "R1@0.5")
     assert (half.goal, strict.goal, alike_half.goal, minutes.goal) == (0.6, None, None, 20.0)
@@ -41,7 +42,7 @@ def test_sounds_are_found_in_recordings_of_the_fold_held_out(tmp_path: Path) -> 
     card = json.loads((folder / "hammer" / "config.json").read_text())
     assert card["medium"] == "audio"
     heard.clear()
-    again = suite.run(say=heard.append, folder=folder, data=tmp_path / "esc10")
+    again = suite.run(say=heard.append, folder=folder, data=data).results
     assert again[:4] == results[:4]
     assert not any("learnt" in line for line in heard)  # both models lie there
 

@@ -1,10 +1,11 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.speed import SUBJECTS, memory, search, video
+from benchmarks.speed import SUBJECTS, embedding, memory, search, startup, video
 from benchmarks.speed import filter as filtered
 from benchmarks.speed.photographs import write_photographs
 
@@ -28,7 +29,8 @@ def test_search_is_compared_with_faiss_on_the_same_index(tmp_path: Path) -> None
     over, whole, filtered, slowest = search.run(folder=tmp_path, scale=0.01, **SILENT)
     assert whole.value is not None
     assert whole.baseline is not None
-    assert over.value == pytest.approx(whole.value - whole.baseline)
+    assert (over.value or 0) > 0
+    assert over.spread is not None
     assert over.goal == 2.0
     assert filtered.value is not None
     assert filtered.value > 0
@@ -45,7 +47,8 @@ def test_filters_are_compared_with_no_filter_and_with_a_scan(tmp_path: Path) -> 
     assert len(results) == 2 + len(shares) * (6 + 2 * 2)
     recall, ratio, took = results[2:5]
     assert recall.goal == own.value
-    assert ratio.value == pytest.approx((took.value or 0) / (took.baseline or 1))
+    # The median of ratios is near the ratio of medians, and need not equal it.
+    assert ratio.value == pytest.approx((took.value or 0) / (took.baseline or 1), rel=0.5)
     # So few rows are left that all of them are scored, wherever they lie.
     for result in results[-10:]:
         if result.metric == "recall@10":
@@ -57,7 +60,38 @@ def test_video_is_compared_with_both_other_ways(tmp_path: Path) -> None:
     results = video.run(folder=tmp_path, scale=0.05, **SILENT)
     assert len(results) == 4 * len(video.GROUPS)
     ratio, ours, everything, seeking = (result.value or 0.0 for result in results[:4])
-    assert ratio == pytest.approx(ours / min(everything, seeking))
+    assert ratio == pytest.approx(ours / min(everything, seeking), rel=0.5)
+
+
+def test_help_is_timed_beside_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "RUNS", 1)
+    (result,) = startup.run(folder=tmp_path, **SILENT)
+    assert result.goal == 0.3
+    assert (result.value or 0) > (result.baseline or 0) > 0
+
+
+def test_embedding_is_what_remains_without_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With stand-ins for everything that takes minutes."""
+    places = []
+
+    def embed(root: Path, spec: str, source: Path) -> float:
+        places.append(root)
+        return 2.0 if source.suffix == ".jpg" else 14.0
+
+    monkeypatch.setattr(embedding, "_embed_seconds", embed)
+    monkeypatch.setattr(embedding, "_bare_seconds", lambda name, pixels: 8.0)
+    monkeypatch.setattr(
+        embedding, "_decode", lambda encoder, source: np.zeros((4, 64, 64, 3), np.uint8)
+    )
+    subject = embedding._Subject("tiny", "tiny-image", "unused", over_bare=1.1)
+    bare, both, decode, rate, start = embedding._measure(tmp_path, subject, 24, lambda line: None)
+    assert (bare.value, bare.goal, bare.spread) == (1.5, 1.1, 0.0)
+    assert (both.value or 0) > 1
+    assert (decode.value or 1) < 1
+    assert (rate.value, start.value) == (2.0, 2.0)
+    assert len(set(places)) == 2 * embedding.TURNS  # a new collection each time
 
 
 def test_peak_memory_counts_children_and_is_no_smaller_than_what_they_hold() -> None:

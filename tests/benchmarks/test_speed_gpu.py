@@ -62,8 +62,9 @@ def test_exact_search_is_compared_with_torch_and_with_the_peaks(
         "the same, product of 1 alone", "the same, product of 8 alone",
     }  # fmt: skip
     ours = by_metric[four, "milliseconds"]
+    # The median of ratios is near the ratio of medians, and need not equal it.
     assert by_metric[four, "times as fast as torch"].value == pytest.approx(
-        (ours.baseline or 0) / (ours.value or 1)
+        (ours.baseline or 0) / (ours.value or 1), rel=0.5
     )
     assert by_metric[four, "share of matrix rate"].value == pytest.approx(
         2 * 3_000 * 32 * 4 / ((ours.value or 1) / 1e3) / peaks.flops

@@ -1,4 +1,5 @@
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,20 @@ def test_equal_to_an_independent_evaluator(
     assert json.dumps(scored(tmp_path, predictions, truth)) == json.dumps(
         oracle(predictions, truth)
     )
+
+
+def test_windows_on_a_threshold_are_equal_to_an_independent_evaluator(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    truth, predictions = [], []
+    for qid in range(300):
+        windows, parts = [], []
+        for shortest, longest in ((1, 100), (101, 300), (301, 900)):
+            start, length = draw.randint(0, 500) / 10, draw.randint(shortest, longest) / 10
+            windows.append([start, round(start + length, 1)])
+            parts.append([start, round(start + draw.choice([0.5, 0.7, 0.75]) * length, 2), 0.5])
+        truth.append(true_line(qid, relevant_windows=windows))
+        predictions.append({"qid": qid, "pred_relevant_windows": draw.sample(parts, 3)})
+    assert scored(tmp_path, predictions, truth) == oracle(predictions, truth)
 
 
 @pytest.mark.parametrize("name", ["pred_relevant_windows", "pred_saliency_scores"])

@@ -1,5 +1,6 @@
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,18 @@ def test_equal_to_an_independent_evaluator(tmp_path: Path, made: tuple[Line, lis
     assert json.dumps(scored(tmp_path, submission, truth)) == json.dumps(oracle(submission, truth))
 
 
+def test_windows_on_a_threshold_are_equal_to_an_independent_evaluator(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    truth, rows = [], []
+    for number in range(300):
+        start, length = draw.randint(0, 500) / 10, draw.randint(1, 200) / 10
+        end = round(start + draw.choice([0.5, 0.7]) * length, 2)
+        truth.append(true_line(number, ts=[start, round(start + length, 1)]))
+        rows.append(entry(number, [0, start, end, 1]))
+    submission = {"video2idx": VIDEOS, "VCMR": rows}
+    assert json.dumps(scored(tmp_path, submission, truth)) == json.dumps(oracle(submission, truth))
+
+
 @pytest.mark.parametrize(
     ("predicted", "true", "double", "single"),
     [([13.5, 16.4], [13.5, 19.3], False, True), ([36.5, 37.1], [36.5, 37.7], True, False)],
@@ -159,7 +172,7 @@ def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
     ("submission", "message"),
     [
         ({}, "lacks 'video2idx'"),
-        ({"video2idx": [1]}, "'video2idx' is .1., no JSON object"),
+        ({"video2idx": [1]}, r"video2idx: \[1\] is no JSON object"),
         ({"video2idx": {"b": 1}}, "video2idx: lacks 'a'"),
         ({"video2idx": VIDEOS, "VR": {}}, "'VR' is {}, no list"),
         ({"video2idx": VIDEOS, "VR": [3]}, "VR entry 1: 3 is no JSON object"),

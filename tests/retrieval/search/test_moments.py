@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from retrieval.localization.hammer import HammerLocalizer
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.search.moments import frame_rows
 from retrieval.search.searcher import Searcher
-from retrieval.types import Frames, Medium, MomentQuery, Space
+from retrieval.types import Frames, Medium, MomentQuery, ScoredSpan, Space, TimedRows
 from support.small_hammer import write_hammer
 
 
@@ -112,3 +113,19 @@ def test_the_command_takes_a_folder(
     hits = json.loads(capsys.readouterr().out)["hits"]
     assert len(hits) == 3
     assert all(0 < hit["score"] <= 1 for hit in hits)
+
+
+class ManyMoments(SimilarityLocalizer):
+    """Finds forty moments in whatever it reads."""
+
+    def localize(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[list[ScoredSpan]]:
+        return [[(n / 4, n / 4 + 0.25, 1 / (n + 1)) for n in range(40)] for _ in items]
+
+
+def test_more_moments_than_there_are_items(indexed: Collection) -> None:
+    searcher = Searcher(indexed.snapshot, indexed.encoder, (ManyMoments(),))
+    video = indexed.search("a red star", to=["video"], k=1)[0].item_id
+    where = f"item_id = {video}"
+    hits = searcher.search("a red star", to=["video", "moment"], k=50, where=where).hits
+    assert len(indexed.snapshot.living_ids()) < len(hits) == 40
+    assert len(searcher.search("a red star", to=["video"], k=50).hits) == 3

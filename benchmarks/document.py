@@ -1,0 +1,103 @@
+"""The JSON document of a run, read back: `bench compare` and the page of results live on it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from benchmarks.outcome import QueryValues
+from benchmarks.report import Result
+from retrieval.errors import SourceError
+
+_TEXTS = ("suite", "task", "metric")
+_NUMBERS = tuple(field.name for field in fields(Result) if field.name not in _TEXTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What `bench run --out` and `bench speed --out` write.
+
+    Attributes:
+        machine: Where and with what it was measured; its keys are those of `report.machine`.
+        results: The figures; no two have the same suite, task and metric.
+        queries: What every query scored; empty in documents of speed, and in older ones.
+    """
+
+    machine: Mapping[str, Any]
+    results: Sequence[Result]
+    queries: Sequence[QueryValues] = ()
+
+
+def read_document(path: Path) -> Document:
+    """Read a document.
+
+    Raises:
+        SourceError: It cannot be read, or is no such document; says what is wrong.
+    """
+    try:
+        raw = json.loads(path.read_bytes())
+        return _document(raw)
+    except OSError as error:
+        raise SourceError(
+            f"{path}: {error.strerror or error}; name a document of `bench`"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise SourceError(
+            f"{path} is no document of `bench run --out` or `bench speed --out`: {error}"
+        ) from error
+
+
+def _document(raw: object) -> Document:
+    if not isinstance(raw, dict) or not {"machine", "results"} <= raw.keys():
+        raise ValueError("expected an object with machine and results")
+    machine, rows, queries = raw["machine"], raw["results"], raw.get("queries", [])
+    if not (isinstance(machine, dict) and isinstance(rows, list) and isinstance(queries, list)):
+        raise ValueError("machine must be an object, results and queries lists")
+    results = [_result(row, number) for number, row in enumerate(rows, 1)]
+    seen: set[tuple[str, str, str]] = set()
+    for result in results:
+        key = (result.suite, result.task, result.metric)
+        if key in seen:
+            raise ValueError(f"{', '.join(key)} stands there twice")
+        seen.add(key)
+    values = [_query_values(row, number) for number, row in enumerate(queries, 1)]
+    return Document(machine, results, values)
+
+
+def _result(row: object, number: int) -> Result:
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in _TEXTS):
+        raise ValueError(f"result {number} lacks a suite, task or metric")
+    unknown = row.keys() - {*_TEXTS, *_NUMBERS}
+    if unknown:
+        raise ValueError(f"result {number} has an unknown key, {min(unknown)!r}")
+    for name in _NUMBERS:
+        if row.get(name) is not None and not _is_number(row[name]):
+            raise ValueError(f"{name} of result {number} is no number")
+    return Result(row["suite"], row["task"], row["metric"], **{k: row.get(k) for k in _NUMBERS})
+
+
+def _query_values(row: object, number: int) -> QueryValues:
+    where = f"queries, entry {number}"
+    if not isinstance(row, dict) or not all(isinstance(row.get(k), str) for k in ("suite", "task")):
+        raise ValueError(f"{where}: no suite and task")
+    ids, values = row.get("ids"), row.get("values")
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise ValueError(f"{where}: ids must be a list of strings")
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"{where}: an id stands there twice")
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: values must be an object of lists")
+    for metric, column in values.items():
+        if not isinstance(column, list) or len(column) != len(ids):
+            raise ValueError(f"{where}: {metric} must have a number for each of {len(ids)} ids")
+        if not all(map(_is_number, column)):
+            raise ValueError(f"{where}: {metric} holds something that is no number")
+    return QueryValues(row["suite"], row["task"], ids, values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

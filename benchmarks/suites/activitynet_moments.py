@@ -1,0 +1,30 @@
+"""`bench run activitynet-moments`: moments of long videos from a sentence, ActivityNet Captions.
+
+Part 1 of the validation set. Krishna et al., ICCV 2017 (1705.00754).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.dataset import DataSet
+from benchmarks.moment_suite import MomentSuite
+
+DATA: Final = DataSet(
+    title="ActivityNet Captions, val_1, moments",
+    task="moment in the true video, moment in the corpus",
+    size="4,917 videos, 17,505 queries",
+    licence="captions for research; videos of YouTube's users",
+    source="Krishna et al., ICCV 2017 (captions.zip), or lighthouse "
+    "(github.com/line/lighthouse); activity-net.org (videos)",
+    files=("val_1.json", "videos/"),
+    instead=("activitynet_val_release.jsonl",),
+)
+
+SUITE: Final = MomentSuite(
+    name="activitynet-moments",
+    data_set=DATA,
+    learnt=("train.json", "activitynet_train_release.jsonl"),
+    corpus=True,
+)
+run = SUITE.run

@@ -1,0 +1,63 @@
+"""`bench run charades`: moments of activities at home from a sentence, Charades-STA's test split.
+
+Gao et al., ICCV 2017 (1705.02101). Their text file tells no durations: the table of the videos'
+authors does, and lighthouse's form of the same annotations brings them along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from benchmarks.annotation_files import read_table
+from benchmarks.dataset import DataSet
+from benchmarks.moment_suite import MomentSuite
+from retrieval.errors import SourceError
+from retrieval.evaluation.annotations import AnnotatedQuery, read_annotations
+
+DATA: Final = DataSet(
+    title="Charades-STA, test split",
+    task="moment in the true video, moment in the corpus",
+    size="1,334 videos, 3,720 queries",
+    licence="annotations for research; videos under the Charades licence, non-commercial",
+    source="Gao et al., ICCV 2017 (github.com/jiyanggao/TALL); durations and videos from Charades "
+    "(Sigurdsson et al., ECCV 2016, Charades_v1_480); or lighthouse "
+    "(github.com/line/lighthouse)",
+    files=("charades_test_release.jsonl", "videos/"),
+    instead=("charades_sta_test.txt",),
+)
+
+DURATIONS: Final = {"charades_sta_test.txt": "Charades_v1_test.csv",
+                    "charades_sta_train.txt": "Charades_v1_train.csv"}  # fmt: skip
+
+
+def read(path: Path) -> Iterator[AnnotatedQuery]:
+    """Read either form; the text's durations come from the table beside it.
+
+    Raises:
+        SourceError: There is no such table, it lacks a video, or a file is in another format.
+    """
+    if path.name not in DURATIONS:
+        yield from read_annotations(path)
+        return
+    table = path.with_name(DURATIONS[path.name])
+    if not table.is_file():
+        raise SourceError(f"{path} tells no durations: put {table.name}, of Charades, beside it")
+    lengths = {row["id"]: row["length"] for row in read_table(table, "id", "length")}
+    for one in read_annotations(path):
+        try:
+            yield replace(one, duration_seconds=float(lengths[one.video_id]))
+        except (KeyError, ValueError) as error:
+            raise SourceError(f"{table} does not tell how long {one.video_id} is") from error
+
+
+SUITE: Final = MomentSuite(
+    name="charades",
+    data_set=DATA,
+    learnt=("charades_train_release.jsonl", "charades_sta_train.txt"),
+    corpus=True,
+    read=read,
+)
+run = SUITE.run

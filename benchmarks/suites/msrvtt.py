@@ -1,0 +1,44 @@
+"""`bench run msrvtt`: 1,000 videos and one caption each, the split that papers call 1k-A.
+
+Of Yu, Kim and Kim (ECCV 2018). Papers average the frames of a video: `mean of segments` is the row
+to compare with theirs. No dual softmax and no query bank: those look at the other queries.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from benchmarks.annotation_files import media_files, read_table
+from benchmarks.dataset import DataSet
+from benchmarks.ranking_suite import Caption, Gallery, RankingSuite
+from retrieval.types import Medium
+
+FORWARD: Final = ("text to video", "R@1")
+DATA: Final = DataSet(
+    title="MSR-VTT, 1k-A",
+    task="text to video",
+    size="1,000 videos, 1,000 captions",
+    licence="for research; videos of YouTube's users",
+    source="Xu et al., CVPR 2016 (videos); MSRVTT_JSFUSION_test.csv comes with CLIP4Clip",
+    files=("MSRVTT_JSFUSION_test.csv", "MSRVTT_Videos/"),
+    reported={
+        "open_clip:ViT-B-32/openai": {FORWARD: 0.312},
+        "open_clip:PE-Core-B-16/meta": {FORWARD: 0.476},
+        "open_clip:PE-Core-L-14-336/meta": {FORWARD: 0.503},
+        "open_clip:PE-Core-bigG-14-448/meta": {FORWARD: 0.512},
+        "LanguageBind": {FORWARD: 0.428},
+    },
+)
+
+
+def read(data: Path) -> Gallery:
+    """Videos by their id, as `video9770`."""
+    rows = read_table(data / "MSRVTT_JSFUSION_test.csv", "key", "video_id", "sentence")
+    return Gallery(
+        media_files(data / "MSRVTT_Videos", [row["video_id"] for row in rows]),
+        [Caption(row["key"], row["sentence"], (row["video_id"],)) for row in rows],
+    )
+
+
+run = RankingSuite("msrvtt", DATA, Medium.VIDEO, read).run

@@ -1,0 +1,43 @@
+"""`bench run vatex`: 1,500 videos of ten seconds and ten English captions each.
+
+Half of the validation set, which Chen et al. (HGR, CVPR 2020) chose as a test set; the official
+one has no public captions.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from benchmarks.annotation_files import media_files
+from benchmarks.dataset import DataSet
+from benchmarks.ranking_suite import Caption, Gallery, RankingSuite
+from retrieval.types import Medium
+
+DATA: Final = DataSet(
+    title="VATEX, English, HGR's test split",
+    task="text to video",
+    size="1,500 videos, 15,000 captions",
+    licence="captions for research, see vatex.org; videos of YouTube's users",
+    source="Wang et al., ICCV 2019 (vatex.org); test_list.txt, an id a line, comes with HGR's data",
+    files=("vatex_validation_v1.0.json", "test_list.txt", "videos/"),
+)
+
+
+def read(data: Path) -> Gallery:
+    """Videos by their id, as `YOUTUBEID_000010_000020`; captions by it and their number."""
+    names = (data / "test_list.txt").read_text("utf-8").split()
+    entries = json.loads((data / "vatex_validation_v1.0.json").read_bytes())
+    captions = {entry["videoID"]: entry["enCap"] for entry in entries}
+    return Gallery(
+        media_files(data / "videos", names),
+        [
+            Caption(f"{name}#{number}", text, (name,))
+            for name in names
+            for number, text in enumerate(captions[name])
+        ],
+    )
+
+
+run = RankingSuite("vatex", DATA, Medium.VIDEO, read).run

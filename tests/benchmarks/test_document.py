@@ -1,0 +1,98 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.document import read_document
+from benchmarks.outcome import Outcome, QueryValues
+from benchmarks.report import Result, as_json, as_tables
+from retrieval.errors import SourceError
+
+RESULT = Result("s", "t", "R@1", 0.5, chance=0.01, pool=2, spread=0.1)
+VALUES = QueryValues("s", "t", ["a", "b"], {"R@1": [1.0, 0.0], "IoU": [0.25, 1.0]})
+
+
+def written(path: Path, **changes: Any) -> Path:
+    raw = json.loads(as_json([RESULT], [VALUES]))
+    path.write_text(json.dumps(raw | changes))
+    return path
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(as_json([RESULT], [VALUES, VALUES]))
+    document = read_document(path)
+    assert document.results == [RESULT]
+    assert document.queries == [VALUES, VALUES]
+    assert set(document.machine) >= {"processor", "commit", "date"}
+
+
+def test_each_task_has_one_line_of_values() -> None:
+    text = as_json([RESULT], [VALUES])
+    (line,) = [line for line in text.splitlines() if '"ids"' in line]
+    assert '"values": {"R@1": [1, 0], "IoU": [0.25, 1]}' in line
+    assert "queries" not in as_json([RESULT])
+
+
+def test_older_documents_have_no_queries(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(as_json([Result("s", "t", "m", None)]))
+    assert read_document(path).queries == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"results": 3}, "machine must be an object"),
+        ({"results": [{"suite": "s", "task": "t"}]}, "result 1 lacks a suite, task or metric"),
+        ({"results": [{"suite": "s", "task": "t", "metric": "m", "value": "1"}]},
+         "value of result 1 is no number"),
+        ({"results": [{"suite": "s", "task": "t", "metric": "m", "colour": 1}]},
+         "unknown key, 'colour'"),
+        ({"results": 2 * [{"suite": "s", "task": "t", "metric": "m"}]}, "s, t, m stands there tw"),
+        ({"queries": [{"suite": "s"}]}, "entry 1: no suite and task"),
+        ({"queries": [{"suite": "s", "task": "t", "ids": [1], "values": {}}]}, "list of strings"),
+        ({"queries": [{"suite": "s", "task": "t", "ids": ["a", "a"], "values": {}}]}, "twice"),
+        ({"queries": [{"suite": "s", "task": "t", "ids": ["a"], "values": []}]}, "object of lists"),
+        ({"queries": [{"suite": "s", "task": "t", "ids": ["a"], "values": {"m": []}}]},
+         "m must have a number for each of 1 ids"),
+        ({"queries": [{"suite": "s", "task": "t", "ids": ["a"], "values": {"m": [True]}}]},
+         "m holds something that is no number"),
+    ],
+)  # fmt: skip
+def test_a_malformed_document_is_one_error(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = written(tmp_path / "bad.json", **changes)
+    with pytest.raises(SourceError, match="is no document of `bench run --out`") as error:
+        read_document(path)
+    assert str(path) in str(error.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"{}", 9_999 * b"["])
+def test_what_is_no_document_is_one_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="is no document"):
+        read_document(path)
+
+
+def test_a_missing_document_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="No such file or directory"):
+        read_document(tmp_path / "none.json")
+
+
+def test_outcomes_are_joined_and_figures_alone_are_one() -> None:
+    whole = Outcome([RESULT], [VALUES]).joined(Outcome.of([RESULT]))
+    assert whole == Outcome([RESULT, RESULT], [VALUES], [])
+    assert Outcome.of(whole) is whole
+
+
+def test_several_suites_have_a_table_each() -> None:
+    tables = as_tables([RESULT, Result("other", "t", "R@1", 0.25)])
+    assert tables.splitlines()[0] == "s"
+    assert tables.count("| task |") == 2
+    assert as_tables([RESULT]).splitlines()[2] == "| t | R@1 | 0.5 | 0.1 |  |  | 0.01 | 2 |"
