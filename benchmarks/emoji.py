@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.dataset import DataSet
 from retrieval.errors import SourceError
 
 PICTURES, KEYWORDS = "png/72", "emoji-en-US.json"
+DATA: Final = DataSet(
+    title="Noto Emoji with emojilib's keywords",
+    task="keyword to picture",
+    size="1,644 pictures with keywords, 3,551 keywords",
+    licence="Noto Emoji: Apache-2.0; emojilib: MIT",
+    source="Google's Noto Emoji (PNG, 72 pixels) and emojilib (emoji-en-US.json)",
+    files=(f"{PICTURES}/", KEYWORDS),
+)
+
+LETTERS = re.compile(r"[^\W\d_]{2}")
 VARIATION_SELECTOR = "\ufe0f"
 """Asks for the coloured form of a character; the pictures' file names leave it out."""
 
@@ -46,10 +59,7 @@ def read_emoji(data: Path) -> list[Emoji]:
     path = data / KEYWORDS
     try:
         named: dict[str, list[str]] = json.loads(path.read_text("utf-8"))
-        found = [
-            Emoji(data / PICTURES / _file(character), _words(name), tuple(map(_words, keywords)))
-            for character, (name, *keywords) in named.items()
-        ]
+        found = [_emoji(data, character, names) for character, names in named.items()]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise SourceError(f"{path} cannot be read as emojilib's keywords: {error}") from error
     return [one for one in found if one.file.is_file()]
@@ -58,12 +68,12 @@ def read_emoji(data: Path) -> list[Emoji]:
 def keywords_not_in_names(emoji: Sequence[Emoji]) -> dict[str, list[int]]:
     """Keywords, and the emoji that have them while their names share no word with them.
 
-    Keywords without a letter, such as `:D`, are left out.
+    Keywords without two letters in a row, such as `:D`, are left out.
     """
     asked: dict[str, list[int]] = {}
     for number, one in enumerate(emoji):
         for keyword in dict.fromkeys(one.keywords):
-            if any(map(str.isalpha, keyword)) and not one.is_named(keyword):
+            if LETTERS.search(keyword) and not one.is_named(keyword):
                 asked.setdefault(keyword, []).append(number)
     return asked
 
@@ -89,6 +99,13 @@ def trigram_scores(queries: Sequence[str], names: Sequence[str]) -> NDArray[np.f
 
     scores: NDArray[np.float32] = matrix([_trigrams(query) for query in queries]) @ matrix(bags).T
     return scores
+
+
+def _emoji(data: Path, character: str, names: list[str]) -> Emoji:
+    if not isinstance(names, list):
+        raise TypeError(f"{character} has {names!r} in place of a list of names")
+    name, *keywords = map(_words, names)
+    return Emoji(data / PICTURES / _file(character), name, tuple(keywords))
 
 
 def _trigrams(text: str) -> Counter[str]:

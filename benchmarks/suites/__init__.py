@@ -29,8 +29,16 @@ GENERATED: Final = {
 TRAINED: Final = {
     "esc10": "benchmarks.suites.esc10",
     "esc10-moments": "benchmarks.suites.esc10_moments",
+    "emoji": "benchmarks.suites.emoji",
 }
 """Suites that train their models on a data set: `run` takes its folder as `data`."""
+
+TRAINED_ON: Final = {
+    "esc10": "benchmarks.esc10_data",
+    "esc10-moments": "benchmarks.esc10_data",
+    "emoji": "benchmarks.emoji",
+}
+"""The light modules that say what those read."""
 
 ASKED: Final = {
     "flickr30k": "benchmarks.suites.flickr30k",
@@ -102,8 +110,7 @@ def data_set(name: str) -> DataSet | None:
     """What one of `SUITES` reads, importing nothing heavy; None where it generates everything."""
     if not reads_data(name):
         return None
-    module = ASKED.get(name, "benchmarks.esc10_data")
-    found: DataSet = importlib.import_module(module).DATA
+    found: DataSet = importlib.import_module((ASKED | TRAINED_ON)[name]).DATA
     return found
 
 

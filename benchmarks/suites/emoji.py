@@ -12,40 +12,30 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from math import comb
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.dataset import DataSet
+from benchmarks.chance import chance_of_success
 from benchmarks.emoji import (
-    KEYWORDS,
-    PICTURES,
+    DATA,
     Emoji,
     keywords_not_in_names,
     read_emoji,
     trigram_scores,
 )
-from benchmarks.outcome import Outcome, QueryValues
+from benchmarks.outcome import Answers, Outcome, QueryValues, RankedAnswer
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.embed_options import EmbedOptions
-from retrieval.evaluation.ranking import first_relevant_ranks
+from retrieval.evaluation.ranking import first_relevant_ranks, success_at_k
 from retrieval.targets import Target
 from retrieval.training.on_pairs import train_on_pairs
 from retrieval.training.pairs_run import PairsOptions
 
 SUITE: Final = "emoji"
-DATA: Final = DataSet(
-    title="Noto Emoji with emojilib's keywords",
-    task="keyword to picture",
-    size="1,644 pictures with keywords, 3,584 keywords",
-    licence="Noto Emoji: Apache-2.0; emojilib: MIT",
-    source="Google's Noto Emoji (PNG, 72 pixels) and emojilib (emoji-en-US.json)",
-    files=(f"{PICTURES}/", KEYWORDS),
-)
 STEPS: Final = 600
 EVERY: Final = 8
 """One picture in so many is scored while the model is trained, on what it has seen."""
@@ -103,34 +93,48 @@ def _scored(
     emoji: Sequence[Emoji], asked: dict[str, list[int]], scores: NDArray[np.float32]
 ) -> Outcome:
     queries = list(asked)
-    relevant = np.zeros(scores.shape, np.bool_)
     named = np.array([[one.is_named(query) for one in emoji] for query in queries])
+    relevant = np.zeros(scores.shape, np.bool_)
     for row, wanted in zip(relevant, asked.values(), strict=True):
         row[wanted] = True
     plain = trigram_scores(queries, [one.name for one in emoji])
-    ranks, theirs = (
-        first_relevant_ranks(np.where(named, -np.inf, each), relevant) for each in (scores, plain)
-    )
-    guessed = [
-        _chance(len(emoji) - taken, wanted)
-        for taken, wanted in zip(named.sum(axis=1), relevant.sum(axis=1), strict=True)
-    ]
+    scores, plain = (np.where(named, -np.inf, each) for each in (scores, plain))
+    ranks, theirs = (first_relevant_ranks(each, relevant) for each in (scores, plain))
+    pools, wanted = (~named).sum(axis=1), relevant.sum(axis=1)
     words = {word for one in emoji for word in one.name.split()}
     known = np.array([words.issuperset(query.split()) for query in queries])
-    results, values = [], []
-    for task, chosen in ((KNOWN, known), (UNKNOWN, ~known)):
-        for k in DEPTHS:
-            found, trigrams = ((each[chosen] <= k).mean() for each in (ranks, theirs))
-            chance = np.array(guessed)[chosen, DEPTHS.index(k)].mean()
-            results.append(Result(SUITE, task, f"R@{k}", float(found), baseline=float(trigrams),
-                                  chance=float(chance), pool=len(emoji)))  # fmt: skip
-        values.append(
-            QueryValues(SUITE, task, [q for q, yes in zip(queries, chosen, strict=True) if yes],
-                        {f"R@{k}": (ranks[chosen] <= k).astype(float).tolist() for k in DEPTHS})
+    outcome = Outcome([])
+    for task, chosen in ((KNOWN, np.flatnonzero(known)), (UNKNOWN, np.flatnonzero(~known))):
+        found = {f"R@{k}": (ranks[chosen] <= k).astype(np.float64) for k in DEPTHS}
+        results = [
+            Result(
+                SUITE, task, f"R@{k}", float(found[f"R@{k}"].mean()),
+                baseline=success_at_k(theirs[chosen], k),
+                chance=float(np.mean([chance_of_success([wanted[number]], pools[number], k)
+                                      for number in chosen])),
+                pool=len(emoji),
+            )
+            for k in DEPTHS
+        ]  # fmt: skip
+        values = QueryValues(
+            SUITE, task, [queries[number] for number in chosen],
+            {metric: each.tolist() for metric, each in found.items()},
         )  # fmt: skip
-    return Outcome(results, values)
+        answers = [_answer(emoji, queries[n], scores[n], relevant[n]) for n in chosen]
+        files = {one.file.stem: one.file for one in emoji}
+        outcome = outcome.joined(Outcome(results, [values], [Answers(SUITE, task, answers, files)]))
+    return outcome
 
 
-def _chance(pool: int, wanted: int) -> list[float]:
-    """Chance that a random order has one of the wanted among the first k, for every depth."""
-    return [1 - comb(pool - wanted, k) / comb(pool, k) for k in DEPTHS]
+def _answer(
+    emoji: Sequence[Emoji], query: str, scores: NDArray[np.float32], relevant: NDArray[np.bool_]
+) -> RankedAnswer:
+    """The first of a ranking, as a page shows them."""
+    best = np.argsort(-scores, kind="stable")[: DEPTHS[-1]]
+    return RankedAnswer(
+        query,
+        query,
+        [emoji[int(number)].file.stem for number in best],
+        scores[best].tolist(),
+        [emoji[int(number)].file.stem for number in np.flatnonzero(relevant)],
+    )
