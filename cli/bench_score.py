@@ -25,11 +25,15 @@ def score(
     suite: Annotated[
         str,
         typer.Argument(
-            help="qvhighlights, tvr, charades, activitynet, tacos, didemo, windows, trec or pairs."
+            help="qvhighlights, tvr, charades, activitynet, tacos, didemo, didemo-segments, "
+            "windows, trec or pairs."
         ),
     ],
     predictions: Annotated[Path, typer.Option(help="File in the suite's official format.")],
-    truth: Annotated[Path, typer.Option(help="File that the official evaluator compares with.")],
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="File that the official evaluator compares with; pairs can do without."),
+    ] = None,
     output: Annotated[
         ScoreFormat, typer.Option("--format", help="json, as the official file, or table.")
     ] = ScoreFormat.JSON,
@@ -43,6 +47,8 @@ def score(
 
     if suite not in FORMATS:
         raise QueryError(f"no format called {suite!r}; there is: {', '.join(FORMATS)}")
+    if truth is None and suite != "pairs":
+        raise QueryError(f"{suite} compares with a file: name it with --truth")
     module = importlib.import_module(FORMATS[suite])
     document = module.score(predictions, truth, lambda line: typer.echo(line, err=True))
     if output is ScoreFormat.JSON:

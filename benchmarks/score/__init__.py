@@ -17,6 +17,7 @@ FORMATS: Final = {
     "activitynet": "benchmarks.score.windows",
     "tacos": "benchmarks.score.windows",
     "didemo": "benchmarks.score.windows",
+    "didemo-segments": "benchmarks.score.didemo_segments",
     "windows": "benchmarks.score.windows",
     "trec": "benchmarks.score.trec",
     "pairs": "benchmarks.score.pairs",

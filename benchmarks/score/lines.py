@@ -52,14 +52,14 @@ class Record:
             raise SourceError(f"{self.where}: {name!r} is {shown(value)}, no number")
         return float(self.array(name, [value])[0])
 
-    def list(self, name: str) -> list[Any]:
+    def items(self, name: str) -> list[Any]:
         """A list of anything."""
         value = self[name]
         if not isinstance(value, list):
             raise SourceError(f"{self.where}: {name!r} is {shown(value)}, no list")
         return value
 
-    def array(self, name: str, values: list[Any]) -> NDArray[Any]:
+    def array(self, name: str, values: list[Any], dimensions: int = 1) -> NDArray[Any]:
         """Values of a field as integers or floats, all of them finite.
 
         Raises:
@@ -71,6 +71,8 @@ class Record:
             array = np.empty(0, dtype=object)
         if array.dtype.kind not in "if" or not np.isfinite(array).all():
             raise SourceError(f"{self.where}: {name!r} holds {shown(values)}, no finite numbers")
+        if array.size and array.ndim != dimensions:
+            raise SourceError(f"{self.where}: {name!r} holds {shown(values)}, lists within lists")
         return array
 
     def windows(self, name: str, values: list[Any], numbers: int) -> NDArray[np.float64]:
@@ -81,7 +83,7 @@ class Record:
                 raise SourceError(
                     f"{self.where}: {name!r} holds {shown(value)}, expected {numbers} numbers"
                 )
-        return self.array(name, heads).astype(np.float64).reshape(-1, numbers)
+        return self.array(name, heads, 2).astype(np.float64).reshape(-1, numbers)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -105,7 +107,10 @@ def read_jsonl(path: Path) -> list[Record]:
     Raises:
         SourceError: The file cannot be read or is empty, or a line holds no JSON object.
     """
-    records = [record(f"{path}, line {line}", text) for line, text in read_lines(path)]
+    records = []
+    for line, text in read_lines(path):
+        where = f"{path}, line {line}"
+        records.append(as_record(where, _parsed(where, text)))
     if not records:
         raise SourceError(f"{path}: is empty")
     return records
@@ -117,25 +122,46 @@ def read_json(path: Path) -> Record:
     Raises:
         SourceError: The file cannot be read, or holds no JSON object.
     """
-    return record(str(path), "".join(line for _, line in read_lines(path)))
+    return as_record(str(path), _whole(path))
 
 
-def record(where: str, text: str) -> Record:
-    """The JSON object of a line or a file.
+def read_json_list(path: Path) -> list[Any]:
+    """The list of a JSON file.
+
+    Raises:
+        SourceError: The file cannot be read, or holds no JSON list.
+    """
+    value = _whole(path)
+    if not isinstance(value, list):
+        raise SourceError(f"{path}: {shown(value)} is no JSON list")
+    return value
+
+
+def as_record(where: str, value: object) -> Record:
+    """A JSON object and where it stands.
 
     Raises:
         SourceError: It is none.
     """
+    if not isinstance(value, dict):
+        raise SourceError(f"{where}: {shown(value)} is no JSON object")
+    return Record(where, value)
+
+
+def _whole(path: Path) -> object:
+    return _parsed(str(path), "".join(line for _, line in read_lines(path)))
+
+
+def _parsed(where: str, text: str) -> object:
+    """The value of a line or a file of JSON."""
     try:
-        value = json.loads(text)
+        value: object = json.loads(text)
     except json.JSONDecodeError as error:
         place = f", line {error.lineno}" if error.lineno > 1 else ""
         raise SourceError(f"{where}{place}: no JSON ({error.msg}, column {error.colno})") from error
     except (RecursionError, ValueError) as error:
         raise SourceError(f"{where}: no JSON that can be read ({error})") from error
-    if not isinstance(value, dict):
-        raise SourceError(f"{where}: {shown(value)} is no JSON object")
-    return Record(where, value)
+    return value
 
 
 def shown(value: object) -> str:

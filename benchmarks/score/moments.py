@@ -84,7 +84,7 @@ def read_queries(
 
 def _predicted_windows(line: Record, *, need: bool) -> Windows:
     name = "pred_relevant_windows"
-    windows = line.list(name)
+    windows = line.items(name)
     if need and not windows:
         raise SourceError(f"{line.where}: {name!r} is empty; the official evaluator stops here too")
     return line.windows(name, windows[:MOST_WINDOWS], 3)
@@ -92,7 +92,7 @@ def _predicted_windows(line: Record, *, need: bool) -> Windows:
 
 def _true_windows(line: Record) -> Windows:
     name = "relevant_windows"
-    windows = line.windows(name, line.list(name), 2)
+    windows = line.windows(name, line.items(name), 2)
     if not len(windows):
         raise SourceError(f"{line.where}: {name!r} is empty: the query has no answer")
     return windows
@@ -145,8 +145,10 @@ def note_oddities(
     for what, count in found.items():
         if count:
             note(f"{count} of {len(lines)} predictions {what}")
-    for name, file in (("predictions", predicted), ("truth", true)):
+    for name, file in (("predictions", predicted), ("true moments", true)):
         several = sum(len(records) > 1 for records in file.values())
         if several:
-            note(f"{several} queries stand more than once in the {name}: "
-                 "mAP takes the windows of all their lines, all else the last line")  # fmt: skip
+            note(
+                f"the {name} have several lines for {several} of {len(file)} queries: "
+                "mAP takes the windows of all of them, all else the last line"
+            )

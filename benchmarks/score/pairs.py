@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ PERCENT: Final = ("R@1", "R@5", "R@10", "mAP@10")
 RANKS: Final = ("median rank", "mean rank")
 
 
-def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[str, Any]:
+def score(predictions: Path, truth: Path | None, note: Callable[[str], None]) -> dict[str, Any]:
     """Recall, median and mean rank and mAP, in both directions; ties count against the system.
 
     | predictions | truth |
@@ -27,28 +28,36 @@ def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[s
     | queries' vectors (queries, dim) | items' vectors (items, dim), row by row their partners |
     | similarity (queries, items), higher is better | whole numbers (queries,): each query's item |
     | similarity (queries, items) | bool (queries, items): all pairs that belong together |
+    | similarity, square | none: the pairs are on the diagonal |
 
     Args:
         predictions: .npy, or .npz of one array.
-        truth: The same.
+        truth: The same, or None.
         note: Takes a line where items have no query.
 
     Raises:
         SourceError: A file cannot be read, or the arrays do not fit together.
     """
-    given, true = _load(predictions), _load(truth)
+    given = _load(predictions)
     if given.ndim != 2 or given.dtype.kind not in "fiu" or not np.isfinite(given).all():
         raise SourceError(
             f"{predictions}: expected a matrix of finite numbers, found {_described(given)}"
         )
+    if truth is None:
+        if given.shape[0] != given.shape[1]:
+            raise SourceError(f"{predictions}: {_described(given)} is not square: name the pairs "
+                              "with --truth")  # fmt: skip
+        truth, true = predictions, np.arange(len(given))
+    else:
+        true = _load(truth)
     if true.dtype.kind == "f" and true.ndim == 2:
         if true.shape != given.shape or not np.isfinite(true).all():
             raise SourceError(f"{truth}: expected {given.shape[0]} finite vectors of dimension "
                               f"{given.shape[1]}, found {_described(true)}")  # fmt: skip
         queries, items = _unit(given, predictions), _unit(true, truth)
-        own = [[row] for row in range(len(queries))]
+        partners = [[row] for row in range(len(queries))]
         return _both(lambda a, b: queries[a:b] @ items.T, lambda a, b: items[a:b] @ queries.T,
-                     own, own, note)  # fmt: skip
+                     partners, partners, note)  # fmt: skip
     items_of = _pairs(true, given.shape, truth)
     queries_of: list[list[int]] = [[] for _ in range(given.shape[1])]
     for query, own in enumerate(items_of):
@@ -113,20 +122,19 @@ def _pairs(true: NDArray[Any], shape: tuple[int, ...], path: Path) -> list[list[
 def _load(path: Path) -> NDArray[Any]:
     """The array of a .npy file, or the only one of a .npz; no pickle is read."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            if len(loaded.files) != 1:
-                raise SourceError(f"{path}: holds {len(loaded.files)} arrays, expected one")
-            array: NDArray[Any] = loaded[loaded.files[0]]
-            return array
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            names = loaded.files
+            if len(names) == 1:
+                array: NDArray[Any] = loaded[names[0]]
+                return array
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError) as error:
-        if isinstance(error, SourceError):
-            raise
+    except (ValueError, EOFError, BadZipFile) as error:
         raise SourceError(f"{path}: is no .npy or .npz of numbers ({error})") from error
+    raise SourceError(f"{path}: holds {len(names)} arrays, expected one")
 
 
 def _unit(vectors: NDArray[Any], path: Path) -> NDArray[np.float32]:
@@ -134,7 +142,8 @@ def _unit(vectors: NDArray[Any], path: Path) -> NDArray[np.float32]:
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     if not lengths.all():
         raise SourceError(f"{path}: row {int(lengths.argmin())} is a vector of length 0")
-    return (vectors / lengths).astype(np.float32)
+    unit: NDArray[np.float32] = (vectors / lengths).astype(np.float32)
+    return unit
 
 
 def _described(array: NDArray[Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,9 @@ from retrieval.evaluation.highlights import (
 )
 from retrieval.evaluation.moments import LENGTHS
 
-ANNOTATORS = 3
+ANNOTATORS: Final = 3
+MOST_SECONDS: Final = 10_000_000
+"""A longer video is a mistake, and its clips would fill the memory."""
 
 
 def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[str, Any]:
@@ -140,10 +142,13 @@ def _highlight_group(
 
 def _marks(line: Record) -> NDArray[np.float64]:
     """(clips, annotators) marks of every clip of the video; 0 where nobody marked one."""
-    marks = np.zeros((int(line.number("duration") / CLIP_SECONDS), ANNOTATORS))
-    ids = line.array("relevant_clip_ids", line.list("relevant_clip_ids"))
-    given = line.windows("saliency_scores", line.list("saliency_scores"), ANNOTATORS)
-    if ids.dtype.kind != "i" or ids.ndim != 1 or len(ids) != len(given):
+    seconds = line.number("duration")
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise SourceError(f"{line.where}: no video lasts {seconds:g} seconds")
+    marks = np.zeros((int(seconds / CLIP_SECONDS), ANNOTATORS))
+    ids = line.array("relevant_clip_ids", line.items("relevant_clip_ids"))
+    given = line.windows("saliency_scores", line.items("saliency_scores"), ANNOTATORS)
+    if ids.dtype.kind != "i" or len(ids) != len(given):
         raise SourceError(f"{line.where}: expected one clip id for each of {len(given)} marks")
     if ids.min() < 0 or ids.max() >= len(marks):
         raise SourceError(f"{line.where}: a clip id is not among the video's {len(marks)} clips")
@@ -153,7 +158,7 @@ def _marks(line: Record) -> NDArray[np.float64]:
 
 def _scores(line: Record) -> NDArray[Any]:
     name = "pred_saliency_scores"
-    scores = line.array(name, line.list(name))
-    if scores.ndim != 1 or not len(scores):
-        raise SourceError(f"{line.where}: {name!r} holds no list of numbers")
+    scores = line.array(name, line.items(name))
+    if not len(scores):
+        raise SourceError(f"{line.where}: {name!r} is empty; the official evaluator stops here too")
     return scores

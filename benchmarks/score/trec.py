@@ -1,7 +1,7 @@
 """Rankings as trec_eval scores them: a TREC run and its relevance judgements (qrels).
 
-The rank column is not read: items are ordered by score, equal scores by the item's name, the last
-in the alphabet first. Means are over the queries that both files have.
+The rank column is not read: items are ordered by score in single precision, equal scores by the
+item's name, the last in the alphabet first. Means are over the queries that both files have.
 """
 
 from __future__ import annotations
@@ -103,8 +103,9 @@ def _totals(rankings: list[JudgedRanking]) -> dict[str, float]:
 
 
 def _judged(scores: Mapping[bytes, float], relevance: Mapping[bytes, float]) -> JudgedRanking:
-    ranked = sorted(scores, reverse=True)
-    ranked.sort(key=lambda item: -scores[item])
+    with np.errstate(over="ignore"):
+        single = np.array(list(scores.values())).astype(np.float32).tolist()
+    ranked = [item for _, item in sorted(zip(single, scores, strict=True), reverse=True)]
     rank = {item: float(place) for place, item in enumerate(ranked, 1)}
     found = sorted((rank.get(item, math.inf), gain) for item, gain in relevance.items() if gain > 0)
     ranks, gains = np.array(found).reshape(-1, 2).T

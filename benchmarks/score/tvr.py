@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.score.lines import (
     Record,
+    as_record,
     by_key,
     read_json,
     read_jsonl,
@@ -73,10 +74,10 @@ def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[s
     """
     submitted = read_json(predictions)
     asked = by_key(read_jsonl(truth), "desc_id")
-    _note_repeated(asked, "the truth", note)
+    _note_repeated(asked, str(truth), note)
     # Of several lines of a query the last one counts.
     typed = any("type" in lines[-1] for lines in asked.values())
-    numbers = _video_numbers(submitted)
+    numbers = as_record(f"{submitted.where}, video2idx", submitted["video2idx"])
     true = {key: _true_moment(lines[-1], numbers, typed=typed) for key, lines in asked.items()}
     overall: dict[str, Any] = {}
     by_type: dict[str, Any] = {}
@@ -84,8 +85,8 @@ def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[s
         if task not in submitted:
             continue
         entries = [
-            _entry(value, f"{submitted.where}, {task} entry {number}")
-            for number, value in enumerate(submitted.list(task), 1)
+            as_record(f"{submitted.where}, {task} entry {number}", value)
+            for number, value in enumerate(submitted.items(task), 1)
         ]
         ranks = _ranks(task, by_key(entries, "desc_id"), true, (predictions, truth), note)
         overall[task] = _recalls(ranks, "")
@@ -114,12 +115,12 @@ def _ranks(
                 predicted[:, 0] == np.float32(moment.video),
                 predicted[:, 1:],
                 moment.windows,
-                np.float32(THRESHOLDS),
+                np.array(THRESHOLDS, np.float32),
                 annotators=2 if len(moment.windows) >= MANY_ANNOTATORS else 1,
             )
         )
     if fewer:
-        note(f"{task}: {fewer} of {len(true)} queries have fewer than {MOST_PREDICTIONS} "
+        note(f"{task}: {fewer} of {len(true)} queries with fewer than {MOST_PREDICTIONS} "
              "predictions: scored as they are")  # fmt: skip
     if task == "VR":
         return {"r": np.array([one.video for one in found])}
@@ -164,32 +165,19 @@ def _percent(share: np.floating[Any]) -> float:
 # ---------------------------------------------------------------- files
 
 
-def _video_numbers(submitted: Record) -> Record:
-    numbers = submitted["video2idx"]
-    if not isinstance(numbers, dict):
-        raise SourceError(f"{submitted.where}: 'video2idx' is {shown(numbers)}, no JSON object")
-    return Record(f"{submitted.where}, video2idx", numbers)
-
-
 def _true_moment(line: Record, numbers: Record, *, typed: bool) -> TrueMoment:
     kind = line["type"] if typed else None
     if typed and kind not in TYPES:
         raise SourceError(f"{line.where}: 'type' is {shown(kind)}, expected v, t or vt")
-    spans = line.list("ts")
+    spans = line.items("ts")
     several = len(spans) >= MANY_ANNOTATORS
     windows = line.windows("ts", spans if several else [spans], 2)
     return TrueMoment(numbers.number(str(line["vid_name"])), _single(windows), kind)
 
 
-def _entry(value: object, where: str) -> Record:
-    if not isinstance(value, dict):
-        raise SourceError(f"{where}: {shown(value)} is no JSON object")
-    return Record(where, value)
-
-
 def _predicted(entry: Record) -> NDArray[np.float32]:
     """(predictions, 3) video, start and end of the first predictions, in float32."""
-    rows = entry.list("predictions")[:MOST_PREDICTIONS]
+    rows = entry.items("predictions")[:MOST_PREDICTIONS]
     if not rows:
         raise SourceError(
             f"{entry.where}: 'predictions' is empty; the official evaluator stops here too"
@@ -207,4 +195,5 @@ def _note_repeated(
 ) -> None:
     repeated = sum(len(found) > 1 for found in entries.values())
     if repeated:
-        note(f"{repeated} queries stand more than once in {where}: the last entry counts")
+        note(f"{where}: {repeated} of {len(entries)} queries stand more than once: "
+             "the last entry counts")  # fmt: skip

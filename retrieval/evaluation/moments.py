@@ -39,7 +39,8 @@ def hull_iou(predicted: NDArray[F], true: NDArray[F]) -> NDArray[F]:
     with np.errstate(all="ignore"):
         shared = np.maximum(0, np.minimum(*ends) - np.maximum(*starts))
         hull = np.maximum(*ends) - np.minimum(*starts)
-        return np.divide(shared, hull, out=np.zeros_like(shared), where=hull != 0)
+        quotient: NDArray[F] = np.divide(shared, hull, out=np.zeros_like(shared), where=hull != 0)
+        return quotient
 
 
 def union_iou(predicted: NDArray[F], true: NDArray[F]) -> NDArray[F]:

@@ -1,4 +1,5 @@
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,20 @@ def test_equal_to_an_independent_evaluator(
     )
 
 
+def test_windows_on_a_threshold_are_equal_to_an_independent_evaluator(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    truth, predictions = [], []
+    for qid in range(300):
+        windows, parts = [], []
+        for shortest, longest in ((1, 100), (101, 300), (301, 900)):
+            start, length = draw.randint(0, 500) / 10, draw.randint(shortest, longest) / 10
+            windows.append([start, round(start + length, 1)])
+            parts.append([start, round(start + draw.choice([0.5, 0.7, 0.75]) * length, 2), 0.5])
+        truth.append(true_line(qid, relevant_windows=windows))
+        predictions.append({"qid": qid, "pred_relevant_windows": draw.sample(parts, 3)})
+    assert scored(tmp_path, predictions, truth) == oracle(predictions, truth)
+
+
 @pytest.mark.parametrize("name", ["pred_relevant_windows", "pred_saliency_scores"])
 def test_only_what_was_predicted_is_scored(tmp_path: Path, name: str) -> None:
     line = {"qid": 1, "pred_relevant_windows": [[0, 6, 1.0]], "pred_saliency_scores": [1.0]}
@@ -133,7 +148,7 @@ def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
         "1 of 2 predictions with more than 10 windows",
         "2 of 2 predictions with windows of equal scores",
         "1 of 2 predictions with windows that end at or before their start",
-        "1 queries stand more than once in the predictions",
+        "the predictions have several lines for 1 of 1 queries",
     ):
         assert words in told
     assert "saliency" not in told  # the last line has one score a clip
@@ -152,8 +167,10 @@ GOOD = {"qid": 1, "pred_relevant_windows": [[0, 6, 0.5]], "pred_saliency_scores"
         ({"pred_relevant_windows": [[0, "6", 1]]}, "no finite numbers"),
         ({"pred_relevant_windows": [[0, float("nan"), 1]]}, "no finite numbers"),
         ({"pred_relevant_windows": {"a": 1}}, "no list"),
-        ({"pred_saliency_scores": []}, "no list of numbers|no finite numbers"),
+        ({"pred_saliency_scores": []}, "is empty; the official evaluator stops here too"),
         ({"pred_saliency_scores": [None]}, "no finite numbers"),
+        ({"pred_saliency_scores": [[1.0]]}, "lists within lists"),
+        ({"pred_relevant_windows": [[[0], [6], [1]]]}, "lists within lists"),
     ],
 )
 def test_a_prediction_that_cannot_be_used_fails(tmp_path: Path, change: Line, message: str) -> None:
@@ -171,6 +188,8 @@ def test_a_prediction_that_cannot_be_used_fails(tmp_path: Path, change: Line, me
         ({"saliency_scores": [[1, 2], [1, 2]]}, "expected 3 numbers"),
         ({"duration": "150"}, "'duration' is '150', no number"),
         ({"duration": 10**400}, "no finite numbers"),
+        ({"duration": -2}, "no video lasts -2 seconds"),
+        ({"duration": 1e18}, r"no video lasts 1e\+18 seconds"),
     ],
 )
 def test_a_true_line_that_cannot_be_used_fails(tmp_path: Path, change: Line, message: str) -> None:
