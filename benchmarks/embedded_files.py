@@ -65,12 +65,22 @@ def embed_files(
 
 
 def spaces_of(collection: Collection, medium: Medium, encoders: Sequence[str]) -> list[Space]:
-    """The spaces of some encoders, or of all where none is named, which hold such files."""
-    return [
+    """The spaces of some encoders, or of all where none is named, which hold such files.
+
+    Raises:
+        UnknownModelError: None does.
+    """
+    spaces = [
         space
         for space in collection.snapshot.spaces
         if medium in space.media and (not encoders or space.encoder in encoders)
     ]
+    if not spaces:
+        named = encoders or [space.encoder for space in collection.snapshot.spaces]
+        raise UnknownModelError(
+            f"{', '.join(named)} embeds no {medium} files; `retrieval models list` shows what does"
+        )
+    return spaces
 
 
 def uris_of(files: Mapping[str, Path]) -> dict[str, str]:

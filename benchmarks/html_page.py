@@ -87,11 +87,14 @@ def _figures(answers: Sequence[Answers]) -> str:
         ranked = [answer for answer in task.answers if isinstance(answer, RankedAnswer)]
         spans = [answer for answer in task.answers if isinstance(answer, MomentAnswer)]
         if ranked:
-            rankings[task.task] = success_curve([answer.first_relevant_rank for answer in ranked])
+            ranks = [answer.first_relevant_rank for answer in ranked]
+            depth = max(len(answer.items) for answer in ranked)
+            rankings[task.task] = success_curve(ranks, depth)
         else:
+            depth = max(len(answer.moments) for answer in spans)
             for iou in OVERLAPS:
                 ranks = [_first_overlapping(answer, iou) for answer in spans]
-                moments[f"{task.task}, IoU {iou}"] = success_curve(ranks)
+                moments[f"{task.task}, IoU {iou}"] = success_curve(ranks, depth)
             parts.append(_overlaps(task.task, spans))
     curves = {
         "success over the first k items": rankings,
@@ -101,16 +104,23 @@ def _figures(answers: Sequence[Answers]) -> str:
     return "".join(f'<div class="figure">{figure}</div>\n' for figure in (*drawn, *parts))
 
 
-def success_curve(ranks: Sequence[int | None]) -> Line:
-    """(k, success@k) wherever it changes, up to the last of `TICKS`; None is a miss at any k."""
-    found = sorted(rank for rank in ranks if rank is not None and rank <= TICKS[-1])
-    kept = sorted({1, TICKS[-1], *found})
+def success_curve(ranks: Sequence[int | None], depth: int) -> Line:
+    """(k, success@k) wherever it changes.
+
+    Args:
+        ranks: Of each query's first right answer; None where there was none.
+        depth: Answers of a query; nothing is known of larger k.
+    """
+    last = max(1, min(depth, TICKS[-1]))
+    found = sorted(rank for rank in ranks if rank is not None and rank <= last)
+    kept = sorted({1, last, *found})
     counts = np.searchsorted(found, kept, side="right")
     return [(k, float(count) / len(ranks)) for k, count in zip(kept, counts, strict=True)]
 
 
 def _curves(title: str, lines: Mapping[str, Line]) -> str:
-    return line_chart(lines, title=title, ticks={k: str(k) for k in TICKS})
+    last = max(line[-1][0] for line in lines.values())
+    return line_chart(lines, title=title, ticks={k: str(k) for k in TICKS if k <= last})
 
 
 def _first_overlapping(answer: MomentAnswer, iou: float) -> int | None:

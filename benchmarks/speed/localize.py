@@ -35,7 +35,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     """Write and embed the videos, then localize on one thread."""
     length = max(4.0, SECONDS * scale)
     say(f"writing {VIDEOS} videos of {length:g} s")
-    world = _world(folder / "world", length)
+    world = written_world(folder / "world", length)
     collection = embed_videos(folder, (MODEL,), say)
     with one_thread():
         say("localizing in one video")
@@ -44,7 +44,8 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
         return [*minute, *_top_ten(collection.root, world)]
 
 
-def _world(folder: Path, length: float) -> World:
+def written_world(folder: Path, length: float) -> World:
+    """Videos of so many seconds, written where they are not there yet."""
     if not (folder / "truth.jsonl").exists():
         settings = WorldSettings(SEED, 0, 0, VIDEOS, video_seconds=(length, length))
         write_world(folder, settings)

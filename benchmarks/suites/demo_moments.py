@@ -21,6 +21,7 @@ from benchmarks.demo_videos import embed_videos, write_videos
 from benchmarks.moments import Asked, ask, in_true_item
 from benchmarks.outcome import Outcome
 from benchmarks.report import Result
+from benchmarks.speed.localize import ADDED_GOAL_MS, MINUTE_GOAL_MS, rows_of_a_minute
 from retrieval.collection import Collection
 from retrieval.demo.look_alikes import sample_look_alikes, telling_events
 from retrieval.demo.world import HELD_OUT, WorldSettings, load_world, write_world
@@ -32,7 +33,7 @@ from retrieval.targets import Target
 from retrieval.training.hammer import STEPS
 from retrieval.training.hammer_sources import train_demo_hammer
 from retrieval.training.run import Telling
-from retrieval.types import Medium, MomentQuery, TimedRows
+from retrieval.types import Medium, MomentQuery
 
 SUITE: Final = "demo-moments"
 SEED: Final = 30_000
@@ -40,7 +41,6 @@ VIDEOS, LOOK_ALIKE_VIDEOS = 500, 150
 MODEL: Final = "tiny-image"
 GOALS: Final = {0.5: 0.85, 0.7: 0.70}
 CORPUS_GOAL, VIDEO_GOAL = 0.50, 0.85
-MINUTE_GOAL_MS, ADDED_GOAL_MS = 30.0, 300.0
 TIMED: Final = 50
 
 
@@ -159,10 +159,7 @@ def _speed(root: Path, name: str, asked: Sequence[Asked]) -> list[Result]:
     hammer = Collection.open(root, localizer=name)
     space = hammer.snapshot.spaces[0]
     localizer = choose_localizers(name, [space])[0]
-    rows = np.random.default_rng(0).normal(size=(120, space.dim))
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    edges = np.arange(121) / 2
-    minute = TimedRows(edges[:-1], edges[1:], rows.astype(np.float32))
+    minute = rows_of_a_minute(space.dim, space.sampling.frames_per_second)
     took = []
     for one in asked[:TIMED]:
         query = MomentQuery(minute.vectors[0], one.caption)

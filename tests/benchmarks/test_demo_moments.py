@@ -60,3 +60,14 @@ def test_look_alikes_are_written_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(asked) == 6
     assert _look_alikes(tmp_path, 2, lambda line: None) == asked
     assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_speed_is_that_of_a_minute_and_of_a_top_ten(
+    indexed: Collection, asked: list[Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_moments, "TIMED", 2)
+    minute, added = demo_moments._speed(indexed.root, "hammer", asked)
+    assert minute.goal == 30.0
+    assert added.goal == 300.0
+    assert 0 < (minute.value or 0) < 60_000
+    assert 0 < (added.value or 0) < 60_000

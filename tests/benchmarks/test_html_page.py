@@ -118,13 +118,15 @@ def test_moments_show_the_found_and_the_true_span() -> None:
 
 
 def test_success_is_told_wherever_it_changes() -> None:
-    assert success_curve([1, 3, None, 200]) == [(1, 0.25), (3, 0.5), (100, 0.5)]
+    assert success_curve([1, 3, None, 200], 300) == [(1, 0.25), (3, 0.5), (100, 0.5)]
+    assert success_curve([1, 3], 5) == [(1, 0.5), (3, 1.0), (5, 1.0)]  # nothing is known beyond
+    assert success_curve([None], 0) == [(1, 0.0)]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
 def test_the_page_renders_in_a_browser(tmp_path: Path, page: str) -> None:
     shot = tmp_path / "shot.png"
-    options = [*QUIET, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=900,5000"]
+    options = [*QUIET, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,6000"]
     command = [CHROMIUM, *options, f"--screenshot={shot}", (tmp_path / "page.html").as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     pixels = np.asarray(Image.open(shot).convert("RGB")).astype(int)

@@ -81,6 +81,65 @@ def test_a_script_answers_with_its_last_line(tmp_path: Path) -> None:
     assert run_cell(script, "x") == {"given": "x"}
 
 
+class SlowIndex:
+    """Stands where a process that serves an index would: so many seconds, one more each time."""
+
+    def __init__(self, cell: str, folder: Path, what: str | Path) -> None:
+        self.seconds = 1.0 if cell == "serve-engine" else 10.0
+        self.report = {"recall": 0.96, "queries": 300, "anonymous_mib": self.seconds,
+                       "mapped_mib": 5.0, "setting": 7}  # fmt: skip
+
+    def __enter__(self) -> "SlowIndex":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def ask(self) -> dict[str, float]:
+        self.seconds += 1
+        return {"seconds": self.seconds}
+
+
+def test_indexes_are_asked_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "Served", SlowIndex)
+    monkeypatch.setattr(index, "run_cell", lambda *words: {"seconds": 1.0})
+    results = index._searching(lambda line: None, tmp_path, tmp_path, "size", 64)
+    over_hnsw, over_flat, memory, engine = results[:4]
+    assert over_hnsw.value == pytest.approx(4 / 13)  # of 2/11, 3/12, … 6/15 the third
+    assert over_hnsw.spread == pytest.approx(5 / 14 - 3 / 12)
+    assert over_flat.value == over_hnsw.value
+    assert memory.value == pytest.approx(1 / 10)
+    assert (engine.metric, engine.value) == ("engine, setting 7: queries/s", 1 / 4)
+    assert len(results) == 3 + 3 * 4
+
+
+def test_a_build_stands_beside_plain_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(index.AUTOFAISS, raising=False)
+    taken = {"build-raw": 10.0, "build-engine": 15.0}
+    monkeypatch.setattr(index, "run_cell", lambda cell, *more: {"seconds": taken[cell]})
+    (tmp_path / "collection").mkdir()
+    engine = {"factory": "IVF8,SQ8", "seconds": 30.0, "bytes": 1 << 20}
+    ratio, ours, chosen, *_ = index._building(print, tmp_path, engine, "size", "IVF8,SQ8")
+    assert (ratio.value, ratio.goal, ratio.spread) == (1.5, 1.15, None)
+    assert (ours.value, ours.baseline, chosen.value) == (15.0, 10.0, 30.0)
+    assert not (tmp_path / "turn-0").exists()
+
+
+def test_openings_are_medians_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = iter(range(index.OPENINGS))
+    names = ("first_ms", "anonymous_mib", "mapped_mib", "faiss_ms")
+
+    def opening(*words: object) -> dict[str, float]:
+        number = float(next(reports))
+        return dict.fromkeys(names, number) | {"whole_ms": 2 * number}
+
+    monkeypatch.setattr(index, "run_cell", opening)
+    results = index._opening(lambda line: None, tmp_path, tmp_path, "size")
+    assert [result.value for result in results] == [2.0, 2.0, 2.0, 2.0, 4.0]
+    assert [result.spread for result in results] == [2.0, 2.0, 2.0, 2.0, 4.0]
+    assert results[-1].baseline == 2.0
+
+
 def test_without_autofaiss_its_row_is_empty_and_says_how_to_fill_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from benchmarks.dataset import DataSet
 from benchmarks.outcome import Outcome, RankedAnswer
+from benchmarks.ranking_suite import Caption, Gallery, RankingSuite
 from benchmarks.suites import flickr30k, msrvtt
 from retrieval.collection import Collection
 from retrieval.demo.world import World
+from retrieval.encoders.catalogue import BACKENDS, Backend
 from retrieval.errors import QueryError, SourceError, UnknownModelError
 from retrieval.media.files import path_to_uri
 from retrieval.search.searcher import Searcher
@@ -23,6 +27,7 @@ from retrieval.types import Medium
 from tests.support.commands import run
 from tests.support.media_files import write_video
 from tests.support.small_data_sets import karpathy, write_table
+from tests.support.toy_encoder import COLOURS, ToyEncoder
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarking.md"
 
@@ -142,6 +147,13 @@ def test_a_model_that_reads_no_pictures_fails(flickr: Path, tmp_path: Path) -> N
         flickr30k.run(say=print, folder=tmp_path, data=flickr, models=("music",))
 
 
+def test_a_model_by_its_specification_that_reads_no_pictures_fails(
+    flickr: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownModelError, match="tiny-music embeds no image files"):
+        flickr30k.run(say=print, folder=tmp_path, data=flickr, models=("tiny-music",))
+
+
 def test_no_file_at_all_fails(flickr: Path, tmp_path: Path) -> None:
     (tmp_path / "flickr30k-images").mkdir()
     shutil.copy(flickr / "dataset_flickr30k.json", tmp_path)
@@ -207,6 +219,64 @@ def test_videos_have_a_row_for_the_mean_of_their_segments(tmp_path: Path) -> Non
         if task.endswith("mean of segments"):
             expected = mean @ vector / np.linalg.norm(mean)
         assert score == pytest.approx(expected, abs=2e-3)
+
+
+class ToyBackend:
+    """Loads toy encoders by name."""
+
+    @staticmethod
+    def load(location: str, *, spec: str, device: str) -> ToyEncoder:
+        del spec, device
+        return ToyEncoder(name=location)
+
+
+def test_every_model_has_its_rows_and_published_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKENDS, "toy", Backend(f"{__name__}:ToyBackend"))
+    files = {name: tmp_path / f"{name}.png" for name in ("red", "green", "blue", "grey")}
+    for name, path in files.items():
+        Image.new("RGB", (32, 32), COLOURS[name]).save(path)
+    captions = [Caption(name, name, (name,)) for name in ("red", "green", "blue")]
+    reported = {
+        "toy:one": {("text to image", "R@1"): 0.75, ("image to text", "R@5"): 0.5},
+        "toy:three": {("text to image", "R@1"): 0.25},
+    }
+    data_set = DataSet(title="Colours", task="text to image", size="4", licence="none",
+                       source="a box", files=(), reported=reported)  # fmt: skip
+    suite = RankingSuite("colours", data_set, Medium.IMAGE, lambda data: Gallery(files, captions))
+    more = {"say": print, "folder": tmp_path / "run", "data": tmp_path}
+    one = suite.run(models=["toy:one"], **more)
+    assert {row.task for row in one.results} == {
+        "text to image", "text to image, index", "image to text"
+    }  # fmt: skip
+    assert {row.value for row in one.results} == {1.0}
+    # Grey stands in the way of the captions, and is asked nothing itself.
+    assert {row.task: row.pool for row in one.results}["image to text"] == 3
+    assert one.queries[2].ids == ["red", "green", "blue"]
+    assert _published(one) == {("text to image", "R@1"): 0.75, ("image to text", "R@5"): 0.5}
+    two = suite.run(models=["toy:one", "toy:two"], **more)
+    first, second = (
+        space.name for space in Collection.open(tmp_path / "run/collection").snapshot.spaces
+    )
+    tasks = dict.fromkeys(row.task for row in two.results)
+    assert list(tasks) == [
+        f"{task}, {space}" for space in (first, second)
+        for task in ("text to image", "text to image, index", "image to text")
+    ]  # fmt: skip
+    assert _published(two) == {
+        (f"text to image, {first}", "R@1"): 0.75, (f"image to text, {first}", "R@5"): 0.5
+    }  # fmt: skip
+    files["grey"].unlink()
+    with pytest.raises(SourceError, match="holds 1 items that are not asked here"):
+        suite.run(models=["toy:one"], **more)
+    partial = suite.run(models=["toy:one"], **(more | {"folder": tmp_path / "other"}))
+    assert _published(partial) == {}
+
+
+def _published(outcome: Outcome) -> dict[tuple[str, str], float]:
+    rows = outcome.results
+    return {(row.task, row.metric): row.published for row in rows if row.published is not None}
 
 
 def _scores(outcome: Outcome) -> dict[tuple[str, str, str], float]:

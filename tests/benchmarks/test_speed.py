@@ -1,10 +1,11 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.speed import SUBJECTS, memory, search, video
+from benchmarks.speed import SUBJECTS, embedding, memory, search, startup, video
 from benchmarks.speed import filter as filtered
 from benchmarks.speed.photographs import write_photographs
 
@@ -60,6 +61,37 @@ def test_video_is_compared_with_both_other_ways(tmp_path: Path) -> None:
     assert len(results) == 4 * len(video.GROUPS)
     ratio, ours, everything, seeking = (result.value or 0.0 for result in results[:4])
     assert ratio == pytest.approx(ours / min(everything, seeking), rel=0.5)
+
+
+def test_help_is_timed_beside_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "RUNS", 1)
+    (result,) = startup.run(folder=tmp_path, **SILENT)
+    assert result.goal == 0.3
+    assert (result.value or 0) > (result.baseline or 0) > 0
+
+
+def test_embedding_is_what_remains_without_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With stand-ins for everything that takes minutes."""
+    places = []
+
+    def embed(root: Path, spec: str, source: Path) -> float:
+        places.append(root)
+        return 2.0 if source.suffix == ".jpg" else 14.0
+
+    monkeypatch.setattr(embedding, "_embed_seconds", embed)
+    monkeypatch.setattr(embedding, "_bare_seconds", lambda name, pixels: 8.0)
+    monkeypatch.setattr(
+        embedding, "_decode", lambda encoder, source: np.zeros((4, 64, 64, 3), np.uint8)
+    )
+    subject = embedding._Subject("tiny", "tiny-image", "unused", over_bare=1.1)
+    bare, both, decode, rate, start = embedding._measure(tmp_path, subject, 24, lambda line: None)
+    assert (bare.value, bare.goal, bare.spread) == (1.5, 1.1, 0.0)
+    assert (both.value or 0) > 1
+    assert (decode.value or 1) < 1
+    assert (rate.value, start.value) == (2.0, 2.0)
+    assert len(set(places)) == 2 * embedding.TURNS  # a new collection each time
 
 
 def test_peak_memory_counts_children_and_is_no_smaller_than_what_they_hold() -> None:
