@@ -36,7 +36,7 @@ def measure(rows: int = ROWS) -> dict[str, list[tuple[float, float]]]:
         "text": QuerySample.of(index, corpus.texts(QUERIES)),
         "media": QuerySample.of(index, vectors[own], own),
     }
-    points = tune(index, samples, 1.0, step=2).points
+    points = tune(index, samples, 1.0, step=2, curve=True).points
     return {
         kind: [
             (point.effort.visited / index.lists, point.recall[kind])

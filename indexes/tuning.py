@@ -7,7 +7,8 @@ more easily than of the other: recall is measured for each, and a target holds f
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,7 +118,12 @@ def recall(index: FaissIndex, sample: QuerySample, k: int) -> float:
 
 
 def tune(
-    index: FaissIndex, samples: Mapping[str, QuerySample], target: float, *, step: float = 2**0.5
+    index: FaissIndex,
+    samples: Mapping[str, QuerySample],
+    target: float,
+    *,
+    step: float = 2**0.5,
+    curve: bool = False,
 ) -> Tuning:
     """Find the fastest effort whose recall@10 reaches a target for every kind of query.
 
@@ -128,23 +134,28 @@ def tune(
         samples: Queries by kind, one at least.
         target: Recall@10, 0 … 1.
         step: How much more each effort visits than the one before.
+        curve: Try every effort up to the target; else the first that reaches it is looked for by
+            halves, since more is never found by visiting less.
     """
     if not index.approximate:
         exact = Point(None, dict.fromkeys(samples, 1.0), _speed(index, samples))
         return Tuning((exact,), exact, reached=True)
-    points: list[Point] = []
-    reached: list[Point] = []
-    for visited in _ladder(index, step):
-        shares = {kind: _shares(index, sample, visited) for kind, sample in samples.items()}
-        number, good = _fewest(shares, target)
-        effort = Effort(visited, CANDIDATES[number])
-        found = {kind: line[number].mean for kind, line in shares.items()}
-        point = Point(effort, found, _speed(index.with_effort(effort), samples))
-        points.append(point)
-        if good:
-            reached.append(point)
-        if len(reached) == LATE:
-            break
+    ladder = _ladder(index, step)
+    tried: dict[int, tuple[Point, bool]] = {}
+
+    def reaches(visited: int) -> bool:
+        if visited not in tried:
+            tried[visited] = _tried(index, samples, target, visited)
+        return tried[visited][1]
+
+    if curve:
+        first = next((n for n, visited in enumerate(ladder) if reaches(visited)), len(ladder))
+    else:
+        first = bisect_left(ladder, True, key=reaches)
+    for visited in ladder[first : first + LATE] or ladder[-1:]:
+        reaches(visited)
+    points = [tried[visited][0] for visited in sorted(tried)]
+    reached = [point for point, good in tried.values() if good]
     best = max(reached, key=lambda one: one.queries_per_second) if reached else (
         max(points, key=lambda one: one.least)
     )  # fmt: skip
@@ -187,6 +198,17 @@ def _share(found: NDArray[np.integer], wanted: NDArray[np.int64]) -> _Share:
     return _Share(mean, mean - float(each.std()) / len(each) ** 0.5)
 
 
+def _tried(
+    index: FaissIndex, samples: Mapping[str, QuerySample], target: float, visited: int
+) -> tuple[Point, bool]:
+    """What visiting so much costs and brings, with as few candidates as the target needs."""
+    shares = {kind: _shares(index, sample, visited) for kind, sample in samples.items()}
+    number, good = _fewest(shares, target)
+    effort = Effort(visited, CANDIDATES[number])
+    found = {kind: line[number].mean for kind, line in shares.items()}
+    return Point(effort, found, _speed(index.with_effort(effort), samples)), good
+
+
 def _shares(index: FaissIndex, sample: QuerySample, visited: int) -> list[_Share]:
     """Recall@10 after re-ranking each number of `CANDIDATES`.
 
@@ -215,7 +237,7 @@ def _fewest(shares: Mapping[str, Sequence[_Share]], target: float) -> tuple[int,
     return len(CANDIDATES) - 1, False
 
 
-def _ladder(index: FaissIndex, step: float) -> Iterable[int]:
+def _ladder(index: FaissIndex, step: float) -> list[int]:
     """What to visit, growing by a factor."""
     least, most = (max(1, index.lists // 64), index.lists) if index.lists else (16, 2_048)
     steps = int(np.ceil(np.log(max(1.0, most / least)) / np.log(step))) + 1

@@ -178,7 +178,7 @@ def _trial(
         training = sample[sample_rows(np.arange(len(sample)), training_rows(factory, len(sample)))]
         index = small.with_approximate(build_approximate(factory, training, [sample]))
     built = time.perf_counter() - began
-    tuning = tune(index, asked, target, step=2)
+    tuning = tune(index, asked, target, step=2, curve=True)
     best = tuning.best
     return Trial(
         factory=factory,

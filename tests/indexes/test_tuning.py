@@ -87,12 +87,27 @@ def test_the_chosen_effort_reaches_the_target_for_both_kinds_of_query(
 def test_more_effort_never_finds_less(vectors: NDArray[np.float32]) -> None:
     index = index_of(vectors, "IVF64,SQ8")
     samples = {"text": QuerySample.of(index, unit_vectors(50, seed=5))}
-    points = tune(index, samples, 1.0).points
+    points = tune(index, samples, 1.0, curve=True).points
     visited = [point.effort.visited for point in points if point.effort]
     assert visited == sorted(set(visited))
     assert visited[0] == 1
     shares = [point.recall["text"] for point in points]
     assert all(b >= a - tuning.SETTLED for a, b in pairwise(shares))
+
+
+def test_halves_find_what_every_step_finds(
+    vectors: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With speeds that only depend on the effort, both ways end at the same one."""
+    monkeypatch.setattr(tuning, "_speed", lambda index, samples: 1 / index.effort.visited)
+    index = index_of(vectors, "IVF64,SQ8")
+    samples = {"text": QuerySample.of(index, unit_vectors(50, seed=5))}
+    for target in (0.3, 0.6, 0.9, 0.99):
+        quick, whole = (tune(index, samples, target, curve=curve) for curve in (False, True))
+        assert quick.best == whole.best
+        assert quick.reached
+        assert whole.reached
+    assert len(quick.points) < len(whole.points)
 
 
 def test_a_target_out_of_reach_gives_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
