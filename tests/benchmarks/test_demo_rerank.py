@@ -10,7 +10,7 @@ from retrieval.search.tiny_reranker import BUNDLED
 def test_captions_are_asked_before_and_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo_rerank, "SCENES", 60)
+    monkeypatch.setattr(demo_rerank, "SCENES", 30)
     said: list[str] = []
     shutil.copytree(BUNDLED, tmp_path / "tiny-rerank")
     results = demo_rerank.run(say=said.append, folder=tmp_path).results
@@ -21,9 +21,9 @@ def test_captions_are_asked_before_and_after(
         assert [result.metric for result in gallery] == [
             "ceiling", "R@1", "R@5", "ms to re-rank 20",
         ]  # fmt: skip
-        assert first.pool == 60
+        assert first.pool == 30
         assert first.baseline <= fifth.baseline <= ceiling.value
         assert first.value <= fifth.value <= ceiling.value <= 1
         assert first.goal == pytest.approx(first.baseline + gain)
-        assert first.chance == pytest.approx(1 / 60)
+        assert first.chance == pytest.approx(1 / 30)
         assert took.value > 0
