@@ -112,8 +112,8 @@ def asked_factory(kind: str, rows: int) -> str | None:
 
 
 def lists_for(rows: int) -> int:
-    """A power of two at most 4 √rows: lists of a few hundred rows."""
-    return 1 << max(0, (4 * math.isqrt(rows)).bit_length() - 1)
+    """The power of two nearest to 4 √rows: lists of a few hundred rows."""
+    return 1 << max(0, round(math.log2(4 * math.sqrt(max(1, rows)))))
 
 
 def lists_of(factory: str) -> int:

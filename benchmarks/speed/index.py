@@ -7,7 +7,6 @@ that a run of hours may be continued. Whatever answers queries is always measure
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from benchmarks.speed.harness import Sample, Way, in_turns, row
 from benchmarks.speed.index_cells import RECALL, K
 from benchmarks.speed.index_corpus import linked_copy, write_corpus
 from benchmarks.speed.processes import Report, Served, reported, run_cell
+from indexes.choose import lists_for
 
 ROWS, DIM = 1_000_000, 512
 REPEATS = 5
@@ -48,11 +48,6 @@ def run(*, say: Say, folder: Path, scale: float = 1.0) -> list[Result]:
         *_opening(say, folder, root, size),
         *_building(say, folder, engine, size, engine["factory"] or f"IVF{lists_for(rows)},RaBitQ"),
     ]
-
-
-def lists_for(rows: int) -> int:
-    """Lists of a plain inverted file: the power of two nearest to 4 √rows."""
-    return 1 << round(math.log2(4 * math.sqrt(rows)))
 
 
 def _searching(say: Say, folder: Path, root: Path, size: str, lists: int) -> list[Result]:

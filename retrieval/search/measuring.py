@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from indexes.tuning import QuerySample
 
 MEDIA_QUERIES = 100
-"""Rows that serve as media queries: of the index for recall, of each medium for calibration."""
+"""Rows of each medium that serve as media queries for calibration."""
 
 NEIGHBOURS = 64
 """Neighbours among which a media query looks for one of another item at first."""
@@ -31,7 +31,7 @@ AT_ONCE = (1, 32)
 
 
 def samples_of(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, QuerySample]:
-    """Texts, and rows of the index as media queries, with their exact answers.
+    """Texts, and as many rows of the index as media queries, with their exact answers.
 
     Args:
         index: What they are asked of.
@@ -39,7 +39,7 @@ def samples_of(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, Query
     """
     from indexes.tuning import QuerySample
 
-    chosen = sample_rows(np.arange(index.rows), MEDIA_QUERIES)
+    chosen = sample_rows(np.arange(index.rows), len(texts))
     return {
         QueryKind.TEXT: QuerySample.of(index, texts),
         QueryKind.MEDIA: QuerySample.of(index, index.gather(chosen), chosen),

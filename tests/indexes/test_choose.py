@@ -36,13 +36,13 @@ def test_every_kind_that_was_promised_is_a_candidate() -> None:
         "HNSW32",
         "HNSW32_SQfp16",
         "HNSW32_SQ8",
-        "IVF2048,SQ8",
-        "IVF2048,RaBitQ",
-        "IVF2048,RaBitQfs",
-        "IVF2048,PQ256x4fs",
-        "IVF2048,PQ128x4fs",
-        "OPQ128,IVF2048,PQ128x4fs",
-        "OPQ64,IVF2048,PQ64x4fs",
+        "IVF4096,SQ8",
+        "IVF4096,RaBitQ",
+        "IVF4096,RaBitQfs",
+        "IVF4096,PQ256x4fs",
+        "IVF4096,PQ128x4fs",
+        "OPQ128,IVF4096,PQ128x4fs",
+        "OPQ64,IVF4096,PQ64x4fs",
     ]
 
 
@@ -52,21 +52,21 @@ def test_lengths_that_cannot_be_cut_evenly_have_no_product_quantizer() -> None:
 
 def test_bytes_of_a_million_rows_by_hand() -> None:
     by_name = {one.factory(MILLION): one.bytes(MILLION) for one in candidates(512)}
-    centroids = 2048 * 512 * 4
+    centroids = 4096 * 512 * 4
     assert by_name[None] == 1024 * MILLION
-    assert by_name["IVF2048,SQ8"] == (512 + 8) * MILLION + centroids
-    assert by_name["OPQ64,IVF2048,PQ64x4fs"] == (32 + 8) * MILLION + centroids
+    assert by_name["IVF4096,SQ8"] == (512 + 8) * MILLION + centroids
+    assert by_name["OPQ64,IVF4096,PQ64x4fs"] == (32 + 8) * MILLION + centroids
     assert by_name["HNSW32"] == (2048 + 272) * MILLION
 
 
 def test_a_memory_budget_leaves_what_fits() -> None:
     fit = affordable(candidates(512), MILLION, 100_000_000)
     assert {one.factory(MILLION) for one in fit} == {
-        "IVF2048,RaBitQ",
-        "IVF2048,RaBitQfs",
-        "IVF2048,PQ128x4fs",
-        "OPQ128,IVF2048,PQ128x4fs",
-        "OPQ64,IVF2048,PQ64x4fs",
+        "IVF4096,RaBitQ",
+        "IVF4096,RaBitQfs",
+        "IVF4096,PQ128x4fs",
+        "OPQ128,IVF4096,PQ128x4fs",
+        "OPQ64,IVF4096,PQ64x4fs",
     }
     assert affordable(candidates(512), MILLION, None) == candidates(512)
 
