@@ -112,8 +112,9 @@ def asked_factory(kind: str, rows: int) -> str | None:
 
 
 def lists_for(rows: int) -> int:
-    """The power of two nearest to 4 √rows: lists of a few hundred rows."""
-    return 1 << max(0, round(math.log2(4 * math.sqrt(max(1, rows)))))
+    """The power of two nearest to 4 √rows, of few rows at most one list each."""
+    few = max(1, rows)
+    return 1 << min(round(math.log2(4 * math.sqrt(few))), few.bit_length() - 1)
 
 
 def lists_of(factory: str) -> int:

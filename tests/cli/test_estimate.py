@@ -13,7 +13,7 @@ def test_a_folder(tmp_path: Path) -> None:
     said = run("estimate", tmp_path, "--model", "tiny", "--no-time")
     assert "items       3 (3 image" in said
     assert "tiny-image: 3 segments, 0 frames of 256 numbers" in said
-    assert "OPQ64,IVF4,PQ64x4fs" in said
+    assert "OPQ64,IVF2,PQ64x4fs" in said
     document = json.loads(
         run("estimate", tmp_path, "--model", "tiny", "--no-time", "--format", "json")
     )
