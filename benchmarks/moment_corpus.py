@@ -16,7 +16,7 @@ from retrieval.errors import SourceError
 from retrieval.localization.choose import choose_localizers
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.protocols import Encoder, Localizer
-from retrieval.search.query import Query, Term
+from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
 from retrieval.types import Hit, Medium, Space
@@ -139,7 +139,7 @@ class Corpus:
         where: str | None = None,
     ) -> list[tuple[str, Hit]]:
         """Hits, each with its video."""
-        query = Query((Term(text=one.query),))  # as it is: `"a" + "b"` in a sentence is no sum
+        query = Query.of_text(one.query)
         spaces = [space.name for space in self.spaces]
         hits = searcher.search(query, to=to, k=k, where=where, spaces=spaces).hits
         return [(self.names[hit.item_id], hit) for hit in hits]

@@ -26,7 +26,7 @@ from benchmarks.text_vectors import RememberedTexts, text_vectors
 from retrieval.collection import Collection
 from retrieval.errors import SourceError
 from retrieval.protocols import Encoder
-from retrieval.search.query import Query, Term
+from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
 from retrieval.types import Medium, Space
@@ -177,7 +177,7 @@ def _searches(
     places = {uris[key]: place for place, key in enumerate(task.items)}
 
     def search(text: str) -> Found:
-        query = Query((Term(text=text),))  # as it is: `"a" + "b"` in a caption is no sum
+        query = Query.of_text(text)
         hits = searcher.search(query, to=[TARGETS[medium]], k=HITS, spaces=[space.name]).hits
         return (
             np.array([hit.score for hit in hits], np.float32),

@@ -21,7 +21,7 @@ import numpy as np
 
 from retrieval.collection import Collection
 from retrieval.errors import QueryError
-from retrieval.search.query import Query, Term
+from retrieval.search.query import Query
 from retrieval.targets import Target
 from retrieval.types import Hit, Medium, Space
 from retrieval.visual_words import BRANCHING, DEPTH, VisualWords, Word, thinned
@@ -142,7 +142,7 @@ def _choices(
     sentence: str, collection: Collection, space: Space, words: VisualWords
 ) -> list[Scene]:
     """The best picture or frame of every visual word that the sentence's hits hold."""
-    query = Query((Term(text=sentence),))
+    query = Query.of_text(sentence)
     hits = collection.answer(
         query, to=[Target.IMAGE, Target.VIDEO], k=HITS, spaces=[space.name]
     ).hits

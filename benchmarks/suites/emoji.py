@@ -11,7 +11,7 @@ those that the model has never read.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.chance import chance_of_success
+from benchmarks.embedded_files import embed_files, told, uris_of
 from benchmarks.emoji import (
     DATA,
     Emoji,
@@ -28,12 +29,13 @@ from benchmarks.emoji import (
 )
 from benchmarks.outcome import Answers, Outcome, QueryValues, RankedAnswer
 from benchmarks.report import Result
+from indexes.exact import best_columns
 from retrieval.collection import Collection
-from retrieval.embed_options import EmbedOptions
-from retrieval.evaluation.ranking import first_relevant_ranks, success_at_k
+from retrieval.evaluation.ranking import RankingMetrics
 from retrieval.targets import Target
 from retrieval.training.on_pairs import train_on_pairs
 from retrieval.training.pairs_run import PairsOptions
+from retrieval.types import Medium
 
 SUITE: Final = "emoji"
 STEPS: Final = 600
@@ -55,14 +57,12 @@ def run(*, say: Callable[[str], None], folder: Path, data: Path, scale: float = 
         pairs, seen = _write_pairs(folder / "pairs.csv", emoji), emoji[::EVERY]
         validation = _write_pairs(folder / "seen.csv", seen, words=False)
         train_on_pairs(PairsOptions("clip", pairs, model, validation, steps=steps))
-    collection = Collection(folder / "collection")
-    say("embedding the pictures")
-    listed = _write_pairs(folder / "pictures.csv", emoji, words=False)
-    collection.add(listed, options=EmbedOptions(models=(f"open_clip:{model}",)))
-    collection.index()
+    files = {one.file.stem: one.file.resolve() for one in emoji}
+    spec = f"open_clip:{model}"
+    collection, _ = embed_files(folder / "collection", files, Medium.IMAGE, (spec,), say)
     asked = keywords_not_in_names(emoji)
-    say(f"asking {len(asked):,} keywords")
-    return _scored(emoji, asked, _asked(collection, emoji, list(asked)))
+    scores = _asked(collection, files, list(asked), told(len(asked), "keywords asked", say))
+    return _scored(emoji, files, asked, scores)
 
 
 def _write_pairs(path: Path, emoji: Sequence[Emoji], *, words: bool = True) -> Path:
@@ -78,63 +78,69 @@ def _write_pairs(path: Path, emoji: Sequence[Emoji], *, words: bool = True) -> P
 
 
 def _asked(
-    collection: Collection, emoji: Sequence[Emoji], queries: Sequence[str]
+    collection: Collection,
+    files: Mapping[str, Path],
+    queries: Sequence[str],
+    tell: Callable[[int], None],
 ) -> NDArray[np.float32]:
     """Scores (queries, pictures) of whole rankings."""
-    numbers = {str(one.file.resolve()): number for number, one in enumerate(emoji)}
-    scores = np.full((len(queries), len(emoji)), -1, np.float32)
-    for row, query in zip(scores, queries, strict=True):
-        for hit in collection.search(query, to=[Target.IMAGE], k=len(emoji)):
-            row[numbers[hit.uri]] = hit.score
+    places = {uri: place for place, uri in enumerate(uris_of(files).values())}
+    scores = np.full((len(queries), len(files)), -1, np.float32)
+    for done, (row, query) in enumerate(zip(scores, queries, strict=True)):
+        tell(done)
+        for hit in collection.search(query, to=[Target.IMAGE], k=len(files)):
+            row[places[hit.uri]] = hit.score
     return scores
 
 
 def _scored(
-    emoji: Sequence[Emoji], asked: dict[str, list[int]], scores: NDArray[np.float32]
+    emoji: Sequence[Emoji],
+    files: Mapping[str, Path],
+    asked: Mapping[str, list[int]],
+    scores: NDArray[np.float32],
 ) -> Outcome:
-    queries = list(asked)
-    named = np.array([[one.is_named(query) for one in emoji] for query in queries])
-    relevant = np.zeros(scores.shape, np.bool_)
-    for row, wanted in zip(relevant, asked.values(), strict=True):
-        row[wanted] = True
-    plain = trigram_scores(queries, [one.name for one in emoji])
+    """Both tasks, pictures that are named with a keyword left out of its ranking."""
+    named = np.array([[one.is_named(query) for one in emoji] for query in asked])
+    plain = trigram_scores(list(asked), [one.name for one in emoji])
     scores, plain = (np.where(named, -np.inf, each) for each in (scores, plain))
-    ranks, theirs = (first_relevant_ranks(each, relevant) for each in (scores, plain))
-    pools, wanted = (~named).sum(axis=1), relevant.sum(axis=1)
     words = {word for one in emoji for word in one.name.split()}
-    known = np.array([words.issuperset(query.split()) for query in queries])
+    known = [words.issuperset(query.split()) for query in asked]
     outcome = Outcome([])
-    for task, chosen in ((KNOWN, np.flatnonzero(known)), (UNKNOWN, np.flatnonzero(~known))):
-        found = {f"R@{k}": (ranks[chosen] <= k).astype(np.float64) for k in DEPTHS}
-        results = [
-            Result(
-                SUITE, task, f"R@{k}", float(found[f"R@{k}"].mean()),
-                baseline=success_at_k(theirs[chosen], k),
-                chance=float(np.mean([chance_of_success([wanted[number]], pools[number], k)
-                                      for number in chosen])),
-                pool=len(emoji),
-            )
-            for k in DEPTHS
-        ]  # fmt: skip
-        values = QueryValues(
-            SUITE, task, [queries[number] for number in chosen],
-            {metric: each.tolist() for metric, each in found.items()},
-        )  # fmt: skip
-        answers = [_answer(emoji, queries[n], scores[n], relevant[n]) for n in chosen]
-        files = {one.file.stem: one.file for one in emoji}
-        outcome = outcome.joined(Outcome(results, [values], [Answers(SUITE, task, answers, files)]))
+    for task, knows in ((KNOWN, True), (UNKNOWN, False)):
+        chosen = [number for number, each in enumerate(known) if each is knows]
+        some = {query: asked[query] for query in np.array(list(asked))[chosen].tolist()}
+        pools = (~named[chosen]).sum(axis=1)
+        outcome = outcome.joined(_task(task, files, some, scores[chosen], plain[chosen], pools))
     return outcome
 
 
-def _answer(
-    emoji: Sequence[Emoji], query: str, scores: NDArray[np.float32], relevant: NDArray[np.bool_]
-) -> RankedAnswer:
-    """The first of a ranking, as a page shows them."""
-    best = np.argsort(-scores, kind="stable")[: DEPTHS[-1]]
-    return RankedAnswer(
-        query,
-        query,
-        [emoji[int(number)].file.stem for number in best],
-        scores[best].tolist(),
-        [emoji[int(number)].file.stem for number in np.flatnonzero(relevant)],
-    )
+def _task(
+    task: str,
+    files: Mapping[str, Path],
+    asked: Mapping[str, list[int]],
+    scores: NDArray[np.float32],
+    plain: NDArray[np.float32],
+    pools: NDArray[np.int64],
+) -> Outcome:
+    """One task; `pools` says of how many pictures each keyword has to find its own."""
+    items, queries, wanted = list(files), list(asked), list(asked.values())
+    ours, theirs = RankingMetrics(DEPTHS), RankingMetrics(DEPTHS)
+    ours.add(scores, wanted)
+    theirs.add(plain, wanted)
+    results = [
+        Result(
+            SUITE, task, f"R@{k}", ours.summary()[f"R@{k}"], baseline=theirs.summary()[f"R@{k}"],
+            chance=float(np.mean([chance_of_success([len(one)], pool, k)
+                                  for one, pool in zip(wanted, pools, strict=True)])),
+            pool=len(items),
+        )
+        for k in DEPTHS
+    ]  # fmt: skip
+    values = {row.metric: ours.per_query[row.metric].tolist() for row in results}
+    best = best_columns(scores, np.broadcast_to(np.arange(len(items)), scores.shape), DEPTHS[-1])
+    answers = [
+        RankedAnswer(query, query, [items[n] for n in ids], row.tolist(), [items[n] for n in own])
+        for query, own, row, ids in zip(queries, wanted, *best, strict=True)
+    ]
+    return Outcome(results, [QueryValues(SUITE, task, queries, values)],
+                   [Answers(SUITE, task, answers, files)])  # fmt: skip

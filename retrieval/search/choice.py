@@ -137,8 +137,8 @@ def _trials(
 ) -> Iterator[tuple[Candidate, Trial]]:
     """One after the other; a kind that FAISS refuses for so few rows is left out.
 
-    Rotations take minutes to train and are slower than what they save memory on (docs/indexing.md):
-    they are tried where nothing without one fits and reaches the target.
+    Rotations take longest to train and find less than unrotated codes of twice the size
+    (docs/indexing.md): they are tried where nothing without one fits and reaches the target.
     """
     from indexes.building import build_exact
     from indexes.faiss import FaissIndex

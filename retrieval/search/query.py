@@ -78,6 +78,11 @@ class Query:
         if len(self.terms) > MAX_TERMS:
             raise QueryError(f"the query has {len(self.terms)} terms, at most {MAX_TERMS} are read")
 
+    @classmethod
+    def of_text(cls, text: str) -> Query:
+        """One text as it is: in a sentence `"a" + "b"` is no sum."""
+        return cls((Term(text=text),))
+
     def __str__(self) -> str:
         if len(self.terms) == 1 and self.terms[0].text is not None:
             return self.terms[0].text
@@ -111,7 +116,7 @@ def parse_query(text: str) -> Query:
             "shorten it, or put many queries into a file for --queries"
         )
     terms = _parse_expression(text)
-    return Query((Term(text=text.strip()),) if terms is None else tuple(terms))
+    return Query.of_text(text.strip()) if terms is None else Query(tuple(terms))
 
 
 def read_queries(path: str | os.PathLike[str]) -> list[NumberedQuery]:
