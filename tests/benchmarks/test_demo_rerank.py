@@ -1,10 +1,8 @@
-import shutil
 from pathlib import Path
 
 import pytest
 
 from benchmarks.suites import demo_rerank
-from retrieval.search.tiny_reranker import BUNDLED
 
 
 def test_captions_are_asked_before_and_after(
@@ -12,7 +10,6 @@ def test_captions_are_asked_before_and_after(
 ) -> None:
     monkeypatch.setattr(demo_rerank, "SCENES", 30)
     said: list[str] = []
-    shutil.copytree(BUNDLED, tmp_path / "tiny-rerank")
     results = demo_rerank.run(say=said.append, folder=tmp_path).results
     galleries = [results[:4], results[4:8], results[8:]]
     for gallery, (name, _, gain) in zip(galleries, demo_rerank.GALLERIES, strict=True):
