@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
-from torch import nn
 
 from retrieval.encoders.weights import (
     check_safetensors,
