@@ -74,6 +74,7 @@ of `esc10-moments`; its queries are many, but they are made of the 80 clips of f
 The bundled models' own held-out figures stand in their cards,
 [tiny-image](../retrieval/weights/tiny-image/README.md),
 [tiny-music](../retrieval/weights/tiny-music/README.md),
+[tiny-video](../retrieval/weights/tiny-video/README.md),
 [tiny-hammer](../retrieval/weights/tiny-hammer/README.md) and
 [tiny-rerank](../retrieval/weights/tiny-rerank/README.md).
 """
