@@ -27,6 +27,7 @@ from indexes.choose import lists_for
 from indexes.saved import open_index
 from indexes.selection import Selection, copied_rows
 from retrieval.search.build import build_index
+from retrieval.search.calibration import QueryKind
 from retrieval.search.filtering import RowFilter, media_targets
 from retrieval.search.items import ItemTable
 from retrieval.search.opened import OpenedSpace, Part
@@ -94,7 +95,7 @@ class Opened:
             scores = scores[selection.mask]
         wanted = min(K, len(scores))
         bound = -np.partition(-scores, wanted - 1)[wanted - 1]
-        _, ids = self.part.search(self.queries[query : query + 1], K, selection)
+        _, ids = self.part.search(self.queries[query : query + 1], K, selection, QueryKind.TEXT)
         if len(ids) != wanted:
             raise RuntimeError(f"{len(ids)} answers where {wanted} rows match")
         return float((self.scores[query, ids] >= bound - 1e-6).mean())
@@ -102,7 +103,7 @@ class Opened:
     def milliseconds(self, query: int, selection: Selection | None) -> float:
         """One search once the filter is evaluated."""
         asked = self.asked(query)
-        return _milliseconds(lambda: self.part.search(asked, K, selection))
+        return _milliseconds(lambda: self.part.search(asked, K, selection, QueryKind.TEXT))
 
     def asked(self, query: int) -> NDArray[np.float32]:
         """(1, dim), one of the queries."""
