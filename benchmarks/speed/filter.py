@@ -7,6 +7,7 @@ to evaluate is told beside it; the rest is measured once it is.
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -121,12 +122,16 @@ def _measure(say: Callable[[str], None], folder: Path, rows: int) -> list[Result
     encoder = GapEncoder(corpus)
     kind = KIND.format(lists=lists_for(rows))
     places = _Places(corpus)
-    say(f"writing {rows:,} vectors")
-    _write(folder / "vectors", corpus, encoder, places)
+    root, whole = folder / f"{rows}-vectors", folder / f"{rows}-vectors.whole"
+    if not whole.exists():
+        say(f"writing {rows:,} vectors")
+        shutil.rmtree(root, ignore_errors=True)
+        _write(root, corpus, encoder, places)
+        whole.touch()
     say(f"building {kind}")
     request = IndexRequest(kind)
-    build_index(folder / "vectors", request=request, encoders=lambda space: encoder)
-    opened = _open(folder / "vectors", corpus)
+    build_index(root, request=request, encoders=lambda space: encoder)
+    opened = _open(root, corpus)
     task = f"{kind}, {rows:,} × {DIM}, k = {K}, one thread"
     own = statistics.fmean(opened.recall(query, None) for query in range(QUERIES))
     plain = in_turns({"plain": lambda query: opened.milliseconds(query, None)}, QUERIES)

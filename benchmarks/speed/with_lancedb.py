@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 
 if sys.argv[1] == "serve":  # before any thread of LanceDB's begins
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -23,6 +24,7 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 from lancedb.index import IvfPq
+from numpy.typing import NDArray
 
 NEIGHBOURS = 10
 RECALL = 0.95
@@ -38,7 +40,7 @@ def build(folder: str) -> None:
     vector = pa.list_(pa.float16(), rows.shape[1])
     schema = pa.schema({"id": pa.int64(), "vector": vector})
 
-    def batches():  # noqa: ANN202 - this environment has no type checker
+    def batches() -> Iterator[pa.RecordBatch]:
         for first in range(0, len(rows), BLOCK_ROWS):
             block = rows[first : first + BLOCK_ROWS]
             vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), block.shape[1])
@@ -55,13 +57,15 @@ def serve(folder: str) -> None:
     """Tune, report, and answer all queries once for each line read."""
     table = lancedb.connect(f"{folder}/lancedb").open_table("rows")
 
-    def search(query, probes, factor):  # noqa: ANN001, ANN202
+    def search(query: NDArray[np.float32], probes: int, factor: int) -> NDArray[np.int64]:
         asked = table.search(query).distance_type("dot").nprobes(probes).refine_factor(factor)
-        return asked.limit(NEIGHBOURS).select(["id", "_distance"]).to_arrow()["id"].to_numpy()
+        found = asked.limit(NEIGHBOURS).select(["id", "_distance"]).to_arrow()
+        ids: NDArray[np.int64] = found["id"].to_numpy()
+        return ids
 
-    def recall(name, *setting):  # noqa: ANN001, ANN002, ANN202
+    def recall(name: str, probes: int, factor: int) -> float:
         wanted = np.load(f"{folder}/{name}-truth.npy")
-        found = [search(query, *setting) for query in np.load(f"{folder}/{name}.npy")]
+        found = [search(query, probes, factor) for query in np.load(f"{folder}/{name}.npy")]
         shares = [np.isin(want, got).mean() for want, got in zip(wanted, found, strict=True)]
         return float(np.mean(shares))
 

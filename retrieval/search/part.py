@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.choose import asked_factory, training_rows
+from indexes.effort import Effort
 from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.errors import IndexBuildError
 from retrieval.protocols import Encoder
@@ -230,7 +231,7 @@ class PartWriter:
     # ------------------------------------------------------------ measuring
 
     def _tuned(self, exact: FaissIndex, samples: Mapping[str, QuerySample]) -> _Tuned:
-        """Each kind of query on its own: one need not pay for what the other takes."""
+        """Each kind of query on its own: texts need not pay for what media take."""
         from indexes.saved import open_index
         from indexes.tuning import tune
 
@@ -240,11 +241,18 @@ class PartWriter:
             kind: tune(index, {kind: sample}, self._request.recall)
             for kind, sample in samples.items()
         }
+        efforts = {
+            kind: tuning.best.effort for kind, tuning in tunings.items() if tuning.best.effort
+        }
+        # A filter takes a row's nearest rows away, a text's not: see docs/filters.md.
+        most = Effort(
+            max(effort.visited for effort in efforts.values()),
+            max(effort.candidates for effort in efforts.values()),
+        )
         return _Tuned(
             {
-                kind: index.with_effort(tuning.best.effort)
-                for kind, tuning in tunings.items()
-                if tuning.best.effort is not None
+                kind: index.with_effort(effort if kind == QueryKind.TEXT else most)
+                for kind, effort in efforts.items()
             },
             min(tuning.best.least for tuning in tunings.values()),
             all(tuning.reached for tuning in tunings.values()),
