@@ -17,7 +17,7 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from benchmarks.outcome import Outcome
+from benchmarks.outcome import Outcome, QueryValues
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.captions import SceneCaption
@@ -50,14 +50,14 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outc
         scale: Share of the full galleries, for a quick look; figures are comparable at 1 only.
     """
     count = max(MEMBERS * 5, round(SCENES * scale) // MEMBERS * MEMBERS)
-    results = []
+    outcome = Outcome([])
     for name, look_alikes, gain in GALLERIES:
         scenes, asked = relation_gallery(count, SEED, look_alikes=look_alikes)
         collection = _embedded(folder / name.replace(" ", "-"), scenes, say)
         task = f"relations → image, {name}"
-        results += _measure(collection, asked, count, task, gain)
+        outcome = outcome.joined(_measure(collection, asked, count, task, gain))
         say(f"{len(asked)} captions asked, {name}")
-    return Outcome(results)
+    return outcome
 
 
 def _embedded(base: Path, scenes: list[Scene], say: Callable[[str], None]) -> Collection:
@@ -78,7 +78,7 @@ def _measure(
     pool: int,
     task: str,
     gain: float,
-) -> list[Result]:
+) -> Outcome:
     """R@1 with and without the re-ranker, what is reachable, and the time it takes."""
     before, after, took_ms = [], [], []
     for number, caption in asked:
@@ -88,7 +88,7 @@ def _measure(
         after.append(_rank([hit.uri for hit in answer.hits], number))
         took_ms.append(answer.took_ms.rerank or 0.0)
     baseline = success_at_k(before, 1)
-    return [
+    results = [
         Result(SUITE, task, "ceiling", success_at_k(before, TOP), pool=pool),
         Result(
             SUITE, task, "R@1", success_at_k(after, 1), goal=baseline + gain, baseline=baseline,
@@ -100,6 +100,8 @@ def _measure(
         ),
         Result(SUITE, task, f"ms to re-rank {TOP}", median(took_ms), pool=len(asked)),
     ]  # fmt: skip
+    ids = [f"{_file(number)}: {caption.text}" for number, caption in asked]
+    return Outcome(results, [QueryValues.of_ranks(SUITE, task, ids, after, 1, 5)])
 
 
 def _rank(uris: list[str], number: int) -> int:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.demo_videos import embed_videos, write_videos
-from benchmarks.outcome import Outcome
+from benchmarks.outcome import Outcome, QueryValues
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.sequences import SequenceCaption, motion_twins, order_twins
@@ -55,17 +55,18 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outc
     usual = embed_videos(folder / "usual", MODELS, say)
     alone = [item for item in world.of(Medium.VIDEO) if item.unambiguous]
     asked = [(item.caption, Path(item.file).name) for item in alone]
-    results: list[Result] = []
+    outcome = Outcome([])
     for what, models in ASKED.items():
         goal = None if what == "frame mean" else FOUND_GOAL
-        results += _ranking(usual, models, asked, f"text → video, {what}", settings.videos, goal)
+        task = f"text → video, {what}"
+        outcome = outcome.joined(_ranking(usual, models, asked, task, settings.videos, goal))
     videos, twins = _twins(max(2, round(PAIRS * scale)))
     paths = write_videos(videos, folder / "twins" / "world" / "videos")
     collection = embed_videos(folder / "twins", MODELS, say)
     for kind, said in twins.items():
         named = [(caption.text, paths[number].name) for number, caption in said]
-        results += _twin_results(collection, kind, named, len(videos))
-    return Outcome(results)
+        outcome = outcome.joined(_twin_results(collection, kind, named, len(videos)))
+    return outcome
 
 
 def _ranking(
@@ -75,28 +76,34 @@ def _ranking(
     task: str,
     pool: int,
     goal: float | None,
-) -> list[Result]:
+) -> Outcome:
     ranks = [_rank(collection, models, caption, file) for caption, file in asked]
-    return [
+    results = [
         Result(SUITE, task, "R@1", success_at_k(ranks, 1), chance=1 / pool, pool=pool),
         Result(SUITE, task, "R@10", success_at_k(ranks, 10), goal, chance=10 / pool, pool=pool),
     ]
+    ids = [file for _, file in asked]
+    return Outcome(results, [QueryValues.of_ranks(SUITE, task, ids, ranks, 1, 10)])
 
 
 def _twin_results(
     collection: Collection, kind: str, asked: list[tuple[str, str]], pool: int
-) -> list[Result]:
+) -> Outcome:
     """R@1 of each, the frame mean's beside the others."""
     results: list[Result] = []
+    values: list[QueryValues] = []
+    ids = [file for _, file in asked]
     for what, models in ASKED.items():
         ranks = [_rank(collection, models, caption, file) for caption, file in asked]
         baseline = results[0].value if results else None
         goal = None if baseline is None else baseline + GAIN
+        task = f"{kind} → video, {what}"
         results.append(
-            Result(SUITE, f"{kind} → video, {what}", "R@1", success_at_k(ranks, 1), goal, baseline,
+            Result(SUITE, task, "R@1", success_at_k(ranks, 1), goal, baseline,
                    chance=1 / pool, pool=pool)
         )  # fmt: skip
-    return results
+        values.append(QueryValues.of_ranks(SUITE, task, ids, ranks, 1))
+    return Outcome(results, values)
 
 
 def _twins(pairs: int) -> tuple[list[Video], dict[str, list[tuple[int, SequenceCaption]]]]:
