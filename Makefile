@@ -31,6 +31,7 @@ tiny-models: $(INSTALLED)  ## Train the bundled models again (about 40 minutes e
 	$(BIN)/retrieval train clip --out retrieval/weights/tiny-image
 	$(BIN)/retrieval train mulan --out retrieval/weights/tiny-music
 	$(BIN)/retrieval train hammer --out retrieval/weights/tiny-hammer
+	$(BIN)/retrieval train video --out retrieval/weights/tiny-video
 	$(BIN)/retrieval train rerank --out retrieval/weights/tiny-rerank
 
 docs: $(INSTALLED)  ## Rewrite docs/cli.md from the commands' own help

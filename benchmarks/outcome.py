@@ -25,6 +25,15 @@ class QueryValues:
     ids: Sequence[str]
     values: Mapping[str, Sequence[float]]
 
+    @classmethod
+    def of_ranks(
+        cls, suite: str, task: str, ids: Sequence[str], ranks: Sequence[int], *depths: int
+    ) -> QueryValues:
+        """R@k of every query, by the rank of its first right answer."""
+        return cls(
+            suite, task, ids, {f"R@{k}": [float(rank <= k) for rank in ranks] for k in depths}
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RankedAnswer:

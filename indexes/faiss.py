@@ -15,9 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.effort import MAX_CANDIDATES, Effort
+from indexes.exact import best_columns
 from indexes.protocol import Ids, Scores
 from indexes.selection import SCANNED_SHARE, Selection, grown, select
 from indexes.vectors import check_search, padded, unit_queries
+
+MANY_QUERIES = 20
+"""From so many on, widening blocks of rows for a matrix product is faster than a scan for each
+query; FAISS changes over at as many where rows are float32."""
+
+BLOCK_ROWS = 16_384
+"""Rows of a matrix product: of 512 numbers they take 32 MiB."""
 
 SCORED_QUERIES = 16
 """Queries whose candidates' vectors are read at once: 1,600 candidates of 512 take 52 MiB."""
@@ -148,7 +156,7 @@ class FaissIndex:
             scores, places = _search(allowed.vectors, unit, wanted, None)
             ids = allowed.ids[places]
         elif exact or not self._approximates(wanted, allowed):
-            scores, ids = _search(self._exact, unit, wanted, _selected(allowed))
+            scores, ids = self._scan(unit, wanted, allowed)
         else:
             scores, ids = self._search_and_rerank(unit, wanted, allowed, visited_share)
         return padded(scores, ids, k)
@@ -164,6 +172,30 @@ class FaissIndex:
         else:
             few = allowed.share > SCANNED_SHARE
         return few and self._takes_selector
+
+    def _scan(
+        self, unit: NDArray[np.float32], k: int, allowed: Selection | None
+    ) -> tuple[Scores, Ids]:
+        """Exact search: query by query, or by matrix products where there are many queries."""
+        if len(unit) < MANY_QUERIES or k > MAX_CANDIDATES:
+            return _search(self._exact, unit, k, _selected(allowed))
+        best_scores = np.empty((len(unit), 0), np.float32)
+        best_ids = np.empty((len(unit), 0), np.int64)
+        for first in range(0, self.rows, BLOCK_ROWS):
+            rows = self.vectors(first, min(self.rows, first + BLOCK_ROWS))
+            ids = np.arange(first, first + len(rows))
+            if allowed is not None:
+                kept = allowed.mask[first : first + len(rows)]
+                rows, ids = rows[kept], ids[kept]
+            if len(rows):
+                count = min(k, len(rows))
+                scores, places = faiss.knn(unit, rows, count, metric=faiss.METRIC_INNER_PRODUCT)
+                best_scores, best_ids = best_columns(
+                    np.concatenate([best_scores, scores], axis=1),
+                    np.concatenate([best_ids, ids[places]], axis=1),
+                    k,
+                )
+        return best_scores, best_ids
 
     def propose(self, unit: NDArray[np.float32], count: int, visited: int) -> Ids:
         """What the approximate part alone proposes, (queries, count), best first, -1 for none."""
@@ -193,10 +225,10 @@ class FaissIndex:
                 raise
             # Some indexes, plain PQ and NSG among them, take no selector: exact search does.
             self._takes_selector = False
-            return _search(self._exact, unit, k, _selected(allowed))
+            return self._scan(unit, k, allowed)
         short = np.flatnonzero(ids[:, -1] < 0)
         if len(short):
-            scores[short], ids[short] = _search(self._exact, unit[short], k, _selected(allowed))
+            scores[short], ids[short] = self._scan(unit[short], k, allowed)
         return scores, ids
 
 

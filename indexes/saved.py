@@ -21,6 +21,10 @@ NO_TABLES = faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE
 """The tables that FAISS computes for IVF-PQ are for distances, not for inner products, and would be
 refused as larger than the file."""
 
+TABLE_SHARE = 64
+"""Of fast scans FAISS asks for the room of that table all the same, though it makes none: at most
+so many times the lists' centroids, which are in the file."""
+
 _limits = threading.Lock()
 """FAISS's limits of what a file may contain belong to the process, not to a call."""
 
@@ -98,7 +102,16 @@ def read_index(path: Path) -> Any:
 
 def _read(path: Path, flags: int = faiss.IO_FLAG_MMAP_IFC) -> Any:
     # Whatever a damaged header counts, a file holds no more bytes or entries than its size.
-    limit = path.stat().st_size + 1
+    size = path.stat().st_size + 1
+    try:
+        return _read_within(size, path, flags)
+    except RuntimeError as error:
+        if "precomputed_table" not in str(error):
+            raise
+        return _read_within(TABLE_SHARE * size, path, flags)
+
+
+def _read_within(limit: int, path: Path, flags: int) -> Any:
     with _limits:
         before = (
             faiss.get_deserialization_vector_byte_limit(),

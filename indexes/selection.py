@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from indexes.protocol import Ids
 
-COPIED_BYTES = 16 << 20
-"""Vectors of a selection that are kept as a copy: 16,384 rows of 512 numbers."""
+COPIED_BYTES = 64 << 20
+"""Vectors of a selection that are kept as a copy: 65,536 rows of 512 numbers."""
 
 GATHERED_SHARE = 1 / 100
 """A mask that is used once has its rows copied out up to this share of all of them. Beyond it

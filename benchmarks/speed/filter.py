@@ -7,6 +7,7 @@ to evaluate is told beside it; the rest is measured once it is.
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from indexes.choose import lists_for
 from indexes.saved import open_index
 from indexes.selection import Selection, copied_rows
 from retrieval.search.build import build_index
+from retrieval.search.calibration import QueryKind
 from retrieval.search.filtering import RowFilter, media_targets
 from retrieval.search.items import ItemTable
 from retrieval.search.opened import OpenedSpace, Part
@@ -94,7 +96,7 @@ class Opened:
             scores = scores[selection.mask]
         wanted = min(K, len(scores))
         bound = -np.partition(-scores, wanted - 1)[wanted - 1]
-        _, ids = self.part.search(self.queries[query : query + 1], K, selection)
+        _, ids = self.part.search(self.queries[query : query + 1], K, selection, QueryKind.TEXT)
         if len(ids) != wanted:
             raise RuntimeError(f"{len(ids)} answers where {wanted} rows match")
         return float((self.scores[query, ids] >= bound - 1e-6).mean())
@@ -102,7 +104,7 @@ class Opened:
     def milliseconds(self, query: int, selection: Selection | None) -> float:
         """One search once the filter is evaluated."""
         asked = self.asked(query)
-        return _milliseconds(lambda: self.part.search(asked, K, selection))
+        return _milliseconds(lambda: self.part.search(asked, K, selection, QueryKind.TEXT))
 
     def asked(self, query: int) -> NDArray[np.float32]:
         """(1, dim), one of the queries."""
@@ -120,12 +122,16 @@ def _measure(say: Callable[[str], None], folder: Path, rows: int) -> list[Result
     encoder = GapEncoder(corpus)
     kind = KIND.format(lists=lists_for(rows))
     places = _Places(corpus)
-    say(f"writing {rows:,} vectors")
-    _write(folder / "vectors", corpus, encoder, places)
+    root, whole = folder / f"{rows}-vectors", folder / f"{rows}-vectors.whole"
+    if not whole.exists():
+        say(f"writing {rows:,} vectors")
+        shutil.rmtree(root, ignore_errors=True)
+        _write(root, corpus, encoder, places)
+        whole.touch()
     say(f"building {kind}")
     request = IndexRequest(kind)
-    build_index(folder / "vectors", request=request, encoders=lambda space: encoder)
-    opened = _open(folder / "vectors", corpus)
+    build_index(root, request=request, encoders=lambda space: encoder)
+    opened = _open(root, corpus)
     task = f"{kind}, {rows:,} × {DIM}, k = {K}, one thread"
     own = statistics.fmean(opened.recall(query, None) for query in range(QUERIES))
     plain = in_turns({"plain": lambda query: opened.milliseconds(query, None)}, QUERIES)

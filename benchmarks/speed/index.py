@@ -1,4 +1,4 @@
-"""`bench speed index`: the engine's index beside plain FAISS and autofaiss, on a million rows.
+"""`bench speed index`: the engine's index beside plain FAISS, autofaiss and LanceDB.
 
 Rows and queries come from `benchmarks.speed.gap`: a modality gap, and queries that are texts. With
 `--folder` what a run has written and built is kept for the next one, with the times it took, so
@@ -28,8 +28,9 @@ BUILDS = 1
 """A build takes minutes, in which the noise of the machine evens out."""
 
 HNSW = "HNSW32"
-AUTOFAISS = "RETRIEVAL_AUTOFAISS_PYTHON"
-"""Environment variable: the Python of an environment with autofaiss (`with_autofaiss.py`)."""
+AUTOFAISS, LANCEDB = "RETRIEVAL_AUTOFAISS_PYTHON", "RETRIEVAL_LANCEDB_PYTHON"
+"""Environment variables: the Pythons of environments with one of them (`with_autofaiss.py`,
+`with_lancedb.py`)."""
 
 Say = Callable[[str], None]
 
@@ -66,17 +67,32 @@ def _searching(say: Say, folder: Path, root: Path, size: str, lists: int) -> lis
         for name, (cell, what) in cells.items():
             say(f"opening {name}, tuned for recall@{K} {RECALL}")
             served[name] = stack.enter_context(Served(cell, folder, what))
+        lancedb = os.environ.get(LANCEDB)
+        if lancedb is not None:
+            served["LanceDB"] = stack.enter_context(_lancedb(say, folder, lancedb))
         say(f"asking each {REPEATS} times, in turn")
         seconds = in_turns({name: _answering(one) for name, one in served.items()}, REPEATS)
-        about = {name: served[name].report for name in cells}
+        about = {name: one.report for name, one in served.items()}
     task = f"search {size}, texts, one thread, recall@{K} ≥ {RECALL}"
     memory = about["engine"]["anonymous_mib"] / about[HNSW]["anonymous_mib"]
     return [
         row(task, f"time ÷ {HNSW}'s", seconds["engine"] / seconds[HNSW], 1 / 5),
         row(task, f"time ÷ {inverted}'s", seconds["engine"] / seconds[inverted], 1 / 8),
+        row(task, "time ÷ LanceDB's", seconds["engine"] / seconds["LanceDB"])
+        if lancedb
+        else Result(SUITE, task, f"time ÷ LanceDB's (needs {LANCEDB}, see with_lancedb.py)", None),
         Result(SUITE, task, f"anonymous memory ÷ {HNSW}'s", memory, 1 / 4),
         *(one for name in served for one in _cell(task, name, seconds[name], about[name])),
     ]
+
+
+def _lancedb(say: Say, folder: Path, python: str) -> Served:
+    """LanceDB on the same rows; building takes minutes, once."""
+    script = Path(__file__).with_name("with_lancedb.py")
+    say("building with LanceDB")
+    reported(folder / "lancedb.json", run_cell, script, "build", folder, python=python)
+    say(f"opening LanceDB, tuned for recall@{K} {RECALL}")
+    return Served(script, "serve", folder, python=python)
 
 
 def _answering(served: Served) -> Way:
@@ -90,8 +106,11 @@ def _cell(task: str, name: str, seconds: Sample, about: Report) -> list[Result]:
     return [
         row(task, f"{label}: queries/s", seconds.per(1), pool=asked),
         Result(SUITE, task, f"{name}: recall@{K}", about["recall"], RECALL, pool=asked),
-        Result(SUITE, task, f"{name}: anonymous MiB", about["anonymous_mib"]),
-        Result(SUITE, task, f"{name}: mapped MiB", about["mapped_mib"]),
+        *(
+            Result(SUITE, task, f"{name}: {kind} MiB", about[f"{kind}_mib"])
+            for kind in ("anonymous", "mapped")
+            if f"{kind}_mib" in about
+        ),
     ]
 
 

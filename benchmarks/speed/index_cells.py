@@ -25,6 +25,7 @@ from benchmarks.speed.memory import MIB, resident_bytes
 from benchmarks.speed.vectors import TextVectors
 from indexes.choose import training_rows
 from retrieval.search.build import build_index
+from retrieval.search.calibration import QueryKind
 from retrieval.search.opened import OpenedSpace, Part
 from retrieval.search.request import IndexRequest
 from retrieval.search.searcher import Searcher, SearchResult
@@ -110,7 +111,7 @@ def serve_engine(folder: Path, root: str) -> None:
     _open(folder / "small", folder)
     before = _resident()
     part = _part(Path(root))
-    _serve(lambda query: part.search(query, K, None)[1], folder, before, {})
+    _serve(lambda query: part.search(query, K, None, QueryKind.TEXT)[1], folder, before, {})
 
 
 def _serve(search: Search, folder: Path, before: tuple[int, int], report: Report) -> None:
@@ -139,7 +140,7 @@ def open_and_search(folder: Path, root: str) -> Report:
     for number in range(101):
         query = texts.encode_text([f"query {number}"])
         began = time.perf_counter()
-        part.search(query, K, None)
+        part.search(query, K, None, QueryKind.TEXT)
         bare.append((time.perf_counter() - began) * 1e3)
         began = time.perf_counter()
         result = searcher.search(f"query {number}", k=K)

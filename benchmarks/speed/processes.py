@@ -39,10 +39,10 @@ class Served:
         report: What it said when it was ready.
     """
 
-    def __init__(self, cell: str, *more: str | Path) -> None:
+    def __init__(self, cell: str | Path, *more: str | Path, python: str = sys.executable) -> None:
         self._cell = cell
         self._process = subprocess.Popen(
-            command(cell, more, sys.executable),
+            command(cell, more, python),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

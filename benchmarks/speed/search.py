@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     rows = max(1_000, round(ROWS * scale))
     root = folder / "vectors"
     say(f"writing {rows:,} vectors and their index")
+    shutil.rmtree(root, ignore_errors=True)  # of an earlier run with the same --folder
     write_vectors(root, items=rows, rows_each=1, dim=DIM)
     encoder = VectorEncoder(DIM)
     build_index(root, request=IndexRequest("exact"), encoders=lambda space: encoder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.outcome import Outcome
+from benchmarks.outcome import Outcome, QueryValues
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.world import World, WorldItem, WorldSettings, write_world
@@ -38,26 +38,27 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outc
     """
     images, tunes, videos = (max(10, round(n * scale)) for n in (IMAGES, TUNES, VIDEOS))
     main = WorldSettings(SEED, images, tunes, videos, video_seconds=(20.0, 60.0))
-    results = _measure(folder / "seen", main, say)
+    outcome = _measure(folder / "seen", main, say)
     unseen = WorldSettings(SEED, images, 0, 0, unseen=True)
-    results += _images(
-        *_embedded(folder / "unseen", unseen, say), task="text → image, unseen combinations",
-        goals=(None, 0.90),
+    return outcome.joined(
+        _images(
+            *_embedded(folder / "unseen", unseen, say), task="text → image, unseen combinations",
+            goals=(None, 0.90),
+        )
     )  # fmt: skip
-    return Outcome(results)
 
 
-def _measure(base: Path, settings: WorldSettings, say: Callable[[str], None]) -> list[Result]:
+def _measure(base: Path, settings: WorldSettings, say: Callable[[str], None]) -> Outcome:
     collection, world = _embedded(base, settings, say)
-    results = _images(collection, world, task="text → image", goals=(0.75, 0.98))
-    results += _ranking(
+    images = _images(collection, world, task="text → image", goals=(0.75, 0.98))
+    music = _ranking(
         collection, world, Medium.AUDIO, Target.MUSIC, task="text → music", goals=(0.50, 0.92)
     )
-    results += _ranking(
+    videos = _ranking(
         collection, world, Medium.VIDEO, Target.VIDEO, task="text → video, frame mean",
         goals=(None, 0.80),
     )  # fmt: skip
-    return [*results, *_moments(collection, world)]
+    return images.joined(music).joined(videos).joined(Outcome(_moments(collection, world)))
 
 
 def _embedded(
@@ -75,7 +76,7 @@ def _embedded(
 
 def _images(
     collection: Collection, world: World, *, task: str, goals: tuple[float | None, float | None]
-) -> list[Result]:
+) -> Outcome:
     return _ranking(collection, world, Medium.IMAGE, Target.IMAGE, task=task, goals=goals)
 
 
@@ -87,7 +88,7 @@ def _ranking(
     *,
     task: str,
     goals: tuple[float | None, float | None],
-) -> list[Result]:
+) -> Outcome:
     """R@1 and R@10 of the unambiguous captions, and their share."""
     items = world.of(modality)
     asked = [item for item in items if item.unambiguous]
@@ -99,11 +100,13 @@ def _ranking(
         ranks.append(found[0] if found else 11)
     pool = len(items)
     ceiling = Result(SUITE, task, "ceiling", len(asked) / pool, goal=0.95, pool=pool)
-    return [
+    results = [
         ceiling,
         Result(SUITE, task, "R@1", success_at_k(ranks, 1), goals[0], chance=1 / pool, pool=pool),
         Result(SUITE, task, "R@10", success_at_k(ranks, 10), goals[1], chance=10 / pool, pool=pool),
     ]
+    ids = [item.file for item in asked]
+    return Outcome(results, [QueryValues.of_ranks(SUITE, task, ids, ranks, 1, 10)])
 
 
 def _spaces(collection: Collection, medium: Medium) -> list[str]:

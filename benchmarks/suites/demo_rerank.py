@@ -5,8 +5,7 @@ scenes that have nothing to do with each other, of scenes and two look-alikes ea
 them in one thing, and of scenes and two look-alikes that are only rearranged. The picture that the
 caption was written for must come first. The baseline is the dual encoder alone; re-ranking cannot
 find what is not among its first 20, and their share is the ceiling. Where scenes have nothing to do
-with each other the dual encoder leaves no ten points to gain: there nothing may be lost. The
-re-ranker is trained first, unless the folder holds one.
+with each other the dual encoder leaves no ten points to gain: there nothing may be lost.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from benchmarks.outcome import Outcome
+from benchmarks.outcome import Outcome, QueryValues
 from benchmarks.report import Result
 from retrieval.collection import Collection
 from retrieval.demo.captions import SceneCaption
@@ -28,9 +27,7 @@ from retrieval.demo.variations import CHANGES, REARRANGED
 from retrieval.embed_options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.search.rerank import TOP
-from retrieval.search.tiny_reranker import CONFIG
 from retrieval.targets import Target
-from retrieval.training.rerank import STEPS, train_tiny_rerank
 from retrieval.training.rerank_pairs import MEMBERS, relation_gallery
 
 SUITE = "demo-rerank"
@@ -49,22 +46,18 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outc
 
     Args:
         say: Told about every step.
-        folder: Where to write pictures, collections and the re-ranker.
+        folder: Where to write pictures and collections.
         scale: Share of the full galleries, for a quick look; figures are comparable at 1 only.
     """
     count = max(MEMBERS * 5, round(SCENES * scale) // MEMBERS * MEMBERS)
-    reranker = folder / "tiny-rerank"
-    if not (reranker / CONFIG).exists():
-        steps = max(1, round(STEPS * scale))
-        train_tiny_rerank(reranker, steps=steps, gallery=count, progress=say)
-    results = []
+    outcome = Outcome([])
     for name, look_alikes, gain in GALLERIES:
         scenes, asked = relation_gallery(count, SEED, look_alikes=look_alikes)
         collection = _embedded(folder / name.replace(" ", "-"), scenes, say)
         task = f"relations → image, {name}"
-        results += _measure(collection, asked, count, task, f"tiny:{reranker}", gain)
+        outcome = outcome.joined(_measure(collection, asked, count, task, gain))
         say(f"{len(asked)} captions asked, {name}")
-    return Outcome(results)
+    return outcome
 
 
 def _embedded(base: Path, scenes: list[Scene], say: Callable[[str], None]) -> Collection:
@@ -73,7 +66,7 @@ def _embedded(base: Path, scenes: list[Scene], say: Callable[[str], None]) -> Co
         picture = Image.fromarray(render_scene(scene, PICTURE_PIXELS))
         picture.save(base / "images" / _file(number))
     collection = Collection(base / "collection")
-    report = collection.add(base / "images", options=EmbedOptions(models=("tiny",)))
+    report = collection.add(base / "images", options=EmbedOptions(models=("tiny-image",)))
     say(f"{sum(report.added.values())} pictures embedded in {report.seconds:.0f} s")
     collection.index()
     return collection
@@ -84,19 +77,18 @@ def _measure(
     asked: list[tuple[int, SceneCaption]],
     pool: int,
     task: str,
-    reranker: str,
     gain: float,
-) -> list[Result]:
+) -> Outcome:
     """R@1 with and without the re-ranker, what is reachable, and the time it takes."""
     before, after, took_ms = [], [], []
     for number, caption in asked:
-        answer = collection.answer(caption.text, to=[Target.IMAGE], k=TOP, rerank=reranker)
+        answer = collection.answer(caption.text, to=[Target.IMAGE], k=TOP, rerank="tiny")
         first = sorted(answer.hits, key=lambda hit: -(hit.first_stage_score or 0.0))
         before.append(_rank([hit.uri for hit in first], number))
         after.append(_rank([hit.uri for hit in answer.hits], number))
         took_ms.append(answer.took_ms.rerank or 0.0)
     baseline = success_at_k(before, 1)
-    return [
+    results = [
         Result(SUITE, task, "ceiling", success_at_k(before, TOP), pool=pool),
         Result(
             SUITE, task, "R@1", success_at_k(after, 1), goal=baseline + gain, baseline=baseline,
@@ -108,6 +100,8 @@ def _measure(
         ),
         Result(SUITE, task, f"ms to re-rank {TOP}", median(took_ms), pool=len(asked)),
     ]  # fmt: skip
+    ids = [f"{_file(number)}: {caption.text}" for number, caption in asked]
+    return Outcome(results, [QueryValues.of_ranks(SUITE, task, ids, after, 1, 5)])
 
 
 def _rank(uris: list[str], number: int) -> int:

@@ -69,7 +69,11 @@ BACKENDS: dict[str, Backend] = {
     "adapter": Backend("retrieval.encoders.adapter:AdapterEncoder"),
 }
 
-BUNDLED: dict[str, str] = {"tiny-image": "open_clip", "tiny-music": "mulan"}
+BUNDLED: dict[str, str] = {
+    "tiny-image": "open_clip",
+    "tiny-music": "mulan",
+    "tiny-video": "video-text",
+}
 """Models in the package, by the name that collections store, with their backends."""
 
 CLAP = "clap:laion/larger_clap_general"
@@ -86,7 +90,7 @@ def _clip_and_music(clip: str, what: str) -> CatalogueEntry:
 
 CATALOGUE: dict[str, CatalogueEntry] = {
     "tiny": CatalogueEntry(
-        {"tiny-image": SEEN, "tiny-music": HEARD},
+        {"tiny-image": SEEN, "tiny-music": HEARD, "tiny-video": (Medium.VIDEO,)},
         "a few MB, works offline; knows the generated demo world only",
         "Apache-2.0",
         "package",

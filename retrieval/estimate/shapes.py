@@ -66,13 +66,13 @@ def _shape(spec: str) -> Shape:
     backend, _, location = spec.partition(":")
     if spec in catalogue.BUNDLED:
         folder = Path(catalogue.__file__).parents[1] / "weights" / spec
+        media = catalogue.CATALOGUE["tiny"].encoders[spec]
         if catalogue.BUNDLED[spec] == "open_clip":
             config = json.loads((folder / "open_clip_config.json").read_text())
-            return Shape(spec, int(config["model_cfg"]["embed_dim"]), catalogue.SEEN)
+            return Shape(spec, int(config["model_cfg"]["embed_dim"]), media)
         config = json.loads((folder / "config.json").read_text())
-        return Shape(
-            spec, int(config["dim"]), catalogue.HEARD, hop_seconds=config["window_seconds"]
-        )
+        hop_seconds = config.get("window_seconds", WINDOW_SECONDS)
+        return Shape(spec, int(config["dim"]), media, keeps_frames=False, hop_seconds=hop_seconds)
     if backend == "clap":
         return Shape(spec, CLAP_DIM, catalogue.HEARD)
     if backend == "open_clip":

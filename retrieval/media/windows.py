@@ -41,19 +41,26 @@ def cut_windows(blocks: Iterable[NDArray[np.float32]], windows: AudioWindows) ->
     """
     rate, length = windows.sample_rate_hz, windows.window_samples
     hop = max(1, round(rate * windows.hop_seconds))
-    held = np.empty(0, np.float32)
+    pieces = [np.empty(0, np.float32)]  # joined once they fill a window: FFmpeg's are small
+    waiting = 0  # samples in them
     start = 0  # of the next window, in samples of the whole
     skip = 0  # samples between windows, where the hop is longer than a window
     covered = 0  # end of the last window
     for block in blocks:
-        held = np.concatenate([held, block[skip:]])
+        pieces.append(block[skip:])
         skip = max(0, skip - len(block))
+        waiting += len(pieces[-1])
+        if waiting < length:
+            continue
+        held = np.concatenate(pieces)
         while len(held) >= length:
             yield Window(start / rate, (start + length) / rate, held[:length].copy())
             covered = start + length
             start += hop
             skip = max(0, hop - len(held))
             held = held[hop:]
+        pieces, waiting = [held], len(held)
+    held = np.concatenate(pieces)
     end = start + len(held)
     long_enough = len(held) >= MIN_TAIL_SECONDS * rate or start == 0
     if end > covered and len(held) and long_enough:

@@ -15,7 +15,7 @@ from retrieval.search.choice import Trial
 from retrieval.search.request import IndexRequest
 from retrieval.types import Medium
 
-CARD_VERSION = 2
+CARD_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class IndexCard:
         space: The space's name.
         request: What was asked for.
         factory: FAISS factory string of the approximate part; None for exact only.
-        looking: Its effort; None for exact only.
+        looking: Its effort by kind of query; empty for exact only.
         reason: Why this kind.
         rows: Rows of the part.
         dim: Length of a vector.
@@ -63,7 +63,7 @@ class IndexCard:
     space: str
     request: IndexRequest
     factory: str | None
-    looking: Effort | None
+    looking: Mapping[QueryKind, Effort]
     reason: str
     rows: int
     dim: int
@@ -84,7 +84,7 @@ class IndexCard:
         content = {name: getattr(self, name) for name in _PLAIN}
         content |= {
             "request": asdict(self.request),
-            "looking": self.looking and asdict(self.looking),
+            "looking": {kind: asdict(effort) for kind, effort in self.looking.items()},
             "measured": asdict(self.measured),
             "trials": [asdict(trial) for trial in self.trials],
             "calibration": [
@@ -117,10 +117,10 @@ class IndexCard:
         for name, kind in _PLAIN.items():
             if name in raw and not isinstance(raw[name], kind):
                 raise TypeError(f"{name} is {raw[name]!r}, expected {kind}")
-        looking = raw.pop("looking")
+        looking = {QueryKind(kind): Effort(**effort) for kind, effort in raw.pop("looking").items()}
         return cls(
             request=IndexRequest(**raw.pop("request")),
-            looking=None if looking is None else Effort(**looking),
+            looking=looking,
             measured=_measured(raw.pop("measured")),
             trials=tuple(_trial(trial) for trial in raw.pop("trials")),
             calibration=Calibration(dict(map(_background, raw.pop("calibration")))),

@@ -31,7 +31,7 @@ WITH_MOMENTS = frozenset({Target.MUSIC, Target.VIDEO})
 MAX_CONDITIONS = 32
 """Conditions whose items are remembered; the one that was asked for longest ago goes first."""
 
-MAX_SELECTION_BYTES = 64 << 20
+MAX_SELECTION_BYTES = 128 << 20
 """What remembered selections of rows may take together; the latest is kept whatever its size."""
 
 

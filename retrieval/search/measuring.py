@@ -47,22 +47,22 @@ def samples_of(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, Query
 
 
 def measure_index(
-    index: FaissIndex, samples: Mapping[str, QuerySample], held_bytes: int
+    indexes: Mapping[str, FaissIndex], samples: Mapping[str, QuerySample], held_bytes: int
 ) -> Measured:
     """Recall by kind of query and depth, and how long a search takes.
 
     Args:
-        index: As it will be searched.
+        indexes: As it will be searched, by kind of query.
         samples: Queries by kind.
         held_bytes: What it holds in memory.
     """
     from indexes.tuning import NEIGHBOURS, latencies, recall
 
-    texts = samples[QueryKind.TEXT].vectors
+    index, texts = indexes[QueryKind.TEXT], samples[QueryKind.TEXT].vectors
     together = [count for count in AT_ONCE if count <= len(texts)]
     return Measured(
         recall={
-            QueryKind(kind): {k: round(recall(index, sample, k), 4) for k in NEIGHBOURS}
+            QueryKind(kind): {k: round(recall(indexes[kind], sample, k), 4) for k in NEIGHBOURS}
             for kind, sample in samples.items()
         },
         latency_ms={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,16 +39,23 @@ class ItemMatch:
 
 
 class Part:
-    """Rows that are searched together: an index with its row table, or the tail behind it."""
+    """Rows that are searched together: an index with its row table, or the tail behind it.
+
+    Args:
+        rows: What the rows are.
+        indexes: The index, as hard as it looks for each kind of query; empty for the tail.
+        vectors: The tail's rows.
+    """
 
     def __init__(
         self,
         rows: RowTable,
-        index: FaissIndex | DeviceIndex | None,
+        indexes: Mapping[QueryKind, FaissIndex | DeviceIndex],
         vectors: NDArray[np.float16] | None = None,
     ) -> None:
         self.rows = rows
-        self._index = index
+        self._indexes = indexes
+        self._index = indexes.get(QueryKind.MEDIA)
         self._vectors = vectors
 
     def selection(self, mask: NDArray[np.bool_]) -> Selection:
@@ -62,10 +70,14 @@ class Part:
         return self._index is not None and self._index.approximate
 
     def search(
-        self, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | Selection | None
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_] | Selection | None,
+        kind: QueryKind,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The k best rows of one query (1, dim), without padding."""
-        scores, ids = self.nearest(query, k, allowed)
+        scores, ids = self.nearest(query, k, allowed, kind)
         real = ids[0] >= 0
         return scores[0, real], ids[0, real]
 
@@ -74,12 +86,14 @@ class Part:
         queries: NDArray[np.float32],
         k: int,
         allowed: NDArray[np.bool_] | Selection | None,
+        kind: QueryKind = QueryKind.MEDIA,
         *,
         visited_share: float | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The k best rows of each query, (queries, k), as `FaissIndex.search`."""
-        if self._index is not None:
-            return self._index.search(queries, k, allowed=allowed, visited_share=visited_share)
+        if self._indexes:
+            index = self._indexes[kind]
+            return index.search(queries, k, allowed=allowed, visited_share=visited_share)
         assert self._vectors is not None
         mask = allowed.mask if isinstance(allowed, Selection) else allowed
         return exact_search(self._vectors, queries, k, allowed=mask)
@@ -128,7 +142,7 @@ class OpenedSpace:
         blocks = list(snapshot.iter_segments(space.name, after_item_id=last))
         if blocks:
             vectors = np.concatenate([block.vectors for block in blocks])
-            self.parts.append(Part(RowTable.of_blocks(blocks), None, vectors))
+            self.parts.append(Part(RowTable.of_blocks(blocks), {}, vectors))
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -140,13 +154,21 @@ class OpenedSpace:
 
 
 def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> Part:
-    exact = open_index(folder / EXACT, dim=card.dim, rows=card.rows)
-    if exact_only or card.factory is None or card.looking is None:
-        index = FaissIndex(exact)
-    else:
+    exact = FaissIndex(open_index(folder / EXACT, dim=card.dim, rows=card.rows))
+    indexes = dict.fromkeys(QueryKind, exact)
+    if card.factory is not None and not exact_only:
         approximate = open_index(folder / APPROXIMATE, dim=card.dim, rows=card.rows)
-        index = FaissIndex(exact, approximate, card.looking)
-    return Part(RowTable.open(folder / ROWS), on_device(index, device))
+        for kind, effort in card.looking.items():
+            indexes[kind] = exact.with_approximate(approximate, effort)
+    rows = RowTable.open(folder / ROWS)
+    hardest = max(indexes.values(), key=_visited)
+    placed = on_device(hardest, device)
+    # A GPU holds the rows once.
+    return Part(rows, indexes if placed is hardest else dict.fromkeys(QueryKind, placed))
+
+
+def _visited(index: FaissIndex) -> int:
+    return index.effort.visited if index.approximate else 0
 
 
 def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
@@ -158,7 +180,11 @@ def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
 
 
 def best_items(
-    part: Part, queries: NDArray[np.float32], k: int, selected: Selection
+    part: Part,
+    queries: NDArray[np.float32],
+    k: int,
+    selected: Selection,
+    kind: QueryKind,
 ) -> list[ItemMatch]:
     """The k best items of a part, by their best rows.
 
@@ -167,23 +193,25 @@ def best_items(
     them, of its best row.
     """
     if len(queries) == 1:
-        return _best_by_one(part, queries, k, selected)
+        return _best_by_one(part, queries, k, selected, kind)
     found = {
-        match.item_id for query in queries for match in _best_by_one(part, query[None], k, selected)
+        match.item_id
+        for query in queries
+        for match in _best_by_one(part, query[None], k, selected, kind)
     }
     matches = [_score_item(part, item_id, queries, selected.mask) for item_id in found]
     return sorted(matches, key=lambda match: (-match.score, match.item_id))[:k]
 
 
 def _best_by_one(
-    part: Part, query: NDArray[np.float32], k: int, selected: Selection
+    part: Part, query: NDArray[np.float32], k: int, selected: Selection, kind: QueryKind
 ) -> list[ItemMatch]:
     item_ids = part.rows.item_ids
     allowed: NDArray[np.bool_] | Selection = selected
     fetch = min(len(item_ids), FIRST_FETCH * k)
     matches: dict[int, ItemMatch] = {}
     while len(matches) < k:
-        scores, rows = part.search(query, max(1, fetch), allowed)
+        scores, rows = part.search(query, max(1, fetch), allowed, kind)
         first_rows = np.sort(np.unique(item_ids[rows], return_index=True)[1])
         for position in first_rows[: k - len(matches)].tolist():
             match = _match(part, int(rows[position]), float(scores[position]))

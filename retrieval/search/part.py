@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.choose import asked_factory, training_rows
+from indexes.effort import Effort
 from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.errors import IndexBuildError
 from retrieval.protocols import Encoder
-from retrieval.search.calibration import Calibration
+from retrieval.search.calibration import Calibration, QueryKind
 from retrieval.search.card import IndexCard
 from retrieval.search.choice import Choice, choose, sample_rows
 from retrieval.search.index_files import RowTable, write_items
@@ -27,7 +28,7 @@ from retrieval.types import Space
 
 if TYPE_CHECKING:
     from indexes.faiss import FaissIndex
-    from indexes.tuning import QuerySample, Tuning
+    from indexes.tuning import QuerySample
 
 BLOCK_ROWS = 16_384
 
@@ -47,6 +48,15 @@ EXACT, APPROXIMATE, ROWS, ITEMS, CARD, PLOT = (
 
 class DriftError(Exception):
     """New rows lie where the shared quantizer has no lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tuned:
+    """An approximate part by kind of query, the least recall, and whether all reach the target."""
+
+    indexes: Mapping[str, FaissIndex]
+    recall: float
+    reached: bool
 
 
 class PartWriter:
@@ -127,14 +137,14 @@ class PartWriter:
         tried: list[str] = []
         for factory in choice.factories:
             if factory is None:
-                return self._card(exact, exact, samples, choice)
+                return self._card(exact, dict.fromkeys(samples, exact), samples, choice)
             self._train(exact, factory)
-            index, tuning = self._tuned(exact, samples)
-            if not tuning.reached and self._request.kind != "auto":
-                self._say(f"{factory} reaches a recall of {tuning.best.least:.3f} at most")
-            if tuning.reached or self._request.kind != "auto":
-                return self._card(exact, index, samples, choice, factory)
-            tried.append(f"{factory} reaches {tuning.best.least:.3f}")
+            tuned = self._tuned(exact, samples)
+            if not tuned.reached and self._request.kind != "auto":
+                self._say(f"{factory} reaches a recall of {tuned.recall:.3f} at most")
+            if tuned.reached or self._request.kind != "auto":
+                return self._card(exact, tuned.indexes, samples, choice, factory)
+            tried.append(f"{factory} reaches {tuned.recall:.3f}")
         raise IndexBuildError(
             f"{self._space.name}: no index of {exact.rows:,} rows that fits reaches a recall of "
             f"{self._request.recall:g}: {'; '.join(tried)}; ask for less, give it more --memory, "
@@ -159,13 +169,15 @@ class PartWriter:
         # What was tried is told once, by the part that holds the oldest rows.
         choice = Choice((first.factory,), first.reason, first.trials if self._after < 0 else ())
         if first.factory is None or (self._after >= 0 and exact.rows < EXACT_PART_ROWS):
-            return self._card(exact, exact, samples, choice, trained_for=first.trained_for)
+            return self._card(
+                exact, dict.fromkeys(samples, exact), samples, choice, trained_for=first.trained_for
+            )
         self._fill_alike(exact, folder / APPROXIMATE)
-        index, tuning = self._tuned(exact, samples)
-        if tuning.best.least < self._request.recall - DRIFT and self._request.kind == "auto":
-            raise DriftError(f"recall among new rows is {tuning.best.least:.3f}")
+        tuned = self._tuned(exact, samples)
+        if tuned.recall < self._request.recall - DRIFT and self._request.kind == "auto":
+            raise DriftError(f"recall among new rows is {tuned.recall:.3f}")
         return self._card(
-            exact, index, samples, choice, first.factory, trained_for=first.trained_for
+            exact, tuned.indexes, samples, choice, first.factory, trained_for=first.trained_for
         )
 
     # ------------------------------------------------------------ files
@@ -218,22 +230,38 @@ class PartWriter:
 
     # ------------------------------------------------------------ measuring
 
-    def _tuned(
-        self, exact: FaissIndex, samples: Mapping[str, QuerySample]
-    ) -> tuple[FaissIndex, Tuning]:
+    def _tuned(self, exact: FaissIndex, samples: Mapping[str, QuerySample]) -> _Tuned:
+        """Each kind of query on its own: texts need not pay for what media take."""
         from indexes.saved import open_index
         from indexes.tuning import tune
 
         self._say("measuring recall")
         index = exact.with_approximate(open_index(self._folder / APPROXIMATE))
-        tuning = tune(index, samples, self._request.recall)
-        assert tuning.best.effort is not None
-        return index.with_effort(tuning.best.effort), tuning
+        tunings = {
+            kind: tune(index, {kind: sample}, self._request.recall)
+            for kind, sample in samples.items()
+        }
+        efforts = {
+            kind: tuning.best.effort for kind, tuning in tunings.items() if tuning.best.effort
+        }
+        # A filter takes a row's nearest rows away, a text's not: see docs/filters.md.
+        most = Effort(
+            max(effort.visited for effort in efforts.values()),
+            max(effort.candidates for effort in efforts.values()),
+        )
+        return _Tuned(
+            {
+                kind: index.with_effort(effort if kind == QueryKind.TEXT else most)
+                for kind, effort in efforts.items()
+            },
+            min(tuning.best.least for tuning in tunings.values()),
+            all(tuning.reached for tuning in tunings.values()),
+        )
 
     def _card(
         self,
         exact: FaissIndex,
-        index: FaissIndex,
+        indexes: Mapping[str, FaissIndex],
         samples: Mapping[str, QuerySample],
         choice: Choice,
         factory: str | None = None,
@@ -248,7 +276,11 @@ class PartWriter:
             space=self._space.name,
             request=self._request,
             factory=factory,
-            looking=index.effort if index.approximate else None,
+            looking={
+                QueryKind(kind): index.effort
+                for kind, index in indexes.items()
+                if index.approximate
+            },
             reason=choice.reason,
             rows=exact.rows,
             dim=self._space.dim,
@@ -260,7 +292,7 @@ class PartWriter:
             generation=self._snapshot.manifest.generation,
             first_item_id=0,
             last_item_id=-1,
-            measured=measure_index(index, samples, held),
+            measured=measure_index(indexes, samples, held),
             calibration=Calibration({}),
             trials=choice.trials,
         )

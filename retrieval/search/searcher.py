@@ -203,7 +203,9 @@ class Searcher:
         for name, query in vectors.items():
             opened = self._spaces[name]
             for part, rows in selected[name]:
-                for match in best_items(part, query.vectors, k, rows) if rows.count else ():
+                if not rows.count:
+                    continue
+                for match in best_items(part, query.vectors, k, rows, query.kind):
                     candidate = _judged(match, opened, part, query.kind)
                     older = best.get(match.item_id)
                     if older is None or candidate.calibrated > older.calibrated:

@@ -22,6 +22,7 @@ from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.variations import CHANGES
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.catalogue import load_encoder
+from retrieval.encoders.weights import quantized
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.protocols import Encoder
 from retrieval.search.cross_modal import CrossModal, CrossModalConfig
@@ -35,7 +36,7 @@ from retrieval.search.tiny_reranker import (
     tokenize,
     write_config,
 )
-from retrieval.training.files import half, write_tensors
+from retrieval.training.files import write_tensors
 from retrieval.training.rerank_lessons import FAMILIES_AT_ONCE, learn_to_match, learn_to_see
 from retrieval.training.rerank_pairs import (
     BACKDROPS,
@@ -125,7 +126,7 @@ def train_tiny_rerank(
     learn_to_see(model, families, steps, seed, say)
     read = partial(tokenize, read_tokenizer(out / TOKENIZER, config))
     learn_to_match(model, read, families, steps, seed, say)
-    write_tensors(out / WEIGHTS, half(model.state_dict()))
+    write_tensors(out / WEIGHTS, quantized(model.state_dict()))
     reranker = TinyReranker.load(str(out), spec=f"tiny:{out}", device=device)
     wall_minutes, cpu_minutes = (
         (now - then) / 60 for now, then in ((time.monotonic(), wall), (time.process_time(), cpu))
@@ -204,5 +205,5 @@ A cross-modal re-ranker of {report.parameters / 1e6:.2f} million parameters for 
   {report.relations}.
 - The same in a gallery where every scene has {MEMBERS - 1} look-alikes:
   {report.look_alikes}.
-- Licence: Apache-2.0, as the repository. Weights are float16 safetensors.
+- Licence: Apache-2.0, as the repository. Weights are int8 safetensors, with a scale a row.
 """

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.video_text import WEIGHTS, VideoTextEncoder
 from retrieval.encoders.video_towers import VideoText
+from retrieval.encoders.weights import quantized
 from retrieval.training.beginning import begin_video
 from retrieval.training.contrastive import TrainingSettings, train_contrastive
 from retrieval.training.demo_moments import drawn_families, half_precision
-from retrieval.training.files import half, write_tensors, write_text
+from retrieval.training.files import write_tensors, write_text
 from retrieval.training.history import ValidationScore
 from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 from retrieval.training.video_pairs import BatchGroups, VideoLessons
@@ -110,7 +111,7 @@ def train_tiny_video(
         checkpoint=run.checkpoint,
         history=run.history,
     )
-    write_tensors(out / WEIGHTS, half(own.state_dict()))
+    write_tensors(out / WEIGHTS, quantized(own.state_dict()))
     report = VideoTrainingReport(
         parameters=sum(parameter.numel() for parameter in own.parameters()),
         events=sum(map(len, drawn)),
@@ -253,5 +254,5 @@ frames of a clip and of {wanted.context_seconds:g} s before and after it.
 - Held-out events, text → clip in a batch, and among those that look alike, before: {report.before}
 - After: {report.after}
 - It knows the demo world only.
-- Licence: Apache-2.0, as the repository. Weights are float16 safetensors.
+- Licence: Apache-2.0, as the repository. Weights are int8 safetensors, with a scale a row.
 """

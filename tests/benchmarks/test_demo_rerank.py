@@ -1,10 +1,9 @@
-import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.suites import demo_rerank
-from retrieval.search.tiny_reranker import BUNDLED
 
 
 def test_captions_are_asked_before_and_after(
@@ -12,8 +11,8 @@ def test_captions_are_asked_before_and_after(
 ) -> None:
     monkeypatch.setattr(demo_rerank, "SCENES", 30)
     said: list[str] = []
-    shutil.copytree(BUNDLED, tmp_path / "tiny-rerank")
-    results = demo_rerank.run(say=said.append, folder=tmp_path).results
+    outcome = demo_rerank.run(say=said.append, folder=tmp_path)
+    results = outcome.results
     galleries = [results[:4], results[4:8], results[8:]]
     for gallery, (name, _, gain) in zip(galleries, demo_rerank.GALLERIES, strict=True):
         assert {result.task for result in gallery} == {f"relations → image, {name}"}
@@ -27,3 +26,9 @@ def test_captions_are_asked_before_and_after(
         assert first.goal == pytest.approx(first.baseline + gain)
         assert first.chance == pytest.approx(1 / 30)
         assert took.value > 0
+    found = {(result.task, result.metric): result.value for result in results}
+    assert len(outcome.queries) == 3
+    for entry in outcome.queries:
+        assert len(set(entry.ids)) == len(entry.ids)
+        for metric, column in entry.values.items():
+            assert found[entry.task, metric] == pytest.approx(np.mean(column))

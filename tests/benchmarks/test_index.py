@@ -84,7 +84,7 @@ def test_a_script_answers_with_its_last_line(tmp_path: Path) -> None:
 class SlowIndex:
     """Stands where a process that serves an index would: so many seconds, one more each time."""
 
-    def __init__(self, cell: str, folder: Path, what: str | Path) -> None:
+    def __init__(self, cell: str | Path, *more: str | Path, python: str = "") -> None:
         self.seconds = 1.0 if cell == "serve-engine" else 10.0
         self.report = {"recall": 0.96, "queries": 300, "anonymous_mib": self.seconds,
                        "mapped_mib": 5.0, "setting": 7}  # fmt: skip
@@ -101,16 +101,40 @@ class SlowIndex:
 
 
 def test_indexes_are_asked_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(index.LANCEDB, raising=False)
     monkeypatch.setattr(index, "Served", SlowIndex)
     monkeypatch.setattr(index, "run_cell", lambda *words: {"seconds": 1.0})
     results = index._searching(lambda line: None, tmp_path, tmp_path, "size", 64)
-    over_hnsw, over_flat, memory, engine = results[:4]
+    over_hnsw, over_flat, over_lancedb, memory, engine = results[:5]
     assert over_hnsw.value == pytest.approx(4 / 13)  # of 2/11, 3/12, … 6/15 the third
     assert over_hnsw.spread == pytest.approx(5 / 14 - 3 / 12)
     assert over_flat.value == over_hnsw.value
     assert memory.value == pytest.approx(1 / 10)
     assert (engine.metric, engine.value) == ("engine, setting 7: queries/s", 1 / 4)
-    assert len(results) == 3 + 3 * 4
+    assert len(results) == 4 + 3 * 4
+    assert over_lancedb.value is None
+    assert "RETRIEVAL_LANCEDB_PYTHON" in over_lancedb.metric
+
+
+def test_lancedb_is_asked_in_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[object, ...]] = []
+
+    def run_cell(*words: object, python: str = "") -> dict[str, float]:
+        ran.append((*words, python))
+        return {"seconds": 1.0}
+
+    monkeypatch.setenv(index.LANCEDB, "/env/bin/python")
+    monkeypatch.setattr(index, "Served", SlowIndex)
+    monkeypatch.setattr(index, "run_cell", run_cell)
+    results = index._searching(lambda line: None, tmp_path, tmp_path, "size", 64)
+    assert (results[2].metric, results[2].value) == ("time ÷ LanceDB's", pytest.approx(4 / 13))
+    (build,) = [words for words in ran if "build" in words]
+    assert build[1:] == ("build", tmp_path, "/env/bin/python")
+    assert isinstance(build[0], Path)
+    assert build[0].is_file()
+    assert len(results) == 4 + 4 * 4
 
 
 def test_a_build_stands_beside_plain_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,7 +199,7 @@ def test_videos_have_a_row_for_the_mean_of_their_segments(tmp_path: Path) -> Non
     columns = ("key", "vid_key", "video_id", "sentence")
     write_table(tmp_path / "MSRVTT_JSFUSION_test.csv", columns, rows)
     run_folder = tmp_path / "run"
-    outcome = msrvtt.run(say=print, folder=run_folder, data=tmp_path, models=("tiny",))
+    outcome = msrvtt.run(say=print, folder=run_folder, data=tmp_path, models=("tiny-image",))
     tasks = list(dict.fromkeys(row.task for row in outcome.results))
     assert tasks == [
         "text to video", "text to video, index", "video to text",

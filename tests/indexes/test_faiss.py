@@ -23,6 +23,16 @@ class TestGatheringInsteadOfSelector(TestExactPart):
         monkeypatch.setattr(indexes.selection, "GATHERED_SHARE", 1.0)
 
 
+class TestMatrixProducts(TestExactPart):
+    """As if every search asked for many queries, over several blocks of rows."""
+
+    @pytest.fixture(autouse=True)
+    def _always_multiply(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(indexes.faiss, "MANY_QUERIES", 1)
+        monkeypatch.setattr(indexes.faiss, "BLOCK_ROWS", 7)
+        monkeypatch.setattr(indexes.selection, "GATHERED_SHARE", 0.0)
+
+
 class TestEveryListVisited(IndexContract):
     """Re-ranking makes the answers exact where the candidates hold them."""
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from contracts.index_contract import DIM, unit_vectors
-from indexes.building import build_exact
+from indexes.building import build_approximate, build_exact
+from indexes.choose import candidates
 from indexes.errors import DimensionMismatchError, IndexFileError
 from indexes.faiss import FaissIndex
 from indexes.saved import open_index, write_index
@@ -103,3 +104,16 @@ def test_an_approximate_index_is_written_too(tmp_path: Path) -> None:
     index.add(vectors)
     write_index(index, tmp_path / "part-000.faiss")
     assert open_index(tmp_path / "part-000.faiss", dim=DIM, rows=200).ntotal == 200
+
+
+@pytest.mark.parametrize(
+    "factory", sorted({one.factory(400) or "" for one in candidates(64)} - {""})
+)
+def test_few_rows_in_any_kind_of_index_are_read_back(factory: str, tmp_path: Path) -> None:
+    """Of fast scans FAISS wants room for a table that outweighs so few rows."""
+    rows = unit_vectors(400, dim=64)
+    built = build_approximate(factory, rows, [rows])
+    write_index(built, tmp_path / "part.faiss")
+    again = open_index(tmp_path / "part.faiss", dim=64, rows=400)
+    queries = unit_vectors(5, dim=64, seed=1)
+    np.testing.assert_array_equal(again.search(queries, 3)[1], built.search(queries, 3)[1])

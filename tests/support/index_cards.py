@@ -1,7 +1,7 @@
 """The card of an index part of a million rows, as tests of what comes after it need one."""
 
 from indexes.effort import Effort
-from retrieval.search.calibration import Calibration
+from retrieval.search.calibration import Calibration, QueryKind
 from retrieval.search.card import IndexCard, Measured
 from retrieval.search.request import IndexRequest
 
@@ -9,7 +9,7 @@ CARD = IndexCard(
     space="toy-01234567",
     request=IndexRequest(),
     factory="IVF64,SQ8",
-    looking=Effort(8, 100),
+    looking={QueryKind.TEXT: Effort(8, 100), QueryKind.MEDIA: Effort(8, 100)},
     reason="",
     rows=1_000_000,
     dim=32,

@@ -11,7 +11,7 @@ from retrieval.types import Medium
 
 def test_names_stand_for_sets_of_encoders() -> None:
     music = "clap:laion/larger_clap_general"
-    assert resolve("tiny") == ("tiny-image", "tiny-music")
+    assert resolve("tiny") == ("tiny-image", "tiny-music", "tiny-video")
     assert resolve("small") == ("open_clip:ViT-B-32-SigLIP2-256/webli", music)
     assert resolve("base") == ("open_clip:PE-Core-B-16/meta", music)
     assert resolve("large") == ("open_clip:PE-Core-L-14-336/meta", music)

@@ -4,13 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
 
 from retrieval.encoders.weights import (
     check_safetensors,
+    dequantized,
     digest_of,
     file_digest,
+    fill,
     list_mismatches,
+    quantized,
     safetensors_of,
 )
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
@@ -95,3 +100,33 @@ def test_fault_18_mismatches_become_one_short_line() -> None:
     assert "\n" not in line
     assert len(line) < 1300
     assert list_mismatches(KeyError("visual.proj")) == "'visual.proj'"
+
+
+def test_quantized_weights_fill_a_module_within_half_a_step_of_each_row(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    trained, loaded = (
+        torch.nn.Sequential(
+            torch.nn.Conv1d(3, 5, 2), torch.nn.Linear(5, 4), torch.nn.BatchNorm1d(4)
+        )
+        for _ in range(2)
+    )
+    trained[1].weight.data[2] = 0  # a row that has no largest weight
+    packed = quantized(trained.state_dict())
+    assert {packed[name].dtype for name in ("0.weight", "1.weight")} == {torch.int8}
+    assert packed["0.bias"].dtype == torch.float16
+    assert packed["2.num_batches_tracked"].dtype == torch.int64
+    wanted = trained.state_dict()
+    save_tensors(packed, tmp_path / "model.safetensors")
+    fill(loaded, tmp_path / "model.safetensors", spec="small")
+    for name, tensor in loaded.state_dict().items():
+        if tensor.ndim > 1:
+            steps = wanted[name].flatten(1).abs().amax(dim=1, keepdim=True) / 127
+            away = (tensor - wanted[name]).flatten(1).abs()
+            assert bool((away <= steps / 2 + 1e-7).all())
+        else:
+            torch.testing.assert_close(tensor, wanted[name], atol=1e-3, rtol=1e-3)
+
+
+def test_a_tensor_of_its_own_may_be_called_scale() -> None:
+    tensors = {"norm.scale": torch.ones(3), "norm.bias": torch.zeros(3)}
+    assert dequantized(tensors) == tensors

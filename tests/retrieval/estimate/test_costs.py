@@ -37,7 +37,7 @@ def test_the_time_is_measured_on_the_files(world: World, monkeypatch: pytest.Mon
     assert found.embed_seconds is not None
     assert 0 < found.embed_seconds < 600
     assert {"timing image", "timing audio", "timing video"} <= set(told)
-    assert [cost.dim for cost in found.spaces] == [256, 128]
+    assert [cost.dim for cost in found.spaces] == [256, 128, 256]
 
 
 def test_sizes_of_a_collection_are_those_on_its_disk(indexed: Collection) -> None:

@@ -1,5 +1,5 @@
+# ?? parts
 import dataclasses
-import json
 import multiprocessing
 import os
 import signal
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import indexes.gpu
 from indexes.effort import Effort
@@ -16,7 +15,6 @@ from indexes.faiss import FaissIndex
 from indexes.saved import open_index
 from retrieval.errors import (
     CollectionError,
-    CollectionFormatError,
     CollectionNotFoundError,
     IndexBuildError,
     IndexFileError,
@@ -32,75 +30,21 @@ from retrieval.store.compact import compact
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
-from retrieval.types import EmbeddedItem, Frames, MediaInfo, Medium, Segments, Space
+from retrieval.types import Medium, Space
 from support.gpus import CpuGpus
+from support.indexed_toys import (
+    DIM,
+    ENCODER,
+    PICTURE_ROWS,
+    PICTURES,
+    SOUND,
+    built,
+    folder_of,
+    grow,
+    sixty_items,
+    unit,
+)
 from support.toy_encoder import ToyEncoder
-
-DIM = 32
-ENCODER = ToyEncoder()
-PICTURES = Space(
-    "toy-00000001", ENCODER.spec, DIM, (Medium.IMAGE, Medium.VIDEO), ENCODER.digest
-)  # fmt: skip
-SOUND = Space("toy-music-00000002", "toy:toy-music", DIM, (Medium.AUDIO,), "1" * 64)
-PICTURE_ROWS = 30 + 30 * 4
-"""Of `grow(60)`: every second item is a picture, the others videos of four segments."""
-
-
-def unit(rows: int, seed: int) -> NDArray[np.float32]:
-    vectors = np.random.default_rng(seed).standard_normal((rows, DIM)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def segments(medium: Medium, rows: int, seed: int) -> Segments:
-    starts = np.arange(rows, dtype=np.float32) * 2
-    if medium is Medium.IMAGE:
-        starts = np.full(rows, np.nan, np.float32)
-    return Segments([medium] * rows, starts, starts + 2, unit(rows, seed))
-
-
-def item(number: int) -> EmbeddedItem:
-    medium = Medium.VIDEO if number % 2 else Medium.IMAGE
-    rows = 4 if medium is Medium.VIDEO else 1
-    vectors = segments(medium, rows, number)
-    frames = {PICTURES.name: Frames(np.arange(8) / np.float32(2), unit(8, number))}
-    info = MediaInfo(
-        f"/media/{number}", medium, 1, 0.0, f"{number:064x}", columns={"number": number}
-    )
-    return EmbeddedItem(
-        info,
-        {PICTURES.name: vectors, SOUND.name: segments(Medium.AUDIO, 0, 0)},
-        frames if medium is Medium.VIDEO else {},
-    )
-
-
-def grow(root: Path, first: int, last: int) -> None:
-    with CollectionWriter.open(root, create=True) as writer:
-        if writer.snapshot is None:
-            writer.add_space(PICTURES)
-            writer.add_space(SOUND)
-        for number in range(first, last):
-            writer.add(item(number))
-
-
-def built(
-    root: Path, kind: str | None = None, *, device: str = "cpu"
-) -> tuple[dict[str, IndexCard], list[str]]:
-    """The newest part's card of each space, and what was said."""
-    said: list[str] = []
-    request = None if kind is None else IndexRequest(kind)
-    cards = build_index(
-        root,
-        request=request,
-        device=device,
-        encoders=lambda _: ENCODER,
-        progress=said.append,
-    )
-    return {card.space: card for card in cards}, said
-
-
-def folder_of(root: Path, space: Space = PICTURES) -> Path:
-    """The folder of the newest part."""
-    return Snapshot.open(root).index_folders(space.name)[-1]
 
 
 def files_in(folder: Path) -> set[str]:
@@ -109,13 +53,7 @@ def files_in(folder: Path) -> set[str]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """60 items in two shards, two of them removed."""
-    root = tmp_path / "collection"
-    grow(root, 0, 25)
-    grow(root, 25, 60)
-    with CollectionWriter.open(root) as writer:
-        writer.remove([0, 31])
-    return root
+    return sixty_items(tmp_path / "collection")
 
 
 def test_rows_lie_in_item_order_without_removed_items(root: Path) -> None:
@@ -177,7 +115,7 @@ def test_an_approximate_part_is_measured_and_finds_the_same(root: Path) -> None:
     assert all(0.95 <= shares[10] <= 1 for shares in card.measured.recall.values())
     exact = open_index(folder / "exact.faiss")
     approximate = open_index(folder / "part-000.faiss", dim=DIM, rows=card.rows)
-    assert card.looking is not None
+    assert set(card.looking) == set(QueryKind)
     index = FaissIndex(exact, approximate, Effort(4, 200))
     queries = unit(5, seed=99)
     want = exact_search(index.vectors(0, card.rows), queries, 10)
@@ -198,97 +136,14 @@ def test_a_current_index_is_kept_without_loading_its_encoder(root: Path) -> None
     assert Snapshot.open(root).manifest == before
 
 
-def parts(root: Path) -> list[tuple[int, int]]:
-    """Rows and first item of each part of the pictures' index."""
-    cards = [
-        IndexCard.read(folder / "card.json")
-        for folder in Snapshot.open(root).index_folders(PICTURES.name)
-    ]
-    return [(card.rows, card.first_item_id) for card in cards]
-
-
-def test_new_items_become_a_part_and_small_parts_are_folded(root: Path) -> None:
-    built(root)
-    assert parts(root) == [(145, 0)]
-    grow(root, 60, 62)
-    built(root)
-    assert parts(root) == [(145, 0), (5, 60)]
-    grow(root, 62, 64)
-    _, said = built(root)
-    assert parts(root) == [(145, 0), (10, 60)]
-    assert f"{PICTURES.name}: 5 new rows, 1 part folded in" in said
-    grow(root, 64, 100)
-    built(root)
-    assert parts(root) == [(245, 0)]
-    assert verify(root) == []
-
-
-def test_another_request_builds_anew_and_none_keeps_the_old_one(root: Path) -> None:
-    built(root, "exact")
-    grow(root, 60, 62)
-    cards, _ = built(root)
-    assert cards[PICTURES.name].request.kind == "exact"
-    assert parts(root) == [(145, 0), (5, 60)]
-    cards, said = built(root, "auto")
-    assert cards[PICTURES.name].request.kind == "auto"
-    assert parts(root) == [(150, 0)]
-    assert f"{PICTURES.name}: another one was asked for" in said
-
-
-def test_removed_items_are_masked_until_they_are_many(root: Path) -> None:
-    built(root)
-    with CollectionWriter.open(root) as writer:
-        writer.remove([2])
-    assert "kept" in built(root)[1][0]
-    assert parts(root) == [(145, 0)]
-    with CollectionWriter.open(root) as writer:
-        writer.remove(list(range(1, 25)))
-    assert built(root)[1][0] == f"{PICTURES.name}: many of its items were removed"
-    assert parts(root) == [(145 - 12 * 4 - 12 + 1 - 1, 0)]
-    assert verify(root) == []
-
-
-def test_parts_share_the_first_ones_quantizer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(part, "EXACT_PART_ROWS", 1)
-    built(root, "IVF4,SQ8")
-    grow(root, 60, 64)
-    said = built(root)[1]
-    assert not [line for line in said if "training" in line]
-    first, second = (
-        open_index(folder / "part-000.faiss")
-        for folder in Snapshot.open(root).index_folders(PICTURES.name)
-    )
-    np.testing.assert_array_equal(
-        first.quantizer.reconstruct_n(0, 4), second.quantizer.reconstruct_n(0, 4)
-    )
-    assert (first.ntotal, second.ntotal) == (145, 10)
-
-
-def test_all_parts_are_searched_as_one(root: Path) -> None:
-    built(root, "exact")
-    grow(root, 60, 64)
-    built(root)
-    grow(root, 64, 66)
-    opened = OpenedSpace(Snapshot.open(root), PICTURES)
-    assert [len(one.rows) for one in opened.parts] == [145, 10, 5]
-    vectors = np.concatenate([one.vectors(slice(0, len(one.rows))) for one in opened.parts])
-    queries = unit(3, seed=5)
-    want = exact_search(vectors, queries, 10)[0]
-    got = [
-        np.sort(np.concatenate([one.search(query[None], 10, None)[0] for one in opened.parts]))
-        for query in queries
-    ]
-    np.testing.assert_allclose([line[::-1][:10] for line in got], want, atol=2e-6)
-
-
 def test_an_unreadable_card_builds_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     cards, _ = built(root)
     path = folder_of(root) / "card.json"
     content = path.read_text()
-    path.write_text(content.replace('"version": 2', '"version": 9'))
+    path.write_text(content.replace('"version": 3', '"version": 9'))
     again, _ = built(root)
     assert again[PICTURES.name].generation > cards[PICTURES.name].generation
-    assert "version 9, expected 2" in caplog.text
+    assert "version 9, expected 3" in caplog.text
 
 
 def test_a_space_without_rows_gets_an_empty_index(root: Path) -> None:
@@ -338,7 +193,11 @@ def test_a_gpu_builds_what_the_cpu_searches(root: Path, monkeypatch: pytest.Monk
     assert card.factory == "CAGRA32"
     assert card.measured.recall[QueryKind.TEXT][10] >= 0.95
     assert any("training CAGRA32" in line and "by a GPU" in line for line in said)
-    found = OpenedSpace(Snapshot.open(root), PICTURES).parts[0].search(unit(1, 99), 10, None)
+    found = (
+        OpenedSpace(Snapshot.open(root), PICTURES)
+        .parts[0]
+        .search(unit(1, 99), 10, None, QueryKind.TEXT)
+    )
     assert len(found[1]) == 10
 
 
@@ -393,16 +252,6 @@ def build_until_killed(root: Path) -> None:
     build_index(root, encoders=lambda _: ENCODER, progress=progress)
 
 
-def test_fault_15_index_of_another_space_fails(root: Path) -> None:
-    built(root)
-    path, snapshot = folder_of(root) / "card.json", Snapshot.open(root)
-    card = json.loads(path.read_text())
-    for change, named in (({"space": "other-9"}, r"other-9 \(32"), ({"dim": 16}, r"\(16 numbers")):
-        path.write_text(json.dumps(card | change))
-        with pytest.raises(CollectionFormatError, match=f"{named}.*expected {PICTURES.name}"):
-            OpenedSpace(snapshot, PICTURES)
-
-
 def test_an_empty_collection_fails(tmp_path: Path) -> None:
     with pytest.raises(CollectionNotFoundError, match="is not a collection"):
         built(tmp_path / "nothing")
@@ -416,15 +265,6 @@ def test_vectors_are_read_back_in_blocks(root: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(part, "BLOCK_ROWS", 7)
     card = built(root, "IVF4,SQ8")[0][PICTURES.name]
     assert open_index(folder_of(root) / "part-000.faiss").ntotal == card.rows
-
-
-def test_twice_the_rows_train_anew(root: Path) -> None:
-    built(root, "IVF4,SQ8")
-    grow(root, 60, 150)
-    cards, said = built(root)
-    assert parts(root) == [(145 + 45 + 45 * 4, 0)]
-    assert f"{PICTURES.name}: it was trained for 145 rows of 370" in said
-    assert cards[PICTURES.name].trained_for == 370
 
 
 def test_cards_are_values(root: Path) -> None:

@@ -16,7 +16,7 @@ CARD = IndexCard(
     space="toy-01234567",
     request=IndexRequest("auto", 0.9, 10**9, 5.0),
     factory="IVF64,SQ8",
-    looking=Effort(8, 100),
+    looking={QueryKind.TEXT: Effort(8, 100), QueryKind.MEDIA: Effort(16, 200)},
     reason="the fastest in its trial",
     rows=1000,
     dim=32,
@@ -82,7 +82,7 @@ def test_the_summary_states_recall_by_kind_of_query() -> None:
             "'smell' is not a valid QueryKind",
         ),
         ({"request": {"kind": "auto", "recall": 7}}, "recall is a share"),
-        ({"looking": {"visited": 3}}, "candidates"),
+        ({"looking": {"text": {"visited": 3}}}, "candidates"),
         ({"trials": [{"curve": []}]}, "factory"),
     ],
 )

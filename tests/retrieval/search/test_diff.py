@@ -80,7 +80,7 @@ def test_an_index_is_compared_with_exact_search_and_one_space_with_another(
     copied.index(kind="IVF2,SQ8")
     found = diff(Side(copied.root, exact=True), copied.root, ASKED)
     assert found.unchanged == len(ASKED)  # both lists are visited
-    images, music = (space.name for space in copied.snapshot.spaces)
+    images, music, _ = (space.name for space in copied.snapshot.spaces)
     sides = [Side(copied.root, space=name) for name in (images, music)]
     found = diff(*sides, ASKED, where="modality <> 'video'")
     assert found.jaccard == 0.0

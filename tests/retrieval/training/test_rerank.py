@@ -19,7 +19,8 @@ def test_training_writes_a_folder_that_loads(tmp_path: Path) -> None:
     assert chances[0] == chances[1]
     with safe_open(tmp_path / "model.safetensors", "pt") as weights:
         types = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no mapping
-    assert types == {"F16", "I64"}  # the integers count batches, for the normalisation
+    # Matrices, their scales, vectors; and what counts batches, for the normalisation.
+    assert types == {"I8", "F32", "F16", "I64"}
     card = (tmp_path / "README.md").read_text()
     assert str(report.relations) in card
     assert str(report.look_alikes) in card
