@@ -7,8 +7,8 @@ It imports nothing of this repository. To make the environment, and have the row
     RETRIEVAL_LANCEDB_PYTHON=lancedb-env/bin/python retrieval bench speed index
 
 `build FOLDER` writes a table of float16 rows and LanceDB's index by RaBitQ, with its own number of
-lists. (Its usual one, IVF-PQ of a 16th as many codes as numbers, found half of the texts' neighbours
-at 400 candidates.) `serve FOLDER` answers on one core, at the fastest of its settings that has the
+lists. (Its usual one, IVF-PQ with a code for 16 numbers, found half of the texts' neighbours at 400
+candidates.) `serve FOLDER` answers on one core, at the fastest of its settings that has the
 recall on the tuning texts: candidates re-ranked with the exact rows, too.
 """
 
