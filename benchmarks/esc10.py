@@ -31,11 +31,13 @@ class Clip:
         label: Number of its class, from 0.
         fold: 1 to 5.
         sound: (n,) float32 mono; most are 5 s long, short ones padded with silence.
+        name: Of its file.
     """
 
     label: int
     fold: int
     sound: NDArray[np.float32]
+    name: str = ""
 
 
 def read_clips(folder: Path, sample_rate_hz: int) -> tuple[list[str], list[Clip]]:
@@ -62,7 +64,8 @@ def read_clips(folder: Path, sample_rate_hz: int) -> tuple[list[str], list[Clip]
         if folds != set(FOLDS):
             raise SourceError(f"{path} has clips of the folds {sorted(folds)}, expected 1 to 5")
         for file, match in files:
-            clips.append(Clip(label, int(match["fold"]), read_sound(file, sample_rate_hz)))
+            sound = read_sound(file, sample_rate_hz)
+            clips.append(Clip(label, int(match["fold"]), sound, file.name))
     return list(found), clips
 
 

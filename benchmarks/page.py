@@ -52,8 +52,8 @@ why:
 
 - `index` at a million rows is 5.5 times as fast as HNSW32 (goal 5), 6.2 times as LanceDB and 1.6
   times as IVF-Flat (goal 8), query by query, at a recall of 0.979 where theirs is 0.949, 0.949
-  and 0.941: it is tuned for the texts by a standard error, they for their mean. Its build takes 1.22 times raw FAISS's (goal
-  1.15), since it also writes the exact part, tunes and calibrates.
+  and 0.941: it is tuned for the texts by a standard error, they for their mean. Its build takes
+  1.22 times raw FAISS's (goal 1.15), since it also writes the exact part, tunes and calibrates.
   Fast-scan lists cannot be mapped, so that opening takes 172 MiB (goal 100). autofaiss, for the
   same memory, had not finished after 34 minutes on the same machine, the first 15 of them with
   little beside it; the engine chose and built in 6. Ten and a hundred million rows and GPUs have

@@ -24,7 +24,7 @@ from torch import Tensor
 
 import retrieval
 from benchmarks.esc10 import CLASSES, FOLDS, Clip, read_clips, split
-from benchmarks.outcome import Outcome
+from benchmarks.outcome import Outcome, QueryValues
 from benchmarks.report import Result
 from retrieval.encoders.mulan import MulanEncoder, read_model, tokenize, write_config
 from retrieval.encoders.mulan_sizes import TINY
@@ -119,13 +119,13 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0, data: P
         for number, recipe in enumerate(RECIPES, start=1)
         for fold in FOLDS
     ]
-    right: dict[str, list[float]] = {recipe.task: [] for recipe in RECIPES}
+    right: dict[str, list[NDArray[np.bool_]]] = {recipe.task: [] for recipe in RECIPES}
     # A process for each fold and core: threads would wait for each other at every small layer.
     with multiprocessing.get_context("spawn").Pool(min(os.cpu_count() or 1, len(jobs))) as pool:
-        for job, accuracy in zip(jobs, pool.imap(_learn_and_score, jobs), strict=True):
-            right[job.recipe.task].append(accuracy)
+        for job, found in zip(jobs, pool.imap(_learn_and_score, jobs), strict=True):
+            right[job.recipe.task].append(found)
             minutes = (time.monotonic() - start) / 60
-            say(f"{job.recipe.task}: fold {job.fold} {accuracy:.1%}, {minutes:.1f} min")
+            say(f"{job.recipe.task}: fold {job.fold} {found.mean():.1%}, {minutes:.1f} min")
     results = [row for task, values in right.items() for row in _rows(task, values, simple, clips)]
     minutes = (time.monotonic() - start) / 60
     results.append(Result(SUITE, "all folds of all models", "minutes", minutes, goal=60.0))
@@ -133,21 +133,27 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0, data: P
         Result(SUITE, f"published: {who}", "accuracy", None, chance=1 / CLASSES, published=figure)
         for who, figure in PUBLISHED.items()
     ]
-    return Outcome(results)
+    ids = [clip.name for fold in FOLDS for clip in split(clips, fold)[1]]
+    queries = [
+        QueryValues(SUITE, task, ids, {"accuracy": np.concatenate(folds).astype(float).tolist()})
+        for task, folds in right.items()
+    ]
+    return Outcome(results, queries)
 
 
-def _learn_and_score(job: Job) -> float:
+def _learn_and_score(job: Job) -> NDArray[np.bool_]:
     torch.set_num_threads(1)
     encoder = learn(job.recipe, job.seen, job.names, job.folder, scale=job.scale)
     return score(encoder, job.held_out, job.names)
 
 
 def _rows(
-    task: str, accuracies: Sequence[float], simple: float, clips: Sequence[Clip]
+    task: str, right: Sequence[NDArray[np.bool_]], simple: float, clips: Sequence[Clip]
 ) -> list[Result]:
     pool = len(clips)
     chance, published = 1 / CLASSES, PUBLISHED["convolutional network"]
-    mean = float(np.mean(accuracies))
+    accuracies = [float(fold.mean()) for fold in right]
+    mean = float(np.mean(accuracies))  # folds are equally large
     return [
         Result(SUITE, task, "accuracy", mean, GOAL, simple, chance, published, pool),
         Result(SUITE, task, "accuracy, lowest fold", min(accuracies), chance=chance, pool=pool),
@@ -221,12 +227,13 @@ def balanced_batches(
 # ---------------------------------------------------------------- scoring
 
 
-def score(encoder: MulanEncoder, clips: Sequence[Clip], names: Sequence[str]) -> float:
-    """Share of clips whose own class's name is the nearest text; a clip is its windows' mean."""
+def score(encoder: MulanEncoder, clips: Sequence[Clip], names: Sequence[str]) -> NDArray[np.bool_]:
+    """Clips whose own class's name is the nearest text; a clip is its windows' mean."""
     texts = encoder.encode_text(names)
     media = np.concatenate([_embed(encoder, clip) for clip in clips])
     labels = np.array([clip.label for clip in clips])
-    return float(((media @ texts.T).argmax(axis=1) == labels).mean())
+    right: NDArray[np.bool_] = (media @ texts.T).argmax(axis=1) == labels
+    return right
 
 
 def _embed(encoder: MulanEncoder, clip: Clip) -> NDArray[np.float32]:

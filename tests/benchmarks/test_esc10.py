@@ -91,6 +91,9 @@ def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
         (0.727, None), (0.81, None), (0.957, None)
     ]  # fmt: skip
     assert sum("fold" in line for line in heard) == 2
+    (values,) = outcome.queries
+    assert len(set(values.ids)) == len(values.ids) == 40
+    assert np.mean(values.values["accuracy"]) == pytest.approx(mean.value)
 
 
 def test_training_goes_on_from_a_model(folder: Path, tmp_path: Path) -> None:
