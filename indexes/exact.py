@@ -43,38 +43,40 @@ def exact_search(
     chosen = None if allowed is None else np.flatnonzero(allowed)
     count = rows if chosen is None else len(chosen)
     width = min(k, count)
-    scores = np.empty((len(unit), width), np.float32)
-    ids = np.empty((len(unit), width), np.int64)
-    for first in range(0, len(unit) if width else 0, BLOCK_QUERIES):
-        block = slice(first, first + BLOCK_QUERIES)
-        scores[block], ids[block] = _search_block(vectors, unit[block], width, chosen, count)
+    scores = np.full((len(unit), width), -np.inf, np.float32)
+    ids = np.full((len(unit), width), rows, np.int64)
+    for first in range(0, count if width else 0, BLOCK_ROWS):
+        place = slice(first, min(count, first + BLOCK_ROWS))
+        some = np.arange(place.start, place.stop) if chosen is None else chosen[place]
+        wide = np.asarray(vectors[place if chosen is None else some], np.float32)
+        for query in range(0, len(unit), BLOCK_QUERIES):
+            asked = slice(query, query + BLOCK_QUERIES)
+            scores[asked], ids[asked] = _with_block(
+                scores[asked], ids[asked], unit[asked] @ wide.T, some
+            )
     return padded(scores, ids, k)
 
 
-def _search_block(
-    vectors: NDArray[np.floating],
-    unit: NDArray[np.float32],
-    k: int,
-    chosen: NDArray[np.int64] | None,
-    count: int,
-) -> tuple[Scores, Ids]:
-    """The k best of the chosen rows, or of all `count` of them, for a few queries."""
-    best_scores = np.empty((len(unit), 0), np.float32)
-    best_ids = np.empty((len(unit), 0), np.int64)
-    for first in range(0, count, BLOCK_ROWS):
-        last = min(count, first + BLOCK_ROWS)
-        if chosen is None:
-            ids, rows = np.arange(first, last), vectors[first:last]
-        else:
-            ids = chosen[first:last]
-            rows = vectors[ids]
-        scores = unit @ np.asarray(rows, np.float32).T
-        best_scores, best_ids = best_columns(
-            np.concatenate([best_scores, scores], axis=1),
-            np.concatenate([best_ids, np.broadcast_to(ids, scores.shape)], axis=1),
-            k,
-        )
-    return best_scores, best_ids
+def _with_block(best: Scores, best_ids: Ids, scores: Scores, rows: Ids) -> tuple[Scores, Ids]:
+    """The best of the rows before and of those of a block, which come after them.
+
+    Only what is better than the worst so far can matter, soon very little: to sort out the rest
+    would take longer than scoring it.
+    """
+    k = best.shape[1]
+    better = scores > best[:, -1:]
+    width = int(better.sum(axis=1).max())
+    if not width:
+        return best, best_ids
+    columns = np.broadcast_to(rows, scores.shape)
+    if width <= 4 * k and width < len(rows):
+        keep = np.argpartition(~better, width - 1, axis=1)[:, :width]
+        scores = np.where(better, scores, np.float32(-np.inf))
+        scores = np.take_along_axis(scores, keep, 1)
+        columns = np.take_along_axis(columns, keep, 1)
+    return best_columns(
+        np.concatenate([best, scores], axis=1), np.concatenate([best_ids, columns], axis=1), k
+    )
 
 
 def best_columns(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.effort import MAX_CANDIDATES, Effort
-from indexes.exact import best_columns
+from indexes.exact import exact_search
 from indexes.protocol import Ids, Scores
 from indexes.selection import SCANNED_SHARE, Selection, grown, select
 from indexes.vectors import check_search, padded, unit_queries
@@ -23,9 +23,6 @@ from indexes.vectors import check_search, padded, unit_queries
 MANY_QUERIES = 20
 """From so many on, widening blocks of rows for a matrix product is faster than a scan for each
 query; FAISS changes over at as many where rows are float32."""
-
-BLOCK_ROWS = 16_384
-"""Rows of a matrix product: of 512 numbers they take 32 MiB."""
 
 SCORED_QUERIES = 16
 """Queries whose candidates' vectors are read at once: 1,600 candidates of 512 take 52 MiB."""
@@ -177,25 +174,10 @@ class FaissIndex:
         self, unit: NDArray[np.float32], k: int, allowed: Selection | None
     ) -> tuple[Scores, Ids]:
         """Exact search: query by query, or by matrix products where there are many queries."""
-        if len(unit) < MANY_QUERIES or k > MAX_CANDIDATES:
+        if len(unit) < MANY_QUERIES:
             return _search(self._exact, unit, k, _selected(allowed))
-        best_scores = np.empty((len(unit), 0), np.float32)
-        best_ids = np.empty((len(unit), 0), np.int64)
-        for first in range(0, self.rows, BLOCK_ROWS):
-            rows = self.vectors(first, min(self.rows, first + BLOCK_ROWS))
-            ids = np.arange(first, first + len(rows))
-            if allowed is not None:
-                kept = allowed.mask[first : first + len(rows)]
-                rows, ids = rows[kept], ids[kept]
-            if len(rows):
-                count = min(k, len(rows))
-                scores, places = faiss.knn(unit, rows, count, metric=faiss.METRIC_INNER_PRODUCT)
-                best_scores, best_ids = best_columns(
-                    np.concatenate([best_scores, scores], axis=1),
-                    np.concatenate([best_ids, ids[places]], axis=1),
-                    k,
-                )
-        return best_scores, best_ids
+        mask = None if allowed is None else allowed.mask
+        return exact_search(half_rows(self), unit, k, allowed=mask)
 
     def propose(self, unit: NDArray[np.float32], count: int, visited: int) -> Ids:
         """What the approximate part alone proposes, (queries, count), best first, -1 for none."""
@@ -261,6 +243,14 @@ def _search(index: Any, unit: NDArray[np.float32], k: int, parameters: Any) -> t
 
 def _selected(allowed: Selection | None) -> Any:
     return None if allowed is None else faiss.SearchParameters(sel=allowed.selector())
+
+
+def half_rows(index: FaissIndex) -> NDArray[np.float16]:
+    """The exact part's rows over its own memory, (rows, dim), valid as long as the index."""
+    exact = index.exact_part
+    codes = faiss.rev_swig_ptr(exact.codes.data(), exact.ntotal * exact.code_size)
+    rows: NDArray[np.float16] = codes.view(np.float16).reshape(exact.ntotal, exact.d)
+    return rows
 
 
 def version() -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from indexes.building import faiss_reason
 from indexes.errors import DeviceError
-from indexes.faiss import FaissIndex
+from indexes.faiss import FaissIndex, half_rows
 from indexes.gpus import Gpus, gpu_bytes, unsuitable
 from indexes.protocol import Ids, Scores, VectorIndex
 from indexes.selection import Selection
@@ -326,11 +326,3 @@ def _placed(cpu: FaissIndex, chosen: Plan) -> VectorIndex:
         return ShardedExact(rows, [f"cuda:{number}" for number in numbers], shares)
     resident = chosen.where is Where.EXACT
     return TorchExact(rows, f"cuda:{numbers[0]}", resident=resident)
-
-
-def half_rows(index: FaissIndex) -> NDArray[np.float16]:
-    """The exact part's rows over its own memory, (rows, dim), valid as long as the index."""
-    exact = index.exact_part
-    codes = faiss.rev_swig_ptr(exact.codes.data(), exact.ntotal * exact.code_size)
-    rows: NDArray[np.float16] = codes.view(np.float16).reshape(exact.ntotal, exact.d)
-    return rows

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import indexes.exact
 import indexes.faiss
 import indexes.selection
 from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
@@ -29,7 +30,7 @@ class TestMatrixProducts(TestExactPart):
     @pytest.fixture(autouse=True)
     def _always_multiply(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(indexes.faiss, "MANY_QUERIES", 1)
-        monkeypatch.setattr(indexes.faiss, "BLOCK_ROWS", 7)
+        monkeypatch.setattr(indexes.exact, "BLOCK_ROWS", 7)
         monkeypatch.setattr(indexes.selection, "GATHERED_SHARE", 0.0)
 
 

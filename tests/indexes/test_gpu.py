@@ -12,7 +12,7 @@ from contracts.index_contract import DIM, IndexContract, brute_force, unit_vecto
 from indexes.building import build_approximate, build_exact
 from indexes.effort import Effort
 from indexes.errors import DeviceError
-from indexes.faiss import FaissIndex
+from indexes.faiss import FaissIndex, half_rows
 from indexes.gpu import (
     STREAM_BYTES,
     WORK_BYTES,
@@ -21,7 +21,6 @@ from indexes.gpu import (
     Plan,
     Where,
     build_gpus,
-    half_rows,
     on_device,
     plan,
     visible_gpus,

@@ -6,7 +6,8 @@ import pytest
 
 import indexes.gpu
 import retrieval.search.opened
-from indexes.gpu import WORK_BYTES, Gpu, half_rows
+from indexes.faiss import half_rows
+from indexes.gpu import WORK_BYTES, Gpu
 from indexes.gpu_exact import TorchExact
 from retrieval.collection import Collection
 from retrieval.demo.world import World
