@@ -23,6 +23,7 @@ from benchmarks.report import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.gap import SEED_ROWS, GapRows
 from benchmarks.speed.harness import Sample, in_turns, one_thread, row, seconds
+from benchmarks.speed.processes import Report, reported
 from benchmarks.speed.vectors import VectorEncoder
 from indexes.choose import lists_for
 from indexes.saved import open_index
@@ -122,12 +123,9 @@ def _measure(say: Callable[[str], None], folder: Path, rows: int) -> list[Result
     encoder = GapEncoder(corpus)
     kind = KIND.format(lists=lists_for(rows))
     places = _Places(corpus)
-    root, whole = folder / f"{rows}-vectors", folder / f"{rows}-vectors.whole"
-    if not whole.exists():
-        say(f"writing {rows:,} vectors")
-        shutil.rmtree(root, ignore_errors=True)
-        _write(root, corpus, encoder, places)
-        whole.touch()
+    root = folder / f"{rows}-vectors"
+    say(f"writing {rows:,} vectors")
+    reported(folder / f"{rows}-vectors.json", _write, root, corpus, encoder, places)
     say(f"building {kind}")
     request = IndexRequest(kind)
     build_index(root, request=request, encoders=lambda space: encoder)
@@ -230,8 +228,9 @@ class _Places:
         return values
 
 
-def _write(root: Path, corpus: GapRows, encoder: GapEncoder, places: _Places) -> None:
+def _write(root: Path, corpus: GapRows, encoder: GapEncoder, places: _Places) -> Report:
     """A picture for every row, with a random lot and a place."""
+    shutil.rmtree(root, ignore_errors=True)  # what a run that was stopped has left
     space = Space(f"gap-{corpus.dim}", encoder.spec, corpus.dim, encoder.media, encoder.digest)
     with CollectionWriter.open(root, create=True) as writer:
         writer.add_space(space)
@@ -240,6 +239,7 @@ def _write(root: Path, corpus: GapRows, encoder: GapEncoder, places: _Places) ->
             if writer.due():
                 writer.publish()
         writer.publish()
+    return {"rows": corpus.rows}
 
 
 def _items(corpus: GapRows, space: str, places: _Places) -> Iterator[EmbeddedItem]:

@@ -161,14 +161,10 @@ def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> 
         for kind, effort in card.looking.items():
             indexes[kind] = exact.with_approximate(approximate, effort)
     rows = RowTable.open(folder / ROWS)
-    hardest = max(indexes.values(), key=_visited)
+    hardest = indexes[QueryKind.MEDIA]  # which looks at least as hard as texts need
     placed = on_device(hardest, device)
     # A GPU holds the rows once.
     return Part(rows, indexes if placed is hardest else dict.fromkeys(QueryKind, placed))
-
-
-def _visited(index: FaissIndex) -> int:
-    return index.effort.visited if index.approximate else 0
 
 
 def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
