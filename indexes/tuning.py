@@ -124,6 +124,7 @@ def tune(
     *,
     step: float = 2**0.5,
     curve: bool = False,
+    growth: float = 1.0,
 ) -> Tuning:
     """Find the fastest effort whose recall@10 reaches a target for every kind of query.
 
@@ -136,16 +137,19 @@ def tune(
         step: How much more each effort visits than the one before.
         curve: Try every effort up to the target; else the first that reaches it is looked for by
             halves, since more is never found by visiting less.
+        growth: How many times the rows there will be; candidates grow with the square root.
     """
     if not index.approximate:
         exact = Point(None, dict.fromkeys(samples, 1.0), _speed(index, samples))
         return Tuning((exact,), exact, reached=True)
     ladder = _ladder(index, step)
+    most = CANDIDATES[-1] / growth**0.5
+    counts = [count for count in CANDIDATES if count <= most] or CANDIDATES[:1]
     tried: dict[int, tuple[Point, bool]] = {}
 
     def reaches(visited: int) -> bool:
         if visited not in tried:
-            tried[visited] = _tried(index, samples, target, visited)
+            tried[visited] = _tried(index, samples, target, visited, counts)
         return tried[visited][1]
 
     if curve:
@@ -199,42 +203,54 @@ def _share(found: NDArray[np.integer], wanted: NDArray[np.int64]) -> _Share:
 
 
 def _tried(
-    index: FaissIndex, samples: Mapping[str, QuerySample], target: float, visited: int
+    index: FaissIndex,
+    samples: Mapping[str, QuerySample],
+    target: float,
+    visited: int,
+    counts: Sequence[int],
 ) -> tuple[Point, bool]:
     """What visiting so much costs and brings, with as few candidates as the target needs."""
-    shares = {kind: _shares(index, sample, visited) for kind, sample in samples.items()}
-    number, good = _fewest(shares, target)
-    effort = Effort(visited, CANDIDATES[number])
+    shares = {kind: _shares(index, sample, visited, counts) for kind, sample in samples.items()}
+    number, good = _fewest(list(shares.values()), target)
+    effort = Effort(visited, counts[number])
     found = {kind: line[number].mean for kind, line in shares.items()}
     return Point(effort, found, _speed(index.with_effort(effort), samples)), good
 
 
-def _shares(index: FaissIndex, sample: QuerySample, visited: int) -> list[_Share]:
-    """Recall@10 after re-ranking each number of `CANDIDATES`.
+def _shares(
+    index: FaissIndex, sample: QuerySample, visited: int, counts: Sequence[int]
+) -> list[_Share]:
+    """Recall@10 after re-ranking each number of candidates.
 
     The proposals for the greatest number hold those for all smaller ones, in their order.
     """
     own = int((sample.own_rows >= 0).any())  # a query's own row takes the place of a candidate
-    ids = index.propose(sample.vectors, min(CANDIDATES[-1] + own, index.rows), visited)
+    ids = index.propose(sample.vectors, min(counts[-1] + own, index.rows), visited)
     found = sample.hits(index.score(sample.vectors, ids), ids, 10).cumsum(axis=1)
     last = found.shape[1] - 1
     wanted = sample.wanted(10)
-    return [_share(found[:, min(count - 1 + own, last)], wanted) for count in CANDIDATES]
+    return [_share(found[:, min(count - 1 + own, last)], wanted) for count in counts]
 
 
-def _fewest(shares: Mapping[str, Sequence[_Share]], target: float) -> tuple[int, bool]:
-    """Position in `CANDIDATES` of the fewest that reach the target, and whether they do.
+def _fewest(lines: Sequence[Sequence[_Share]], target: float) -> tuple[int, bool]:
+    """Position of the fewest candidates that reach the target, and whether they do.
 
     Where none do: the fewest beyond which recall hardly grows.
+
+    Args:
+        lines: Of every kind of query, what each number of candidates finds.
+        target: Recall@10.
     """
-    lines = list(shares.values())
-    for number in range(len(CANDIDATES)):
+    numbers = range(len(lines[0]))
+    for number in numbers:
         if all(line[number].at_least >= target or line[number].mean == 1 for line in lines):
             return number, True
-    for number in range(len(CANDIDATES)):
-        if all(line[number].mean >= line[-1].mean - SETTLED for line in lines):
-            return number, False
-    return len(CANDIDATES) - 1, False
+    settled = (
+        number
+        for number in numbers
+        if all(line[number].mean >= line[-1].mean - SETTLED for line in lines)
+    )
+    return next(settled), False
 
 
 def _ladder(index: FaissIndex, step: float) -> list[int]:

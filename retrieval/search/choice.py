@@ -146,6 +146,7 @@ def _trials(
     sample = exact.gather(sample_rows(np.arange(exact.rows), TRIAL_ROWS))
     small = FaissIndex(build_exact([sample], exact.dim, expected_rows=len(sample)))
     asked = ask(small)
+    growth = exact.rows / max(1, len(sample))
     reached = False
     for number, kind in enumerate(fit, start=1):
         if reached and kind.rotates:
@@ -153,7 +154,7 @@ def _trials(
         factory = kind.factory(len(sample))
         say(f"trial {number} of {len(fit)}: {factory or 'exact search'}")
         try:
-            trial = _trial(small, sample, kind, asked, target)
+            trial = _trial(small, sample, kind, asked, target, growth)
         except IndexBuildError as error:
             logger.debug("%s", error)
             continue
@@ -167,7 +168,13 @@ def _trial(
     kind: Candidate,
     asked: Asked,
     target: float,
+    growth: float,
 ) -> Trial:
+    """Build and tune one kind; `growth` is how many times the rows of the sample there are.
+
+    Codes that need many candidates among few rows need more than there may be among many: such a
+    kind does not reach the target here either, before it is built in full in vain.
+    """
     from indexes.building import build_approximate
     from indexes.tuning import tune
 
@@ -178,7 +185,7 @@ def _trial(
         training = sample[sample_rows(np.arange(len(sample)), training_rows(factory, len(sample)))]
         index = small.with_approximate(build_approximate(factory, training, [sample]))
     built = time.perf_counter() - began
-    tuning = tune(index, asked, target, step=2, curve=True)
+    tuning = tune(index, asked, target, step=2, curve=True, growth=growth)
     best = tuning.best
     return Trial(
         factory=factory,

@@ -110,7 +110,7 @@ class PartWriter:
         rows.write(self._folder / ROWS)
         last = self._snapshot.covered(self._space.name)
         write_items(self._snapshot, self._folder / ITEMS, self._after, last)
-        texts = encoder.encode_text(tuning_texts(self._snapshot))
+        texts = encoder.encode_text(tuning_texts(self._snapshot, exact.rows))
         card = self._alike(exact, texts, *alike) if alike else self._chosen(exact, texts)
         if card.trials and alike is None:
             from retrieval.search.pareto import draw_trials

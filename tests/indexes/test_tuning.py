@@ -122,6 +122,23 @@ def test_a_target_out_of_reach_gives_the_best_there_is(monkeypatch: pytest.Monke
     assert tuned.best.effort == Effort(1, 50)
 
 
+def test_of_a_sample_candidates_are_bounded_by_the_root_of_what_it_stands_for(
+    vectors: NDArray[np.float32],
+) -> None:
+    """What fifty of 2,000 rows are enough for takes 1,600 of a thousand times as many."""
+    index = index_of(vectors, "IVF1,PQ8x4fs")
+    samples = {"text": QuerySample.of(index, unit_vectors(40, seed=3))}
+    free = tune(index, samples, 0.9).best.effort
+    assert free is not None
+    growth = (tuning.CANDIDATES[-1] / free.candidates) ** 2
+    assert tune(index, samples, 0.9, growth=growth).best.effort == free
+    bounded = tune(index, samples, 0.9, growth=1.1 * growth)
+    assert not bounded.reached
+    assert bounded.best.effort is not None
+    assert bounded.best.effort.candidates < free.candidates
+    assert tune(index, samples, 0.9, growth=1e9).best.effort == Effort(1, tuning.CANDIDATES[0])
+
+
 def test_exact_search_needs_no_effort(vectors: NDArray[np.float32]) -> None:
     index = index_of(vectors, None)
     samples = {"text": QuerySample.of(index, unit_vectors(10, seed=5))}

@@ -28,12 +28,12 @@ def collection(root: Path, captions: list[str | None]) -> Snapshot:
 
 
 def test_without_captions_the_built_in_texts_are_asked(tmp_path: Path) -> None:
-    texts = tuning_texts(collection(tmp_path / "c", [None, "", "  "]))
+    texts = tuning_texts(collection(tmp_path / "c", [None, "", "  "]), 3)
     assert texts == list(PROBE_TEXTS[: queries.TEXTS])
 
 
 def test_captions_come_first_and_once(tmp_path: Path) -> None:
-    texts = tuning_texts(collection(tmp_path / "c", ["a dog", None, "a cat", "a dog"]))
+    texts = tuning_texts(collection(tmp_path / "c", ["a dog", None, "a cat", "a dog"]), 4)
     assert texts[:3] == ["a dog", "a cat", PROBE_TEXTS[0]]
     assert len(texts) == min(queries.TEXTS, 2 + len(PROBE_TEXTS))
 
@@ -42,8 +42,11 @@ def test_of_many_captions_an_even_choice_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "TEXTS", 10)
+    monkeypatch.setattr(queries, "MANY_TEXTS", 20)
     monkeypatch.setattr(queries, "LOOKED_AT", 50)
-    texts = tuning_texts(collection(tmp_path / "c", [f"caption {n}" for n in range(1_000)]))
+    snapshot = collection(tmp_path / "c", [f"caption {n}" for n in range(1_000)])
+    assert len(tuning_texts(snapshot, queries.EXACT_BELOW_ROWS)) == 20
+    texts = tuning_texts(snapshot, 1_000)
     numbers = [int(text.split()[1]) for text in texts]
     assert len(numbers) == 10
     assert (numbers[0], numbers[-1]) == (0, 980)
