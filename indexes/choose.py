@@ -16,6 +16,9 @@ from indexes.errors import IndexBuildError
 EXACT_BELOW_ROWS = 200_000
 """On a CPU exact search answers in milliseconds up to here (docs/benchmarks.md)."""
 
+GPU_EXACT_BELOW_ROWS = 10_000_000
+"""As on a CPU: of 512 numbers these are 10 GB, which GPUs of 1 to 4.8 TB/s read in 2 to 10 ms."""
+
 TRIAL_ROWS = 40_000
 """Rows of a trial: enough to tell kinds apart, few enough to try all of them in a minute."""
 
@@ -27,6 +30,13 @@ and offset."""
 
 RABITQ_BYTES: Final = 8
 """Factors beside a code of one bit for a number."""
+
+GPU_PIECES: Final = frozenset(
+    {1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96}
+)  # fmt: skip
+"""Bytes of a product quantizer's code that FAISS's GPU kernels are compiled for."""
+
+CAGRA_LINK_BYTES: Final = 4 * 64
 
 HALF_FLOAT = 2
 ID_BYTES = 8
@@ -77,6 +87,20 @@ def candidates(dim: int) -> list[Candidate]:
             first = f"{rotation}{pieces}," if rotation else ""
             factory = f"{first}IVF{{lists}},PQ{pieces}x4fs"
             found.append(Candidate(factory, dim, pieces / 2 + ID_BYTES))
+    return found
+
+
+def gpu_candidates(dim: int) -> list[Candidate]:
+    """Every kind that is worth a trial on a GPU, beside exact search: what FAISS searches there."""
+    found = [
+        Candidate("CAGRA", dim, HALF_FLOAT * dim + CAGRA_LINK_BYTES),
+        Candidate("IVF{lists},SQfp16", dim, HALF_FLOAT * dim + ID_BYTES),
+        Candidate("IVF{lists},SQ8", dim, dim + ID_BYTES),
+    ]
+    for width in (8, 16):
+        if dim % width == 0 and dim // width in GPU_PIECES:
+            pieces = dim // width
+            found.append(Candidate(f"IVF{{lists}},PQ{pieces}", dim, pieces + ID_BYTES))
     return found
 
 

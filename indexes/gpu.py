@@ -1,7 +1,8 @@
 """Where an index is searched: on GPUs where they help and have room, else on the CPU.
 
-Exact float16 search goes first, as long as the rows fit; then the approximate part, re-ranked on
-the CPU; then exact search that streams the rows through the GPU. The same files serve all of them.
+Exact float16 search goes first, as long as the rows fit and are not too many to be read for each
+query; then the approximate part, re-ranked on the CPU; then exact search that streams the rows
+through the GPU. The same files serve all of them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.building import faiss_reason
+from indexes.choose import GPU_EXACT_BELOW_ROWS
 from indexes.errors import DeviceError
 from indexes.faiss import FaissIndex, half_rows
-from indexes.gpus import Gpus, gpu_bytes, unsuitable
+from indexes.gpus import Gpus, gpu_bytes, unsuitable, usable_bytes
 from indexes.protocol import Ids, Scores, VectorIndex
 from indexes.selection import Selection
 
@@ -38,12 +40,6 @@ STREAMED_FROM_QUERIES: Final = 8
 
 SHARD_ROWS: Final = 1_000_000
 """Several GPUs share exact search where each gets at least so many rows."""
-
-FREE_SHARE: Final = 0.9
-"""Of a GPU's free memory; the rest is for other libraries."""
-
-WORK_BYTES: Final = 4 << 30
-"""What searching takes beside the rows."""
 
 STREAM_BYTES: Final = 6 << 30
 """What streaming takes: two blocks, and the same work."""
@@ -68,7 +64,7 @@ class Gpu:
     @property
     def usable_bytes(self) -> int:
         """Room for rows or an index."""
-        return max(0, int(FREE_SHARE * self.free_bytes) - WORK_BYTES)
+        return usable_bytes(self.free_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +130,14 @@ def plan(
         return Plan(Where.CPU, why="there is no GPU")
     by_room = tuple(sorted(gpus, key=lambda gpu: (-gpu.usable_bytes, gpu.number)))
     needed, free = 2 * rows * dim, sum(gpu.usable_bytes for gpu in gpus)
+    why = f"{rows} rows x {dim} take {_gib(needed)}, {_gib(free)} of GPU memory are free"
+    if approximate is not None and (needed > free or rows >= GPU_EXACT_BELOW_ROWS):
+        chosen = _approximate_plan(approximate, visited, by_room, why)
+        if needed > free or chosen.where is Where.APPROXIMATE:
+            return chosen
     if needed <= free:
         several = needed > by_room[0].usable_bytes or rows >= SHARD_ROWS * len(gpus) > SHARD_ROWS
         return Plan(Where.EXACT, by_room if several else by_room[:1], shard=several)
-    why = f"{rows} rows x {dim} take {_gib(needed)}, {_gib(free)} of GPU memory are free"
-    if approximate is not None:
-        return _approximate_plan(approximate, visited, by_room, why)
     if by_room[0].free_bytes >= STREAM_BYTES:
         return Plan(Where.STREAMED, by_room[:1], why=why)
     return Plan(Where.CPU, why=why)

@@ -15,6 +15,17 @@ from numpy.typing import NDArray
 MAX_SELECTED: Final = 2_048
 """Answers per query, and lists visited, that FAISS's GPU kernels can select."""
 
+FREE_SHARE: Final = 0.9
+"""Of a GPU's free memory; the rest is for other libraries."""
+
+WORK_BYTES: Final = 4 << 30
+"""What searching takes beside the rows."""
+
+
+def usable_bytes(free: int) -> int:
+    """Room for rows or an index on a GPU with so many bytes free."""
+    return max(0, int(FREE_SHARE * free) - WORK_BYTES)
+
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
@@ -73,6 +84,10 @@ class Gpus:
         import torch
 
         return [torch.cuda.mem_get_info(number)[0] for number in self.numbers]
+
+    def usable_bytes(self) -> list[int]:
+        """Room for rows or an index on each GPU now."""
+        return [usable_bytes(free) for free in self.free_bytes()]
 
     def build_graph(self, rows: NDArray[np.float16], neighbours: int) -> Any:
         """Build CAGRA's graph over (rows, dim) vectors; its CPU form, searched like an HNSW."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from indexes.effort import Effort
 from indexes.faiss import FaissIndex
+from indexes.protocol import VectorIndex
 from indexes.vectors import unit_queries
 
 NEIGHBOURS = (1, 10, 100)
@@ -113,6 +114,8 @@ class Tuning:
 
 def recall(index: FaissIndex, sample: QuerySample, k: int) -> float:
     """Share of the k exact neighbours that the index finds; 1 where there are none."""
+    if not index.approximate:
+        return 1.0
     hits = sample.hits(*index.search(sample.vectors, k + 1), k).sum(axis=1)
     return _share(np.minimum(hits, k), sample.wanted(k)).mean
 
@@ -125,6 +128,7 @@ def tune(
     step: float = 2**0.5,
     curve: bool = False,
     growth: float = 1.0,
+    place: Callable[[FaissIndex], VectorIndex] = lambda index: index,
 ) -> Tuning:
     """Find the fastest effort whose recall@10 reaches a target for every kind of query.
 
@@ -138,6 +142,7 @@ def tune(
         curve: Try every effort up to the target; else the first that reaches it is looked for by
             halves, since more is never found by visiting less.
         growth: How many times the rows there will be; candidates grow with the square root.
+        place: Puts an index where it is timed, a GPU for example.
     """
     if not index.approximate:
         exact = Point(None, dict.fromkeys(samples, 1.0), _speed(index, samples))
@@ -145,11 +150,12 @@ def tune(
     ladder = _ladder(index, step)
     most = CANDIDATES[-1] / growth**0.5
     counts = [count for count in CANDIDATES if count <= most] or CANDIDATES[:1]
+    trial = _Trial(index, samples, target, counts, place)
     tried: dict[int, tuple[Point, bool]] = {}
 
     def reaches(visited: int) -> bool:
         if visited not in tried:
-            tried[visited] = _tried(index, samples, target, visited, counts)
+            tried[visited] = trial.visiting(visited)
         return tried[visited][1]
 
     if curve:
@@ -202,34 +208,37 @@ def _share(found: NDArray[np.integer], wanted: NDArray[np.int64]) -> _Share:
     return _Share(mean, mean - float(each.std()) / len(each) ** 0.5)
 
 
-def _tried(
-    index: FaissIndex,
-    samples: Mapping[str, QuerySample],
-    target: float,
-    visited: int,
-    counts: Sequence[int],
-) -> tuple[Point, bool]:
-    """What visiting so much costs and brings, with as few candidates as the target needs."""
-    shares = {kind: _shares(index, sample, visited, counts) for kind, sample in samples.items()}
-    number, good = _fewest(list(shares.values()), target)
-    effort = Effort(visited, counts[number])
-    found = {kind: line[number].mean for kind, line in shares.items()}
-    return Point(effort, found, _speed(index.with_effort(effort), samples)), good
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What is tuned, on what, to what; see `tune`."""
 
+    index: FaissIndex
+    samples: Mapping[str, QuerySample]
+    target: float
+    counts: Sequence[int]
+    place: Callable[[FaissIndex], VectorIndex]
 
-def _shares(
-    index: FaissIndex, sample: QuerySample, visited: int, counts: Sequence[int]
-) -> list[_Share]:
-    """Recall@10 after re-ranking each number of candidates.
+    def visiting(self, visited: int) -> tuple[Point, bool]:
+        """What it costs and brings, with as few candidates as the target needs; if it reaches."""
+        shares = {kind: self._shares(sample, visited) for kind, sample in self.samples.items()}
+        number, good = _fewest(list(shares.values()), self.target)
+        effort = Effort(visited, self.counts[number])
+        found = {kind: line[number].mean for kind, line in shares.items()}
+        placed = self.place(self.index.with_effort(effort))
+        return Point(effort, found, _speed(placed, self.samples)), good
 
-    The proposals for the greatest number hold those for all smaller ones, in their order.
-    """
-    own = int((sample.own_rows >= 0).any())  # a query's own row takes the place of a candidate
-    ids = index.propose(sample.vectors, min(counts[-1] + own, index.rows), visited)
-    found = sample.hits(index.score(sample.vectors, ids), ids, 10).cumsum(axis=1)
-    last = found.shape[1] - 1
-    wanted = sample.wanted(10)
-    return [_share(found[:, min(count - 1 + own, last)], wanted) for count in counts]
+    def _shares(self, sample: QuerySample, visited: int) -> list[_Share]:
+        """Recall@10 after re-ranking each number of candidates.
+
+        The proposals for the greatest number hold those for all smaller ones, in their order.
+        """
+        index = self.index
+        own = int((sample.own_rows >= 0).any())  # a query's own row takes a candidate's place
+        ids = index.propose(sample.vectors, min(self.counts[-1] + own, index.rows), visited)
+        found = sample.hits(index.score(sample.vectors, ids), ids, 10).cumsum(axis=1)
+        last = found.shape[1] - 1
+        wanted = sample.wanted(10)
+        return [_share(found[:, min(count - 1 + own, last)], wanted) for count in self.counts]
 
 
 def _fewest(lines: Sequence[Sequence[_Share]], target: float) -> tuple[int, bool]:
@@ -260,7 +269,7 @@ def _ladder(index: FaissIndex, step: float) -> list[int]:
     return sorted({min(most, round(least * step**number)) for number in range(steps)})
 
 
-def _speed(index: FaissIndex, samples: Mapping[str, QuerySample]) -> float:
+def _speed(index: VectorIndex, samples: Mapping[str, QuerySample]) -> float:
     """Queries a second of the first sample, the better of two runs.
 
     One at a time, as people ask: together, fast scans share their work, and many candidates cost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,9 +26,23 @@ def reported(path: Path, work: Callable[P, Report], *args: P.args, **more: P.kwa
     return report
 
 
-def run_cell(cell: str | Path, *more: str | Path, python: str = sys.executable) -> Report:
-    """Run one of the cells, or a script, to its end; its last line is the report."""
-    done = subprocess.run(command(cell, more, python), stdout=subprocess.PIPE, check=True)
+def run_cell(
+    cell: str | Path, *more: str | Path, python: str = sys.executable, **variables: str
+) -> Report:
+    """Run one of the cells, or a script, to its end; its last line is the report.
+
+    Args:
+        cell: Its name in `CELLS`, or the script's path.
+        more: Its arguments.
+        python: The interpreter.
+        variables: Of its environment, in place of this process's.
+    """
+    done = subprocess.run(
+        command(cell, more, python),
+        stdout=subprocess.PIPE,
+        check=True,
+        env={**os.environ, **variables},
+    )
     report: Report = json.loads(done.stdout.splitlines()[-1])
     return report
 

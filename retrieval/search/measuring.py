@@ -26,6 +26,9 @@ MEDIA_QUERIES = 100
 NEIGHBOURS = 64
 """Neighbours among which a media query looks for one of another item at first."""
 
+TIMED_TEXTS = 300
+"""Texts at most whose search is timed: exact search of many rows takes seconds for each."""
+
 AT_ONCE = (1, 32)
 """Queries of one search whose time is told."""
 
@@ -58,7 +61,7 @@ def measure_index(
     """
     from indexes.tuning import NEIGHBOURS, latencies, recall
 
-    index, texts = indexes[QueryKind.TEXT], samples[QueryKind.TEXT].vectors
+    index, texts = indexes[QueryKind.TEXT], samples[QueryKind.TEXT].vectors[:TIMED_TEXTS]
     together = [count for count in AT_ONCE if count <= len(texts)]
     return Measured(
         recall={

@@ -154,8 +154,14 @@ class PartWriter:
     def _choice(self, exact: FaissIndex, texts: NDArray[np.float32]) -> Choice:
         kind = self._request.kind
         if kind == "auto":
+            from indexes.gpu import build_gpus
+
             some = texts[:: -(-len(texts) // TRIAL_TEXTS)]
-            return choose(exact, self._request, lambda index: samples_of(index, some), self._say)
+            # Only who asks for a GPU by name searches on one wherever the index is opened.
+            gpus = None if self._device == "auto" else build_gpus(self._device, exact.rows)
+            return choose(
+                exact, self._request, lambda index: samples_of(index, some), self._say, gpus
+            )
         factory = asked_factory(kind, exact.rows)
         if factory is None and kind != "exact":
             self._say(f"{exact.rows} rows are too few for {kind}")

@@ -4,6 +4,7 @@ from indexes.choose import (
     affordable,
     asked_factory,
     candidates,
+    gpu_candidates,
     lists_for,
     lists_of,
     megabytes,
@@ -44,6 +45,15 @@ def test_every_kind_that_was_promised_is_a_candidate() -> None:
         "OPQ128,IVF4096,PQ128x4fs",
         "OPQ64,IVF4096,PQ64x4fs",
     ]
+
+
+def test_a_gpu_is_offered_what_faiss_searches_there() -> None:
+    """FAISS has GPU kernels for codes of 64 and 96 bytes, for none of 128."""
+    of = {dim: [one.factory(MILLION) for one in gpu_candidates(dim)] for dim in (512, 768, 1024)}
+    usual = ["CAGRA", "IVF4096,SQfp16", "IVF4096,SQ8"]
+    assert of[512] == [*usual, "IVF4096,PQ64", "IVF4096,PQ32"]
+    assert of[768] == [*usual, "IVF4096,PQ96", "IVF4096,PQ48"]
+    assert of[1024] == [*usual, "IVF4096,PQ64"]
 
 
 def test_lengths_that_cannot_be_cut_evenly_have_no_product_quantizer() -> None:

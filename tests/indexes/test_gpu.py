@@ -10,12 +10,12 @@ import indexes.gpu
 import indexes.selection
 from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from indexes.building import build_approximate, build_exact
+from indexes.choose import GPU_EXACT_BELOW_ROWS
 from indexes.effort import Effort
 from indexes.errors import DeviceError
 from indexes.faiss import FaissIndex, half_rows
 from indexes.gpu import (
     STREAM_BYTES,
-    WORK_BYTES,
     DeviceIndex,
     Gpu,
     Plan,
@@ -27,7 +27,7 @@ from indexes.gpu import (
 )
 from indexes.gpu_candidates import PlacedIndex
 from indexes.gpu_exact import ShardedExact, TorchExact
-from indexes.gpus import Gpus
+from indexes.gpus import WORK_BYTES, Gpus
 from support.gpus import CpuGpus, neighbour_graph
 
 GIB = 1 << 30
@@ -113,6 +113,17 @@ def test_a_graph_takes_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan(100 * MILLION, 512, graph, [gpu(0, 0.9), gpu(1, 0.9)]).where is Where.CPU
     chosen = plan(100 * MILLION, 512, graph, [gpu(0, 1.1), gpu(1, 1.2)])
     assert (chosen.where, [gpu.number for gpu in chosen.gpus]) == (Where.APPROXIMATE, [1])
+
+
+def test_many_rows_are_searched_approximately_even_where_they_fit() -> None:
+    there, refused = (
+        opened(unit_vectors(100), factory).approximate_part for factory in ("IVF4,SQ8", "HNSW8,SQ8")
+    )
+    room = [gpu(0, 50.0)]
+    assert plan(GPU_EXACT_BELOW_ROWS - 1, 512, there, room).where is Where.EXACT
+    assert plan(GPU_EXACT_BELOW_ROWS, 512, there, room).where is Where.APPROXIMATE
+    for part in (refused, None):
+        assert plan(GPU_EXACT_BELOW_ROWS, 512, part, room).where is Where.EXACT
 
 
 def test_an_index_that_faiss_keeps_on_the_cpu_says_so() -> None:

@@ -1,9 +1,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import faiss
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 import retrieval.search.choice as choice
@@ -12,11 +15,13 @@ from indexes.building import build_exact
 from indexes.choose import Candidate
 from indexes.errors import IndexBuildError
 from indexes.faiss import FaissIndex
+from indexes.gpus import FREE_SHARE, WORK_BYTES, innermost
 from indexes.tuning import QuerySample
 from retrieval.search.choice import Trial, choose
 from retrieval.search.measuring import samples_of
 from retrieval.search.pareto import draw_trials, plot_text
 from retrieval.search.request import IndexRequest
+from support.gpus import CpuGpus
 from support.index_cards import CARD
 
 ROWS, DIM = 6_000, 64
@@ -87,6 +92,67 @@ def test_no_kind_in_reach_gives_the_best(
     chosen = choose(exact, IndexRequest(recall=0.999), ask, lambda line: None)
     assert chosen.factories == ("IVF256,PQ2x4fs",)
     assert chosen.reason == "no kind reached the target in its trial"
+
+
+class OnGpu:
+    """A graph that takes what FAISS's GPU form of it takes."""
+
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+
+    def search(
+        self, queries: NDArray[np.float32], k: int, *, params: Any, numeric_type: int
+    ) -> Any:
+        assert params.itopk_size % 32 == 0
+        assert params.itopk_size >= k
+        assert numeric_type == faiss.Float16
+        return self._graph.search(queries, k)
+
+
+class SmallGpus(CpuGpus):
+    """With room for 0.6 MB of rows."""
+
+    def free_bytes(self) -> list[int]:
+        return [round((WORK_BYTES + 600_000) / FREE_SHARE) for _ in self.numbers]
+
+
+def test_rows_that_a_gpu_holds_are_searched_exactly(exact: FaissIndex) -> None:
+    chosen = choose(exact, IndexRequest(), ask, lambda line: None, CpuGpus((0,)))
+    assert (chosen.factories, chosen.trials) == ((None,), ())
+    assert "a GPU searches 6,000 rows exactly" in chosen.reason
+
+
+def test_rows_beyond_a_gpus_memory_are_compressed_to_it(exact: FaissIndex) -> None:
+    """0.77 MB as they are, 0.50 with a byte for a number."""
+    said: list[str] = []
+    request = IndexRequest(recall=0.9)
+    chosen = choose(exact, request, ask, said.append, SmallGpus((0,)))
+    tried = {trial.factory: trial for trial in chosen.trials}
+    assert list(tried) == ["IVF128,SQ8", "IVF128,PQ8", "IVF128,PQ4"]
+    assert tried["IVF128,SQ8"].reached
+    assert set(chosen.factories) <= {"IVF256,SQ8", "IVF256,PQ8", "IVF256,PQ4"}
+    with pytest.raises(IndexBuildError, match="fits into"):
+        choose(exact, IndexRequest(memory=1_000), ask, lambda line: None, SmallGpus((0,)))
+
+
+def test_of_many_rows_every_gpu_kind_is_tried(
+    exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed: list[str] = []
+
+    class Noting(CpuGpus):
+        def place(self, index: Any, *, shard: bool = False, half: bool = True) -> Any:
+            placed.append(type(innermost(index)).__name__)
+            found = super().place(index, shard=shard, half=half)
+            return OnGpu(found) if isinstance(innermost(index), faiss.IndexHNSWCagra) else found
+
+    monkeypatch.setattr(choice, "GPU_EXACT_BELOW_ROWS", ROWS)
+    chosen = choose(exact, IndexRequest(recall=0.9), ask, lambda line: None, Noting((0,)))
+    assert [trial.factory for trial in chosen.trials] == [
+        "CAGRA", "IVF128,SQfp16", "IVF128,SQ8", "IVF128,PQ8", "IVF128,PQ4",
+    ]  # fmt: skip
+    assert {"IndexHNSWCagra", "IndexIVFScalarQuantizer", "IndexIVFPQ"} <= set(placed)
+    assert chosen.trials[0].reached
 
 
 TRIALS = (

@@ -7,8 +7,9 @@ import pytest
 import indexes.gpu
 import retrieval.search.opened
 from indexes.faiss import half_rows
-from indexes.gpu import WORK_BYTES, Gpu
+from indexes.gpu import Gpu
 from indexes.gpu_exact import TorchExact
+from indexes.gpus import WORK_BYTES
 from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.embed_options import EmbedOptions
