@@ -13,6 +13,7 @@ import numpy as np
 
 from indexes.building import faiss_reason
 from indexes.errors import DimensionMismatchError, IndexFileError
+from indexes.mapped_lists import map_lists, write_with_lists
 
 PROBES = 16
 """Rows read back and compared after writing."""
@@ -38,7 +39,7 @@ def write_index(index: Any, path: Path) -> None:
     try:
         # FAISS's own writer does not notice when a small file meets a full disk.
         with path.open("wb") as file:
-            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+            write_with_lists(index, file)
             file.flush()
             os.fsync(file.fileno())
         _compare(index, path)
@@ -48,7 +49,7 @@ def write_index(index: Any, path: Path) -> None:
 
 
 def _compare(index: Any, path: Path) -> None:
-    again = _read(path)
+    again = _read_mapped(path)
     if (again.ntotal, again.d) != (index.ntotal, index.d):
         raise OSError(errno.EIO, f"it holds {again.ntotal} rows after writing {index.ntotal}")
     # Only flat codes can be read back by row without building further maps.
@@ -75,10 +76,10 @@ def open_index(path: Path, *, dim: int | None = None, rows: int | None = None) -
     if not path.is_file():
         raise IndexFileError(f"{path} is missing; build it again with: retrieval index")
     try:
-        index = _read(path)
-    except (RuntimeError, MemoryError) as error:
+        index = _read_mapped(path)
+    except (RuntimeError, MemoryError, OSError) as error:
         raise IndexFileError(
-            f"{path} is damaged ({faiss_reason(error)}); build it again with: retrieval index"
+            f"{path} is damaged ({_why(error)}); build it again with: retrieval index"
         ) from error
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise IndexFileError(
@@ -94,13 +95,23 @@ def open_index(path: Path, *, dim: int | None = None, rows: int | None = None) -
     return index
 
 
-def read_index(path: Path) -> Any:
-    """Read an index into memory, where it can be changed; errors as of `open_index`."""
+def read_trained(path: Path) -> Any:
+    """Read an index into memory, to be filled anew: fast scans come without their rows.
+
+    Raises:
+        IndexFileError: As `open_index`.
+    """
     open_index(path)
     return _read(path, 0)
 
 
-def _read(path: Path, flags: int = faiss.IO_FLAG_MMAP_IFC) -> Any:
+def _read_mapped(path: Path) -> Any:
+    index = _read(path, faiss.IO_FLAG_MMAP_IFC)
+    map_lists(index, path)
+    return index
+
+
+def _read(path: Path, flags: int) -> Any:
     # Whatever a damaged header counts, a file holds no more bytes or entries than its size.
     size = path.stat().st_size + 1
     try:
@@ -126,7 +137,7 @@ def _read_within(limit: int, path: Path, flags: int) -> Any:
             faiss.set_deserialization_loop_limit(before[1])
 
 
-def _why(error: RuntimeError | OSError) -> str:
+def _why(error: RuntimeError | MemoryError | OSError) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG):
         return "no space left"
     if isinstance(error, OSError) and error.strerror:

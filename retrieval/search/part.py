@@ -227,11 +227,11 @@ class PartWriter:
     def _fill_alike(self, exact: FaissIndex, trained: Path) -> None:
         from indexes.building import refill
         from indexes.gpu import build_gpus
-        from indexes.saved import read_index, write_index
+        from indexes.saved import read_trained, write_index
 
         self._say("filling a part of the same quantizer")
         gpus = build_gpus(self._device, exact.rows)
-        filled = refill(read_index(trained), _read_back(exact), gpus=gpus)
+        filled = refill(read_trained(trained), _read_back(exact), gpus=gpus)
         write_index(filled, self._folder / APPROXIMATE)
 
     # ------------------------------------------------------------ measuring
