@@ -1,7 +1,12 @@
-"""`bench speed embed`: how much longer `embed` takes than the model alone, on photographs."""
+"""`bench speed embed`: how much longer `embed` takes than the model alone, on photographs.
+
+And than clip-retrieval, with the same weights, where there is an environment with it.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,8 +20,10 @@ from numpy.typing import NDArray
 from safetensors.torch import save_model
 
 from benchmarks.report import Result
-from benchmarks.speed.harness import in_turns, row, seconds, timed
+from benchmarks.speed import SUITE
+from benchmarks.speed.harness import Way, in_turns, row, seconds, timed
 from benchmarks.speed.photographs import write_photographs
+from benchmarks.speed.processes import run_cell
 from retrieval.collection import Collection
 from retrieval.embed_options import EmbedOptions
 from retrieval.encoders.batching import CPU_BATCH
@@ -32,14 +39,21 @@ PHOTOGRAPHS = 300
 BATCH = 64
 TURNS = 3
 
+CLIP_RETRIEVAL = "RETRIEVAL_CLIP_RETRIEVAL_PYTHON"
+"""Environment variable: the Python of an environment with it (`with_clip_retrieval.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """A model: its specification, open_clip's name for it, and the goals of its two ratios."""
+    """A model: its specification, open_clip's name for it, and the goals of its two ratios.
+
+    `weights` is what other programs load it from; None: they do not.
+    """
 
     title: str
     spec: str
     name: str
+    weights: Path | None = None
     over_bare: float | None = None
     over_both: float | None = None
 
@@ -52,7 +66,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
     _write_random_clip(weights)
     tiny = f"local-dir:{files('retrieval') / 'weights' / 'tiny-image'}"
     subjects = (
-        _Subject("ViT-B/32", f"open_clip:ViT-B-32/{weights}", "ViT-B-32", over_bare=1.10),
+        _Subject("ViT-B/32", f"open_clip:ViT-B-32/{weights}", "ViT-B-32", weights, over_bare=1.10),
         _Subject("tiny", "tiny-image", tiny, over_both=1.10),
     )
     return [result for subject in subjects for result in _measure(folder, subject, count, say)]
@@ -78,19 +92,50 @@ def _measure(
             "decode": timed(lambda: _decode(encoder, photographs)),
             "encode": timed(lambda: _encode(encoder, samples)),
             "bare": lambda turn: _bare_seconds(subject.name, pixels),
+            **_clip_retrieval(root, subject, photographs),
         },
         TURNS,
     )
     net = taken["embed"] - taken["start"]
     both = taken["decode"] + taken["encode"]
     task = f"embed {count} photographs of 1–12 megapixels, {subject.title}"
-    return [
+    rows = [
         row(task, "time ÷ bare model time", net / taken["bare"], subject.over_bare),
         row(task, "time ÷ (decode + encode)", net / both, subject.over_both),
         row(task, "decode alone ÷ bare model time", taken["decode"] / taken["bare"]),
         row(task, "photographs per second", net.per(count)),
         row(task, "seconds to load and start", taken["start"]),
     ]
+    if subject.weights is None:
+        return rows
+    metric = "time ÷ clip-retrieval's"
+    if "theirs" not in taken:
+        hint = f"{metric} (needs {CLIP_RETRIEVAL}, see with_clip_retrieval.py)"
+        return [*rows, Result(SUITE, task, hint, None)]
+    theirs = taken["theirs"] - taken["their start"]
+    return [*rows, row(task, metric, net / theirs, baseline=theirs.median)]
+
+
+def _clip_retrieval(root: Path, subject: _Subject, photographs: Path) -> dict[str, Way]:
+    """Of all photographs and of one, by clip-retrieval, with as many processes; or nothing."""
+    python = os.environ.get(CLIP_RETRIEVAL)
+    if python is None or subject.weights is None:
+        return {}
+    one = root / "one"
+    one.mkdir(parents=True, exist_ok=True)
+    shutil.copy(photographs / "00000.jpg", one)
+
+    def embed(source: Path, name: str) -> Way:
+        def taken(turn: int) -> float:
+            script = Path(__file__).with_name("with_clip_retrieval.py")
+            sizes = (str(BATCH), str(EmbedOptions().workers))
+            out = root / f"{name}-{turn}"
+            more = (source, str(subject.weights), out, *sizes)
+            return float(run_cell(script, *more, python=python)["seconds"])
+
+        return taken
+
+    return {"their start": embed(one, "theirs-one"), "theirs": embed(photographs, "theirs-all")}
 
 
 def _embed_seconds(root: Path, spec: str, source: Path) -> float:

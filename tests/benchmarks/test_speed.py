@@ -94,6 +94,41 @@ def test_embedding_is_what_remains_without_the_start(
     assert len(set(places)) == 2 * embedding.TURNS  # a new collection each time
 
 
+def test_clip_retrieval_embeds_the_same_in_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an environment of it the row says how to have it filled."""
+    photographs = tmp_path / "photographs"
+    write_photographs(photographs, 2, megapixels=(0.1, 0.1))
+    weights = tmp_path / "w.safetensors"
+    asked: list[tuple[str, ...]] = []
+
+    def run_cell(script: Path, *more: str | Path, python: str) -> dict[str, float]:
+        assert script.exists()
+        asked.append((python, *map(str, more)))
+        return {"seconds": 3.0 if str(more[0]).endswith("one") else 23.0}
+
+    monkeypatch.setattr(embedding, "run_cell", run_cell)
+    monkeypatch.setattr(
+        embedding, "_embed_seconds", lambda root, spec, source: 2.0 if source.suffix else 12.0
+    )
+    monkeypatch.setattr(embedding, "_bare_seconds", lambda name, pixels: 8.0)
+    subject = embedding._Subject("tiny", "tiny-image", "unused", weights)
+    monkeypatch.delenv(embedding.CLIP_RETRIEVAL, raising=False)
+    empty = embedding._measure(tmp_path, subject, 2, lambda line: None)[-1]
+    assert empty.value is None
+    assert "RETRIEVAL_CLIP_RETRIEVAL_PYTHON" in empty.metric
+    monkeypatch.setenv(embedding.CLIP_RETRIEVAL, "/env/bin/python")
+    beside = embedding._measure(tmp_path, subject, 2, lambda line: None)[-1]
+    assert (beside.metric, beside.value, beside.baseline) == ("time ÷ clip-retrieval's", 0.5, 20.0)
+    assert len(asked) == 2 * embedding.TURNS
+    assert {each[:3] for each in asked} == {
+        ("/env/bin/python", str(source), str(weights))
+        for source in (photographs, tmp_path / "tiny-image" / "one")
+    }
+    assert len({each[3] for each in asked}) == len(asked)  # a new folder each time
+
+
 def test_peak_memory_counts_children_and_is_no_smaller_than_what_they_hold() -> None:
     child = "import time; held = bytearray(b'x' * (80 << 20)); time.sleep(0.5)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
