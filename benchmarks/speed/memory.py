@@ -1,4 +1,4 @@
-"""`bench speed memory`: the peak of `embed` however long the list, and of `index` on large spaces.
+"""`bench speed memory`: peaks of `embed` however long the list, of large indexes, of metrics.
 
 Anonymous memory is measured: mapped files can be dropped by the system whenever it needs room.
 """
@@ -19,6 +19,7 @@ from PIL import Image
 from benchmarks.report import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.vectors import VectorEncoder, write_vectors
+from retrieval.evaluation.ranking import RankingMetrics
 from retrieval.search.build import build_index
 from retrieval.search.request import IndexRequest
 
@@ -26,15 +27,21 @@ MIB = 1 << 20
 FEW, MANY = 1_000, 10_000
 SIDE_PIXELS = 96
 ROWS, DIM, ROWS_EACH = 1_000_000, 512, 100
+ITEMS, QUERIES, QUERIES_AT_ONCE, SCORED_DIM = 1_000_000, 25_000, 256, 16
 POLL_SECONDS = 0.02
 
 EMBED = "from cli.main import main; main()"
 INDEX = "import sys; from benchmarks.speed.memory import build; build(sys.argv[1], sys.argv[2])"
+SCORE = "import sys; from benchmarks.speed.memory import score; score(*map(int, sys.argv[1:]))"
 
 
 def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
-    """Measure `embed` on few and many pictures, and `index` of either kind."""
-    return [*_embedding(say, folder, scale), *_indexing(say, folder, scale)]
+    """Measure `embed` on few and many pictures, `index` of either kind, ranking metrics."""
+    return [
+        *_embedding(say, folder, scale),
+        *_indexing(say, folder, scale),
+        _scoring(say, scale),
+    ]
 
 
 def build(root: str, kind: str) -> None:
@@ -42,6 +49,18 @@ def build(root: str, kind: str) -> None:
     build_index(
         Path(root), request=IndexRequest(kind), encoders=lambda space: VectorEncoder(space.dim)
     )
+
+
+def score(items: int, queries: int) -> None:
+    """Rank the items for every query in a process of its own: one of them is each query's."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((items, SCORED_DIM), np.float32)
+    metrics = RankingMetrics()
+    for first in range(0, queries, QUERIES_AT_ONCE):
+        own = np.arange(first, min(queries, first + QUERIES_AT_ONCE)) % items
+        noise = rng.standard_normal((len(own), SCORED_DIM), np.float32)
+        metrics.add((rows[own] + noise) @ rows.T, own[:, None].tolist())
+    metrics.summary()
 
 
 def _embedding(say: Callable[[str], None], folder: Path, scale: float) -> list[Result]:
@@ -82,6 +101,14 @@ def _indexing(say: Callable[[str], None], folder: Path, scale: float) -> list[Re
             Result(SUITE, task, "MiB of the index", size),
         ]
     return results
+
+
+def _scoring(say: Callable[[str], None], scale: float) -> Result:
+    items, queries = (max(1_000, round(count * scale)) for count in (ITEMS, QUERIES))
+    say(f"ranking {items:,} items for {queries:,} queries")
+    peak = peak_mib([sys.executable, "-c", SCORE, str(items), str(queries)])
+    task = f"ranking metrics, {items:,} items × {queries:,} queries"
+    return Result(SUITE, task, "peak MiB, libraries included", peak, 2048)
 
 
 def peak_mib(command: list[str]) -> float:

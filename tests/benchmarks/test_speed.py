@@ -137,6 +137,14 @@ def test_peak_memory_counts_children_and_is_no_smaller_than_what_they_hold() -> 
         memory.peak_mib([sys.executable, "-c", "raise SystemExit('a known error')"])
 
 
+def test_ranking_is_watched_in_a_process_of_its_own() -> None:
+    result = memory._scoring(SILENT["say"], 0.01)
+    assert result.task == "ranking metrics, 10,000 items × 1,000 queries"
+    assert result.goal == 2048
+    block = 256 * 10_000 * 4 / memory.MIB
+    assert block < (result.value or 0) < block + 400
+
+
 def test_every_subject_has_a_module() -> None:
     for module in SUBJECTS.values():
         assert Path(*module.split(".")).with_suffix(".py").exists()
