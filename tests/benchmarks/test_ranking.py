@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from retrieval.demo.world import World
 from retrieval.encoders.catalogue import BACKENDS, Backend
 from retrieval.errors import QueryError, SourceError, UnknownModelError
 from retrieval.media.files import path_to_uri
-from retrieval.search.searcher import Searcher
+from retrieval.search.query import Query
+from retrieval.search.searcher import Searcher, SearchResult
 from retrieval.targets import Target
 from retrieval.types import Medium
 from tests.support.commands import run
@@ -114,6 +116,30 @@ def test_a_second_run_embeds_nothing_and_agrees_with_exact_search(
         hits = searcher.search(one.query, to=[Target.IMAGE]).hits
         assert [exact.files[item].as_posix() for item in one.items] == [hit.uri for hit in hits]
         np.testing.assert_allclose(one.scores, [hit.score for hit in hits], atol=2e-3)
+
+
+def test_what_an_index_loses_is_in_its_row_alone(
+    document: dict[str, Any], flickr: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index that never finds what is best for the first caption."""
+    whole, asked = Searcher.search, []
+
+    def search(self: Searcher, query: Query, **more: Any) -> SearchResult:
+        asked.append(query)
+        result = whole(self, query, **more)
+        return replace(result, hits=result.hits[1:]) if len(asked) == 1 else result
+
+    monkeypatch.setattr(Searcher, "search", search)
+    folder = kept / "flickr30k"
+    outcome = flickr30k.run(say=lambda _: None, folder=folder, data=flickr, models=("tiny",))
+    before = {(row["task"], row["metric"]): row["value"] for row in document["results"]}
+    after = {(row.task, row.metric): row.value for row in outcome.results}
+    changed = {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+    assert changed == {
+        ("text to image, index", "R@1"): (pytest.approx(0.6), pytest.approx(0.5)),
+    }
+    values = next(task for task in outcome.queries if task.task == "text to image, index")
+    assert values.values["R@1"][0] == 0
 
 
 def test_a_partial_pool_is_told(flickr: Path, tmp_path: Path) -> None:
