@@ -10,131 +10,20 @@ import indexes.gpu
 import indexes.selection
 from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from indexes.building import build_approximate, build_exact
-from indexes.choose import GPU_EXACT_BELOW_ROWS
 from indexes.effort import Effort
 from indexes.errors import DeviceError
 from indexes.faiss import FaissIndex, half_rows
-from indexes.gpu import (
-    STREAM_BYTES,
-    DeviceIndex,
-    Gpu,
-    Plan,
-    Where,
-    build_gpus,
-    on_device,
-    plan,
-    visible_gpus,
-)
+from indexes.gpu import DeviceIndex, build_gpus, on_device, visible_gpus
 from indexes.gpu_candidates import PlacedIndex
 from indexes.gpu_exact import ShardedExact, TorchExact
-from indexes.gpus import WORK_BYTES, Gpus
-from support.gpus import CpuGpus, neighbour_graph
-
-GIB = 1 << 30
-
-
-def gpu(number: int, gib: float) -> Gpu:
-    """A GPU with so many GiB of room."""
-    return Gpu(number, int((gib * GIB + WORK_BYTES) / 0.9) + 1)
+from indexes.gpu_plan import Gpu, Plan, Where
+from indexes.gpus import Gpus
+from support.gpus import GIB, CpuGpus, gpu
 
 
 def opened(vectors: NDArray[np.float32], factory: str | None = None) -> FaissIndex:
     part = None if factory is None else build_approximate(factory, vectors, [vectors])
     return FaissIndex(build_exact([vectors], vectors.shape[1]), part)
-
-
-# ------------------------------------------------------------------ the plan
-
-MILLION = 1_000_000
-
-
-@pytest.mark.parametrize(
-    ("rows", "room", "where", "numbers", "shard"),
-    [
-        (MILLION, [], Where.CPU, [], False),
-        (MILLION, [1.0], Where.EXACT, [0], False),  # 0.95 GiB
-        (MILLION, [1.0, 4.0, 2.0], Where.EXACT, [1], False),
-        (3 * MILLION, [1.0, 4.0, 2.0], Where.EXACT, [1, 2, 0], True),
-        (5 * MILLION, [3.0, 2.0], Where.EXACT, [0, 1], True),
-        (5 * MILLION, [3.0], Where.CPU, [], False),
-        (50 * MILLION, [3.0], Where.STREAMED, [0], False),
-    ],
-)
-def test_exact_search_takes_the_gpus_that_hold_the_rows(
-    rows: int, room: list[float], where: Where, numbers: list[int], shard: bool
-) -> None:
-    gpus = [gpu(number, gib) for number, gib in enumerate(room)]
-    if where is Where.CPU and gpus:
-        gpus = [Gpu(0, STREAM_BYTES - 1)]
-    elif where is Where.STREAMED:
-        assert gpus[0].free_bytes >= STREAM_BYTES
-    chosen = plan(rows, 512, None, gpus)
-    assert (chosen.where, chosen.shard) == (where, shard)
-    assert [gpu.number for gpu in chosen.gpus] == numbers
-
-
-def test_what_does_not_fit_says_what_it_takes() -> None:
-    chosen = plan(50 * MILLION, 512, None, [gpu(0, 3.0)])
-    assert chosen.why == "50000000 rows x 512 take 47.7 GiB, 3.0 GiB of GPU memory are free"
-
-
-@pytest.mark.parametrize(
-    ("room", "where", "numbers", "shard"),
-    [
-        ([1.5], Where.APPROXIMATE, [0], False),
-        ([1.5, 2.5], Where.APPROXIMATE, [1, 0], False),
-        ([0.5, 1.5], Where.APPROXIMATE, [1], False),
-        ([0.7, 0.6], Where.APPROXIMATE, [0, 1], True),
-        ([0.8, 0.4], Where.CPU, [], False),
-        ([0.5], Where.CPU, [], False),
-    ],
-)
-def test_a_compressed_index_is_copied_to_each_gpu_or_divided(
-    monkeypatch: pytest.MonkeyPatch,
-    room: list[float],
-    where: Where,
-    numbers: list[int],
-    shard: bool,
-) -> None:
-    monkeypatch.setattr(indexes.gpu, "gpu_bytes", lambda index: GIB)
-    part = opened(unit_vectors(200), "IVF4,SQ8").approximate_part
-    gpus = [gpu(number, gib) for number, gib in enumerate(room)]
-    chosen = plan(100 * MILLION, 512, part, gpus)
-    assert (chosen.where, chosen.shard) == (where, shard)
-    assert [gpu.number for gpu in chosen.gpus] == numbers
-    assert chosen.why.startswith("100000000 rows x 512 take 95.4 GiB")
-    if where is Where.CPU:
-        assert chosen.why.endswith("the compressed index takes 1.0 GiB")
-
-
-def test_a_graph_takes_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexes.gpu, "gpu_bytes", lambda index: GIB)
-    graph = neighbour_graph(unit_vectors(50), 8)
-    assert plan(100 * MILLION, 512, graph, [gpu(0, 0.9), gpu(1, 0.9)]).where is Where.CPU
-    chosen = plan(100 * MILLION, 512, graph, [gpu(0, 1.1), gpu(1, 1.2)])
-    assert (chosen.where, [gpu.number for gpu in chosen.gpus]) == (Where.APPROXIMATE, [1])
-
-
-def test_many_rows_are_searched_approximately_even_where_they_fit() -> None:
-    there, refused = (
-        opened(unit_vectors(100), factory).approximate_part for factory in ("IVF4,SQ8", "HNSW8,SQ8")
-    )
-    room = [gpu(0, 50.0)]
-    assert plan(GPU_EXACT_BELOW_ROWS - 1, 512, there, room).where is Where.EXACT
-    assert plan(GPU_EXACT_BELOW_ROWS, 512, there, room).where is Where.APPROXIMATE
-    for part in (refused, None):
-        assert plan(GPU_EXACT_BELOW_ROWS, 512, part, room).where is Where.EXACT
-
-
-def test_an_index_that_faiss_keeps_on_the_cpu_says_so() -> None:
-    part = opened(unit_vectors(100), "HNSW8,SQ8").approximate_part
-    chosen = plan(100 * MILLION, 512, part, [gpu(0, 50.0)])
-    assert chosen.where is Where.CPU
-    assert chosen.why.endswith("are free; FAISS has no GPU form of IndexHNSWSQ")
-
-
-def test_a_gpu_whose_memory_is_taken_has_no_room() -> None:
-    assert Gpu(0, 1_000).usable_bytes == 0
 
 
 # ------------------------------------------------------------------ which device

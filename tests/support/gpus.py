@@ -6,9 +6,16 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.gpus import Gpus, unsuitable
+from indexes.gpu_plan import Gpu
+from indexes.gpus import FREE_SHARE, WORK_BYTES, Gpus, unsuitable
 
-PLENTY = 100 << 30
+GIB = 1 << 30
+PLENTY = 100 * GIB
+
+
+def gpu(number: int, gib: float) -> Gpu:
+    """A GPU with so many GiB of room."""
+    return Gpu(number, int((gib * GIB + WORK_BYTES) / FREE_SHARE) + 1)
 
 
 class CpuGpus(Gpus):

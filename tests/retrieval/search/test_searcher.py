@@ -7,8 +7,8 @@ import pytest
 import indexes.gpu
 import retrieval.search.opened
 from indexes.faiss import half_rows
-from indexes.gpu import Gpu
 from indexes.gpu_exact import TorchExact
+from indexes.gpu_plan import Gpu, Plan
 from indexes.gpus import WORK_BYTES
 from retrieval.collection import Collection
 from retrieval.demo.world import World
@@ -54,7 +54,7 @@ def test_a_gpu_finds_what_the_cpu_finds(
     """The code of the GPU, over rows that lie on the CPU."""
     rows_moved = []
 
-    def place(cpu: indexes.gpu.FaissIndex, chosen: indexes.gpu.Plan) -> TorchExact:
+    def place(cpu: indexes.gpu.FaissIndex, chosen: Plan) -> TorchExact:
         rows_moved.append(cpu.rows)
         return TorchExact(half_rows(cpu), "cpu")
 
