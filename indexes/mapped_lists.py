@@ -65,6 +65,7 @@ def map_lists(index: Any, path: Path) -> None:
     table = np.stack([sizes, room, places], axis=1).astype(np.uint64)  # as FAISS declares them
     lists = faiss.OnDiskInvertedLists(inverted.nlist, inverted.code_size, os.fspath(path))
     faiss.memcpy(lists.lists.data(), faiss.swig_ptr(table), table.nbytes)
+    lists.prefetch_nthread = 0  # 32 threads for every search take as long as the search
     lists.read_only = True
     lists.totsize = path.stat().st_size
     lists.do_mmap()
