@@ -74,13 +74,29 @@ def map_lists(index: Any, path: Path) -> None:
     _count(index, int(sizes.sum()))
 
 
+def load_lists(index: Any) -> None:
+    """Bring the lists of fast scans into memory, so that FAISS writes them with their index."""
+    inverted = fast_scan(index)
+    if inverted is None:
+        return
+    mapped, loaded = inverted.invlists, _no_lists(inverted)
+    for number in range(inverted.nlist):
+        rows = mapped.list_size(number)
+        if rows:
+            loaded.resize(number, rows)
+            codes = int(_filled_up(rows)) * inverted.code_size
+            faiss.memcpy(loaded.get_codes(number), mapped.get_codes(number), codes)
+            faiss.memcpy(loaded.get_ids(number), mapped.get_ids(number), rows * ID_BYTES)
+    inverted.replace_invlists(loaded, True)
+    loaded.this.disown()
+
+
 @contextmanager
 def _without_rows(index: Any, inverted: Any) -> Iterator[None]:
     """Take the lists out of an index for a while."""
     rows, lists = inverted.ntotal, inverted.invlists
     inverted.own_invlists = False
-    block = BLOCK_ROWS * inverted.code_size
-    empty = faiss.BlockInvertedLists(inverted.nlist, BLOCK_ROWS, block)
+    empty = _no_lists(inverted)
     try:
         inverted.replace_invlists(empty, False)
         _count(index, 0)
@@ -89,6 +105,11 @@ def _without_rows(index: Any, inverted: Any) -> Iterator[None]:
         inverted.replace_invlists(lists, False)
         inverted.own_invlists = True
         _count(index, rows)
+
+
+def _no_lists(inverted: Any) -> Any:
+    block_bytes = BLOCK_ROWS * inverted.code_size
+    return faiss.BlockInvertedLists(inverted.nlist, BLOCK_ROWS, block_bytes)
 
 
 def _write_lists(inverted: Any, file: IO[bytes]) -> None:
@@ -119,7 +140,8 @@ def _layout(path: Path, lists: int, code_size: int) -> tuple[NDArray[np.int64], 
     return sizes, start
 
 
-def _filled_up(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def _filled_up(sizes: Any) -> Any:
+    """Rows of whole blocks, of one list or of an array of them."""
     return -(-sizes // BLOCK_ROWS) * BLOCK_ROWS
 
 

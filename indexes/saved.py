@@ -13,7 +13,7 @@ import numpy as np
 
 from indexes.building import faiss_reason
 from indexes.errors import DimensionMismatchError, IndexFileError
-from indexes.mapped_lists import map_lists, write_with_lists
+from indexes.mapped_lists import load_lists, map_lists, write_with_lists
 
 PROBES = 16
 """Rows read back and compared after writing."""
@@ -30,8 +30,13 @@ _limits = threading.Lock()
 """FAISS's limits of what a file may contain belong to the process, not to a call."""
 
 
-def write_index(index: Any, path: Path) -> None:
+def write_index(index: Any, path: Path, *, plain: bool = False) -> None:
     """Write an index, sync it, and make sure that what lies on disk is what was to be written.
+
+    Args:
+        index: In memory or mapped.
+        path: Where to.
+        plain: As FAISS alone reads it: `indexes.mapped_lists` says what differs.
 
     Raises:
         IndexFileError: The disk is full or refuses; the partial file is removed.
@@ -39,7 +44,11 @@ def write_index(index: Any, path: Path) -> None:
     try:
         # FAISS's own writer does not notice when a small file meets a full disk.
         with path.open("wb") as file:
-            write_with_lists(index, file)
+            if plain:
+                load_lists(index)
+                faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+            else:
+                write_with_lists(index, file)
             file.flush()
             os.fsync(file.fileno())
         _compare(index, path)

@@ -232,10 +232,10 @@ def _write_faiss(
 ) -> None:
     """index.faiss, and ids.parquet: what each of its rows is."""
     from indexes.building import build_flat
-    from indexes.saved import write_index
+    from indexes.saved import open_index, write_index
 
     if index is not None:
-        shutil.copyfile(index, folder / "index.faiss")
+        write_index(open_index(index), folder / "index.faiss", plain=True)
         _write_metadata(folder / "ids.parquet", blocks, None)
         return
     rows: list[pa.Table] = []

@@ -74,6 +74,14 @@ def test_what_was_trained_is_filled_with_other_rows(built: Any, tmp_path: Path) 
     assert_same(answers(filled), answers(built))
 
 
+def test_written_plainly_faiss_alone_reads_them(built: Any, tmp_path: Path) -> None:
+    write_index(built, tmp_path / "part.faiss")
+    write_index(open_index(tmp_path / "part.faiss"), tmp_path / "plain.faiss", plain=True)
+    assert_same(answers(faiss.read_index(str(tmp_path / "plain.faiss"))), answers(built))
+    faiss.write_index(built, str(tmp_path / "theirs.faiss"))
+    assert (tmp_path / "plain.faiss").read_bytes() == (tmp_path / "theirs.faiss").read_bytes()
+
+
 def test_other_kinds_are_left_to_faiss(tmp_path: Path) -> None:
     for factory in ("IVF16,SQ8", "IVF16,RaBitQfs", "HNSW8"):
         built = build_approximate(factory, VECTORS, [VECTORS])
