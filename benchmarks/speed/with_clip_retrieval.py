@@ -27,7 +27,8 @@ def main(photographs: str, weights: str, out: str, batch: str, workers: str) -> 
         batch_size=int(batch),
         num_prepro_workers=int(workers),
     )
-    sys.stdout.write(json.dumps({"seconds": time.perf_counter() - began}) + "\n")
+    report = json.dumps({"seconds": time.perf_counter() - began})
+    sys.stdout.write(f"\n{report}\n")  # its progress leaves a line open
 
 
 if __name__ == "__main__":
