@@ -25,7 +25,7 @@ class Measured:
     Attributes:
         recall: Share of the k exact neighbours that it finds, by kind of query and k.
         latency_ms: Median and 99th percentile of a search for ten, by queries asked at once.
-        bytes_per_row: Of what is held in memory when searched; mapped vectors are not counted.
+        bytes_per_row: Of the approximate part, which searches want in the page cache.
         peak_mib: The most memory that the process had taken by then, mapped pages included.
     """
 

@@ -57,7 +57,7 @@ def measure_index(
     Args:
         indexes: As it will be searched, by kind of query.
         samples: Queries by kind.
-        held_bytes: What it holds in memory.
+        held_bytes: Of the approximate part.
     """
     from indexes.tuning import NEIGHBOURS, latencies, recall
 

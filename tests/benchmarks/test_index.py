@@ -79,6 +79,8 @@ def test_a_script_answers_with_its_last_line(tmp_path: Path) -> None:
     script = tmp_path / "says.py"
     script.write_text("import sys; print('noise'); print('{\"given\": \"%s\"}' % sys.argv[1])")
     assert run_cell(script, "x") == {"given": "x"}
+    script.write_text("import json, os; print(json.dumps(os.environ['GIVEN']))")
+    assert run_cell(script, GIVEN="y") == "y"
 
 
 class SlowIndex:
@@ -103,7 +105,7 @@ class SlowIndex:
 def test_indexes_are_asked_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(index.LANCEDB, raising=False)
     monkeypatch.setattr(index, "Served", SlowIndex)
-    monkeypatch.setattr(index, "run_cell", lambda *words: {"seconds": 1.0})
+    monkeypatch.setattr(index, "run_cell", lambda *words, **env: {"seconds": 1.0})
     results = index._searching(lambda line: None, tmp_path, tmp_path, "size", 64)
     over_hnsw, over_flat, over_lancedb, memory, engine = results[:5]
     assert over_hnsw.value == pytest.approx(4 / 13)  # of 2/11, 3/12, … 6/15 the third
@@ -121,7 +123,8 @@ def test_lancedb_is_asked_in_its_environment(
 ) -> None:
     ran: list[tuple[object, ...]] = []
 
-    def run_cell(*words: object, python: str = "") -> dict[str, float]:
+    def run_cell(*words: object, python: str = "", **env: str) -> dict[str, float]:
+        assert env == index.AS_INSTALLED
         ran.append((*words, python))
         return {"seconds": 1.0}
 
@@ -140,7 +143,12 @@ def test_lancedb_is_asked_in_its_environment(
 def test_a_build_stands_beside_plain_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(index.AUTOFAISS, raising=False)
     taken = {"build-raw": 10.0, "build-engine": 15.0}
-    monkeypatch.setattr(index, "run_cell", lambda cell, *more: {"seconds": taken[cell]})
+
+    def run_cell(cell: str, *more: object, **env: str) -> dict[str, float]:
+        assert env == (index.AS_INSTALLED if cell == "build-raw" else {})
+        return {"seconds": taken[cell]}
+
+    monkeypatch.setattr(index, "run_cell", run_cell)
     (tmp_path / "collection").mkdir()
     engine = {"factory": "IVF8,SQ8", "seconds": 30.0, "bytes": 1 << 20}
     ratio, ours, chosen, *_ = index._building(print, tmp_path, engine, "size", "IVF8,SQ8")
