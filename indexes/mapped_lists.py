@@ -2,12 +2,12 @@
 
 FAISS maps the lists of other inverted files, and has lists on disk (`OnDiskInvertedLists`) for
 those, but knows no file of mapped fast scans. Its search asks any kind of lists for packed blocks
-of 32 codes, though: so an index is written without rows, its lists behind it in the same file,
+of codes, though: so an index is written without rows, its lists behind it in the same file,
 
     index without rows | to a multiple of PAGE | of each list: blocks of codes, ids | sizes of lists
 
 and lists on disk are put under it when it is opened. The last block and the ids of a list are
-filled up to 32 rows; a size is an int64.
+filled up to whole blocks, of 32 codes as a rule; a size is an int64.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK_ROWS: Final = 32
+from indexes.gpus import innermost
+
 ID_BYTES: Final = 8
 PAGE: Final = 4096
 
 
 def fast_scan(index: Any) -> Any | None:
-    """The inverted file of fast scans by product quantizer in an index; None where it has none."""
-    inverted = faiss.try_extract_index_ivf(index)
-    found = inverted and faiss.downcast_index(inverted)
+    """The inverted file of fast scans by product quantizer behind any transforms; else None."""
+    found = innermost(index)
     mapped = hasattr(faiss, "OnDiskInvertedLists")  # not on Windows
     return found if mapped and isinstance(found, faiss.IndexIVFPQFastScan) else None
 
@@ -58,8 +58,8 @@ def map_lists(index: Any, path: Path) -> None:
     inverted = None if index.ntotal else fast_scan(index)
     if inverted is None:
         return
-    sizes, start = _layout(path, inverted.nlist, inverted.code_size)
-    room = _filled_up(sizes)
+    sizes, start = _layout(path, inverted)
+    room = _filled_up(sizes, inverted)
     bytes_of = room * (inverted.code_size + ID_BYTES)
     places = start + np.cumsum(bytes_of) - bytes_of
     table = np.stack([sizes, room, places], axis=1).astype(np.uint64)  # as FAISS declares them
@@ -84,7 +84,7 @@ def load_lists(index: Any) -> None:
         rows = mapped.list_size(number)
         if rows:
             loaded.resize(number, rows)
-            codes = int(_filled_up(rows)) * inverted.code_size
+            codes = _filled_up(rows, inverted) * inverted.code_size
             faiss.memcpy(loaded.get_codes(number), mapped.get_codes(number), codes)
             faiss.memcpy(loaded.get_ids(number), mapped.get_ids(number), rows * ID_BYTES)
     inverted.replace_invlists(loaded, True)
@@ -108,14 +108,14 @@ def _without_rows(index: Any, inverted: Any) -> Iterator[None]:
 
 
 def _no_lists(inverted: Any) -> Any:
-    block_bytes = BLOCK_ROWS * inverted.code_size
-    return faiss.BlockInvertedLists(inverted.nlist, BLOCK_ROWS, block_bytes)
+    block_bytes = inverted.bbs * inverted.code_size
+    return faiss.BlockInvertedLists(inverted.nlist, inverted.bbs, block_bytes)
 
 
 def _write_lists(inverted: Any, file: IO[bytes]) -> None:
     lists = inverted.invlists
     sizes = np.array([lists.list_size(number) for number in range(inverted.nlist)], np.int64)
-    room = _filled_up(sizes)
+    room = _filled_up(sizes, inverted)
     for number in np.flatnonzero(sizes).tolist():
         codes = int(room[number] * inverted.code_size)
         file.write(faiss.rev_swig_ptr(lists.get_codes(number), codes).data)
@@ -125,24 +125,24 @@ def _write_lists(inverted: Any, file: IO[bytes]) -> None:
     file.write(sizes.data)
 
 
-def _layout(path: Path, lists: int, code_size: int) -> tuple[NDArray[np.int64], int]:
+def _layout(path: Path, inverted: Any) -> tuple[NDArray[np.int64], int]:
     """Sizes of the lists, and where the first one begins."""
-    whole, tail = path.stat().st_size, lists * np.dtype(np.int64).itemsize
+    row_bytes = inverted.code_size + ID_BYTES
+    whole, tail = path.stat().st_size, inverted.nlist * np.dtype(np.int64).itemsize
     if whole < tail:
         raise OSError(errno.EIO, "its lists are missing")
-    sizes = np.fromfile(path, np.int64, lists, offset=whole - tail)
-    most = whole // (code_size + ID_BYTES)
-    if ((sizes < 0) | (sizes > most)).any():
+    sizes = np.fromfile(path, np.int64, inverted.nlist, offset=whole - tail)
+    if ((sizes < 0) | (sizes > whole // row_bytes)).any():
         raise OSError(errno.EIO, "its lists are longer than the file")
-    start = whole - tail - int(_filled_up(sizes).sum()) * (code_size + ID_BYTES)
+    start = whole - tail - int(_filled_up(sizes, inverted).sum()) * row_bytes
     if start <= 0 or start % PAGE:
         raise OSError(errno.EIO, "its lists are not where they should be")
     return sizes, start
 
 
-def _filled_up(sizes: Any) -> Any:
+def _filled_up(sizes: Any, inverted: Any) -> Any:
     """Rows of whole blocks, of one list or of an array of them."""
-    return -(-sizes // BLOCK_ROWS) * BLOCK_ROWS
+    return -(-sizes // inverted.bbs) * inverted.bbs
 
 
 def _count(index: Any, rows: int) -> None:

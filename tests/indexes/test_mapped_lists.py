@@ -14,7 +14,7 @@ from indexes.saved import open_index, read_trained, write_index
 DIM, ROWS = 64, 900
 VECTORS = unit_vectors(ROWS, dim=DIM)
 QUERIES = unit_vectors(7, dim=DIM, seed=1)
-FACTORIES = ("IVF16,PQ32x4fs", "OPQ16,IVF16,PQ16x4fs")
+FACTORIES = ("IVF16,PQ32x4fs", "IVF16,PQ32x4fs_64", "IVF16,PQ32x4fsr", "OPQ16,IVF16,PQ16x4fs")
 
 
 @pytest.fixture(params=FACTORIES)
@@ -83,7 +83,7 @@ def test_written_plainly_faiss_alone_reads_them(built: Any, tmp_path: Path) -> N
 
 
 def test_other_kinds_are_left_to_faiss(tmp_path: Path) -> None:
-    for factory in ("IVF16,SQ8", "IVF16,RaBitQfs", "HNSW8"):
+    for factory in ("IVF16,SQ8", "IVF16,RaBitQfs", "IVF16,PQ32x4fs,RFlat", "HNSW8"):
         built = build_approximate(factory, VECTORS, [VECTORS])
         assert fast_scan(built) is None
         write_index(built, tmp_path / "part.faiss")
