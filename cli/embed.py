@@ -71,8 +71,10 @@ def embed(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
+    from cli.models import offer_download
     from retrieval.embed_options import EmbedOptions
     from retrieval.embedding import embed as run
+    from retrieval.embedding import missing_encoders
     from retrieval.media.files import find_sources
     from retrieval.types import Sampling
 
@@ -90,6 +92,7 @@ def embed(
         caption_column=caption_col,
         **({} if workers is None else {"workers": workers}),
     )
+    offer_download(missing_encoders(collection, options))
     console = Console(stderr=True)
     found = sum(1 for _ in find_sources(sources, path_column=path_col, caption_column=caption_col))
     with Progress(

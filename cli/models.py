@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from retrieval.encoders.inventory import OfferedModel
+    from retrieval.encoders.hub.plan import Download
+    from retrieval.encoders.inventory import MissingEncoder, NeededRepository, OfferedModel
 
 app = typer.Typer(
     name="models",
@@ -18,6 +21,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+ASK_ABOVE_BYTES = 100_000_000
+"""Larger downloads are confirmed first."""
 
 
 class Format(StrEnum):
@@ -46,27 +52,86 @@ def fetch(
     model: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...", help="Names of the catalogue, or as open_clip:NAME/TAG."
+            metavar="MODEL...",
+            help="Names of the catalogue, as open_clip:NAME/TAG, or ORG/NAME on the hub.",
         ),
     ],
+    convert: Annotated[
+        bool,
+        typer.Option(
+            "--convert/--no-convert",
+            help="Convert weights that are published as a pickle only, or refuse them.",
+        ),
+    ] = True,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Download more than 100 MB without a question.")
+    ] = False,
 ) -> None:
     """Download the weights of models into the hub's cache, and check their digests.
 
-    Only safetensors, configurations and tokenizers are fetched, never a pickle and never code.
+    Safetensors, configurations and tokenizers are fetched, and never code. Weights that are
+    published as a pickle only are converted to safetensors, in a process without a network.
     """
-    from retrieval.encoders.catalogue import caution_of, resolve
-    from retrieval.encoders.fetch import FetchedFile
-    from retrieval.encoders.fetch import fetch as run
+    fetch_models(model, convert=convert, yes=yes)
 
-    def say(file: FetchedFile) -> None:
+
+def fetch_models(models: Sequence[str], *, convert: bool = True, yes: bool = False) -> None:
+    """Fetch models; stderr shows what will be downloaded and what has arrived."""
+    from retrieval.encoders.hub.fetch import FetchedFile
+    from retrieval.encoders.hub.fetch import fetch as run
+
+    def arrived(file: FetchedFile) -> None:
         typer.echo(f"{file.repo}: {file.path.name} is whole ({size(file.bytes)})", err=True)
 
-    for name in model:
-        for spec in resolve(name):
-            if caution_of(spec):
-                typer.echo(f"{spec}: {caution_of(spec)}", err=True)
-        files = run(name, on_file=say)
-        print(f"{name}: {len(files)} files, {size(sum(file.bytes for file in files))}, checked")
+    def confirm(downloads: list[Download]) -> bool:
+        _print_downloads(downloads)
+        return yes or _confirmed(models, sum(one.missing_bytes for one in downloads))
+
+    _print_cautions(models)
+    files = run(models, convert=convert, confirm=confirm, on_file=arrived)
+    if not files:
+        typer.echo("nothing was downloaded", err=True)
+        raise typer.Exit(1)
+    names = ", ".join(models)
+    print(f"{names}: {len(files)} files, {size(sum(file.bytes for file in files))}, checked")
+
+
+def offer_download(encoders: Sequence[MissingEncoder]) -> None:
+    """Ask whether to download encoders that a command lacks, and do so after a yes.
+
+    Without a terminal, encoders that the command can do without are left to it.
+
+    Raises:
+        WeightsNotAvailableError: There is no terminal to ask on; the message has the command.
+    """
+    from retrieval.errors import RetrievalError, WeightsNotAvailableError
+
+    if not encoders:
+        return
+    if not _interactive():
+        if all(one.optional for one in encoders):
+            return
+        models = " ".join(dict.fromkeys(one.model for one in encoders))
+        parts = (f"{part.repo}, {_about(part)}" for one in encoders for part in one.needed)
+        raise WeightsNotAvailableError(
+            f"{models.replace(' ', ', ')}: not on this machine, needs a download of "
+            f"{'; '.join(parts)}; run `retrieval models fetch --yes {models}`, or use "
+            "`--model tiny`, which comes with the package"
+        )
+    typer.echo("These models are not on this machine yet:", err=True)
+    for one in encoders:
+        for part in one.needed:
+            licence = part.licence or "licence unknown"
+            typer.echo(f"  {one.model}: {part.repo}, {_about(part)}, {licence}", err=True)
+    if not typer.confirm("Download them now?", default=True, err=True):
+        return
+    for one in encoders:
+        try:
+            fetch_models([one.spec], yes=True)
+        except RetrievalError as error:
+            if not one.optional:
+                raise
+            typer.echo(f"retrieval: {error}", err=True)
 
 
 def size(count: int | None) -> str:
@@ -74,6 +139,53 @@ def size(count: int | None) -> str:
     if count is None:
         return "-"
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _about(part: NeededRepository) -> str:
+    return "size unknown" if part.bytes is None else f"about {size(part.bytes)}"
+
+
+def _interactive() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _confirmed(models: Sequence[str], missing_bytes: int) -> bool:
+    from retrieval.errors import WeightsNotAvailableError
+
+    if missing_bytes <= ASK_ABOVE_BYTES:
+        return True
+    if not _interactive():
+        raise WeightsNotAvailableError(
+            f"this downloads {size(missing_bytes)}, and there is no terminal to ask on; run "
+            f"`retrieval models fetch {' '.join(models)} --yes`"
+        )
+    return typer.confirm(f"Download {size(missing_bytes)}?", default=True, err=True)
+
+
+def _print_cautions(models: Sequence[str]) -> None:
+    from retrieval.encoders.catalogue import caution_of, resolve
+    from retrieval.errors import WeightsNotAvailableError
+
+    for name in models:
+        try:
+            specs = resolve(name)
+        except WeightsNotAvailableError:
+            continue  # a repository that its files will identify
+        for spec in specs:
+            if caution_of(spec):
+                typer.echo(f"{spec}: {caution_of(spec)}", err=True)
+
+
+def _print_downloads(downloads: Sequence[Download]) -> None:
+    for one in downloads:
+        missing = one.missing_bytes
+        todo = f"{size(missing)} to download" if missing else "all on this machine"
+        files = len(one.weights) + len(one.texts) + len(one.pickles)
+        note = ", a pickle that is converted" if one.pickles else ""
+        typer.echo(
+            f"{one.repo} at {one.commit[:12]}: {files} files, {todo}, licence {one.licence}{note}",
+            err=True,
+        )
 
 
 def _print_table(models: list[OfferedModel]) -> None:

@@ -6,8 +6,9 @@ import logging
 import os
 from dataclasses import dataclass, field, replace
 
-from retrieval.encoders.catalogue import caution_of, load_encoder, resolve
+from retrieval.encoders.catalogue import CATALOGUE, caution_of, load_encoder, resolve
 from retrieval.encoders.spaces import check_encoder, make_space
+from retrieval.errors import MissingExtraError, WeightsNotAvailableError
 from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
 from retrieval.types import Failure, Medium, Sampling, Space
@@ -15,6 +16,8 @@ from retrieval.types import Failure, Medium, Sampling, Space
 logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "small"
+
+SOUND_ONLY = (Medium.AUDIO,)
 
 Spaces = dict[str, tuple[Space, Encoder]]
 
@@ -81,31 +84,79 @@ FAILURES_KEPT = 20
 """Failures a report quotes; the collection's `failures/` holds them all."""
 
 
+@dataclass(frozen=True, slots=True)
+class WantedEncoder:
+    """An encoder that a run works with.
+
+    Attributes:
+        spec: Its specification.
+        model: The name that was asked for; the specification for spaces of the collection.
+        space: The space of the collection that it made; None: it makes a new one.
+        optional: It embeds sound, and others embed pictures: a run goes on without it.
+    """
+
+    spec: str
+    model: str
+    space: Space | None
+    optional: bool
+
+
+def wanted_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[WantedEncoder]:
+    """The encoders of the collection's spaces, then those of the models asked for.
+
+    Raises:
+        UnknownModelError: No such model.
+        WeightsNotAvailableError: A repository that only its files can identify is not here.
+    """
+    wanted: dict[str, WantedEncoder] = {}
+    spaces = snapshot.spaces if snapshot else ()
+    beside_pictures = any(space.media != SOUND_ONLY for space in spaces)
+    for space in spaces:
+        optional = beside_pictures and space.media == SOUND_ONLY
+        wanted[space.encoder] = WantedEncoder(space.encoder, space.encoder, space, optional)
+    for model in options.models or (() if wanted else (DEFAULT_MODEL,)):
+        entry = CATALOGUE.get(model.casefold())
+        for spec in resolve(model):
+            optional = bool(
+                entry and len(entry.encoders) > 1 and entry.encoders[spec] == SOUND_ONLY
+            )
+            wanted.setdefault(spec, WantedEncoder(spec, model, None, optional))
+    return list(wanted.values())
+
+
 def open_spaces(snapshot: Snapshot | None, options: EmbedOptions) -> Spaces:
     """Load an encoder for every space of the collection and for every model asked for.
 
+    Where the model for sound is not on this machine, the others are opened without it.
+
     Raises:
         SpaceMismatchError: An encoder's weights are not those the collection was made with.
+        WeightsNotAvailableError: An encoder for pictures is not on this machine.
     """
     spaces: Spaces = {}
-    for space in snapshot.spaces if snapshot else ():
-        encoder = load_encoder(space.encoder, device=options.device)
-        check_encoder(space, encoder)
-        spaces[space.name] = (space, encoder)
-    known = {space.encoder for space, _ in spaces.values()}
-    models = options.models or (() if spaces else (DEFAULT_MODEL,))
-    specs = dict.fromkeys(spec for model in models for spec in resolve(model))
-    for spec in specs:
-        if spec in known:
+    for wanted in wanted_encoders(snapshot, options):
+        try:
+            encoder = load_encoder(wanted.spec, device=options.device)
+        except (WeightsNotAvailableError, MissingExtraError) as error:
+            if not wanted.optional:
+                raise
+            logger.warning("sound is left out of this run: %s; then embed again", error)
             continue
-        encoder = load_encoder(spec, device=options.device)
-        if caution_of(spec):
-            logger.warning("%s: %s", spec, caution_of(spec))
-        windows = encoder.windows
-        if windows is not None and options.window_seconds is not None:
-            windows = replace(windows, window_seconds=options.window_seconds)
-        if windows is not None:
-            windows = replace(windows, hop_seconds=options.hop_seconds or windows.window_seconds)
-        space = make_space(encoder, sampling=options.sampling, windows=windows)
+        if wanted.space is not None:
+            check_encoder(wanted.space, encoder)
+            spaces[wanted.space.name] = (wanted.space, encoder)
+            continue
+        if caution_of(wanted.spec):
+            logger.warning("%s: %s", wanted.spec, caution_of(wanted.spec))
+        space = _new_space(encoder, options)
         spaces[space.name] = (space, encoder)
     return spaces
+
+
+def _new_space(encoder: Encoder, options: EmbedOptions) -> Space:
+    windows = encoder.windows
+    if windows is not None and options.window_seconds is not None:
+        windows = replace(windows, window_seconds=options.window_seconds)
+    if windows is not None:
+        windows = replace(windows, hop_seconds=options.hop_seconds or windows.window_seconds)
+    return make_space(encoder, sampling=options.sampling, windows=windows)

@@ -23,13 +23,18 @@ from retrieval.embed_options import (
     EmbedReport,
     Spaces,
     open_spaces,
+    wanted_encoders,
 )
+from retrieval.encoders.hub.cache import snapshot_of
+from retrieval.encoders.inventory import MissingEncoder, NeededRepository, needed_for
+from retrieval.encoders.names import repository_named
 from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import DamagedMediaError, InvalidVectorError, SourceError
 from retrieval.media.decode import NO_ENCODER
 from retrieval.media.files import container_of, find_sources, uri_to_path
 from retrieval.media.pool import decode_all
 from retrieval.protocols import Encoder
+from retrieval.store.current import read_current
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter, publish_what_is_whole
 from retrieval.types import (
@@ -90,6 +95,23 @@ def embed(
     return report
 
 
+def missing_encoders(root: Path, options: EmbedOptions) -> list[MissingEncoder]:
+    """The encoders that a run of `embed` works with and this machine lacks."""
+    snapshot = Snapshot.open(root) if read_current(root) else None
+    unknown = [
+        MissingEncoder(repo, model, [NeededRepository(repo, None, "")], optional=False)
+        for model in options.models
+        if (repo := repository_named(model)) is not None and snapshot_of(repo) is None
+    ]
+    if unknown:
+        return unknown  # what else is missing can be told when they are here
+    return [
+        MissingEncoder(wanted.spec, wanted.model, needed, wanted.optional)
+        for wanted in wanted_encoders(snapshot, options)
+        if (needed := needed_for(wanted.spec))
+    ]
+
+
 class _Run:
     """One call of `embed`: the writer, the encoders, and the running report."""
 
@@ -110,6 +132,7 @@ class _Run:
         for name, (space, _) in spaces.items():
             if name not in existing:
                 writer.add_space(space)
+        writer.leave_out(existing - spaces.keys())
 
     # ------------------------------------------------------------ new and changed files
 

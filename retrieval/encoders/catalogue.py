@@ -10,6 +10,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from retrieval.encoders.hub.repositories import canonical_repository
+from retrieval.encoders.names import (
+    FOLDER_PREFIX,
+    HUB_PREFIX,
+    folded,
+    open_clip_location,
+    repository_spec,
+)
 from retrieval.errors import MissingExtraError, UnknownModelError
 from retrieval.protocols import Encoder
 from retrieval.types import Medium
@@ -119,6 +127,7 @@ FORMS = (
     "open_clip:NAME/TAG",
     "open_clip:NAME/path/to.safetensors",
     "open_clip:FOLDER",
+    "open_clip:hf-hub:ORG/NAME",
     "clap:HUB-ID-OR-FOLDER",
     "mulan:FOLDER",
     "video-text:FOLDER",
@@ -126,33 +135,56 @@ FORMS = (
     "xclip:HUB-ID-OR-FOLDER",
     "adapter:FOLDER",
 )
-"""What `--model` takes beside the catalogue's names."""
+"""The forms of a specification, besides the catalogue's names."""
+
+RERANKERS = ("blip",)
+"""Kinds that are fetched like encoders and re-rank answers."""
+
+_KINDS = {kind.replace("-", "").replace("_", ""): kind for kind in (*BACKENDS, *RERANKERS)}
 
 
 def resolve(model: str) -> tuple[str, ...]:
-    """Turn what `--model` says into specifications of encoders; local paths become absolute.
+    """Turn the name of a model into specifications of encoders; local paths become absolute.
+
+    Letter case does not matter. Besides the catalogue's names and `FORMS`, open_clip's own forms
+    are read (`hf-hub:ORG/NAME`, `local-dir:FOLDER`), and `ORG/NAME` or a folder whose files tell
+    what reads them.
 
     Raises:
         UnknownModelError: Neither a name of the catalogue nor a specification.
+        WeightsNotAvailableError: A repository that only its files can identify is not here.
     """
-    entry = CATALOGUE.get(model)
+    entry = CATALOGUE.get(model.casefold())
     if entry is not None:
         return tuple(entry.encoders)
     if model in BUNDLED:
         return (model,)
-    backend, colon, location = model.partition(":")
-    if backend in BACKENDS and location:
-        return (f"{backend}:{_absolute(location)}",)
+    kind, colon, location = model.partition(":")
+    backend = _KINDS.get(folded(kind).replace("-", ""))
+    if f"{kind}:".casefold() in (HUB_PREFIX, FOLDER_PREFIX) and location:
+        backend, location = "open_clip", f"{kind.casefold()}:{location}"
+    if backend == "open_clip" and location:
+        return (f"open_clip:{open_clip_location(location)}",)
+    if backend is not None and location:
+        return (f"{backend}:{_local_or_repository(location)}",)
+    spec = repository_spec(model) if model and not colon else None
+    if spec is not None:
+        return (spec,)
+    raise _unknown(model, backend)
+
+
+def _unknown(model: str, backend: str | None) -> UnknownModelError:
+    _, colon, location = model.partition(":")
     if colon and location:
         hint = f"the kinds are {', '.join(BACKENDS)}"
-    elif backend in BACKENDS:
+    elif backend is not None:
         forms = [form for form in FORMS if form.startswith(f"{backend}:")]
         hint = f"say which one: {', '.join(forms)}" if forms else "use muq-mulan"
     else:
-        close = difflib.get_close_matches(model, CATALOGUE, n=1)
+        close = difflib.get_close_matches(model.casefold(), CATALOGUE, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         hint += f"the names are {', '.join(CATALOGUE)}; also {', '.join(FORMS)}"
-    raise UnknownModelError(f"no model {model!r}; {hint}")
+    return UnknownModelError(f"no model {model!r}; {hint}")
 
 
 def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
@@ -179,6 +211,8 @@ def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
         location = str(Path(__file__).parents[1] / "weights" / spec)
     else:
         name, _, location = spec.partition(":")
+    if name not in BACKENDS:
+        raise UnknownModelError(f"{spec} re-ranks the answers of a search and embeds nothing")
     return _loader(spec, BACKENDS[name])(location, spec=spec, device=device)
 
 
@@ -199,13 +233,7 @@ def _loader(spec: str, backend: Backend) -> Callable[..., Encoder]:
     return loader
 
 
-def _absolute(location: str) -> str:
-    """Make local paths absolute: a collection is used from other folders than it was made in."""
+def _local_or_repository(location: str) -> str:
+    """A local path, absolute because collections are used from other folders, or a repository."""
     path = os.path.expanduser(location)
-    if os.path.isdir(path):
-        return os.path.abspath(path)
-    name, slash, rest = location.partition("/")
-    rest = os.path.expanduser(rest)
-    if slash and os.path.isfile(rest):
-        return f"{name}/{os.path.abspath(rest)}"
-    return location
+    return os.path.abspath(path) if os.path.exists(path) else canonical_repository(location)

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.encoders.catalogue import BUNDLED, CATALOGUE
-from retrieval.encoders.fetch import HubSource, choose_files, hub_sources
-from retrieval.errors import WeightsFormatError
+from retrieval.encoders.hub.cache import (
+    Availability,
+    availability,
+    cached_config,
+    missing_parts,
+    snapshot_of,
+)
+from retrieval.encoders.hub.repositories import KNOWN, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,7 @@ class OfferedModel:
         licence: Of the entry's weights.
         bytes: Its size on this machine; None where it has to be fetched first.
         in_package: It comes with the package.
+        missing: What its loader lacks on this machine; empty where it is usable.
     """
 
     name: str
@@ -31,45 +38,86 @@ class OfferedModel:
     licence: str
     bytes: int | None
     in_package: bool
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeededRepository:
+    """A repository that has to be fetched before a model can be used.
+
+    Attributes:
+        repo: The repository.
+        bytes: About what will be downloaded; None: unknown without asking the hub.
+        licence: Of its weights; empty: unknown without asking the hub.
+    """
+
+    repo: str
+    bytes: int | None
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissingEncoder:
+    """An encoder that a command lacks.
+
+    Attributes:
+        spec: Its specification, or a repository that only its files can identify.
+        model: The name that was asked for; it may stand for several encoders.
+        needed: The repositories to download.
+        optional: The command can do without.
+    """
+
+    spec: str
+    model: str
+    needed: list[NeededRepository]
+    optional: bool
 
 
 def list_models() -> list[OfferedModel]:
     """Every encoder of the catalogue, in its order; looks at this machine only."""
-    return [
-        OfferedModel(
-            name=name,
-            media=tuple(medium.value for medium in media),
-            spec=spec,
-            what=entry.what,
-            licence=entry.licence,
-            bytes=bytes_here(spec),
-            in_package=spec in BUNDLED,
-        )
-        for name, entry in CATALOGUE.items()
-        for spec, media in entry.encoders.items()
-    ]
+    offered = []
+    for name, entry in CATALOGUE.items():
+        for spec, media in entry.encoders.items():
+            here = _bundled(spec) if spec in BUNDLED else availability(spec)
+            offered.append(
+                OfferedModel(
+                    name=name,
+                    media=tuple(medium.value for medium in media),
+                    spec=spec,
+                    what=entry.what,
+                    licence=entry.licence,
+                    bytes=here.bytes if here.usable else None,
+                    in_package=spec in BUNDLED,
+                    missing=here.missing,
+                )
+            )
+    return offered
 
 
 def bytes_here(spec: str) -> int | None:
     """Size of an encoder's files on this machine; None where some are missing."""
-    if spec in BUNDLED:
-        folder = Path(__file__).parents[1] / "weights" / spec
-        return sum(path.stat().st_size for path in folder.iterdir())
-    sizes = [_cached_bytes(source) for source in hub_sources(spec)]
-    known = [size for size in sizes if size is not None]
-    return sum(known) if sizes and len(known) == len(sizes) else None
+    here = _bundled(spec) if spec in BUNDLED else availability(spec)
+    return here.bytes if here.usable else None
 
 
-def _cached_bytes(source: HubSource) -> int | None:
-    """Size of the files of one repository in the hub's cache, where they are whole."""
-    from huggingface_hub import constants
+def needed_for(spec: str) -> list[NeededRepository]:
+    """What must be fetched before an encoder can be used; empty where it is usable.
 
-    repo = Path(constants.HF_HUB_CACHE) / f"models--{source.repo.replace('/', '--')}"
-    try:
-        snapshot = repo / "snapshots" / (repo / "refs" / "main").read_text().strip()
-        files = choose_files(source, [path.name for path in snapshot.iterdir()])
-        if source.needs_config and "config.json" not in files:
-            return None  # it comes last: the rest may not be whole
-        return sum((snapshot / name).stat().st_size for name in files)
-    except (OSError, WeightsFormatError):
-        return None
+    Args:
+        spec: As `resolve` returns it.
+    """
+    needed = []
+    for source in () if spec in BUNDLED else sources_of(spec, cached_config):
+        if missing_parts(snapshot_of(source.repo), source):
+            known = KNOWN.get(source.repo)
+            needed.append(
+                NeededRepository(
+                    source.repo, known.bytes if known else None, known.licence if known else ""
+                )
+            )
+    return needed
+
+
+def _bundled(spec: str) -> Availability:
+    folder = Path(__file__).parents[1] / "weights" / spec
+    return Availability(sum(path.stat().st_size for path in folder.iterdir()), ())

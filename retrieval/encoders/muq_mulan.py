@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_model as load_safetensors
 
 from retrieval.encoders.batching import Batcher, choose_device
-from retrieval.encoders.hub import model_folder
+from retrieval.encoders.hub.cache import folders_of, model_folder
+from retrieval.encoders.hub.repositories import MUQ_TOWERS, read_json
 from retrieval.encoders.pooling import unit_rows
+from retrieval.encoders.pretrained import load_tokenizer, quiet
 from retrieval.encoders.tokens import clean_texts
-from retrieval.encoders.weights import digest_of, file_digest, safetensors_of
-from retrieval.errors import InvalidVectorError
+from retrieval.encoders.weights import digest_of, file_digest, list_mismatches, safetensors_of
+from retrieval.errors import InvalidVectorError, RetrievalError, WeightsFormatError
 from retrieval.types import AudioWindows, ImageGeometry, Medium
+
+CONTEXT_LENGTH = 512
+"""Tokens that the text tower, an XLM-RoBERTa, has positions for."""
 
 FILES = ("model.safetensors", "config.json")
 
@@ -49,9 +55,10 @@ class MuqMulanEncoder:
         """
         chosen = choose_device(device)
         folder = model_folder(location, spec=spec)
-        safetensors_of(folder, FILES[0])
-        factory: Any = import_module("muq").MuQMuLan
-        return cls(factory.from_pretrained(str(folder)), folder, spec=spec, device=chosen)
+        weights = safetensors_of(folder, FILES[0])
+        model = _build(folder, spec)
+        _fill(model, weights, spec)
+        return cls(model, folder, spec=spec, device=chosen)
 
     @cached_property
     def digest(self) -> str:
@@ -64,8 +71,9 @@ class MuqMulanEncoder:
 
         @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
-            rows: torch.Tensor = self._model(texts=cleaned[part])
-            return rows
+            # One by one: the model's mean over tokens includes padding, so that in a batch a text
+            # has another vector beside a longer one.
+            return torch.cat([self._model(texts=[text]) for text in cleaned[part]])
 
         return unit_rows(self._batcher.run(len(cleaned), self.dim, encode), f"{self.spec}: text")
 
@@ -93,3 +101,48 @@ class MuqMulanEncoder:
             return rows
 
         return unit_rows(self._batcher.run(len(windows), self.dim, encode), f"{self.spec}: sound")
+
+
+def _build(folder: Path, spec: str) -> Any:
+    """Build the model, its towers from the folders of their repositories.
+
+    Raises:
+        WeightsNotAvailableError: A tower's repository is not on this machine.
+        WeightsFormatError: The configurations describe no MuQ-MuLan.
+    """
+    config = read_json(folder / "config.json") or {}
+    folders = {source.repo: path for source, path in folders_of(spec).items()}
+    try:
+        for tower in MUQ_TOWERS:
+            name = config[tower]["name"]
+            config[tower]["name"] = str(folders.get(name, name))
+        text_folder = Path(config["text_model"]["name"])
+        factory: Any = import_module("muq").MuQMuLan
+        with quiet():
+            model = factory(config)
+        tokenizer = load_tokenizer(text_folder, spec=spec)
+        # The package's own loading of the tokenizer would allow code from its folder, and its texts
+        # have no limit, although the tower's positions do.
+        model.mulan.text._tokenizer = partial(tokenizer, truncation=True, max_length=CONTEXT_LENGTH)
+    except RetrievalError:
+        raise
+    except Exception as error:  # a foreign configuration fails in any way
+        raise WeightsFormatError(
+            f"{spec}: {folder} does not load as a MuQ-MuLan: {list_mismatches(error)}"
+        ) from error
+    return model
+
+
+def _fill(model: Any, weights: Path, spec: str) -> None:
+    """Load the weights; every parameter must be in the file, in its shape."""
+    try:
+        missing, _ = load_safetensors(model, weights, strict=False)
+    except (RuntimeError, ValueError) as error:
+        raise WeightsFormatError(
+            f"{spec}: {weights} does not fit its config.json: {list_mismatches(error)}"
+        ) from error
+    lacking = sorted(set(missing) & {name for name, _ in model.named_parameters()})
+    if lacking:
+        raise WeightsFormatError(
+            f"{spec}: {weights} lacks {len(lacking)} tensors: {', '.join(lacking[:6])}"
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -14,23 +13,18 @@ from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from retrieval.encoders.batching import compute_dtype
-from retrieval.encoders.hub import model_folder
+from retrieval.encoders.hub.cache import model_folder
 from retrieval.encoders.tokens import SPECIMEN, tokenizer_digest
 from retrieval.encoders.weights import (
     MISMATCHES_SHOWN,
-    check_safetensors,
     digest_of,
     file_digest,
     list_mismatches,
-    safetensors_of,
+    weight_files,
 )
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 
 tell: Any = transformers_logging  # only half of it is typed
-
-WEIGHTS = "model.safetensors"
-SHARDS = "model.safetensors.index.json"
-"""Large models lie in several files; this one says which."""
 
 PREPROCESSING = (
     "preprocessor_config.json",
@@ -50,27 +44,6 @@ def checked_folder(location: str, *, spec: str) -> Path:
     folder = model_folder(location, spec=spec)
     weight_files(folder)
     return folder
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The checked files that hold a model's weights, one or several.
-
-    Raises:
-        WeightsNotAvailableError: There are none.
-        WeightsFormatError: They are a pickle or damaged.
-    """
-    if (folder / WEIGHTS).is_file() or not (folder / SHARDS).is_file():
-        return [safetensors_of(folder, WEIGHTS)]
-    try:
-        names = sorted(set(json.loads((folder / SHARDS).read_text())["weight_map"].values()))
-        paths = [folder / name for name in names]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsFormatError(f"{folder / SHARDS} lists no files of weights") from error
-    if not paths or any(path.parent != folder for path in paths):
-        raise WeightsFormatError(f"{folder / SHARDS} lists no files of weights of its folder")
-    for path in paths:
-        check_safetensors(path)
-    return paths
 
 
 def load_model(factory: Any, folder: Path, *, spec: str, config: Any = None) -> Any:

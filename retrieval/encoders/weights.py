@@ -15,6 +15,10 @@ from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 PICKLES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 """Suffixes of formats that can run code when they are read; never opened here."""
 
+WEIGHTS = "model.safetensors"
+SHARDS = "model.safetensors.index.json"
+"""Large models lie in several files; this one says which."""
+
 MISMATCHES_SHOWN = 6
 
 SCALE = ".scale"
@@ -66,6 +70,37 @@ def safetensors_of(folder: Path, filename: str) -> Path:
         raise WeightsNotAvailableError(f"{folder}: holds no {filename}")
     check_safetensors(path)
     return path
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The checked files that hold a model's weights, one or several.
+
+    Raises:
+        WeightsNotAvailableError: There are none.
+        WeightsFormatError: They are a pickle or damaged.
+    """
+    if (folder / WEIGHTS).is_file() or not (folder / SHARDS).is_file():
+        return [safetensors_of(folder, WEIGHTS)]
+    return weight_shards(folder)
+
+
+def weight_shards(folder: Path) -> list[Path]:
+    """The checked files that the index of a folder lists.
+
+    Raises:
+        WeightsNotAvailableError: One of them is missing.
+        WeightsFormatError: The index or a file is damaged.
+    """
+    try:
+        names = sorted(set(json.loads((folder / SHARDS).read_text())["weight_map"].values()))
+        paths = [folder / name for name in names]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WeightsFormatError(f"{folder / SHARDS} lists no files of weights") from error
+    if not paths or any(path.parent != folder for path in paths):
+        raise WeightsFormatError(f"{folder / SHARDS} lists no files of weights of its folder")
+    for path in paths:
+        check_safetensors(path)
+    return paths
 
 
 def fill(model: Any, weights: Path, *, spec: str, config: str = "its config.json") -> None:

@@ -120,7 +120,9 @@ class Searcher:
         # Before any model is loaded: a condition that is refused should be so at once.
         selected = self._selected(chosen, to, where)
         filter_ms = clock.lap()
-        known = [opened.space for opened in chosen]
+        # Models of spaces without a row that may answer are not needed.
+        answering = [o for o in chosen if any(rows.count for _, rows in selected[o.space.name])]
+        known = [opened.space for opened in answering or chosen]
         vectors = embed_query(parsed, known, self._encoders) if known else {}
         encode_ms = clock.lap()
         wanted = k if reranker is None else max(k, rerank_top)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,20 @@ from numpy.typing import NDArray
 
 from retrieval.assembly import Assembler
 from retrieval.encoders.spaces import decode_plan
-from retrieval.errors import QueryError
+from retrieval.errors import (
+    MissingExtraError,
+    ModelError,
+    QueryError,
+    WeightsNotAvailableError,
+)
 from retrieval.media.decode import decode
 from retrieval.media.files import path_to_uri
 from retrieval.protocols import Encoder
 from retrieval.search.calibration import QueryKind
 from retrieval.search.query import Query, Term
 from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, Source, Space
+
+logger = logging.getLogger(__name__)
 
 MAX_QUERY_VECTORS = 64
 """Segments that a recording or video keeps as a query, evenly spaced."""
@@ -44,7 +52,7 @@ def embed_query(
     Raises:
         QueryError: No space embeds every term, a file cannot be read, or the sum cancels out.
     """
-    pairs = {space.name: (space, encoders(space)) for space in spaces}
+    pairs = _pairs(spaces, encoders)
     kind = QueryKind.TEXT if all(term.path is None for term in query.terms) else QueryKind.MEDIA
     files = {
         term.path: _segments_of_file(term.path, pairs)
@@ -61,6 +69,28 @@ def embed_query(
             f"no model of this collection embeds {query}; `retrieval embed` with a further --model"
         )
     return embedded
+
+
+def _pairs(
+    spaces: Sequence[Space], encoders: Callable[[Space], Encoder]
+) -> dict[str, tuple[Space, Encoder]]:
+    """Spaces with their encoders; without those whose model is not on this machine, if others are.
+
+    Raises:
+        WeightsNotAvailableError: No model is here.
+    """
+    pairs: dict[str, tuple[Space, Encoder]] = {}
+    absent: list[ModelError | MissingExtraError] = []
+    for space in spaces:
+        try:
+            pairs[space.name] = (space, encoders(space))
+        except (WeightsNotAvailableError, MissingExtraError) as error:
+            absent.append(error)
+    if absent and not pairs:
+        raise absent[0]
+    for error in absent:
+        logger.warning("a part of the collection is not searched: %s", error)
+    return pairs
 
 
 def _term_vectors(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +59,7 @@ class CollectionWriter:
         self.snapshot = snapshot
         self._lock = lock
         self._columns = snapshot.user_columns() if snapshot else UserColumns()
+        self._left_out: frozenset[str] = frozenset()
         self._start_anew()
 
     @classmethod
@@ -121,6 +122,10 @@ class CollectionWriter:
         self._pending.spaces.append(space)
         self._spaces[space.name] = space
         self._covered[space.name] = -1
+
+    def leave_out(self, spaces: Collection[str]) -> None:
+        """Add items without rows in some spaces, which lack them until `add_rows` gives them."""
+        self._left_out = frozenset(spaces)
 
     def add(self, item: EmbeddedItem) -> None:
         """Take a new item; a space without an entry in `segments` has no rows of it.
@@ -263,7 +268,7 @@ class CollectionWriter:
             schema = self._columns.items_schema()
             yield publication.shard("items", schema, self._item_batches(pending, schema), span)
         for space in self._spaces.values():
-            covered = pending.covered(space.name)
+            covered = None if space.name in self._left_out else pending.covered(space.name)
             if covered is None:
                 continue
             schema, batches = segments_schema(space.dim), pending.segment_batches(space)
@@ -328,7 +333,7 @@ class CollectionWriter:
         return None
 
     def _check_complete(self) -> None:
-        for space in self._spaces:
+        for space in self._spaces.keys() - self._left_out:
             lacking = self._first_lacking(space)
             if lacking is not None:
                 raise ValueError(f"{space} lacks item {lacking}: add its rows before new items")

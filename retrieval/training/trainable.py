@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from retrieval.encoders.catalogue import BUNDLED, CATALOGUE, load_encoder, resolve
+from retrieval.encoders.hub.repositories import CLIP_WEIGHTS
 from retrieval.encoders.mulan import WEIGHTS as MULAN_WEIGHTS
 from retrieval.encoders.mulan import MulanEncoder
-from retrieval.encoders.open_clip import WEIGHTS as CLIP_WEIGHTS
 from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.video_text import IMAGES as IMAGES_FOLDER
 from retrieval.encoders.video_text import WEIGHTS as VIDEO_WEIGHTS

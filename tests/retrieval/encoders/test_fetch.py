@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import constants
 
 from retrieval.encoders.catalogue import CATALOGUE, load_encoder
-from retrieval.encoders.fetch import (
+from retrieval.encoders.hub.fetch import (
     OPEN_CLIP_REPOSITORIES,
     HubSource,
     choose_files,

@@ -1,0 +1,113 @@
+"""One file of the hub into the cache: resumed after an interruption, checked by its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval.encoders.hub.cache import storage_of
+from retrieval.encoders.hub.refusals import patiently
+from retrieval.errors import WeightsFormatError
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file as the hub describes it.
+
+    Attributes:
+        name: Path inside its repository.
+        bytes: Size.
+        digest: In hex: sha256 of a large file, git's name of a small one's content.
+        by_git: Which of the two.
+    """
+
+    name: str
+    bytes: int
+    digest: str
+    by_git: bool
+
+
+def cached_path(repo: str, commit: str, file: RemoteFile) -> Path:
+    """Where a file of a commit lies in the cache, once it is there."""
+    return storage_of(repo) / "snapshots" / commit / file.name
+
+
+def download(repo: str, commit: str, file: RemoteFile) -> Path:
+    """Put a file into the cache unless it is there, and check its digest.
+
+    Raises:
+        WeightsNotAvailableError: The hub refuses, fails or cannot be reached.
+        WeightsFormatError: The file in the cache, or the one that arrived, has another digest. It
+            is deleted.
+        StorageError: The cache cannot be written.
+    """
+    from huggingface_hub import hf_hub_download
+
+    pointer = cached_path(repo, commit, file)
+    blob = storage_of(repo) / "blobs" / file.digest
+    if not pointer.exists() and not blob.exists():
+        patiently(repo, lambda: _receive(repo, commit, file, blob))
+    # huggingface_hub finds the content and only links it into the snapshot.
+    path = Path(patiently(repo, lambda: str(hf_hub_download(repo, file.name, revision=commit))))
+    if digest(path, by_git=file.by_git) != file.digest:
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+        raise _another_digest(repo, file)
+    return path
+
+
+def download_aside(repo: str, commit: str, file: RemoteFile, path: Path) -> None:
+    """Download a file to a place outside the snapshots; raises as `download` does."""
+    patiently(repo, lambda: _receive(repo, commit, file, path))
+
+
+def digest(path: Path, *, by_git: bool) -> str:
+    """sha256 of a file, or git's name of its content, in hex."""
+    if not by_git:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    content = path.read_bytes()
+    header = b"blob %d\0" % len(content)
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+
+
+def _receive(repo: str, commit: str, file: RemoteFile, path: Path) -> None:
+    """Receive a file next to its place, go on behind what an earlier run received, then rename."""
+    from filelock import FileLock
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    partial = storage_of(repo) / "retrieval" / f"{file.digest}.partial"
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{partial}.lock"):
+        if path.exists():
+            return  # another process was faster
+        if partial.exists() and partial.stat().st_size > file.bytes:
+            partial.unlink()
+        with partial.open("ab") as received:
+            http_get(
+                hf_hub_url(repo, file.name, revision=commit),
+                received,
+                resume_size=received.tell(),
+                headers=build_hf_headers(),
+                expected_size=file.bytes,
+                displayed_filename=file.name,
+            )
+            received.flush()
+            os.fsync(received.fileno())
+        if digest(partial, by_git=file.by_git) != file.digest:
+            partial.unlink()
+            raise _another_digest(repo, file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.replace(path)
+    Path(f"{partial}.lock").unlink(missing_ok=True)
+
+
+def _another_digest(repo: str, file: RemoteFile) -> WeightsFormatError:
+    return WeightsFormatError(
+        f"{repo}: {file.name} has arrived with another digest than the hub's {file.digest[:12]}…; "
+        "it was deleted: fetch it again"
+    )
