@@ -13,8 +13,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from retrieval.collection import Collection
     from retrieval.demo.world import World
+    from support.hub.layouts import RealLayouts
+    from support.hub.server import Hub
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +79,25 @@ def copied(indexed: Collection, tmp_path: Path) -> Collection:
     collection = Collection(tmp_path / "copy", device="cpu")
     collection._encoders = indexed._encoders
     return collection
+
+
+@pytest.fixture(scope="session")
+def real_layouts(tmp_path_factory: pytest.TempPathFactory) -> RealLayouts:
+    """Repositories laid out as on the real hub, at reduced size; each is made when asked for."""
+    from support.hub.layouts import RealLayouts
+
+    return RealLayouts(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture
+def real_layout_hub(
+    real_layouts: RealLayouts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Hub]:
+    """A hub with those repositories; huggingface_hub is pointed to it and to an empty cache."""
+    from support.hub.client import use
+    from support.hub.layouts import MOVED
+    from support.hub.server import Hub, serve
+
+    with serve(Hub(real_layouts, moved=dict(MOVED))) as hub:
+        use(hub, tmp_path / "hub-cache", monkeypatch)
+        yield hub

@@ -1,0 +1,65 @@
+"""Repositories as the real hub lays them out, with random weights at reduced size.
+
+What a repository lacks on the hub it lacks here, and pickles lie where they lie there. Each is made
+when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from support.hub import clip_layouts, model_layouts
+from support.hub.repository import Repository
+
+LAYOUTS: dict[str, Callable[[Path], Repository]] = {
+    "timm/ViT-B-32-SigLIP2-256": clip_layouts.siglip2,
+    "timm/PE-Core-B-16": clip_layouts.pe_core,
+    "timm/PE-Core-L-14-336": clip_layouts.pe_core,
+    "timm/vit_base_patch32_clip_224.openai": clip_layouts.openai_clip,
+    "laion/CLIP-ViT-B-32-laion2B-s34B-b79K": clip_layouts.laion_clip,
+    "laion/CLIP-ViT-B-32-roberta-base-laion2B-s12B-b32k": clip_layouts.clip_with_roberta,
+    "FacebookAI/roberta-base": clip_layouts.roberta_base,
+    "laion/larger_clap_general": model_layouts.clap_general,
+    "laion/larger_clap_music_and_speech": model_layouts.clap_music_and_speech,
+    "laion/clap-htsat-unfused": model_layouts.clap_unfused,
+    "Salesforce/blip-itm-base-coco": model_layouts.blip,
+    "microsoft/xclip-base-patch32": model_layouts.x_clip,
+    "facebook/pe-av-small-16-frame": model_layouts.pe_av,
+    "OpenMuQ/MuQ-MuLan-large": model_layouts.muq_mulan,
+    "OpenMuQ/MuQ-large-msd-iter": model_layouts.muq,
+    "FacebookAI/xlm-roberta-base": model_layouts.xlm_roberta,
+}
+
+MOVED = {
+    "roberta-base": "FacebookAI/roberta-base",
+    "xlm-roberta-base": "FacebookAI/xlm-roberta-base",
+}
+"""Old names, which models still use; the hub redirects them."""
+
+
+class RealLayouts(Mapping[str, Repository]):
+    """The repositories of `LAYOUTS` by name, each made once, when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[str, Repository] = {}
+        self._lock = threading.Lock()  # the hub's threads ask too
+
+    def __getitem__(self, name: str) -> Repository:
+        if name not in LAYOUTS:
+            raise KeyError(name)
+        with self._lock:
+            if name not in self._made:
+                folder = self._folder / name.replace("/", "--")
+                folder.mkdir(parents=True)
+                with clip_layouts.quiet_and_seeded():
+                    self._made[name] = LAYOUTS[name](folder)
+            return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(LAYOUTS)
+
+    def __len__(self) -> int:
+        return len(LAYOUTS)

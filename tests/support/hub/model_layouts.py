@@ -1,0 +1,113 @@
+"""Layouts of the repositories that transformers and muq read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from support.hub.clip_layouts import add_pickle, add_tokenizer_files, files_of, repository
+from support.hub.repository import Repository
+from support.small_models.blip import WORDS, save_blip
+from support.small_models.muq import MUQ, ROBERTA, save_muq, save_muq_mulan, save_xlm_roberta
+from support.small_models.sounds import save_clap
+from support.small_models.texts import tokenizer_of_bytes
+from support.small_models.videos import (
+    make_pe_av,
+    pe_av_video_processor,
+    save_x_clip,
+)
+
+SAFE, PICKLE = "model.safetensors", "pytorch_model.bin"
+
+CLAP_GENERAL = "16c8cc3159a3c8a31e8ff5ef1f66b0d9ab3667db"
+CLAP_SPEECH = "8a2acdbf328883b3cc38b575179e5950cf2deeb4"
+BLIP = "98cf803d8586e8e8b3ec527885ac50c422d514ae"
+"""Commits of pull requests by the hub's own converter; the weights on main are pickles."""
+
+
+def pickled(folder: Path, licence: str | None) -> Repository:
+    """A repository whose weights are a pickle."""
+    add_pickle(folder, SAFE, PICKLE)
+    return repository(folder, licence, SAFE)
+
+
+def with_conversion(folder: Path, licence: str | None, ref: str, commit: str) -> Repository:
+    """A repository whose weights are a pickle on main, and safetensors at a pull request too."""
+    weights = (folder / SAFE).read_bytes()
+    main = pickled(folder, licence)
+    return main.with_revision(ref, commit, files_of(main) | {SAFE: weights})
+
+
+def clap(folder: Path) -> Path:
+    """A CLAP without fusion, with the tokenizer's files as its repositories have them."""
+    made = save_clap(folder / "model", fusion=False)
+    add_tokenizer_files(made)
+    return made
+
+
+def clap_general(folder: Path) -> Repository:
+    """LAION's CLAP of music and sounds."""
+    return with_conversion(clap(folder), "apache-2.0", "refs/pr/2", CLAP_GENERAL)
+
+
+def clap_music_and_speech(folder: Path) -> Repository:
+    """LAION's CLAP of music, sounds and speech."""
+    return with_conversion(clap(folder), "apache-2.0", "refs/pr/1", CLAP_SPEECH)
+
+
+def clap_unfused(folder: Path) -> Repository:
+    """An older CLAP, with a pickle and nothing else."""
+    return pickled(clap(folder), "apache-2.0")
+
+
+def blip(folder: Path) -> Repository:
+    """BLIP's image-text matching."""
+    made = save_blip(folder / "model")
+    (made / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    (made / "special_tokens_map.json").write_text('{"unk_token": "[UNK]"}')
+    return with_conversion(made, "bsd-3-clause", "refs/pr/5", BLIP)
+
+
+def x_clip(folder: Path) -> Repository:
+    """X-CLIP: both formats of weights, and a processor's configuration as written years ago."""
+    made = save_x_clip(folder / "model")
+    add_tokenizer_files(made)
+    add_pickle(made, SAFE, PICKLE)
+    path = made / "preprocessor_config.json"
+    old = json.loads(path.read_text())
+    for name in ("image_processor_type", "size", "crop_size", "rescale_factor", "do_rescale"):
+        old.pop(name, None)
+    old |= {"feature_extractor_type": "VideoMAEFeatureExtractor", "size": 32, "crop_size": 32}
+    path.write_text(json.dumps(old))
+    return repository(made, "mit")
+
+
+def pe_av(folder: Path) -> Repository:
+    """PE-AV: one processor_config.json describes all of its preprocessing."""
+    from transformers import DacFeatureExtractor, PeAudioVideoProcessor
+
+    made = folder / "model"
+    make_pe_av().save_pretrained(made)
+    PeAudioVideoProcessor(
+        DacFeatureExtractor(), pe_av_video_processor(), tokenizer_of_bytes()
+    ).save_pretrained(made)
+    return repository(made, "apache-2.0")
+
+
+def muq(folder: Path) -> Repository:
+    """The model of sound that MuQ-MuLan is built on."""
+    return repository(save_muq(folder / "model"), "cc-by-nc-4.0")
+
+
+def muq_mulan(folder: Path) -> Repository:
+    """MuQ-MuLan, which names the repositories of its parts."""
+    save_muq(folder / MUQ)
+    save_xlm_roberta(folder / ROBERTA)
+    return repository(save_muq_mulan(folder / "model", folder), "cc-by-nc-4.0")
+
+
+def xlm_roberta(folder: Path) -> Repository:
+    """The model of text that MuQ-MuLan is built on, under its present name."""
+    made = save_xlm_roberta(folder / "model")
+    add_pickle(made, SAFE, PICKLE)
+    return repository(made, "mit")
