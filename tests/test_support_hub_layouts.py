@@ -90,8 +90,5 @@ def test_an_old_clap_is_a_pickle_everywhere(real_layouts: RealLayouts) -> None:
 def test_a_copy_of_a_repository_is_a_model_that_tells_texts_apart(
     real_layouts: RealLayouts, tmp_path: Path, backend: str, repo: str, ref: str
 ) -> None:
-    repository = real_layouts[repo]
-    for name, content in repository.revisions[repository.refs[ref]].items():
-        data = content if isinstance(content, bytes) else content.read_bytes()
-        (tmp_path / name).write_bytes(data)
-    check_text_tower(load_encoder(f"{backend}:{tmp_path}", device="cpu"))
+    folder = real_layouts.copy(repo, tmp_path / "model", ref)
+    check_text_tower(load_encoder(f"{backend}:{folder}", device="cpu"))

@@ -98,7 +98,7 @@ def add_pickle(folder: Path, weights: str, pickle: str) -> None:
 def siglip2(folder: Path) -> Repository:
     """timm's SigLIP2: open_clip's files and a tokenizer, and no config.json."""
     tokenizer = gemma_tokenizer_of_bytes()
-    config = siglip2_config(len(tokenizer), "timm/ViT-B-32-SigLIP2-256", side=64)
+    config = siglip2_config(len(tokenizer), "timm/ViT-B-32-SigLIP2-256")
     config["text_cfg"]["context_length"] = 64
     made = save_open_clip(folder / "model", config, tokenizer)
     special = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}
@@ -108,13 +108,12 @@ def siglip2(folder: Path) -> Repository:
 
 def pe_core(folder: Path) -> Repository:
     """timm's PE-Core: open_clip's files alone; the tokenizer is open_clip's own."""
-    config = pe_core_config()
-    config["vision_cfg"]["image_size"] = 64
     preprocessing = {
         "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "resize_mode": "squash",
     }  # fmt: skip
     return repository(
-        save_open_clip(folder / "model", config, preprocessing=preprocessing), "apache-2.0"
+        save_open_clip(folder / "model", pe_core_config(), preprocessing=preprocessing),
+        "apache-2.0",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from support.hub import clip_layouts, model_layouts
-from support.hub.repository import Repository
+from support.hub.repository import Repository, read
 
 LAYOUTS: dict[str, Callable[[Path], Repository]] = {
     "timm/ViT-B-32-SigLIP2-256": clip_layouts.siglip2,
@@ -57,6 +57,14 @@ class RealLayouts(Mapping[str, Repository]):
                 with clip_layouts.quiet_and_seeded():
                     self._made[name] = LAYOUTS[name](folder)
             return self._made[name]
+
+    def copy(self, name: str, to: Path, ref: str = "main") -> Path:
+        """Write the files of a repository's revision into a new folder."""
+        repository = self[name]
+        for path, content in repository.revisions[repository.refs[ref]].items():
+            (to / path).parent.mkdir(parents=True, exist_ok=True)
+            (to / path).write_bytes(read(content))
+        return to
 
     def __iter__(self) -> Iterator[str]:
         return iter(LAYOUTS)

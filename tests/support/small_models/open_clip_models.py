@@ -28,13 +28,13 @@ def pe_core_config() -> dict[str, Any]:
     return config
 
 
-def siglip2_config(vocabulary: int, tokenizer: str = "beside", side: int = 224) -> dict[str, Any]:
+def siglip2_config(vocabulary: int, tokenizer: str = "beside") -> dict[str, Any]:
     """SigLIP2 by a tiny image tower, pooled by attention as its own, and a small text tower."""
     import open_clip
 
     config: dict[str, Any] = open_clip.get_model_config("ViT-B-32-SigLIP2-256")
     config["embed_dim"] = 192
-    config["vision_cfg"] |= {"timm_model_name": "vit_tiny_patch16_224", "image_size": side}
+    config["vision_cfg"] |= {"timm_model_name": "vit_tiny_patch16_224", "image_size": 224}
     config["text_cfg"] |= SMALL_TEXT | {"vocab_size": vocabulary, "hf_tokenizer_name": tokenizer}
     return config
 
