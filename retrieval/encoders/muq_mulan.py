@@ -120,6 +120,7 @@ def _build(folder: Path, spec: str) -> Any:
         factory: Any = import_module("muq").MuQMuLan
         with quiet():
             model = factory(config)
+        record_hidden_states(model.mulan.audio.model.model.conformer)
         tokenizer = load_tokenizer(text_folder, spec=spec)
         # The package's own loading of the tokenizer would allow code from its folder, and its texts
         # have no limit, although the tower's positions do.
@@ -131,6 +132,37 @@ def _build(folder: Path, spec: str) -> Any:
             f"{spec}: {folder} does not load as a MuQ-MuLan: {list_mismatches(error)}"
         ) from error
     return model
+
+
+def record_hidden_states(conformer: Any) -> None:
+    """Make transformers' Conformer answer as the package expects.
+
+    Since transformers 5 a model as a whole records the hidden states of its layers; the package
+    takes the encoder alone, and asks it for them. It also gives it a configuration that does not
+    say how attention is computed.
+
+    Args:
+        conformer: A `Wav2Vec2ConformerEncoder`. Its output then holds the input of every layer,
+            and the last state, as `hidden_states`.
+    """
+    states: list[torch.Tensor] = []
+
+    def begin(module: Any, given: Any) -> None:
+        states.clear()
+
+    def note(module: Any, given: Any) -> None:
+        states.append(given[0])
+
+    def answer(module: Any, given: Any, output: Any) -> Any:
+        output["hidden_states"] = (*states, output["last_hidden_state"])
+        states.clear()
+        return output
+
+    conformer.config._attn_implementation = "eager"
+    conformer.register_forward_pre_hook(begin)
+    conformer.register_forward_hook(answer)
+    for layer in conformer.layers:
+        layer.register_forward_pre_hook(note)
 
 
 def _fill(model: Any, weights: Path, spec: str) -> None:

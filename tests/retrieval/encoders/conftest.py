@@ -1,10 +1,12 @@
 """Models of every kind, real but small enough to be made, saved and loaded within a test."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.hub.layouts import RealLayouts
 from support.small_models import open_clip_models, sounds, videos
 
 
@@ -61,3 +63,20 @@ def pe_av_model() -> Any:
 def small_pe_av(pe_av_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as transformers saves a PE-AV of 16 frames."""
     return videos.save_pe_av(tmp_path_factory.mktemp("models") / "small-pe-av", pe_av_model)
+
+
+@pytest.fixture(scope="session")
+def small_muq_mulan(real_layouts: RealLayouts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MuQ-MuLan as a folder whose configuration names the folders of its towers."""
+    pytest.importorskip("muq", reason="the optional package muq is not installed")
+    from support.small_models.muq import MUQ, ROBERTA
+
+    to = tmp_path_factory.mktemp("models")
+    real_layouts.copy("OpenMuQ/MuQ-large-msd-iter", to / MUQ)
+    real_layouts.copy("FacebookAI/xlm-roberta-base", to / ROBERTA)
+    folder = real_layouts.copy("OpenMuQ/MuQ-MuLan-large", to / "MuQ-MuLan-large")
+    config = json.loads((folder / "config.json").read_text())
+    for tower in ("audio_model", "text_model"):
+        config[tower]["name"] = str(to / config[tower]["name"])
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder

@@ -1,44 +1,26 @@
-"""The adapter against a stand-in with the package's interface: weights are not ours to ship."""
+"""The adapter of the package `muq`, with the package itself and a small model."""
 
-import sys
-from importlib.machinery import ModuleSpec
+import shutil
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from transformers import Wav2Vec2ConformerConfig
+from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
+    Wav2Vec2ConformerEncoder,
+)
 
 from retrieval.embed_options import EmbedOptions, open_spaces
 from retrieval.encoders.catalogue import load_encoder
+from retrieval.encoders.muq_mulan import record_hidden_states
 from retrieval.errors import InvalidVectorError, WeightsFormatError
 
 
-class StandIn(torch.nn.Module):
-    """`model(wavs=(n, samples))` and `model(texts=[...])`, each (n, 512), as muq's."""
-
-    @classmethod
-    def from_pretrained(cls, folder: str) -> "StandIn":
-        assert Path(folder, "model.safetensors").is_file()
-        return cls()
-
-    def forward(self, wavs: torch.Tensor | None = None, texts: list[str] | None = None):
-        if wavs is not None:
-            return wavs[:, :512] + wavs[:, -512:]
-        seeds = [torch.Generator().manual_seed(len(text)) for text in texts or []]
-        return torch.stack([torch.randn(512, generator=seed) for seed in seeds])
-
-
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    module = ModuleType("muq")
-    module.__spec__ = ModuleSpec("muq", None)
-    module.MuQMuLan = StandIn  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "muq", module)
-    save_file({"a": torch.ones(1)}, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text("{}")
-    return tmp_path
+def folder(small_muq_mulan: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(small_muq_mulan, tmp_path / "model"))
 
 
 def test_texts_and_windows_become_unit_vectors(folder: Path) -> None:
@@ -75,3 +57,26 @@ def test_its_licence_is_told_when_it_is_chosen(
 ) -> None:
     open_spaces(None, EmbedOptions(models=(f"muq:{folder}",), device="cpu"))
     assert f"muq:{folder}: its weights are CC-BY-NC-4.0: not for commercial use" in caplog.text
+
+
+def test_hidden_states_are_those_of_every_layer() -> None:
+    """As transformers 4 gave them: the inputs of the layers, then the normalised last output."""
+    config = Wav2Vec2ConformerConfig(
+        num_hidden_layers=3,
+        hidden_size=16,
+        num_attention_heads=2,
+        intermediate_size=16,
+        conv_depthwise_kernel_size=3,
+    )
+    torch.manual_seed(0)
+    encoder = Wav2Vec2ConformerEncoder(config).eval()
+    record_hidden_states(encoder)
+    given = torch.randn(1, 9, 16)
+    for _ in range(2):
+        output = encoder(given, output_hidden_states=True)
+        assert len(output["hidden_states"]) == 4
+        assert torch.equal(output["hidden_states"][0], given)
+        assert torch.equal(output["hidden_states"][3], output["last_hidden_state"])
+        positions = encoder.embed_positions(given)
+        second = encoder.layers[0](given, relative_position_embeddings=positions)
+        assert torch.equal(output["hidden_states"][1], second)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from support.small_models.texts import attend
 
@@ -90,8 +91,21 @@ def save_muq_mulan(folder: Path, parts: Path) -> Path:
         text_transformer=tower,
     )
     torch.manual_seed(0)
-    MuQMuLan(config).save_pretrained(folder)
+    model = MuQMuLan(config).eval()
+    _centre_texts(model.mulan)
+    model.save_pretrained(folder)
     content = json.loads((folder / "config.json").read_text())
     content["audio_model"]["name"], content["text_model"]["name"] = MUQ, ROBERTA
     (folder / "config.json").write_text(json.dumps(content))
     return folder
+
+
+def _centre_texts(mulan: Any) -> None:
+    """Subtract what all texts have in common: means over a fresh tower's tokens are much alike."""
+    import torch
+
+    from retrieval.encoders.probe_texts import PROBE_TEXTS
+
+    with torch.no_grad():
+        rows = torch.cat([mulan.text(raw_texts=[text]) for text in PROBE_TEXTS[:50]])
+        mulan.text_to_latents.bias.copy_(-(mulan.text_to_latents.weight @ rows.mean(dim=0)))
