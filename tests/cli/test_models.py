@@ -8,14 +8,15 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from retrieval.encoders.catalogue import CATALOGUE
-from support.fake_hub import FakeHub, serve
+from support.hub.server import Hub
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.usefixtures("empty_cache")
 def test_the_list_names_media_licences_and_sizes() -> None:
     models = json.loads(CliRunner().invoke(app, ["models", "list", "--format", "json"]).stdout)
     assert list(dict.fromkeys(model["name"] for model in models)) == list(CATALOGUE)
@@ -30,18 +31,16 @@ def test_the_list_names_media_licences_and_sizes() -> None:
 
 
 def test_fetching_shows_progress_and_what_to_know(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    real_layout_hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TQDM_POSITION", "-1")  # a bar where no terminal is
-    files = {"model.safetensors": b"w" * 9_000, "config.json": b"{}"}
-    with serve(FakeHub({"maker/x": files})) as hub:
-        template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        done = CliRunner().invoke(app, ["models", "fetch", "xclip:maker/x"])
+    done = CliRunner().invoke(app, ["models", "fetch", "x-clip"])
     assert done.exit_code == 0, done.output
-    assert done.stdout == "xclip:maker/x: 2 files, 0.0 MB, checked\n"
+    assert re.fullmatch(r"x-clip: \d+ files, \d+\.\d MB, checked\n", done.stdout)
     assert "a recognition model" in done.stderr
-    assert "model.safetensors is whole (0.0 MB)" in done.stderr
+    assert re.search(
+        r"microsoft/xclip-base-patch32 at [0-9a-f]{12}: \d+ files, .* to download, licence MIT",
+        done.stderr,
+    )
+    assert re.search(r"model\.safetensors is whole \(\d+\.\d MB\)", done.stderr)
     assert re.search(r"model\.safetensors: 100%", done.stderr)

@@ -6,10 +6,13 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from retrieval.encoders.hub.cache import storage_of
-from retrieval.encoders.hub.refusals import patiently
+from retrieval.encoders.hub.refusals import disk_errors, patiently
 from retrieval.errors import WeightsFormatError
+
+PARTIAL_CONTENT = 206
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ def download(repo: str, commit: str, file: RemoteFile) -> Path:
     pointer = cached_path(repo, commit, file)
     blob = storage_of(repo) / "blobs" / file.digest
     if not pointer.exists() and not blob.exists():
-        patiently(repo, lambda: _receive(repo, commit, file, blob))
+        with disk_errors():
+            _receive(repo, commit, file, blob)
     # huggingface_hub finds the content and only links it into the snapshot.
     path = Path(patiently(repo, lambda: str(hf_hub_download(repo, file.name, revision=commit))))
     if digest(path, by_git=file.by_git) != file.digest:
@@ -60,7 +64,8 @@ def download(repo: str, commit: str, file: RemoteFile) -> Path:
 
 def download_aside(repo: str, commit: str, file: RemoteFile, path: Path) -> None:
     """Download a file to a place outside the snapshots; raises as `download` does."""
-    patiently(repo, lambda: _receive(repo, commit, file, path))
+    with disk_errors():
+        _receive(repo, commit, file, path)
 
 
 def digest(path: Path, *, by_git: bool) -> str:
@@ -74,36 +79,74 @@ def digest(path: Path, *, by_git: bool) -> str:
 
 
 def _receive(repo: str, commit: str, file: RemoteFile, path: Path) -> None:
-    """Receive a file next to its place, go on behind what an earlier run received, then rename."""
+    """Receive a file next to its place, after what an earlier run received, then rename it."""
     from filelock import FileLock
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
 
     partial = storage_of(repo) / "retrieval" / f"{file.digest}.partial"
     partial.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{partial}.lock"):
         if path.exists():
             return  # another process was faster
-        if partial.exists() and partial.stat().st_size > file.bytes:
-            partial.unlink()
-        with partial.open("ab") as received:
-            http_get(
-                hf_hub_url(repo, file.name, revision=commit),
-                received,
-                resume_size=received.tell(),
-                headers=build_hf_headers(),
-                expected_size=file.bytes,
-                displayed_filename=file.name,
-            )
-            received.flush()
-            os.fsync(received.fileno())
-        if digest(partial, by_git=file.by_git) != file.digest:
-            partial.unlink()
+        resumed = _size(partial) > 0
+        whole = _append(repo, commit, file, partial)
+        if not whole and resumed:  # what an earlier run left was not the beginning of this file
+            whole = _append(repo, commit, file, partial)
+        if not whole:
             raise _another_digest(repo, file)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.replace(path)
     Path(f"{partial}.lock").unlink(missing_ok=True)
+
+
+def _append(repo: str, commit: str, file: RemoteFile, partial: Path) -> bool:
+    """Receive what a partial file lacks; deletes it and returns False where the digest is wrong."""
+    if _size(partial) > file.bytes:
+        partial.unlink()
+    with partial.open("ab") as received:
+        patiently(
+            repo, lambda: _stream(repo, commit, file, received), progress=lambda: _size(partial)
+        )
+        os.fsync(received.fileno())
+    if digest(partial, by_git=file.by_git) == file.digest:
+        return True
+    partial.unlink()
+    return False
+
+
+def _stream(repo: str, commit: str, file: RemoteFile, received: BinaryIO) -> None:
+    """Append the bytes from the file's end on, as far as the connection lasts.
+
+    huggingface_hub's own download begins anew in every run, so only its session is used here.
+    """
+    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, tqdm
+
+    start = received.seek(0, os.SEEK_END)
+    if start == file.bytes:
+        return
+    headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    url = hf_hub_url(repo, file.name, revision=commit)
+    timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    with get_session().stream(
+        "GET", url, headers=headers, timeout=timeout, follow_redirects=True
+    ) as response:
+        hf_raise_for_status(response)
+        if response.status_code != PARTIAL_CONTENT:
+            received.truncate(0)
+            start = 0
+        with tqdm(
+            desc=file.name, total=file.bytes, initial=start, unit="B", unit_scale=True
+        ) as bar:
+            for block in response.iter_bytes():
+                received.write(block)
+                received.flush()  # a killed run keeps what has arrived
+                bar.update(len(block))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _another_digest(repo: str, file: RemoteFile) -> WeightsFormatError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from retrieval.errors import RetrievalError, StorageError, WeightsNotAvailableError
@@ -18,25 +19,47 @@ LONGEST_WAIT_SECONDS = 120.0
 _Result = TypeVar("_Result")
 
 
-def patiently(repo: str, call: Callable[[], _Result]) -> _Result:
+def patiently(
+    repo: str, call: Callable[[], _Result], *, progress: Callable[[], int] | None = None
+) -> _Result:
     """Run a request; wait once as a rate limit asks, and try three times while servers fail.
+
+    Args:
+        repo: The repository it is about.
+        call: The request.
+        progress: For downloads, which go on where they stopped: the bytes received so far. Lost
+            connections are tried again too, and while more bytes arrive, the tries start over.
 
     Raises:
         WeightsNotAvailableError: The hub refuses, fails or cannot be reached; the message says
             which.
         StorageError: The cache cannot be written.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    attempt, received = 1, progress() if progress else 0
+    while True:
         try:
             return call()
         except RetrievalError:
             raise
         except Exception as error:  # the network's errors have other names in each release
-            wait = _wait_seconds(error, attempt)
+            if progress and progress() != received:
+                attempt, received = 1, progress()
+            wait = _wait_seconds(error, attempt, resumes=progress is not None)
             if wait is None:
                 raise refusal(repo, error) from error
             time.sleep(wait)
-    raise AssertionError("the last attempt returns or raises")
+            attempt += 1
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn what this disk refuses into a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, RetrievalError):
+            raise
+        raise StorageError(f"the hub's cache cannot be written: {error}") from error
 
 
 def refusal(repo: str, error: Exception) -> RetrievalError:
@@ -103,15 +126,14 @@ def _no_hub(error: Exception) -> str:
     )
 
 
-def _wait_seconds(error: Exception, attempt: int) -> float | None:
+def _wait_seconds(error: Exception, attempt: int, *, resumes: bool) -> float | None:
     """Seconds until another try makes sense; None: it makes none."""
     status = _status(error)
     if status == 429 and attempt == 1:
         seconds = _retry_after(error) or 1.0
         return seconds if seconds <= LONGEST_WAIT_SECONDS else None
-    if status is not None and status >= 500 and attempt < ATTEMPTS:
-        return float(attempt)
-    return None
+    fails = status >= 500 if status is not None else resumes and not isinstance(error, OSError)
+    return float(attempt) if fails and attempt < ATTEMPTS else None
 
 
 def _status(error: Exception) -> int | None:

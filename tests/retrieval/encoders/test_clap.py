@@ -172,7 +172,7 @@ def test_a_model_that_is_not_in_the_cache_fails(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("socket.socket", None)
     with pytest.raises(
         WeightsNotAvailableError,
-        match=r"`retrieval models fetch clap:maker/nothing`, or use `--model tiny`",
+        match=r"`retrieval models fetch clap:maker/nothing`, or use the model `tiny`",
     ):
         load_encoder("clap:maker/nothing")
     with pytest.raises(WeightsNotAvailableError, match="neither a folder nor a name on the hub"):

@@ -210,7 +210,7 @@ def test_a_model_that_is_not_in_the_cache_fails_without_a_socket(
     message = str(caught.value)
     assert repository in message
     assert f"`retrieval models fetch {spec}`" in message
-    assert "`--model tiny`" in message
+    assert "the model `tiny`" in message
     assert "\n" not in message
 
 
@@ -236,10 +236,11 @@ def test_weights_of_a_tag_come_from_the_hubs_cache(
 
 
 def test_unknown_names_and_tags_fail(small_clip: Path) -> None:
-    with pytest.raises(UnknownModelError, match=r"no model 'ViT-B-23'.*close names: ViT-B-32"):
+    with pytest.raises(UnknownModelError, match="close names: open_clip:ViT-B-32/openai"):
         load_encoder("open_clip:ViT-B-23/openai")
     with pytest.raises(
-        UnknownModelError, match=r"ViT-B-32 has no weights 'laion3b'.*one of: openai"
+        UnknownModelError,
+        match=r"ViT-B-32 has no weights 'laion3b'; published are ",
     ):
         load_encoder("open_clip:ViT-B-32/laion3b")
     with pytest.raises(WeightsNotAvailableError, match=r"nowhere\.safetensors: no such file"):
