@@ -3,16 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-slow check bench tiny-models docs clean
+.PHONY: demo test test-slow test-online check bench tiny-models docs clean
 
 demo: $(INSTALLED)  ## Generate a small world, index it, search it, write demo-out/gallery.html
 	$(BIN)/retrieval demo demo-out
 
 test: $(INSTALLED)  ## Run the test suite (under 15 minutes on two cores)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not online"
 
 test-slow: $(INSTALLED)  ## Run the tests that take longer than a minute each
 	$(BIN)/python -m pytest -m slow
+
+test-online: $(INSTALLED)  ## Download the default model from the real hub and check its answers; DATA=FOLDER adds suites
+	HF_HUB_OFFLINE=0 $(BIN)/python -m pytest tests/online -m online -rs -s $(if $(DATA),--data "$(DATA)") $(if $(MEDIA),--media "$(MEDIA)")
 
 check: $(INSTALLED)  ## Lint, formatting, strict types, and which folder may import which
 	$(BIN)/ruff check .

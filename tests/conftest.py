@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from support.hub.server import Hub
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Folders for `make test-online`."""
+    parser.addoption("--data", help="Folder of official suites, one folder for each.")
+    parser.addoption("--media", help="Folder of pictures whose names say what they show.")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real photographs, recordings and videos, named by RETRIEVAL_REAL_DATA."""

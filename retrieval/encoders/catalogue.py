@@ -110,7 +110,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "large": _clip_and_music("open_clip:PE-Core-L-14-336/meta", "best; wants a GPU"),
     "music": CatalogueEntry({CLAP: HEARD}, "music and sounds", "Apache-2.0", "hub"),
     "music-and-speech": CatalogueEntry(
-        {CLAP_SPEECH: HEARD}, "music, sounds and speech", "see its card", "hub"
+        {CLAP_SPEECH: HEARD}, "music, sounds and speech", "Apache-2.0", "hub"
     ),
     "muq-mulan": CatalogueEntry(
         {"muq:OpenMuQ/MuQ-MuLan-large": HEARD}, "music", "CC-BY-NC-4.0", "hub, extra muq"

@@ -175,7 +175,9 @@ def test_a_model_that_is_not_in_the_cache_fails(monkeypatch: pytest.MonkeyPatch)
         match=r"`retrieval models fetch clap:maker/nothing`, or use the model `tiny`",
     ):
         load_encoder("clap:maker/nothing")
-    with pytest.raises(WeightsNotAvailableError, match="neither a folder nor a name on the hub"):
+    with pytest.raises(
+        WeightsNotAvailableError, match="neither a folder nor a repository of the hub"
+    ):
         load_encoder("clap:a/b/c")
 
 

@@ -58,6 +58,7 @@ def save_open_clip(
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     if hasattr(model, "text"):
         attend(model.text, "attn", 20.0)
+        attend(model.text)  # the name in text towers of transformers
     return save_weights(model, folder)
 
 
