@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg
 
 from retrieval.encoders.batching import Batcher, choose_device, compute_dtype
+from retrieval.encoders.hub.repositories import CLIP_CONFIG
 from retrieval.encoders.open_clip_checkpoint import (
-    CONFIG,
     Checkpoint,
     find_checkpoint,
     load_model,
@@ -117,7 +117,7 @@ class OpenClipEncoder:
         """Write everything but the weights of a folder that `open_clip:FOLDER` loads."""
         model = dict(self._config) | ({"quick_gelu": True} if self._checkpoint.quick_gelu else {})
         config = {"model_cfg": model, "preprocess_cfg": asdict(self._preprocessing)}
-        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (folder / CLIP_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         wrapped = getattr(self._tokenizer, "tokenizer", None)  # that of transformers, if one is
         if wrapped is not None:
             wrapped.save_pretrained(folder)

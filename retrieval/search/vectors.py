@@ -88,8 +88,8 @@ def _pairs(
             absent.append(error)
     if absent and not pairs:
         raise absent[0]
-    for error in absent:
-        logger.warning("a part of the collection is not searched: %s", error)
+    for reason in absent:
+        logger.warning("a part of the collection is not searched: %s", reason)
     return pairs
 
 

@@ -115,12 +115,12 @@ def storage_of(repo: str) -> Path:
     Raises:
         WeightsNotAvailableError: No repository can have that name.
     """
-    from huggingface_hub import constants
+    from huggingface_hub import constants, utils
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
 
+    hub: Any = utils  # only half of it is typed
     try:
-        validate_repo_id(repo)
+        hub.validate_repo_id(repo)
     except HFValidationError as error:
         raise WeightsNotAvailableError(
             f"{repo!r} is neither a folder nor a repository of the hub, as ORG/NAME"

@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from retrieval.encoders.hub.cache import storage_of
 from retrieval.encoders.hub.refusals import disk_errors, patiently
@@ -118,25 +118,25 @@ def _stream(repo: str, commit: str, file: RemoteFile, received: BinaryIO) -> Non
 
     huggingface_hub's own download begins anew in every run, so only its session is used here.
     """
-    from huggingface_hub import constants, hf_hub_url
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, tqdm
+    from huggingface_hub import constants, hf_hub_url, utils
 
+    hub: Any = utils  # only half of it is typed
     start = received.seek(0, os.SEEK_END)
     if start == file.bytes:
         return
-    headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+    headers = hub.build_hf_headers() | {"Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     url = hf_hub_url(repo, file.name, revision=commit)
     timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-    with get_session().stream(
+    with hub.get_session().stream(
         "GET", url, headers=headers, timeout=timeout, follow_redirects=True
     ) as response:
-        hf_raise_for_status(response)
+        hub.hf_raise_for_status(response)
         if response.status_code != PARTIAL_CONTENT:
             received.truncate(0)
             start = 0
-        with tqdm(
+        with hub.tqdm(
             desc=file.name, total=file.bytes, initial=start, unit="B", unit_scale=True
         ) as bar:
             for block in response.iter_bytes():
