@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-slow test-online check bench tiny-models docs clean
+.PHONY: demo test test-slow test-online test-kernels check bench tiny-models docs clean
 
 demo: $(INSTALLED)  ## Generate a small world, index it, search it, write demo-out/gallery.html
 	$(BIN)/retrieval demo demo-out
@@ -16,6 +16,14 @@ test-slow: $(INSTALLED)  ## Run the tests that take longer than a minute each
 
 test-online: $(INSTALLED)  ## Download the default model from the real hub and check its answers; DATA=FOLDER adds suites
 	HF_HUB_OFFLINE=0 $(BIN)/python -m pytest tests/online -m online -rs -s $(if $(DATA),--data "$(DATA)") $(if $(MEDIA),--media "$(MEDIA)")
+# Wider kernels than the processor has would end the process.
+KERNELS = OPENBLAS_CORETYPE=Nehalem OPENBLAS_CORETYPE=Haswell OPENBLAS_CORETYPE=Zen \
+	MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=default FAISS_SIMD_LEVEL=NONE \
+	$(if $(shell grep -m1 avx512vl /proc/cpuinfo),OPENBLAS_CORETYPE=SkylakeX)
+
+test-kernels: $(INSTALLED)  ## Run the vector layer's tests on each kind of arithmetic of this processor
+	for kernel in $(KERNELS); do \
+		echo "$$kernel"; env "$$kernel" $(BIN)/python -m pytest tests/indexes || exit 1; done
 
 check: $(INSTALLED)  ## Lint, formatting, strict types, and which folder may import which
 	$(BIN)/ruff check .

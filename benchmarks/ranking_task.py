@@ -19,7 +19,7 @@ from benchmarks.chance import (
 from benchmarks.outcome import Answers, Outcome, QueryValues, RankedAnswer
 from benchmarks.report import Result
 from benchmarks.stored_rows import Rows, best_scores
-from indexes.exact import best_columns
+from indexes.scoring import best_columns
 from retrieval.evaluation.ranking import RankingMetrics
 
 KS: Final = (1, 5, 10)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.protocol import Ids, Scores
+from indexes.scoring import best_columns, scores_of_all, slack
 from indexes.vectors import check_search, padded, unit_queries
 
 BLOCK_ROWS = 16_384
@@ -25,6 +26,8 @@ def exact_search(
     allowed: NDArray[np.bool_] | None = None,
 ) -> tuple[Scores, Ids]:
     """Score every row and keep the k best of each query; equal scores rank by row.
+
+    Rough scores by matrix products say which rows of a block are worth scoring properly.
 
     Args:
         vectors: (rows, dim) unit vectors, float16 or float32, possibly memory-mapped.
@@ -48,42 +51,36 @@ def exact_search(
     for first in range(0, count if width else 0, BLOCK_ROWS):
         place = slice(first, min(count, first + BLOCK_ROWS))
         some = np.arange(place.start, place.stop) if chosen is None else chosen[place]
-        wide = np.asarray(vectors[place if chosen is None else some], np.float32)
+        block = np.asarray(vectors[place if chosen is None else some])
+        wide = np.asarray(block, np.float32)
         for query in range(0, len(unit), BLOCK_QUERIES):
             asked = slice(query, query + BLOCK_QUERIES)
-            scores[asked], ids[asked] = _with_block(
-                scores[asked], ids[asked], unit[asked] @ wide.T, some
-            )
+            found = _worth_scoring(unit[asked] @ wide.T, scores[asked], slack(dim))
+            if len(found):
+                scores[asked], ids[asked] = best_columns(
+                    np.concatenate([scores[asked], scores_of_all(unit[asked], block[found])], 1),
+                    np.concatenate([ids[asked], np.tile(some[found], (len(unit[asked]), 1))], 1),
+                    width,
+                )
     return padded(scores, ids, k)
 
 
-def _with_block(best: Scores, best_ids: Ids, scores: Scores, rows: Ids) -> tuple[Scores, Ids]:
-    """The best of the rows before and of those of a block, which come after them.
+def _worth_scoring(rough: Scores, best: Scores, slack: float) -> Ids:
+    """Positions in a block of the rows that may be among the best of any query.
 
-    Only what is better than the worst so far can matter, soon very little: to sort out the rest
-    would take longer than scoring it.
+    Only what is better than the worst so far can matter, soon very little.
+
+    Args:
+        rough: (queries, rows) of the block, off by less than `slack`.
+        best: (queries, k) scores of the best rows before it, best first.
+        slack: See `indexes.scoring`.
     """
-    found = np.flatnonzero((scores > best[:, -1:]).any(axis=0))
-    if not len(found):
-        return best, best_ids
-    ids = np.broadcast_to(rows[found], (len(scores), len(found)))
-    return best_columns(
-        np.concatenate([best, scores[:, found]], axis=1),
-        np.concatenate([best_ids, ids], axis=1),
-        best.shape[1],
-    )
-
-
-def best_columns(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
-    """The k best columns of each row, ordered by score, then by id."""
-    if scores.shape[1] > 4 * k:
-        # Everything at least as good as the k-th best, ties included, survives this cut.
-        kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
-        width = int((scores >= kth).sum(axis=1).max())
-        keep = np.argpartition(-scores, width - 1, axis=1)[:, :width]
-        scores, ids = np.take_along_axis(scores, keep, 1), np.take_along_axis(ids, keep, 1)
-    order = np.lexsort((ids, -scores), axis=1)[:, :k]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+    least = best[:, -1:]
+    k = best.shape[1]
+    if k < rough.shape[1] and np.isneginf(least).any():
+        # So many rows of this block alone score more than that.
+        least = np.maximum(least, -np.partition(-rough, k - 1, axis=1)[:, k - 1 : k] - slack)
+    return np.flatnonzero((rough >= least - slack).any(axis=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ scored again with the exact part's vectors (IndexRefine).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import faiss
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from indexes.effort import MAX_CANDIDATES, Effort
 from indexes.exact import exact_search
 from indexes.protocol import Ids, Scores
+from indexes.scoring import best_columns, scores_of_each, slack
 from indexes.selection import SCANNED_SHARE, Selection, grown, select
 from indexes.vectors import check_search, padded, unit_queries
 
@@ -26,6 +28,10 @@ query; FAISS changes over at as many where rows are float32."""
 
 SCORED_QUERIES = 16
 """Queries whose candidates' vectors are read at once: 1,600 candidates of 512 take 52 MiB."""
+
+NEAR_ROWS = 16
+"""So many more rows than are wanted, or an eighth more, are scored properly: equal rows and rows
+that rough scores cannot tell apart are more than that rarely."""
 
 
 def usual_effort(approximate: Any) -> Effort:
@@ -107,7 +113,7 @@ class FaissIndex:
         return found
 
     def score(self, unit: NDArray[np.float32], ids: Ids) -> Scores:
-        """Inner products of unit queries (n, dim) with rows (n, count); -inf for an id of -1."""
+        """Rough scores of unit queries (n, dim) and rows (n, count); -inf for an id of -1."""
         scores = np.full(ids.shape, -np.inf, np.float32)
         for first in range(0, len(unit) if self.rows else 0, SCORED_QUERIES):
             block = slice(first, first + SCORED_QUERIES)
@@ -115,6 +121,11 @@ class FaissIndex:
             scores[block] = np.einsum("nkd,nd->nk", rows, unit[block])
         scores[ids < 0] = -np.inf
         return scores
+
+    def ranked(self, unit: NDArray[np.float32], ids: Ids, k: int) -> tuple[Scores, Ids]:
+        """The k best of some rows of each unit query, (n, count), -1 for none."""
+        near = best_columns(self.score(unit, ids), ids, min(ids.shape[1], _near(k)))[1]
+        return best_columns(scores_of_each(unit, half_rows(self), near), near, k)
 
     def select(self, mask: NDArray[np.bool_]) -> Selection:
         """Prepare a mask, (rows,) bool, for many searches; it must not change afterwards."""
@@ -150,7 +161,7 @@ class FaissIndex:
         if not wanted or not len(unit):
             scores, ids = np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
         elif allowed is not None and allowed.ids is not None:
-            scores, places = _search(allowed.vectors, unit, wanted, None)
+            scores, places = _scanned(allowed.vectors, unit, wanted)
             ids = allowed.ids[places]
         elif exact or not self._approximates(wanted, allowed):
             scores, ids = self._scan(unit, wanted, allowed)
@@ -175,7 +186,7 @@ class FaissIndex:
     ) -> tuple[Scores, Ids]:
         """Exact search: query by query, or by matrix products where there are many queries."""
         if len(unit) < MANY_QUERIES:
-            return _search(self._exact, unit, k, _selected(allowed))
+            return _scanned(self._exact, unit, k, allowed)
         mask = None if allowed is None else allowed.mask
         return exact_search(half_rows(self), unit, k, allowed=mask)
 
@@ -196,12 +207,17 @@ class FaissIndex:
         visited = self.effort.visited
         if visited_share is not None and self.lists:
             visited = max(8, int(self.lists * visited_share))
-        parameters = faiss.IndexRefineSearchParameters(
-            k_factor=min(self.rows, self.effort.candidates_for(k)) / k,
-            base_index_params=_parameters(self._approximate, visited, allowed),
-        )
+        candidates = min(self.rows, self.effort.candidates_for(k))
+        base = _parameters(self._approximate, visited, allowed)
+
+        def find(asking: NDArray[np.float32], count: int) -> tuple[Scores, Ids]:
+            parameters = faiss.IndexRefineSearchParameters(
+                k_factor=candidates / count, base_index_params=base
+            )
+            return _search(self._refined, asking, count, parameters)
+
         try:
-            scores, ids = _search(self._refined, unit, k, parameters)
+            scores, ids = _settled(half_rows(self), unit, k, candidates, find)
         except RuntimeError:
             if allowed is None:
                 raise
@@ -233,21 +249,73 @@ def _parameters(index: Any, visited: int, allowed: Selection | None) -> Any:
 
 
 def _search(index: Any, unit: NDArray[np.float32], k: int, parameters: Any) -> tuple[Scores, Ids]:
-    """Padding with -inf, and equal scores by row, so that every index orders ties alike."""
+    """Rough scores, best first, padded with -inf and -1."""
     scores, ids = index.search(unit, k, params=parameters)
-    missing = ids < 0
-    scores = np.where(missing, np.float32(-np.inf), scores)
-    order = np.lexsort((np.where(missing, np.iinfo(np.int64).max, ids), -scores), axis=1)
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+    return np.where(ids < 0, np.float32(-np.inf), scores), ids
 
 
-def _selected(allowed: Selection | None) -> Any:
-    return None if allowed is None else faiss.SearchParameters(sel=allowed.selector())
+def _scanned(
+    index: Any, unit: NDArray[np.float32], k: int, allowed: Selection | None = None
+) -> tuple[Scores, Ids]:
+    """Exact search by FAISS's scan of float16 rows."""
+    count, mask, parameters = index.ntotal, None, None
+    if allowed is not None:
+        count, mask = allowed.count, allowed.mask
+        parameters = faiss.SearchParameters(sel=allowed.selector())
+    rows = _codes(index)
+    return _settled(
+        rows,
+        unit,
+        k,
+        count,
+        lambda asking, wanted: _search(index, asking, wanted, parameters),
+        lambda asking: exact_search(rows, asking, k, allowed=mask),
+    )
+
+
+def _near(k: int) -> int:
+    return k + max(NEAR_ROWS, k // 8)
+
+
+def _settled(
+    rows: NDArray[np.float16],
+    unit: NDArray[np.float32],
+    k: int,
+    most: int,
+    find: Callable[[NDArray[np.float32], int], tuple[Scores, Ids]],
+    search: Callable[[NDArray[np.float32]], tuple[Scores, Ids]] | None = None,
+) -> tuple[Scores, Ids]:
+    """The k best rows by their scores proper, of those that are best by rough ones.
+
+    Args:
+        rows: All rows.
+        unit: (queries, dim).
+        k: Rows for each query.
+        most: As many as can be found.
+        find: Finds so many rows of some queries, with rough scores, best first.
+        search: Answers queries of which `find` leaves out rows that may be as good as the last
+            one; None: it is asked for as many as can be found.
+    """
+    asked = min(most, _near(k))
+    rough, found = find(unit, asked)
+    scores, ids = best_columns(scores_of_each(unit, rows, found), found, k)
+    if asked < most:
+        again = np.flatnonzero(rough[:, -1] > scores[:, -1] - slack(unit.shape[1]))
+        if len(again) and search is not None:
+            scores[again], ids[again] = search(unit[again])
+        elif len(again):
+            found = find(unit[again], most)[1]
+            exact = scores_of_each(unit[again], rows, found)
+            scores[again], ids[again] = best_columns(exact, found, k)
+    return scores, ids
 
 
 def half_rows(index: FaissIndex) -> NDArray[np.float16]:
     """The exact part's rows over its own memory, (rows, dim), valid as long as the index."""
-    exact = index.exact_part
+    return _codes(index.exact_part)
+
+
+def _codes(exact: Any) -> NDArray[np.float16]:
     codes = faiss.rev_swig_ptr(exact.codes.data(), exact.ntotal * exact.code_size)
     rows: NDArray[np.float16] = codes.view(np.float16).reshape(exact.ntotal, exact.d)
     return rows

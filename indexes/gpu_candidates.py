@@ -8,7 +8,6 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.exact import best_columns
 from indexes.faiss import FaissIndex
 from indexes.gpus import MAX_SELECTED, Gpus
 from indexes.protocol import Ids, Scores
@@ -72,7 +71,7 @@ class PlacedIndex:
         found = self._candidates(unit, asked)
         if allowed is not None:
             found = np.where((found >= 0) & allowed[found], found, -1)
-        scores, ids = best_columns(self._cpu.score(unit, found), found, wanted)
+        scores, ids = self._cpu.ranked(unit, found, wanted)
         short = np.flatnonzero(ids[:, -1] < 0)
         if len(short):
             scores[short], ids[short] = self._cpu.search(unit[short], wanted, allowed=allowed)

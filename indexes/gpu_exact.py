@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from indexes.exact import best_columns
 from indexes.gpu_scores import GROUP_ROWS, MAX_ROWS, Block, QueryBlock, unpacked
 from indexes.gpu_stream import STREAM_BLOCK_BYTES, stream_blocks
 from indexes.protocol import Ids, Scores
+from indexes.scoring import best_columns
 from indexes.vectors import check_search, padded, unit_queries
 
 QUERY_BLOCK: Final = 1_024

@@ -2,8 +2,8 @@
 
 Every row is scored with float16 queries, of which only the best of each group of rows is kept: that
 takes one pass over the scores where a top-k takes several. The best groups' rows are scored again
-with full queries, and a bound on the rounding of the first pass proves that no other row belongs
-among the answers.
+properly (`indexes.scoring`), and a bound on the rounding of the first pass proves that no other row
+belongs among the answers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from indexes.protocol import Ids, Scores
+from indexes.scoring import GRID
 
 GROUP_ROWS: Final = 32
 """Rows of which the first pass keeps the best score."""
@@ -25,9 +26,6 @@ WORK_BYTES: Final = 1 << 29
 
 MATRIX_NUMBERS: Final = 1 << 31
 """Most numbers in one matrix of rows: cuBLAS counts in 32 bits in places."""
-
-LOW_SCALE: Final = 2.0**11
-"""Lifts what float16 rounds off a query into float16's normal range."""
 
 ACCUMULATION_ERROR: Final = 1e-5
 """More than what adding up in float32 may lose in a score of unit vectors."""
@@ -69,7 +67,7 @@ class QueryBlock:
     def __init__(self, unit: Tensor, k: int) -> None:
         self._unit = unit
         self._half = unit.half()
-        self._low = ((unit - self._half.float()) * LOW_SCALE).half()
+        self._grid = (unit.double() * GRID).round() / GRID
         self._k = k
         self._groups = k + max(8, k // 8)
         self.keys = torch.full((len(unit), k), NOTHING, device=unit.device)
@@ -88,9 +86,9 @@ class QueryBlock:
 
     def score_fully(self, block: Block) -> None:
         """Score all rows in full and keep the best."""
-        for first, vectors, allowed in block.parts(self._piece(16)):
-            scores = product(self._half, vectors)
-            scores += product(self._low, vectors) / LOW_SCALE
+        most = max(GROUP_ROWS, WORK_BYTES // (8 * block.vectors.shape[1]))
+        for first, vectors, allowed in block.parts(min(most, self._piece(24))):
+            scores = (self._grid @ vectors.double().T).float()
             if allowed is not None:
                 scores.masked_fill_(~allowed, -torch.inf)
             positions = torch.arange(first, first + len(vectors), device=vectors.device)
@@ -105,7 +103,7 @@ class QueryBlock:
         best, groups = maxima.topk(self._groups + 1, dim=1, sorted=True)
         self._outside = torch.maximum(self._outside, best[:, -1])
         within = torch.arange(GROUP_ROWS, device=groups.device)
-        step = max(1, WORK_BYTES // (2 * self._groups * GROUP_ROWS * block.vectors.shape[1]))
+        step = max(1, WORK_BYTES // (10 * self._groups * GROUP_ROWS * block.vectors.shape[1]))
         for first in range(0, len(groups), step):
             some = slice(first, first + step)
             positions = (groups[some, :-1, None] * GROUP_ROWS + within).flatten(1)
@@ -121,9 +119,8 @@ class QueryBlock:
         """Score a few rows of each query in full; `positions` is (queries, n)."""
         exists = positions < len(block.vectors)
         positions = positions.clamp(max=len(block.vectors) - 1)
-        halves = torch.stack([self._half[some], self._low[some]], dim=2)
-        both = _batched_product(block.vectors[positions], halves)
-        scores = both[:, :, 0] + both[:, :, 1] / LOW_SCALE
+        rows = block.vectors[positions].double()
+        scores = torch.bmm(rows, self._grid[some, :, None])[:, :, 0].float()
         if block.allowed is not None:
             exists &= block.allowed[positions]
         scores.masked_fill_(~exists, -torch.inf)
@@ -139,13 +136,6 @@ def product(queries: Tensor, vectors: Tensor) -> Tensor:
     if queries.is_cuda:
         return torch.mm(queries, vectors.T, out_dtype=torch.float32)
     return queries.float() @ vectors.float().T
-
-
-def _batched_product(rows: Tensor, queries: Tensor) -> Tensor:
-    """The same for rows of their own: (b, n, dim) and (b, dim, 2) give (b, n, 2)."""
-    if rows.is_cuda:
-        return torch.bmm(rows, queries, out_dtype=torch.float32)
-    return torch.bmm(rows.float(), queries.float())
 
 
 def _group_maxima(scores: Tensor, allowed: Tensor | None) -> Tensor:

@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 from indexes.errors import DimensionMismatchError, InvalidVectorError
 from indexes.protocol import Ids, Scores
 
+UNIT_ROUNDING = 2.0**-23
+"""A vector of unit length may be so much longer or shorter once it is rounded to float32."""
+
 MAX_K = 1_000_000
 """Answers per query that may be asked for where the index has fewer rows: bounds the padding."""
 
 
 def unit_queries(queries: NDArray[np.floating], dim: int) -> NDArray[np.float32]:
-    """Scale queries to unit length as contiguous float32.
+    """Scale queries to unit length as contiguous float32; unit float32 ones stay as they are.
 
     Args:
         queries: (queries, dim) of any float dtype and layout.
@@ -39,6 +42,9 @@ def unit_queries(queries: NDArray[np.floating], dim: int) -> NDArray[np.float32]
     bad = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
     if len(bad):
         raise InvalidVectorError(f"query {bad[0]} is NaN, infinite or zero")
+    if given.dtype == np.float32:
+        # So that scaling twice is scaling once, and every way through the code scores alike.
+        lengths[np.abs(lengths - 1) <= UNIT_ROUNDING] = 1
     return np.ascontiguousarray(rows / lengths, dtype=np.float32)
 
 

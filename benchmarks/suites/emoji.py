@@ -29,7 +29,7 @@ from benchmarks.emoji import (
 )
 from benchmarks.outcome import Answers, Outcome, QueryValues, RankedAnswer
 from benchmarks.report import Result
-from indexes.exact import best_columns
+from indexes.scoring import best_columns
 from retrieval.collection import Collection
 from retrieval.evaluation.ranking import RankingMetrics
 from retrieval.targets import Target

@@ -14,6 +14,7 @@ from indexes.exact import exact_search
 from indexes.faiss import FaissIndex
 from indexes.gpu import DeviceIndex, on_device
 from indexes.saved import open_index
+from indexes.scoring import scores_of_all
 from indexes.selection import Selection
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Background, Calibration, QueryKind
@@ -224,7 +225,7 @@ def _score_item(
     part: Part, item_id: int, queries: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> ItemMatch:
     rows = part.item_rows(item_id)
-    scores = queries @ part.vectors(rows).T
+    scores = scores_of_all(queries, part.vectors(rows))
     scores[:, ~mask[rows]] = -np.inf
     best = int(scores.max(axis=0).argmax())
     return _match(part, rows.start + best, float(scores.max(axis=1).mean()))
