@@ -8,7 +8,6 @@ scored again with the exact part's vectors (IndexRefine).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import faiss
@@ -16,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.effort import MAX_CANDIDATES, Effort
-from indexes.exact import exact_search
+from indexes.exact import exact_in_full, exact_search
 from indexes.protocol import Ids, Scores
-from indexes.scoring import best_columns, scores_of_each, slack
+from indexes.scoring import best_columns, near, scores_of_each, settled
 from indexes.selection import SCANNED_SHARE, Selection, grown, select
 from indexes.vectors import check_search, padded, unit_queries
 
@@ -28,10 +27,6 @@ query; FAISS changes over at as many where rows are float32."""
 
 SCORED_QUERIES = 16
 """Queries whose candidates' vectors are read at once: 1,600 candidates of 512 take 52 MiB."""
-
-NEAR_ROWS = 16
-"""So many more rows than are wanted, or an eighth more, are scored properly: equal rows and rows
-that rough scores cannot tell apart are more than that rarely."""
 
 
 def usual_effort(approximate: Any) -> Effort:
@@ -124,8 +119,8 @@ class FaissIndex:
 
     def ranked(self, unit: NDArray[np.float32], ids: Ids, k: int) -> tuple[Scores, Ids]:
         """The k best of some rows of each unit query, (n, count), -1 for none."""
-        near = best_columns(self.score(unit, ids), ids, min(ids.shape[1], _near(k)))[1]
-        return best_columns(scores_of_each(unit, half_rows(self), near), near, k)
+        best = best_columns(self.score(unit, ids), ids, min(ids.shape[1], near(k)))[1]
+        return best_columns(scores_of_each(unit, half_rows(self), best), best, k)
 
     def select(self, mask: NDArray[np.bool_]) -> Selection:
         """Prepare a mask, (rows,) bool, for many searches; it must not change afterwards."""
@@ -217,7 +212,7 @@ class FaissIndex:
             return _search(self._refined, asking, count, parameters)
 
         try:
-            scores, ids = _settled(half_rows(self), unit, k, candidates, find)
+            scores, ids = settled(half_rows(self), unit, k, candidates, find)
         except RuntimeError:
             if allowed is None:
                 raise
@@ -258,56 +253,19 @@ def _scanned(
     index: Any, unit: NDArray[np.float32], k: int, allowed: Selection | None = None
 ) -> tuple[Scores, Ids]:
     """Exact search by FAISS's scan of float16 rows."""
-    count, mask, parameters = index.ntotal, None, None
+    count, parameters = index.ntotal, None
     if allowed is not None:
-        count, mask = allowed.count, allowed.mask
+        count = allowed.count
         parameters = faiss.SearchParameters(sel=allowed.selector())
     rows = _codes(index)
-    return _settled(
+    return settled(
         rows,
         unit,
         k,
         count,
         lambda asking, wanted: _search(index, asking, wanted, parameters),
-        lambda asking: exact_search(rows, asking, k, allowed=mask),
+        lambda asking: exact_in_full(rows, asking, k, allowed and np.flatnonzero(allowed.mask)),
     )
-
-
-def _near(k: int) -> int:
-    return k + max(NEAR_ROWS, k // 8)
-
-
-def _settled(
-    rows: NDArray[np.float16],
-    unit: NDArray[np.float32],
-    k: int,
-    most: int,
-    find: Callable[[NDArray[np.float32], int], tuple[Scores, Ids]],
-    search: Callable[[NDArray[np.float32]], tuple[Scores, Ids]] | None = None,
-) -> tuple[Scores, Ids]:
-    """The k best rows by their scores proper, of those that are best by rough ones.
-
-    Args:
-        rows: All rows.
-        unit: (queries, dim).
-        k: Rows for each query.
-        most: As many as can be found.
-        find: Finds so many rows of some queries, with rough scores, best first.
-        search: Answers queries of which `find` leaves out rows that may be as good as the last
-            one; None: it is asked for as many as can be found.
-    """
-    asked = min(most, _near(k))
-    rough, found = find(unit, asked)
-    scores, ids = best_columns(scores_of_each(unit, rows, found), found, k)
-    if asked < most:
-        again = np.flatnonzero(rough[:, -1] > scores[:, -1] - slack(unit.shape[1]))
-        if len(again) and search is not None:
-            scores[again], ids[again] = search(unit[again])
-        elif len(again):
-            found = find(unit[again], most)[1]
-            exact = scores_of_each(unit[again], rows, found)
-            scores[again], ids[again] = best_columns(exact, found, k)
-    return scores, ids
 
 
 def half_rows(index: FaissIndex) -> NDArray[np.float16]:

@@ -12,6 +12,7 @@ every row that may belong among the answers is scored properly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,10 @@ GRID: Final = 2.0**26
 
 SCORED_NUMBERS: Final = 1 << 22
 """Numbers of rows that are widened at once: 32 MiB."""
+
+NEAR_ROWS: Final = 16
+"""So many more rows than are wanted, or an eighth more, are scored properly: equal rows, and rows
+that rough scores cannot tell apart, are rarely more than that."""
 
 
 def on_grid(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -81,3 +86,43 @@ def best_columns(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
         scores, ids = np.take_along_axis(scores, keep, 1), np.take_along_axis(ids, keep, 1)
     order = np.lexsort((ids, -scores), axis=1)[:, :k]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
+
+def near(k: int) -> int:
+    """How many rows are scored properly to rank k."""
+    return k + max(NEAR_ROWS, k // 8)
+
+
+def settled(
+    rows: NDArray[np.floating],
+    unit: NDArray[np.float32],
+    k: int,
+    most: int,
+    find: Callable[[NDArray[np.float32], int], tuple[Scores, Ids]],
+    search: Callable[[NDArray[np.float32]], tuple[Scores, Ids]] | None = None,
+) -> tuple[Scores, Ids]:
+    """The k best rows by their scores proper, of those that are best by rough ones.
+
+    Args:
+        rows: All rows, (rows, dim).
+        unit: (queries, dim) float32 of unit length.
+        k: Rows for each query, at most `most`.
+        most: As many as can be found.
+        find: Finds so many rows of some queries, with rough scores, best first; -inf and -1 for
+            none.
+        search: Answers queries of which `find` leaves out rows that may be as good as the last
+            answer; None: it is asked for as many as can be found.
+    """
+    asked = min(most, near(k))
+    rough, found = find(unit, asked)
+    scores, ids = best_columns(scores_of_each(unit, rows, found), found, k)
+    if asked == most:
+        return scores, ids
+    again = np.flatnonzero(rough[:, -1] > scores[:, -1] - slack(unit.shape[1]))
+    if len(again) and search is not None:
+        scores[again], ids[again] = search(unit[again])
+    elif len(again):
+        found = find(unit[again], most)[1]
+        proper = scores_of_each(unit[again], rows, found)
+        scores[again], ids[again] = best_columns(proper, found, k)
+    return scores, ids
