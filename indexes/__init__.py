@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from indexes import forking as forking  # a process that is forked must be ready for it
+
 
 def _name_blas_kernels() -> None:
     """Let the OpenBLAS in FAISS's wheels use AVX-512 wherever the processor has it.

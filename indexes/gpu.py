@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from indexes.building import faiss_reason
 from indexes.errors import DeviceError
 from indexes.faiss import FaissIndex, half_rows
+from indexes.forking import Lock
 from indexes.gpu_plan import Gpu, Plan, Where, plan
 from indexes.gpus import Gpus
 from indexes.protocol import Ids, Scores, VectorIndex
@@ -112,7 +112,7 @@ class DeviceIndex:
         self._cpu = cpu
         self._before_moving = move_after
         self._gpus = gpus
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._plan: Plan | None = None
         self._placed: VectorIndex | None = None
 

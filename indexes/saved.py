@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from indexes.building import faiss_reason
 from indexes.errors import DimensionMismatchError, IndexFileError
+from indexes.forking import Lock
 from indexes.mapped_lists import load_lists, map_lists, write_with_lists
 
 PROBES = 16
@@ -26,7 +26,7 @@ TABLE_SHARE = 64
 """Of fast scans FAISS asks for the room of that table all the same, though it makes none: at most
 so many times the lists' centroids, which are in the file."""
 
-_limits = threading.Lock()
+_limits = Lock()
 """FAISS's limits of what a file may contain belong to the process, not to a call."""
 
 

@@ -6,11 +6,12 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from collections.abc import Collection as AnyOf
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from indexes.forking import Lock
 from retrieval.duplicates.find import DuplicateOptions, find_duplicates
 from retrieval.duplicates.groups import DuplicateGroup
 from retrieval.embed_options import EmbedOptions, EmbedReport
@@ -56,8 +57,23 @@ class Collection:
         self.root = Path(root).expanduser()
         self.device = device
         self.localizer = localizer
+        self._opened()
+
+    def _opened(self) -> None:
+        """Nothing is loaded yet."""
+        self._lock = Lock()
         self._encoders: dict[str, Encoder] = {}
         self._rerankers: dict[str, Reranker] = {}
+        self._snapshot: Snapshot | None = None
+        self._searcher: Searcher | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Where it lies: another process opens the files again and loads the models itself."""
+        return {"root": self.root, "device": self.device, "localizer": self.localizer}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._opened()
 
     @classmethod
     def open(
@@ -263,30 +279,41 @@ class Collection:
 
     def encoder(self, space: Space) -> Encoder:
         """The encoder of a space, loaded at first use and checked against the space's digest."""
-        if space.name not in self._encoders:
-            encoder = load_encoder(space.encoder, device=self.device)
-            check_encoder(space, encoder)
-            self._encoders[space.name] = encoder
-        return self._encoders[space.name]
+        with self._lock:
+            if space.name not in self._encoders:
+                encoder = load_encoder(space.encoder, device=self.device)
+                check_encoder(space, encoder)
+                self._encoders[space.name] = encoder
+            return self._encoders[space.name]
 
     def reranker(self, spec: str) -> Reranker:
         """A re-ranker by its specification, loaded at first use."""
-        if spec not in self._rerankers:
-            self._rerankers[spec] = load_reranker(spec, device=self.device)
-        return self._rerankers[spec]
+        with self._lock:
+            if spec not in self._rerankers:
+                self._rerankers[spec] = load_reranker(spec, device=self.device)
+            return self._rerankers[spec]
 
-    @cached_property
+    @property
     def snapshot(self) -> Snapshot:
         """The generation that reading methods answer from."""
-        return Snapshot.open(self.root)
+        with self._lock:
+            if self._snapshot is None:
+                self._snapshot = Snapshot.open(self.root)
+            return self._snapshot
 
-    @cached_property
+    @property
     def searcher(self) -> Searcher:
         """Opened indexes over `snapshot`."""
-        localizers = choose_localizers(self.localizer, self.snapshot.spaces, device=self.device)
-        return Searcher(self.snapshot, self.encoder, localizers, device=self.device)
+        with self._lock:
+            if self._searcher is None:
+                spaces = self.snapshot.spaces
+                localizers = choose_localizers(self.localizer, spaces, device=self.device)
+                self._searcher = Searcher(
+                    self.snapshot, self.encoder, localizers, device=self.device
+                )
+            return self._searcher
 
     def refresh(self) -> None:
         """Move on to the newest generation."""
-        self.__dict__.pop("snapshot", None)
-        self.__dict__.pop("searcher", None)
+        with self._lock:
+            self._snapshot = self._searcher = None

@@ -82,7 +82,7 @@ class Batcher:
                 f"{self._what}: memory does not suffice for a single sample; "
                 "close other programs or choose a smaller --model"
             ) from error
-        self.size //= 2
+        self.size = max(1, self.size // 2)  # another thread may have halved it too
         logger.warning("%s: out of memory, going on with batches of %d", self._what, self.size)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

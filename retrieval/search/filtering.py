@@ -5,13 +5,13 @@ A snapshot never changes, so what a condition selects is worked out once and kep
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.selection import Selection
+from retrieval.memo import Memo
 from retrieval.search.items import ItemTable
 from retrieval.search.opened import Part
 from retrieval.store.filters import matching_ids
@@ -55,10 +55,12 @@ class RowFilter:
         self._snapshot = snapshot
         self._items = items
         self._removed = snapshot.removed_ids()
-        self._masks: dict[tuple[int, frozenset[Target]], NDArray[np.bool_]] = {}
-        self._matching: OrderedDict[str, NDArray[np.bool_]] = OrderedDict()
-        self._selections: OrderedDict[tuple[int, frozenset[Target], str | None], Selection] = (
-            OrderedDict()
+        self._masks: Memo[tuple[int, frozenset[Target]], NDArray[np.bool_]] = Memo(
+            MAX_SELECTION_BYTES, lambda mask: mask.nbytes
+        )
+        self._matching: Memo[str, NDArray[np.bool_]] = Memo(MAX_CONDITIONS)
+        self._selections: Memo[tuple[int, frozenset[Target], str | None], Selection] = Memo(
+            MAX_SELECTION_BYTES, lambda selection: selection.bytes
         )
 
     def select(self, part: Part, targets: frozenset[Target], where: str | None = None) -> Selection:
@@ -72,18 +74,15 @@ class RowFilter:
         Raises:
             FilterError: The condition is refused, or slow.
         """
-        key = (id(part), targets, where)
-        selection = self._selections.get(key)
-        if selection is None:
+
+        def select() -> Selection:
             mask = self._target_mask(part, targets)
             if where is not None:
                 found = self.matching(where)
                 mask = mask & self._items.handed_on(found, part.rows.item_ids, np.False_)
-            selection = part.selection(mask)
-            self._selections[key] = selection
-            self._forget_selections()
-        self._selections.move_to_end(key)
-        return selection
+            return part.selection(mask)
+
+        return self._selections.get((id(part), targets, where), select)
 
     def matching(self, where: str) -> NDArray[np.bool_]:
         """Which living items a condition holds for, in id order.
@@ -91,29 +90,21 @@ class RowFilter:
         Raises:
             FilterError: The condition is refused, or slow.
         """
-        if where not in self._matching:
-            ids = matching_ids(self._snapshot, where)
-            self._matching[where] = contained(self._items.item_ids, ids)
-            if len(self._matching) > MAX_CONDITIONS:
-                self._matching.popitem(last=False)
-        self._matching.move_to_end(where)
-        return self._matching[where]
-
-    def _forget_selections(self) -> None:
-        total = sum(selection.bytes for selection in self._selections.values())
-        while total > MAX_SELECTION_BYTES and len(self._selections) > 1:
-            total -= self._selections.popitem(last=False)[1].bytes
+        return self._matching.get(
+            where,
+            lambda: contained(self._items.item_ids, matching_ids(self._snapshot, where)),
+        )
 
     def _target_mask(self, part: Part, targets: frozenset[Target]) -> NDArray[np.bool_]:
-        key = (id(part), targets)
-        if key not in self._masks:
+        def mask() -> NDArray[np.bool_]:
             rows = part.rows
             modalities = self._items.modalities_of(rows.item_ids)
-            mask = np.isin(modalities, [MODALITY_OF[t] for t in targets if t in MODALITY_OF])
+            found = np.isin(modalities, [MODALITY_OF[t] for t in targets if t in MODALITY_OF])
             if Target.MUSIC in targets:
-                mask |= rows.media == AUDIO
-            mask &= modalities >= 0
+                found |= rows.media == AUDIO
+            found &= modalities >= 0
             if len(self._removed):
-                mask &= ~contained(rows.item_ids, self._removed)
-            self._masks[key] = mask
-        return self._masks[key]
+                found &= ~contained(rows.item_ids, self._removed)
+            return found
+
+        return self._masks.get((id(part), targets), mask)
