@@ -177,7 +177,7 @@ class PairBook:
         for place, (uri, _, metadata) in zip(group.tolist(), described, strict=True):
             first, last = np.searchsorted(pairs.items, [place, place + 1])
             matches = tuple(
-                Match(int(item_ids[other]), score, share, self._overlaps_of(place, other))
+                Match(int(item_ids[other]), min(1.0, score), share, self._overlaps_of(place, other))
                 for other, score, share in zip(
                     pairs.others[first:last].tolist(),
                     pairs.scores[first:last].tolist(),

@@ -264,6 +264,11 @@ def _index_file(snapshot: Snapshot, space: Space) -> Path:
             f"the index of {space.name} is not one part of just its rows; leave --approximate out, "
             f"or build it anew: retrieval index --kind {cards[0].factory}"
         )
+    if cards[0].vectors != cards[0].rows:
+        raise IndexMissingError(
+            f"the index of {space.name} holds {cards[0].vectors:,} vectors of {cards[0].rows:,} "
+            "rows, equal ones once; leave --approximate out"
+        )
     return folders[0] / APPROXIMATE
 
 

@@ -86,12 +86,16 @@ class _Upkeep:
         """Do as little as keeps the index good; returns the cards of its parts."""
         parts = self._parts()
         cards = [card for _, card in parts]
+        new_rows = self._snapshot.count_segments(
+            self._space.name, after_item_id=cards[-1].last_item_id if cards else -1
+        )
+        if not cards and not new_rows:
+            self._say(f"{self._space.name}: no rows to index")
+            return []
         plan = plan_index(
             cards,
             request,
-            new_rows=self._snapshot.count_segments(
-                self._space.name, after_item_id=cards[-1].last_item_id if cards else -1
-            ),
+            new_rows=new_rows,
             removed_rows=[self._removed_rows(folder) for folder, _ in parts],
         )
         self._say(f"{self._space.name}: {plan.reason}")

@@ -15,7 +15,10 @@ from retrieval.search.choice import Trial
 from retrieval.search.request import IndexRequest
 from retrieval.types import Medium
 
-CARD_VERSION = 3
+CARD_VERSION = 4
+
+READ_VERSIONS = (3, CARD_VERSION)
+"""Until version 4 an index held equal rows as often as they came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class IndexCard:
         looking: Its effort by kind of query; empty for exact only.
         reason: Why this kind.
         rows: Rows of the part.
+        vectors: Vectors that these rows have: equal rows lie in the index once.
         dim: Length of a vector.
         bytes: Size of the folder's other files.
         training_rows: Rows that the quantizer was trained on.
@@ -66,6 +70,7 @@ class IndexCard:
     looking: Mapping[QueryKind, Effort]
     reason: str
     rows: int
+    vectors: int
     dim: int
     bytes: int
     training_rows: int
@@ -112,8 +117,9 @@ class IndexCard:
     @classmethod
     def _parse(cls, raw: dict[str, Any]) -> IndexCard:
         version = raw.pop("version")
-        if version != CARD_VERSION:
+        if version not in READ_VERSIONS:
             raise ValueError(f"version {version}, expected {CARD_VERSION}")
+        raw.setdefault("vectors", raw["rows"])
         for name, kind in _PLAIN.items():
             if name in raw and not isinstance(raw[name], kind):
                 raise TypeError(f"{name} is {raw[name]!r}, expected {kind}")
@@ -142,6 +148,7 @@ _PLAIN: dict[str, Any] = {
     "factory": str | None,
     "reason": str,
     "rows": int,
+    "vectors": int,
     "dim": int,
     "bytes": int,
     "training_rows": int,

@@ -23,6 +23,9 @@ ROWS = pa.schema(
     ]
 )
 
+PLACE = pa.field("place", pa.int64(), nullable=False)
+"""The number of a row's vector in the index; only where some rows are equal."""
+
 MEDIUM_NAMES = pa.array([str(medium) for medium in MEDIUM_CODES])
 """Names of the codes that stand for media and modalities."""
 
@@ -35,6 +38,7 @@ class RowTable:
         media: (rows,) int8 codes: 0 image, 1 audio, 2 video.
         start_seconds: (rows,) float32, NaN for an image.
         end_seconds: (rows,) float32, NaN for an image.
+        places: (rows,) int64, the number of each row's vector; None where all vectors differ.
     """
 
     def __init__(
@@ -43,35 +47,42 @@ class RowTable:
         media: NDArray[np.int8],
         start_seconds: NDArray[np.float32],
         end_seconds: NDArray[np.float32],
+        places: NDArray[np.int64] | None = None,
     ) -> None:
         self.item_ids = item_ids
         self.media = media
         self.start_seconds = start_seconds
         self.end_seconds = end_seconds
+        self.places = places
 
     @classmethod
-    def of_blocks(cls, blocks: list[SegmentBlock]) -> RowTable:
+    def of_blocks(
+        cls, blocks: list[SegmentBlock], places: NDArray[np.int64] | None = None
+    ) -> RowTable:
         """Join the rows of streamed blocks, without their vectors."""
         return cls(
             np.concatenate([np.empty(0, np.int64), *(b.item_ids for b in blocks)]),
             np.concatenate([np.empty(0, np.int8), *(b.media for b in blocks)]),
             np.concatenate([np.empty(0, np.float32), *(b.start_seconds for b in blocks)]),
             np.concatenate([np.empty(0, np.float32), *(b.end_seconds for b in blocks)]),
+            places,
         )
 
     @classmethod
     def open(cls, path: Path) -> RowTable:
         """Map rows.arrow; nothing is read until it is used."""
         table = open_arrow(path)
-        columns = [table.column(name) for name in ROWS.names]
-        item_ids, media, starts, ends = (_numpy(column) for column in columns)
-        return cls(item_ids, media, starts, ends)
+        names = [*ROWS.names, *({PLACE.name} & set(table.column_names))]
+        return cls(*(_numpy(table.column(name)) for name in names))
 
     def write(self, path: Path) -> None:
         """Write rows.arrow as one record batch, so that it maps to whole arrays."""
-        arrays = (self.item_ids, self.media, self.start_seconds, self.end_seconds)
-        batch = pa.RecordBatch.from_arrays([pa.array(array) for array in arrays], schema=ROWS)
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, ROWS) as writer:
+        arrays = [self.item_ids, self.media, self.start_seconds, self.end_seconds]
+        schema = ROWS
+        if self.places is not None:
+            arrays, schema = [*arrays, self.places], ROWS.append(PLACE)
+        batch = pa.RecordBatch.from_arrays([pa.array(array) for array in arrays], schema=schema)
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
             writer.write_batch(batch)
 
     def __len__(self) -> int:

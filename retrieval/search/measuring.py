@@ -19,6 +19,7 @@ from retrieval.types import Medium
 if TYPE_CHECKING:
     from indexes.faiss import FaissIndex
     from indexes.tuning import QuerySample
+    from indexes.twins import TwinIndex
 
 MEDIA_QUERIES = 100
 """Rows of each medium that serve as media queries for calibration."""
@@ -78,7 +79,7 @@ def measure_index(
 
 
 def measure_calibration(
-    exact: FaissIndex, rows: RowTable, texts: NDArray[np.float32]
+    exact: FaissIndex | TwinIndex, rows: RowTable, texts: NDArray[np.float32]
 ) -> Calibration:
     """Measure unrelated texts, and rows against rows of other items, medium by medium."""
     backgrounds: dict[tuple[QueryKind, Medium], Background] = {}
@@ -98,7 +99,7 @@ def measure_calibration(
 
 
 def _best_of_other_items(
-    exact: FaissIndex, item_ids: NDArray[np.int64], of_medium: NDArray[np.bool_]
+    exact: FaissIndex | TwinIndex, item_ids: NDArray[np.int64], of_medium: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Best score of sampled rows against other items' rows of the same medium; -inf for none."""
     chosen = sample_rows(np.flatnonzero(of_medium), MEDIA_QUERIES)

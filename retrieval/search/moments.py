@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.protocols import Localizer
-from retrieval.search.opened import ItemMatch, OpenedSpace, Part
+from retrieval.search.opened import ItemMatch, OpenedSpace, Part, bounded
 from retrieval.search.query import Query
 from retrieval.search.vectors import QueryVectors
 from retrieval.store.reader import Snapshot
@@ -198,7 +198,9 @@ def _by_span(
         for start, end, score in found:
             calibrated = calibration.calibrated(score, query.kind, hit.medium)
             likely = calibration.likely(score, query.kind, hit.medium)
-            moment = replace(hit, score=score, start_seconds=start, end_seconds=end, likely=likely)
+            moment = replace(
+                hit, score=bounded(score), start_seconds=start, end_seconds=end, likely=likely
+            )
             yield Ranked(score if by_score else calibrated, moment)
 
 

@@ -16,6 +16,7 @@ from indexes.gpu import DeviceIndex, on_device
 from indexes.saved import open_index
 from indexes.scoring import scores_of_all
 from indexes.selection import Selection
+from indexes.twins import TwinIndex
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Background, Calibration, QueryKind
 from retrieval.search.card import IndexCard
@@ -51,7 +52,7 @@ class Part:
     def __init__(
         self,
         rows: RowTable,
-        indexes: Mapping[QueryKind, FaissIndex | DeviceIndex],
+        indexes: Mapping[QueryKind, FaissIndex | DeviceIndex | TwinIndex],
         vectors: NDArray[np.float16] | None = None,
     ) -> None:
         self.rows = rows
@@ -155,17 +156,20 @@ class OpenedSpace:
 
 
 def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> Part:
-    exact = FaissIndex(open_index(folder / EXACT, dim=card.dim, rows=card.rows))
+    exact = FaissIndex(open_index(folder / EXACT, dim=card.dim, rows=card.vectors))
     indexes = dict.fromkeys(QueryKind, exact)
     if card.factory is not None and not exact_only:
-        approximate = open_index(folder / APPROXIMATE, dim=card.dim, rows=card.rows)
+        approximate = open_index(folder / APPROXIMATE, dim=card.dim, rows=card.vectors)
         for kind, effort in card.looking.items():
             indexes[kind] = exact.with_approximate(approximate, effort)
     rows = RowTable.open(folder / ROWS)
     hardest = indexes[QueryKind.MEDIA]  # which looks at least as hard as texts need
     placed = on_device(hardest, device)
     # A GPU holds the rows once.
-    return Part(rows, indexes if placed is hardest else dict.fromkeys(QueryKind, placed))
+    by_kind = indexes if placed is hardest else dict.fromkeys(QueryKind, placed)
+    if rows.places is None:
+        return Part(rows, by_kind)
+    return Part(rows, {kind: TwinIndex(index, rows.places) for kind, index in by_kind.items()})
 
 
 def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
@@ -174,6 +178,11 @@ def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
             f"{folder} holds the index of {card.space} ({card.dim} numbers a row), expected "
             f"{space.name} ({space.dim}); build it again with: retrieval index"
         )
+
+
+def bounded(score: float) -> float:
+    """A score as it is shown: a stored vector is a little longer or shorter than 1, by rounding."""
+    return max(-1.0, min(1.0, score))
 
 
 def best_items(

@@ -89,6 +89,7 @@ class PartWriter:
         self._folder = folder
         self._after = after_item_id
         self._device = device
+        self._rows = 0
         self._say: Callable[[str], None] = lambda line: say(f"{space.name}: {line}")
 
     def write(self, encoder: Encoder, alike: tuple[Path, IndexCard] | None) -> IndexCard:
@@ -104,9 +105,12 @@ class PartWriter:
             IndexBuildError: FAISS refuses, nothing fits the memory, or no kind that was to be
                 found reaches the target.
         """
+        from indexes.twins import TwinIndex
+
         began = time.monotonic()
         self._say("reading the vectors")
         exact, rows = self._exact_part()
+        self._rows = len(rows)
         rows.write(self._folder / ROWS)
         last = self._snapshot.covered(self._space.name)
         write_items(self._snapshot, self._folder / ITEMS, self._after, last)
@@ -121,7 +125,11 @@ class PartWriter:
             card,
             first_item_id=self._after + 1,
             last_item_id=last,
-            calibration=measure_calibration(exact, rows, encoder.encode_text(PROBE_TEXTS)),
+            calibration=measure_calibration(
+                exact if rows.places is None else TwinIndex(exact, rows.places),
+                rows,
+                encoder.encode_text(PROBE_TEXTS),
+            ),
             bytes=sum(path.stat().st_size for path in self._folder.iterdir()),
             build_seconds=round(time.monotonic() - began, 3),
         )
@@ -192,15 +200,22 @@ class PartWriter:
         from indexes.building import build_exact
         from indexes.faiss import FaissIndex
         from indexes.saved import open_index, write_index
+        from indexes.twins import Digests, drop_twins
 
         blocks: list[SegmentBlock] = []
         path = self._folder / EXACT
         listed = self._snapshot.manifest.listed(f"segments/{self._space.name}")
         expected = sum(file.rows for file in listed if (file.last_item_id or 0) > self._after)
-        write_index(
-            build_exact(self._vectors(blocks), self._space.dim, expected_rows=expected), path
+        digests = Digests()
+        exact = build_exact(
+            digests.of(self._vectors(blocks)), self._space.dim, expected_rows=expected
         )
-        return FaissIndex(open_index(path)), RowTable.of_blocks(blocks)
+        places = digests.places()
+        if places is not None:
+            self._say(f"{exact.ntotal - places.max() - 1:,} rows are equal to others")
+            drop_twins(exact, places)
+        write_index(exact, path)
+        return FaissIndex(open_index(path)), RowTable.of_blocks(blocks, places)
 
     def _vectors(self, blocks: list[SegmentBlock]) -> Iterator[NDArray[np.float16]]:
         """Stream the space's vectors; what remains of the blocks are their rows' descriptions."""
@@ -288,11 +303,12 @@ class PartWriter:
                 if index.approximate
             },
             reason=choice.reason,
-            rows=exact.rows,
+            rows=self._rows,
+            vectors=exact.rows,
             dim=self._space.dim,
             bytes=0,
             training_rows=0 if factory is None else training_rows(factory, exact.rows),
-            trained_for=exact.rows if trained_for is None else trained_for,
+            trained_for=self._rows if trained_for is None else trained_for,
             faiss=version(),
             build_seconds=0.0,
             generation=self._snapshot.manifest.generation,

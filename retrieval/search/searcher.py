@@ -18,7 +18,7 @@ from retrieval.search.filtering import RowFilter, media_targets
 from retrieval.search.hit_vectors import with_vectors
 from retrieval.search.items import ItemTable
 from retrieval.search.moments import Candidate, MomentStage, segment_rows
-from retrieval.search.opened import ItemMatch, OpenedSpace, Part, best_items
+from retrieval.search.opened import ItemMatch, OpenedSpace, Part, best_items, bounded
 from retrieval.search.query import Query, parse_query
 from retrieval.search.rerank import TOP, Reranker, rerank, text_of
 from retrieval.search.vectors import QueryVectors, embed_query
@@ -244,7 +244,7 @@ def _hit(candidate: Candidate, uri: str, modality: Medium, metadata: dict[str, S
     timed = not np.isnan(match.start_seconds)
     return Hit(
         rank=0,
-        score=match.score,
+        score=bounded(match.score),
         item_id=match.item_id,
         uri=uri,
         modality=modality,

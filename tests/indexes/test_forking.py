@@ -51,7 +51,7 @@ def test_field_51_a_forked_process_finds_what_its_parent_finds(factory: str) -> 
         [sys.executable, "-W", "ignore", "-c", SCRIPT, factory],
         env={
             **os.environ,
-            "OMP_NUM_THREADS": "4",
+            "OMP_NUM_THREADS": "2",
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         },
         capture_output=True,

@@ -28,8 +28,8 @@ def test_field_52_eight_threads_ask_sixty_conditions(
 
     def ask(seed: int) -> None:
         try:
-            for step in range(60):
-                number = (step * 7 + seed * 11) % 60
+            for step in range(15):
+                number = (step * 7 + seed * 15) % 60
                 hits = shared.search("a red circle", where=conditions[number])
                 if [hit.item_id for hit in hits] != want[number]:
                     wrong.append(conditions[number])
@@ -85,7 +85,7 @@ collection = retrieval.open(sys.argv[1], device="cpu")
 def answers():
     texts = [collection.search("a red circle", to=[to], where="item_id > 1", k=5)
              for to in ("image", "moment")]
-    return [[(hit.item_id, hit.start_seconds) for hit in hits] for hits in texts]
+    return [[(hit.item_id, round(hit.start_seconds or 0, 2)) for hit in hits] for hits in texts]
 want = answers()
 children = []
 for _ in range(2):
@@ -98,7 +98,7 @@ for child in children:
 """
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, str(indexed.root)],
-        env={**os.environ, "OMP_NUM_THREADS": "4", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -12,6 +12,7 @@ CARD = IndexCard(
     looking={QueryKind.TEXT: Effort(8, 100), QueryKind.MEDIA: Effort(8, 100)},
     reason="",
     rows=1_000_000,
+    vectors=1_000_000,
     dim=32,
     bytes=0,
     training_rows=0,

@@ -22,7 +22,7 @@ from retrieval.errors import (
 from retrieval.search import part
 from retrieval.search.build import build_index
 from retrieval.search.calibration import QueryKind
-from retrieval.search.card import IndexCard
+from retrieval.search.card import CARD_VERSION, IndexCard
 from retrieval.search.index_files import RowTable, open_arrow
 from retrieval.search.opened import OpenedSpace
 from retrieval.search.request import IndexRequest
@@ -132,7 +132,10 @@ def test_a_current_index_is_kept_without_loading_its_encoder(root: Path) -> None
 
     again = build_index(root, encoders=no_encoder, progress=said.append)
     assert again == list(cards.values())
-    assert said == [f"{space.name}: the index is current, kept" for space in (PICTURES, SOUND)]
+    assert said == [
+        f"{PICTURES.name}: the index is current, kept",
+        f"{SOUND.name}: no rows to index",
+    ]
     assert Snapshot.open(root).manifest == before
 
 
@@ -140,20 +143,18 @@ def test_an_unreadable_card_builds_anew(root: Path, caplog: pytest.LogCaptureFix
     cards, _ = built(root)
     path = folder_of(root) / "card.json"
     content = path.read_text()
-    path.write_text(content.replace('"version": 3', '"version": 9'))
+    path.write_text(content.replace(f'"version": {CARD_VERSION}', '"version": 9'))
     again, _ = built(root)
     assert again[PICTURES.name].generation > cards[PICTURES.name].generation
-    assert "version 9, expected 3" in caplog.text
+    assert f"version 9, expected {CARD_VERSION}" in caplog.text
 
 
-def test_a_space_without_rows_gets_an_empty_index(root: Path) -> None:
+def test_field_42_a_space_without_rows_gets_no_index(root: Path) -> None:
     cards, said = built(root, "IVF4,SQ8")
-    card = cards[SOUND.name]
-    assert (card.rows, card.factory, card.calibration.backgrounds) == (0, None, {})
-    assert f"{SOUND.name}: 0 rows are too few for IVF4,SQ8" in said
-    assert len(RowTable.open(folder_of(root, SOUND) / "rows.arrow")) == 0
-    index = FaissIndex(open_index(folder_of(root, SOUND) / "exact.faiss", dim=DIM, rows=0))
-    assert (index.search(unit(1, 0), 3)[1] == -1).all()
+    assert set(cards) == {PICTURES.name}
+    assert f"{SOUND.name}: no rows to index" in said
+    assert Snapshot.open(root).index_folders(SOUND.name) == []
+    assert not (root / "indexes" / SOUND.name).exists()
 
 
 def test_fault_30_one_item(tmp_path: Path) -> None:

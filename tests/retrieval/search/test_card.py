@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ CARD = IndexCard(
     looking={QueryKind.TEXT: Effort(8, 100), QueryKind.MEDIA: Effort(16, 200)},
     reason="the fastest in its trial",
     rows=1000,
+    vectors=900,
     dim=32,
     bytes=2_500_000,
     training_rows=900,
@@ -94,6 +96,14 @@ def test_a_card_that_breaks_the_rules_fails(
         IndexCard.read(path)
     assert str(path) in str(caught.value)
     assert "retrieval index" in str(caught.value)
+
+
+def test_a_card_of_the_version_before_has_as_many_vectors_as_rows(tmp_path: Path) -> None:
+    raw = json.loads(CARD.to_json()) | {"version": 3}
+    del raw["vectors"]
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(raw))
+    assert IndexCard.read(path) == replace(CARD, vectors=CARD.rows)
 
 
 def test_a_card_without_a_key_fails(tmp_path: Path) -> None:

@@ -5,11 +5,17 @@ import pytest
 
 from indexes.saved import open_index
 from retrieval.search import part
+from retrieval.search.build import build_index
+from retrieval.search.calibration import QueryKind
 from retrieval.search.card import IndexCard
+from retrieval.search.opened import OpenedSpace, best_items
+from retrieval.search.request import IndexRequest
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
-from support.indexed_toys import PICTURES, built, grow, sixty_items
+from retrieval.types import Medium
+from support.indexed_toys import ENCODER, PICTURES, built, grow, sixty_items
+from support.vector_items import SPACE, directions, item_of, write_items
 
 
 @pytest.fixture
@@ -90,3 +96,30 @@ def test_another_request_builds_anew_and_none_keeps_the_old_one(root: Path) -> N
     assert cards[PICTURES.name].request.kind == "auto"
     assert parts(root) == [(150, 0)]
     assert f"{PICTURES.name}: another one was asked for" in said
+
+
+@pytest.mark.parametrize("kind", ["exact", "HNSW16", "NSG16", "IVF8,SQ8"])
+def test_field_55_equal_rows_are_indexed_once_and_found_together(tmp_path: Path, kind: str) -> None:
+    """Half of 400 pictures are one of five; a search by one finds all of its twins, by item."""
+    vectors = directions(400, 3)
+    copied = np.random.default_rng(1).permutation(400)[:200]
+    vectors[copied] = vectors[np.arange(200) % 5]
+    root = tmp_path / "collection"
+    write_items(root, [item_of(f"{n}.jpg", Medium.IMAGE, vectors[n : n + 1]) for n in range(400)])
+    (card,) = build_index(
+        root, request=IndexRequest(kind), encoders=lambda _: ENCODER, progress=lambda line: None
+    )
+    distinct = len(np.unique(vectors.astype(np.float16), axis=0))
+    assert (card.rows, card.vectors) == (400, distinct)
+    assert card.factory == (None if kind == "exact" else kind)
+    opened = OpenedSpace(Snapshot.open(root), SPACE)
+    everything = opened.parts[0].selection(np.ones(400, np.bool_))
+    for row in range(0, 400, 7):
+        same = np.flatnonzero((vectors == vectors[row]).all(axis=1)).tolist()
+        found = best_items(
+            opened.parts[0], vectors[row : row + 1], len(same), everything, QueryKind.MEDIA
+        )
+        assert [match.item_id for match in found] == same
+    assert verify(root) == []
+    again = build_index(root, encoders=lambda _: ENCODER, progress=lambda line: None)
+    assert [part.generation for part in again] == [card.generation]
