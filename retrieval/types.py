@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-Scalar = str | int | float | bool | None
-"""A value of a user's metadata column."""
+Scalar = str | int | float | bool | date | None
+"""A value of a user's metadata column; a timestamp is a `datetime`, which is a `date`, in UTC."""
 
 
 class Medium(StrEnum):

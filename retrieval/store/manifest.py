@@ -12,7 +12,10 @@ from typing import Any, NoReturn, TypeVar, cast
 from retrieval.errors import CollectionFormatError
 from retrieval.types import AudioWindows, Medium, Sampling, Space
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""What is written. Version 1 is the same without columns of timestamps and dates."""
+
+READ_VERSIONS = (1, SCHEMA_VERSION)
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _PATHS = re.compile(
@@ -143,9 +146,10 @@ def _optional(raw: dict[str, Any], key: str, parse: Callable[[Any], Value]) -> V
 
 def _manifest(raw: object) -> Manifest:
     version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if type(version) is not int or version != SCHEMA_VERSION:
+    if type(version) is not int or version not in READ_VERSIONS:
         raise _RuleError(
-            f"schema version {version!r}, this release reads {SCHEMA_VERSION}; "
+            f"schema version {version!r}, this release reads {READ_VERSIONS[0]} to "
+            f"{READ_VERSIONS[-1]}; "
             "use the release that wrote it"
         )
     fields = _record(raw, {"schema_version", *Manifest.__dataclass_fields__}, "the manifest")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,19 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from retrieval.arrow_columns import ARROW_TYPES, column_type
+from retrieval.columns import EXACT_INTEGERS, ColumnType, joined
 from retrieval.errors import (
     CollectionDamagedError,
     CollectionFormatError,
     CollectionNotFoundError,
     SpaceMismatchError,
 )
+from retrieval.notices import Notices
 from retrieval.store.current import checked_path, read_current, read_generation, read_manifest
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.schema import (
     ITEMS,
     MEDIUM_CODES,
     SPACE_SCHEMAS,
-    USER_TYPES,
     UserColumns,
 )
 from retrieval.store.shards import read_rows, read_schema, with_columns
@@ -59,7 +61,7 @@ class Snapshot:
         self.root = root
         self.manifest = manifest
         self._removed: NDArray[np.int64] | None = None
-        self._user_types: dict[str, pa.DataType] | None = None
+        self._user_types: dict[str, ColumnType] | None = None
 
     @classmethod
     def open(cls, root: Path) -> Snapshot:
@@ -158,23 +160,40 @@ class Snapshot:
         """Columns of `iter_items`: the collection's own, then the user's over all shards.
 
         Raises:
-            CollectionFormatError: Two shards disagree on a column, or one lacks its own.
+            CollectionFormatError: A shard lacks a column of the collection's own, or has one of
+                another type than any column can have.
         """
         return self.user_columns().items_schema()
 
-    def user_columns(self) -> UserColumns:
-        """The users' columns and their types, over all shards."""
+    def user_columns(self, notices: Notices | None = None) -> UserColumns:
+        """The users' columns with the types that hold the values of all shards."""
         if self._user_types is None:
-            types: dict[str, pa.DataType] = {}
+            types: dict[str, ColumnType] = {}
             for file in self.manifest.listed("items"):
                 _merge_types(types, self.root / file.path)
             self._user_types = types
-        return UserColumns(self._user_types)
+        return UserColumns(self._user_types, self._has_wide_integers, notices)
+
+    def _has_wide_integers(self, name: str) -> bool:
+        """Whether an integer column holds a value that a double may not hold exactly."""
+        for batch in self._rows("items", [name]):
+            if name in batch.schema.names and pa.types.is_int64(batch.column(name).type):
+                ends = pc.min_max(batch.column(name)).as_py()
+                if any(end is not None and abs(end) >= EXACT_INTEGERS for end in ends.values()):
+                    return True
+        return False
 
     def iter_items(self, *, after_item_id: int = -1) -> Iterator[pa.RecordBatch]:
         """Living items in id order; a user column that a shard lacks is null there."""
         schema = self.items_schema()
         for batch in self._living("items", None, after_item_id):
+            yield with_columns(batch, schema)
+
+    def iter_columns(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Some columns of all items, those that were taken out included, in id order."""
+        schema = self.items_schema()
+        schema = pa.schema([schema.field(name) for name in names])
+        for batch in self._rows("items", list(names)):
             yield with_columns(batch, schema)
 
     def known_files(self) -> dict[str, KnownFile]:
@@ -348,18 +367,21 @@ def _span(file: ListedFile) -> tuple[int, int]:
     return file.first_item_id, file.last_item_id
 
 
-def _merge_types(types: dict[str, pa.DataType], path: Path) -> None:
+def _merge_types(types: dict[str, ColumnType], path: Path) -> None:
     """Add the user columns of one shard."""
     schema = read_schema(path)
     if schema.names[: len(ITEMS)] != ITEMS.names or list(schema)[: len(ITEMS)] != list(ITEMS):
         raise CollectionFormatError(f"{path} has the columns {_named(schema)}, not those of items")
     for field in list(schema)[len(ITEMS) :]:
-        known = types.setdefault(field.name, field.type)
-        if field.type != known or field.type not in USER_TYPES.values():
+        try:
+            kind = column_type(field.type)
+        except KeyError:
+            expected = ", ".join(str(each) for each in ARROW_TYPES.values())
             raise CollectionFormatError(
-                f"{path} has {field.type} in column {field.name!r}, expected {known}, "
-                "one of text, int64, double and bool"
-            )
+                f"{path} has {field.type} in column {field.name!r}, expected one of {expected}"
+            ) from None
+        # A writer that met a wide integer beside a double wrote text: no shard tells otherwise.
+        types[field.name] = joined(types.get(field.name, kind), kind, wide=False)
 
 
 def _named(schema: pa.Schema) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
+from retrieval.arrow_columns import ARROW_TYPES, column_type, to_array
+from retrieval.columns import ColumnType, adapted, clean_text, is_wide, joined, type_of
 from retrieval.errors import ColumnError
+from retrieval.notices import Notices
 from retrieval.types import MediaInfo, Medium, Scalar
 
 ROW_GROUP_ROWS = 4096
@@ -42,12 +46,8 @@ FAILURES = pa.schema(
     ]
 )
 
-USER_TYPES: dict[type, pa.DataType] = {
-    bool: pa.bool_(),
-    int: pa.int64(),
-    float: pa.float64(),
-    str: pa.string(),
-}
+RESERVED_PREFIX = "source_"
+"""Goes before a user's column that is called as one of the collection's own."""
 
 
 def segments_schema(dim: int) -> pa.Schema:
@@ -79,90 +79,158 @@ SPACE_SCHEMAS = {"segments": segments_schema, "frames": frames_schema}
 
 
 class UserColumns:
-    """Type of every user column of a collection: one each, fixed by its first value."""
+    """Names and types of the user columns of a collection.
 
-    def __init__(self, types: Mapping[str, pa.DataType] | None = None) -> None:
+    A column has one type, which later values may widen; see `retrieval.columns`.
+
+    Args:
+        types: The columns of the shards that exist.
+        is_wide: Whether a column of these shards holds an integer of 2^53 or more.
+        notices: Told what is stored under another name or in another form.
+    """
+
+    def __init__(
+        self,
+        types: Mapping[str, ColumnType] | None = None,
+        is_wide: Callable[[str], bool] = lambda name: False,
+        notices: Notices | None = None,
+    ) -> None:
         self._types = dict(types or {})
         self._spelling = {name.casefold(): name for name in (*ITEMS.names, *self._types)}
+        self._in_shards = frozenset(self._types)
+        self._wide_in_shards = is_wide
+        self._wide: set[str] = set()
+        self.notices = notices or Notices()
 
     @property
     def names(self) -> tuple[str, ...]:
         """In the order of their first values."""
         return tuple(self._types)
 
-    def admit(self, info: MediaInfo) -> None:
-        """Check an item's columns, and remember the types of new ones.
-
-        Raises:
-            ColumnError: A reserved or empty name, another type than before, an integer over 64
-                bits, or text that is not Unicode.
-        """
-        new: dict[str, pa.DataType] = {}
-        for name, value in info.columns.items():
-            self._check_name(name, new)
-            _check_unicode(info.uri, "the name of a column", name)
-            if value is None:
-                continue
-            kind = _type_of(info.uri, name, value)
-            known = self._types.get(name, kind)
-            if known != kind:
-                raise ColumnError(
-                    f"column {name!r} is {known} in this collection, {info.uri} brings {kind} "
-                    f"({value!r}); use one type for it, or another name"
-                )
-            if name not in self._types:
-                new[name] = kind
-        _check_unicode(ascii(info.uri), "the uri", info.uri)
-        if info.caption is not None:
-            _check_unicode(info.uri, "the caption", info.caption)
-        self._types |= new
-        self._spelling |= {name.casefold(): name for name in new}
-
-    def _check_name(self, name: str, new: Mapping[str, pa.DataType]) -> None:
-        if not name:
-            raise ColumnError("a column without a name; name it, or leave it out")
-        # SQL does not tell `Year` from `year`, so a filter could mean neither for sure.
-        taken = self._spelling.get(name.casefold(), name)
-        if name.casefold() in ITEMS.names:
-            raise ColumnError(
-                f"column {name!r} is reserved: the collection has its own {taken} "
-                f"({ITEMS.field(taken).type}); rename yours"
-            )
-        taken = next((other for other in new if other.casefold() == name.casefold()), taken)
-        if taken != name:
-            raise ColumnError(f"columns {taken!r} and {name!r} differ in case only; rename one")
+    def types(self) -> dict[str, ColumnType]:
+        """Type of every column."""
+        return dict(self._types)
 
     def items_schema(self) -> pa.Schema:
         """Columns of `items/`: the collection's own, then the user's."""
-        return pa.schema([*ITEMS, *(pa.field(name, kind) for name, kind in self._types.items())])
+        fields = [pa.field(name, ARROW_TYPES[kind]) for name, kind in self._types.items()]
+        return pa.schema([*ITEMS, *fields])
+
+    # ------------------------------------------------------------ taking values
+
+    def admit(self, info: MediaInfo) -> MediaInfo:
+        """Take an item's columns: widen the types, and give back the item as it will be stored.
+
+        Nothing that a column is called or holds is an error. A name that is taken becomes another,
+        a value that no column holds becomes null, and `notices` says so.
+
+        Raises:
+            ColumnError: The uri or the caption is not Unicode text.
+        """
+        _check_unicode(ascii(info.uri), "the uri", info.uri)
+        if info.caption is not None:
+            _check_unicode(info.uri, "the caption", info.caption)
+        columns: dict[str, Scalar] = {}
+        for name, raw in self._renamed(info.uri, info.columns):
+            value, problem = adapted(raw)
+            if problem is not None:
+                self.notices.add(f"column {name!r} is {problem}", place=info.uri)
+            columns[name] = value
+            if value is not None:
+                self._widen(info.uri, name, value)
+        return replace(info, columns=columns)
+
+    def _widen(self, uri: str, name: str, value: Scalar) -> None:
+        new = type_of(value)
+        known = self._types.get(name)
+        if is_wide(value):
+            self._wide.add(name)
+        if known is None:
+            self._types[name] = new
+            self._spelling[name.casefold()] = name
+            return
+        if known is new:
+            return
+        both = {known, new} == {ColumnType.INT64, ColumnType.DOUBLE}
+        kind = joined(known, new, wide=both and self._is_wide(name))
+        self._types[name] = kind
+        if kind is ColumnType.STRING:
+            because = " (an integer of 2^53 or more is no double)" if both else ""
+            self.notices.add(
+                f"column {name!r} holds {known} and {new}{because}; it is stored as text", place=uri
+            )
+        elif kind is not known:
+            self.notices.add(f"column {name!r} was {known} and is {kind} now", place=uri)
+
+    def _is_wide(self, name: str) -> bool:
+        if name not in self._wide and name in self._in_shards and self._wide_in_shards(name):
+            self._wide.add(name)
+        return name in self._wide
+
+    # ------------------------------------------------------------ names
+
+    def _renamed(self, uri: str, columns: Mapping[str, Scalar]) -> Iterator[tuple[str, Scalar]]:
+        """The columns under names that are free, or that the collection knows as theirs."""
+        # Names that need no change come first, so that no renamed column takes one of theirs.
+        kept = [name for name in columns if self._is_free(name)]
+        used: dict[str, str] = {}
+        for name in (*kept, *(name for name in columns if not self._is_free(name))):
+            new = (
+                self._free_name(name, used) if name not in kept or name.casefold() in used else name
+            )
+            used[new.casefold()] = new
+            if new != name:
+                self._tell_renamed(uri, name, new)
+            yield new, columns[name]
+
+    def _is_free(self, name: str) -> bool:
+        return bool(name) and name == clean_text(name) and self._spelled(name) == name
+
+    def _spelled(self, name: str) -> str | None:
+        """The name that SQL, which does not tell `Year` from `year`, takes this one for."""
+        if name.casefold() in ITEMS.names:
+            return None
+        return self._spelling.get(name.casefold(), name)
+
+    def _free_name(self, name: str, used: Collection[str]) -> str:
+        base = clean_text(name) or "unnamed"
+        if base.casefold() in ITEMS.names:
+            base = f"{RESERVED_PREFIX}{base}"
+        candidate, number = base, 1
+        while self._spelled(candidate) != candidate or candidate.casefold() in used:
+            number += 1
+            candidate = f"{base}_{number}"
+        return candidate
+
+    def _tell_renamed(self, uri: str, name: str, new: str) -> None:
+        if not name:
+            why = "a column without a name"
+        elif name.casefold() in ITEMS.names:
+            why = f"column {name!r} has a name of the collection's own"
+        elif clean_text(name) != name:
+            why = f"column {clean_text(name)!r} has a name that is not Unicode"
+        else:
+            why = f"column {name!r} differs from another in case only"
+        self.notices.add(f"{why}; it is stored as {new!r}", place=uri)
 
 
 def items_batch(
     first_item_id: int, infos: Sequence[MediaInfo], schema: pa.Schema
 ) -> pa.RecordBatch:
-    """Rows of `items/`, with ids counted on from `first_item_id`."""
-    own: dict[str, list[Scalar]] = {
-        name: [getattr(info, name) for info in infos] for name in ITEMS.names[1:]
-    }
-    arrays = [pa.array(range(first_item_id, first_item_id + len(infos)), pa.int64())]
-    for field in list(schema)[1:]:
-        values = own.get(field.name) or [info.columns.get(field.name) for info in infos]
-        arrays.append(pa.array(values, field.type))
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    """Rows of `items/`, with ids counted on from `first_item_id`.
 
-
-def _type_of(uri: str, name: str, value: Scalar) -> pa.DataType:
-    kind = USER_TYPES.get(type(value))
-    if kind is None:
-        raise ColumnError(
-            f"column {name!r} of {uri} is {type(value).__name__}; expected text, a whole number, "
-            "a number, or true or false"
-        )
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ColumnError(f"column {name!r} of {uri} is {value}, over 64 bits; store it as text")
-    if isinstance(value, str):
-        _check_unicode(uri, f"column {name!r}", value)
-    return kind
+    The columns of the items must have passed `UserColumns.admit`.
+    """
+    ids = pa.array(range(first_item_id, first_item_id + len(infos)), pa.int64())
+    own = [
+        pa.array([getattr(info, field.name) for info in infos], field.type)
+        for field in list(ITEMS)[1:]
+    ]
+    users = [
+        to_array([info.columns.get(field.name) for info in infos], column_type(field.type))
+        for field in list(schema)[len(ITEMS) :]
+    ]
+    return pa.RecordBatch.from_arrays([ids, *own, *users], schema=schema)
 
 
 def _check_unicode(uri: str, what: str, text: str) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retrieval.arrow_columns import cast
 from retrieval.errors import CollectionDamagedError
 from retrieval.store.schema import ROW_GROUP_ROWS
 
@@ -74,13 +75,23 @@ def read_schema(path: Path) -> pa.Schema:
 
 
 def with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The same rows with all columns of a schema; one that the batch lacks is null."""
-    arrays = [
-        batch.column(field.name)
-        if field.name in batch.schema.names
-        else pa.nulls(batch.num_rows, field.type)
-        for field in schema
-    ]
+    """The same rows with all columns of a schema; one that the batch lacks is null.
+
+    Raises:
+        CollectionDamagedError: A value does not fit the type of its column.
+    """
+    arrays = []
+    for field in schema:
+        if field.name not in batch.schema.names:
+            arrays.append(pa.nulls(batch.num_rows, field.type))
+            continue
+        try:
+            arrays.append(cast(batch.column(field.name), field.type))
+        except pa.ArrowException as error:
+            raise CollectionDamagedError(
+                f"column {field.name!r} holds a value that is no {field.type} "
+                f"({_first_line(error)}); run verify, and restore the items from a copy"
+            ) from error
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -135,7 +146,10 @@ def _damage_named(path: Path) -> Iterator[None]:
             "else restore the file from a copy"
         ) from error
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
         raise CollectionDamagedError(
-            f"{path} cannot be read ({reason}); run verify, and restore it from a copy"
+            f"{path} cannot be read ({_first_line(error)}); run verify, and restore it from a copy"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -21,6 +21,7 @@ from retrieval.errors import (
     SpaceMismatchError,
     StorageError,
 )
+from retrieval.notices import Notices
 from retrieval.store.current import read_current
 from retrieval.store.lock import CollectionLock
 from retrieval.store.manifest import ListedFile, Manifest
@@ -52,13 +53,17 @@ class CollectionWriter:
     Attributes:
         root: The collection's folder.
         snapshot: The current generation; None before the first.
+        notices: What is stored under another name or in another form than it was given in.
     """
 
     def __init__(self, root: Path, lock: CollectionLock, snapshot: Snapshot | None) -> None:
         self.root = root
         self.snapshot = snapshot
         self._lock = lock
-        self._columns = snapshot.user_columns() if snapshot else UserColumns()
+        self.notices = Notices()
+        self._columns = (
+            snapshot.user_columns(self.notices) if snapshot else UserColumns(notices=self.notices)
+        )
         self._left_out: frozenset[str] = frozenset()
         self._start_anew()
 
@@ -133,7 +138,7 @@ class CollectionWriter:
         Raises:
             InvalidVectorError: A vector is NaN, infinite or not of unit length.
             DimensionMismatchError: A vector has another length than its space's.
-            ColumnError: A column clashes with an earlier type or a reserved name.
+            ColumnError: The uri or the caption is not Unicode text.
             SpaceMismatchError: Vectors of a space that the collection does not have.
             ValueError: A space lacks items that exist: `add_rows` them first.
         """
@@ -143,8 +148,7 @@ class CollectionWriter:
             name: SpaceRows.of(uri, self._space(name), segments, item.frames.get(name))
             for name, segments in item.segments.items()
         }
-        self._columns.admit(item.info)
-        self._pending.add(item.info, rows)
+        self._pending.add(self._columns.admit(item.info), rows)
         if item.replaces is not None:
             self._pending.removed.add(item.replaces)
 

@@ -417,8 +417,8 @@ def test_fault_14_links_in_a_circle_fail(collection: Snapshot) -> None:
 
 
 def test_fault_14_other_versions_and_no_json_fail(collection: Snapshot) -> None:
-    rewrite_manifest(collection.root, schema_version=2)
-    with pytest.raises(CollectionFormatError, match="schema version 2, this release reads 1"):
+    rewrite_manifest(collection.root, schema_version=3)
+    with pytest.raises(CollectionFormatError, match="schema version 3, this release reads 1 to 2"):
         Snapshot.open(collection.root)
     path = collection.root / "manifests/000003.json"
     path.write_text("{generation: 3}")

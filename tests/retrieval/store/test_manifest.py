@@ -44,7 +44,7 @@ def test_unchanged_json_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda raw: raw.update(schema_version=2), "schema version 2, this release reads 1"),
+        (lambda raw: raw.update(schema_version=3), "schema version 3, this release reads 1 to 2"),
         (lambda raw: raw.update(schema_version=True), "schema version True"),
         (lambda raw: raw.pop("schema_version"), "schema version None"),
         (lambda raw: raw.update(extra=1), "has the keys .*'extra'"),

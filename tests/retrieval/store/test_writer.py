@@ -10,7 +10,6 @@ from store_samples import PICTURES, SOUND, grow, item, nothing, segments
 from retrieval.errors import (
     CollectionLockedError,
     CollectionNotFoundError,
-    ColumnError,
     DimensionMismatchError,
     SpaceMismatchError,
 )
@@ -107,12 +106,16 @@ def test_arrays_of_different_lengths_and_wrong_times_fail(collection: Snapshot) 
             writer.add(replace(item(13), segments={SOUND.name: backwards}))
 
 
-def test_user_columns_keep_their_type_over_generations(collection: Snapshot) -> None:
-    with (
-        CollectionWriter.open(collection.root) as writer,
-        pytest.raises(ColumnError, match="column 'number' is int64 in this collection"),
-    ):
-        writer.add(item(12, number="twelve"))
+def test_field_05_user_columns_widen_over_generations(collection: Snapshot) -> None:
+    def numbers() -> list[object]:
+        batches = Snapshot.open(collection.root).iter_items()
+        return [value for batch in batches for value in batch.column("number").to_pylist()]
+
+    before = numbers()
+    for value, kept in ((4.5, [*map(float, before), 4.5]), ("x", [*map(str, before), "4.5", "x"])):
+        with CollectionWriter.open(collection.root) as writer:
+            writer.add(item(12 if value == 4.5 else 13, number=value))
+        assert numbers() == kept
 
 
 def test_further_space_is_completed_before_new_items(collection: Snapshot) -> None:

@@ -1,6 +1,6 @@
 """Makes the collection beside this file; run it with the release whose format it is to show.
 
-    python tests/retrieval/store/version1/make.py FOLDER
+python tests/retrieval/store/version1/make.py FOLDER
 """
 
 import sys
