@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from retrieval.types import Scalar
 
@@ -107,6 +107,14 @@ def clean_text(text: str) -> str:
 def to_scalar(value: object) -> Scalar:
     """Fit a value into a column; see `adapted`."""
     return adapted(value).value
+
+
+def portable(value: object) -> Scalar:
+    """A value as another process is sent it: lists and objects as text, all else as it is.
+
+    What a column cannot hold is left to `adapted`, which says what is wrong with it.
+    """
+    return _nested(value).value if isinstance(value, (list, Mapping)) else cast(Scalar, value)
 
 
 def adapted(value: object) -> Adapted:

@@ -30,9 +30,10 @@ class Medium(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file to embed: a media file, or a tar of them.
+    """One file to embed: a media file, or an archive of them.
 
     `uri` is what the collection stores (absolute, percent-encoded where needed); `path` opens it.
+    `is_tar` marks archives: tars, and Parquet files that hold media.
     """
 
     uri: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -16,9 +15,9 @@ import av
 import soundfile
 
 from retrieval.errors import RetrievalError
+from retrieval.media.archives import list_members, open_member
 from retrieval.media.container import audio_stream, open_container, video_stream
 from retrieval.media.files import EXTENSIONS, extension, path_to_uri
-from retrieval.media.tar import open_member
 from retrieval.types import Medium, Source
 
 PROBED = 40
@@ -122,15 +121,14 @@ def _candidates(sources: Iterable[Source]) -> Iterator[Candidate]:
                 yield from _members(source.path)
             else:
                 yield Candidate(source.path, None, os.stat(source.path).st_size)
-        except (OSError, tarfile.TarError):
+        except (OSError, RetrievalError):
             continue  # `embed` says what is wrong with it
 
 
 def _members(path: str) -> Iterator[Candidate]:
-    with tarfile.open(path, "r:") as tar:
-        for member in tar:
-            if member.isreg() and extension(member.name) in EXTENSIONS:
-                yield Candidate(path, member.name, member.size)
+    for name, size in list_members(path):
+        if extension(name) in EXTENSIONS or path.lower().endswith(".parquet"):
+            yield Candidate(path, name, size)
 
 
 def _add_timed(found: Survey, kind: _Kind) -> None:

@@ -10,7 +10,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from retrieval.media.captions import clean_caption, clean_text
+from retrieval.columns import clean_text, to_scalar
+from retrieval.media.captions import clean_caption
 from retrieval.media.files import (
     EXTENSIONS,
     container_of,
@@ -19,7 +20,7 @@ from retrieval.media.files import (
     quote,
     uri_to_path,
 )
-from retrieval.media.lists import CAPTION_COLUMNS, PATH_COLUMNS, to_scalar
+from retrieval.media.lists import CAPTION_COLUMNS, PATH_COLUMNS
 from retrieval.types import MediaInfo, Medium
 
 URI_COLUMNS = (*PATH_COLUMNS, "uri", "url")

@@ -9,8 +9,8 @@ from typing import BinaryIO
 from PIL import Image, ImageDraw, ImageOps
 
 from retrieval.errors import RetrievalError
+from retrieval.media.archives import open_member
 from retrieval.media.files import container_of, uri_to_path
-from retrieval.media.tar import open_member
 from retrieval.types import Hit, Medium
 
 SIDE = 256

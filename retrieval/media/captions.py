@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 
+from retrieval.columns import clean_text
 from retrieval.errors import SourceError
 
 MAX_CAPTION_CHARACTERS = 10_000
@@ -14,14 +17,35 @@ MAX_CAPTION_CHARACTERS = 10_000
 CAPTIONS_FILE = "captions.jsonl"
 
 
-def clean_text(text: str) -> str:
-    """Replace what no UTF-8 file can hold (lone surrogates), so that every store takes it."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 def clean_caption(text: str) -> str | None:
     """Strip and cut a caption; None where nothing is left."""
     return clean_text(text.strip()[:MAX_CAPTION_CHARACTERS]) or None
+
+
+def joined_captions(captions: Iterable[object]) -> str | None:
+    """One caption of several: each on a line of its own, repetitions once; None for none.
+
+    A list among them, or the text of one as `["a dog", "a lawn"]`, is taken apart.
+    """
+    texts: dict[str, None] = {}
+    for caption in captions:
+        parts = _parts(caption)
+        texts |= dict.fromkeys(filter(None, (clean_caption(str(part)) for part in parts)))
+    return clean_caption("\n".join(texts))
+
+
+def _parts(caption: object) -> list[object]:
+    if isinstance(caption, str) and caption.strip().startswith("["):
+        for parse in (json.loads, ast.literal_eval):
+            try:
+                read = parse(caption.strip())
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+            if isinstance(read, list) and all(isinstance(part, str) for part in read):
+                return read
+    if isinstance(caption, list):
+        return [part for part in caption if part is not None]
+    return [] if caption is None else [caption]
 
 
 def caption_beside(path: str) -> str | None:
@@ -50,7 +74,8 @@ def _read_captions(path: str, _size: int, _mtime_ns: int) -> dict[str, str | Non
                 continue
             try:
                 record = json.loads(line)
-                captions[os.path.normpath(record["file"])] = clean_caption(record["caption"])
+                name = os.path.normpath(record["file"])
+                captions[name] = joined_captions([captions.get(name), record["caption"]])
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise SourceError(
                     f"{path}, line {number}: not an object with file and caption; mend the line"

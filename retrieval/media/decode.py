@@ -20,11 +20,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from retrieval.errors import DamagedMediaError, MediaError, UnsupportedMediaError
+from retrieval.media.archives import open_members
 from retrieval.media.audio import SoundReader, open_sound, open_video_sound
 from retrieval.media.container import audio_stream, open_container, video_stream
 from retrieval.media.files import EXTENSIONS, OpenFile, extension
 from retrieval.media.image import fit, read_image_and_size
-from retrieval.media.tar import open_members
 from retrieval.media.video import VideoReader, open_video
 from retrieval.media.windows import Window, cut_windows
 from retrieval.types import (

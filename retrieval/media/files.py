@@ -10,7 +10,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 from retrieval.errors import SourceError
 from retrieval.media.captions import caption_beside
 from retrieval.media.lists import LIST_EXTENSIONS, read_list
+from retrieval.notices import Notices
 from retrieval.types import Medium, Scalar, Source
 
 _IMAGE = (Medium.IMAGE,)
@@ -81,9 +82,19 @@ def uri_to_path(uri: str) -> str:
 
 
 def container_of(uri: str) -> tuple[str, str | None]:
-    """Split the uri of a tar's member into the tar's and the member's name, else None."""
-    archive, found, member = uri.partition(".tar!")
-    return (f"{archive}.tar", uri_to_path(member)) if found else (uri, None)
+    """Split the uri of an archive's member into the archive's and the member's name, else None."""
+    found = re.search(rf"{TAR_NAME}!|\.parquet!", uri, re.IGNORECASE)
+    if found is None:
+        return uri, None
+    return uri[: found.end() - 1], uri_to_path(uri[found.end() :])
+
+
+TAR_NAME = r"\.(?:tar(?:\.(?:gz|bz2|xz|zstd?))?|tgz|tbz2?|txz|tzst)"
+
+
+def is_tar_name(name: str) -> bool:
+    """Whether a file is a tar by its name, compressed or not."""
+    return re.search(rf"{TAR_NAME}$", name, re.IGNORECASE) is not None
 
 
 def find_sources(
@@ -91,38 +102,43 @@ def find_sources(
     *,
     path_column: str | None = None,
     caption_column: str | None = None,
+    notices: Notices | None = None,
 ) -> Iterator[Source]:
     """List the files to embed, each once, in the arguments' order and by name inside a folder.
 
     An argument is a folder (read recursively; hidden files, other files than media and links to
-    folders are passed over), a file of any name, a tar, a list (CSV, TSV, JSONL, Parquet), or a
-    pattern of these: `{000..010}.tar`, `{a,b}/*.jpg`, `photos/**/*.png`.
+    folders are passed over), a file of any name, a tar, a list (CSV, TSV, JSONL, Parquet), a
+    Parquet file that holds the media themselves, or a pattern of these: `{000..010}.tar`,
+    `{a,b}/*.jpg`, `photos/**/*.png`.
 
     Args:
         arguments: Paths and patterns.
         path_column: Column of the lists that names the files; by default a usual name is sought.
         caption_column: Column of the lists that holds captions, likewise.
+        notices: Told what the lists hold that is not stored as it is.
 
     Raises:
         SourceError: An argument does not exist, a folder cannot be read, a list is malformed.
     """
     seen: set[str] = set()
     for argument in arguments:
-        for source in _sources(argument, path_column, caption_column):
+        for source in _sources(argument, path_column, caption_column, notices):
             if source.uri not in seen:
                 seen.add(source.uri)
                 yield source
 
 
 def _sources(
-    argument: str, path_column: str | None, caption_column: str | None
+    argument: str, path_column: str | None, caption_column: str | None, notices: Notices | None
 ) -> Iterator[Source]:
     for path in _expand(argument):
         if os.path.isdir(path):
             yield from (_source(found) for found in _walk(path))
+        elif path_column is None and _holds_media(path):
+            yield replace(_source(path), is_tar=True)
         elif extension(path) in LIST_EXTENSIONS:
             folder = os.path.dirname(os.path.abspath(path))
-            for row in read_list(path, path_column, caption_column):
+            for row in read_list(path, path_column, caption_column, notices):
                 source = _source(os.path.join(folder, row.path))
                 yield Source(
                     source.uri,
@@ -135,12 +151,20 @@ def _sources(
             yield _source(path)
 
 
+def _holds_media(path: str) -> bool:
+    if extension(path) != "parquet":
+        return False
+    from retrieval.media.parquet_media import holds_media
+
+    return holds_media(path)
+
+
 def _source(path: str) -> Source:
     path = os.path.abspath(path)
     return Source(
         uri=path_to_uri(path),
         path=path,
-        is_tar=extension(path) == "tar",
+        is_tar=is_tar_name(path),
         caption=caption_beside(path),
     )
 
@@ -161,7 +185,7 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _is_media_name(name: str) -> bool:
-    return extension(name) in EXTENSIONS or extension(name) == "tar"
+    return extension(name) in EXTENSIONS or is_tar_name(name)
 
 
 # ---------------------------------------------------------------- patterns

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Protocol
+from urllib.parse import unquote_to_bytes, urlsplit
 
+from retrieval.columns import adapted, clean_text
 from retrieval.errors import SourceError
-from retrieval.media.captions import clean_caption, clean_text
+from retrieval.media.captions import joined_captions
+from retrieval.media.csv_lists import read_csv
+from retrieval.media.encodings import TextEncoding, find_encoding
+from retrieval.notices import Notices
 from retrieval.types import Scalar
 
 PATH_COLUMNS = ("path", "file", "filename", "image_path", "audio_path", "video_path")
 CAPTION_COLUMNS = ("caption", "text")
-MAX_FIELD_CHARACTERS = 1 << 20
+
+_SHOWN_NAMES = 12
+_SHOWN_CHARACTERS = 40
 
 Row = Mapping[str, object]
 NumberedRow = tuple[int, Row | SourceError]
@@ -33,38 +41,118 @@ class ListedRow:
 
 
 def read_list(
-    path: str, path_column: str | None = None, caption_column: str | None = None
+    path: str,
+    path_column: str | None = None,
+    caption_column: str | None = None,
+    notices: Notices | None = None,
 ) -> Iterator[ListedRow]:
-    """Read a list row by row; the format goes by its extension.
+    """Read a list, a file at a time; the format goes by the list's extension.
 
-    A CSV column is bool, int or float where every filled field of it reads so, else text. Nested
-    values of JSONL and Parquet become JSON text; empty fields and NaN become None.
+    As `read_files`, but a row that cannot be used ends it.
 
     Raises:
         SourceError: The list cannot be read, a named column is missing, or a row is malformed.
     """
-    for _, row in read_rows(path, path_column, caption_column):
+    for _, row in read_files(path, path_column, caption_column, notices):
         if isinstance(row, SourceError):
             raise row
         yield row
 
 
-def read_rows(
-    path: str, path_column: str | None = None, caption_column: str | None = None
+def read_files(
+    path: str,
+    path_column: str | None = None,
+    caption_column: str | None = None,
+    notices: Notices | None = None,
 ) -> Iterator[tuple[int, ListedRow | SourceError]]:
-    """Read a list as `read_list` does, numbered, with an error in the place of a malformed row.
+    """Read a list as `read_rows` does, with the rows of one file joined where the first is.
+
+    A file that several rows name has the captions of all of them, each on a line of its own, and
+    the columns of the first; values of later rows that differ are a notice. The list is read more
+    than once, for a later row can be anywhere.
+    """
+    notices = notices or Notices()
+    captions = _captions_of_several(path, path_column, caption_column)
+    seen: dict[str, ListedRow] = {}
+    for number, row in read_rows(path, path_column, caption_column, notices):
+        name = None if isinstance(row, SourceError) else os.path.normpath(row.path)
+        if isinstance(row, SourceError) or name not in captions:
+            yield number, row
+        elif name not in seen:
+            seen[name] = row
+            yield number, replace(row, caption=joined_captions(captions[name]))
+        elif row.columns != seen[name].columns:
+            notices.add(
+                "a file is listed again with other columns; those of its first row are stored",
+                source=path,
+                place=f"row {number}",
+            )
+
+
+def _captions_of_several(
+    path: str, path_column: str | None, caption_column: str | None
+) -> dict[str, list[str | None]]:
+    """The captions of every file that more than one row names."""
+    seen: set[str] = set()
+    captions: dict[str, list[str | None]] = {}
+    for name, _ in _named_files(path, path_column, caption_column):
+        if name in seen:
+            captions[name] = []
+        seen.add(name)
+    # Only now the captions: those of all files would fill memory.
+    if captions:
+        for name, caption in _named_files(path, path_column, caption_column):
+            if name in captions:
+                captions[name].append(caption)
+    return captions
+
+
+def _named_files(
+    path: str, path_column: str | None, caption_column: str | None
+) -> Iterator[tuple[str, str | None]]:
+    for _, row in read_rows(path, path_column, caption_column, Notices()):
+        if not isinstance(row, SourceError):
+            yield os.path.normpath(row.path), row.caption
+
+
+def read_rows(
+    path: str,
+    path_column: str | None = None,
+    caption_column: str | None = None,
+    notices: Notices | None = None,
+) -> Iterator[tuple[int, ListedRow | SourceError]]:
+    """Read a list row by row, numbered, with an error in the place of a row that names no file.
+
+    A CSV column has the type that all its filled fields have, else text. Nested values of JSONL
+    and Parquet become JSON text; empty fields and NaN become None. A `file://` address is the path
+    it stands for, any other address is an error.
+
+    Args:
+        path: The list; its extension is one of `LIST_EXTENSIONS`.
+        path_column: Column that names the files; by default a usual name is sought.
+        caption_column: Column that holds captions, likewise.
+        notices: Told of values that are not stored as they are.
 
     Raises:
         SourceError: The list itself cannot be read, or not beyond some row.
     """
-    read = LIST_EXTENSIONS[os.path.splitext(path)[1][1:].lower()]
+    notices = notices or Notices()
+    expected = (path_column,) if path_column else PATH_COLUMNS
+    texts = (*expected, *((caption_column,) if caption_column else CAPTION_COLUMNS))
+    reader = LIST_EXTENSIONS[os.path.splitext(path)[1][1:].lower()]
     try:
-        for number, row in read(path):
+        encoding = TextEncoding("utf-8") if reader is _read_parquet else _encoding(path, notices)
+        listing = _Listing(path, encoding, path_column, caption_column, notices)
+        for number, row in reader(path, encoding, notices, texts=texts, expected=expected):
             if isinstance(row, SourceError):
                 yield number, row
                 continue
             try:
-                listed = _listed(path, number, row, path_column, caption_column)
+                listed = listing.row(number, row)
+            except _NoColumnError as error:
+                if reader is not _read_jsonl:  # else all rows lack it
+                    raise
+                yield number, error
             except SourceError as error:
                 yield number, error
             else:
@@ -73,126 +161,176 @@ def read_rows(
         raise SourceError(f"{path}: {error.strerror or error}; cannot read the list") from error
 
 
-def _listed(
-    path: str, number: int, row: Row, path_column: str | None, caption_column: str | None
-) -> ListedRow:
-    where = f"{path}, row {number}"
-    path_key = _column(row, path_column, PATH_COLUMNS)
-    if path_key is None:
-        wanted = repr(path_column) if path_column else f"any of {', '.join(PATH_COLUMNS)}"
-        raise SourceError(
-            f"{where}: found the columns {', '.join(map(str, row))}, expected {wanted}; "
-            "name the one that holds the files with --path-column"
+def read_table(path: str, notices: Notices) -> Iterator[NumberedRow]:
+    """The rows of a list as they are, without looking for the files they name.
+
+    Raises:
+        SourceError: The list cannot be read, or not beyond some row.
+    """
+    reader = LIST_EXTENSIONS[os.path.splitext(path)[1][1:].lower()]
+    try:
+        encoding = TextEncoding("utf-8") if reader is _read_parquet else _encoding(path, notices)
+        texts = (*PATH_COLUMNS, *CAPTION_COLUMNS)
+        yield from reader(path, encoding, notices, texts=texts, expected=PATH_COLUMNS)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}; cannot read the list") from error
+
+
+def _encoding(path: str, notices: Notices) -> TextEncoding:
+    encoding = find_encoding(path)
+    if encoding.problem is not None:
+        notices.add(encoding.problem, source=path)
+    return encoding
+
+
+# ---------------------------------------------------------------- one row
+
+
+class _NoColumnError(SourceError):
+    """A row lacks the column that names its file, or a column that the user named."""
+
+
+@dataclass(slots=True)
+class _Listing:
+    """Finds in the rows of one list the file, its caption and its columns."""
+
+    path: str
+    encoding: TextEncoding
+    path_column: str | None
+    caption_column: str | None
+    notices: Notices
+
+    def row(self, number: int, row: Row) -> ListedRow:
+        where = f"{self.path}, row {number}"
+        path_key = _column(row, self.path_column, PATH_COLUMNS)
+        if path_key is None:
+            raise _NoColumnError(self._no_path_column(where, row))
+        caption_key = _column(row, self.caption_column, CAPTION_COLUMNS)
+        if caption_key is None and self.caption_column:
+            raise _NoColumnError(
+                f"{where}: no column {self.caption_column!r}; it has {_named(row)}"
+            )
+        return ListedRow(
+            path=self._file(where, path_key, row[path_key]),
+            caption=joined_captions([row[caption_key]]) if caption_key is not None else None,
+            columns=scalars(
+                {key: value for key, value in row.items() if key not in (path_key, caption_key)},
+                self.notices,
+                source=self.path,
+                place=f"row {number}",
+            ),
         )
-    name = row[path_key]
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise SourceError(f"{where}: {path_key} is {name!r}, expected the path of a file")
-    caption_key = _column(row, caption_column, CAPTION_COLUMNS)
-    if caption_key is None and caption_column:
-        raise SourceError(f"{where}: no column {caption_column!r}; check --caption-column")
-    caption = row[caption_key] if caption_key is not None else None
-    return ListedRow(
-        path=name,
-        caption=None if caption is None else clean_caption(str(caption)),
-        columns={
-            clean_text(key): to_scalar(value)
-            for key, value in row.items()
-            if key not in (path_key, caption_key)
-        },
-    )
+
+    def _file(self, where: str, column: str, value: object) -> str:
+        if not isinstance(value, str) or not value or "\0" in value:
+            shown = ascii(value)
+            shown = shown if len(shown) <= 2 * _SHOWN_CHARACTERS else f"{shown[:77]}…"
+            raise SourceError(f"{where}: {column} is {shown}, expected the path of a file")
+        scheme = re.match(r"([a-z][a-z0-9+.-]+)://", value, re.IGNORECASE)
+        if scheme is None:
+            return self.encoding.file_name(value, os.path.dirname(os.path.abspath(self.path)))
+        if scheme[1].lower() == "file":
+            return os.fsdecode(unquote_to_bytes(urlsplit(value).path))
+        raise SourceError(
+            f"{where}: {column} is an address ({value[:_SHOWN_CHARACTERS]}); download it first and "
+            "list the file"
+        )
+
+    def _no_path_column(self, where: str, row: Row) -> str:
+        wanted = repr(self.path_column) if self.path_column else f"one of {', '.join(PATH_COLUMNS)}"
+        first = "" if self.path_column else "; if the first row is a file already, add a header"
+        return (
+            f"{where}: found the columns {_named(row)}, expected {wanted}: name the column that "
+            f"holds the files{first}"
+        )
+
+
+def scalars(
+    values: Mapping[str, object], notices: Notices, *, source: str, place: str
+) -> dict[str, Scalar]:
+    """Fit the values of a row into columns; what had to change is a notice."""
+    fitted: dict[str, Scalar] = {}
+    for name, value in values.items():
+        fitted[clean_text(name)], problem = adapted(value)
+        if problem is not None:
+            notices.add(f"column {clean_text(name)!r} is {problem}", source=source, place=place)
+    return fitted
 
 
 def _column(row: Row, named: str | None, usual: Iterable[str]) -> str | None:
-    return next((name for name in ([named] if named else usual) if name in row), None)
+    """The first of some names that a row has, in any case where it is a usual one."""
+    if named is not None:
+        return named if named in row else None
+    found = next((name for name in usual if name in row), None)
+    if found is not None:
+        return found
+    folded = {name.strip().casefold(): name for name in row}
+    return next((folded[name] for name in usual if name in folded), None)
 
 
-def to_scalar(value: object) -> Scalar:
-    """Fit a value into a metadata column: scalars stay, NaN becomes None, the rest JSON text."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, int) and -(2**63) <= value < 2**63:
-        return value
-    if isinstance(value, (list, dict)):
-        return clean_text(json.dumps(value, ensure_ascii=False, default=str))
-    return clean_text(str(value))
+def _named(row: Row) -> str:
+    """The names of a row's columns, shortened so that a row of data stays one line."""
+    names = [
+        name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}…"
+        for name in map(clean_text, row)
+    ]
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more
 
 
-# ---------------------------------------------------------------- CSV
+# ---------------------------------------------------------------- formats
 
 
-def _read_csv(path: str, delimiter: str = ",") -> Iterator[NumberedRow]:
-    """Yield the rows with typed values, numbered from 1 after the header.
+class ListReader(Protocol):
+    """Reads the rows of one format.
 
-    Reads the file twice: the type of a column is known only after its last row, and holding the
-    rows would cost memory with the length of the list.
+    `texts` are columns that are text whatever they hold; `expected` are names of which a header
+    has one.
     """
-    convert: dict[str, Callable[[str], Scalar]] = {}
-    candidates: dict[str, list[str]] = {}
-    for _, fields in _csv_rows(path, delimiter):
-        if isinstance(fields, SourceError):
-            continue
-        for name, field in fields.items():
-            left = candidates.setdefault(name, list(_TYPES))
-            if field:
-                left[:] = [kind for kind in left if _TYPES[kind][0].fullmatch(field)]
-    for name, left in candidates.items():
-        is_text = not left or name in (*PATH_COLUMNS, *CAPTION_COLUMNS)
-        convert[name] = str if is_text else _TYPES[left[0]][1]
-    for number, fields in _csv_rows(path, delimiter):
-        if isinstance(fields, SourceError):
-            yield number, fields
-            continue
-        yield number, {name: convert[name](v) if v else None for name, v in fields.items()}
+
+    def __call__(
+        self,
+        path: str,
+        encoding: TextEncoding,
+        notices: Notices,
+        *,
+        texts: Sequence[str],
+        expected: Sequence[str],
+    ) -> Iterator[NumberedRow]:
+        """Yield the rows, numbered from 1."""
+        ...
 
 
-# Numbers with leading zeros are names, as in 007.
-_TYPES: dict[str, tuple[re.Pattern[str], Callable[[str], Scalar]]] = {
-    "bool": (re.compile("true|false", re.IGNORECASE), lambda field: field.lower() == "true"),
-    "int": (re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII), int),
-    "float": (re.compile(r"-?(0|[1-9]\d*)?(\.\d*)?(?<=[\d.])(e[+-]?\d+)?", re.A | re.I), float),
-}
+def _csv_reader(delimiter: str) -> ListReader:
+    def read(
+        path: str,
+        encoding: TextEncoding,
+        notices: Notices,
+        *,
+        texts: Sequence[str],
+        expected: Sequence[str],
+    ) -> Iterator[NumberedRow]:
+        return read_csv(
+            path, encoding, notices, delimiter=delimiter, texts=texts, expected=expected
+        )
+
+    return read
 
 
-def _csv_rows(path: str, delimiter: str) -> Iterator[tuple[int, dict[str, str] | SourceError]]:
-    csv.field_size_limit(MAX_FIELD_CHARACTERS)
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        rows = csv.reader(file, delimiter=delimiter, strict=True)
-        number = 0
-        try:
-            header = next(rows, None)
-            if header is None or len(set(header)) != len(header):
-                raise SourceError(f"{path}: no header with distinct names; add one as first row")
-            for number, fields in enumerate(filter(None, rows), start=1):
-                if len(fields) == len(header):
-                    yield number, dict(zip(header, fields, strict=True))
-                    continue
-                yield (
-                    number,
-                    SourceError(
-                        f"{path}, row {number}: {len(fields)} fields, expected {len(header)} "
-                        "as in the header; quote fields that hold the separator"
-                    ),
-                )
-        except csv.Error as error:
-            raise SourceError(f"{path}, row {number + 1}: {error}; mend the row") from error
-
-
-def _read_tsv(path: str) -> Iterator[NumberedRow]:
-    return _read_csv(path, "\t")
-
-
-# ---------------------------------------------------------------- JSONL and Parquet
-
-
-def _read_jsonl(path: str) -> Iterator[NumberedRow]:
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as lines:
+def _read_jsonl(
+    path: str,
+    encoding: TextEncoding,
+    notices: Notices,
+    *,
+    texts: Sequence[str],
+    expected: Sequence[str],
+) -> Iterator[NumberedRow]:
+    with encoding.open(path) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = read_json(line)
             except (ValueError, RecursionError) as error:
                 yield number, SourceError(f"{path}, row {number}: {error}; mend the line")
                 continue
@@ -201,25 +339,68 @@ def _read_jsonl(path: str) -> Iterator[NumberedRow]:
             yield number, row
 
 
-def _read_parquet(path: str) -> Iterator[NumberedRow]:
+def read_json(text: str | bytes) -> object:
+    """Parse JSON without losing digits: a number that no double holds exactly is a Decimal.
+
+    Raises:
+        ValueError: Not JSON.
+        RecursionError: Nested too deep.
+    """
+    return json.loads(text, parse_float=_exact, parse_int=_integer)
+
+
+_EXACT_CHARACTERS = 16
+"""A decimal of so many characters is a double without loss."""
+
+_PRINTED_DIGITS = 4_000
+"""Python refuses to read longer integers."""
+
+
+def _exact(text: str) -> float | Decimal:
+    nearest = float(text)
+    if len(text) <= _EXACT_CHARACTERS or math.isinf(nearest):
+        return nearest
+    value = Decimal(text)
+    return nearest if Decimal(repr(nearest)) == value else value
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) <= _PRINTED_DIGITS else Decimal(text)
+
+
+def _read_parquet(
+    path: str,
+    encoding: TextEncoding,
+    notices: Notices,
+    *,
+    texts: Sequence[str],
+    expected: Sequence[str],
+) -> Iterator[NumberedRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from retrieval.arrow_columns import is_binary, python_values
 
     number = 0
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=4096):
-                for row in batch.to_pylist():
+            bytes_columns = [field.name for field in file.schema_arrow if is_binary(field.type)]
+            for name in bytes_columns:
+                notices.add(f"column {name!r} is binary; left out", source=path)
+            names = [name for name in file.schema_arrow.names if name not in bytes_columns]
+            for batch in file.iter_batches(batch_size=4096, columns=names):
+                columns = [python_values(column) for column in batch.columns]
+                for values in zip(*columns, strict=True):
                     number += 1
-                    yield number, row
+                    yield number, dict(zip(batch.schema.names, values, strict=True))
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise SourceError(f"{path}, after row {number}: {reason}; write it again") from error
 
 
-LIST_EXTENSIONS: dict[str, Callable[[str], Iterator[NumberedRow]]] = {
-    "csv": _read_csv,
-    "tsv": _read_tsv,
+LIST_EXTENSIONS: dict[str, ListReader] = {
+    "csv": _csv_reader(","),
+    "tsv": _csv_reader("\t"),
     "jsonl": _read_jsonl,
     "parquet": _read_parquet,
 }

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import QueryError, RetrievalError, UnknownModelError
+from retrieval.media.archives import open_member
 from retrieval.media.files import container_of, uri_to_path
 from retrieval.media.image import fit, read_image
-from retrieval.media.tar import open_member
 from retrieval.search.query import Query
 from retrieval.types import Hit, ImageGeometry, Medium
 
