@@ -12,6 +12,7 @@ import typer
 
 from cli.options import CollectionArgument
 from cli.output import Output, clock, console_for_tables
+from retrieval.columns import json_value
 
 if TYPE_CHECKING:
     from retrieval.duplicates.groups import DuplicateGroup, DuplicateItem
@@ -86,7 +87,7 @@ def _print_groups(groups: Sequence[DuplicateGroup], output: Output) -> None:
     from retrieval.duplicates.report import as_json
 
     if output is Output.JSON:
-        print(json.dumps(as_json(groups), ensure_ascii=False))
+        print(json.dumps(as_json(groups), ensure_ascii=False, default=json_value))
     elif output is Output.CSV:
         _print_csv(groups)
     elif output is Output.PATHS:

@@ -129,6 +129,8 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
     ):
         if count:
             print(f"{count} {words}")
+    for notice in report.notices:
+        print(f"note: {notice}", file=sys.stderr)
     for failure in report.failures:
         print(f"  {failure.uri}: {failure.reason}", file=sys.stderr)
 

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from retrieval.columns import json_value
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -33,7 +35,7 @@ def print_result(result: SearchResult, output: Output) -> None:
     if output is Output.TABLE:
         print_table(result)
     elif output is Output.JSON:
-        print(json.dumps(as_json(result), ensure_ascii=False))
+        print(json.dumps(as_json(result), ensure_ascii=False, default=json_value))
     elif output is Output.CSV:
         print_csv(result.hits)
     else:

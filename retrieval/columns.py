@@ -99,6 +99,17 @@ def is_wide(value: Scalar) -> bool:
 # ---------------------------------------------------------------- values
 
 
+def json_value(value: object) -> str:
+    """A timestamp or a date as JSON has it, for `json.dumps(default=...)`.
+
+    Raises:
+        TypeError: Another value that JSON does not have.
+    """
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is no value of JSON")
+
+
 def clean_text(text: str) -> str:
     """Replace what no UTF-8 file can hold (lone surrogates), so that every store takes it."""
     return text.encode("utf-8", "replace").decode("utf-8")

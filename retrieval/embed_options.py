@@ -55,7 +55,8 @@ class EmbedReport:
     """What a run did, counted as it goes.
 
     `without_segments` are those of the added items that no model here finds anything in, such as a
-    silent video where all models read sound: they are kept, for a further model may.
+    silent video where all models read sound: they are kept, for a further model may. `notices` say
+    what is stored under another name or in another form than it was given in.
     """
 
     added: dict[Medium, int] = field(default_factory=lambda: dict.fromkeys(Medium, 0))
@@ -66,6 +67,7 @@ class EmbedReport:
     failures: list[Failure] = field(default_factory=list)
     without_encoder: int = 0
     without_segments: int = 0
+    notices: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property

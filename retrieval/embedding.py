@@ -81,16 +81,18 @@ def embed(
     options = options or EmbedOptions()
     report = EmbedReport()
     began = time.monotonic()
-    found = find_sources(
-        [os.fspath(source) for source in sources],
-        path_column=options.path_column,
-        caption_column=options.caption_column,
-    )
     with CollectionWriter.open(root, create=True) as writer, publish_what_is_whole(writer):
+        found = find_sources(
+            [os.fspath(source) for source in sources],
+            path_column=options.path_column,
+            caption_column=options.caption_column,
+            notices=writer.notices,
+        )
         run = _Run(writer, open_spaces(writer.snapshot, options), options, report, on_item)
         run.complete()
         run.take_in(found)
         writer.publish()
+        report.notices += writer.notices.lines()
     report.seconds = time.monotonic() - began
     return report
 

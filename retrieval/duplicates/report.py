@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from retrieval.columns import json_value
 from retrieval.duplicates.groups import DuplicateGroup, DuplicateItem
 from retrieval.errors import QueryError
 from retrieval.gallery.page import GallerySection, write_gallery
@@ -74,7 +75,7 @@ def write_report(out: Path, groups: Sequence[DuplicateGroup]) -> None:
     """
     with written_atomically(out, lambda path, file: None) as file:
         if out.suffix == ".json":
-            file.write(json.dumps(as_json(groups), ensure_ascii=False).encode())
+            file.write(json.dumps(as_json(groups), ensure_ascii=False, default=json_value).encode())
         else:
             write_rows(file, SCHEMA, _batches(groups))
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from retrieval.arrow_columns import cast
 from retrieval.search.index_files import MEDIUM_NAMES, open_arrow
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Scalar
@@ -33,6 +34,7 @@ class ItemTable:
         if fresh:
             tables.append(pa.Table.from_batches(fresh))
         self._tables = tables
+        self._types = {field.name: field.type for field in snapshot.items_schema()}
         self.item_ids = _ids(tables)
         codes = [_codes(chunk) for table in tables for chunk in table.column("modality").chunks]
         self.modalities: NDArray[np.int8] = np.concatenate([np.empty(0, np.int8), *codes])
@@ -66,10 +68,18 @@ class ItemTable:
     def _row(self, place: int) -> dict[str, Scalar]:
         for table in self._tables:
             if place < table.num_rows:
-                row: dict[str, Scalar] = table.slice(place, 1).to_pylist()[0]
-                return row
+                # An index keeps the types of its time, which later shards may have widened.
+                row = table.slice(place, 1)
+                return {name: self._value(row, name) for name in row.column_names}
             place -= table.num_rows
         raise IndexError(place)
+
+    def _value(self, row: pa.Table, name: str) -> Scalar:
+        column = row.column(name)
+        if name in self._types and not pa.types.is_dictionary(column.type):
+            column = cast(column, self._types[name])
+        value: Scalar = column[0].as_py()
+        return value
 
 
 def _last_id(tables: Sequence[pa.Table]) -> int:
