@@ -12,7 +12,6 @@ import typer
 
 from cli.options import CollectionArgument
 from cli.output import Output, clock, console_for_tables
-from retrieval.columns import json_value
 
 if TYPE_CHECKING:
     from retrieval.duplicates.groups import DuplicateGroup, DuplicateItem
@@ -84,6 +83,7 @@ def dups(
 
 
 def _print_groups(groups: Sequence[DuplicateGroup], output: Output) -> None:
+    from retrieval.columns import json_value
     from retrieval.duplicates.report import as_json
 
     if output is Output.JSON:

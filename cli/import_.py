@@ -56,6 +56,14 @@ def import_(
             help="Read the files that exist for their digest; a further model needs it.",
         ),
     ] = True,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep these columns only; repeatable, or joined by commas."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave these columns out; repeatable, or joined by commas."),
+    ] = None,
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Make vectors of another tool, or an export, part of COLLECTION.
@@ -78,6 +86,8 @@ def import_(
         caption_column=caption_col,
         metadata=metadata,
         digest=digest,
+        columns=_names(columns) if columns else None,
+        drop=_names(drop or []),
         device=device.value,
     )
     with Progress(
@@ -92,6 +102,10 @@ def import_(
             lambda report: bar.update(task, completed=report.rows, total=report.total),
         )
     _print_report(report, collection)
+
+
+def _names(given: list[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for names in given for name in names.split(",") if name.strip())
 
 
 def _print_report(report: ImportReport, collection: Path) -> None:

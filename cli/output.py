@@ -8,8 +8,6 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from retrieval.columns import json_value
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -32,6 +30,8 @@ class Output(StrEnum):
 
 def print_result(result: SearchResult, output: Output) -> None:
     """Print one query's hits to stdout."""
+    from retrieval.columns import json_value
+
     if output is Output.TABLE:
         print_table(result)
     elif output is Output.JSON:

@@ -20,6 +20,11 @@ class Notices:
         first, count = self._places.get((source, problem), (place, 0))
         self._places[source, problem] = (first, count + 1)
 
+    def joined(self, other: Notices) -> Notices:
+        """This, after taking the notices of another."""
+        self._places |= other._places
+        return self
+
     def lines(self) -> list[str]:
         """One line for each source and problem, in the order of their first places."""
         lines = []

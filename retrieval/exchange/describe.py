@@ -7,11 +7,11 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from retrieval.columns import clean_text, to_scalar
-from retrieval.media.captions import clean_caption
+from retrieval.media.captions import joined_captions
 from retrieval.media.files import (
     EXTENSIONS,
     container_of,
@@ -20,7 +20,8 @@ from retrieval.media.files import (
     quote,
     uri_to_path,
 )
-from retrieval.media.lists import CAPTION_COLUMNS, PATH_COLUMNS
+from retrieval.media.lists import CAPTION_COLUMNS, PATH_COLUMNS, scalars
+from retrieval.notices import Notices
 from retrieval.types import MediaInfo, Medium
 
 URI_COLUMNS = (*PATH_COLUMNS, "uri", "url")
@@ -45,6 +46,9 @@ class Describer:
         path_column: Column that holds the paths or addresses; by default a usual name is sought.
         caption_column: Column that holds the captions, likewise.
         digest: Read the files that exist for their sha256.
+        columns: The columns to keep beside those that describe the item; None keeps all.
+        drop: Columns to leave out.
+        notices: Told of values that are not stored as they are.
     """
 
     def __init__(
@@ -56,6 +60,9 @@ class Describer:
         path_column: str | None = None,
         caption_column: str | None = None,
         digest: bool = True,
+        columns: Collection[str] | None = None,
+        drop: Collection[str] = (),
+        notices: Notices | None = None,
     ) -> None:
         self._base = base
         self._exported = exported
@@ -65,6 +72,19 @@ class Describer:
             self._path_columns = ("uri",)
         self._caption_columns = (caption_column,) if caption_column else CAPTION_COLUMNS
         self._digest = digest
+        self._columns = None if columns is None else frozenset(columns)
+        self._drop = frozenset(drop)
+        self._found: set[str] = set()
+        self._notices = notices or Notices()
+
+    @property
+    def path_columns(self) -> tuple[str, ...]:
+        """Columns that may name the items."""
+        return self._path_columns
+
+    def missing_columns(self) -> list[str]:
+        """Columns that were to be kept or left out, and that no row had."""
+        return sorted(((self._columns or frozenset()) | self._drop) - self._found)
 
     def uri(self, row: Row, place: str) -> str:
         """The item's uri; `place` stands for it where the row names no file."""
@@ -75,8 +95,8 @@ class Describer:
             return clean_text(value)
         return path_to_uri(os.path.join(self._base, value))
 
-    def info(self, row: Row, uri: str) -> MediaInfo:
-        """What a row says of its item."""
+    def info(self, row: Row, uri: str, *, source: str = "", place: str = "") -> MediaInfo:
+        """What a row says of its item; `source` and `place` are where notices find the row."""
         path_column, _ = _first(row, self._path_columns)
         caption_column, caption = _first(row, self._caption_columns)
         own = OWN_COLUMNS | {path_column, caption_column}
@@ -92,11 +112,22 @@ class Describer:
             width=_whole(row.get("width"), 2**31),
             height=_whole(row.get("height"), 2**31),
             duration_seconds=_number(row.get("duration_seconds")),
-            caption=None if caption is None else clean_caption(str(caption)),
-            columns={
-                clean_text(name): to_scalar(value) for name, value in row.items() if name not in own
-            },
+            caption=joined_captions([caption]),
+            columns=scalars(
+                {
+                    name: value
+                    for name, value in row.items()
+                    if name not in own and self._keep(name)
+                },
+                self._notices,
+                source=source,
+                place=place,
+            ),
         )
+
+    def _keep(self, name: str) -> bool:
+        self._found.add(name)
+        return name not in self._drop and (self._columns is None or name in self._columns)
 
     def _by_name(self, uri: str) -> Medium:
         name = container_of(uri)[1] or uri
@@ -138,10 +169,15 @@ def segment_of(row: Row, info: MediaInfo) -> tuple[Medium, float, float]:
 
 
 def _first(row: Row, names: tuple[str, ...]) -> tuple[str | None, object]:
-    """The first of some columns that a row has, and its value."""
+    """The first of some columns that a row has, in any case where it must be, and its value."""
     for name in names:
         if row.get(name) is not None:
             return name, row[name]
+    folded = {name.casefold(): name for name in row}
+    for name in names:
+        other = folded.get(name)
+        if other is not None and row[other] is not None:
+            return other, row[other]
     return None, None
 
 

@@ -1,14 +1,14 @@
 """`import`: vectors that another tool made, or an export of this one, become a collection.
 
-Rows that follow each other and name one item are its segments. An item that the collection has is
+Rows that name one item are its segments, wherever they are. An item that the collection has is
 left as it is, so that repeating an import changes nothing and a killed one goes on.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,8 @@ class ImportOptions:
         caption_column: Column of the captions; None: a usual name.
         metadata: List that describes the rows of a single .npy file; None: the one beside it.
         digest: Read the media files that exist for their sha256, which a further model needs.
+        columns: The columns to keep beside those that describe an item; None keeps all.
+        drop: Columns to leave out.
     """
 
     model: str | None = None
@@ -58,6 +60,8 @@ class ImportOptions:
     caption_column: str | None = None
     metadata: Path | None = None
     digest: bool = True
+    columns: tuple[str, ...] | None = None
+    drop: tuple[str, ...] = ()
     device: str = "auto"
 
 
@@ -97,7 +101,6 @@ def import_vectors(
         SourceError: The source cannot be read, or does not say which model made its vectors.
         DimensionMismatchError: The model's vectors have another length.
         CollectionError: The collection has items already, and not this space.
-        ColumnError: A column clashes with another in name or type.
     """
     options = options or ImportOptions()
     began = time.monotonic()
@@ -105,12 +108,13 @@ def import_vectors(
         streams = _streams(source, options, writer)
         report = ImportReport(total=sum(stream.layout.rows for stream in streams))
         report.notes = [stream.layout.note for stream in streams if stream.layout.note]
-        run = _Run(writer, report)
+        run = _Run(writer, report, streams)
         for item in merged(streams):
             run.take(item)
             progress(report)
             if writer.due():
                 writer.publish()
+        report.notes += run.notices()
     report.seconds = time.monotonic() - began
     return report
 
@@ -139,6 +143,7 @@ def _streams(source: Path, options: ImportOptions, writer: CollectionWriter) -> 
 def _stream(folder: Path, options: ImportOptions, writer: CollectionWriter) -> Stream:
     card = read_card(folder) if folder.is_dir() else read_card(folder.parent)
     layout = open_layout(folder, vector_column=options.vector_column, metadata=options.metadata)
+    layout = replace(layout, notices=writer.notices.joined(layout.notices))
     describer = Describer(
         layout.base,
         exported=card is not None,
@@ -146,6 +151,9 @@ def _stream(folder: Path, options: ImportOptions, writer: CollectionWriter) -> S
         path_column=options.path_column,
         caption_column=options.caption_column,
         digest=options.digest,
+        columns=options.columns,
+        drop=options.drop,
+        notices=writer.notices,
     )
     if card is not None and options.model is None:
         space = card
@@ -202,9 +210,13 @@ def _spec_for(model: str, medium: Medium) -> str:
 class _Run:
     """Takes items into the collection and counts what becomes of them."""
 
-    def __init__(self, writer: CollectionWriter, report: ImportReport) -> None:
+    def __init__(
+        self, writer: CollectionWriter, report: ImportReport, streams: Sequence[Stream]
+    ) -> None:
         self._writer = writer
         self._report = report
+        self._describers = [stream.describer for stream in streams]
+        self._left_out = 0
         snapshot = writer.snapshot
         self._known: dict[str, KnownFile] = snapshot.known_files() if snapshot else {}
         self._failed: Mapping[str, Failure] = snapshot.failures() if snapshot else {}
@@ -218,7 +230,11 @@ class _Run:
             self._report.unchanged += 1
             return
         self._seen.add(uri)
-        info = parts[0].describer.info(parts[0].rows[0], uri)
+        info = parts[0].describer.info(
+            parts[0].rows[0], uri, source=str(parts[0].path), place=f"row {parts[0].first_row}"
+        )
+        if info.modality is Medium.IMAGE:
+            self._left_out += sum(len(part.rows) - 1 for part in parts)
         segments: dict[str, Segments] = {}
         for part in parts:
             found = _segments(part, info)
@@ -228,6 +244,16 @@ class _Run:
             segments[part.space.name] = found
         self._writer.add(EmbeddedItem(info, segments))
         self._report.added[info.modality] += 1
+
+    def notices(self) -> list[str]:
+        """What was stored in another form, or left out."""
+        notices = self._writer.notices.lines()
+        if self._left_out:
+            notices.append(
+                f"{self._left_out} further vectors of pictures were left out: a picture has one"
+            )
+        missing = {name for describer in self._describers for name in describer.missing_columns()}
+        return notices + [f"no row has a column {name!r}" for name in sorted(missing)]
 
     def _fail(self, failure: Failure) -> None:
         self._report.failed += 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from retrieval.errors import DimensionMismatchError, SourceError
 from retrieval.exchange.pieces import Block, NpyPiece, ParquetPiece, Piece
 from retrieval.media.lists import LIST_EXTENSIONS
+from retrieval.notices import Notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,13 @@ class Layout:
         base: The folder that relative paths start from.
         pieces: At least one, all of one dimension.
         note: What was left aside; often empty.
+        notices: Told of columns and shards that are left out while it is read.
     """
 
     base: Path
     pieces: tuple[Piece, ...]
     note: str = ""
+    notices: Notices = field(default_factory=Notices)
 
     @property
     def rows(self) -> int:
@@ -39,7 +42,7 @@ class Layout:
     def blocks(self) -> Iterator[Block]:
         """Rows of all pieces in order."""
         for piece in self.pieces:
-            yield from piece.blocks()
+            yield from piece.blocks(self.notices)
 
 
 def open_layout(
@@ -70,6 +73,7 @@ def open_layout(
     lists = [piece.described for piece in layout.pieces if isinstance(piece, NpyPiece)]
     if metadata is not None and lists != [metadata]:
         raise SourceError(f"--metadata describes a .npy file, {source} is none")
+    layout = _without_empty(layout)
     for piece in layout.pieces:
         if piece.dim != layout.dim:
             raise DimensionMismatchError(
@@ -77,6 +81,15 @@ def open_layout(
                 f"{layout.dim}-d ones; import them apart"
             )
     return layout
+
+
+def _without_empty(layout: Layout) -> Layout:
+    """Leave out pieces without rows, which have no dimension; one stays where all are empty."""
+    filled = tuple(piece for piece in layout.pieces if piece.rows)
+    for piece in layout.pieces:
+        if filled and not piece.rows:
+            layout.notices.add(f"{piece.path} holds no rows")
+    return replace(layout, pieces=filled or layout.pieces[:1])
 
 
 def _folder(source: Path, vector_column: str | None, metadata: Path | None) -> Layout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from retrieval.arrow_columns import is_binary, python_values
 from retrieval.errors import SourceError
-from retrieval.media.lists import LIST_EXTENSIONS
+from retrieval.media.lists import LIST_EXTENSIONS, read_table
+from retrieval.notices import Notices
 
 BLOCK_ROWS = 4_096
 
@@ -57,9 +59,13 @@ class NpyPiece:
     def open(cls, path: Path, described: Path | None) -> NpyPiece:
         """Check the array and count the rows of its description."""
         array = _mapped(path)
-        if array.ndim != 2 or array.dtype.kind != "f" or not array.shape[1]:
+        if array.ndim and not len(array):
+            array = array.reshape(0, 1)  # an empty shard, whatever its shape says
+        known = array.dtype.kind == "f" or array.dtype == np.int8
+        if array.ndim != 2 or not known or not array.shape[1]:
             raise SourceError(
-                f"{path} holds {array.dtype} of shape {array.shape}, expected (rows, dim) floats"
+                f"{path} holds {array.dtype} of shape {array.shape}, expected (rows, dim) floats "
+                "or int8"
             )
         if described is not None:
             rows = _count(described)
@@ -70,14 +76,21 @@ class NpyPiece:
                 )
         return cls(path, len(array), int(array.shape[1]), described)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, notices: Notices) -> Iterator[Block]:
         """Read it from its first row to its last."""
         array = _mapped(self.path)
-        described = _list_rows(self.described) if self.described is not None else iter(())
+        described = iter(()) if self.described is None else _list_rows(self.described, notices)
         for first in range(0, self.rows, BLOCK_ROWS):
-            vectors = array[first : first + BLOCK_ROWS]
+            vectors = _floats(array[first : first + BLOCK_ROWS])
             rows = list(islice(described, len(vectors))) or [{}] * len(vectors)
             yield Block(self.path, first, vectors, rows)
+
+    def names(self, columns: Collection[str]) -> Iterator[Row]:
+        """The rows without their vectors, with some of their columns at least."""
+        if self.described is None:
+            yield from ({} for _ in range(self.rows))
+        else:
+            yield from _list_rows(self.described, Notices())
 
 
 def _mapped(path: Path) -> NDArray[Any]:
@@ -95,21 +108,17 @@ def _mapped(path: Path) -> NDArray[Any]:
 def _count(path: Path) -> int:
     if path.suffix == ".parquet":
         return int(_parquet(path).metadata.num_rows)
-    return sum(1 for _ in _list_rows(path))
+    return sum(1 for _ in _list_rows(path, Notices()))
 
 
-def _list_rows(path: Path) -> Iterator[Row]:
+def _list_rows(path: Path, notices: Notices) -> Iterator[Row]:
     """Rows of a list; a malformed one ends the import, for what follows would be out of step."""
-    read = LIST_EXTENSIONS.get(path.suffix[1:].lower())
-    if read is None:
+    if path.suffix[1:].lower() not in LIST_EXTENSIONS:
         raise SourceError(f"{path}: expected {', '.join(LIST_EXTENSIONS)}")
-    try:
-        for _, row in read(str(path)):
-            if isinstance(row, SourceError):
-                raise row
-            yield row
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}; cannot read the list") from error
+    for _, row in read_table(str(path), notices):
+        if isinstance(row, SourceError):
+            raise row
+        yield row
 
 
 # ---------------------------------------------------------------- Parquet
@@ -117,7 +126,7 @@ def _list_rows(path: Path) -> Iterator[Row]:
 
 @dataclass(frozen=True, slots=True)
 class ParquetPiece:
-    """A Parquet file with a column of vectors."""
+    """A Parquet file with a column of vectors; `dim` is the length of most of them."""
 
     path: Path
     rows: int
@@ -128,20 +137,44 @@ class ParquetPiece:
     def open(cls, path: Path, column: str | None) -> ParquetPiece:
         """Find the column of vectors and their length."""
         with _parquet(path) as file:
+            rows = int(file.metadata.num_rows)
             name = _vector_column(path, file.schema_arrow, column)
-            dim = _dim(path, file, name)
-            return cls(path, int(file.metadata.num_rows), dim, name)
+            return cls(path, rows, _dim(path, file, name) if rows else 0, name)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, notices: Notices) -> Iterator[Block]:
         """Read it from its first row to its last."""
         first = 0
         try:
             with _parquet(self.path) as file:
-                for batch in file.iter_batches(BLOCK_ROWS):
+                names = _described_columns(self.path, file.schema_arrow, self.column, notices)
+                for batch in file.iter_batches(BLOCK_ROWS, columns=[*names, self.column]):
                     vectors = _vectors(batch.column(self.column), self.dim)
-                    rows = batch.drop_columns([self.column]).to_pylist()
-                    yield Block(self.path, first, vectors, rows or [{}] * len(vectors))
+                    columns = {name: python_values(batch.column(name)) for name in names}
+                    rows = [
+                        {name: values[place] for name, values in columns.items()}
+                        for place in range(len(vectors))
+                    ]
+                    yield Block(self.path, first, vectors, rows)
                     first += len(vectors)
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise _damaged(self.path, error) from error
+
+    def names(self, columns: Collection[str]) -> Iterator[Row]:
+        """The rows without their vectors, with some of their columns at least."""
+        try:
+            with _parquet(self.path) as file:
+                wanted = [
+                    name
+                    for name in file.schema_arrow.names
+                    if name in columns or name.casefold() in columns
+                ]
+                if not wanted:
+                    yield from ({} for _ in range(self.rows))
+                    return
+                for batch in file.iter_batches(BLOCK_ROWS, columns=wanted):
+                    values = [python_values(column) for column in batch.columns]
+                    for row in zip(*values, strict=True):
+                        yield dict(zip(batch.schema.names, row, strict=True))
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise _damaged(self.path, error) from error
 
@@ -158,13 +191,39 @@ def _damaged(path: Path, error: Exception) -> SourceError:
     return SourceError(f"{path} cannot be read ({reason}); write it again")
 
 
-def _is_list_of_floats(kind: pa.DataType) -> bool:
+def _described_columns(path: Path, schema: pa.Schema, vectors: str, notices: Notices) -> list[str]:
+    """The columns that describe the rows: further vectors and bytes are left out."""
+    names = []
+    for field in schema:
+        if field.name == vectors:
+            continue
+        if _is_list_of(field.type, pa.types.is_floating):
+            what = "holds vectors as well"
+        elif _holds_bytes(field.type):
+            what = "is binary"
+        else:
+            names.append(field.name)
+            continue
+        notices.add(f"column {field.name!r} {what}; left out", source=str(path))
+    return names
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    return is_binary(kind) or any(
+        _holds_bytes(kind.field(number).type) for number in range(kind.num_fields)
+    )
+
+
+def _is_list_of(kind: pa.DataType, is_number: Callable[[pa.DataType], bool]) -> bool:
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(is_list(kind) for is_list in lists) and pa.types.is_floating(kind.value_type)
+    return any(is_list(kind) for is_list in lists) and is_number(kind.value_type)
 
 
 def _vector_column(path: Path, schema: pa.Schema, named: str | None) -> str:
-    able = [field.name for field in schema if _is_list_of_floats(field.type)]
+    able = [field.name for field in schema if _is_list_of(field.type, pa.types.is_floating)]
+    # Lists of small integers can be anything: they are vectors where their name says so.
+    whole = [field.name for field in schema if _is_list_of(field.type, pa.types.is_int8)]
+    able += [name for name in whole if name == named or (not able and name in VECTOR_COLUMNS)]
     if named is not None:
         if named not in able:
             raise SourceError(
@@ -184,8 +243,9 @@ def _dim(path: Path, file: pq.ParquetFile, column: str) -> int:
         return int(kind.list_size)
     for batch in file.iter_batches(BLOCK_ROWS, columns=[column]):
         lengths = pc.list_value_length(batch.column(0)).drop_null()
-        if len(lengths) and lengths[0].as_py():
-            return int(lengths[0].as_py())
+        found = pc.mode(lengths.filter(pc.greater(lengths, 0)))
+        if len(found):  # of most: the first one may be cut short
+            return int(found[0]["mode"].as_py())
     raise SourceError(f"{path}: column {column!r} holds no vector")
 
 
@@ -193,10 +253,15 @@ def _vectors(column: pa.Array, dim: int) -> NDArray[np.floating]:
     """(n, dim); NaN where a row is null or of another length."""
     lengths = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
     right = lengths == dim
-    values = column.filter(pa.array(right)).flatten().to_numpy(zero_copy_only=False)
+    values = _floats(column.filter(pa.array(right)).flatten().to_numpy(zero_copy_only=False))
     vectors = np.full((len(column), dim), np.nan, values.dtype)
     vectors[right] = values.reshape(-1, dim)
     return vectors
+
+
+def _floats(values: NDArray[Any]) -> NDArray[np.floating]:
+    """Quantized vectors as floats, which are scaled to unit length like all others."""
+    return values if values.dtype.kind == "f" else values.astype(np.float32)
 
 
 Piece = NpyPiece | ParquetPiece

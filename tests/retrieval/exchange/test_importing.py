@@ -12,7 +12,6 @@ from retrieval.collection import Collection
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.errors import (
     CollectionError,
-    ColumnError,
     DimensionMismatchError,
     SourceError,
     UnknownModelError,
@@ -146,7 +145,8 @@ def test_fault_28_bad_vectors_go_to_failures(tmp_path: Path, dim: int) -> None:
 def test_fault_29_an_item_named_twice_is_taken_once(tmp_path: Path, dim: int) -> None:
     names = ["a.jpg", "a.jpg", "b.jpg", "a.jpg"]
     report, collection = taken(written(tmp_path, directions(4, dim), path=names), tmp_path / "c")
-    assert (report.added[Medium.IMAGE], report.unchanged, report.rows) == (2, 1, 4)
+    assert (report.added[Medium.IMAGE], report.unchanged, report.rows) == (2, 0, 4)
+    assert report.notes == ["2 further vectors of pictures were left out: a picture has one"]
     space = collection.snapshot.spaces[0].name
     stored = collection.snapshot.item_segments(space, 0).vectors
     np.testing.assert_allclose(stored, directions(4, dim)[:1], atol=2e-3)
@@ -251,9 +251,3 @@ def test_a_further_space_of_existing_items_is_refused(tmp_path: Path, dim: int) 
     more = written(tmp_path / "2", directions(1, sound), path=["/b.mp3"], duration_seconds=[1.0])
     with pytest.raises(CollectionError, match="import into a new collection"):
         import_vectors(more, tmp_path / "c", TINY)
-
-
-def test_a_reserved_column_in_another_case_is_refused(tmp_path: Path, dim: int) -> None:
-    source = written(tmp_path, directions(1, dim), path=["a.jpg"], Width=[3])
-    with pytest.raises(ColumnError, match="reserved"):
-        import_vectors(source, tmp_path / "c", TINY)
