@@ -21,6 +21,7 @@ import numpy as np
 
 from retrieval.collection import Collection
 from retrieval.errors import QueryError
+from retrieval.regular_files import read_text
 from retrieval.search.query import Query
 from retrieval.targets import Target
 from retrieval.types import Hit, Medium, Space
@@ -93,7 +94,7 @@ def read_sentences(path: Path) -> list[str]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise QueryError(f"{path}: over {MAX_BYTES >> 20} MiB; illustrate it in parts")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise QueryError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     sentences = list(_sentences(text))

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from retrieval.errors import QueryError
+from retrieval.regular_files import read_text
 from retrieval.types import Medium
 
 TEMPLATES: Final[dict[Medium, tuple[str, ...]]] = {
@@ -86,6 +86,6 @@ def _lines(path: str) -> list[str]:
             raise QueryError(
                 f"{path}: more than {LONGEST_FILE >> 20} MiB; expected a list of lines"
             )
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
+        return read_text(path, "utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise QueryError(f"{path}: cannot be read as lines of UTF-8 ({error})") from error

@@ -20,6 +20,7 @@ from retrieval.encoders.spaces import slug_of
 from retrieval.encoders.weights import digest_of, file_digest, fill, safetensors_of
 from retrieval.errors import SpaceMismatchError, WeightsFormatError, WeightsNotAvailableError
 from retrieval.protocols import Encoder
+from retrieval.regular_files import read_text
 from retrieval.types import AudioWindows, ImageGeometry, Medium
 
 WEIGHTS = "adapter.safetensors"
@@ -189,7 +190,7 @@ def read_config(path: Path) -> AdapterConfig:
         WeightsFormatError: Unknown or missing keys, impossible values, or no JSON.
     """
     try:
-        config = AdapterConfig(**json.loads(path.read_text(encoding="utf-8")))
+        config = AdapterConfig(**json.loads(read_text(path)))
     except FileNotFoundError as error:
         raise WeightsNotAvailableError(
             f"{path} is missing; `retrieval train clip --adapter --pairs F --out DIR` writes it"

@@ -21,6 +21,7 @@ from retrieval.encoders.tokens import clean_texts
 from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize, TransformerSize
 from retrieval.encoders.weights import digest_of, file_digest, fill, safetensors_of
 from retrieval.errors import InvalidVectorError, WeightsFormatError, WeightsNotAvailableError
+from retrieval.regular_files import read_text
 from retrieval.types import AudioWindows, ImageGeometry, Medium
 
 WEIGHTS = "model.safetensors"
@@ -170,7 +171,7 @@ def read_config(path: Path) -> MulanConfig:
         WeightsFormatError: Unknown or missing keys, or no JSON.
     """
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(read_text(path))
         audio, text = raw.pop("audio"), TransformerSize(**raw.pop("text"))
         tower = ResNetSize(**audio) if "blocks" in audio else TransformerSize(**audio)
         return MulanConfig(**raw, audio=tower, text=text)

@@ -21,6 +21,7 @@ from retrieval.encoders.towers import TransformerSize
 from retrieval.encoders.video_towers import Factorised, VideoText, VideoTextConfig
 from retrieval.encoders.weights import digest_of, file_digest, fill, safetensors_of
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
+from retrieval.regular_files import read_text
 from retrieval.types import AudioWindows, ClipFrames, ImageGeometry, Medium
 
 CONFIG = "config.json"
@@ -212,7 +213,7 @@ def read_config(path: Path) -> VideoTextConfig:
         WeightsFormatError: Unknown or missing keys, or no JSON.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(read_text(path))
         video, text = (TransformerSize(**raw.pop(name)) for name in ("video", "text"))
         return VideoTextConfig(**raw, video=video, text=text)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

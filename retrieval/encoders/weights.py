@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
+from retrieval.regular_files import open_regular
 
 PICKLES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 """Suffixes of formats that can run code when they are read; never opened here."""
@@ -174,7 +175,7 @@ def file_digest(path: Path) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _file_digest(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -10,6 +10,7 @@ from retrieval.embed_options import Spaces
 from retrieval.encoders import catalogue
 from retrieval.errors import ModelError
 from retrieval.protocols import reads_clips
+from retrieval.regular_files import read_text
 from retrieval.types import Medium
 
 WINDOW_SECONDS = 10.0
@@ -68,9 +69,9 @@ def _shape(spec: str) -> Shape:
         folder = Path(catalogue.__file__).parents[1] / "weights" / spec
         media = catalogue.CATALOGUE["tiny"].encoders[spec]
         if catalogue.BUNDLED[spec] == "open_clip":
-            config = json.loads((folder / "open_clip_config.json").read_text())
+            config = json.loads(read_text(folder / "open_clip_config.json"))
             return Shape(spec, int(config["model_cfg"]["embed_dim"]), media)
-        config = json.loads((folder / "config.json").read_text())
+        config = json.loads(read_text(folder / "config.json"))
         hop_seconds = config.get("window_seconds", WINDOW_SECONDS)
         return Shape(spec, int(config["dim"]), media, keeps_frames=False, hop_seconds=hop_seconds)
     if backend == "clap":

@@ -18,6 +18,7 @@ from retrieval.errors import RetrievalError
 from retrieval.media.archives import list_members, open_member
 from retrieval.media.container import audio_stream, open_container, video_stream
 from retrieval.media.files import EXTENSIONS, extension, path_to_uri
+from retrieval.regular_files import check_regular
 from retrieval.types import Medium, Source
 
 PROBED = 40
@@ -154,6 +155,7 @@ def _length(candidate: Candidate) -> Length | None:
         if candidate.member is not None:
             with open_member(candidate.path, candidate.member) as file, open_container(file) as c:
                 return _length_of(c)
+        check_regular(candidate.path)
         if extension(candidate.path) in ("aif", "aiff"):  # the container reader knows no AIFF
             return Length(Medium.AUDIO, soundfile.info(candidate.path).duration, has_sound=True)
         with open_container(candidate.path) as container:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from typing import Any, Final
 
 from retrieval.errors import SourceError
 from retrieval.localization.spans import Span
+from retrieval.regular_files import open_regular, read_text
 
 FORMATS: Final = "QVHighlights, TVR, ActivityNet Captions, Charades-STA, TACoS, DiDeMo"
 DIDEMO_SECONDS: Final = 5.0
@@ -67,10 +69,10 @@ def read_annotations(path: Path) -> Iterator[AnnotatedQuery]:
 def _entries(path: Path) -> Iterator[Any]:
     """Objects of a JSON Lines file or list, pairs of a JSON object, or lines of text."""
     if path.suffix == ".json":
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_text(path))
         yield from document.items() if isinstance(document, dict) else document
         return
-    with path.open(encoding="utf-8") as lines:
+    with io.TextIOWrapper(open_regular(path), encoding="utf-8") as lines:
         for line in lines:
             if line.strip():
                 yield json.loads(line) if line.startswith("{") else line.strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retrieval.errors import CollectionFormatError
+from retrieval.regular_files import read_regular
 from retrieval.store.manifest import Manifest
 from retrieval.types import Space
 
@@ -26,7 +27,7 @@ def read_card(folder: Path) -> Space | None:
     path = folder / NAME
     if not path.is_file():
         return None
-    card = Manifest.from_json(path.read_bytes(), str(path))
+    card = Manifest.from_json(read_regular(path), str(path))
     if len(card.spaces) != 1:
         raise CollectionFormatError(f"{path} names {len(card.spaces)} spaces, expected one")
     return card.spaces[0]

@@ -22,6 +22,7 @@ from retrieval.media.files import (
 )
 from retrieval.media.lists import CAPTION_COLUMNS, PATH_COLUMNS, scalars
 from retrieval.notices import Notices
+from retrieval.regular_files import open_regular
 from retrieval.types import MediaInfo, Medium
 
 URI_COLUMNS = (*PATH_COLUMNS, "uri", "url")
@@ -199,5 +200,5 @@ def _whole(value: object, limit: int) -> int | None:
 
 
 def _digest(path: str) -> str:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,6 +18,7 @@ from retrieval.arrow_columns import is_binary, python_values
 from retrieval.errors import SourceError
 from retrieval.media.lists import LIST_EXTENSIONS, read_table
 from retrieval.notices import Notices
+from retrieval.regular_files import check_regular
 
 BLOCK_ROWS = 4_096
 
@@ -95,6 +96,7 @@ class NpyPiece:
 
 def _mapped(path: Path) -> NDArray[Any]:
     try:
+        check_regular(path)
         # A pickled array would run what it likes: never allowed.
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -181,6 +183,7 @@ class ParquetPiece:
 
 def _parquet(path: Path) -> pq.ParquetFile:
     try:
+        check_regular(path)
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrieval.encoders.weights import fill, safetensors_of
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
+from retrieval.regular_files import read_text
 from retrieval.types import Medium
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def space_digest_of(folder: Path) -> str | None:
         None where the folder holds no Hammer.
     """
     try:
-        return str(json.loads((folder / CONFIG).read_text())["space_digest"])
+        return str(json.loads(read_text(folder / CONFIG))["space_digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -60,7 +61,7 @@ def read_config(path: Path) -> HammerConfig:
     from retrieval.localization.hammer_model import HammerConfig, Level
 
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(read_text(path))
         levels = tuple(Level(**level) for level in raw.pop("levels"))
         return HammerConfig(**raw | {"levels": levels, "medium": Medium(raw["medium"])})
     except (ValueError, TypeError, KeyError, AttributeError) as error:

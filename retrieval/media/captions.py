@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from functools import lru_cache
 
 from retrieval.columns import clean_text
 from retrieval.errors import SourceError
+from retrieval.regular_files import open_regular
 
 MAX_CAPTION_CHARACTERS = 10_000
 """Longer captions are cut; no text encoder reads as much."""
@@ -57,7 +59,7 @@ def caption_beside(path: str) -> str | None:
     text_file = os.path.splitext(path)[0] + ".txt"
     if text_file != path:
         try:
-            with open(text_file, encoding="utf-8", errors="replace") as file:
+            with io.TextIOWrapper(open_regular(text_file), "utf-8", "replace") as file:
                 return clean_caption(file.read(4 * MAX_CAPTION_CHARACTERS))
         except OSError:
             pass  # most media files have no text beside them
@@ -68,7 +70,7 @@ def caption_beside(path: str) -> str | None:
 @lru_cache(maxsize=4)
 def _read_captions(path: str, _size: int, _mtime_ns: int) -> dict[str, str | None]:
     captions: dict[str, str | None] = {}
-    with open(path, encoding="utf-8", errors="surrogateescape") as lines:
+    with io.TextIOWrapper(open_regular(path), "utf-8", "surrogateescape") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

@@ -13,6 +13,7 @@ import av.container
 import av.error
 
 from retrieval.errors import UnsupportedMediaError
+from retrieval.regular_files import open_regular
 
 # No playlist, script or address: a file can only ever show itself.
 _LIMITS = {
@@ -64,7 +65,7 @@ def open_container(file: BinaryIO | str) -> Iterator[av.container.InputContainer
 @contextmanager
 def _opened(file: BinaryIO | str) -> Iterator[BinaryIO]:
     if isinstance(file, (str, os.PathLike)):
-        with open(file, "rb") as stream:
+        with open_regular(file) as stream:
             yield stream
     else:
         file.seek(0)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import io
 import os
 from dataclasses import dataclass
 from itertools import islice
-from typing import BinaryIO, TextIO, cast
+from typing import BinaryIO, TextIO
+
+from retrieval.regular_files import open_regular
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -37,8 +40,7 @@ class TextEncoding:
 
     def open(self, path: str, *, newline: str | None = None) -> TextIO:
         """Open a file in this encoding; bytes outside of it become surrogate escapes."""
-        opened = open(path, encoding=self.name, errors="surrogateescape", newline=newline)  # noqa: SIM115
-        return cast(TextIO, opened)
+        return io.TextIOWrapper(open_regular(path), self.name, "surrogateescape", newline)
 
     def file_name(self, name: str, folder: str) -> str:
         """The name of a file as the text gives it, or as its bytes do where only that exists.
@@ -59,7 +61,7 @@ def find_encoding(path: str) -> TextEncoding:
     Raises:
         OSError: The file cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         head = file.read(_HEAD_BYTES)
         for mark, name in _BOMS:
             if head.startswith(mark):

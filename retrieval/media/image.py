@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
+from retrieval.regular_files import check_regular
 from retrieval.types import ImageGeometry
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -141,6 +142,8 @@ _QUIET = _Quiet()
 
 
 def _open(file: BinaryIO | str) -> Image.Image:
+    if isinstance(file, str):
+        check_regular(file)
     image = Image.open(file, formats=FORMATS)
     width, height = image.size
     if width * height > MAX_PIXELS:

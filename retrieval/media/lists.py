@@ -18,6 +18,7 @@ from retrieval.media.captions import joined_captions
 from retrieval.media.csv_lists import read_csv
 from retrieval.media.encodings import TextEncoding, find_encoding
 from retrieval.notices import Notices
+from retrieval.regular_files import check_regular
 from retrieval.types import Scalar
 
 PATH_COLUMNS = ("path", "file", "filename", "image_path", "audio_path", "video_path")
@@ -383,6 +384,7 @@ def _read_parquet(
 
     number = 0
     try:
+        check_regular(path)
         with pq.ParquetFile(path) as file:
             bytes_columns = [field.name for field in file.schema_arrow if is_binary(field.type)]
             for name in bytes_columns:

@@ -17,6 +17,7 @@ from retrieval.errors import DamagedMediaError
 from retrieval.media.captions import joined_captions
 from retrieval.media.files import OpenFile, quote
 from retrieval.media.lists import CAPTION_COLUMNS
+from retrieval.regular_files import check_regular
 from retrieval.types import Failure, Source
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def _bytes_of(path: str, place: int) -> bytes:
 def _open(path: str) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
+    check_regular(path)
     return pq.ParquetFile(path, memory_map=True, pre_buffer=False)
 
 

@@ -27,6 +27,7 @@ from retrieval.media.captions import MAX_CAPTION_CHARACTERS, joined_captions
 from retrieval.media.files import EXTENSIONS, TAR_NAME, OpenFile, extension, is_tar_name, quote
 from retrieval.media.lists import CAPTION_COLUMNS, read_json
 from retrieval.media.tar_partners import Media
+from retrieval.regular_files import open_regular
 from retrieval.types import Failure, Scalar, Source
 
 SPOOL_BYTES = 64 << 20
@@ -51,7 +52,7 @@ def open_members(source: Source) -> Iterator[OpenFile | Failure]:
     Raises:
         OSError: The tar cannot be opened.
     """
-    with open(source.path, "rb") as file:
+    with open_regular(source.path) as file:
         stat = os.fstat(file.fileno())
         whole = OpenFile(source.uri, source.path, file, stat.st_size, stat.st_mtime)
         yield from _Tar(source, whole, 0).members()
@@ -66,7 +67,7 @@ def open_member(path: str, name: str) -> Iterator[BinaryIO]:
     """
     try:
         with ExitStack() as stack:
-            file = cast(BinaryIO, stack.enter_context(open(path, "rb")))
+            file = cast(BinaryIO, stack.enter_context(open_regular(path)))
             for part in _levels(name):
                 file = stack.enter_context(_opened_member(file, part))
             yield file
@@ -81,7 +82,7 @@ def list_members(path: str) -> Iterator[tuple[str, int]]:
         DamagedMediaError: The tar is damaged.
     """
     try:
-        with open(path, "rb") as file, _opened(file) as tar:
+        with open_regular(path) as file, _opened(file) as tar:
             for member in _infos(tar):
                 if member.isreg():
                     yield member.name, member.size

@@ -10,6 +10,7 @@ from typing import Any
 
 from indexes.effort import Effort
 from retrieval.errors import CollectionFormatError
+from retrieval.regular_files import read_text
 from retrieval.search.calibration import Background, Calibration, QueryKind
 from retrieval.search.choice import Trial
 from retrieval.search.request import IndexRequest
@@ -107,7 +108,7 @@ class IndexCard:
             CollectionFormatError: Not a card, of another version, or with other keys.
         """
         try:
-            return cls._parse(json.loads(path.read_text(encoding="utf-8")))
+            return cls._parse(json.loads(read_text(path)))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise CollectionFormatError(
                 f"{path} is not an index card of this release ({_in_one_line(error)}); "

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.errors import IndexFileError
+from retrieval.regular_files import check_regular
 from retrieval.store.reader import SegmentBlock, Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 
@@ -113,6 +114,7 @@ def open_arrow(path: Path) -> pa.Table:
         IndexFileError: Missing or damaged.
     """
     try:
+        check_regular(path)
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowException) as error:
         raise IndexFileError(

@@ -12,9 +12,9 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from retrieval.errors import QueryError
+from retrieval.regular_files import read_text
 
 MAX_QUERY_CHARS = 100_000
 """Longer queries are refused; of shorter texts a model reads as much as its context holds."""
@@ -127,7 +127,7 @@ def read_queries(path: str | os.PathLike[str]) -> list[NumberedQuery]:
             names file and line.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        lines = read_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise QueryError(f"{os.fspath(path)}: cannot be read as UTF-8 text ({error})") from error
     queries = list(_numbered_queries(os.fspath(path), lines))

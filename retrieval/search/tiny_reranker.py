@@ -16,6 +16,7 @@ from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.tokens import clean_texts
 from retrieval.encoders.weights import fill, safetensors_of
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
+from retrieval.regular_files import read_text
 from retrieval.search.cross_modal import PAD, CrossModal, CrossModalConfig
 from retrieval.types import ImageGeometry
 
@@ -95,7 +96,7 @@ def read_config(path: Path) -> CrossModalConfig:
         WeightsFormatError: Unknown keys, impossible sizes, or no JSON.
     """
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(read_text(path))
         return CrossModalConfig(**{**raw, "names": tuple(raw["names"])})
     except (ValueError, TypeError, KeyError) as error:
         raise WeightsFormatError(f"{path} is not a re-ranker's configuration: {error}") from error

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from retrieval.errors import CollectionFormatError
+from retrieval.regular_files import read_regular
 from retrieval.store.current import manifest_path
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import SHARD_ROWS, failures_batch
@@ -204,8 +205,8 @@ def _recent(root: Path, current: int, seconds: float) -> Iterator[Manifest]:
             continue
         if younger < time.time() - seconds:
             return
-        with suppress(CollectionFormatError):  # a damaged one serves nobody
-            yield Manifest.from_json(path.read_bytes(), str(path))
+        with suppress(CollectionFormatError, OSError):  # a damaged one serves nobody
+            yield Manifest.from_json(read_regular(path), str(path))
         younger = path.stat().st_mtime
 
 

@@ -13,6 +13,7 @@ from retrieval.errors import (
     CollectionFormatError,
     CollectionNotFoundError,
 )
+from retrieval.regular_files import read_regular
 from retrieval.store.manifest import Manifest
 
 _CURRENT = re.compile(r"(?P<generation>\d{6,}) (?P<digest>[0-9a-f]{64})\n", re.ASCII)
@@ -54,7 +55,7 @@ def read_current(root: Path) -> Current | None:
     """
     path = root / "CURRENT"
     try:
-        content = checked_path(root, "CURRENT").read_bytes()
+        content = read_regular(checked_path(root, "CURRENT"))
     except (FileNotFoundError, NotADirectoryError):
         # One manifest alone is what a run leaves that was killed before its first `CURRENT`.
         newest = highest_number(root / "manifests")
@@ -83,7 +84,7 @@ def read_manifest(root: Path, current: Current) -> Manifest:
     """
     path = root / current.manifest_path
     try:
-        blob = checked_path(root, current.manifest_path).read_bytes()
+        blob = read_regular(checked_path(root, current.manifest_path))
     except OSError as error:
         raise CollectionDamagedError(
             f"{path}, which CURRENT names, cannot be read: {error.strerror}; "
@@ -126,7 +127,7 @@ def read_generation(root: Path, generation: int) -> Manifest:
             f"{root} has no generation {generation}; the current one is {current.generation}, "
             "and older ones go with `compact`"
         )
-    manifest = Manifest.from_json(path.read_bytes(), str(path))
+    manifest = Manifest.from_json(read_regular(path), str(path))
     if manifest.generation != generation:
         raise CollectionFormatError(
             f"{path} says that it is generation {manifest.generation}, expected {generation}"

@@ -11,6 +11,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from retrieval.errors import CollectionLockedError, StorageError
+from retrieval.regular_files import read_text
 
 LOCK_NAME = ".lock"
 HOLDER_NAME = ".lock.holder"
@@ -37,7 +38,9 @@ class CollectionLock:
         try:
             self._lock.acquire(timeout=0)
             holder = {"process": os.getpid(), "host": socket.gethostname()}
-            (self._root / HOLDER_NAME).write_text(json.dumps(holder), encoding="utf-8")
+            path = self._root / HOLDER_NAME
+            path.unlink(missing_ok=True)  # a FIFO of this name would wait for its reader
+            path.write_text(json.dumps(holder), encoding="utf-8")
         except Timeout:
             raise CollectionLockedError(
                 f"{self._root} is being written by {self._holder()}; "
@@ -68,7 +71,7 @@ class CollectionLock:
 
     def _holder(self) -> str:
         try:
-            holder = json.loads((self._root / HOLDER_NAME).read_text(encoding="utf-8"))
+            holder = json.loads(read_text(self._root / HOLDER_NAME))
             return f"process {holder['process']} on {holder['host']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"  # it has not written its name yet

@@ -52,7 +52,8 @@ class PartialFile:
     """A file being written aside: counts and digests what passes through."""
 
     def __init__(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        # Not blocking: opening a FIFO would wait for its reader for ever.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
         self._descriptor = os.open(path, flags, 0o666)
         self._digest = hashlib.sha256()
         self._failed = False

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from retrieval.arrow_columns import cast
 from retrieval.errors import CollectionDamagedError
+from retrieval.regular_files import check_regular
 from retrieval.store.schema import ROW_GROUP_ROWS
 
 
@@ -59,7 +60,7 @@ def read_rows(
     Raises:
         CollectionDamagedError: The file is missing, or its content cannot be read.
     """
-    with _damage_named(path), pq.ParquetFile(path, memory_map=True) as file:
+    with _damage_named(path), _opened(path) as file:
         groups = _row_groups(file.metadata, first_item_id, last_item_id)
         yield from file.iter_batches(ROW_GROUP_ROWS, row_groups=groups, columns=columns)
 
@@ -71,6 +72,7 @@ def read_schema(path: Path) -> pa.Schema:
         CollectionDamagedError: The file is missing, or its footer cannot be read.
     """
     with _damage_named(path):
+        check_regular(path)
         return pq.read_schema(path, memory_map=True).remove_metadata()
 
 
@@ -97,9 +99,14 @@ def with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 def reads_as(path: Path, schema: pa.Schema, rows: int) -> bool:
     """Whether a file opens with these columns and this number of rows."""
-    with _damage_named(path), pq.ParquetFile(path, memory_map=True) as file:
+    with _damage_named(path), _opened(path) as file:
         columns = file.schema_arrow.remove_metadata()
         return bool(columns.equals(schema) and file.metadata.num_rows == rows)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    check_regular(path)
+    return pq.ParquetFile(path, memory_map=True)
 
 
 def _leaves(schema: pa.Schema) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from retrieval.errors import CollectionDamagedError, CollectionFormatError, CollectionNotFoundError
+from retrieval.regular_files import open_regular
 from retrieval.store.current import read_current, read_manifest
 from retrieval.store.manifest import ListedFile
 from retrieval.store.reader import check_size
@@ -34,7 +35,7 @@ def _problem(root: Path, file: ListedFile) -> str | None:
     path = root / file.path
     try:
         check_size(root, file)
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except (CollectionDamagedError, CollectionFormatError) as error:
         return str(error)

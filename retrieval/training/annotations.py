@@ -12,6 +12,7 @@ from retrieval.encoders.pooling import unit_rows
 from retrieval.errors import DimensionMismatchError, SourceError, WeightsFormatError
 from retrieval.evaluation.annotations import AnnotatedQuery, read_annotations
 from retrieval.protocols import Encoder
+from retrieval.regular_files import check_regular
 from retrieval.training.moment_data import AskedMoment, MomentData, with_rivals
 from retrieval.types import TimedRows
 
@@ -133,6 +134,7 @@ def _read_rows(path: Path) -> NDArray[np.float32]:
     from safetensors.numpy import load_file
 
     try:
+        check_regular(path)
         if path.suffix == ".npy":
             rows = np.load(path, allow_pickle=False)
         else:

@@ -17,6 +17,7 @@ from typing import Any
 from retrieval.encoders.hub.repositories import KNOWN, Source, read_json, sources_of
 from retrieval.encoders.weights import PICKLES, SHARDS, check_safetensors, weight_shards
 from retrieval.errors import RetrievalError, WeightsFormatError, WeightsNotAvailableError
+from retrieval.regular_files import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def snapshot_of(repo: str) -> Path | None:
     commit = KNOWN[repo].commit if repo in KNOWN else None
     if commit is None:
         try:
-            commit = (storage / "refs" / "main").read_text(encoding="utf-8").strip()
+            commit = read_text(storage / "refs" / "main").strip()
         except (OSError, ValueError):
             return None
     folders = (storage / "retrieval" / commit, storage / "snapshots" / commit)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import WeightsNotAvailableError
+from retrieval.regular_files import read_text
 
 MODEL_WEIGHTS = "model.safetensors"
 CLIP_WEIGHTS = "open_clip_model.safetensors"
@@ -279,7 +280,7 @@ def _muq_sources(location: str, read_config: ReadConfig) -> list[Source]:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None where it is missing or damaged."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
