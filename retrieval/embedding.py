@@ -275,6 +275,9 @@ class _Run:
                 logger.warning(
                     "%s: %d damaged packets skipped", event.info.uri, event.damaged_packets
                 )
+            if isinstance(event, ItemDecoded):
+                for note in event.notes:
+                    logger.warning("%s: %s", event.info.uri, note)
             yield event
 
     def _count_failure(self, failure: Failure) -> None:

@@ -172,11 +172,13 @@ class DecodedChunk:
 class ItemDecoded:
     """Every chunk of the item has been delivered.
 
-    `damaged_packets` counts what had to be skipped inside it.
+    `damaged_packets` counts what had to be skipped inside it; `notes` says what else the user should
+    know: what is left out, or that the header is wrong.
     """
 
     info: MediaInfo
     damaged_packets: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

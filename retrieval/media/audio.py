@@ -1,23 +1,21 @@
 """Sound: any recording, and the sound of videos, as a stream of mono blocks at one sample rate.
 
-libsndfile reads what it knows, FFmpeg the rest (AAC, M4A, the sound of videos). Nothing is held
-beyond one block, so ten hours cost the memory of a second. A file must hold what its header
-promises: a recording cut short is an error, not a shorter recording. OGG promises nothing; what
-is left of one is read.
+FFmpeg decodes. Time comes from the time stamps: where packets are missing there is a gap, where
+they overlap the later ones are trimmed. Nothing is held beyond one block, so ten hours cost the
+memory of a second. A recording that is cut short is an error, not a shorter recording.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Protocol
+from dataclasses import dataclass
+from typing import BinaryIO
 
 import av
 import av.container
 import av.error
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
@@ -25,38 +23,39 @@ from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedM
 from retrieval.media.container import (
     Damage,
     audio_stream,
+    check_end,
     decode_packet,
     open_container,
-    origin_seconds,
-    read_packets,
+    opened,
+    possible_seconds,
 )
+from retrieval.media.downmix import Downmix
+from retrieval.media.timeline import Timeline
 
 Block = NDArray[np.float32]
 
 MAX_CHANNELS = 64
 SAMPLE_RATES_HZ = range(1_000, 1_000_000)
 BLOCK_SAMPLES = 1 << 16
+"""Small frames are joined to blocks of this size at least."""
 
-_MISSING_SHARE = 0.01
-_MISSING_SECONDS = 0.25
-"""A file may end this much before its header says: encoders pad and round."""
-
-_CUT_CHUNK = re.compile(r"^ ?(?:data|SSND) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
-"""How libsndfile's log of a WAV or AIFF shows a chunk of sound that the file is too short for."""
-
-_MAX_SILENCE_SECONDS = 3_600
-"""Sound of a video that begins later than this is not aligned by silence: its stamps are wrong."""
+_TOLERANCE_SECONDS = 0.06
+"""Time stamps that are off by less follow from rounding; the sound is taken to be unbroken."""
 
 
-class Sound(Protocol):
-    """An open stream of sound; `damage` and the seconds read are known while and after reading."""
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch without any sound, where the time stamps leave one; lasts `samples`."""
 
-    sample_rate_hz: int
-    damage: Damage
+    samples: int
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield (samples, channels) float32 blocks at the file's own rate."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Decoded sound: (samples, channels) float32, and what FFmpeg calls the channels, if known."""
+
+    block: Block
+    names: tuple[str, ...]
 
 
 class SoundReader:
@@ -64,13 +63,22 @@ class SoundReader:
 
     Attributes:
         sample_rate_hz: The file's own rate.
-        samples_read: Samples per channel that `mono` has read so far.
+        damage: What is skipped or left out so far.
     """
 
-    def __init__(self, sound: Sound) -> None:
-        self._sound = sound
-        self.sample_rate_hz = sound.sample_rate_hz
-        self.samples_read = 0
+    def __init__(
+        self, container: av.container.InputContainer, stream: av.AudioStream, file: BinaryIO
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._file = file
+        self.damage = Damage()
+        self._timeline = Timeline(container, self.damage)
+        self._position = 0  # end of what was read, in samples from the file's beginning
+        self.sample_rate_hz = int(stream.codec_context.sample_rate or 0)
+        channels = stream.codec_context.layout.nb_channels
+        if channels > MAX_CHANNELS:
+            raise _too_many(channels)
         if self.sample_rate_hz not in SAMPLE_RATES_HZ:
             raise DamagedMediaError(
                 f"sample rate {self.sample_rate_hz} Hz, expected {SAMPLE_RATES_HZ.start:,} to "
@@ -80,167 +88,209 @@ class SoundReader:
     @property
     def damaged_packets(self) -> int:
         """Packets that had to be skipped so far."""
-        return self._sound.damage.packets
+        return self.damage.packets
 
     @property
     def seconds_read(self) -> float:
-        """Length of what `mono` has read so far; the whole length at its end."""
-        return self.samples_read / self.sample_rate_hz
+        """Length of what was read so far, gaps included; the whole length at its end."""
+        return self._position / self.sample_rate_hz
 
     def mono(self, sample_rate_hz: int) -> Iterator[Block]:
-        """Yield the sound as consecutive (n,) float32 blocks, the mean of its channels.
+        """Yield the sound as consecutive (n,) float32 blocks of one channel; gaps are silence.
 
         Raises:
-            DamagedMediaError: No sample at all, NaN or infinite samples, or cut short.
+            DamagedMediaError: No sample at all, NaN or infinite samples, cut short, or a gap that
+                is longer than a file of this size can last.
             MediaTooLargeError: More than `MAX_CHANNELS` channels.
         """
-        return resample(self._mono_blocks(), self.sample_rate_hz, sample_rate_hz)
-
-    def _mono_blocks(self) -> Iterator[Block]:
-        for block in self._sound.blocks():
-            if block.shape[1] > MAX_CHANNELS:
-                raise MediaTooLargeError(
-                    f"{block.shape[1]} channels, at most {MAX_CHANNELS} are read; mix it down"
-                )
-            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
-            if not np.isfinite(mono).all():
+        longest = possible_seconds(self._container.size) * sample_rate_hz
+        for piece in self.pieces(sample_rate_hz):
+            if not isinstance(piece, Gap):
+                yield piece
+                continue
+            if piece.samples > longest:
                 raise DamagedMediaError(
-                    f"NaN or infinite samples after second {self.seconds_read:.1f}; "
-                    "write the recording again"
+                    f"a gap of {piece.samples / sample_rate_hz:,.0f} s, more than a file of "
+                    f"{self._container.size:,} bytes can hold; write the recording again"
                 )
-            self.samples_read += len(mono)
-            yield mono
-        if self.samples_read == 0:
+            for first in range(0, piece.samples, BLOCK_SAMPLES):
+                yield np.zeros(min(BLOCK_SAMPLES, piece.samples - first), np.float32)
+
+    def pieces(self, sample_rate_hz: int) -> Iterator[Block | Gap]:
+        """Yield what `mono` yields, a gap as one `Gap`, however long; errors as there."""
+        return resample(self._mono_pieces(), self.sample_rate_hz, sample_rate_hz)
+
+    def _mono_pieces(self) -> Iterator[Block | Gap]:
+        mixer = Downmix()
+        waiting = _Waiting()
+        heard = False
+        for piece in self._placed():
+            if isinstance(piece, Gap):
+                if waiting.samples:
+                    yield self._mixed(mixer, waiting.take())
+                self._position += piece.samples
+                yield piece
+                continue
+            heard = True
+            if waiting.samples and not waiting.is_like(piece):
+                yield self._mixed(mixer, waiting.take())
+            waiting.add(piece)
+            if waiting.samples >= BLOCK_SAMPLES:
+                yield self._mixed(mixer, waiting.take())
+        if waiting.samples:
+            yield self._mixed(mixer, waiting.take())
+        if not heard:
             raise DamagedMediaError("the recording holds no sound; replace the file")
+        end = max(self.seconds_read, self._timeline.end_seconds)
+        check_end(self._container, self._file, end, self.damage)
+
+    def _mixed(self, mixer: Downmix, channels: Channels) -> Block:
+        mono = mixer.mix(channels.block, channels.names)
+        if not np.isfinite(mono).all():
+            raise DamagedMediaError(
+                f"NaN or infinite samples after second {self.seconds_read:.1f}; "
+                "write the recording again"
+            )
+        self._position += len(mono)
+        return mono
+
+    def _placed(self) -> Iterator[Channels | Gap]:
+        """Yield the sound where it belongs, and the gaps."""
+        end = 0  # of what was yielded, in samples
+        trimmed = 0
+        for begins, block, names in self._frames():
+            late = end - end if begins is None else begins - end
+            # Sound that begins late is placed exactly, so that it begins with the pictures.
+            if late > (_TOLERANCE_SECONDS * self.sample_rate_hz if end else 0):
+                yield Gap(late)
+                end += late
+            elif late < -_TOLERANCE_SECONDS * self.sample_rate_hz:
+                trimmed += min(-late, len(block))
+                block = block[-late:]
+            if len(block):
+                yield Channels(block, names)
+                end += len(block)
+        if trimmed:
+            self.damage.note(
+                f"{trimmed / self.sample_rate_hz:.1f} s of sound overlap what comes before; "
+                "left out"
+            )
+
+    def _frames(self) -> Iterator[tuple[int | None, Block, tuple[str, ...]]]:
+        """Decode: where each frame begins in samples, its (samples, channels), their names."""
+        converter = _Converter(self.sample_rate_hz)
+        origin = self._timeline.origin_seconds
+        for packet in self._timeline.packets(self._stream):
+            for frame in decode_packet(packet, self.damage):
+                begins = None
+                if frame.pts is not None and frame.time_base:
+                    seconds = float(frame.pts * frame.time_base) - origin
+                    begins = round(seconds * self.sample_rate_hz)
+                try:
+                    blocks = converter.convert(frame)
+                except (av.error.FFmpegError, ValueError):
+                    self.damage.add_packet()
+                    continue
+                for block in blocks:
+                    yield begins, block, converter.names
+                    begins = None
 
 
-def resample(blocks: Iterable[Block], from_hz: int, to_hz: int) -> Iterator[Block]:
-    """Bring a stream of (n,) float32 blocks to another sample rate."""
+class _Waiting:
+    """Joins small blocks of equal channels."""
+
+    def __init__(self) -> None:
+        self._parts: list[Channels] = []
+        self.samples = 0
+
+    def is_like(self, part: Channels) -> bool:
+        """Whether a part has the channels of those that wait."""
+        first = self._parts[0]
+        return first.names == part.names and first.block.shape[1] == part.block.shape[1]
+
+    def add(self, part: Channels) -> None:
+        """Keep a part."""
+        self._parts.append(part)
+        self.samples += len(part.block)
+
+    def take(self) -> Channels:
+        """Give what waits, as one block."""
+        block = np.concatenate([part.block for part in self._parts])
+        names = self._parts[0].names
+        self._parts, self.samples = [], 0
+        return Channels(block, names)
+
+
+class _Converter:
+    """Brings decoded frames to floats of one rate, though layout and rate may change between."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._rate_hz = rate_hz
+        self._kind: tuple[str, str, int] | None = None
+        self._resampler: av.AudioResampler | None = None
+        self.names: tuple[str, ...] = ()
+
+    def convert(self, frame: av.AudioFrame) -> list[Block]:
+        """Give the (samples, channels) blocks that a frame completes."""
+        channels = len(frame.layout.channels)
+        if channels > MAX_CHANNELS:
+            raise _too_many(channels)
+        kind = (frame.format.name, frame.layout.name, int(frame.sample_rate))
+        if kind != self._kind or self._resampler is None:
+            self._kind = kind
+            self._resampler = av.AudioResampler(format="flt", rate=self._rate_hz)
+            names = tuple(channel.name for channel in frame.layout.channels)
+            self.names = names if set(names).isdisjoint(("NONE", "UNK")) else ()
+        return [
+            np.asarray(part.to_ndarray(), np.float32).reshape(-1, channels)
+            for part in self._resampler.resample(frame)
+        ]
+
+
+def _too_many(channels: int) -> MediaTooLargeError:
+    return MediaTooLargeError(f"{channels} channels, at most {MAX_CHANNELS} are read; mix it down")
+
+
+def resample(pieces: Iterable[Block | Gap], from_hz: int, to_hz: int) -> Iterator[Block | Gap]:
+    """Bring a stream of (n,) float32 blocks and gaps to another sample rate."""
     if from_hz == to_hz:
-        yield from blocks
+        yield from pieces
         return
-    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
-    for block in blocks:
-        yield stream.resample_chunk(block)
-    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+    stream: soxr.ResampleStream | None = None
+    taken = made = 0
+    for piece in pieces:
+        if isinstance(piece, Gap):
+            if stream is not None:
+                rest = stream.resample_chunk(np.empty(0, np.float32), last=True)
+                made += len(rest)
+                yield rest
+                stream = None
+            taken += piece.samples
+            gap = Gap(max(0, round(taken * to_hz / from_hz) - made))
+            made += gap.samples
+            yield gap
+            continue
+        stream = stream or soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
+        taken += len(piece)
+        block = stream.resample_chunk(piece)
+        made += len(block)
+        yield block
+    if stream is not None:
+        yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
 @contextmanager
 def open_sound(file: BinaryIO | str) -> Iterator[SoundReader]:
-    """Open a recording, by libsndfile or else by FFmpeg.
+    """Open a recording, or the sound of a video.
 
     Args:
         file: An open, seekable file, or a path.
 
     Raises:
-        UnsupportedMediaError: No sound that libsndfile or FFmpeg opens.
+        UnsupportedMediaError: No sound that FFmpeg opens.
     """
-    if not isinstance(file, str):
-        file.seek(0)
-    try:
-        opened = soundfile.SoundFile(file)
-    except soundfile.LibsndfileError:
-        with open_video_sound(file) as reader:
-            yield reader
-        return
-    with opened:
-        yield SoundReader(_SoundFileSound(opened))
-
-
-@contextmanager
-def open_video_sound(file: BinaryIO | str) -> Iterator[SoundReader]:
-    """Open the sound of a container by FFmpeg alone; arguments and errors as `open_sound`."""
-    with open_container(file) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise UnsupportedMediaError("no stream of sound in this file")
-        yield SoundReader(_ContainerSound(container, stream))
-
-
-# ---------------------------------------------------------------- the two readers
-
-
-class _SoundFileSound:
-    """Sound read by libsndfile."""
-
-    def __init__(self, file: soundfile.SoundFile) -> None:
-        self._file = file
-        self.sample_rate_hz = int(file.samplerate)
-        self.damage = Damage()
-
-    def blocks(self) -> Iterator[Block]:
-        declared = self._declared_samples()
-        read = 0
-        try:
-            while len(block := self._file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-                read += len(block)
-                yield block
-        except soundfile.LibsndfileError as error:
-            raise _ends_early(read, declared, self.sample_rate_hz) from error
-        _check_length(read, declared, self.sample_rate_hz)
-
-    def _declared_samples(self) -> int:
-        """Give the header's length; libsndfile itself trims it to what a cut WAV still holds."""
-        cut = re.search(
-            r"^ ?(?:data|SSND) *: (\d+) \(should be (\d+)\)", self._file.extra_info, re.M
-        )
-        if cut is None:
-            return int(self._file.frames)
-        said, held = int(cut[1]), int(cut[2])
-        if held >= said or said >= 0x7FFF_0000:  # a program that writes to a pipe cannot know
-            return int(self._file.frames)
-        return round(self._file.frames * said / held) if held > 0 else 0
-
-
-class _ContainerSound:
-    """Sound read by FFmpeg, beginning where the container's other streams begin."""
-
-    def __init__(self, container: av.container.InputContainer, stream: av.AudioStream) -> None:
-        self._container = container
-        self._stream = stream
-        self.sample_rate_hz = int(stream.codec_context.sample_rate or 0)
-        self.damage = Damage()
-
-    def blocks(self) -> Iterator[Block]:
-        to_floats = av.AudioResampler(format="fltp", rate=self.sample_rate_hz)
-        read = 0
-        for packet in read_packets(self._container, self._stream, self.damage):
-            for frame in decode_packet(packet, self.damage):
-                if read == 0:
-                    silence = self._silence_before(frame)
-                    read += len(silence)
-                    yield silence
-                for block in self._to_blocks(to_floats, frame):
-                    read += len(block)
-                    yield block
-        stream = self._stream
-        if stream.duration and stream.time_base and not self.damage.packets:
-            declared = round(float(stream.duration * stream.time_base) * self.sample_rate_hz)
-            _check_length(read, declared, self.sample_rate_hz)
-
-    def _to_blocks(self, to_floats: av.AudioResampler, frame: av.AudioFrame) -> list[Block]:
-        try:
-            return [
-                np.asarray(part.to_ndarray().T, np.float32) for part in to_floats.resample(frame)
-            ]
-        except (av.error.FFmpegError, ValueError):  # the layout or rate changed in mid-stream
-            self.damage.packets += 1
-            return []
-
-    def _silence_before(self, frame: av.AudioFrame) -> Block:
-        late = (frame.time or 0.0) - origin_seconds(self._container)
-        if not 0 < late < _MAX_SILENCE_SECONDS:
-            late = 0.0
-        return np.zeros((round(late * self.sample_rate_hz), 1), np.float32)
-
-
-def _check_length(read: int, declared: int, sample_rate_hz: int) -> None:
-    if declared - read > max(_MISSING_SHARE * declared, _MISSING_SECONDS * sample_rate_hz):
-        raise _ends_early(read, declared, sample_rate_hz)
-
-
-def _ends_early(read: int, declared: int, sample_rate_hz: int) -> DamagedMediaError:
-    return DamagedMediaError(
-        f"ends early or is damaged: {read / sample_rate_hz:.1f} of "
-        f"{declared / sample_rate_hz:.1f} seconds can be read; replace the file"
-    )
+    with opened(file) as stream, open_container(stream) as container:
+        sound = audio_stream(container)
+        if sound is None:
+            raise UnsupportedMediaError("no stream of sound that can be decoded in this file")
+        yield SoundReader(container, sound, stream)

@@ -5,65 +5,77 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import av
 import av.container
 import av.error
 
-from retrieval.errors import UnsupportedMediaError
+from retrieval.errors import DamagedMediaError, UnsupportedMediaError
+from retrieval.media.promised import promised_bytes
 from retrieval.regular_files import open_regular
 
-# No playlist, script or address: a file can only ever show itself.
-_LIMITS = {
-    "protocol_whitelist": "file",
-    "format_whitelist": "mov,matroska,webm,avi,mp3,wav,flac,ogg,mpegts,mpeg,aac",
-}
+# docs/media.md says of each demuxer why it is safe. None reads a playlist, a script or an address.
+DEMUXERS = (
+    *("mov", "matroska", "webm", "avi", "mpegts", "mpeg", "flv", "asf", "mxf", "ogg"),
+    *("wav", "w64", "aiff", "au", "caf", "flac", "mp3", "aac", "ac3", "eac3", "amr", "wv", "tta"),
+    *("gif",),
+)
+
+# A file can only ever show itself.
+_LIMITS = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
+
+# WAV and W64 would else come in hundreds of small packets a second.
+_OPTIONS = {**_LIMITS, "max_size": str(1 << 16)}
+
+_STATES_ITS_LENGTH = frozenset(
+    ("mov", "matroska", "webm", "avi", "flv", "asf", "mxf")
+    + ("wav", "w64", "aiff", "au", "caf", "flac", "wv", "tta")
+)
+"""Demuxers whose files say how long they are. FFmpeg guesses the others' length from bit rates."""
 
 _BUFFER_BYTES = 1 << 16
 _MAX_FAILURES_IN_A_ROW = 100
 
+_MISSING_SHARE = 0.01
+PADDING_SECONDS = 0.25
+"""Encoders pad and round: streams that end within so much of each other end together."""
+
+_REPEATED_SECONDS = 60.0
+_BYTES_PER_SECOND = 32.0
+"""Far below any codec's rate: what a file of so many bytes may last without new content."""
+
 
 @dataclass(slots=True)
 class Damage:
-    """Counts the packets of a file that had to be skipped."""
+    """What of a file is skipped or left out.
+
+    Attributes:
+        packets: Packets that cannot be read or decoded.
+        at_end: Whether the last packet read so far is one of them.
+        notes: Further facts for the user, one short sentence each.
+    """
 
     packets: int = 0
+    at_end: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def add_packet(self) -> None:
+        """Count a packet that cannot be used."""
+        self.packets += 1
+        self.at_end = True
+
+    def note(self, text: str) -> None:
+        """Add a fact once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 @contextmanager
-def open_container(file: BinaryIO | str) -> Iterator[av.container.InputContainer]:
-    """Open a container of sound or video; other files that it names are never opened.
-
-    Args:
-        file: An open, seekable file, or a path.
-
-    Raises:
-        UnsupportedMediaError: No known container, or one without its index (`moov`).
-    """
+def opened(file: BinaryIO | str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a path; rewind a file that is already open, and leave it open at the end."""
     # FFmpeg would read the part of a name before a colon as a protocol; Python opens any name.
-    with _opened(file) as stream:
-        try:
-            container = av.open(
-                stream,
-                mode="r",
-                options=dict(_LIMITS),
-                metadata_errors="replace",
-                buffer_size=_BUFFER_BYTES,
-                io_open=_refuse,
-            )
-        except av.error.FFmpegError as error:
-            raise UnsupportedMediaError(
-                f"no recording or video that can be opened ({error.strerror}); "
-                "convert it, as to MP4, FLAC or OGG"
-            ) from error
-        with container:
-            yield container
-
-
-@contextmanager
-def _opened(file: BinaryIO | str) -> Iterator[BinaryIO]:
     if isinstance(file, (str, os.PathLike)):
         with open_regular(file) as stream:
             yield stream
@@ -72,21 +84,64 @@ def _opened(file: BinaryIO | str) -> Iterator[BinaryIO]:
         yield file
 
 
+@contextmanager
+def open_container(
+    file: BinaryIO | str | os.PathLike[str],
+) -> Iterator[av.container.InputContainer]:
+    """Open a container of sound or video; other files that it names are never opened.
+
+    Args:
+        file: An open, seekable file, or a path.
+
+    Raises:
+        UnsupportedMediaError: No known container, or one without its index (`moov`).
+    """
+    with opened(file) as stream:
+        try:
+            container = av.open(
+                stream,
+                mode="r",
+                options=dict(_OPTIONS),
+                metadata_errors="replace",
+                buffer_size=_BUFFER_BYTES,
+                io_open=_refuse,
+            )
+        except (av.error.FFmpegError, ValueError, OverflowError, AttributeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UnsupportedMediaError(
+                f"no recording or video that can be opened ({reason}); "
+                "convert it, as to MP4, FLAC or OGG"
+            ) from error
+        with container:
+            yield container
+
+
 def _refuse(url: str, flags: int, options: dict[str, str]) -> Any:
     raise PermissionError(f"{url}: media files may not open other files")
 
 
+# ---------------------------------------------------------------- streams and packets
+
+
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
     """Give the first moving picture; the cover of a recording is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    return None
+    return next(iter(moving_pictures(container)), None)
+
+
+def moving_pictures(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """Give the streams of pictures, without the covers that the container marks as such."""
+    return [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & av.stream.Disposition.attached_pic
+        and stream.codec_context is not None
+    ]
 
 
 def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
-    """Give the first stream of sound."""
-    return next(iter(container.streams.audio), None)
+    """Give the first stream of sound whose codec is known."""
+    streams = (one for one in container.streams.audio if one.codec_context is not None)
+    return next(streams, None)
 
 
 def origin_seconds(container: av.container.InputContainer) -> float:
@@ -96,25 +151,72 @@ def origin_seconds(container: av.container.InputContainer) -> float:
 
 
 def read_packets(
-    container: av.container.InputContainer, stream: av.stream.Stream, damage: Damage
+    container: av.container.InputContainer, streams: list[Any], damage: Damage
 ) -> Iterator[av.Packet[Any]]:
-    """Read a stream's packets from the current position; one that cannot be read is counted."""
+    """Read streams' packets from the current position; one that cannot be read is counted."""
     failures = 0
     while failures < _MAX_FAILURES_IN_A_ROW:
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux(streams):
                 failures = 0
                 yield packet
             return
-        except av.error.FFmpegError:
-            damage.packets += 1
+        except (av.error.FFmpegError, ValueError):
+            damage.add_packet()
             failures += 1
 
 
 def decode_packet(packet: av.Packet[Any], damage: Damage) -> list[Any]:
     """Decode one packet; a broken one gives no frames and is counted, the next ones still come."""
     try:
-        return list(packet.decode())
-    except av.error.FFmpegError:
-        damage.packets += 1
+        frames = list(packet.decode())
+    except (av.error.FFmpegError, ValueError):
+        damage.add_packet()
         return []
+    if packet.size:
+        damage.at_end = bool(packet.is_corrupt)
+    return frames
+
+
+# ---------------------------------------------------------------- lengths
+
+
+def possible_seconds(file_bytes: int) -> float:
+    """How long a file of so many bytes can last at most; beyond it, its time stamps are absurd."""
+    return _REPEATED_SECONDS + file_bytes / _BYTES_PER_SECOND
+
+
+def check_end(
+    container: av.container.InputContainer, file: BinaryIO, read_seconds: float, damage: Damage
+) -> None:
+    """Compare what was read of a file with what its header declares.
+
+    A file that lacks bytes is cut, and refused. One that has all its bytes and still is shorter
+    than declared has a wrong header, which is noted.
+
+    Args:
+        container: Read to its end.
+        file: What it was opened on.
+        read_seconds: End of the last sound or picture.
+        damage: Gets the note.
+
+    Raises:
+        DamagedMediaError: The file is cut.
+    """
+    name = container.format.name.split(",")[0]
+    size = file.seek(0, os.SEEK_END)
+    promised = promised_bytes(file, size)
+    declared = (container.duration or 0) / av.time_base
+    missing = (promised or 0) > size
+    if missing and promised and read_seconds:
+        # FFmpeg trims the length of some files that are cut to what they still hold.
+        declared = max(declared, read_seconds * promised / size)
+    if declared - read_seconds <= max(_MISSING_SHARE * declared, PADDING_SECONDS):
+        return
+    if missing or (name in _STATES_ITS_LENGTH and damage.at_end):
+        raise DamagedMediaError(
+            f"ends early or is damaged: {read_seconds:.1f} of {declared:.1f} seconds can be read; "
+            "replace the file"
+        )
+    if name in _STATES_ITS_LENGTH:
+        damage.note(f"the header declares {declared:.1f} s, the file holds {read_seconds:.1f} s")

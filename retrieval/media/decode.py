@@ -14,17 +14,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import BinaryIO
 
-import av.error
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
+from PIL import Image
 
-from retrieval.errors import DamagedMediaError, MediaError, UnsupportedMediaError
+from retrieval.errors import UnsupportedMediaError
 from retrieval.media.archives import open_members
-from retrieval.media.audio import SoundReader, open_sound, open_video_sound
-from retrieval.media.container import audio_stream, open_container, video_stream
-from retrieval.media.files import EXTENSIONS, OpenFile, extension
+from retrieval.media.audio import SoundReader, open_sound
+from retrieval.media.container import Damage
+from retrieval.media.files import OpenFile
 from retrieval.media.image import fit, read_image_and_size
+from retrieval.media.recognize import find_modality
 from retrieval.media.video import VideoReader, open_video
 from retrieval.media.windows import Window, cut_windows
 from retrieval.types import (
@@ -47,8 +47,6 @@ NO_ENCODER = "no encoder"
 
 FRAMES_PER_CHUNK = 32
 WINDOWS_PER_CHUNK = 8
-
-_BAD_MEDIA = (MediaError, OSError, av.error.FFmpegError, soundfile.SoundFileError, MemoryError)
 
 
 def decode(
@@ -138,7 +136,8 @@ def _decode_file(
             columns=media.columns,
         )
         yield from _DECODERS[modality](media.file, plan, info)
-    except _BAD_MEDIA as error:
+    except Exception as error:
+        # Decoders raise whatever they like on bad data: it is this file's failure, never the run's.
         stage = "open" if isinstance(error, UnsupportedMediaError) else failure.stage
         yield replace(failure, stage=stage, reason=_reason(error))
 
@@ -147,71 +146,6 @@ def _reason(error: BaseException) -> str:
     """Put an error into one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__
-
-
-# ---------------------------------------------------------------- what a file is
-
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
-_RECORDINGS = (b"RF64", b"fLaC", b"OggS", b"FORM", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
-
-
-def find_modality(file: BinaryIO, name: str) -> Medium:
-    """Tell by its content whether a file is a picture, a recording or a video.
-
-    Args:
-        file: Open and seekable; its position is lost.
-        name: Its extension must not name another modality.
-
-    Raises:
-        DamagedMediaError: The file is empty.
-        UnsupportedMediaError: None of the three, or another than its extension says.
-    """
-    file.seek(0)
-    head = file.read(16)
-    if not head:
-        raise DamagedMediaError("the file is empty; replace it")
-    modality = _by_signature(file, head) or _by_container(file, head)
-    expected = EXTENSIONS.get(extension(name), tuple(Medium))
-    if modality not in expected:
-        raise UnsupportedMediaError(
-            f"named .{extension(name)}, but its content is {_NOUNS[modality]}; rename it"
-        )
-    return modality
-
-
-_NOUNS = {Medium.IMAGE: "a picture", Medium.AUDIO: "a recording", Medium.VIDEO: "a video"}
-
-
-def _by_signature(file: BinaryIO, head: bytes) -> Medium | None:
-    riff = head[8:12] if head.startswith(b"RIFF") else b""
-    brand = head[8:12] if head[4:8] == b"ftyp" else b""
-    if head.startswith(_PICTURES) or riff == b"WEBP" or brand in _PICTURE_BRANDS:
-        return Medium.IMAGE
-    if head.startswith(_RECORDINGS) or riff == b"WAVE":
-        file.seek(0)
-        try:
-            with soundfile.SoundFile(file):
-                return Medium.AUDIO
-        except soundfile.LibsndfileError:
-            return None  # as Ogg with a moving picture in it
-    return None
-
-
-def _by_container(file: BinaryIO, head: bytes) -> Medium:
-    try:
-        with open_container(file) as container:
-            if video_stream(container) is not None:
-                return Medium.VIDEO
-            if audio_stream(container) is not None:
-                return Medium.AUDIO
-        reason = "a container without picture and sound"
-    except UnsupportedMediaError as error:
-        reason = str(error.__cause__ and getattr(error.__cause__, "strerror", None))
-    raise UnsupportedMediaError(
-        f"begins with {head!r}: no picture, recording or video that can be opened ({reason}); "
-        "convert it or leave it out"
-    )
 
 
 def _has_encoder(plan: DecodePlan, modality: Medium) -> bool:
@@ -234,21 +168,28 @@ _ADD_ENCODER = {
 
 def _decode_image(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[DecodeEvent]:
     sides = (max(geometry.height, geometry.width) for geometry in plan.images.values())
+    damage = Damage()
     # Twice the model's size: the pixels then differ by less than half a grey level.
-    picture, (width, height) = read_image_and_size(file, draft_side=2 * max(sides))
+    picture, (width, height) = read_image_and_size(file, draft_side=2 * max(sides), damage=damage)
     for space, geometry in plan.images.items():
         yield DecodedChunk(space, Medium.IMAGE, fit(picture, geometry)[np.newaxis])
-    yield ItemDecoded(replace(info, width=width, height=height))
+    yield _decoded(replace(info, width=width, height=height), damage)
+
+
+def _decoded(info: MediaInfo, *damages: Damage) -> ItemDecoded:
+    """End an item; what several passes over a file noted is said once."""
+    notes = dict.fromkeys(note for damage in damages for note in damage.notes)
+    return ItemDecoded(info, sum(damage.packets for damage in damages), tuple(notes))
 
 
 def _decode_audio(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[DecodeEvent]:
-    damaged = 0
+    damage = Damage()
     seconds = 0.0
     for space in plan.audio:
         with open_sound(file) as sound:
             yield from _window_chunks(sound, plan, space)
-            damaged, seconds = sound.damaged_packets, sound.seconds_read
-    yield ItemDecoded(replace(info, duration_seconds=seconds), damaged)
+            damage, seconds = sound.damage, sound.seconds_read
+    yield _decoded(replace(info, duration_seconds=seconds), damage)
 
 
 def _decode_video(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[DecodeEvent]:
@@ -258,28 +199,35 @@ def _decode_video(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator
         info = replace(
             info, width=video.width, height=video.height, duration_seconds=video.duration_seconds
         )
-        damaged, has_sound = video.damage.packets, video.has_sound
+        damages, has_sound = [video.damage], video.has_sound
     if has_sound and plan.sound_of_videos:
         for space in plan.audio:
             try:
-                with open_video_sound(file) as sound:
+                with open_sound(file) as sound:
                     yield from _window_chunks(sound, plan, space)
-                    damaged += sound.damaged_packets
-            except _BAD_MEDIA as error:
+                    damages.append(sound.damage)
+                    if not plan.frames:
+                        info = replace(info, duration_seconds=sound.seconds_read)
+            except Exception as error:
                 # The pictures are good: they are not given up for the sound.
                 logger.warning("%s: sound left out: %s", info.uri, _reason(error))
-                damaged += 1
-    yield ItemDecoded(info, damaged)
+                damages.append(Damage(packets=1))
+    yield _decoded(info, *damages)
 
 
 def _frame_chunks(video: VideoReader, plan: DecodePlan) -> Iterator[DecodedChunk]:
     seconds: list[float] = []
     fitted: dict[str, list[NDArray[np.uint8]]] = {space: [] for space in plan.frames}
+    shown: Image.Image | None = None
+    latest: dict[str, NDArray[np.uint8]] = {}
     for moment, picture in video.sample(plan.sampling.frames_per_second):
         seconds.append(moment)
-        # Fitted at once: full frames of a group would take hundreds of megabytes.
-        for space, geometry in plan.frames.items():
-            fitted[space].append(fit(picture, geometry))
+        if picture is not shown:  # a picture that stays on screen is fitted once
+            shown = picture
+            # Fitted at once: full frames of a group would take hundreds of megabytes.
+            latest = {space: fit(picture, geometry) for space, geometry in plan.frames.items()}
+        for space, pixels in latest.items():
+            fitted[space].append(pixels)
         if len(seconds) == FRAMES_PER_CHUNK:
             yield from _take_frames(seconds, fitted)
     if seconds:
@@ -299,7 +247,7 @@ def _take_frames(
 def _window_chunks(sound: SoundReader, plan: DecodePlan, space: str) -> Iterator[DecodedChunk]:
     windows = plan.audio[space]
     group: list[Window] = []
-    for window in cut_windows(sound.mono(windows.sample_rate_hz), windows):
+    for window in cut_windows(sound.pieces(windows.sample_rate_hz), windows):
         group.append(window)
         if len(group) == WINDOWS_PER_CHUNK:
             yield _window_chunk(space, group)

@@ -24,13 +24,20 @@ from retrieval.types import Medium, Scalar, Source
 _IMAGE = (Medium.IMAGE,)
 _SOUND = (Medium.AUDIO,)
 _CONTAINER = (Medium.VIDEO, Medium.AUDIO)  # may hold sound alone
+_ANIMATION = (Medium.IMAGE, Medium.VIDEO)
 
 EXTENSIONS: dict[str, tuple[Medium, ...]] = {
-    **dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif"), _IMAGE),
-    **dict.fromkeys(("bmp", "tif", "tiff", "avif"), _IMAGE),
-    **dict.fromkeys(("wav", "flac", "oga", "opus", "mp3", "m4a", "aac", "aif", "aiff"), _SOUND),
-    **dict.fromkeys(("mp4", "m4v", "mov", "mkv", "webm", "avi", "ogg"), _CONTAINER),
-    **dict.fromkeys(("ts", "m2ts", "mpg", "mpeg", "3gp"), _CONTAINER),
+    **dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "bmp"), _IMAGE),
+    **dict.fromkeys(("tif", "tiff", "psd", "avif", "heic", "heif", "hif", "jxl"), _IMAGE),
+    **dict.fromkeys(("dng", "cr2", "cr3", "nef", "nrw", "arw", "sr2", "orf", "rw2"), _IMAGE),
+    **dict.fromkeys(("raf", "pef", "srw", "3fr", "iiq", "erf", "mrw", "x3f"), _IMAGE),
+    **dict.fromkeys(("gif", "webp"), _ANIMATION),
+    **dict.fromkeys(("wav", "flac", "oga", "opus", "mp3", "m4a", "m4b", "aac"), _SOUND),
+    **dict.fromkeys(("aif", "aiff", "aifc", "mka", "wma", "amr", "ac3", "eac3"), _SOUND),
+    **dict.fromkeys(("wv", "tta", "au", "snd", "caf", "w64", "rf64", "mp2"), _SOUND),
+    **dict.fromkeys(("mp4", "m4v", "mov", "mkv", "webm", "avi", "ogg", "ogv", "3gp"), _CONTAINER),
+    **dict.fromkeys(("ts", "mts", "m2ts", "m2t", "mpg", "mpeg", "vob", "3g2"), _CONTAINER),
+    **dict.fromkeys(("wmv", "asf", "flv", "f4v", "mxf"), _CONTAINER),
 }
 """What a file of each extension may hold; a folder's other files are not looked at."""
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
+from retrieval.media.container import Damage
 from retrieval.regular_files import check_regular
 from retrieval.types import ImageGeometry
 
@@ -75,16 +76,16 @@ def read_image(file: BinaryIO | str, *, draft_side: int | None = None) -> Image.
 
 
 def read_image_and_size(
-    file: BinaryIO | str, *, draft_side: int | None = None
+    file: BinaryIO | str, *, draft_side: int | None = None, damage: Damage | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Read a picture as `read_image` does; also give the file's own upright (width, height)."""
-    with _pillow_errors(), _open(file) as image:
+    with pillow_errors(), open_picture(file) as image:
         width, height = image.size
         orientation = _orientation(image)
         if draft_side is not None:
             image.draft("RGB", (draft_side, draft_side))
         image.load()
-        picture = _to_rgb(image)
+        picture = to_rgb(image)
         turn = _UPRIGHT.get(orientation)
         if turn is not None:
             picture = picture.transpose(turn)
@@ -92,7 +93,7 @@ def read_image_and_size(
 
 
 @contextmanager
-def _pillow_errors() -> Iterator[None]:
+def pillow_errors() -> Iterator[None]:
     """Turn what Pillow raises on bad files into typed errors, and keep its warnings quiet."""
     with _QUIET:
         try:
@@ -141,10 +142,11 @@ class _Quiet:
 _QUIET = _Quiet()
 
 
-def _open(file: BinaryIO | str) -> Image.Image:
+def open_picture(file: BinaryIO | str, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """Open a picture without decoding it; within the caps, errors as Pillow raises them."""
     if isinstance(file, str):
         check_regular(file)
-    image = Image.open(file, formats=FORMATS)
+    image = Image.open(file, formats=formats)
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise MediaTooLargeError(
@@ -167,7 +169,8 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Make an RGB picture; transparency is laid on white, deep greys are scaled to 8 bits."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I") or image.mode == "F":

@@ -1,39 +1,28 @@
 """Video: the pictures shown at given times, decoding no more than they need.
 
-A frame can be decoded only after the keyframe that opens its group of pictures. The reader knows
-the keyframes' times from the container's index and jumps only where the next picture wanted lies
-in a later group than the one at hand; inside a group it reads on. Without an index (MPEG-TS) it
-reads from the start to the end. Times count from the container's first time stamp, as in players.
+Times come from the frames' time stamps and count from the container's first one, as in players.
+How the frames are reached is in `frames.py`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import count
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, BinaryIO, Protocol
 
-import av
-import av.container
-import av.error
 import numpy as np
 from PIL import Image
 
-from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
+from retrieval.errors import DamagedMediaError
+from retrieval.media.animation import AnimationFrames, is_animation
 from retrieval.media.container import (
+    PADDING_SECONDS,
     Damage,
-    audio_stream,
-    decode_packet,
     open_container,
-    origin_seconds,
-    read_packets,
-    video_stream,
+    opened,
+    possible_seconds,
 )
-from retrieval.media.image import MAX_PIXELS
-
-_SAME_TIME = 1e-4
-"""Seconds; time stamps of containers are rounded, at worst to a millisecond's tenth in practice."""
+from retrieval.media.frames import SAME_TIME, Frames, OpenAgain
 
 
 class VideoReader:
@@ -42,44 +31,32 @@ class VideoReader:
     Attributes:
         width: Pixels as shown, after rotation; known once a frame was read, else as declared.
         height: Likewise.
-        duration_seconds: As declared; None where unknown, until `sample` has read to the end.
+        duration_seconds: As declared, None where unknown; as read, once `sample` is at its end.
         has_sound: Whether there is a stream of sound.
-        damage: Packets that had to be skipped so far.
+        damage: What is skipped or left out so far.
     """
 
-    def __init__(
-        self, container: av.container.InputContainer, stream: av.VideoStream, threads: int
-    ) -> None:
-        codec = stream.codec_context
-        if codec.width * codec.height > MAX_PIXELS:
-            raise MediaTooLargeError(
-                f"frames of {codec.width} × {codec.height} pixels, at most {MAX_PIXELS:,} are "
-                "read; make it smaller"
-            )
-        codec.thread_count = threads
-        codec.thread_type = "AUTO"
-        codec.options = {**codec.options, "max_pixels": str(MAX_PIXELS)}
-        self._container = container
-        self._stream = stream
-        self._time_base = float(stream.time_base or 1 / av.time_base)
-        self._origin = origin_seconds(container)
+    def __init__(self, begin: Callable[[Damage], _Walk]) -> None:
+        self._begin = begin
         self.damage = Damage()
-        self.width = codec.width
-        self.height = codec.height
-        self.has_sound = audio_stream(container) is not None
-        declared = container.duration
-        self.duration_seconds = None if not declared else declared / av.time_base
+        self._walk: _Walk | None = begin(self.damage)
+        self.width = self._walk.width
+        self.height = self._walk.height
+        self.has_sound = self._walk.has_sound
+        self.duration_seconds = self._walk.declared_seconds
+        self._possible_seconds = possible_seconds(self._walk.bytes)
 
     def sample(self, frames_per_second: float) -> Iterator[tuple[float, Image.Image]]:
-        """Yield (seconds, RGB picture) at 0, 1/fps, 2/fps, … until the pictures end.
+        """Yield (seconds, RGB picture) at 0, 1/fps, 2/fps, … until the file ends.
 
-        A picture that stays on screen longer than 1/fps comes again for every such time.
+        A picture that stays on screen longer than 1/fps comes again for every such time; the last
+        one stays until the sound ends. Together they come again for no longer than a file of this
+        size can last; then the times up to the next picture are left out.
 
         Raises:
-            DamagedMediaError: Not one frame can be decoded.
+            DamagedMediaError: Not one frame can be decoded, or the file is cut short.
         """
-        times = (number / frames_per_second for number in count())
-        return self._pictures(times, hold_last=False)
+        return self._pictures(_Steady(frames_per_second, self._possible_seconds), hold_last=False)
 
     def frames_at(self, seconds: Sequence[float]) -> Iterator[tuple[float, Image.Image]]:
         """Yield (seconds, RGB picture) for the given times, ascending; past the end, the last.
@@ -87,168 +64,144 @@ class VideoReader:
         Raises:
             DamagedMediaError: Not one frame can be decoded.
         """
-        return self._pictures(iter(sorted(seconds)), hold_last=True)
+        return self._pictures(_Listed(seconds), hold_last=True)
 
-    def _pictures(
-        self, times: Iterator[float], *, hold_last: bool
-    ) -> Iterator[tuple[float, Image.Image]]:
-        frame: av.VideoFrame | None = None
+    def _pictures(self, times: _Times, *, hold_last: bool) -> Iterator[tuple[float, Image.Image]]:
+        frame: Any = None
         picture: Image.Image | None = None
-        for seconds, shown in self._shown(times, hold_last=hold_last):
+        walk, self._walk = self._walk or self._begin(self.damage), None
+        for seconds, shown in self._shown(walk, times, hold_last=hold_last):
             if picture is None or shown is not frame:
-                frame, picture = shown, _picture(shown)
+                frame, picture = shown, walk.picture(shown)
                 self.width, self.height = picture.size
             yield seconds, picture
 
-    def _shown(
-        self, times: Iterator[float], *, hold_last: bool
-    ) -> Iterator[tuple[float, av.VideoFrame]]:
+    def _shown(self, walk: _Walk, times: _Times, *, hold_last: bool) -> Iterator[tuple[float, Any]]:
         """Pair every time with the frame on screen: the last one that begins no later."""
-        wanted = next(times, None)
-        if wanted is None:
+        if times.wanted is None:
             return
-        frames = _Frames(self._container, self._stream, self._origin, self.damage)
-        before: av.VideoFrame | None = None
+        before: Any = None
         end = 0.0
-        for begins, lasts, frame in frames.from_time(wanted):
-            while begins > wanted + _SAME_TIME:
-                yield wanted, before or frame
-                wanted = next(times, None)
-                if wanted is None:
-                    return
-                frames.skip_to(wanted)
+        for begins, lasts, frame in walk.from_time(times.wanted):
+            while times.wanted is not None and begins > times.wanted + SAME_TIME:
+                yield times.wanted, before or frame
+                times.hold_until(begins)
             before, end = frame, begins + lasts
-            if begins >= wanted - _SAME_TIME:  # nothing after it can be on screen at this time
-                yield wanted, frame
-                wanted = next(times, None)
-                if wanted is None:
-                    return
-                frames.skip_to(wanted)
+            if times.wanted is not None and begins >= times.wanted - SAME_TIME:
+                yield times.wanted, frame  # nothing after it can be on screen at this time
+                times.step()
+            if times.wanted is None:
+                return
+            walk.skip_to(times.wanted)
         if before is None:
             raise DamagedMediaError("no frame of the video can be decoded; replace the file")
+        whole = max(end, walk.end_seconds)
+        if hold_last:
+            end = np.inf
+        elif whole > end + PADDING_SECONDS:
+            end = whole
+        while times.wanted is not None and times.wanted < end - SAME_TIME:
+            yield times.wanted, before
+            times.hold_until(end)
         if not hold_last:
-            self.duration_seconds = max(end, self.duration_seconds or 0.0)
-        while wanted is not None and (hold_last or wanted < end - _SAME_TIME):
-            yield wanted, before
-            wanted = next(times, None)
+            self.duration_seconds = whole
+            self._note_left_out(times.left_out)
+            walk.check_end(whole)
+
+    def _note_left_out(self, seconds: float) -> None:
+        if seconds:
+            self.damage.note(
+                f"pictures stand still for {seconds:,.0f} s longer than a file of this size can "
+                "last; left out"
+            )
 
 
-class _Frames:
-    """Walks over decoded frames with their times, jumping ahead by keyframes when told to."""
+class _Walk(Protocol):
+    """Walks over decoded frames in order of time: `Frames` or `AnimationFrames`."""
 
-    def __init__(
-        self,
-        container: av.container.InputContainer,
-        stream: av.VideoStream,
-        origin: float,
-        damage: Damage,
-    ) -> None:
-        self._container = container
-        self._stream = stream
-        self._codec = stream.codec_context
-        self._origin = origin
-        self._damage = damage
-        self._time_base = float(stream.time_base or 1 / av.time_base)
-        # AVI stores the order of decoding only; what FFmpeg guesses of showing can run backwards.
-        self._by_dts = container.format.name == "avi"
-        self._keys = self._read_keyframes()
-        self._jump_to: int | None = None  # number of a keyframe
-        self._now = -np.inf
-        self._wanted = 0.0
-        rate = stream.average_rate or stream.guessed_rate
-        self._usual_length = 1 / float(rate) if rate else 0.04
+    width: int
+    height: int
+    has_sound: bool
+    declared_seconds: float | None
+    bytes: int
+
+    @property
+    def end_seconds(self) -> float:
+        """End of whatever was read so far, sound included."""
+        ...
+
+    def from_time(self, seconds: float) -> Iterator[tuple[float, float, Any]]:
+        """Yield (begin, length, frame) from the frame on screen at a time, or before it."""
+        ...
 
     def skip_to(self, seconds: float) -> None:
-        """Jump before the next frame, if the time lies in a later group of pictures."""
-        self._wanted = seconds
-        number = bisect_right(self._keys, seconds + _SAME_TIME) - 1
-        if number >= 0 and self._keys[number] > self._now + _SAME_TIME:
-            self._jump_to = number
+        """Allow to leave out frames that end before a time."""
+        ...
 
-    def from_time(self, seconds: float) -> Iterator[tuple[float, float, av.VideoFrame]]:
-        """Yield (begin, length, frame) from the keyframe at or before a time to the end."""
-        self.skip_to(seconds)
-        while True:
-            landing = self._seek()
-            for begins, lasts, frame in self._read(landing):
-                self._now = begins
-                yield begins, lasts, frame
-                if self._jump_to is not None:
-                    break
-            else:
-                return
+    def picture(self, frame: Any) -> Image.Image:
+        """Convert a frame to RGB, upright."""
+        ...
 
-    def _seek(self) -> float:
-        """Carry out the jump that was asked for; returns the time of its keyframe."""
-        if self._jump_to is None:
-            return -np.inf
-        landing = self._keys[self._jump_to]
-        self._jump_to = None
-        offset = round((landing + self._origin) / self._time_base)
-        self._container.seek(offset, stream=self._stream)
-        return landing
-
-    def _read(self, landing: float) -> Iterator[tuple[float, float, av.VideoFrame]]:
-        clock = landing if np.isfinite(landing) else 0.0
-        late: float | None = None  # how long the decoder holds frames back, in decoding times
-        newest = -np.inf  # begin of the latest frame known to be shown before the time wanted
-        for packet in read_packets(self._container, self._stream, self._damage):
-            if packet.pts is not None and not self._by_dts:
-                shown = packet.pts * self._time_base - self._origin
-                # A frame that another one replaces before the time wanted is decoded only where
-                # others are built on it. Such a later frame comes earlier in decoding order.
-                self._codec.skip_frame = "NONREF" if shown < newest else "DEFAULT"
-                if newest < shown <= self._wanted + _SAME_TIME:
-                    newest = shown
-            for frame in decode_packet(packet, self._damage):
-                begins = self._begin(frame, clock)
-                if self._by_dts:
-                    late = begins - clock if late is None else late
-                    begins = begins - late if frame.dts is not None else clock
-                lasts = float(frame.duration or 0) * self._time_base or self._usual_length
-                clock = begins + lasts
-                yield begins, lasts, frame
-
-    def _begin(self, frame: av.VideoFrame, clock: float) -> float:
-        """Give a frame's time stamp; where it has none, it follows the frame before."""
-        stamp = frame.dts if self._by_dts else frame.pts
-        return clock if stamp is None else stamp * self._time_base - self._origin
-
-    def _read_keyframes(self) -> list[float]:
-        """Read the keyframes' times from the container's index; empty where there is none.
-
-        Some indexes hold decoding times; the first keyframe tells how far they are from showing.
-        """
-        if self._container.format.name == "mpegts":
-            return []  # its index grows while reading, and holds what was seen only
-        try:
-            self._container.seek(0)  # Matroska reads its index at the first seek
-            keys = [e.timestamp for e in self._stream.index_entries if e.is_keyframe]
-            if len(keys) < 2:
-                return []
-            stamps = (packet.pts for packet in self._container.demux(self._stream))
-            first = next(stamp for stamp in stamps if stamp is not None)
-            self._container.seek(0)
-        except (av.error.FFmpegError, StopIteration):
-            return []
-        shift = 0 if self._by_dts else first - keys[0]
-        return sorted((key + shift) * self._time_base - self._origin for key in keys)
+    def check_end(self, end_seconds: float) -> None:
+        """Raise DamagedMediaError if the file is cut, now that it is read to its end."""
+        ...
 
 
-def _picture(frame: av.VideoFrame) -> Image.Image:
-    """Convert a frame to RGB and turn it as its display matrix says."""
-    image = Image.fromarray(frame.to_ndarray(format="rgb24"))
-    quarter_turns = round(frame.rotation / 90) % 4
-    if quarter_turns:
-        image = image.transpose(_COUNTERCLOCKWISE[quarter_turns])
-    return image
+# ---------------------------------------------------------------- times
 
 
-_COUNTERCLOCKWISE = {
-    1: Image.Transpose.ROTATE_90,
-    2: Image.Transpose.ROTATE_180,
-    3: Image.Transpose.ROTATE_270,
-}
+class _Times(Protocol):
+    """The times at which pictures are wanted; `wanted` is the next one, None after the last."""
+
+    wanted: float | None
+    left_out: float
+
+    def step(self) -> None:
+        """Go on to the next time."""
+        ...
+
+    def hold_until(self, seconds: float) -> None:
+        """Go on to the next time, while one picture stays until the given one."""
+        ...
+
+
+class _Steady:
+    """0, 1/fps, 2/fps, … without end; held pictures are repeated for a limited time in all."""
+
+    def __init__(self, frames_per_second: float, may_hold_seconds: float) -> None:
+        self._rate = frames_per_second
+        self._number = 0
+        self._may_hold = round(may_hold_seconds * frames_per_second)
+        self.wanted: float | None = 0.0
+        self.left_out = 0.0
+
+    def step(self) -> None:
+        self._number += 1
+        self.wanted = self._number / self._rate
+
+    def hold_until(self, seconds: float) -> None:
+        self.step()
+        self._may_hold -= 1
+        following = int(np.ceil((seconds - SAME_TIME) * self._rate))
+        if self._may_hold < 0 and following > self._number:
+            self.left_out += (following - self._number) / self._rate
+            self._number = following
+            self.wanted = following / self._rate
+
+
+class _Listed:
+    """Given times, in ascending order."""
+
+    def __init__(self, seconds: Sequence[float]) -> None:
+        self._rest = iter(sorted(seconds))
+        self.wanted = next(self._rest, None)
+        self.left_out = 0.0
+
+    def step(self) -> None:
+        self.wanted = next(self._rest, None)
+
+    def hold_until(self, seconds: float) -> None:
+        self.step()
 
 
 # ---------------------------------------------------------------- opening
@@ -263,14 +216,15 @@ def open_video(file: BinaryIO | str, *, threads: int = 1) -> Iterator[VideoReade
         threads: Decoding threads; 1 suits a worker among others, 0 takes every core.
 
     Raises:
-        UnsupportedMediaError: No known container, or no moving picture in it.
+        UnsupportedMediaError: No known container, or no moving picture in it that can be decoded.
         MediaTooLargeError: Frames over the pixel cap.
     """
-    with open_container(file) as container:
-        stream = video_stream(container)
-        if stream is None:
-            raise UnsupportedMediaError("no moving picture in this file; it may be a recording")
-        yield VideoReader(container, stream, threads)
+    with opened(file) as stream, ExitStack() as containers:
+        if is_animation(stream, stream.read(32)):
+            yield VideoReader(lambda damage: AnimationFrames(stream, damage))
+            return
+        again: OpenAgain = lambda: containers.enter_context(open_container(stream))
+        yield VideoReader(lambda damage: Frames(again, stream, threads, damage))
 
 
 def sample_frames(

@@ -14,7 +14,6 @@ from typing import Any, Protocol, TypeVar
 
 import av.error
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from retrieval.encoders.pooling import unit_rows
@@ -37,7 +36,7 @@ VALIDATION_WINDOWS = 8
 AHEAD = 2
 """Clips that each thread may be ahead of their use."""
 
-_BAD_MEDIA = (MediaError, OSError, av.error.FFmpegError, soundfile.SoundFileError, MemoryError)
+_BAD_MEDIA = (MediaError, OSError, av.error.FFmpegError, MemoryError)
 
 Sample = NDArray[Any]
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
-from retrieval.media.audio import open_sound, open_video_sound, resample
+from retrieval.media.audio import open_sound, resample
 from retrieval.media.windows import cut_windows
 from retrieval.types import AudioWindows
 from support.media_files import make_tone, sound_bytes, write_m4a, write_video
@@ -67,7 +67,7 @@ def test_streamed_resampling_equals_resampling_at_once() -> None:
 
 def test_sound_of_a_video_begins_with_the_pictures(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [0] * 20, sound=make_tone(2.0))
-    with open_video_sound(str(path)) as sound:
+    with open_sound(str(path)) as sound:
         samples = np.concatenate(list(sound.mono(16_000)))
     assert_is_tone(samples, 16_000, 440, 2.0)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
-from retrieval.media import video as video_module
+from retrieval.media import frames as frames_module
 from retrieval.media.video import frames_at, open_video, sample_frames
 from support.media_files import (
     damage,
@@ -55,7 +55,7 @@ def test_jumps_decode_only_the_groups_that_are_needed(
 ) -> None:
     path = write_video(tmp_path / "a.mp4", steps(60), gop=10)
     decoded = 0
-    real = video_module.decode_packet
+    real = frames_module.decode_packet
 
     def counting(*arguments: object) -> list[object]:
         nonlocal decoded
@@ -63,7 +63,7 @@ def test_jumps_decode_only_the_groups_that_are_needed(
         decoded += len(frames)
         return frames
 
-    monkeypatch.setattr(video_module, "decode_packet", counting)
+    monkeypatch.setattr(frames_module, "decode_packet", counting)
     assert levels(frames_at(str(path), [0.0, 5.0], threads=1)) == [(0.0, 0), (5.0, 50)]
     assert decoded <= 6
 
@@ -171,7 +171,7 @@ def test_fault_23_sound_only_fails(tmp_path: Path) -> None:
 
 def test_frames_over_the_pixel_cap_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "a.mp4", [0])
-    monkeypatch.setattr(video_module, "MAX_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(frames_module, "MAX_PIXELS", 64 * 48 - 1)
     with pytest.raises(MediaTooLargeError, match="64 × 48 pixels"):
         list(sample_frames(str(path), 2.0))
 

@@ -1,0 +1,199 @@
+"""How many bytes a container says it has: more than the file's own size means that it is cut."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from typing import BinaryIO
+
+_MAX_PARTS = 10_000
+"""Parts of a file that are walked; what has more of them promises nothing."""
+
+_UNKNOWN_32 = 0x7FFF_0000
+"""A length from here on, or 0, was written by a program that could not know it."""
+
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_W64 = b"riff\x2e\x91\xcf\x11"
+_MXF_HEADER = bytes.fromhex("060e2b34020501010d01020101")
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp")
+
+
+def promised_bytes(file: BinaryIO, size: int) -> int | None:
+    """Tell how many bytes a whole copy of a file has.
+
+    Args:
+        file: Open and seekable; its position is lost.
+        size: Bytes of the file as it is.
+
+    Returns:
+        At least `size + 1` for a file that is cut; None where the format or its writer does not
+        say.
+    """
+    head = _read(file, 0, 64)
+    for matches, measure in _FORMATS:
+        if matches(head):
+            try:
+                return measure(file, size)
+            except (struct.error, IndexError, ValueError):  # cut within its header
+                return None
+    return None
+
+
+def _read(file: BinaryIO, at: int, count: int) -> bytes:
+    file.seek(at)
+    return file.read(count)
+
+
+def _walk(
+    file: BinaryIO, size: int, start: int, step: Callable[[BinaryIO, int], int | None]
+) -> int | None:
+    """Follow parts that say how long they are; returns where the last one ends."""
+    place = start
+    for _ in range(_MAX_PARTS):
+        if place >= size:
+            return place
+        following = step(file, place)
+        if following is None or following <= place:
+            return None
+        place = following
+    return None
+
+
+# ---------------------------------------------------------------- formats
+
+
+def _riff(file: BinaryIO, size: int) -> int | None:
+    def step(file: BinaryIO, place: int) -> int | None:
+        name, count = struct.unpack("<4sI", _read(file, place, 8))
+        if not 0 < count < _UNKNOWN_32:
+            return None
+        return None if name not in (b"RIFF", b"JUNK") else place + 8 + count + count % 2
+
+    kind = _read(file, 8, 4)
+    if kind == b"WAVE":
+        return _chunk_end(file, size, 12, b"data", "<I")
+    return _walk(file, size, 0, step)
+
+
+def _aiff(file: BinaryIO, size: int) -> int | None:
+    return _chunk_end(file, size, 12, b"SSND", ">I")
+
+
+def _chunk_end(file: BinaryIO, size: int, start: int, wanted: bytes, length: str) -> int | None:
+    """Find the chunk that holds the sound and tell where it ends."""
+    place = start
+    for _ in range(_MAX_PARTS):
+        if place + 8 > size:
+            return None
+        header = _read(file, place, 8)
+        (count,) = struct.unpack(length, header[4:8])
+        if header[:4] == wanted:
+            return place + 8 + count if 0 < count < _UNKNOWN_32 else None
+        place += 8 + count + count % 2
+    return None
+
+
+def _rf64(file: BinaryIO, size: int) -> int | None:
+    name, _, riff_bytes = struct.unpack("<4sIQ", _read(file, 12, 16))
+    known = name == b"ds64" and 0 < riff_bytes < 1 << 62
+    return 8 + riff_bytes if known else None
+
+
+def _w64(file: BinaryIO, size: int) -> int | None:
+    (count,) = struct.unpack("<Q", _read(file, 16, 8))
+    return count if 0 < count < 1 << 62 else None
+
+
+def _mp4(file: BinaryIO, size: int) -> int | None:
+    def step(file: BinaryIO, place: int) -> int | None:
+        count, _ = struct.unpack(">I4s", _read(file, place, 8))
+        if count == 1:
+            (count,) = struct.unpack(">Q", _read(file, place + 8, 8))
+        return place + count if count >= 8 else None  # 0: to the end of the file, however long
+
+    return _walk(file, size, 0, step)
+
+
+def _matroska(file: BinaryIO, size: int) -> int | None:
+    head = _read(file, 0, 4096)
+    header_bytes, used = _ebml_length(head, 4)
+    place = 4 + used + (header_bytes or 0)
+    if head[place : place + 4] != b"\x18\x53\x80\x67":
+        return None
+    segment_bytes, used = _ebml_length(head, place + 4)
+    return None if segment_bytes is None else place + 4 + used + segment_bytes
+
+
+def _ebml_length(data: bytes, at: int) -> tuple[int | None, int]:
+    """Read a number of EBML's and its own length; all ones means unknown."""
+    length = 9 - data[at].bit_length()
+    value = int.from_bytes(data[at : at + length], "big") & ((1 << 7 * length) - 1)
+    return (None if value == (1 << 7 * length) - 1 else value), length
+
+
+def _asf(file: BinaryIO, size: int) -> int | None:
+    def step(file: BinaryIO, place: int) -> int | None:
+        (count,) = struct.unpack("<16xQ", _read(file, place, 24))
+        return place + count if 24 <= count < 1 << 62 else None
+
+    return _walk(file, size, 0, step)
+
+
+def _flv(file: BinaryIO, size: int) -> int | None:
+    found = re.search(rb"\x00\x08filesize\x00(.{8})", _read(file, 0, 1 << 16), re.DOTALL)
+    if found is None:
+        return None
+    (count,) = struct.unpack(">d", found[1])
+    return int(count) if 0 < count < 1 << 62 else None
+
+
+def _caf(file: BinaryIO, size: int) -> int | None:
+    def step(file: BinaryIO, place: int) -> int | None:
+        _, count = struct.unpack(">4sq", _read(file, place, 12))
+        return place + 12 + count if count >= 0 else None  # -1: to the end of the file
+
+    return _walk(file, size, 8, step)
+
+
+def _au(file: BinaryIO, size: int) -> int | None:
+    _, offset, count = struct.unpack(">4sII", _read(file, 0, 12))
+    return offset + count if 0 < count < _UNKNOWN_32 else None
+
+
+def _mxf(file: BinaryIO, size: int) -> int | None:
+    length = _read(file, 16, 1)[0]
+    at = 17 + (length & 0x7F if length & 0x80 else 0)
+    (footer,) = struct.unpack(">Q", _read(file, at + 24, 8))
+    return footer + 16 if 0 < footer < 1 << 62 else None
+
+
+def _mp3(file: BinaryIO, size: int) -> int | None:
+    """Read the bytes that the Xing header of a first frame declares."""
+    head = _read(file, 0, 10)
+    start = 0
+    if head.startswith(b"ID3"):
+        a, b, c, d = head[6:10]
+        start = 10 + (a << 21 | b << 14 | c << 7 | d)
+    frame = _read(file, start, 4096)
+    found = re.search(rb"Xing|Info", frame[:256])
+    if found is None:
+        return None
+    flags, _, count = struct.unpack(">III", frame[found.end() : found.end() + 12])
+    return start + count if flags & 3 == 3 and count else None
+
+
+_FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], int | None]], ...] = (
+    (lambda head: head.startswith(b"RIFF"), _riff),
+    (lambda head: head.startswith((b"RF64", b"BW64")), _rf64),
+    (lambda head: head.startswith(_W64), _w64),
+    (lambda head: head.startswith(b"FORM"), _aiff),
+    (lambda head: head[4:8] in _MP4_BOXES, _mp4),
+    (lambda head: head.startswith(b"\x1a\x45\xdf\xa3"), _matroska),
+    (lambda head: head.startswith(_ASF), _asf),
+    (lambda head: head.startswith(b"FLV"), _flv),
+    (lambda head: head.startswith(b"caff"), _caf),
+    (lambda head: head.startswith(b".snd"), _au),
+    (lambda head: head.startswith(_MXF_HEADER), _mxf),
+    (lambda head: head.startswith(b"ID3") or head[:1] == b"\xff", _mp3),
+)
