@@ -12,8 +12,9 @@ from retrieval.assembly import Assembler
 from retrieval.embed_options import Spaces
 from retrieval.encoders.spaces import decode_plan
 from retrieval.estimate.survey import Candidate, source_of
+from retrieval.media.container import possible_seconds
 from retrieval.media.decode import decode
-from retrieval.types import DecodedChunk, ItemDecoded, Medium
+from retrieval.types import DecodedChunk, ItemDecoded, MediaInfo, Medium
 
 BUDGET_SECONDS = 6.0
 """For each modality; one that is decoded slowly is cut short, not waited for."""
@@ -59,7 +60,7 @@ def measure(modality: Medium, samples: Sequence[Candidate], spaces: Spaces) -> R
             if not isinstance(event, (DecodedChunk, ItemDecoded)):
                 break
             if isinstance(event, ItemDecoded):
-                units += 1 if modality is Medium.IMAGE else event.info.duration_seconds or reached
+                units += _units(event.info, reached)
                 reached = 0.0
             elif event.start_seconds is not None and event.medium is modality:
                 reached = float(event.start_seconds[-1])
@@ -72,6 +73,13 @@ def measure(modality: Medium, samples: Sequence[Candidate], spaces: Spaces) -> R
     assembler.flush()
     encoding += time.perf_counter() - began
     return Rate(decoding / units, encoding / units) if units else None
+
+
+def _units(info: MediaInfo, reached: float) -> float:
+    """Pictures or seconds of an item; a length that its bytes cannot hold is not believed."""
+    if info.modality is Medium.IMAGE:
+        return 1.0
+    return min(info.duration_seconds or reached, possible_seconds(info.bytes))
 
 
 def _warm_up(spaces: Spaces) -> None:

@@ -10,15 +10,18 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import av
-import soundfile
 
 from retrieval.errors import RetrievalError
+from retrieval.media.animation import guess_seconds, is_animation
 from retrieval.media.archives import list_members, open_member
-from retrieval.media.container import audio_stream, open_container, video_stream
+from retrieval.media.container import audio_stream, open_container, possible_seconds
 from retrieval.media.files import EXTENSIONS, extension, path_to_uri
-from retrieval.regular_files import check_regular
+from retrieval.media.picture_formats import is_picture
+from retrieval.media.recognize import container_modality
+from retrieval.regular_files import open_regular
 from retrieval.types import Medium, Source
 
 PROBED = 40
@@ -153,23 +156,28 @@ def _length(candidate: Candidate) -> Length | None:
     """How long a recording or video runs, from its header; None where it cannot be opened."""
     try:
         if candidate.member is not None:
-            with open_member(candidate.path, candidate.member) as file, open_container(file) as c:
-                return _length_of(c)
-        check_regular(candidate.path)
-        if extension(candidate.path) in ("aif", "aiff"):  # the container reader knows no AIFF
-            return Length(Medium.AUDIO, soundfile.info(candidate.path).duration, has_sound=True)
-        with open_container(candidate.path) as container:
-            return _length_of(container)
-    except (RetrievalError, OSError, soundfile.SoundFileError, av.error.FFmpegError):
+            with open_member(candidate.path, candidate.member) as file:
+                return _length_of(file, candidate)
+        with open_regular(candidate.path) as file:
+            return _length_of(file, candidate)
+    except Exception:  # whatever a damaged file makes a decoder raise; `embed` says what is wrong
         return None
 
 
-def _length_of(container: av.container.InputContainer) -> Length | None:
-    seconds = (container.duration or 0) / av.time_base
-    sound = audio_stream(container) is not None
-    if video_stream(container) is not None:
-        return Length(Medium.VIDEO, seconds, sound)
-    return Length(Medium.AUDIO, seconds, sound) if sound else None
+def _length_of(file: BinaryIO, candidate: Candidate) -> Length | None:
+    head = file.read(32)
+    if is_animation(file, head):
+        return Length(Medium.VIDEO, guess_seconds(file), has_sound=False)
+    if is_picture(head):
+        return Length(Medium.IMAGE, 0.0, has_sound=False)
+    name = extension(candidate.member or candidate.path)
+    with open_container(file) as container:
+        # What a header declares is believed as far as the file's bytes allow it.
+        seconds = min((container.duration or 0) / av.time_base, possible_seconds(candidate.bytes))
+        sound = audio_stream(container) is not None
+        named_sound = EXTENSIONS.get(name) == (Medium.AUDIO,)
+        modality = container_modality(container, named_sound=named_sound)
+    return None if modality is None else Length(modality, seconds, sound)
 
 
 def source_of(candidate: Candidate) -> Source | None:

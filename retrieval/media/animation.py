@@ -31,6 +31,18 @@ def is_animation(file: BinaryIO, head: bytes) -> bool:
         return False  # it is read as one picture, which says what is wrong with it
 
 
+def guess_seconds(file: BinaryIO) -> float:
+    """Guess how long an animation runs: all its pictures as long as the first."""
+    file.seek(0)
+    with pillow_errors(), open_picture(file, FORMATS) as image:
+        return getattr(image, "n_frames", 1) * _seconds(image)
+
+
+def _seconds(image: Image.Image) -> float:
+    delay = float(image.info.get("duration") or 0) / 1_000
+    return delay if delay >= _SHORTEST_SECONDS else _USUAL_SECONDS
+
+
 class AnimationFrames:
     """Walks over the pictures of an animation; what `Frames` is for containers.
 
@@ -66,12 +78,11 @@ class AnimationFrames:
                 with pillow_errors():
                     self._image.seek(number)
                     picture = to_rgb(self._image).copy()
-                    delay = float(self._image.info.get("duration") or 0) / 1_000
+                    lasts = _seconds(self._image)
             except DamagedMediaError as error:
                 if isinstance(error.__cause__, EOFError) and number:
                     return
                 raise
-            lasts = delay if delay >= _SHORTEST_SECONDS else _USUAL_SECONDS
             self.end_seconds = begins + lasts
             yield begins, lasts, picture
             begins += lasts

@@ -170,6 +170,7 @@ class SoundReader:
             if len(block):
                 yield Channels(block, names)
                 end += len(block)
+                self._timeline.reached(self._stream, end / self.sample_rate_hz)
         if trimmed:
             self.damage.note(
                 f"{trimmed / self.sample_rate_hz:.1f} s of sound overlap what comes before; "

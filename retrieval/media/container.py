@@ -13,8 +13,8 @@ import av.container
 import av.error
 
 from retrieval.errors import DamagedMediaError, UnsupportedMediaError
-from retrieval.media.promised import promised_bytes
 from retrieval.regular_files import open_regular
+from retrieval.media.promised import goes_on, ogg_has_end, promised_bytes
 
 # docs/media.md says of each demuxer why it is safe. None reads a playlist, a script or an address.
 DEMUXERS = (
@@ -34,6 +34,11 @@ _STATES_ITS_LENGTH = frozenset(
     + ("wav", "w64", "aiff", "au", "caf", "flac", "wv", "tta")
 )
 """Demuxers whose files say how long they are. FFmpeg guesses the others' length from bit rates."""
+
+_READ_ON = frozenset(("wav", "mp3", "matroska", "webm", "mxf"))
+"""Demuxers that read what follows the end that the header declares, or whose header says less."""
+
+_REST_BYTES = 4096
 
 _BUFFER_BYTES = 1 << 16
 _MAX_FAILURES_IN_A_ROW = 100
@@ -97,11 +102,14 @@ def open_container(
         UnsupportedMediaError: No known container, or one without its index (`moov`).
     """
     with opened(file) as stream:
+        # A WAV is read to the end of the file if its header says too little.
+        options = _OPTIONS | {"ignore_length": str(int(goes_on(stream, _size(stream))))}
+        stream.seek(0)
         try:
             container = av.open(
                 stream,
                 mode="r",
-                options=dict(_OPTIONS),
+                options=options,
                 metadata_errors="replace",
                 buffer_size=_BUFFER_BYTES,
                 io_open=_refuse,
@@ -114,6 +122,10 @@ def open_container(
             ) from error
         with container:
             yield container
+
+
+def _size(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END)
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> Any:
@@ -204,13 +216,19 @@ def check_end(
         DamagedMediaError: The file is cut.
     """
     name = container.format.name.split(",")[0]
-    size = file.seek(0, os.SEEK_END)
+    size = _size(file)
     promised = promised_bytes(file, size)
     declared = (container.duration or 0) / av.time_base
     missing = (promised or 0) > size
     if missing and promised and read_seconds:
         # FFmpeg trims the length of some files that are cut to what they still hold.
         declared = max(declared, read_seconds * promised / size)
+    if name == "ogg" and not ogg_has_end(file, size):
+        damage.note("the last page bears no end mark or is not whole; the file may be cut")
+    if promised is not None and name not in _READ_ON and size - promised > _REST_BYTES:
+        damage.note(
+            f"{size - promised:,} bytes follow the end of the recording or video; left out"
+        )
     if declared - read_seconds <= max(_MISSING_SHARE * declared, PADDING_SECONDS):
         return
     if missing or (name in _STATES_ITS_LENGTH and damage.at_end):

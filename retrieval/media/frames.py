@@ -39,7 +39,8 @@ OpenAgain = Callable[[], av.container.InputContainer]
 _INDEXED = ("mov", "matroska", "avi")
 """Containers with an index of their own; FFmpeg's index of others holds what it has seen."""
 
-_OVERLAP_SECONDS = 1e-3
+_ROUNDING_SECONDS = 0.25
+"""A frame that begins so little before the one shown earlier has a stamp that was guessed."""
 
 
 class _AstrayError(Exception):
@@ -193,10 +194,10 @@ class Frames:
                 first_frame = False
                 lasts = float(frame.duration or 0) * self._time_base or self._usual_length
                 clock = begins + lasts
-                if begins < latest - _OVERLAP_SECONDS:
+                if begins < latest - _ROUNDING_SECONDS:
                     overlapping += 1
                     continue
-                latest = begins
+                begins = latest = max(begins, latest)
                 yield begins, lasts, frame
         if overlapping:
             self._damage.note(f"{overlapping} frames begin before an earlier one; left out")

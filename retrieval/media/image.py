@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-import struct
+import io
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
-from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
-from retrieval.media.container import Damage
-from retrieval.regular_files import check_regular
+from retrieval.errors import (
+    DamagedMediaError,
+    MediaError,
+    MediaTooLargeError,
+    UnsupportedMediaError,
+)
+from retrieval.media.container import Damage, opened
+from retrieval.media.other_pictures import read_other
 from retrieval.types import ImageGeometry
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PSD", "AVIF")
+"""What Pillow reads here; `other_pictures.py` adds HEIF, JPEG XL and raw photographs."""
+
 MAX_PIXELS = 64_000_000
+MAX_JPEG_PIXELS = 256_000_000
+"""Of a JPEG, which is decoded at a half, a quarter or an eighth of its size."""
+
+MAX_MISSING_SHARE = 0.1
+"""A JPEG may lack this share of its rows."""
+
 MAX_ANIMATION_FRAMES = 2_000
+MAX_SIDE = 4_096
+"""A raw photograph is read from its preview if that has this many pixels, or as many as wanted."""
+
 MAX_ASPECT_RATIO = 32
 """Longer strips are cut to their middle first: 1 × 10,000 pixels would become 224 × 2,240,000."""
-
-# What Pillow's readers raise on broken data, beside the OSError they document.
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -79,17 +80,38 @@ def read_image_and_size(
     file: BinaryIO | str, *, draft_side: int | None = None, damage: Damage | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Read a picture as `read_image` does; also give the file's own upright (width, height)."""
-    with pillow_errors(), open_picture(file) as image:
-        width, height = image.size
-        orientation = _orientation(image)
-        if draft_side is not None:
-            image.draft("RGB", (draft_side, draft_side))
+    damage = damage or Damage()
+    with pillow_errors(), opened(file) as stream:
+        other = read_other(stream, draft_side or MAX_SIDE)
+        if other is not None:
+            picture, size = other
+            return to_rgb(picture), size
+        with open_picture(stream) as image:
+            return _upright(image, stream, draft_side, damage)
+
+
+def _upright(
+    image: Image.Image, file: BinaryIO, draft_side: int | None, damage: Damage
+) -> tuple[Image.Image, tuple[int, int]]:
+    width, height = image.size
+    orientation = _orientation(image)
+    if draft_side is not None:
+        image.draft("RGB", (draft_side, draft_side))
+    elif width * height > MAX_PIXELS:
+        image.draft("RGB", (width // 2, height // 2))
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(width, height)
+    try:
         image.load()
-        picture = to_rgb(image)
-        turn = _UPRIGHT.get(orientation)
-        if turn is not None:
-            picture = picture.transpose(turn)
-        return picture, (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+    except OSError:
+        if image.format not in ("JPEG", "MPO"):
+            raise
+        image = read_cut_jpeg(file, image, damage)
+    picture = to_rgb(image)
+    turn = _UPRIGHT.get(orientation)
+    if turn is not None:
+        picture = picture.transpose(turn)
+    return picture, (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 @contextmanager
@@ -100,15 +122,16 @@ def pillow_errors() -> Iterator[None]:
             yield
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise MediaTooLargeError(f"over {MAX_PIXELS:,} pixels; make it smaller") from error
-        except (DamagedMediaError, MediaTooLargeError):
+        except MediaError:
             raise
         except UnidentifiedImageError as error:
             raise UnsupportedMediaError(
                 f"not a readable picture, expected {', '.join(FORMATS)}; convert or replace it"
             ) from error
-        except _BROKEN as error:
+        except Exception as error:  # decoders raise whatever they like on bad data
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise DamagedMediaError(
-                f"picture cannot be decoded ({str(error) or type(error).__name__}); replace it"
+                f"picture cannot be decoded ({reason[:200]}); replace it"
             ) from error
 
 
@@ -142,16 +165,28 @@ class _Quiet:
 _QUIET = _Quiet()
 
 
-def open_picture(file: BinaryIO | str, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+def _too_large(width: int, height: int, most: int = MAX_PIXELS) -> MediaTooLargeError:
+    return MediaTooLargeError(
+        f"{width} × {height} pixels, at most {most:,} are read; make it smaller"
+    )
+
+
+def open_picture(file: BinaryIO, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """Open a picture without decoding it; within the caps, errors as Pillow raises them."""
-    if isinstance(file, str):
-        check_regular(file)
-    image = Image.open(file, formats=formats)
+    try:
+        image = Image.open(file, formats=formats)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        file.seek(0)
+        if not file.read(3) == b"\xff\xd8\xff":
+            raise
+        file.seek(0)
+        image = JpegImagePlugin.JpegImageFile(file)
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise MediaTooLargeError(
-            f"{width} × {height} pixels, at most {MAX_PIXELS:,} are read; make it smaller"
-        )
+    most = MAX_JPEG_PIXELS if image.format in ("JPEG", "MPO") else MAX_PIXELS
+    if width * height > most:
+        raise _too_large(width, height, most)
+    if image.format == "MPO":
+        return image  # only the first of its pictures is read
     frames = getattr(image, "n_frames", 1)
     if frames > MAX_ANIMATION_FRAMES:
         raise MediaTooLargeError(
@@ -165,7 +200,7 @@ def _orientation(image: Image.Image) -> int:
     # are broken; one tag is all that is needed.
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except _BROKEN:
+    except Exception:
         return 1
 
 
@@ -183,20 +218,62 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _deep_grey(image: Image.Image) -> Image.Image:
-    """Bring 16-bit integers to 8 bits by their high byte, and floats of 0 … 1 to 0 … 255.
+_RANGES = (1, 255, 4_095, 65_535, 2_147_483_647, 4_294_967_295)
+"""Largest values of the usual depths: masks and floats, 8, 12, 16, 31 and 32 bits."""
 
-    Pillow's own conversion clips them silently.
+
+def _deep_grey(image: Image.Image) -> Image.Image:
+    """Bring deep integers and floats to 8 bits by the usual range that holds their values.
+
+    Pillow's own conversion clips them silently. Values below 0 or beyond any usual range are
+    stretched from their least to their greatest.
     """
-    values = np.asarray(image)
-    if image.mode == "F":
-        if not np.isfinite(values).all():
-            raise DamagedMediaError("picture holds NaN or infinite values; replace it")
-        scale = 255.0 if values.max() <= 1.0 else 1.0
-        grey = np.clip(values * scale + 0.5, 0, 255)
+    values = np.asarray(image).astype(np.float64)
+    least, greatest = values.min(), values.max()
+    if not np.isfinite([least, greatest]).all():
+        raise DamagedMediaError("picture holds NaN or infinite values; replace it")
+    limit = next((limit for limit in _RANGES if greatest <= limit), None)
+    if least < 0 or limit is None:
+        grey = (values - least) * (255 / max(greatest - least, np.finfo(np.float64).tiny))
+    elif limit == 1:
+        grey = values * 255 + 0.5
+    elif image.mode == "F" and limit == 255:
+        grey = values + 0.5
     else:
-        grey = np.clip(values, 0, 65_535) >> 8
-    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        grey = values * (256 / (limit + 1))
+    return Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).convert("RGB")
+
+
+# ---------------------------------------------------------------- damaged JPEGs
+
+
+def read_cut_jpeg(file: BinaryIO, image: Image.Image, damage: Damage) -> Image.Image:
+    """Read a JPEG that lacks its last bytes; the rows that are missing stay grey.
+
+    Args:
+        file: The file, open; its position is lost.
+        image: What it was opened as, at the size that is wanted.
+        damage: Gets a note.
+
+    Raises:
+        OSError: More than `MAX_MISSING_SHARE` of its rows is missing.
+    """
+    file.seek(0)
+    content = file.read()
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(content + b"\xff\xd9")) as again:
+        again.draft("RGB", image.size)
+        again.load()
+        pixels = np.asarray(again.convert("RGB"))
+        if again.info.get("progressive"):  # its scans cover all rows; the last one may be cut
+            whole = content.count(b"\xff\xda") >= (6 if again.mode == "L" else 10)
+            missing = 0.0 if whole else 1.0
+        else:
+            told = np.flatnonzero((pixels != 128).any(axis=(1, 2)))
+            missing = 1 - (told[-1] + 1 if len(told) else 0) / len(pixels)
+        if missing > MAX_MISSING_SHARE:
+            raise OSError(f"image file is truncated, {missing:.0%} of its rows are missing")
+        damage.note(f"the end of the file is missing; {missing:.1%} of the picture's rows are grey")
+        return again.copy()
 
 
 # ---------------------------------------------------------------- fitting

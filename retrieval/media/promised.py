@@ -27,8 +27,8 @@ def promised_bytes(file: BinaryIO, size: int) -> int | None:
         size: Bytes of the file as it is.
 
     Returns:
-        At least `size + 1` for a file that is cut; None where the format or its writer does not
-        say.
+        More than `size` for a file that is cut, less for one with something behind its end; None
+        where the format or its writer does not say.
     """
     head = _read(file, 0, 64)
     for matches, measure in _FORMATS:
@@ -38,6 +38,26 @@ def promised_bytes(file: BinaryIO, size: int) -> int | None:
             except (struct.error, IndexError, ValueError):  # cut within its header
                 return None
     return None
+
+
+def goes_on(file: BinaryIO, size: int) -> bool:
+    """Whether a WAV goes on behind the end of its sound with something that is no chunk of it.
+
+    Its writer was stopped before it could update the header, or another WAV is appended.
+    """
+    head = _read(file, 0, 12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return False
+    place = 12
+    for _ in range(_MAX_PARTS):
+        header = _read(file, place, 8)
+        if len(header) < 8:
+            return False
+        if header[:4] == b"RIFF" or not all(0x20 <= one < 0x7F for one in header[:4]):
+            return True
+        (count,) = struct.unpack("<I", header[4:])
+        place += 8 + count + count % 2
+    return False
 
 
 def _read(file: BinaryIO, at: int, count: int) -> bytes:
@@ -55,7 +75,7 @@ def _walk(
             return place
         following = step(file, place)
         if following is None or following <= place:
-            return None
+            return place or None
         place = following
     return None
 
@@ -66,32 +86,37 @@ def _walk(
 def _riff(file: BinaryIO, size: int) -> int | None:
     def step(file: BinaryIO, place: int) -> int | None:
         name, count = struct.unpack("<4sI", _read(file, place, 8))
-        if not 0 < count < _UNKNOWN_32:
-            return None
-        return None if name not in (b"RIFF", b"JUNK") else place + 8 + count + count % 2
+        if not _known(count):
+            return size if place == 0 else None
+        return place + 8 + count + count % 2 if name == b"RIFF" else None
 
-    kind = _read(file, 8, 4)
-    if kind == b"WAVE":
-        return _chunk_end(file, size, 12, b"data", "<I")
+    if _read(file, 8, 4) == b"WAVE":
+        return _sound_end(file, size, b"data", "<I")
     return _walk(file, size, 0, step)
 
 
 def _aiff(file: BinaryIO, size: int) -> int | None:
-    return _chunk_end(file, size, 12, b"SSND", ">I")
+    return _sound_end(file, size, b"SSND", ">I")
 
 
-def _chunk_end(file: BinaryIO, size: int, start: int, wanted: bytes, length: str) -> int | None:
-    """Find the chunk that holds the sound and tell where it ends."""
-    place = start
+def _sound_end(file: BinaryIO, size: int, wanted: bytes, length: str) -> int | None:
+    """Tell where the chunk with the sound ends, or the whole file if that is earlier."""
+    (whole,) = struct.unpack(length, _read(file, 4, 4))
+    place = 12
     for _ in range(_MAX_PARTS):
         if place + 8 > size:
             return None
         header = _read(file, place, 8)
         (count,) = struct.unpack(length, header[4:8])
         if header[:4] == wanted:
-            return place + 8 + count if 0 < count < _UNKNOWN_32 else None
+            ends = [count + at for at, count in ((place + 8, count), (8, whole)) if _known(count)]
+            return min(ends, default=None)
         place += 8 + count + count % 2
     return None
+
+
+def _known(count: int) -> bool:
+    return 0 < count < _UNKNOWN_32
 
 
 def _rf64(file: BinaryIO, size: int) -> int | None:
@@ -107,10 +132,14 @@ def _w64(file: BinaryIO, size: int) -> int | None:
 
 def _mp4(file: BinaryIO, size: int) -> int | None:
     def step(file: BinaryIO, place: int) -> int | None:
-        count, _ = struct.unpack(">I4s", _read(file, place, 8))
+        count, name = struct.unpack(">I4s", _read(file, place, 8))
+        if name == b"ftyp" and place:
+            return None  # another file is appended
         if count == 1:
             (count,) = struct.unpack(">Q", _read(file, place + 8, 8))
-        return place + count if count >= 8 else None  # 0: to the end of the file, however long
+        if count == 0:
+            return size  # to the end of the file, however long
+        return place + count if count >= 8 else None
 
     return _walk(file, size, 0, step)
 
@@ -151,14 +180,14 @@ def _flv(file: BinaryIO, size: int) -> int | None:
 def _caf(file: BinaryIO, size: int) -> int | None:
     def step(file: BinaryIO, place: int) -> int | None:
         _, count = struct.unpack(">4sq", _read(file, place, 12))
-        return place + 12 + count if count >= 0 else None  # -1: to the end of the file
+        return size if count == -1 else place + 12 + count  # -1: to the end of the file
 
     return _walk(file, size, 8, step)
 
 
 def _au(file: BinaryIO, size: int) -> int | None:
     _, offset, count = struct.unpack(">4sII", _read(file, 0, 12))
-    return offset + count if 0 < count < _UNKNOWN_32 else None
+    return offset + count if _known(count) else None
 
 
 def _mxf(file: BinaryIO, size: int) -> int | None:
@@ -183,7 +212,20 @@ def _mp3(file: BinaryIO, size: int) -> int | None:
     return start + count if flags & 3 == 3 and count else None
 
 
-_FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], int | None]], ...] = (
+def ogg_has_end(file: BinaryIO, size: int) -> bool:
+    """Whether the last page of an Ogg is whole and marked as the last one."""
+    at = max(0, size - (1 << 17))
+    tail = _read(file, at, 1 << 17)
+    page = tail.rfind(b"OggS\0")
+    if page < 0 or page + 27 > len(tail):
+        return False
+    table = tail[page + 27 : page + 27 + tail[page + 26]]
+    return bool(tail[page + 5] & 4) and page + 27 + len(table) + sum(table) <= len(tail)
+
+
+_FORMATS: tuple[
+    tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], int | None]], ...
+] = (
     (lambda head: head.startswith(b"RIFF"), _riff),
     (lambda head: head.startswith((b"RF64", b"BW64")), _rf64),
     (lambda head: head.startswith(_W64), _w64),

@@ -79,6 +79,11 @@ class Timeline:
         """Latest end of a packet of any stream, in seconds from the origin."""
         return max((one.ends for one in self._followers.values()), default=0.0)
 
+    def reached(self, stream: Any, seconds: float) -> None:
+        """Take note of where a stream ends that is decoded: its packets may bear no stamps."""
+        follower = self._followers.setdefault(stream.index, _Follower())
+        follower.ends = max(follower.ends, seconds)
+
     def sought(self) -> None:
         """Forget the positions: the container was moved on purpose."""
         for follower in self._followers.values():
@@ -101,6 +106,7 @@ class Timeline:
         # Pictures are stored in the order of decoding: without its time, a step back means nothing.
         in_order = packet.dts is not None or packet.stream.type == "audio"
         now = stamps[0] * unit
+        shown = stamps[-1]
         follower = self._followers.setdefault(packet.stream_index, _Follower())
         if follower.first is None:
             follower.first = now
@@ -108,15 +114,14 @@ class Timeline:
             follower.epoch += 1
             follower.first = now
             if follower.epoch == len(self._added):
-                self._added.append(self.end_seconds + self.origin_seconds - min(stamps) * unit)
+                self._added.append(self.end_seconds + self.origin_seconds - shown * unit)
                 self._damage.note("the clock of the file restarts; time goes on from there")
         follower.last = now if in_order else follower.last
         added = round(self._added[follower.epoch] / unit)
         if added:
             packet.pts = None if packet.pts is None else packet.pts + added
             packet.dts = None if packet.dts is None else packet.dts + added
-        shown = packet.dts if packet.pts is None else packet.pts
-        ends = (shown + (packet.duration or 0)) * unit - self.origin_seconds
+        ends = (shown + added + (packet.duration or 0)) * unit - self.origin_seconds
         follower.ends = max(follower.ends, ends)
 
     def _is_restart(self, now: float, follower: _Follower) -> bool:

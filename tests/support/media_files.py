@@ -1,6 +1,7 @@
 """Makes small media files for tests: pictures, sounds, videos and tars, whole or broken."""
 
 import io
+import struct
 import tarfile
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -138,4 +139,47 @@ def write_tar(path: Path, members: Mapping[str, bytes] | Iterable[tarfile.TarInf
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def write_dng(path: Path, level: int = 200, side: int = 64) -> Path:
+    """Write a raw photograph: one grey seen through a mosaic of colour filters, 16 bits each."""
+    pixels = np.full((side, side), level * 256, "<u2").tobytes()
+    unit = struct.pack("<9i", *(1 if row == column else 0 for row in range(3) for column in range(3)))
+    identity = b"".join(unit[4 * i : 4 * i + 4] + struct.pack("<i", 1) for i in range(9))
+    entries: list[tuple[int, int, int, bytes]] = [  # tag, type, count, value
+        (254, 4, 1, struct.pack("<I", 0)),
+        (256, 4, 1, struct.pack("<I", side)),
+        (257, 4, 1, struct.pack("<I", side)),
+        (258, 3, 1, struct.pack("<H", 16)),
+        (259, 3, 1, struct.pack("<H", 1)),
+        (262, 3, 1, struct.pack("<H", 32803)),
+        (271, 2, 5, b"Test\0"),
+        (272, 2, 5, b"Test\0"),
+        (273, 4, 1, b""),  # where the pixels are; filled in below
+        (277, 3, 1, struct.pack("<H", 1)),
+        (278, 4, 1, struct.pack("<I", side)),
+        (279, 4, 1, struct.pack("<I", len(pixels))),
+        (33421, 3, 2, struct.pack("<HH", 2, 2)),
+        (33422, 1, 4, bytes([0, 1, 1, 2])),
+        (50706, 1, 4, bytes([1, 4, 0, 0])),
+        (50708, 2, 5, b"Test\0"),
+        (50717, 4, 1, struct.pack("<I", 65_535)),
+        (50721, 10, 9, identity),
+        (50728, 5, 3, struct.pack("<6I", 1, 1, 1, 1, 1, 1)),
+        (50778, 3, 1, struct.pack("<H", 21)),
+    ]
+    start = 8 + 2 + 12 * len(entries) + 4
+    extra = b""
+    table = struct.pack("<H", len(entries))
+    long_values = sum(len(value) for _, _, _, value in entries if len(value) > 4)
+    for tag, kind, count, value in entries:
+        if tag == 273:
+            value = struct.pack("<I", start + long_values)
+        if len(value) > 4:
+            place = struct.pack("<I", start + len(extra))
+            extra += value
+            value = place
+        table += struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + table + bytes(4) + extra + pixels)
     return path
