@@ -172,8 +172,8 @@ class DecodedChunk:
 class ItemDecoded:
     """Every chunk of the item has been delivered.
 
-    `damaged_packets` counts what had to be skipped inside it; `notes` says what else the user should
-    know: what is left out, or that the header is wrong.
+    `damaged_packets` counts what had to be skipped inside it; `notes` says what else the user
+    should know: what is left out, or that the header is wrong.
     """
 
     info: MediaInfo

@@ -30,10 +30,15 @@ _LIMITS = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
 _OPTIONS = {**_LIMITS, "max_size": str(1 << 16)}
 
 _STATES_ITS_LENGTH = frozenset(
-    ("mov", "matroska", "webm", "avi", "flv", "asf", "mxf")
-    + ("wav", "w64", "aiff", "au", "caf", "flac", "wv", "tta")
+    (
+        *("mov", "matroska", "webm", "avi", "flv", "asf", "mxf"),
+        *("wav", "w64", "aiff", "au", "caf", "flac", "wv", "tta"),
+    )
 )
 """Demuxers whose files say how long they are. FFmpeg guesses the others' length from bit rates."""
+
+_LENGTH_BY_BYTES = frozenset(("avi", "wav", "w64", "aiff", "au", "caf"))
+"""Demuxers that trim the length of a file that is cut to what it still holds."""
 
 _READ_ON = frozenset(("wav", "mp3", "matroska", "webm", "mxf"))
 """Demuxers that read what follows the end that the header declares, or whose header says less."""
@@ -220,15 +225,12 @@ def check_end(
     promised = promised_bytes(file, size)
     declared = (container.duration or 0) / av.time_base
     missing = (promised or 0) > size
-    if missing and promised and read_seconds:
-        # FFmpeg trims the length of some files that are cut to what they still hold.
+    if missing and promised and name in _LENGTH_BY_BYTES:
         declared = max(declared, read_seconds * promised / size)
     if name == "ogg" and not ogg_has_end(file, size):
         damage.note("the last page bears no end mark or is not whole; the file may be cut")
     if promised is not None and name not in _READ_ON and size - promised > _REST_BYTES:
-        damage.note(
-            f"{size - promised:,} bytes follow the end of the recording or video; left out"
-        )
+        damage.note(f"{size - promised:,} bytes follow the end of the recording or video; left out")
     if declared - read_seconds <= max(_MISSING_SHARE * declared, PADDING_SECONDS):
         return
     if missing or (name in _STATES_ITS_LENGTH and damage.at_end):

@@ -163,20 +163,40 @@ class Frames:
         return landing
 
     def _read(self, landing: float) -> Iterator[tuple[float, float, av.VideoFrame]]:
+        """Yield (begin, length, frame) in order of time from where the container stands."""
         clock = landing if np.isfinite(landing) else 0.0
-        jumped = np.isfinite(landing)
-        target = self._wanted + SAME_TIME
         late: float | None = None  # how long the decoder holds frames back, in decoding times
-        newest = -np.inf  # begin of the latest frame known to be shown before the time wanted
         latest = -np.inf  # begin of the latest frame yielded
         overlapping = 0
-        first_packet = first_frame = jumped
+        # A jump is trusted once it brought a keyframe that is not too late.
+        target = self._wanted + SAME_TIME if np.isfinite(landing) else None
+        for frame in self._decoded(target):
+            begins = self._begin(frame, clock)
+            if self._by_dts:
+                late = begins - clock if late is None else late
+                begins = begins - late if frame.dts is not None else clock
+            if target is not None and (not frame.key_frame or begins > target):
+                raise _AstrayError
+            target = None
+            lasts = float(frame.duration or 0) * self._time_base or self._usual_length
+            clock = begins + lasts
+            if begins < latest - _ROUNDING_SECONDS:
+                overlapping += 1
+                continue
+            begins = latest = max(begins, latest)
+            yield begins, lasts, frame
+        if overlapping:
+            self._damage.note(f"{overlapping} frames begin before an earlier one; left out")
+
+    def _decoded(self, target: float | None) -> Iterator[av.VideoFrame]:
+        """Decode packets; the first one must be a keyframe at or before the target, if any."""
+        newest = -np.inf  # begin of the latest frame known to be shown before the time wanted
         for packet in self.timeline.packets(self.stream):
-            if first_packet and packet.size:
-                first_packet = False
+            if target is not None and packet.size:
                 stamp = packet.dts if self._by_dts or packet.pts is None else packet.pts
                 if not packet.is_keyframe or stamp is None or self._seconds(stamp) > target:
                     raise _AstrayError
+                target = None
             if packet.pts is not None and not self._by_dts:
                 shown = self._seconds(packet.pts)
                 # A frame that another one replaces before the time wanted is decoded only where
@@ -184,23 +204,7 @@ class Frames:
                 self._codec.skip_frame = "NONREF" if shown < newest else "DEFAULT"
                 if newest < shown <= self._wanted + SAME_TIME:
                     newest = shown
-            for frame in decode_packet(packet, self._damage):
-                begins = self._begin(frame, clock)
-                if self._by_dts:
-                    late = begins - clock if late is None else late
-                    begins = begins - late if frame.dts is not None else clock
-                if first_frame and (not frame.key_frame or begins > target):
-                    raise _AstrayError
-                first_frame = False
-                lasts = float(frame.duration or 0) * self._time_base or self._usual_length
-                clock = begins + lasts
-                if begins < latest - _ROUNDING_SECONDS:
-                    overlapping += 1
-                    continue
-                begins = latest = max(begins, latest)
-                yield begins, lasts, frame
-        if overlapping:
-            self._damage.note(f"{overlapping} frames begin before an earlier one; left out")
+            yield from decode_packet(packet, self._damage)
 
     def _seconds(self, stamp: int) -> float:
         return stamp * self._time_base - self.timeline.origin_seconds

@@ -48,7 +48,10 @@ def _codestream(content: bytes) -> bytes:
     """Find the box that holds the codestream, or its first part."""
     place = 0
     while place + 8 <= len(content):
-        count, name = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
+        count, name = (
+            int.from_bytes(content[place : place + 4], "big"),
+            content[place + 4 : place + 8],
+        )
         start = place + 8
         if count == 1:
             count = int.from_bytes(content[start : start + 8], "big")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, BinaryIO
@@ -24,7 +23,11 @@ MAX_RAW_PIXELS = 256_000_000
 
 _RAW_TAGS = frozenset((50706, 33421, 37399))  # DNG's version, and colour filters
 _SUB_PICTURES, _MAKER, _KIND, _PREVIEW = 330, 271, 254, 1
-_TURNS = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.Transpose.ROTATE_270}
+_TURNS = {
+    3: Image.Transpose.ROTATE_180,
+    5: Image.Transpose.ROTATE_90,
+    6: Image.Transpose.ROTATE_270,
+}
 
 
 def read_other(file: BinaryIO, wanted_side: int) -> Sized | None:
@@ -124,8 +127,6 @@ def _raw_marks(head: bytes) -> list[bytes]:
 
 def _read_raw(file: BinaryIO, wanted_side: int) -> Sized:
     library = _library("rawpy", "a raw photograph")
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
     try:
         with library.imread(file) as raw:
             width, height = raw.sizes.width, raw.sizes.height
@@ -135,12 +136,12 @@ def _read_raw(file: BinaryIO, wanted_side: int) -> Sized:
             preview = _read_preview(library, raw, min(wanted_side, width, height))
             if preview is not None:
                 return preview, (width, height)
-            pixels = raw.postprocess(half_size=True, use_camera_wb=True)
+            pixels = raw.postprocess(half_size=True, use_camera_wb=True, no_auto_bright=True)
             return Image.fromarray(pixels), (width, height)
     except library.LibRawError as error:
-        raise DamagedMediaError(
-            f"raw photograph of {size:,} bytes cannot be decoded ({error}); replace it"
-        ) from error
+        reason = error.args[0] if error.args else type(error).__name__
+        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise DamagedMediaError(f"raw photograph cannot be decoded ({text}); replace it") from error
 
 
 def _read_preview(library: Any, raw: Any, side: int) -> Image.Image | None:

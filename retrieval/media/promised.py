@@ -91,24 +91,25 @@ def _riff(file: BinaryIO, size: int) -> int | None:
         return place + 8 + count + count % 2 if name == b"RIFF" else None
 
     if _read(file, 8, 4) == b"WAVE":
-        return _sound_end(file, size, b"data", "<I")
-    return _walk(file, size, 0, step)
+        return _content_end(file, size, b"data", "<I")
+    first = _content_end(file, size, b"movi", "<I")
+    return first if first is not None and first > size else _walk(file, size, 0, step)
 
 
 def _aiff(file: BinaryIO, size: int) -> int | None:
-    return _sound_end(file, size, b"SSND", ">I")
+    return _content_end(file, size, b"SSND", ">I")
 
 
-def _sound_end(file: BinaryIO, size: int, wanted: bytes, length: str) -> int | None:
-    """Tell where the chunk with the sound ends, or the whole file if that is earlier."""
+def _content_end(file: BinaryIO, size: int, wanted: bytes, length: str) -> int | None:
+    """Tell where the chunk with the content ends, or the whole file if that is earlier."""
     (whole,) = struct.unpack(length, _read(file, 4, 4))
     place = 12
     for _ in range(_MAX_PARTS):
         if place + 8 > size:
             return None
-        header = _read(file, place, 8)
+        header = _read(file, place, 12)  # of a list, with its type
         (count,) = struct.unpack(length, header[4:8])
-        if header[:4] == wanted:
+        if wanted in (header[:4], header[8:]):
             ends = [count + at for at, count in ((place + 8, count), (8, whole)) if _known(count)]
             return min(ends, default=None)
         place += 8 + count + count % 2
@@ -223,9 +224,7 @@ def ogg_has_end(file: BinaryIO, size: int) -> bool:
     return bool(tail[page + 5] & 4) and page + 27 + len(table) + sum(table) <= len(tail)
 
 
-_FORMATS: tuple[
-    tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], int | None]], ...
-] = (
+_FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], int | None]], ...] = (
     (lambda head: head.startswith(b"RIFF"), _riff),
     (lambda head: head.startswith((b"RF64", b"BW64")), _rf64),
     (lambda head: head.startswith(_W64), _w64),

@@ -110,7 +110,7 @@ class Timeline:
         follower = self._followers.setdefault(packet.stream_index, _Follower())
         if follower.first is None:
             follower.first = now
-        elif in_order and follower.last is not None and self._is_restart(now, follower):
+        elif in_order and self._is_restart(now, follower):
             follower.epoch += 1
             follower.first = now
             if follower.epoch == len(self._added):
@@ -125,7 +125,8 @@ class Timeline:
         follower.ends = max(follower.ends, ends)
 
     def _is_restart(self, now: float, follower: _Follower) -> bool:
-        assert follower.last is not None and follower.first is not None
+        if follower.last is None or follower.first is None:
+            return False
         back = follower.last - now
         if self._can_restart:
             return back > _JUMP_SECONDS or -back > _MAX_LEAP_SECONDS

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, Protocol
 
+import av
+import av.container
 import numpy as np
 from PIL import Image
 
@@ -22,7 +24,7 @@ from retrieval.media.container import (
     opened,
     possible_seconds,
 )
-from retrieval.media.frames import SAME_TIME, Frames, OpenAgain
+from retrieval.media.frames import SAME_TIME, Frames
 
 
 class VideoReader:
@@ -95,15 +97,19 @@ class VideoReader:
             walk.skip_to(times.wanted)
         if before is None:
             raise DamagedMediaError("no frame of the video can be decoded; replace the file")
+        yield from self._stay(walk, times, before, np.inf if hold_last else end)
+
+    def _stay(
+        self, walk: _Walk, times: _Times, last: Any, end: float
+    ) -> Iterator[tuple[float, Any]]:
+        """Show the last frame until the file ends, or for all times there are."""
         whole = max(end, walk.end_seconds)
-        if hold_last:
-            end = np.inf
-        elif whole > end + PADDING_SECONDS:
+        if whole > end + PADDING_SECONDS:
             end = whole
         while times.wanted is not None and times.wanted < end - SAME_TIME:
-            yield times.wanted, before
+            yield times.wanted, last
             times.hold_until(end)
-        if not hold_last:
+        if np.isfinite(end):
             self.duration_seconds = whole
             self._note_left_out(times.left_out)
             walk.check_end(whole)
@@ -223,7 +229,10 @@ def open_video(file: BinaryIO | str, *, threads: int = 1) -> Iterator[VideoReade
         if is_animation(stream, stream.read(32)):
             yield VideoReader(lambda damage: AnimationFrames(stream, damage))
             return
-        again: OpenAgain = lambda: containers.enter_context(open_container(stream))
+
+        def again() -> av.container.InputContainer:
+            return containers.enter_context(open_container(stream))
+
         yield VideoReader(lambda damage: Frames(again, stream, threads, damage))
 
 

@@ -145,7 +145,9 @@ def write_tar(path: Path, members: Mapping[str, bytes] | Iterable[tarfile.TarInf
 def write_dng(path: Path, level: int = 200, side: int = 64) -> Path:
     """Write a raw photograph: one grey seen through a mosaic of colour filters, 16 bits each."""
     pixels = np.full((side, side), level * 256, "<u2").tobytes()
-    unit = struct.pack("<9i", *(1 if row == column else 0 for row in range(3) for column in range(3)))
+    unit = struct.pack(
+        "<9i", *(1 if row == column else 0 for row in range(3) for column in range(3))
+    )
     identity = b"".join(unit[4 * i : 4 * i + 4] + struct.pack("<i", 1) for i in range(9))
     entries: list[tuple[int, int, int, bytes]] = [  # tag, type, count, value
         (254, 4, 1, struct.pack("<I", 0)),
