@@ -142,7 +142,7 @@ class SoundReader:
         if not heard:
             raise DamagedMediaError("the recording holds no sound; replace the file")
         end = max(self.seconds_read, self._timeline.end_seconds)
-        check_end(self._container, self._file, end, self.damage)
+        check_end(self._container, self._file, end, self.damage, last_byte=self._timeline.last_byte)
 
     def _mixed(self, mixer: Downmix, channels: Channels) -> Block:
         mono = mixer.mix(channels.block, channels.names)

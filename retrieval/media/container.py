@@ -13,8 +13,8 @@ import av.container
 import av.error
 
 from retrieval.errors import DamagedMediaError, UnsupportedMediaError
+from retrieval.media.promised import goes_on, next_matroska, ogg_has_end, promised_bytes
 from retrieval.regular_files import open_regular
-from retrieval.media.promised import goes_on, ogg_has_end, promised_bytes
 
 # docs/media.md says of each demuxer why it is safe. None reads a playlist, a script or an address.
 DEMUXERS = (
@@ -40,7 +40,7 @@ _STATES_ITS_LENGTH = frozenset(
 _LENGTH_BY_BYTES = frozenset(("avi", "wav", "w64", "aiff", "au", "caf"))
 """Demuxers that trim the length of a file that is cut to what it still holds."""
 
-_READ_ON = frozenset(("wav", "mp3", "matroska", "webm", "mxf"))
+_READ_ON = frozenset(("wav", "mp3", "mxf"))
 """Demuxers that read what follows the end that the header declares, or whose header says less."""
 
 _REST_BYTES = 4096
@@ -204,7 +204,12 @@ def possible_seconds(file_bytes: int) -> float:
 
 
 def check_end(
-    container: av.container.InputContainer, file: BinaryIO, read_seconds: float, damage: Damage
+    container: av.container.InputContainer,
+    file: BinaryIO,
+    read_seconds: float,
+    damage: Damage,
+    *,
+    last_byte: int,
 ) -> None:
     """Compare what was read of a file with what its header declares.
 
@@ -216,6 +221,7 @@ def check_end(
         file: What it was opened on.
         read_seconds: End of the last sound or picture.
         damage: Gets the note.
+        last_byte: Where in the file the last packet ends.
 
     Raises:
         DamagedMediaError: The file is cut.
@@ -229,8 +235,9 @@ def check_end(
         declared = max(declared, read_seconds * promised / size)
     if name == "ogg" and not ogg_has_end(file, size):
         damage.note("the last page bears no end mark or is not whole; the file may be cut")
-    if promised is not None and name not in _READ_ON and size - promised > _REST_BYTES:
-        damage.note(f"{size - promised:,} bytes follow the end of the recording or video; left out")
+    ends = next_matroska(file, last_byte) if name == "matroska" else promised
+    if ends is not None and name not in _READ_ON and size - ends > _REST_BYTES:
+        damage.note(f"{size - ends:,} bytes follow the end of the recording or video; left out")
     if declared - read_seconds <= max(_MISSING_SHARE * declared, PADDING_SECONDS):
         return
     if missing or (name in _STATES_ITS_LENGTH and damage.at_end):

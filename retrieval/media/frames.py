@@ -75,6 +75,7 @@ class Frames:
         self.declared_seconds = None if not declared else declared / av.time_base
         self._keys: list[float] | None = None
         self._jump_to: int | None = None  # number of a keyframe
+        self._jumped = -1  # number of the last one
         self._now = -np.inf
         self._wanted = 0.0
 
@@ -110,7 +111,9 @@ class Frames:
 
     def check_end(self, end_seconds: float) -> None:
         """Raise DamagedMediaError if the file is cut, now that it is read to its end."""
-        check_end(self.container, self._file, end_seconds, self._damage)
+        check_end(
+            self.container, self._file, end_seconds, self._damage, last_byte=self.timeline.last_byte
+        )
 
     def picture(self, frame: av.VideoFrame) -> Image.Image:
         """Convert a frame to RGB and turn it as its display matrix says."""
@@ -124,7 +127,8 @@ class Frames:
         if self.timeline.restarts:
             return  # the index knows nothing of another clock
         number = bisect_right(self._keys, seconds + SAME_TIME) - 1
-        if number >= 0 and self._keys[number] > self._now + SAME_TIME:
+        # Never twice to the same one: it may begin elsewhere than the index says.
+        if number > self._jumped and self._keys[number] > self._now + SAME_TIME:
             self._jump_to = number
 
     def from_time(self, seconds: float) -> Iterator[tuple[float, float, av.VideoFrame]]:
@@ -151,7 +155,7 @@ class Frames:
         if self._jump_to is None or not self._keys:
             return -np.inf
         landing = self._keys[self._jump_to]
-        self._jump_to = None
+        self._jumped, self._jump_to = self._jump_to, None
         offset = round((landing + self.timeline.origin_seconds) / self._time_base)
         try:
             self.container.seek(offset, stream=self.stream)
@@ -185,6 +189,8 @@ class Frames:
                 continue
             begins = latest = max(begins, latest)
             yield begins, lasts, frame
+        if target is not None:  # a jump beyond the last frame
+            raise _AstrayError
         if overlapping:
             self._damage.note(f"{overlapping} frames begin before an earlier one; left out")
 

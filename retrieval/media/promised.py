@@ -13,6 +13,7 @@ _MAX_PARTS = 10_000
 _UNKNOWN_32 = 0x7FFF_0000
 """A length from here on, or 0, was written by a program that could not know it."""
 
+_EBML = b"\x1a\x45\xdf\xa3"
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _W64 = b"riff\x2e\x91\xcf\x11"
 _MXF_HEADER = bytes.fromhex("060e2b34020501010d01020101")
@@ -213,6 +214,19 @@ def _mp3(file: BinaryIO, size: int) -> int | None:
     return start + count if flags & 3 == 3 and count else None
 
 
+def next_matroska(file: BinaryIO, start: int) -> int | None:
+    """Find where another Matroska begins behind the last packet that was read."""
+    file.seek(start)
+    rest = b""
+    while block := file.read(1 << 20):
+        found = (rest + block).find(_EBML)
+        if found >= 0:
+            return start + found - len(rest)
+        start += len(block)
+        rest = block[-3:]
+    return None
+
+
 def ogg_has_end(file: BinaryIO, size: int) -> bool:
     """Whether the last page of an Ogg is whole and marked as the last one."""
     at = max(0, size - (1 << 17))
@@ -230,7 +244,7 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], int | N
     (lambda head: head.startswith(_W64), _w64),
     (lambda head: head.startswith(b"FORM"), _aiff),
     (lambda head: head[4:8] in _MP4_BOXES, _mp4),
-    (lambda head: head.startswith(b"\x1a\x45\xdf\xa3"), _matroska),
+    (lambda head: head.startswith(_EBML), _matroska),
     (lambda head: head.startswith(_ASF), _asf),
     (lambda head: head.startswith(b"FLV"), _flv),
     (lambda head: head.startswith(b"caff"), _caf),

@@ -59,6 +59,7 @@ class Timeline:
     Attributes:
         origin_seconds: Time stamp of the file's beginning.
         restarts: How many times the clock restarted so far.
+        last_byte: Where in the file the last packet ends.
     """
 
     def __init__(self, container: av.container.InputContainer, damage: Damage) -> None:
@@ -68,6 +69,7 @@ class Timeline:
         self._added = [0.0]  # seconds added to the stamps, by epoch
         self._followers: dict[int, _Follower] = {}
         self.origin_seconds = origin_seconds(container)
+        self.last_byte = 0
 
     @property
     def restarts(self) -> int:
@@ -95,6 +97,7 @@ class Timeline:
         followed = list({one.index: one for one in streams if one is not None}.values())
         for packet in read_packets(self._container, followed, self._damage):
             self._place(packet)
+            self.last_byte = max(self.last_byte, (packet.pos or 0) + packet.size)
             if packet.stream_index == stream.index:
                 yield packet
 
