@@ -6,10 +6,12 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from collections.abc import Collection as AnyOf
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indexes.forking import Lock
 from retrieval.duplicates.find import DuplicateOptions, find_duplicates
@@ -18,12 +20,14 @@ from retrieval.embed_options import EmbedOptions, EmbedReport
 from retrieval.embedding import embed
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.spaces import check_encoder
-from retrieval.errors import CollectionNotFoundError, QueryError
+from retrieval.errors import CollectionNotFoundError, QueryError, RetrievalError
 from retrieval.localization.choose import choose_localizers
 from retrieval.protocols import Encoder
+from retrieval.search.asked import item_ids_of, names_of, targets_of
 from retrieval.search.build import build_index
 from retrieval.search.card import IndexCard
-from retrieval.search.query import Query
+from retrieval.search.hits import Hits
+from retrieval.search.query import Askable, Query
 from retrieval.search.request import IndexRequest
 from retrieval.search.rerank import TOP, Reranker, load_reranker
 from retrieval.search.searcher import Searcher, SearchResult
@@ -34,7 +38,7 @@ from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.targets import Target
-from retrieval.types import Hit, Space
+from retrieval.types import Space
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +103,38 @@ class Collection:
         _ = collection.snapshot
         return collection
 
+    def close(self) -> None:
+        """Let go of models, indexes and files; the next method opens them again."""
+        self.refresh()
+        self._encoders.clear()
+        self._rerankers.clear()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Items; 0 before the first are embedded."""
+        try:
+            return sum(self.status().items.values())
+        except CollectionNotFoundError:
+            return 0
+
+    def __bool__(self) -> bool:
+        """True, also when empty: `if collection` asks whether there is one."""
+        return True
+
+    def __repr__(self) -> str:
+        name = f"{type(self).__name__}({str(self.root)!r})"
+        try:
+            return f"<{name}: {self.status().summary()}>"
+        except CollectionNotFoundError:
+            return f"<{name}: empty>"
+        except RetrievalError as error:
+            return f"<{name}: {error}>"
+
     # ------------------------------------------------------------ writing
 
     def add(
@@ -148,8 +184,17 @@ class Collection:
         self.refresh()
         return cards
 
-    def remove(self, *, where: str | None = None, ids: Sequence[int] = ()) -> int:
-        """Take out the items that a filter matches or that are named; returns how many."""
+    def remove(
+        self,
+        *,
+        where: str | Sequence[str] | None = None,
+        ids: int | Sequence[int] | NDArray[np.integer] = (),
+    ) -> int:
+        """Take out the items that a filter matches or that are named; returns how many.
+
+        Of several filters all must hold.
+        """
+        conditions = names_of(where) or []
         with CollectionWriter.open(self.root) as writer:
             snapshot = writer.snapshot
             if snapshot is None:
@@ -157,12 +202,15 @@ class Collection:
             living = np.asarray(
                 [file.item_id for file in snapshot.known_files().values()], np.int64
             )
-            named = np.asarray(ids, np.int64)
+            named = item_ids_of(ids)
             unknown = np.setdiff1d(named, living)
             if len(unknown):
-                raise QueryError(f"no item has the id {unknown[0]}; `search` and `status` show ids")
-            if where is not None:
-                named = np.union1d(named, matching_ids(snapshot, where))
+                raise QueryError(
+                    f"no item has the id {unknown[0]}; every hit of a search shows its id"
+                )
+            if conditions:
+                matching = [matching_ids(snapshot, condition) for condition in conditions]
+                named = np.union1d(named, reduce(np.intersect1d, matching))
             writer.remove(named.tolist())
         self.refresh()
         return len(np.unique(named))
@@ -180,63 +228,85 @@ class Collection:
 
     def search(
         self,
-        query: str | Query,
+        query: Askable | None = None,
         *,
-        to: AnyOf[Target | str] = (),
+        like: int | None = None,
+        to: str | AnyOf[Target | str] | None = (),
         k: int = 10,
-        where: str | None = None,
+        offset: int = 0,
+        where: str | Sequence[str] | None = None,
+        ids: Sequence[int] | NDArray[np.integer] | None = None,
         cutoff: bool = False,
+        min_score: float | None = None,
         rerank: str | Reranker | None = None,
         with_vectors: bool = False,
-    ) -> tuple[Hit, ...]:
-        """Find the media closest to a text, a file (`@path`) or a sum of them; best first.
+    ) -> Hits:
+        """Find the media closest to a text, a file, a picture or an item; best first.
 
         Args:
-            query: Text, or an expression such as `"a horse" + 0.5*@stripes.png`.
+            query: Text, an expression such as `"a horse" + 0.5*@stripes.png`, a path, a PIL image,
+                or an array (height, width, 3) of uint8.
+            like: The id of an item in place of a query; the item itself is left out.
             to: Any of image, music, video, moment; all but moment when empty.
             k: Hits to return; fewer come only where fewer items match.
-            where: SQL condition over the items' columns.
+            offset: Hits to pass over first, as for a second page.
+            where: SQL condition over the items' columns; of several, all must hold.
+            ids: Look among these items only; ids that no item has are passed over.
             cutoff: Drop hits that are no better than those of unrelated texts.
+            min_score: Drop hits of a lower score.
             rerank: A re-ranker that judges the pictures among the first 20 hits again:
                 `tiny`, `tiny:FOLDER`, `blip:HUB-ID-OR-FOLDER`, or an object; see
                 `retrieval.search.rerank.rerank`.
             with_vectors: Give each hit the stored vector of its best segment.
 
         Raises:
-            QueryError: The query cannot be understood or embedded.
+            QueryError: The query cannot be understood or embedded, or an argument makes no sense.
             FilterError: The condition is refused.
         """
         return self.answer(
             query,
+            like=like,
             to=to,
             k=k,
+            offset=offset,
             where=where,
+            ids=ids,
             cutoff=cutoff,
+            min_score=min_score,
             rerank=rerank,
             with_vectors=with_vectors,
         ).hits
 
     def answer(
         self,
-        query: str | Query,
+        query: Askable | None = None,
         *,
-        to: AnyOf[Target | str] = (),
+        like: int | None = None,
+        to: str | AnyOf[Target | str] | None = (),
         k: int = 10,
-        where: str | None = None,
+        offset: int = 0,
+        where: str | Sequence[str] | None = None,
+        ids: Sequence[int] | NDArray[np.integer] | None = None,
         cutoff: bool = False,
-        spaces: Sequence[str] | None = None,
+        min_score: float | None = None,
+        spaces: str | Sequence[str] | None = None,
         rerank: str | Reranker | None = None,
         rerank_top: int = TOP,
         with_vectors: bool = False,
     ) -> SearchResult:
         """`search` with the time each stage took, and optionally in some spaces only."""
+        if (query is None) == (like is None):
+            raise QueryError("give either a query or the id of an item to search like")
         return self.searcher.search(
-            query,
-            to=[Target(target) for target in to],
+            Query.like(like) if query is None else query,  # type: ignore[arg-type]
+            to=targets_of(to),
             k=k,
+            offset=offset,
             where=where,
+            ids=ids,
             cutoff=cutoff,
-            spaces=spaces,
+            min_score=min_score,
+            spaces=names_of(spaces),
             reranker=self.reranker(rerank) if isinstance(rerank, str) else rerank,
             rerank_top=rerank_top,
             vectors_of_hits=with_vectors,
@@ -248,7 +318,7 @@ class Collection:
         *,
         min_seconds: float = 4.0,
         share: float = 0.5,
-        spaces: Sequence[str] = (),
+        spaces: str | Sequence[str] = (),
         exact: bool = False,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[DuplicateGroup]:
@@ -267,7 +337,9 @@ class Collection:
             SpaceMismatchError: There is no such space.
         """
         options = DuplicateOptions(threshold, min_seconds, share, exact)
-        return find_duplicates(self.snapshot, options, spaces=spaces, progress=progress)
+        return find_duplicates(
+            self.snapshot, options, spaces=names_of(spaces) or (), progress=progress
+        )
 
     def verify(self) -> list[str]:
         """Compare every listed file with its digest; one line per problem."""

@@ -49,6 +49,10 @@ class EmbedOptions:
     path_column: str | None = None
     caption_column: str | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.models, str):  # one name is clearly meant, not its letters
+            object.__setattr__(self, "models", (self.models,))
+
 
 @dataclass(slots=True)
 class EmbedReport:

@@ -61,6 +61,20 @@ class Status:
             spaces=tuple(spaces),
         )
 
+    def summary(self) -> str:
+        """What is inside, in a line: `30 items (24 image, 6 audio), 1 space, indexed`."""
+        total = sum(self.items.values())
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.items.items())
+        indexed = sum(bool(space.index) for space in self.spaces)
+        index = {0: "not indexed", len(self.spaces): "indexed"}.get(
+            indexed, f"{indexed} of them indexed"
+        )
+        return (
+            f"{total} item{'' if total == 1 else 's'}{f' ({kinds})' if kinds else ''}, "
+            f"{len(self.spaces)} space{'' if len(self.spaces) == 1 else 's'}, {index}, "
+            f"generation {self.generation}"
+        )
+
     def text(self) -> str:
         """The same for people, a fact a line."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.items.items()) or "none"

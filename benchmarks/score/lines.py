@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import SourceError
+from retrieval.wording import shortened as shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +163,6 @@ def _parsed(where: str, text: str) -> object:
     except (RecursionError, ValueError) as error:
         raise SourceError(f"{where}: no JSON that can be read ({error})") from error
     return value
-
-
-def shown(value: object) -> str:
-    """A value as messages show it: shortened."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def by_key(records: list[Record], name: str) -> dict[Hashable, list[Record]]:

@@ -21,10 +21,10 @@ from benchmarks.score.lines import (
     read_json,
     read_jsonl,
     same_queries,
-    shown,
 )
 from retrieval.errors import SourceError
 from retrieval.evaluation.corpus import CorpusRanks, corpus_ranks
+from retrieval.wording import shortened as shown
 
 TASKS: Final = ("VCMR", "SVMR", "VR")
 TYPES: Final = ("v", "t", "vt")

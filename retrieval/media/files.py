@@ -80,6 +80,11 @@ def quote(name: str) -> str:
     )
 
 
+def is_address(uri: str) -> bool:
+    """Whether an imported uri is an address, as `https://…`, and no path of this machine."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", uri) is not None
+
+
 def uri_to_path(uri: str) -> str:
     """Give back the path that a uri was made from; opens the file whatever bytes its name has."""
     return os.fsdecode(unquote_to_bytes(uri))

@@ -114,6 +114,21 @@ def _upright(
     return picture, (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Turn a picture that is open already into what `read_image` gives of its file.
+
+    Raises:
+        DamagedMediaError: Truncated or broken.
+        MediaTooLargeError: Over `MAX_PIXELS`.
+    """
+    with pillow_errors():
+        _check_size(image)
+        image.load()
+        picture = to_rgb(image)
+        turn = _UPRIGHT.get(_orientation(image))
+        return picture if turn is None else picture.transpose(turn)
+
+
 @contextmanager
 def pillow_errors() -> Iterator[None]:
     """Turn what Pillow raises on bad files into typed errors, and keep its warnings quiet."""
@@ -193,6 +208,12 @@ def open_picture(file: BinaryIO, formats: tuple[str, ...] = FORMATS) -> Image.Im
             f"{frames} frames, at most {MAX_ANIMATION_FRAMES:,} are read; save it as a video"
         )
     return image
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _too_large(width, height)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -17,6 +17,7 @@ from retrieval.encoders.spaces import check_encoder
 from retrieval.errors import QueryError
 from retrieval.evaluation.overlap import jaccard, rank_biased_overlap
 from retrieval.protocols import Encoder
+from retrieval.search.asked import targets_of
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
 from retrieval.store.reader import Snapshot
@@ -144,8 +145,8 @@ def diff(
     queries: Sequence[str | Query] | None = None,
     *,
     k: int = 10,
-    to: Collection[Target | str] = (),
-    where: str | None = None,
+    to: str | Collection[Target | str] | None = (),
+    where: str | Sequence[str] | None = None,
     device: str = "auto",
     on_query: Callable[[int, int], None] = lambda done, total: None,
 ) -> Diff:
@@ -166,11 +167,13 @@ def diff(
         CollectionError, ModelError, FilterError: As opening and searching either side.
     """
     sides = [side if isinstance(side, Side) else Side.parse(os.fspath(side)) for side in (old, new)]
-    targets = [Target(target) for target in to]
+    targets = targets_of(to)
     if Target.MOMENT in targets:
         raise QueryError("diff compares items; moments of one item have no rank of their own")
     snapshots = [side.snapshot() for side in sides]
-    asked = _captions(snapshots[0]) if queries is None else queries
+    # A caption is a text as it is, whatever it looks like.
+    captions = _captions(snapshots[0]) if queries is None else []
+    asked = [Query.of_text(caption) for caption in captions] if queries is None else queries
     if not asked:
         raise QueryError("there is nothing to ask: give at least one query")
     encoders = _Encoders(device)
@@ -238,9 +241,7 @@ def _captions(snapshot: Snapshot) -> list[str]:
         if caption and caption.strip()
     )
     if not captions:
-        raise QueryError(
-            f"{snapshot.root} holds no captions to ask; give queries of your own with --queries"
-        )
+        raise QueryError(f"{snapshot.root} holds no captions to ask; give queries of your own")
     step = max(1, len(captions) / SAMPLED_CAPTIONS)
     every = list(captions)
     return [every[int(place * step)] for place in range(min(len(every), SAMPLED_CAPTIONS))]

@@ -1,20 +1,27 @@
 """What people type into a search, parsed: plain text, or a sum of texts and files.
 
-`"a horse" + 0.5*@stripes.png - "cartoon"` is an expression, `sci-fi - night` is text: a query is an
-expression if and only if the whole of it parses as one.
+`"a horse" + 0.5*@stripes.png - "cartoon"` is a sum, `sci-fi - night` is text, `"sci-fi" - night` an
+error: see `retrieval.search.expression`.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import operator
 import os
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from retrieval.errors import QueryError
 from retrieval.regular_files import read_text
+from retrieval.search.expression import parse_sum
+from retrieval.search.pictures import picture_of
+from retrieval.wording import shortened
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MAX_QUERY_CHARS = 100_000
 """Longer queries are refused; of shorter texts a model reads as much as its context holds."""
@@ -22,32 +29,29 @@ MAX_QUERY_CHARS = 100_000
 MAX_TERMS = 100
 """Texts and files in one sum."""
 
-_TERM = re.compile(
-    r"""\s*
-    (?:(?P<weight>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?
-    (?:(?P<at>@?)"(?P<quoted>(?:[^"\\]|\\.)*)" | @(?P<bare>[^\s"]\S*))
-    \s*""",
-    re.VERBOSE | re.DOTALL,
-)
-_ESCAPED = re.compile(r'\\(["\\])')
+Askable = "str | os.PathLike[str] | Query | Image.Image | NDArray[np.uint8]"
+"""What `search` takes as a query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One summand of a query: a text or a file, and its weight.
+    """One summand of a query: a text, a file, an item of the collection or a picture; its weight.
 
     Raises:
-        QueryError: Not exactly one of text and path, an empty or undecodable one, or a weight
-            that is not finite.
+        QueryError: Not exactly one of them, an empty or undecodable one, or a weight that is not
+            finite.
     """
 
     text: str | None = None
     path: str | None = None
     weight: float = 1.0
+    item_id: int | None = None
+    picture: Image.Image | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
-        if (self.text is None) == (self.path is None):
-            raise QueryError(f"a term is either a text or a file, got {self}")
+        given = (self.text, self.path, self.item_id, self.picture)
+        if sum(part is not None for part in given) != 1:
+            raise QueryError(f"a term is one of text, file, item and picture, got {self}")
         if not math.isfinite(self.weight):
             raise QueryError(f"weights must be finite numbers, got {self.weight}")
         if self.text is not None:
@@ -56,15 +60,19 @@ class Term:
             _check_path(self.path)
 
     def __str__(self) -> str:
+        weight = "" if abs(self.weight) == 1 else f"{abs(self.weight):g}*"
+        if self.item_id is not None:
+            return f"{weight}item {self.item_id}"
+        if self.picture is not None:
+            return f"{weight}a picture of {self.picture.width} × {self.picture.height}"
         text, at = (self.text, "") if self.path is None else (self.path, "@")
         quoted = str(text).replace("\\", "\\\\").replace('"', '\\"')
-        weight = "" if abs(self.weight) == 1 else f"{abs(self.weight):g}*"
         return f'{weight}{at}"{quoted}"'
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A weighted sum of texts and files, at least one.
+    """A weighted sum of texts, files, items and pictures, at least one.
 
     Raises:
         QueryError: No term, or more than MAX_TERMS.
@@ -83,6 +91,44 @@ class Query:
         """One text as it is: in a sentence `"a" + "b"` is no sum."""
         return cls((Term(text=text),))
 
+    @classmethod
+    def of(cls, value: Askable) -> Query:
+        """What is clearly meant: an expression, a path, a picture, or a query as it is.
+
+        Raises:
+            QueryError: Anything else.
+        """
+        if isinstance(value, Query):
+            return value
+        if isinstance(value, str):
+            return parse_query(value)
+        if isinstance(value, os.PathLike):
+            return cls((Term(path=os.path.expanduser(os.fsdecode(value))),))
+        picture = picture_of(value)
+        if picture is None:
+            raise QueryError(
+                f"a query is a text, a path, a picture (PIL or an array of uint8) or a Query, "
+                f"got {type(value).__name__}"
+            )
+        return cls((Term(picture=picture),))
+
+    @classmethod
+    def like(cls, item_id: int) -> Query:
+        """What lies near an item of the collection, by its stored vectors.
+
+        Raises:
+            QueryError: The id is no whole number.
+        """
+        try:
+            return cls((Term(item_id=operator.index(item_id)),))
+        except TypeError:
+            raise QueryError(f"the id of an item is a whole number, got {item_id!r}") from None
+
+    @property
+    def item_ids(self) -> tuple[int, ...]:
+        """Items that the query is made of."""
+        return tuple(term.item_id for term in self.terms if term.item_id is not None)
+
     def __str__(self) -> str:
         if len(self.terms) == 1 and self.terms[0].text is not None:
             return self.terms[0].text
@@ -92,7 +138,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class NumberedQuery:
-    """One line of a `--queries` file: `{"qid": 7, "query": "a horse"}`."""
+    """One line of a file of queries: `{"qid": 7, "query": "a horse"}`."""
 
     qid: int | str
     text: str
@@ -100,27 +146,32 @@ class NumberedQuery:
 
 
 def parse_query(text: str) -> Query:
-    r"""Read a query: an expression where all of it parses as one, else the text itself.
+    r"""Read a query: a sum where all of it parses as one, else the text itself.
 
-    An expression is `[weight*]("text" | @path | @"path")`, joined by `+` or `-`. A path without
-    quotes ends at the first space; inside quotes `\"` and `\\` stand for `"` and `\`. A leading
-    `~` of a path is the home folder.
+    A sum is `[weight*]("text" | @path | @"path")`, joined by `+` or `-`; inside quotes `\"` and
+    `\\` stand for `"` and `\`. A path without quotes is the longest one that names a file, and ends
+    at the first space where none does. `archive.tar!member` is a member of a tar, a leading `~` the
+    home folder.
 
     Raises:
-        QueryError: Empty, longer than MAX_QUERY_CHARS, not valid Unicode, or a weight that
-            overflows.
+        QueryError: Empty, longer than MAX_QUERY_CHARS, not valid Unicode, a weight that overflows,
+            or something that looks like a sum and is none.
     """
     if len(text) > MAX_QUERY_CHARS:
         raise QueryError(
             f"the query has {len(text):,} characters, at most {MAX_QUERY_CHARS:,} are read; "
-            "shorten it, or put many queries into a file for --queries"
+            "shorten it, or put many queries into a file"
         )
-    terms = _parse_expression(text)
-    return Query.of_text(text.strip()) if terms is None else Query(tuple(terms))
+    summands = parse_sum(text)
+    if summands is None:
+        return Query.of_text(text.strip())
+    return Query(tuple(Term(text=s.text, path=s.path, weight=s.weight) for s in summands))
 
 
 def read_queries(path: str | os.PathLike[str]) -> list[NumberedQuery]:
     """Read a JSON Lines file of `{"qid": …, "query": …}`; blank lines are passed over.
+
+    A line without a qid has the number of the line.
 
     Raises:
         QueryError: The file cannot be read, or a line is malformed or repeats a qid; the message
@@ -144,52 +195,25 @@ def _numbered_queries(path: str, lines: list[str]) -> Iterator[NumberedQuery]:
         if not line.strip():
             continue
         try:
-            query = _numbered_query(line)
+            query = _numbered_query(line, number)
         except (QueryError, json.JSONDecodeError, RecursionError) as error:
             raise QueryError(f"{path}, line {number}: {error}") from error
         if query.qid in seen:
-            raise QueryError(f"{path}, line {number}: the qid {query.qid!r} occurs twice")
+            raise QueryError(f"{path}, line {number}: the qid {shortened(query.qid)} occurs twice")
         seen.add(query.qid)
         yield query
 
 
-def _numbered_query(line: str) -> NumberedQuery:
+def _numbered_query(line: str, number: int) -> NumberedQuery:
     raw = json.loads(line)
-    if not isinstance(raw, dict) or not {"qid", "query"} <= raw.keys():
+    if not isinstance(raw, dict) or "query" not in raw:
         raise QueryError('expected an object as {"qid": 1, "query": "…"}')
-    qid, text = raw["qid"], raw["query"]
+    qid, text = raw.get("qid", number), raw["query"]
     if isinstance(qid, bool) or not isinstance(qid, int | str):
-        raise QueryError(f"the qid must be a number or a string, got {qid!r}")
+        raise QueryError(f"the qid must be a number or a string, got {shortened(qid)}")
     if not isinstance(text, str):
-        raise QueryError(f"the query must be a string, got {text!r}")
+        raise QueryError(f"the query must be a string, got {shortened(text)}")
     return NumberedQuery(qid, text, parse_query(text))
-
-
-def _parse_expression(text: str) -> list[Term] | None:
-    """Terms of an expression, or None where not all of the text is one."""
-    matches: list[tuple[str, re.Match[str]]] = []
-    sign, position = "+", 0
-    while True:
-        match = _TERM.match(text, position)
-        if match is None:
-            return None
-        matches.append((sign, match))
-        position = match.end()
-        if position == len(text):
-            return [_term(sign, match) for sign, match in matches]
-        sign, position = text[position], position + 1
-        if sign not in "+-":
-            return None
-
-
-def _term(sign: str, match: re.Match[str]) -> Term:
-    weight = float(match["weight"] or 1) * (-1 if sign == "-" else 1)
-    if match["bare"] is not None:
-        return Term(path=os.path.expanduser(match["bare"]), weight=weight)
-    unquoted = _ESCAPED.sub(r"\1", match["quoted"])
-    if match["at"]:
-        return Term(path=os.path.expanduser(unquoted), weight=weight)
-    return Term(text=unquoted.strip(), weight=weight)
 
 
 def _check_text(text: str) -> None:

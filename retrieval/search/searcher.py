@@ -13,16 +13,18 @@ from indexes.selection import Selection
 from retrieval.errors import QueryError
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.protocols import Encoder, Localizer
+from retrieval.search.asked import check_counts, item_ids_of
 from retrieval.search.calibration import QueryKind
 from retrieval.search.filtering import RowFilter, media_targets
 from retrieval.search.hit_vectors import with_vectors
+from retrieval.search.hits import Hits
 from retrieval.search.items import ItemTable
 from retrieval.search.moments import Candidate, MomentStage, segment_rows
 from retrieval.search.opened import ItemMatch, OpenedSpace, Part, best_items, bounded
-from retrieval.search.query import Query, parse_query
+from retrieval.search.query import Askable, Query
 from retrieval.search.rerank import TOP, Reranker, rerank, text_of
 from retrieval.search.vectors import QueryVectors, embed_query
-from retrieval.store.reader import Snapshot
+from retrieval.store.reader import Snapshot, contained
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.targets import Target
 from retrieval.types import Hit, Medium, Scalar, Space
@@ -58,7 +60,7 @@ class SearchResult:
     """One query's hits, best first."""
 
     query: str
-    hits: tuple[Hit, ...]
+    hits: Hits
     took_ms: Took
 
 
@@ -95,21 +97,23 @@ class Searcher:
 
     def search(
         self,
-        query: str | Query,
+        query: Askable,
         *,
         to: Collection[Target] = (),
         k: int = 10,
-        where: str | None = None,
+        offset: int = 0,
+        where: str | Sequence[str] | None = None,
+        ids: Sequence[int] | NDArray[np.integer] | None = None,
         cutoff: bool = False,
+        min_score: float | None = None,
         spaces: Sequence[str] | None = None,
         reranker: Reranker | None = None,
         rerank_top: int = TOP,
         vectors_of_hits: bool = False,
     ) -> SearchResult:
         """Answer one query; see `Collection.search`."""
-        if k < 1 or rerank_top < 1:
-            raise QueryError(f"-k and --rerank-top must be at least 1, got {k} and {rerank_top}")
-        parsed = parse_query(query) if isinstance(query, str) else query
+        check_counts(k, offset, rerank_top, min_score)
+        parsed = Query.of(query)
         text = None if reranker is None else text_of(parsed)
         clock = _Stopwatch()
         chosen = [
@@ -119,13 +123,14 @@ class Searcher:
         ]
         # Before any model is loaded: a condition that is refused should be so at once.
         selected = self._selected(chosen, to, where)
+        selected = self._restricted(selected, ids, self._own_items(parsed))
         filter_ms = clock.lap()
         # Models of spaces without a row that may answer are not needed.
         answering = [o for o in chosen if any(rows.count for _, rows in selected[o.space.name])]
         known = [opened.space for opened in answering or chosen]
-        vectors = embed_query(parsed, known, self._encoders) if known else {}
+        vectors = embed_query(parsed, known, self._encoders, self._stored) if known else {}
         encode_ms = clock.lap()
-        wanted = k if reranker is None else max(k, rerank_top)
+        wanted = offset + k if reranker is None else max(offset + k, rerank_top)
         # More items than there are cannot come; more moments than items can.
         items = min(wanted, max(1, len(self._items.item_ids)))
         firsts = max(items, self._stage.max_items) if Target.MOMENT in to else items
@@ -140,20 +145,21 @@ class Searcher:
         if reranker is not None and text is not None:
             hits = rerank(hits, text, reranker, top=rerank_top)
             took = replace(took, rerank=clock.lap())
-        hits = hits[:k]
+        if min_score is not None:
+            hits = [hit for hit in hits if hit.score >= min_score]
+        hits = [replace(hit, rank=i) for i, hit in enumerate(hits, 1)][offset : offset + k]
         if vectors_of_hits:
             hits = list(with_vectors(hits, self._snapshot, vectors))
-        return SearchResult(
-            str(parsed), tuple(replace(hit, rank=i) for i, hit in enumerate(hits, 1)), took
-        )
+        return SearchResult(str(parsed), Hits(hits), took)
 
     def curve(
-        self, query: str | Query, item_id: int, space: str, medium: Medium
+        self, query: Askable, item_id: int, space: str, medium: Medium
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """A query's score over one item's segments: starts, ends and scores, each (n,)."""
-        parsed = parse_query(query) if isinstance(query, str) else query
         opened = self._spaces[space]
-        vectors = embed_query(parsed, [opened.space], self._encoders)[space].vectors
+        spaces = [opened.space]
+        found = embed_query(Query.of(query), spaces, self._encoders, self._stored)
+        vectors = found[space].vectors
         for part in opened.parts:
             rows = segment_rows(part, item_id, MEDIUM_CODES.index(medium))
             if len(rows.vectors):
@@ -181,18 +187,60 @@ class Searcher:
     # ------------------------------------------------------------ items
 
     def _selected(
-        self, spaces: Sequence[OpenedSpace], to: Collection[Target], where: str | None
+        self,
+        spaces: Sequence[OpenedSpace],
+        to: Collection[Target],
+        where: str | Sequence[str] | None,
     ) -> dict[str, list[tuple[Part, Selection]]]:
         """The rows of every space's parts that may answer."""
-        if where is not None:
-            self._filter.matching(where)  # refused even where there is nothing to filter
+        conditions = [where] if isinstance(where, str) else list(where or ())
+        for condition in conditions:
+            self._filter.matching(condition)  # refused even where there is nothing to filter
+        # Each is a condition by itself, so that parentheses join them as they were meant.
+        joined = " AND ".join(f"({one})" for one in conditions) if len(conditions) > 1 else None
+        condition = joined or next(iter(conditions), None)
         targets = media_targets(to)
         return {
             opened.space.name: [
-                (part, self._filter.select(part, targets, where)) for part in opened.parts
+                (part, self._filter.select(part, targets, condition)) for part in opened.parts
             ]
             for opened in spaces
         }
+
+    def _restricted(
+        self,
+        selected: dict[str, list[tuple[Part, Selection]]],
+        ids: Sequence[int] | NDArray[np.integer] | None,
+        without: Sequence[int],
+    ) -> dict[str, list[tuple[Part, Selection]]]:
+        """The rows of the items named, or of all, but never of the query's own items."""
+        if ids is None and not without:
+            return selected
+        among = None if ids is None else np.unique(item_ids_of(ids))
+        own = np.asarray(sorted(without), np.int64)
+
+        def narrowed(part: Part, rows: Selection) -> Selection:
+            mask = rows.mask & ~contained(part.rows.item_ids, own)
+            if among is not None:
+                mask &= contained(part.rows.item_ids, among)
+            return part.selection(mask)
+
+        return {
+            name: [(part, narrowed(part, rows)) for part, rows in parts]
+            for name, parts in selected.items()
+        }
+
+    def _own_items(self, query: Query) -> tuple[int, ...]:
+        """Items that the query is made of; all of them are there."""
+        named = np.array(query.item_ids, np.int64)
+        there = contained(named, self._items.item_ids)
+        there &= ~contained(named, self._snapshot.removed_ids())
+        for item_id in named[~there]:
+            raise QueryError(f"no item has the id {item_id}; every hit of a search shows its id")
+        return query.item_ids
+
+    def _stored(self, space: str, item_id: int) -> NDArray[np.float32]:
+        return self._snapshot.item_segments(space, item_id).vectors
 
     def _candidates(
         self,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +19,17 @@ from retrieval.errors import (
     MissingExtraError,
     ModelError,
     QueryError,
+    RetrievalError,
     WeightsNotAvailableError,
 )
+from retrieval.media.archives import open_member
 from retrieval.media.decode import decode
-from retrieval.media.files import path_to_uri
+from retrieval.media.files import container_of, path_to_uri, uri_to_path
+from retrieval.media.image import fit
 from retrieval.protocols import Encoder
 from retrieval.search.calibration import QueryKind
 from retrieval.search.query import Query, Term
-from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, Source, Space
+from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, Medium, Source, Space
 
 logger = logging.getLogger(__name__)
 
@@ -42,18 +48,32 @@ class QueryVectors:
     kind: QueryKind
 
 
+Stored = Callable[[str, int], NDArray[np.float32]]
+"""Gives the vectors of an item in a space, (m, dim); m = 0 where it has none there."""
+
+
 def embed_query(
-    query: Query, spaces: Sequence[Space], encoders: Callable[[Space], Encoder]
+    query: Query,
+    spaces: Sequence[Space],
+    encoders: Callable[[Space], Encoder],
+    stored: Stored | None = None,
 ) -> dict[str, QueryVectors]:
     """Embed a query in every space that embeds all of its terms.
 
-    A single file keeps up to 64 of its segments; in a sum each file stands for their mean.
+    A single file or item keeps up to 64 of its segments; in a sum each stands for their mean.
+
+    Args:
+        query: What is asked.
+        spaces: Those of the collection.
+        encoders: Gives the encoder of a space.
+        stored: Gives the vectors of items; None: the query names no items.
 
     Raises:
         QueryError: No space embeds every term, a file cannot be read, or the sum cancels out.
     """
     pairs = _pairs(spaces, encoders)
-    kind = QueryKind.TEXT if all(term.path is None for term in query.terms) else QueryKind.MEDIA
+    texts_only = all(term.text is not None for term in query.terms)
+    kind = QueryKind.TEXT if texts_only else QueryKind.MEDIA
     files = {
         term.path: _segments_of_file(term.path, pairs)
         for term in query.terms
@@ -61,7 +81,7 @@ def embed_query(
     }
     embedded = {}
     for name, (_, encoder) in pairs.items():
-        parts = [_term_vectors(term, name, encoder, files) for term in query.terms]
+        parts = [_term_vectors(term, name, encoder, files, stored) for term in query.terms]
         if all(len(part) for part in parts):
             embedded[name] = QueryVectors(_combined(query.terms, parts), kind)
     if not embedded:
@@ -94,10 +114,22 @@ def _pairs(
 
 
 def _term_vectors(
-    term: Term, space: str, encoder: Encoder, files: dict[str, dict[str, NDArray[np.float32]]]
+    term: Term,
+    space: str,
+    encoder: Encoder,
+    files: dict[str, dict[str, NDArray[np.float32]]],
+    stored: Stored | None,
 ) -> NDArray[np.float32]:
     if term.text is not None:
         return encoder.encode_text([term.text])
+    if term.item_id is not None:
+        if stored is None:
+            raise QueryError(f"{term} is asked for where no collection is")
+        return _evenly(stored(space, term.item_id))
+    if term.picture is not None:
+        if Medium.IMAGE not in encoder.media or encoder.geometry is None:
+            return np.empty((0, encoder.dim), np.float32)
+        return encoder.encode_images(fit(term.picture, encoder.geometry)[None])
     return files[str(term.path)][space]
 
 
@@ -118,9 +150,36 @@ def _segments_of_file(
     path: str, pairs: dict[str, tuple[Space, Encoder]]
 ) -> dict[str, NDArray[np.float32]]:
     """Decode and encode a file as `embed` does; (m, dim) per space, m = 0 where it has nothing."""
-    if not os.path.isfile(path):
-        raise QueryError(f"@{path}: there is no such file")
-    source = Source(uri=path_to_uri(os.path.abspath(path)), path=path)
+    with _opened(path) as source:
+        return _segments_of_source(source, path, pairs)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Source]:
+    """A file, or a member of a tar as a file of its own."""
+    uri = path_to_uri(path)
+    archive, member = container_of(uri)
+    if os.path.isfile(path) or member is None:
+        if not os.path.isfile(path):
+            raise QueryError(f"@{path}: there is no such file")
+        yield Source(uri=uri, path=path)
+        return
+    tar = uri_to_path(archive)
+    if not os.path.isfile(tar):
+        raise QueryError(f"@{path}: there is no such tar")
+    with NamedTemporaryFile(suffix=os.path.splitext(member)[1]) as file:
+        try:
+            with open_member(tar, member) as content:
+                shutil.copyfileobj(content, file)
+        except RetrievalError as error:
+            raise QueryError(f"@{path}: {error}") from error
+        file.flush()
+        yield Source(uri=uri, path=file.name)
+
+
+def _segments_of_source(
+    source: Source, path: str, pairs: dict[str, tuple[Space, Encoder]]
+) -> dict[str, NDArray[np.float32]]:
     plan = decode_plan(list(pairs.values()), sound_of_videos=True)
     assembler = Assembler(pairs)
     for event in decode(source, plan, {}):

@@ -1,0 +1,57 @@
+"""Pictures in memory as queries: PIL's, and arrays of pixels."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from retrieval.errors import QueryError, RetrievalError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def picture_of(value: object) -> Image.Image | None:
+    """A picture as RGB, upright, transparency laid on white; None where the value is none.
+
+    Args:
+        value: A PIL image, or an array of uint8: (height, width), (height, width, 3) or
+            (height, width, 4).
+
+    Raises:
+        QueryError: An array of another shape or type, or a picture that cannot be read.
+    """
+    from PIL import Image
+
+    from retrieval.media.image import upright_rgb
+
+    if isinstance(value, np.ndarray) or _is_tensor(value):
+        value = Image.fromarray(_pixels(np.asarray(value)))
+    if not isinstance(value, Image.Image):
+        return None
+    try:
+        return upright_rgb(value)
+    except RetrievalError as error:
+        raise QueryError(f"the picture cannot be a query: {error}") from error
+
+
+def _is_tensor(value: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _pixels(array: np.ndarray) -> np.ndarray:
+    shape = array.shape
+    if array.dtype == np.uint8 and array.ndim == 3 and shape[2] == 1:
+        array = array[:, :, 0]
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise QueryError(
+            f"an array as a query is a picture of uint8, (height, width, 3), got {array.dtype} "
+            f"{shape}; scale floats to 0 … 255, and put the channels last"
+        )
+    if not array.size:
+        raise QueryError(f"an array of shape {shape} holds no pixels")
+    return np.ascontiguousarray(array)
