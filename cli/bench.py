@@ -12,6 +12,7 @@ import typer
 
 from cli import bench_compare, bench_list, bench_score
 from cli.output import Output
+from cli.terminal import escaped, safe_json
 
 if TYPE_CHECKING:
     from benchmarks.outcome import Outcome
@@ -161,9 +162,9 @@ def _print(outcome: Outcome, output: Output) -> None:
     from benchmarks.report import as_json, as_tables
 
     if output is Output.JSON:
-        print(as_json(outcome.results, outcome.queries))
+        print(safe_json(as_json(outcome.results, outcome.queries)))
     else:
-        print(as_tables(outcome.results))
+        print(escaped(as_tables(outcome.results), keep="\n"))
 
 
 @contextmanager

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import Output
+from cli.output import Output, plain_table
+from cli.terminal import console_for_tables, escaped, json_text
 
 if TYPE_CHECKING:
     from benchmarks.compare import Comparison, Difference
@@ -30,39 +29,37 @@ def compare(
 
     found = compared(read_document(a), read_document(b))
     if output is Output.JSON:
-        print(json.dumps(found.as_json(), indent=1))
+        print(json_text(found.as_json(), indent=1))
     else:
         _print_table(found, a, b)
 
 
 def _print_table(found: Comparison, a: Path, b: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from cli.output import WIDTH_OF_A_PIPE
-
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
-    console.print(Text(f"A {a}\nB {b}"))
-    for name, one, other in found.machines:
-        console.print(Text(f"{name} differs: {one} and {other}"))
-    table = Table(box=None, pad_edge=False)
-    table.add_column("task", overflow="fold", ratio=3)
-    table.add_column("metric", overflow="fold", ratio=2)
+    shown = console_for_tables()
+    for letter, path in (("A", a), ("B", b)):
+        shown.print(f"{letter} {escaped(path)}")
+    for told in found.machines:
+        name, one, other = map(escaped, told)
+        shown.print(f"{name} differs: {one} and {other}")
+    table = plain_table()
+    for name in ("task", "metric"):
+        table.add_column(name, overflow="fold")
     for name in ("A", "B", "B - A", "95 % interval"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict", overflow="fold", ratio=3)
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", overflow="fold")
     for row in found.rows:
         words = "; ".join((row.verdict, *row.notes))
         numbers = (_number(row.a), _number(row.b), _number(row.difference, "+"), _interval(row))
-        table.add_row(Text(f"{row.suite}: {row.task}"), Text(row.metric), *numbers, Text(words))
+        names = (f"{row.suite}: {row.task}", row.metric)
+        table.add_row(*map(escaped, names), *numbers, escaped(words))
     if found.rows:
-        console.print(table)
+        shown.print(table)
     else:
-        console.print("no figure is in both")
+        shown.print("no figure is in both")
     for letter, keys in (("A", found.only_in_a), ("B", found.only_in_b)):
-        for suite, task, metric in keys:
-            console.print(Text(f"only in {letter}: {suite}: {task}, {metric}"))
+        for key in keys:
+            suite, task, metric = map(escaped, key)
+            shown.print(f"only in {letter}: {suite}: {task}, {metric}")
 
 
 def _number(value: float | None, sign: str = "") -> str:

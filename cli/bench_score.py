@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from cli.terminal import escaped, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,10 +53,10 @@ def score(
     module = importlib.import_module(FORMATS[suite])
     document = module.score(predictions, truth, lambda line: typer.echo(line, err=True))
     if output is ScoreFormat.JSON:
-        print(json.dumps(document, indent=4))
+        print(json_text(document, indent=4))
     else:
         for name, value in _flat(document):
-            print(f"{name:32}{value!s:>12}")
+            print(f"{escaped(name):32}{escaped(value):>12}")
 
 
 def _flat(document: dict[str, Any], before: str = "") -> Iterator[tuple[str, object]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -12,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from cli.options import Device, DeviceOption
+from cli.output import path_of
+from cli.terminal import CsvPrinter, console, escaped, json_text, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +70,6 @@ def classify(
 
     Each label is put into several sentences, as CLIP does; probabilities are among the labels.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from retrieval.classification import Classified, ClassifyReport
@@ -94,7 +93,7 @@ def classify(
     with Progress(
         TextColumn("classify"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[failed]}"),
-        console=Console(stderr=True),
+        console=console(stderr=True),
         # Else what a pipe should get would go through the bar's console, to stderr.
         redirect_stdout=sys.stdout.isatty(),
     ) as bar:  # fmt: skip
@@ -117,7 +116,7 @@ def _print_problems(report: ClassifyReport) -> None:
         if count:
             print(f"{count} {words}", file=sys.stderr)
     for failure in report.failures:
-        print(f"  {failure.uri}: {failure.reason}", file=sys.stderr)
+        print(f"  {escaped(failure.uri)}: {escaped(failure.reason)}", file=sys.stderr)
 
 
 class _Printer(Protocol):
@@ -136,10 +135,12 @@ class _Lines:
 
     def item(self, result: Classified) -> None:
         guesses = "  ".join(
-            f"{guess.probability:6.1%} {guess.label:{self._width}}" for guess in result.guesses
+            f"{guess.probability:6.1%} {escaped(guess.label):{self._width}}"
+            for guess in result.guesses
         )
         wrong = result.truth is not None and result.truth != result.guesses[0].label
-        print(f"{guesses}  {result.uri}" + (f"  (is {result.truth})" if wrong else ""))
+        line = f"{guesses}  {escaped(path_of(result.uri))}"
+        print(line + (f"  (is {escaped(result.truth)})" if wrong else ""))
 
     def end(self, report: ClassifyReport) -> None:
         if report.accuracy is not None:
@@ -154,10 +155,10 @@ class _Json:
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._before = "\n"
-        print(f'{{"labels": {json.dumps(labels, ensure_ascii=False)}, "items": [', end="")
+        print(f'{{"labels": {json_text(labels)}, "items": [', end="")
 
     def item(self, result: Classified) -> None:
-        print(self._before + json.dumps(asdict(result), ensure_ascii=False), end="")
+        print(self._before + json_text(asdict(result)), end="")
         self._before = ",\n"
 
     def end(self, report: ClassifyReport) -> None:
@@ -167,7 +168,7 @@ class _Json:
             "accuracy": report.accuracy,
             "accuracy_in_k": report.accuracy_in_k,
         }
-        print("\n], " + json.dumps(rest, ensure_ascii=False)[1:])
+        print("\n], " + json_text(rest)[1:])
 
 
 class _Csv:
@@ -175,13 +176,14 @@ class _Csv:
 
     def __init__(self, labels: Sequence[str]) -> None:
         del labels
-        self._rows = csv.writer(sys.stdout)
-        self._rows.writerow(("uri", "modality", "rank", "label", "probability", "score", "truth"))
+        self._rows = CsvPrinter(
+            ("uri", "modality", "rank", "label", "probability", "score", "truth")
+        )
 
     def item(self, result: Classified) -> None:
         for rank, guess in enumerate(result.guesses, 1):
-            self._rows.writerow(
-                (result.uri, result.modality.value, rank, guess.label, guess.probability,
+            self._rows.row(
+                (quoted(result.uri), result.modality.value, rank, guess.label, guess.probability,
                  guess.score, result.truth)
             )  # fmt: skip
 

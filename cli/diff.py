@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -11,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import Device, DeviceOption
+from cli.options import Device, DeviceOption, WhereOption
+from cli.output import path_of, plain_table
+from cli.terminal import PathCell, cell, console, console_for_tables, escaped, json_text
 from retrieval.targets import Target
 
 if TYPE_CHECKING:
-    from retrieval.search.diff import Diff, Move
+    from retrieval.search.diff import Diff
 
 MOVES_SHOWN = 6
 """Moves of one query that the table has room for."""
@@ -50,9 +50,7 @@ def diff(
         list[Target] | None,
         typer.Option(help="What to find; repeatable. Default: image, music and video."),
     ] = None,
-    where: Annotated[
-        str | None, typer.Option(help="SQL condition over the items' columns, on both sides.")
-    ] = None,
+    where: WhereOption = None,
     most: Annotated[int, typer.Option(min=0, help="Queries to show, most changed first.")] = 10,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
     device: DeviceOption = Device.AUTO,
@@ -62,7 +60,6 @@ def diff(
     Compares two collections of the same files, two generations, two models (--spaces), or an
     index with exact search (--exact). Items are matched by uri.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from retrieval.search.diff import Side
@@ -72,7 +69,7 @@ def diff(
     asked = None if queries is None else [line.query for line in read_queries(queries)]
     old_space, new_space = _spaces(spaces)
     with Progress(
-        TextColumn("diff"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
+        TextColumn("diff"), BarColumn(), MofNCompleteColumn(), console=console(stderr=True)
     ) as bar:
         task = bar.add_task("diff", total=None)
         found = run(
@@ -86,7 +83,7 @@ def diff(
             on_query=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if output is Format.JSON:
-        print(json.dumps(_as_json(found), ensure_ascii=False))
+        print(json_text(_as_json(found)))
     else:
         _print_table(found, most)
 
@@ -121,34 +118,31 @@ def _as_json(found: Diff) -> dict[str, object]:
 
 
 def _print_table(found: Diff, most: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from cli.output import WIDTH_OF_A_PIPE
-
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
+    shown = console_for_tables()
     count = len(found.queries)
-    console.print(Text(f"old {found.old}\nnew {found.new}"))
-    console.print(
+    for side, name in (("old", found.old), ("new", found.new)):
+        shown.print(f"{side} {escaped(name)}")
+    shown.print(
         f"{count} queries, k = {found.k}: Jaccard {found.jaccard:.3f}, rank-biased overlap "
         f"{found.rbo:.3f}, same first hit {found.same_first}, unchanged {found.unchanged}"
     )
     changed = found.most_changed(most)
     if not changed:
         return
-    table = Table(title="changed most", title_justify="left", box=None, pad_edge=False)
-    table.add_column("RBO", justify="right")
-    table.add_column("Jaccard", justify="right")
-    table.add_column("query", overflow="fold", ratio=1)
-    table.add_column("rank before → after", overflow="fold", ratio=2)
+    shown.print(cell("changed most", style="italic"))
+    table = plain_table()
+    table.add_column("RBO", justify="right", no_wrap=True)
+    table.add_column("Jaccard", justify="right", no_wrap=True)
+    table.add_column("query", min_width=12)
+    table.add_column("rank", no_wrap=True)
+    table.add_column("where")
     for query in changed:
-        moves = "\n".join(_move(move) for move in query.moves[:MOVES_SHOWN])
+        first = [f"{query.rbo:.3f}", f"{query.jaccard:.3f}", cell(query.query)]
+        for move in query.moves[:MOVES_SHOWN]:
+            ranks = f"{move.old_rank or '-':>3} → {move.new_rank or '-':>3}"
+            table.add_row(*first, ranks, PathCell(path_of(move.uri)))
+            first = ["", "", ""]
         if len(query.moves) > MOVES_SHOWN:
-            moves += f"\n… {len(query.moves) - MOVES_SHOWN} more"
-        table.add_row(f"{query.rbo:.3f}", f"{query.jaccard:.3f}", Text(query.query), Text(moves))
-    console.print(table)
-
-
-def _move(move: Move) -> str:
-    return f"{move.old_rank or '-':>3} → {move.new_rank or '-':>3}  {move.uri}"
+            first[2] = first[2] or f"… {len(query.moves) - MOVES_SHOWN} more"
+            table.add_row(*first)
+    shown.print(table)

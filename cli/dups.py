@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import CollectionArgument
-from cli.output import Output, clock, console_for_tables
+from cli.options import CollectionArgument, Print0Option
+from cli.output import Output, clock, path_of, paths_wanted, plain_table
+from cli.terminal import (
+    CsvPrinter,
+    PathCell,
+    cell,
+    console,
+    console_for_tables,
+    json_text,
+    print_paths,
+    quoted,
+)
 
 if TYPE_CHECKING:
     from retrieval.duplicates.groups import DuplicateGroup, DuplicateItem
@@ -39,6 +47,7 @@ def dups(
     output: Annotated[Output, typer.Option("--format", help="How to print the groups.")] = (
         Output.TABLE
     ),
+    print0: Print0Option = False,
     out: Annotated[Path | None, typer.Option(help="Also write them: F.parquet or F.json.")] = None,
     gallery: Annotated[
         Path | None, typer.Option(help="Also write the largest groups as an HTML page.")
@@ -49,7 +58,6 @@ def dups(
     A clip is a duplicate of the film it was cut from. Each item names the five that are most like
     it; `paths` prints all but the first of every group.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
@@ -57,6 +65,7 @@ def dups(
     from retrieval.duplicates.report import check_report, write_page, write_report
     from retrieval.store.publish import check_output
 
+    output = paths_wanted(output, print0=print0)
     if out is not None:
         check_report(out)
     if gallery is not None:
@@ -64,7 +73,7 @@ def dups(
     opened = retrieval.open(collection)
     with Progress(
         TextColumn("dups"), BarColumn(), TaskProgressColumn(), Remaining(),
-        console=Console(stderr=True),
+        console=console(stderr=True),
     ) as bar:  # fmt: skip
         task = bar.add_task("dups")
         groups = opened.duplicates(
@@ -75,68 +84,59 @@ def dups(
             exact=exact,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    _print_groups(groups, output)
+    _print_groups(groups, output, nul=print0)
     if out is not None:
         write_report(out, groups)
     if gallery is not None:
         write_page(gallery, groups, title=f"Near-duplicates in {collection}")
 
 
-def _print_groups(groups: Sequence[DuplicateGroup], output: Output) -> None:
-    from retrieval.columns import json_value
+def _print_groups(groups: Sequence[DuplicateGroup], output: Output, *, nul: bool) -> None:
     from retrieval.duplicates.report import as_json
 
     if output is Output.JSON:
-        print(json.dumps(as_json(groups), ensure_ascii=False, default=json_value))
+        print(json_text(as_json(groups)))
     elif output is Output.CSV:
         _print_csv(groups)
     elif output is Output.PATHS:
-        for group in groups:
-            for item in group.items[1:]:
-                print(item.uri)
+        spare = (item for group in groups for item in group.items[1:])
+        print_paths((path_of(item.uri) for item in spare), nul=nul)
     else:
         _print_table(groups)
 
 
 def _print_csv(groups: Sequence[DuplicateGroup]) -> None:
     """An item a row, with what it is most like."""
-    import csv
-
-    writer = csv.writer(sys.stdout)
-    writer.writerow(
+    printer = CsvPrinter(
         ("group", "item_id", "uri", "modality", "space", "nearest", "score", "share", "overlaps")
     )
     for number, group in enumerate(groups, 1):
         for item in group.items:
             best = item.matches[0]
-            writer.writerow(
-                (number, item.item_id, item.uri, group.modality, group.space, best.item_id,
+            printer.row(
+                (number, item.item_id, quoted(item.uri), group.modality, group.space, best.item_id,
                  best.score, best.share, _overlaps(item))
             )  # fmt: skip
 
 
 def _print_table(groups: Sequence[DuplicateGroup]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    console = console_for_tables()
+    shown = console_for_tables()
     for number, group in enumerate(groups, 1):
-        title = Text(f"{number}. {len(group.items)} × {group.modality}")
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        table.add_column("id", justify="right", min_width=4)
-        table.add_column("score", justify="right", min_width=5)
-        table.add_column("like", justify="right", min_width=4)
+        shown.print(cell(f"{number}. {len(group.items)} × {group.modality}", style="italic"))
+        table = plain_table()
+        for name in ("id", "score", "like"):
+            table.add_column(name, justify="right", no_wrap=True)
         table.add_column("when", overflow="fold", min_width=11)
-        table.add_column("where", overflow="fold", min_width=24, ratio=1)
+        table.add_column("where")
         for item in group.items:
             best = item.matches[0]
             table.add_row(
                 f"{item.item_id}", f"{best.score:.3f}", f"{best.item_id}", _overlaps(item),
-                Text(item.uri),
+                PathCell(path_of(item.uri)),
             )  # fmt: skip
-        console.print(table)
+        shown.print(table)
     items = sum(len(group.items) for group in groups)
-    console.print(f"{items} items in {len(groups)} groups" if groups else "no near-duplicates")
+    shown.print(f"{items} items in {len(groups)} groups" if groups else "no near-duplicates")
 
 
 def _overlaps(item: DuplicateItem) -> str:

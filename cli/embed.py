@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import Device, DeviceOption
+from cli.terminal import console, escaped
 
 if TYPE_CHECKING:
     from retrieval.embed_options import EmbedReport
@@ -67,7 +68,6 @@ def embed(
 
     Repeating it changes nothing; after an interruption it goes on where it stopped.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
@@ -93,11 +93,11 @@ def embed(
         **({} if workers is None else {"workers": workers}),
     )
     offer_download(missing_encoders(collection, options))
-    console = Console(stderr=True)
+    screen = console(stderr=True)
     found = sum(1 for _ in find_sources(sources, path_column=path_col, caption_column=caption_col))
     with Progress(
         TextColumn("embed"), BarColumn(), MofNCompleteColumn(), Remaining(),
-        TextColumn("{task.fields[failed]}"), console=console,
+        TextColumn("{task.fields[failed]}"), console=screen,
     ) as bar:  # fmt: skip
         task = bar.add_task("embed", total=found, failed="")
 
@@ -132,7 +132,7 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
     for notice in report.notices:
         print(f"note: {notice}", file=sys.stderr)
     for failure in report.failures:
-        print(f"  {failure.uri}: {failure.reason}", file=sys.stderr)
+        print(f"  {escaped(failure.uri)}: {escaped(failure.reason)}", file=sys.stderr)
 
 
 def _counted(number: int, name: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.options import Device, DeviceOption
-from cli.output import Output, clock, console_for_tables
+from cli.output import Output, clock
+from cli.terminal import cell, console, console_for_tables, escaped, json_text
 
 if TYPE_CHECKING:
     from retrieval.estimate.costs import Estimate, SpaceCost
@@ -37,13 +37,11 @@ def estimate(
 
     Every file is counted; lengths come from a sample, sizes of indexes from formulae.
     """
-    from rich.console import Console
-
     from retrieval.embed_options import EmbedOptions
     from retrieval.estimate.costs import estimate_collection, estimate_sources
     from retrieval.types import Sampling
 
-    with Console(stderr=True).status("looking at the files") as shown:
+    with console(stderr=True).status("looking at the files") as shown:
         if len(sources) == 1 and (Path(sources[0]) / "CURRENT").is_file():
             found = estimate_collection(Path(sources[0]))
         else:
@@ -54,13 +52,12 @@ def estimate(
             )
             found = estimate_sources(sources, options, timed=time, progress=shown.update)
     if output is Output.JSON:
-        print(json.dumps(found.as_json()))
+        print(json_text(found.as_json()))
     else:
         _print(found)
 
 
 def _print(found: Estimate) -> None:
-    console = console_for_tables()
     played = {kind: f", {clock(seconds)}" for kind, seconds in found.seconds.items()}
     kinds = [f"{n} {kind}{played.get(kind, '')}" for kind, n in found.items.items() if n]
     media = "" if found.media_bytes is None else f", {_size(found.media_bytes)}"
@@ -69,17 +66,16 @@ def _print(found: Estimate) -> None:
     if found.embed_seconds is not None:
         print(f"time        {clock(found.embed_seconds)} to embed here")
     for note in found.notes:
-        print(f"            {note}")
+        print(f"            {escaped(note)}")
     for cost in found.spaces:
-        console.print(_table(cost))
+        console_for_tables().print(_table(cost))
 
 
 def _table(cost: SpaceCost) -> object:
     from rich.table import Table
-    from rich.text import Text
 
     title = f"{cost.encoder}: {cost.segments} segments, {cost.frames} frames of {cost.dim} numbers"
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=cell(title), title_justify="left", box=None, pad_edge=False)
     table.add_column("--kind", min_width=48)
     table.add_column("memory", justify="right")
     table.add_column("disk", justify="right")

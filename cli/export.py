@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.options import CollectionArgument
+from cli.terminal import console, escaped
 from retrieval.targets import ExportLayout
 
 
@@ -31,7 +32,6 @@ def export(
 
     A row for each segment. `import` takes all but faiss back.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     import retrieval
@@ -39,7 +39,7 @@ def export(
 
     snapshot = retrieval.open(collection).snapshot
     with Progress(
-        TextColumn("export"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
+        TextColumn("export"), BarColumn(), MofNCompleteColumn(), console=console(stderr=True)
     ) as bar:
         task = bar.add_task("export")
         folders = run(
@@ -51,4 +51,4 @@ def export(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     for folder in folders:
-        print(folder)
+        print(escaped(folder))

@@ -26,6 +26,7 @@ def illustrate(
     """
     import retrieval
     from cli.output import location
+    from cli.terminal import escaped
     from retrieval.gallery.storyboard import write_storyboard
     from retrieval.illustration import illustrate as run
 
@@ -33,4 +34,5 @@ def illustrate(
     scenes = run(text, opened, branching=branching, depth=depth)
     write_storyboard(out, scenes, title=text.stem)
     for scene in scenes:
-        print(f"{scene.sentence}\n    {scene.hit.score:.3f}  {location(scene.hit)}")
+        print(escaped(scene.sentence))
+        print(f"    {scene.hit.score:.3f}  {escaped(location(scene.hit))}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import Device, DeviceOption
+from cli.terminal import console, escaped
 
 if TYPE_CHECKING:
     from retrieval.exchange.importing import ImportReport
@@ -71,7 +72,6 @@ def import_(
     Items that are there already stay as they are, so repeating it changes nothing. Rows whose
     vector is NaN, infinite or zero go to failures/.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
@@ -92,7 +92,7 @@ def import_(
     )
     with Progress(
         TextColumn("import"), BarColumn(), MofNCompleteColumn(), Remaining(),
-        console=Console(stderr=True),
+        console=console(stderr=True),
     ) as bar:  # fmt: skip
         task = bar.add_task("import")
         report = import_vectors(
@@ -119,6 +119,6 @@ def _print_report(report: ImportReport, collection: Path) -> None:
         if count:
             print(f"{count} {words}")
     for note in report.notes:
-        print(note)
+        print(escaped(note))
     for failure in report.failures:
-        print(f"  {failure.uri}: {failure.reason}", file=sys.stderr)
+        print(f"  {escaped(failure.uri)}: {escaped(failure.reason)}", file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import CollectionArgument, Device, IndexDeviceOption
+from cli.terminal import cell, console, console_for_tables, escaped
 
 if TYPE_CHECKING:
     from retrieval.search.card import IndexCard
@@ -36,20 +37,18 @@ def index(
     device: IndexDeviceOption = Device.AUTO,
 ) -> None:
     """Bring every space's index up to date: chosen by trial, tuned on texts and media."""
-    from rich.console import Console
-
     import retrieval
     from retrieval.search.request import parse_bytes
 
-    console = Console(stderr=True)
-    with console.status("opening") as shown:
+    screen = console(stderr=True)
+    with screen.status("opening") as shown:
         opened = retrieval.open(collection, device=device.value)
         before = opened.snapshot.manifest.generation
 
         def say(line: str) -> None:
-            shown.update(line)
+            shown.update(cell(line))
             if "trial " not in line:
-                console.print(line, highlight=False)
+                screen.print(escaped(line))
 
         cards = opened.index(
             kind,
@@ -68,7 +67,6 @@ def _print_trials(card: IndexCard) -> None:
     """What was tried, what it reached and why one was chosen; then recall against speed."""
     from rich.table import Table
 
-    from cli.output import console_for_tables
     from retrieval.search.pareto import name_of, plot_text
 
     table = Table(box=None, pad_edge=False, title_justify="left",

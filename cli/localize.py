@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Device, DeviceOption, LocalizerOption
-from cli.output import Output
+from cli.options import Device, DeviceOption, LocalizerOption, TimeFormatOption
+from cli.output import AnswerPrinter, Output
 
 
 def localize(
@@ -15,12 +15,12 @@ def localize(
     model: Annotated[str, typer.Option(help="The model that reads it.")] = "small",
     k: Annotated[int, typer.Option("-k", help="Moments to return.")] = 5,
     output: Annotated[Output, typer.Option("--format", help="How to print them.")] = Output.TABLE,
+    time_format: TimeFormatOption = None,
     localizer: LocalizerOption = "auto",
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Find the moments of one file that answer QUERY, without a collection."""
-    from cli.output import print_result
     from retrieval.single_file import localize_file
 
     result = localize_file(video, query, model=model, k=k, device=device.value, localizer=localizer)
-    print_result(result, output)
+    AnswerPrinter(output, time_format=time_format).print(result)

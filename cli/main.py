@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from types import FrameType
@@ -29,6 +30,7 @@ from cli import (
     train,
     verify,
 )
+from cli.terminal import escaped, escaped_streams
 from retrieval.errors import RetrievalError
 
 app = typer.Typer(
@@ -67,12 +69,22 @@ app.add_typer(bench.app)
 def main() -> None:
     """Run a command; a known error is one line and exit code 2, any other keeps its traceback."""
     signal.signal(signal.SIGTERM, _stop)
-    try:
-        app(with_dashes(sys.argv[1:]))
-    except RetrievalError as error:
-        message = " ".join(str(error).split("\n"))
-        print(f"retrieval: {message}", file=sys.stderr)
-        sys.exit(2)
+    with escaped_streams():
+        logging.basicConfig(level=logging.WARNING, handlers=[_Warnings()])
+        try:
+            app(with_dashes(sys.argv[1:]))
+        except RetrievalError as error:
+            message = " ".join(str(error).split("\n"))
+            print(f"retrieval: {message}", file=sys.stderr)
+            sys.exit(2)
+
+
+class _Warnings(logging.Handler):
+    """Prints what the library warns of, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        print(escaped(record.getMessage()), file=sys.stderr)
 
 
 def with_dashes(arguments: list[str]) -> list[str]:

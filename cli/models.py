@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cli.terminal import console_for_tables, escaped, json_text
 
 if TYPE_CHECKING:
     from retrieval.encoders.hub.plan import Download
@@ -42,7 +43,7 @@ def list_models(
 
     models = offered()
     if output is Format.JSON:
-        print(json.dumps([asdict(model) for model in models], ensure_ascii=False))
+        print(json_text([asdict(model) for model in models]))
     else:
         _print_table(models)
 
@@ -81,7 +82,7 @@ def fetch_models(models: Sequence[str], *, convert: bool = True, yes: bool = Fal
     from retrieval.encoders.hub.fetch import fetch as run
 
     def arrived(file: FetchedFile) -> None:
-        typer.echo(f"{file.repo}: {file.path.name} is whole ({size(file.bytes)})", err=True)
+        typer.echo(escaped(f"{file.repo}: {file.path.name} is whole ({size(file.bytes)})"), err=True)
 
     def confirm(downloads: list[Download]) -> bool:
         _print_downloads(downloads)
@@ -131,7 +132,7 @@ def offer_download(encoders: Sequence[MissingEncoder]) -> None:
         except RetrievalError as error:
             if not one.optional:
                 raise
-            typer.echo(f"retrieval: {error}", err=True)
+            typer.echo(f"retrieval: {escaped(error)}", err=True)
 
 
 def size(count: int | None) -> str:
@@ -182,16 +183,12 @@ def _print_downloads(downloads: Sequence[Download]) -> None:
         todo = f"{size(missing)} to download" if missing else "all on this machine"
         files = len(one.weights) + len(one.texts) + len(one.pickles)
         note = ", a pickle that is converted" if one.pickles else ""
-        typer.echo(
-            f"{one.repo} at {one.commit[:12]}: {files} files, {todo}, licence {one.licence}{note}",
-            err=True,
-        )
+        described = f"{files} files, {todo}, licence {one.licence}{note}"
+        typer.echo(escaped(f"{one.repo} at {one.commit[:12]}: {described}"), err=True)
 
 
 def _print_table(models: list[OfferedModel]) -> None:
     from rich.table import Table
-
-    from cli.output import console_for_tables
 
     console = console_for_tables()
     table = Table(box=None, pad_edge=False)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from cli.options import TimeFormat
+from cli.terminal import (
+    CsvPrinter,
+    PathCell,
+    cell,
+    console_for_tables,
+    json_text,
+    print_paths,
+    quoted,
+)
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.table import Table
 
     from retrieval.search.searcher import SearchResult
     from retrieval.types import Hit
 
-
-WIDTH_OF_A_PIPE = 140
-"""Columns of a table that no terminal limits."""
+LEAST_WIDTH_FOR_CAPTIONS = 72
+"""A narrower terminal shows paths alone."""
 
 
 class Output(StrEnum):
@@ -28,19 +37,67 @@ class Output(StrEnum):
     PATHS = "paths"
 
 
-def print_result(result: SearchResult, output: Output) -> None:
-    """Print one query's hits to stdout."""
-    from retrieval.columns import json_value
+class AnswerPrinter:
+    """Prints the answers to one query, or to many of a file, one after the other.
 
-    if output is Output.TABLE:
-        print_table(result)
-    elif output is Output.JSON:
-        print(json.dumps(as_json(result), ensure_ascii=False, default=json_value))
-    elif output is Output.CSV:
-        print_csv(result.hits)
-    else:
-        for hit in result.hits:
-            print(location(hit))
+    Args:
+        output: The format.
+        time_format: None: `m:ss` in tables, seconds in CSV.
+        nul: End paths with NUL, and escape nothing.
+        numbered: Queries have ids, which JSON, CSV and tables show.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        *,
+        time_format: TimeFormat | None = None,
+        nul: bool = False,
+        numbered: bool = False,
+    ) -> None:
+        self._output = output
+        self._time_format = time_format
+        self._nul = nul
+        self._numbered = numbered
+        self._csv: CsvPrinter | None = None
+
+    def print(self, result: SearchResult, qid: int | str | None = None) -> None:
+        """Print one query's hits to standard output."""
+        if self._output is Output.TABLE:
+            print_table(result, time_format=self._time_format, qid=qid)
+        elif self._output is Output.JSON:
+            numbered = {"qid": qid} if self._numbered else {}
+            print(json_text(numbered | as_json(result)))
+        elif self._output is Output.CSV:
+            self._print_csv(result.hits, qid)
+        else:
+            print_paths((path_of(hit.uri) for hit in result.hits), nul=self._nul)
+
+    def _print_csv(self, hits: Iterable[Hit], qid: int | str | None) -> None:
+        names = ("rank", "score", "item_id", "uri", "modality", "medium", "start_seconds",
+                 "end_seconds", "space", "likely")  # fmt: skip
+        if self._csv is None:
+            self._csv = CsvPrinter((*(["qid"] if self._numbered else []), *names))
+        for hit in hits:
+            row = {name: getattr(hit, name) for name in names}
+            row["uri"] = quoted(hit.uri)
+            for name in ("start_seconds", "end_seconds"):
+                if self._time_format is TimeFormat.HMS and row[name] is not None:
+                    row[name] = hms(row[name])
+            self._csv.row([*([qid] if self._numbered else []), *row.values()])
+
+
+def paths_wanted(output: Output, *, print0: bool) -> Output:
+    """The format that `--print0` asks for beside `--format`.
+
+    Raises:
+        QueryError: Another format than paths is named.
+    """
+    from retrieval.errors import QueryError
+
+    if print0 and output not in (Output.TABLE, Output.PATHS):
+        raise QueryError(f"--print0 prints paths; leave out --format {output}")
+    return Output.PATHS if print0 else output
 
 
 def as_json(result: SearchResult) -> dict[str, object]:
@@ -59,57 +116,66 @@ def as_json(result: SearchResult) -> dict[str, object]:
     return {"query": result.query, "hits": hits, "took_ms": took}
 
 
-def print_table(result: SearchResult) -> None:
+def print_table(
+    result: SearchResult,
+    *,
+    time_format: TimeFormat | None = None,
+    qid: int | str | None = None,
+) -> None:
     """Print hits as a table as wide as the terminal; unlikely ones are dimmed and marked."""
-    from rich.table import Table
-    from rich.text import Text
-
-    console = console_for_tables()
-    table = Table(title=Text(result.query), title_justify="left", box=None, pad_edge=False)
-    table.add_column("", justify="right", min_width=2)
-    table.add_column("score", justify="right", min_width=7)
-    table.add_column("what", min_width=13)
-    table.add_column("when", justify="right", min_width=11)
-    table.add_column("where", overflow="fold", min_width=24, ratio=1)
-    table.add_column("caption", overflow="fold", min_width=16, ratio=1)
-    for hit in result.hits:
-        table.add_row(
-            f"{hit.rank}",
-            f"{hit.score:.3f}" + ("" if hit.likely else " ?"),
-            hit.modality.value if hit.modality is hit.medium else f"{hit.modality} ({hit.medium})",
-            span(hit),
-            Text(hit.uri),
-            Text(str(hit.metadata.get("caption") or "")),
-            style="" if hit.likely else "dim",
-        )
-    console.print(table)
+    shown = console_for_tables()
+    title = result.query if qid is None else f"{qid}: {result.query}"
+    shown.print(cell(title, style="italic"))
     if not result.hits:
-        console.print("no item matches")
+        shown.print("no item matches")
+        return
+    table = plain_table()
+    for name in ("", "id", "score", "when"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("what", no_wrap=True)
+    table.add_column("where")
+    with_captions = shown.width >= LEAST_WIDTH_FOR_CAPTIONS
+    if with_captions:
+        table.add_column("caption", min_width=12, no_wrap=True)
+    for hit in result.hits:
+        cells = [
+            f"{hit.rank}",
+            f"{hit.item_id}",
+            f"{hit.score:.3f}" + ("" if hit.likely else " ?"),
+            span(hit, time_format),
+            hit.modality.value if hit.modality is hit.medium else f"{hit.modality} ({hit.medium})",
+            PathCell(path_of(hit.uri)),
+        ]
+        if with_captions:
+            cells.append(cell(hit.metadata.get("caption") or ""))
+        table.add_row(*cells, style="" if hit.likely else "dim")
+    shown.print(table)
 
 
-def console_for_tables() -> Console:
-    """Standard output, as wide as the terminal."""
-    from rich.console import Console
+def plain_table() -> Table:
+    """A table without lines."""
+    from rich.table import Table
 
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
-
-
-def print_csv(hits: tuple[Hit, ...]) -> None:
-    """Print hits as CSV with a header."""
-    import csv
-
-    names = ("rank", "score", "item_id", "uri", "modality", "medium", "start_seconds",
-             "end_seconds", "space", "likely")  # fmt: skip
-    writer = csv.writer(sys.stdout)
-    writer.writerow(names)
-    writer.writerows([getattr(hit, name) for name in names] for hit in hits)
+    return Table(box=None, pad_edge=False)
 
 
-def span(hit: Hit) -> str:
-    """The hit's time as people read it: `0:12-0:34`."""
+def path_of(uri: str) -> str:
+    """The path that a uri stands for, `archive.tar!member` inside a tar; an address as it is."""
+    from retrieval.media.files import is_address, uri_to_path
+
+    return uri if is_address(uri) else uri_to_path(uri)
+
+
+def span(hit: Hit, time_format: TimeFormat | None = None) -> str:
+    """The hit's time as people read it, `0:12-0:34`, or exactly."""
     if hit.start_seconds is None or hit.end_seconds is None:
         return ""
-    return f"{clock(hit.start_seconds)}-{clock(hit.end_seconds)}"
+    write = clock
+    if time_format is TimeFormat.HMS:
+        write = hms
+    elif time_format is TimeFormat.SECONDS:
+        write = "{:.2f}".format
+    return f"{write(hit.start_seconds)}-{write(hit.end_seconds)}"
 
 
 def clock(seconds: float) -> str:
@@ -119,8 +185,16 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def hms(seconds: float) -> str:
+    """Seconds as h:mm:ss.mmm."""
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{milliseconds / 1000:06.3f}"
+
+
 def location(hit: Hit) -> str:
     """The file, with a media fragment where the hit is a span: `film.mp4#t=12.0,34.5`."""
+    path = path_of(hit.uri)
     if hit.start_seconds is None or hit.end_seconds is None:
-        return hit.uri
-    return f"{hit.uri}#t={hit.start_seconds:g},{hit.end_seconds:g}"
+        return path
+    return f"{path}#t={hit.start_seconds:g},{hit.end_seconds:g}"

@@ -12,7 +12,10 @@ from cli.options import CollectionArgument
 def remove(
     collection: CollectionArgument,
     where: Annotated[
-        str | None, typer.Option(help="Remove the items that this SQL condition matches.")
+        list[str] | None,
+        typer.Option(
+            help="Remove the items that this SQL condition matches; repeatable, all must hold."
+        ),
     ] = None,
     ids: Annotated[
         list[int] | None, typer.Option("--ids", help="Remove the item of this id; repeatable.")
@@ -22,7 +25,7 @@ def remove(
     import retrieval
     from retrieval.errors import QueryError
 
-    if where is None and not ids:
+    if not where and not ids:
         raise QueryError("say what to remove: --where CONDITION or --ids ID")
     count = retrieval.open(collection).remove(where=where, ids=ids or ())
     print(f"{count} items removed; `retrieval compact` frees their space")

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import CollectionArgument, Device, IndexDeviceOption, LocalizerOption
-from cli.output import Output
+from cli.options import (
+    CollectionArgument,
+    Device,
+    IndexDeviceOption,
+    LocalizerOption,
+    Print0Option,
+    TimeFormatOption,
+    WhereOption,
+)
+from cli.output import AnswerPrinter, Output, paths_wanted
 from retrieval.targets import Target
+
+if TYPE_CHECKING:
+    from retrieval.search.query import Query
 
 
 def search(
@@ -17,20 +28,30 @@ def search(
     query: Annotated[
         str | None,
         typer.Argument(
-            help='Text, @FILE, or a sum such as \'"a horse" + 0.5*@stripes.png - "cartoon"\'.'
+            help="Text, @FILE, @ARCHIVE.tar!MEMBER, or a sum such as "
+            '\'"a horse" + 0.5*@stripes.png - "cartoon"\'.'
         ),
+    ] = None,
+    like: Annotated[
+        int | None,
+        typer.Option(metavar="ITEM_ID", help="Find what lies near this item, instead of QUERY."),
     ] = None,
     to: Annotated[
         list[Target] | None,
         typer.Option(help="What to find; repeatable. Default: image, music and video."),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Hits to return.")] = 10,
-    where: Annotated[
-        str | None, typer.Option(help='SQL condition over the items\' columns: "year > 2020".')
+    offset: Annotated[int, typer.Option(help="Hits to pass over first.")] = 0,
+    where: WhereOption = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Look among the items whose ids this text file holds."),
     ] = None,
     queries: Annotated[
-        Path | None, typer.Option(help='JSONL of queries, one {"query": …} a line.')
+        Path | None,
+        typer.Option(help='JSONL of queries, one {"qid": …, "query": …} a line; qid may lack.'),
     ] = None,
+    min_score: Annotated[float | None, typer.Option(help="Drop hits of a lower score.")] = None,
     cutoff: Annotated[
         bool, typer.Option("--cutoff", help="Drop hits that look no better than chance.")
     ] = False,
@@ -49,6 +70,8 @@ def search(
     output: Annotated[Output, typer.Option("--format", help="How to print the hits.")] = (
         Output.TABLE
     ),
+    print0: Print0Option = False,
+    time_format: TimeFormatOption = None,
     gallery: Annotated[
         Path | None, typer.Option(help="Also write the hits as an HTML page.")
     ] = None,
@@ -57,30 +80,40 @@ def search(
 ) -> None:
     """Find the media closest to QUERY, best first."""
     import retrieval
-    from cli.output import print_result
     from retrieval.errors import QueryError
     from retrieval.gallery.page import GallerySection, write_gallery
+    from retrieval.search.asked import read_ids
     from retrieval.search.query import Query, read_queries
 
-    if (query is None) == (queries is None):
-        raise QueryError("give either a QUERY or --queries FILE")
-    asked: list[str | Query] = [query] if query is not None else []
+    if sum(asked is not None for asked in (query, queries, like)) != 1:
+        raise QueryError("give a QUERY or --queries FILE, or --like ITEM_ID")
+    asked: list[tuple[int | str | None, str | Query]] = []
     if queries is not None:
-        asked = [line.query for line in read_queries(queries)]
+        asked = [(line.qid, line.query) for line in read_queries(queries)]
+    else:
+        asked = [(None, query if query is not None else Query.like(like or 0))]
+    output = paths_wanted(output, print0=print0)
+    among = None if ids is None else read_ids(ids)
     opened = retrieval.open(collection, device=device.value, localizer=localizer)
+    printer = AnswerPrinter(
+        output, time_format=time_format, nul=print0, numbered=queries is not None
+    )
     sections = []
-    for one in asked:
+    for qid, one in asked:
         result = opened.answer(
             one,
             to=to or (),
             k=k,
+            offset=offset,
             where=where,
+            ids=among,
             cutoff=cutoff,
+            min_score=min_score,
             rerank=rerank,
             rerank_top=rerank_top,
             with_vectors=with_vectors,
         )
-        print_result(result, output)
+        printer.print(result, qid)
         if gallery is not None:
             sections.append(GallerySection(result.query, result.hits))
     if gallery is not None:

@@ -1,6 +1,5 @@
 """`retrieval status`."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from cli.options import CollectionArgument
 from cli.output import Output
+from cli.terminal import escaped, json_text
 
 
 def status(
@@ -18,4 +18,4 @@ def status(
     import retrieval
 
     found = retrieval.open(collection).status()
-    print(json.dumps(asdict(found)) if output is Output.JSON else found.text())
+    print(json_text(asdict(found)) if output is Output.JSON else escaped(found.text(), keep="\n"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import Device, DeviceOption
+from cli.terminal import console
 
 if TYPE_CHECKING:
     from retrieval.training.pairs_run import PairsOptions
@@ -282,7 +283,6 @@ def _train(train: Callable[..., object]) -> None:
 @contextmanager
 def _bar() -> Iterator[Telling]:
     """A progress bar on stderr that changes its task with the work."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
@@ -290,7 +290,7 @@ def _bar() -> Iterator[Telling]:
 
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining(),
-        TextColumn("{task.fields[note]}"), console=Console(stderr=True),
+        TextColumn("{task.fields[note]}"), console=console(stderr=True),
     ) as bar:  # fmt: skip
         task = bar.add_task("", total=None, note="")
 

@@ -1,6 +1,7 @@
 """`retrieval verify`."""
 
 from cli.options import CollectionArgument
+from cli.terminal import escaped
 
 
 def verify(collection: CollectionArgument) -> None:
@@ -10,7 +11,7 @@ def verify(collection: CollectionArgument) -> None:
 
     problems = retrieval.Collection(collection).verify()
     for problem in problems:
-        print(problem)
+        print(escaped(problem))
     if problems:
         raise CollectionDamagedError(
             f"{len(problems)} damaged in {collection}; restore them from a copy or embed anew"
