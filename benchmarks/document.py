@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,8 +11,13 @@ from typing import Any
 from benchmarks.outcome import QueryValues
 from benchmarks.report import Result
 from retrieval.errors import SourceError
+from retrieval.wording import shortened
 
 _TEXTS = ("suite", "task", "metric")
+LARGEST = 1e300
+"""Larger numbers are no figures: their differences and means overflow."""
+
+_EXPECTED = f"expected a number of at most {LARGEST:g}"
 _NUMBERS = tuple(field.name for field in fields(Result) if field.name not in _TEXTS)
 
 
@@ -71,33 +75,51 @@ def _document(raw: object) -> Document:
 def _result(row: object, number: int) -> Result:
     if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in _TEXTS):
         raise ValueError(f"result {number} lacks a suite, task or metric")
+    if not all(_is_text(row[name]) for name in _TEXTS):
+        raise ValueError(f"result {number} holds a text that is not valid Unicode")
     unknown = row.keys() - {*_TEXTS, *_NUMBERS}
     if unknown:
-        raise ValueError(f"result {number} has an unknown key, {min(unknown)!r}")
+        raise ValueError(f"result {number} has an unknown key, {shortened(min(unknown))}")
     for name in _NUMBERS:
         if row.get(name) is not None and not _is_number(row[name]):
-            raise ValueError(f"{name} of result {number} is no number")
+            raise ValueError(f"{name} of result {number} is {shortened(row[name])}, {_EXPECTED}")
     return Result(row["suite"], row["task"], row["metric"], **{k: row.get(k) for k in _NUMBERS})
 
 
 def _query_values(row: object, number: int) -> QueryValues:
     where = f"queries, entry {number}"
-    if not isinstance(row, dict) or not all(isinstance(row.get(k), str) for k in ("suite", "task")):
-        raise ValueError(f"{where}: no suite and task")
+    if not isinstance(row, dict) or not all(_is_text(row.get(k)) for k in ("suite", "task")):
+        raise ValueError(f"{where}: no suite and task in valid Unicode")
     ids, values = row.get("ids"), row.get("values")
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise ValueError(f"{where}: ids must be a list of strings")
+    if not isinstance(ids, list) or not all(map(_is_text, ids)):
+        raise ValueError(f"{where}: ids must be a list of strings in valid Unicode")
     if len(set(ids)) != len(ids):
         raise ValueError(f"{where}: an id stands there twice")
     if not isinstance(values, dict):
         raise ValueError(f"{where}: values must be an object of lists")
     for metric, column in values.items():
+        named = shortened(metric)
+        if not _is_text(metric):
+            raise ValueError(f"{where}: {named} is not valid Unicode")
         if not isinstance(column, list) or len(column) != len(ids):
-            raise ValueError(f"{where}: {metric} must have a number for each of {len(ids)} ids")
-        if not all(map(_is_number, column)):
-            raise ValueError(f"{where}: {metric} holds something that is no number")
+            raise ValueError(f"{where}: {named} must have a number for each of {len(ids)} ids")
+        for query, value in zip(ids, column, strict=True):
+            if not _is_number(value):
+                raise ValueError(
+                    f"{where}: {named} of {shortened(query)} is {shortened(value)}, {_EXPECTED}"
+                )
     return QueryValues(row["suite"], row["task"], ids, values)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """A number whose differences and means are finite, too; integers may have any length."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -LARGEST <= value <= LARGEST
+    )
+
+
+def _is_text(value: object) -> bool:
+    """A text without lone surrogates, which nothing can print."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)

@@ -14,6 +14,9 @@ def illustrate(
     text: Annotated[Path, typer.Argument(metavar="TEXTFILE", help="A text of some sentences.")],
     collection: Annotated[Path, typer.Option("-c", "--collection", help="Folder made by `embed`.")],
     out: Annotated[Path, typer.Option(help="The HTML page to write.")],
+    language: Annotated[
+        str, typer.Option(help="Code of the text's language, as en or de: for its abbreviations.")
+    ] = "en",
     branching: Annotated[
         int, typer.Option(min=2, max=1_000, help="Clusters in each level of the visual words.")
     ] = 12,
@@ -22,7 +25,8 @@ def illustrate(
 ) -> None:
     """Make a storyboard: each sentence of TEXTFILE with its best picture or video frame.
 
-    Neighbouring sentences are shown by different visual words, unless nothing else fits.
+    Neighbouring sentences are shown by different items and visual words, unless nothing else is
+    there.
     """
     import retrieval
     from cli.output import location
@@ -31,7 +35,7 @@ def illustrate(
     from retrieval.illustration import illustrate as run
 
     opened = retrieval.open(collection, device=device.value)
-    scenes = run(text, opened, branching=branching, depth=depth)
+    scenes = run(text, opened, language=language, branching=branching, depth=depth)
     write_storyboard(out, scenes, title=text.stem)
     for scene in scenes:
         print(escaped(scene.sentence))

@@ -82,7 +82,8 @@ def fetch_models(models: Sequence[str], *, convert: bool = True, yes: bool = Fal
     from retrieval.encoders.hub.fetch import fetch as run
 
     def arrived(file: FetchedFile) -> None:
-        typer.echo(escaped(f"{file.repo}: {file.path.name} is whole ({size(file.bytes)})"), err=True)
+        name = escaped(file.path.name)
+        typer.echo(f"{file.repo}: {name} is whole ({size(file.bytes)})", err=True)
 
     def confirm(downloads: list[Download]) -> bool:
         _print_downloads(downloads)

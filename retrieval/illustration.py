@@ -3,10 +3,13 @@
 VideoBERT (1904.01766) illustrates recipes so. Its visual words keep the storyboard from showing the
 same thing twice in a row.
 
-The rule: a sentence may be shown by the pictures and frames of its best hits (of the likely ones,
-where some are likely). Of all ways to choose one for each sentence, the one is taken in which the
-fewest neighbouring sentences share a visual word, and among those the one with the highest sum of
-scores. So neighbours share a word only where nothing else fits.
+A sentence may be shown by any picture or frame of its best hits. Of all ways to choose one for each
+sentence, the best one is taken, by these criteria in their order:
+
+1. The fewest neighbouring sentences show the same item.
+2. The fewest neighbouring sentences share a visual word.
+3. The fewest sentences are shown by an unlikely hit.
+4. The sum of scores is the highest.
 """
 
 from __future__ import annotations
@@ -33,7 +36,6 @@ HITS = 20
 MAX_SENTENCES = 1_000
 MAX_BYTES = 1 << 20
 
-_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+|\n+")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -57,6 +59,7 @@ def illustrate(
     path: Path,
     collection: Collection,
     *,
+    language: str = "en",
     branching: int = BRANCHING,
     depth: int = DEPTH,
 ) -> list[Scene]:
@@ -65,13 +68,14 @@ def illustrate(
     Args:
         path: UTF-8 text, at most 1 MiB and 1,000 sentences.
         collection: Holds pictures or videos; its first space that embeds pictures is used.
+        language: Code of the text's language, whose abbreviations end no sentence.
         branching: Clusters of each level of the visual words.
         depth: Levels.
 
     Raises:
         QueryError: The file cannot be read or holds no sentence; the collection no picture.
     """
-    sentences = read_sentences(path)
+    sentences = read_sentences(path, language)
     space = _picture_space(collection)
     words = VisualWords.fit(
         thinned(_stored_pictures(collection, space)), branching=branching, depth=depth
@@ -85,8 +89,10 @@ def illustrate(
     return _best_path(choices)
 
 
-def read_sentences(path: Path) -> list[str]:
+def read_sentences(path: Path, language: str = "en") -> list[str]:
     """Cut a text file at the ends of sentences and lines; a number alone, as `2.`, is no sentence.
+
+    Sentences are those of sentencex, which knows the abbreviations of some 300 languages.
 
     Raises:
         QueryError: No such file, not UTF-8, too long, or without a sentence.
@@ -97,7 +103,7 @@ def read_sentences(path: Path) -> list[str]:
         text = read_text(path, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise QueryError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    sentences = list(_sentences(text))
+    sentences = list(_sentences(text, language))
     if not sentences:
         raise QueryError(f"{path}: holds no sentence to illustrate")
     if len(sentences) > MAX_SENTENCES:
@@ -108,9 +114,12 @@ def read_sentences(path: Path) -> list[str]:
     return sentences
 
 
-def _sentences(text: str) -> Iterator[str]:
+def _sentences(text: str, language: str) -> Iterator[str]:
+    from sentencex import segment
+
     before = ""
-    for part in _END.split(text):
+    parts = (part for line in text.splitlines() for part in segment(language, line))
+    for part in parts:
         part = f"{before}{part.strip()}"
         if _LETTER.search(part):
             yield part
@@ -142,19 +151,19 @@ def _stored_pictures(collection: Collection, space: Space) -> Iterator[np.ndarra
 def _choices(
     sentence: str, collection: Collection, space: Space, words: VisualWords
 ) -> list[Scene]:
-    """The best picture or frame of every visual word that the sentence's hits hold."""
+    """The best picture or frame of every item and visual word among the sentence's hits."""
     query = Query.of_text(sentence)
     hits = collection.answer(
         query, to=[Target.IMAGE, Target.VIDEO], k=HITS, spaces=[space.name]
     ).hits
-    likely = [hit for hit in hits if hit.likely]
     vector = collection.encoder(space).encode_text([sentence])[0]
-    best: dict[Word, Scene] = {}
-    for hit in likely or hits:
+    best: dict[tuple[int, Word], Scene] = {}
+    for hit in hits:
         for shown, picture in _pictures(hit, collection, space, vector):
             (word,) = words.of(picture[None])
-            if word not in best or shown.score > best[word].hit.score:
-                best[word] = Scene(sentence, shown, word)
+            key = (shown.item_id, word)
+            if key not in best or shown.score > best[key].hit.score:
+                best[key] = Scene(sentence, shown, word)
     return list(best.values())
 
 
@@ -179,16 +188,22 @@ def _pictures(
 
 
 def _best_path(choices: Sequence[Sequence[Scene]]) -> list[Scene]:
-    """One scene for each sentence, by dynamic programming (Viterbi) over the visual words."""
-    # More than all scores, -1 … 1, can make good.
-    shared = 2.0 * len(choices) + 1
-    totals = np.array([scene.hit.score for scene in choices[0]])
+    """One scene for each sentence, by dynamic programming (Viterbi)."""
+    # Each criterion outweighs all that the next ones can make good; scores are in -1 … 1.
+    unlikely = 2.0 * len(choices) + 1
+    same_word = unlikely * (len(choices) + 1)
+    same_item = same_word * len(choices)
+    totals = np.array([_worth(scene, unlikely) for scene in choices[0]])
     came_from = []
     for before, now in pairwise(choices):
-        same = np.array([[old.word == new.word for old in before] for new in now])
-        ways = totals - shared * same
+        shared = np.array([
+            [same_item * (old.hit.item_id == new.hit.item_id) + same_word * (old.word == new.word)
+             for old in before]
+            for new in now
+        ])  # fmt: skip
+        ways = totals - shared
         came_from.append(ways.argmax(axis=1))
-        totals = ways.max(axis=1) + [scene.hit.score for scene in now]
+        totals = ways.max(axis=1) + [_worth(scene, unlikely) for scene in now]
     place = int(totals.argmax())
     chosen = [choices[-1][place]]
     for scenes, origins in zip(reversed(choices[:-1]), reversed(came_from), strict=True):
@@ -198,3 +213,7 @@ def _best_path(choices: Sequence[Sequence[Scene]]) -> list[Scene]:
         replace(scene, hit=replace(scene.hit, rank=number))
         for number, scene in enumerate(reversed(chosen), 1)
     ]
+
+
+def _worth(scene: Scene, unlikely: float) -> float:
+    return scene.hit.score - (0.0 if scene.hit.likely else unlikely)

@@ -75,7 +75,7 @@ def _rank_and_iou(ranking: Record, line: Record) -> tuple[float, float]:
 
 
 def _spans(entry: Record, name: str) -> NDArray[np.float64]:
-    spans = entry.windows(name, entry.items(name), 2)
+    spans = entry.windows(name, entry.items(name), 2, exactly=True)
     if not len(spans):
         raise SourceError(f"{entry.where}: {name!r} is empty")
     return spans

@@ -42,7 +42,7 @@ class Record:
     def key(self, name: str) -> Hashable:
         """A field that names something: a number or a text."""
         value = self[name]
-        if not isinstance(value, int | float | str):
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise SourceError(f"{self.where}: {name!r} is {shown(value)}, no number or text")
         return value
 
@@ -63,12 +63,18 @@ class Record:
     def array(self, name: str, values: list[Any], dimensions: int = 1) -> NDArray[Any]:
         """Values of a field as integers or floats, all of them finite.
 
+        Integers beyond 64 bits are read as floats, as the evaluators compute with them.
+
         Raises:
             SourceError: They are not, or lists among them differ in length.
         """
         try:
             array = np.array(values)
-        except ValueError:
+            if array.dtype == object and _are_numbers(values):
+                array = array.astype(np.float64)
+        except (ValueError, OverflowError):
+            array = np.empty(0, dtype=object)
+        if array.dtype.kind in "if" and not _are_numbers(values):  # true and false among numbers
             array = np.empty(0, dtype=object)
         if array.dtype.kind not in "if" or not np.isfinite(array).all():
             raise SourceError(f"{self.where}: {name!r} holds {shown(values)}, no finite numbers")
@@ -76,8 +82,20 @@ class Record:
             raise SourceError(f"{self.where}: {name!r} holds {shown(values)}, lists within lists")
         return array
 
-    def windows(self, name: str, values: list[Any], numbers: int) -> NDArray[np.float64]:
-        """(windows, numbers) the first numbers of every window."""
+    def windows(
+        self, name: str, values: list[Any], numbers: int, *, exactly: bool = False
+    ) -> NDArray[np.float64]:
+        """(windows, numbers) the first numbers of every window.
+
+        Raises:
+            SourceError: A window has fewer of them, or `exactly` others.
+        """
+        for value in values if exactly else ():
+            if isinstance(value, list) and len(value) > numbers:
+                raise SourceError(
+                    f"{self.where}: {name!r} holds {shown(value)}, expected {numbers} numbers; "
+                    "the official evaluator stops here too"
+                )
         heads = [value[:numbers] if isinstance(value, list) else value for value in values]
         for head, value in zip(heads, values, strict=True):
             if not isinstance(head, list) or len(head) < numbers:
@@ -85,6 +103,13 @@ class Record:
                     f"{self.where}: {name!r} holds {shown(value)}, expected {numbers} numbers"
                 )
         return self.array(name, heads, 2).astype(np.float64).reshape(-1, numbers)
+
+
+def _are_numbers(value: object) -> bool:
+    """Whether lists within lists hold integers and floats alone."""
+    if isinstance(value, list):
+        return all(map(_are_numbers, value))
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.arrays import read_array
 from retrieval.errors import SourceError
 from retrieval.evaluation.ranking import RankingMetrics
 
@@ -120,29 +120,28 @@ def _pairs(true: NDArray[Any], shape: tuple[int, ...], path: Path) -> list[list[
 
 
 def _load(path: Path) -> NDArray[Any]:
-    """The array of a .npy file, or the only one of a .npz; no pickle is read."""
     try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            names = loaded.files
-            if len(names) == 1:
-                array: NDArray[Any] = loaded[names[0]]
-                return array
+        array = read_array(path)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError, BadZipFile) as error:
-        raise SourceError(f"{path}: is no .npy or .npz of numbers ({error})") from error
-    raise SourceError(f"{path}: holds {len(names)} arrays, expected one")
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}; write it again") from error
+    if not array.size:
+        raise SourceError(f"{path}: is empty, {_described(array)}")
+    return array
 
 
 def _unit(vectors: NDArray[Any], path: Path) -> NDArray[np.float32]:
     """Vectors of length 1."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    if not lengths.all():
-        raise SourceError(f"{path}: row {int(lengths.argmin())} is a vector of length 0")
-    unit: NDArray[np.float32] = (vectors / lengths).astype(np.float32)
+    # Scaled first: the squares of large numbers overflow, those of small ones vanish.
+    rows = vectors.astype(np.float64)
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    if not largest.all():
+        raise SourceError(f"{path}: row {int(largest.argmin())} is a vector of length 0")
+    rows /= largest
+    unit: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(
+        np.float32
+    )
     return unit
 
 

@@ -147,7 +147,7 @@ def _marks(line: Record) -> NDArray[np.float64]:
         raise SourceError(f"{line.where}: no video lasts {seconds:g} seconds")
     marks = np.zeros((int(seconds / CLIP_SECONDS), ANNOTATORS))
     ids = line.array("relevant_clip_ids", line.items("relevant_clip_ids"))
-    given = line.windows("saliency_scores", line.items("saliency_scores"), ANNOTATORS)
+    given = line.windows("saliency_scores", line.items("saliency_scores"), ANNOTATORS, exactly=True)
     if ids.dtype.kind != "i" or len(ids) != len(given):
         raise SourceError(f"{line.where}: expected one clip id for each of {len(given)} marks")
     if ids.min() < 0 or ids.max() >= len(marks):

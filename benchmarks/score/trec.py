@@ -156,7 +156,8 @@ def _columns(path: Path) -> Iterator[tuple[str, list[bytes]]]:
 
 def _number(text: bytes, where: str) -> float:
     try:
-        value = float(text)
+        # Python reads 1_000 as a number, trec_eval reads a 1.
+        value = math.nan if b"_" in text else float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import multimode
@@ -24,9 +24,12 @@ from typing import Any, Final
 from retrieval.errors import SourceError
 from retrieval.localization.spans import Span
 from retrieval.regular_files import open_regular, read_text
+from retrieval.wording import shortened
 
 FORMATS: Final = "QVHighlights, TVR, ActivityNet Captions, Charades-STA, TACoS, DiDeMo"
 DIDEMO_SECONDS: Final = 5.0
+ROUNDED_SECONDS: Final = 2.0
+"""How far official windows reach beyond their video at most: rounded up to a clip's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,79 +46,116 @@ class AnnotatedQuery:
     query_id: str
 
 
-def read_annotations(path: Path) -> Iterator[AnnotatedQuery]:
+def read_annotations(path: Path, *, strict: bool = False) -> Iterator[AnnotatedQuery]:
     """Read a file in any of the formats above; queries without a window are passed over.
 
+    Args:
+        path: The file.
+        strict: Refuse a window that ends before it starts in every format. Else those of
+            ActivityNet Captions, TACoS and Charades-STA are turned round: their official files
+            hold some.
+
     Raises:
-        SourceError: The file cannot be read, or an entry is in none of the formats; the message
-            names file and entry.
+        SourceError: The file cannot be read, an entry is in none of the formats, lacks a field, or
+            has a window that cannot be; the message names file and line, or entry of a .json.
     """
-    read = 0
+    where, read = str(path), 0
     try:
-        for raw in _entries(path):
-            for one in _queries(raw, read):
+        for place, raw in _entries(path):
+            where = f"{path}, {place}"
+            for one in _queries(raw, read, strict=strict):
                 if one.windows:
                     yield one
             read += 1
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(
-            f"{path}, entry {read + 1}: in none of the known formats ({FORMATS}): "
-            f"{type(error).__name__} {error}"
-        ) from error
+    except json.JSONDecodeError as error:
+        if path.suffix == ".json":
+            where = f"{path}, line {error.lineno}"
+        raise SourceError(f"{where}: no JSON ({error.msg}, column {error.colno})") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: is not UTF-8 text") from error
+    except KeyError as error:
+        raise SourceError(f"{where}: lacks {error}") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise SourceError(f"{where}: {error}") from error
 
 
-def _entries(path: Path) -> Iterator[Any]:
-    """Objects of a JSON Lines file or list, pairs of a JSON object, or lines of text."""
+def _entries(path: Path) -> Iterator[tuple[str, Any]]:
+    """Objects of a JSON Lines file or list, pairs of a JSON object, or lines; each with its place.
+
+    Raises:
+        ValueError: The file holds neither.
+    """
     if path.suffix == ".json":
         document = json.loads(read_text(path))
-        yield from document.items() if isinstance(document, dict) else document
+        entries = document.items() if isinstance(document, dict) else document
+        if not isinstance(entries, Iterable) or isinstance(entries, str):
+            raise ValueError(f"in none of the known formats ({FORMATS})")
+        for number, entry in enumerate(entries, 1):
+            yield f"entry {number}", entry
         return
     with io.TextIOWrapper(open_regular(path), encoding="utf-8") as lines:
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             if line.strip():
-                yield json.loads(line) if line.startswith("{") else line.strip()
+                place = f"line {number}"
+                # The error of a line that is no JSON must name this one, not the one before.
+                yield place, _Unparsed(line) if line.startswith("{") else line.strip()
 
 
-def _queries(raw: Any, number: int) -> Iterator[AnnotatedQuery]:
+class _Unparsed(str):
+    """A line of JSON."""
+
+
+def _queries(raw: Any, number: int, *, strict: bool) -> Iterator[AnnotatedQuery]:
+    if isinstance(raw, _Unparsed):
+        raw = json.loads(raw)
     if isinstance(raw, str):
-        yield _charades(raw, number)
+        yield _charades(raw, number, strict=strict)
     elif isinstance(raw, tuple):
-        yield from _sentences(*raw)
-    elif "vid_name" in raw:
-        span, duration = _span(raw["ts"]), _seconds(raw["duration"])
+        yield from _sentences(*raw, strict=strict)
+    elif isinstance(raw, dict) and "vid_name" in raw:
+        duration = _seconds(raw["duration"])
+        span = _window(raw["ts"], duration)
         query_id = str(raw.get("desc_id", number))
         yield AnnotatedQuery(raw["vid_name"], raw["desc"], (span,), duration, query_id)
-    elif "times" in raw:
+    elif isinstance(raw, dict) and "times" in raw:
         yield _didemo(raw)
-    else:
-        windows = tuple(_span(window) for window in raw["relevant_windows"])
+    elif isinstance(raw, dict) and "relevant_windows" in raw:
         duration = _seconds(raw["duration"])
+        windows = tuple(_window(window, duration) for window in raw["relevant_windows"])
         query_id = str(raw.get("qid", number))
         yield AnnotatedQuery(raw["vid"], raw["query"], windows, duration, query_id)
+    else:
+        raise ValueError(f"in none of the known formats ({FORMATS}): {shortened(raw)}")
 
 
-def _sentences(video: str, raw: dict[str, Any]) -> Iterator[AnnotatedQuery]:
+def _sentences(video: str, raw: dict[str, Any], *, strict: bool) -> Iterator[AnnotatedQuery]:
     """A video with its sentences: times are seconds, or frames where a rate is given."""
     rate = _seconds(raw.get("fps", 1.0))
     duration = _seconds(raw["num_frames"]) / rate if "fps" in raw else _seconds(raw["duration"])
     video_id = video.removesuffix(".avi")
     pairs = zip(raw["timestamps"], raw["sentences"], strict=True)
     for number, (times, sentence) in enumerate(pairs):
-        start, end = _span(times)
-        window = (start / rate, end / rate)
+        start, end = _span(times, strict=strict)
+        window = _within((start / rate, end / rate), duration)
         yield AnnotatedQuery(
             video_id, sentence.strip(), (window,), duration, f"{video_id}_{number}"
         )
 
 
-def _charades(line: str, number: int) -> AnnotatedQuery:
+def _charades(line: str, number: int, *, strict: bool) -> AnnotatedQuery:
     times, marks, query = line.partition("##")
     if not marks:
-        raise ValueError(f"no ## in {line[:60]!r}")
-    video_id, start, end = times.split()
-    return AnnotatedQuery(video_id, query.strip(), (_span((start, end)),), None, str(number))
+        raise ValueError(f"in none of the known formats ({FORMATS}): no ## in {shortened(line)}")
+    words = times.split()
+    if len(words) != 3:
+        raise ValueError(
+            f"in none of the known formats ({FORMATS}): {shortened(times)} is no video with a "
+            "start and an end"
+        )
+    span = _span(words[1:], strict=strict)
+    return AnnotatedQuery(words[0], query.strip(), (span,), None, str(number))
 
 
 def _didemo(raw: dict[str, Any]) -> AnnotatedQuery:
@@ -128,24 +168,41 @@ def _didemo(raw: dict[str, Any]) -> AnnotatedQuery:
     """
     windows = tuple(
         (first * DIDEMO_SECONDS, (last + 1) * DIDEMO_SECONDS)
-        for first, last in sorted(multimode(_span(times) for times in raw["times"]))
+        for first, last in sorted(multimode(_span(times, strict=True) for times in raw["times"]))
     )
     duration = _seconds(raw["num_segments"]) * DIDEMO_SECONDS
+    windows = tuple(_within(window, duration) for window in windows)
     return AnnotatedQuery(
         raw["video"], raw["description"], windows, duration, str(raw["annotation_id"])
     )
 
 
-def _span(raw: Any) -> Span:
-    """Two numbers; some annotators gave the later one first."""
-    start, end = sorted(float(value) for value in raw)
-    if not (math.isfinite(start) and math.isfinite(end)):
-        raise ValueError(f"{raw} is no span of time")
-    return start, end
+def _window(raw: Any, duration: float) -> Span:
+    return _within(_span(raw, strict=True), duration)
+
+
+def _span(raw: Any, *, strict: bool) -> Span:
+    """Two numbers, the start first."""
+    start, end = (float(value) for value in raw)
+    if not (math.isfinite(start) and math.isfinite(end) and min(start, end) >= 0):
+        raise ValueError(f"{shortened(raw)} is no span of time")
+    if start > end and strict:
+        raise ValueError(f"the window {shortened(raw)} ends before it starts")
+    return min(start, end), max(start, end)
+
+
+def _within(span: Span, duration: float) -> Span:
+    """A span cut at the end of its video, beyond which rounding may have moved it."""
+    start, end = span
+    if end > duration + ROUNDED_SECONDS or start >= duration:
+        raise ValueError(
+            f"the window [{start:g}, {end:g}] does not lie in its video of {duration:g} seconds"
+        )
+    return start, min(end, duration)
 
 
 def _seconds(raw: Any) -> float:
-    value = float(raw)
+    value = float(raw) if isinstance(raw, int | float | str) else math.nan
     if not 0 < value < math.inf:
-        raise ValueError(f"{raw} is no length of time")
+        raise ValueError(f"{shortened(raw)} is no length of time")
     return value

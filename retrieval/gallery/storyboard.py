@@ -11,7 +11,7 @@ from retrieval.gallery.thumbnails import thumbnail
 from retrieval.illustration import Scene
 from retrieval.types import Hit, Medium
 
-FOOTER = "Each sentence has its closest picture or frame that does not repeat its neighbour's."
+FOOTER = "Each sentence has a close picture or frame; neighbours do not show the same."
 
 
 def write_storyboard(out: Path, scenes: Sequence[Scene], *, title: str) -> None:

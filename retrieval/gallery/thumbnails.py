@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from typing import BinaryIO
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
-from retrieval.errors import RetrievalError
 from retrieval.media.archives import open_member
 from retrieval.media.files import container_of, uri_to_path
 from retrieval.types import Hit, Medium
+
+logger = logging.getLogger(__name__)
 
 SIDE = 256
 GREY, DARK = (225, 225, 230), (120, 120, 130)
@@ -20,13 +22,20 @@ GREY, DARK = (225, 225, 230), (120, 120, 130)
 def thumbnail(hit: Hit) -> str:
     """A `data:` URI of a JPEG: the picture, the frame in the middle of the span, or a note."""
     try:
-        image = _picture(hit)
-    except (RetrievalError, OSError, ValueError):
+        image = _contained(_picture(hit))
+    except Exception as error:  # decoders raise anything on a broken file, and a page goes on
+        logger.info("%s: no thumbnail: %s", hit.uri, error)
         image = _note(hit.modality, missing=True)
-    small = ImageOps.contain(image, (SIDE, SIDE))
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
+    image.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _contained(image: Image.Image) -> Image.Image:
+    """A picture scaled to fit; one that is hundreds of times longer than wide keeps a pixel."""
+    scale = SIDE / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height))
 
 
 def _picture(hit: Hit) -> Image.Image:

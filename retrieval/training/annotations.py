@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.arrays import read_array
 from retrieval.encoders.pooling import unit_rows
 from retrieval.errors import DimensionMismatchError, SourceError, WeightsFormatError
 from retrieval.evaluation.annotations import AnnotatedQuery, read_annotations
@@ -79,9 +80,9 @@ def annotated_moments(
         SourceError: Fewer than two videos with features on either side.
         DimensionMismatchError: Features and encoder disagree on the dimension.
     """
-    asked = list(read_annotations(annotations))
+    asked = list(read_annotations(annotations, strict=True))
     if validation is not None:
-        held = list(read_annotations(validation))
+        held = list(read_annotations(validation, strict=True))
     else:
         chosen = set(sorted({one.video_id for one in asked})[::10])
         held = [one for one in asked if one.video_id in chosen]
@@ -135,10 +136,7 @@ def _read_rows(path: Path) -> NDArray[np.float32]:
 
     try:
         check_regular(path)
-        if path.suffix == ".npy":
-            rows = np.load(path, allow_pickle=False)
-        else:
-            rows = next(iter(load_file(path).values()))
+        rows = read_array(path) if path.suffix == ".npy" else next(iter(load_file(path).values()))
     except (OSError, ValueError, EOFError, SafetensorError, StopIteration) as error:
         raise WeightsFormatError(f"{path}: no readable features ({error})") from error
     if rows.ndim != 2 or not len(rows) or rows.dtype.kind != "f":

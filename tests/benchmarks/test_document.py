@@ -96,3 +96,47 @@ def test_several_suites_have_a_table_each() -> None:
     assert tables.splitlines()[0] == "s"
     assert tables.count("| task |") == 2
     assert as_tables([RESULT]).splitlines()[2] == "| t | R@1 | 0.5 | 0.1 |  |  | 0.01 | 2 |"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"value": 1e308}, r"value of result 1 is 1e\+308, expected a number of at most 1e\+300"),
+        ({"value": -1e308}, r"value of result 1 is -1e\+308, expected a number"),
+        ({"value": 10**400}, "value of result 1 is 1000000"),
+        ({"value": float("inf")}, "value of result 1 is inf"),
+        ({"metric": "\ud800"}, "result 1 holds a text that is not valid Unicode"),
+        ({"x" * 100_000: 1}, "result 1 has an unknown key, 'xxx"),
+    ],
+)
+def test_field_31_figures_that_cannot_be_compared_are_refused_by_place(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    row = {"suite": "s", "task": "t", "metric": "m", "value": 1.0} | change
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"machine": {}, "results": [row]}))
+    with pytest.raises(SourceError, match=message) as caught:
+        read_document(path)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": {"m": [0.5, 1e308]}}, r"entry 1: 'm' of 'b' is 1e\+308, expected a number"),
+        ({"values": {"m": [0.5, 10**400]}}, "entry 1: 'm' of 'b' is 1000"),
+        ({"values": {"m": [0.5, None]}}, "entry 1: 'm' of 'b' is None"),
+        ({"values": {"\udc00": [0.5, 0.5]}}, "is not valid Unicode"),
+        ({"ids": ["a", "\ud800"]}, "entry 1: ids must be a list of strings in valid Unicode"),
+    ],
+)
+def test_field_31_values_of_queries_are_refused_by_place(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    entry = {"suite": "s", "task": "t", "ids": ["a", "b"], "values": {"m": [0.5, 0.5]}} | change
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"machine": {}, "results": [], "queries": [entry]}))
+    with pytest.raises(SourceError, match=message) as caught:
+        read_document(path)
+    assert str(path) in str(caught.value)

@@ -90,3 +90,18 @@ def test_files_that_cannot_be_used_fail(
 ) -> None:
     with pytest.raises(SourceError, match=message):
         scored(tmp_path, rankings, truth)
+
+
+@pytest.mark.parametrize(
+    ("ranking", "times"),
+    [
+        (ranked([0, 1]), [[0, 1, 5]] * 4),
+        ([[0, 1, 7], *ranked([0, 1])], [[0, 1]] * 4),
+        (ranked([0, 1]), [[0]] * 4),
+    ],
+)
+def test_field_41_spans_of_other_than_two_numbers_are_refused(
+    tmp_path: Path, ranking: Any, times: Any
+) -> None:
+    with pytest.raises(SourceError, match="expected 2 numbers"):
+        scored(tmp_path, [ranking], [{"times": times}])

@@ -1,8 +1,9 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.score.lines import read_json, read_jsonl
+from benchmarks.score.lines import Record, read_json, read_jsonl
 from retrieval.errors import SourceError
 
 
@@ -36,3 +37,24 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_json(tmp_path / "none.json")
     with pytest.raises(SourceError, match="cannot be read"):
         read_jsonl(tmp_path)
+
+
+def test_field_41_integers_of_any_size_are_read_as_doubles() -> None:
+    record = Record("f", {"x": [[0, 10**25], [1, 2.5]]})
+    found = record.windows("x", record.items("x"), 2)
+    assert found.dtype == np.float64
+    assert found.tolist() == [[0.0, 1e25], [1.0, 2.5]]
+    assert Record("f", {"n": 10**25}).number("n") == 1e25
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, "1", float("nan"), float("inf"), 10**400, [1], {"a": 1}]
+)
+def test_field_41_what_is_no_number_is_refused_among_numbers(value: object) -> None:
+    with pytest.raises(SourceError, match="no finite numbers"):
+        Record("f", {"x": [0.5, value]}).array("x", [0.5, value])
+
+
+def test_field_41_true_is_no_name() -> None:
+    with pytest.raises(SourceError, match="no number or text"):
+        Record("f", {"qid": True}).key("qid")

@@ -201,3 +201,30 @@ def test_a_later_line_without_what_the_first_has_fails(tmp_path: Path) -> None:
     later = {"qid": 2, "pred_saliency_scores": [1.0]}
     with pytest.raises(SourceError, match="line 2: lacks 'pred_relevant_windows'"):
         scored(tmp_path, [GOOD, later], [true_line(), true_line(2)])
+
+
+@pytest.mark.parametrize(
+    ("marks", "message"),
+    [
+        ([[4, 3, 2, 1], [1, 2, 0, 1]], "expected 3 numbers; the official evaluator stops here"),
+        ([[4, 3], [1, 2]], "expected 3 numbers"),
+        ([[4, 3, None], [1, 2, 0]], "no finite numbers"),
+        ([[4, 3, True], [1, 2, 0]], "no finite numbers"),
+        (None, "no list"),
+    ],
+)
+def test_field_41_rows_of_other_than_three_marks_are_refused(
+    tmp_path: Path, marks: Any, message: str
+) -> None:
+    given = {"qid": 1, "pred_saliency_scores": [0.5] * 75}
+    with pytest.raises(SourceError, match=rf"t\.jsonl, line 1: .*{message}"):
+        scored(tmp_path, [given], [true_line(saliency_scores=marks)])
+
+
+def test_field_41_a_score_beyond_64_bits_counts_as_the_number_it_is(tmp_path: Path) -> None:
+    scores: list[float] = [0] * 75
+    scores[3] = 10**25
+    found = scored(tmp_path, [{"qid": 1, "pred_saliency_scores": scores}], [true_line()])
+    scores[3] = 1e25
+    assert found == scored(tmp_path, [{"qid": 1, "pred_saliency_scores": scores}], [true_line()])
+    assert found["brief"]["HL-min-Fair-Hit1"] == 100.0

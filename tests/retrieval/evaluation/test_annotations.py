@@ -80,7 +80,9 @@ def test_the_data_sets_own_forms_are_read(tmp_path: Path) -> None:
 def test_an_entry_in_no_known_format_fails(tmp_path: Path, line: str) -> None:
     path = tmp_path / "moments.jsonl"
     path.write_text('{"vid":"a","query":"b","duration":9,"relevant_windows":[[1,2]]}\n' + line)
-    with pytest.raises(SourceError, match=r"moments\.jsonl, entry 2: in none of the known formats"):
+    with pytest.raises(
+        SourceError, match=r"moments\.jsonl, line 2: (in none of the known formats|no JSON)"
+    ):
         list(read_annotations(path))
 
 
@@ -130,5 +132,53 @@ def test_times_that_are_none_fail(tmp_path: Path, wrong: dict[str, object]) -> N
     path = tmp_path / "moments.jsonl"
     line = {"vid": "a", "query": "b", "duration": 9, "relevant_windows": [[1, 2]]}
     path.write_text(json.dumps(line | wrong))
-    with pytest.raises(SourceError, match=r"entry 1: .* is no "):
+    with pytest.raises(SourceError, match=r"line 1: .* is no "):
         list(read_annotations(path))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"relevant_windows": [[10, 4]]}, r"the window \[10, 4\] ends before it starts"),
+        ({"relevant_windows": [[1, 2], [20, 99]]}, r"\[20, 99\] does not lie in its video of 30 s"),
+        ({"relevant_windows": [[30, 31]]}, r"\[30, 31\] does not lie in its video of 30 seconds"),
+        ({"relevant_windows": [[-1, 4]]}, r"\[-1, 4\] is no span of time"),
+        ({"relevant_windows": [[1, 2, 3]]}, "too many values"),
+        ({"duration": None}, "None is no length of time"),
+        ({"duration": ...}, "lacks 'duration'"),
+        ({"query": ...}, "lacks 'query'"),
+    ],
+)
+def test_field_26_windows_that_cannot_be_are_refused_with_their_line(
+    tmp_path: Path, line: dict[str, object], message: str
+) -> None:
+    path = tmp_path / "moments.jsonl"
+    good = {"vid": "a", "query": "b", "duration": 30, "relevant_windows": [[1, 2]]}
+    bad = {name: value for name, value in (good | line).items() if value is not ...}
+    path.write_text(f"{json.dumps(good)}\n\n{json.dumps(bad)}\n")
+    with pytest.raises(SourceError, match=rf"moments\.jsonl, line 3: .*{message}"):
+        list(read_annotations(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.txt", "V1 10 4##a dog\n"),
+        ("a.json", '{"v": {"duration": 30, "timestamps": [[10, 4]], "sentences": ["a"]}}'),
+        ("t.jsonl", '{"vid_name": "v", "desc": "d", "duration": 30, "ts": [10, 4]}'),
+        ("d.json", json.dumps([didemo((2, 1))])),
+    ],
+)
+def test_field_26_reversed_windows_are_refused_in_every_format(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SourceError, match=r"(line|entry) 1: .* ends before it starts"):
+        list(read_annotations(tmp_path / name, strict=True))
+
+
+def test_field_26_a_window_rounded_past_the_end_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "moments.jsonl"
+    line = {"vid": "a", "query": "b", "duration": 30, "relevant_windows": [[20, 31.5]]}
+    path.write_text(json.dumps(line))
+    assert next(read_annotations(path)).windows == ((20.0, 30.0),)
