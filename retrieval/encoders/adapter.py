@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retrieval.encoders import configuration
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.spaces import slug_of
 from retrieval.encoders.weights import digest_of, file_digest, fill, safetensors_of
 from retrieval.errors import SpaceMismatchError, WeightsFormatError, WeightsNotAvailableError
 from retrieval.protocols import Encoder
-from retrieval.regular_files import read_text
 from retrieval.types import AudioWindows, ImageGeometry, Medium
 
 WEIGHTS = "adapter.safetensors"
@@ -125,7 +124,7 @@ class AdapterEncoder:
         spec = spec or f"adapter:{folder}"
         weights = safetensors_of(folder, WEIGHTS)
         config = read_config(folder / CONFIG)
-        pair = AdapterPair(config)
+        pair = configuration.build(lambda: AdapterPair(config), [weights], spec=spec)
         fill(pair, weights, spec=spec, config=CONFIG)
         base = load_encoder(config.base, device=device)
         if (base.digest, base.dim) != (config.base_digest, config.dim):
@@ -189,14 +188,11 @@ def read_config(path: Path) -> AdapterConfig:
         WeightsNotAvailableError: There is no such file.
         WeightsFormatError: Unknown or missing keys, impossible values, or no JSON.
     """
-    try:
-        config = AdapterConfig(**json.loads(read_text(path)))
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise WeightsNotAvailableError(
             f"{path} is missing; `retrieval train clip --adapter --pairs F --out DIR` writes it"
-        ) from error
-    except (OSError, ValueError, TypeError) as error:
-        raise WeightsFormatError(f"{path} describes no adapter: {error}") from error
+        )
+    config = configuration.read_config(AdapterConfig, path, "describes no adapter")
     if config.base.startswith("adapter:"):
         raise WeightsFormatError(f"{path}: its base is an adapter again; train on {config.base}'s")
     return config

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from retrieval.encoders.batching import compute_dtype
+from retrieval.encoders.configuration import check_declared, check_sizes
 from retrieval.encoders.hub.cache import model_folder
 from retrieval.encoders.tokens import SPECIMEN, tokenizer_digest
 from retrieval.encoders.weights import (
@@ -60,6 +61,7 @@ def load_model(factory: Any, folder: Path, *, spec: str, config: Any = None) -> 
     """
     name = factory.__name__
     try:
+        _check_sizes(factory, folder, config, spec)
         with quiet():
             model, report = factory.from_pretrained(
                 folder,
@@ -70,7 +72,7 @@ def load_model(factory: Any, folder: Path, *, spec: str, config: Any = None) -> 
                 ignore_mismatched_sizes=True,  # reported, and refused below
                 output_loading_info=True,
             )
-    except (torch.OutOfMemoryError, MemoryError):
+    except (torch.OutOfMemoryError, MemoryError, WeightsFormatError):
         raise
     except Exception as error:  # a foreign configuration fails in any way, assertions too
         raise WeightsFormatError(
@@ -87,6 +89,14 @@ def load_model(factory: Any, folder: Path, *, spec: str, config: Any = None) -> 
             f"{len(faults)} tensors: {'; '.join(faults[:MISMATCHES_SHOWN])}"
         )
     return model.eval()
+
+
+def _check_sizes(factory: Any, folder: Path, config: Any, spec: str) -> None:
+    """Refuse a configuration that is far larger than the weights: the rest would be made up."""
+    check_sizes(json.loads((folder / "config.json").read_text()))
+    with quiet():
+        described = factory.config_class.from_pretrained(folder) if config is None else config
+        check_declared(lambda: factory(described), weight_files(folder), spec=spec)
 
 
 def load_part(factory: Any, folder: Path, *, spec: str, what: str) -> Any:

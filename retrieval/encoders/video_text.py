@@ -13,15 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from retrieval.encoders import configuration
 from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.spaces import slug_of
-from retrieval.encoders.towers import TransformerSize
 from retrieval.encoders.video_towers import Factorised, VideoText, VideoTextConfig
 from retrieval.encoders.weights import digest_of, file_digest, fill, safetensors_of
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
-from retrieval.regular_files import read_text
 from retrieval.types import AudioWindows, ClipFrames, ImageGeometry, Medium
 
 CONFIG = "config.json"
@@ -74,7 +73,7 @@ class VideoTextEncoder:
                 f"{spec} stands on {config.images} with digest {config.images_digest[:8]}, which "
                 f"is another model now ({images.digest[:8]}); train it anew, or bring that one back"
             )
-        own = VideoText(config)
+        own = configuration.build(lambda: VideoText(config), [weights], spec=spec)
         fill(own, weights, spec=spec)
         return cls(own, config, images, folder, spec=spec, device=choose_device(device))
 
@@ -210,14 +209,9 @@ def read_config(path: Path) -> VideoTextConfig:
     """Parse config.json.
 
     Raises:
-        WeightsFormatError: Unknown or missing keys, or no JSON.
+        WeightsFormatError: Unknown or missing keys, wrong types, or no JSON.
     """
-    try:
-        raw = json.loads(read_text(path))
-        video, text = (TransformerSize(**raw.pop(name)) for name in ("video", "text"))
-        return VideoTextConfig(**raw, video=video, text=text)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsFormatError(f"{path} is not a video-text configuration: {error}") from error
+    return configuration.read_config(VideoTextConfig, path, "is not a video-text configuration")
 
 
 def write_config(config: VideoTextConfig, folder: Path) -> None:

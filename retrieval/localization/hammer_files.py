@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retrieval.encoders import configuration
 from retrieval.encoders.weights import fill, safetensors_of
-from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
+from retrieval.errors import WeightsNotAvailableError
 from retrieval.regular_files import read_text
-from retrieval.types import Medium
 
 if TYPE_CHECKING:
     from retrieval.localization.hammer_model import Hammer, HammerConfig
@@ -25,7 +25,7 @@ def space_digest_of(folder: Path) -> str | None:
     """
     try:
         return str(json.loads(read_text(folder / CONFIG))["space_digest"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -47,7 +47,7 @@ def load_hammer(folder: Path) -> tuple[Hammer, HammerConfig, Any]:
     weights = safetensors_of(folder, WEIGHTS)
     config = read_config(folder / CONFIG)
     tokenizer = read_tokenizer(folder / TOKENIZER, config)
-    model = Hammer(config)
+    model = configuration.build(lambda: Hammer(config), [weights], spec=f"hammer:{folder}")
     fill(model, weights, spec=f"hammer:{folder}")
     return model.eval(), config, tokenizer
 
@@ -58,14 +58,9 @@ def read_config(path: Path) -> HammerConfig:
     Raises:
         WeightsFormatError: Unknown or missing keys, or no JSON.
     """
-    from retrieval.localization.hammer_model import HammerConfig, Level
+    from retrieval.localization.hammer_model import HammerConfig
 
-    try:
-        raw = json.loads(read_text(path))
-        levels = tuple(Level(**level) for level in raw.pop("levels"))
-        return HammerConfig(**raw | {"levels": levels, "medium": Medium(raw["medium"])})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsFormatError(f"{path} is not a Hammer's configuration: {error}") from error
+    return configuration.read_config(HammerConfig, path, "is not a Hammer's configuration")
 
 
 def read_tokenizer(path: Path, config: HammerConfig) -> Any:
@@ -74,16 +69,6 @@ def read_tokenizer(path: Path, config: HammerConfig) -> Any:
     Raises:
         WeightsFormatError: The file is no tokenizer, or knows more tokens than the model.
     """
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer: Any = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing more specific
-        raise WeightsFormatError(f"{path} is not a readable tokenizer: {error}") from error
-    if tokenizer.get_vocab_size() > config.vocabulary:
-        raise WeightsFormatError(
-            f"{path} has {tokenizer.get_vocab_size()} tokens, config.json says {config.vocabulary}"
-        )
-    tokenizer.enable_truncation(config.context_length)
-    tokenizer.enable_padding()
-    return tokenizer
+    return configuration.read_tokenizer(
+        path, context_length=config.context_length, vocabulary=config.vocabulary
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.arrow_columns import cast
+from retrieval.errors import IndexFileError
 from retrieval.search.index_files import MEDIUM_NAMES, open_arrow
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Scalar
@@ -27,7 +29,7 @@ class ItemTable:
     def __init__(self, snapshot: Snapshot) -> None:
         # Every space's index maps the items it covers: the one that covers the most is used.
         parts = [snapshot.index_folders(space.name) for space in snapshot.spaces]
-        mapped = [[open_arrow(folder / "items.arrow") for folder in folders] for folders in parts]
+        mapped = [[_mapped(folder / "items.arrow") for folder in folders] for folders in parts]
         tables = max(mapped, key=_last_id, default=[])
         last = _last_id(tables)
         fresh = list(snapshot.iter_items(after_item_id=last))
@@ -80,6 +82,22 @@ class ItemTable:
             column = cast(column, self._types[name])
         value: Scalar = column[0].as_py()
         return value
+
+
+def _mapped(path: Path) -> pa.Table:
+    """An items.arrow with the columns that every answer needs.
+
+    Raises:
+        IndexFileError: Missing, damaged, or without one of them.
+    """
+    table = open_arrow(path)
+    modality = pa.dictionary(pa.int8(), pa.string())
+    for name, kind in (("item_id", pa.int64()), ("uri", pa.string()), ("modality", modality)):
+        if name not in table.column_names or table.schema.field(name).type != kind:
+            raise IndexFileError(
+                f"{path} lacks a column {name} of {kind}; build it again with: retrieval index"
+            )
+    return table
 
 
 def _last_id(tables: Sequence[pa.Table]) -> int:

@@ -16,7 +16,7 @@ from retrieval.errors import (
 from retrieval.regular_files import read_regular
 from retrieval.store.manifest import Manifest
 
-_CURRENT = re.compile(r"(?P<generation>\d{6,}) (?P<digest>[0-9a-f]{64})\n", re.ASCII)
+_CURRENT = re.compile(r"(?P<generation>\d{6,18}) (?P<digest>[0-9a-f]{64})\n", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

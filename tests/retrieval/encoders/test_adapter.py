@@ -115,7 +115,10 @@ def test_another_base_than_in_training_fails(config: AdapterConfig, tmp_path: Pa
         ("{", "describes no adapter"),
         ("[]", "describes no adapter"),
         ('{"base": "tiny-image"}', "describes no adapter.*missing"),
-        ('{"base": 3, "base_digest": "x", "dim": 1, "hidden": 1, "ratio": 1}', "must be texts"),
+        (
+            '{"base": 3, "base_digest": "x", "dim": 1, "hidden": 1, "ratio": 1}',
+            "base: .*valid string, got 3",
+        ),
         ('{"base": "a", "base_digest": "x", "dim": 9, "hidden": 1, "ratio": 0}', "0 < ratio <= 1"),
         (
             '{"base": "adapter:x", "base_digest": "x", "dim": 1, "hidden": 1, "ratio": 1}',
