@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from retrieval.encoders.weights import MISMATCHES_SHOWN, list_mismatches
 from retrieval.errors import WeightsFormatError
+from retrieval.regular_files import read_regular
 from retrieval.wording import shortened
 
 Config = TypeVar("Config")
@@ -45,7 +46,7 @@ def read_config(kind: type[Config], path: Path, wrong: str) -> Config:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        raw = json.loads(path.read_bytes())
+        raw = json.loads(read_regular(path))
         check_sizes(raw, least=1)
         config = TypeAdapter(kind).validate_json(json.dumps(raw), strict=True)
         _check_keys(raw, asdict(config))  # type: ignore[call-overload]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -24,6 +25,7 @@ from retrieval.encoders.weights import (
     weight_files,
 )
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
+from retrieval.regular_files import read_text
 
 tell: Any = transformers_logging  # only half of it is typed
 
@@ -93,7 +95,7 @@ def load_model(factory: Any, folder: Path, *, spec: str, config: Any = None) -> 
 
 def _check_sizes(factory: Any, folder: Path, config: Any, spec: str) -> None:
     """Refuse a configuration that is far larger than the weights: the rest would be made up."""
-    check_sizes(json.loads((folder / "config.json").read_text()))
+    check_sizes(json.loads(read_text(folder / "config.json")))
     with quiet():
         described = factory.config_class.from_pretrained(folder) if config is None else config
         check_declared(lambda: factory(described), weight_files(folder), spec=spec)
