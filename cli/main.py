@@ -74,9 +74,20 @@ def main() -> None:
         try:
             app(with_dashes(sys.argv[1:]))
         except RetrievalError as error:
-            message = " ".join(str(error).split("\n"))
-            print(f"retrieval: {message}", file=sys.stderr)
+            print(f"retrieval: {told(error)}", file=sys.stderr)
             sys.exit(2)
+
+
+MOST_CHARACTERS = 2_000
+"""Of a message: one that quotes a whole file tells no more than its beginning and its end."""
+
+
+def told(error: RetrievalError) -> str:
+    """The message of an error in one line."""
+    message = " ".join(str(error).split("\n"))
+    if len(message) <= MOST_CHARACTERS:
+        return message
+    return f"{message[: MOST_CHARACTERS - 500]} … {message[-500:]}"
 
 
 class _Warnings(logging.Handler):

@@ -24,6 +24,7 @@ from retrieval.media.pool import decode_all
 from retrieval.prompts import TEMPLATES, filled
 from retrieval.protocols import Encoder, Tempered
 from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, MediaInfo, Medium
+from retrieval.wording import shortened
 
 LOGIT_SCALE = 100.0
 """What inner products are multiplied with where a model says nothing: the end of CLIP's range."""
@@ -234,7 +235,7 @@ def _true_label(info: MediaInfo, column: str, labels: Sequence[str]) -> str:
     label = spelled.get(_plain(str(value)))
     if label is None:
         raise SourceError(
-            f"{info.uri}: its true label {value!r} is none of the {len(labels)} labels; add it"
+            f"{info.uri}: its true label {shortened(value)} is none of the {len(labels)} labels; add it"
         )
     return label
 

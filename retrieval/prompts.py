@@ -13,6 +13,7 @@ from typing import Final
 from retrieval.errors import QueryError
 from retrieval.regular_files import read_text
 from retrieval.types import Medium
+from retrieval.wording import shortened
 
 TEMPLATES: Final[dict[Medium, tuple[str, ...]]] = {
     Medium.IMAGE: (
@@ -44,12 +45,14 @@ def read_labels(given: str) -> tuple[str, ...]:
     labels = tuple(label.strip() for label in found if label.strip())
     if len(labels) < 2:
         raise QueryError(
-            f"--labels {given!r}: {len(labels)} labels, at least 2 are needed to choose from; "
+            f"--labels {shortened(given)}: {len(labels)} labels, at least 2 are needed to choose from; "
             "give a list with commas, or a file that exists with one on each line"
         )
     label, times = Counter(labels).most_common(1)[0]
     if times > 1:
-        raise QueryError(f"--labels {given!r}: {label!r} comes {times} times; name it once")
+        raise QueryError(
+            f"--labels {shortened(given)}: {shortened(label)} comes {times} times; name it once"
+        )
     return labels
 
 
@@ -69,7 +72,7 @@ def read_templates(given: Sequence[str]) -> dict[Medium, tuple[str, ...]]:
     for text in own:
         if "{}" not in text:
             raise QueryError(
-                f"the template {text!r} has no {{}} for the label, and is no file of templates; "
+                f"the template {shortened(text)} has no {{}} for the label, and is no file of templates; "
                 "write one such as 'a drawing of a {}'"
             )
     return dict.fromkeys(Medium, tuple(own)) if own else TEMPLATES

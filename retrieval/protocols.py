@@ -131,6 +131,11 @@ class Localizer(Protocol):
         """Whether its scores are probabilities; else inner products, as in the first stage."""
         ...
 
+    @property
+    def likely_score(self) -> float:
+        """Of probabilities: the score from which a span is likely an answer."""
+        ...
+
     def can_answer(self, query: MomentQuery, space: Space, medium: Medium) -> bool:
         """Whether it understands the query and the rows of a medium in a space."""
         ...

@@ -110,6 +110,11 @@ class HammerLocalizer:
         """Its scores rank spans among the items of one call."""
         return True
 
+    @property
+    def likely_score(self) -> float:
+        """What few queries without a match reach; measured in training."""
+        return self.config.likely_score
+
     def can_answer(self, query: MomentQuery, space: Space, medium: Medium) -> bool:
         """Texts only, and in the space it was trained on."""
         wanted = (self.config.space_digest, self.config.medium)
@@ -118,12 +123,13 @@ class HammerLocalizer:
     def localize(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[list[ScoredSpan]]:
         """Spans with p(video | query) · p(span | video, query), each in 0 … 1.
 
-        The first is a softmax over the items given, the second over the pairs of a begin and an
-        end that follows it.
+        The first is a softmax over the items given and the answer that none of them matches, the
+        second over the pairs of a begin and an end that follows it.
         """
         readings = self.read(query, items)
-        matches = np.array([reading.match for reading in readings])
-        videos = _softmax(matches) if np.isfinite(matches).any() else matches
+        videos = chances_of_match(
+            np.array([reading.match for reading in readings]), self.config.no_match
+        )
         return [
             spans_of(reading.labels, item, float(video))
             for reading, item, video in zip(readings, items, videos, strict=True)
@@ -173,6 +179,19 @@ class HammerLocalizer:
             torch.from_numpy(rows).to(self._device),
             torch.from_numpy(real).to(self._device),
         )
+
+
+def chances_of_match(matches: NDArray[np.floating], no_match: float | None) -> NDArray[np.float64]:
+    """p(video | query) of each item, (n,): with `no_match` they add up to less than 1.
+
+    Args:
+        matches: (n,) logits; -inf for an item without rows.
+        no_match: Logit of the answer that none of them matches; None: one of them does.
+    """
+    logits = np.append(matches.astype(np.float64), -np.inf if no_match is None else no_match)
+    if not np.isfinite(logits).any():
+        return np.zeros(len(matches))
+    return _softmax(logits)[:-1]
 
 
 def windows_of(item: int, rows: int, window_rows: int) -> Iterator[Window]:

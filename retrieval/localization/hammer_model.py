@@ -63,6 +63,10 @@ class HammerConfig:
         context_length: Tokens of a query read at most.
         label_frames: Neighbouring frames whose labels are told together, as an n-gram; 1: each
             frame's alone.
+        no_match: Logit of the answer that no item matches, beside the items' own; None: not
+            measured, then the best item always matches.
+        likely_score: Score of a span from which it is likely an answer: few queries without a
+            match reach it.
     """
 
     space_digest: str
@@ -74,6 +78,8 @@ class HammerConfig:
     vocabulary: int
     context_length: int
     label_frames: int = 1
+    no_match: float | None = None
+    likely_score: float = 0.1
 
     @property
     def window_rows(self) -> int:

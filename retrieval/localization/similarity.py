@@ -30,6 +30,7 @@ class SimilarityLocalizer:
         max_items: Items it looks into.
         reads_frames: It reads segments, which are less noisy than frames.
         gives_probabilities: Its scores are inner products.
+        likely_score: Not used: the space's calibration judges inner products.
     """
 
     max_spans: int = 10
@@ -38,6 +39,7 @@ class SimilarityLocalizer:
     max_items: int = 20
     reads_frames: bool = False
     gives_probabilities: bool = False
+    likely_score: float = 0.0
 
     def can_answer(self, query: MomentQuery, space: Space, medium: Medium) -> bool:
         """Always: every query has a vector in the space of the rows."""

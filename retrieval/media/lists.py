@@ -20,6 +20,7 @@ from retrieval.media.encodings import TextEncoding, find_encoding
 from retrieval.notices import Notices
 from retrieval.regular_files import check_regular
 from retrieval.types import Scalar
+from retrieval.wording import shortened
 
 PATH_COLUMNS = ("path", "file", "filename", "image_path", "audio_path", "video_path")
 CAPTION_COLUMNS = ("caption", "text")
@@ -224,8 +225,7 @@ class _Listing:
 
     def _file(self, where: str, column: str, value: object) -> str:
         if not isinstance(value, str) or not value or "\0" in value:
-            shown = ascii(value)
-            shown = shown if len(shown) <= 2 * _SHOWN_CHARACTERS else f"{shown[:77]}…"
+            shown = shortened(value)
             raise SourceError(f"{where}: {column} is {shown}, expected the path of a file")
         scheme = re.match(r"([a-z][a-z0-9+.-]+)://", value, re.IGNORECASE)
         if scheme is None:

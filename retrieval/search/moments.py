@@ -16,6 +16,9 @@ from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Frames, Hit, Medium, MomentQuery, ScoredSpan, Space, TimedRows
 
+LEAST_PROBABILITY = 1e-3
+"""Spans of a lower probability are no answers, but for the best of them all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -101,7 +104,9 @@ class MomentStage:
             rows = [self._rows(candidate, localizer) for candidate, _ in group]
             spans = localizer.localize(asked[space.name], rows)
             if localizer.gives_probabilities:
-                ranked += _in_their_places(group, spans, by_score=by_score)
+                ranked += _in_their_places(
+                    group, spans, by_score=by_score, likely_score=localizer.likely_score
+                )
             else:
                 ranked += _by_span(group, spans, vectors[space.name], by_score=by_score)
         ranked.sort(key=lambda r: (-r.key, -r.hit.score, r.hit.item_id, r.hit.start_seconds or 0.0))
@@ -209,18 +214,28 @@ def _in_their_places(
     spans: Sequence[Sequence[ScoredSpan]],
     *,
     by_score: bool,
+    likely_score: float,
 ) -> Iterator[Ranked]:
     """Spans scored by probabilities take, best first, the places that their items had.
 
     A probability among some items says nothing of other spaces or of pictures; the first stage's
     scores do. So the order inside the group is the localizer's, and the group stays where it was.
+    A span is likely where its item is, by the first stage, and its own probability is.
     """
     moments = [
-        replace(hit, score=score, start_seconds=start, end_seconds=end)
+        replace(
+            hit,
+            score=score,
+            start_seconds=start,
+            end_seconds=end,
+            likely=hit.likely and score >= likely_score,
+        )
         for (_, hit), found in zip(group, spans, strict=True)
         for start, end, score in found
     ]
     moments.sort(key=lambda moment: -moment.score)
+    # What is left of all pairs of borders is filling; the best guess stays, whatever it is.
+    moments = moments[:1] + [one for one in moments[1:] if one.score >= LEAST_PROBABILITY]
     places = sorted((c.match.score if by_score else c.calibrated for c, _ in group), reverse=True)
     for number, moment in enumerate(moments):
         yield Ranked(places[min(number, len(places) - 1)], moment)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,7 @@ from retrieval.localization.hammer_model import Hammer, HammerConfig, Level
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.localization.spans import overlap
 from retrieval.protocols import Localizer
+from retrieval.training.false_alarms import FalseAlarms, calibrate
 from retrieval.training.files import half, write_tensors, write_text
 from retrieval.training.hammer_steps import HammerSettings, train_hammer_steps
 from retrieval.training.history import ValidationScore
@@ -105,6 +106,7 @@ class HammerReport:
     minutes: float
     score: MomentScore
     similarity: MomentScore
+    alarms: FalseAlarms
 
     def __str__(self) -> str:
         return f"held-out videos: {self.score}; similarity: {self.similarity}"
@@ -188,6 +190,10 @@ def train_hammer(
     )
     save_hammer(model, config, out)
     saved = HammerLocalizer(*load_hammer(out), choose_device(device))
+    alarms = calibrate(saved, held_out)
+    config = replace(config, no_match=alarms.no_match, likely_score=alarms.likely_score)
+    write_config(config, out)
+    saved = HammerLocalizer(*load_hammer(out), choose_device(device))
     report = HammerReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         queries=len(data.asked),
@@ -195,6 +201,7 @@ def train_hammer(
         minutes=run.history.seconds / 60,
         score=score_moments(saved, held_out),
         similarity=score_moments(SimilarityLocalizer(), held_out),
+        alarms=alarms,
     )
     write_text(out / "README.md", describe(out.name, report, config, space, source, seed))
     finish(run)
@@ -244,14 +251,20 @@ the rows up: {report.parameters / 1e6:.1f} million parameters.
 - Training: {report.minutes:.0f} minutes on the clock. Command: `retrieval train hammer`.
 - Held-out videos, moment in the true video: {report.score}.
 - The same by `similarity`, without training: {report.similarity}.
+- {report.alarms}.
 - Licence: Apache-2.0, as the repository. Weights are float16 safetensors.
 """
 
 
 def save_hammer(model: Hammer, config: HammerConfig, folder: Path) -> None:
     """Write configuration and float16 weights; the tokenizer lies in the folder already."""
-    write_text(folder / CONFIG, json.dumps(asdict(config), indent=2) + "\n")
+    write_config(config, folder)
     write_tensors(folder / WEIGHTS, half(model.state_dict()))
+
+
+def write_config(config: HammerConfig, folder: Path) -> None:
+    """Write config.json as `load_hammer` reads it."""
+    write_text(folder / CONFIG, json.dumps(asdict(config), indent=2) + "\n")
 
 
 def _tokens(tokenizer: Any, texts: Sequence[str]) -> NDArray[np.int64]:

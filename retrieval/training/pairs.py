@@ -12,6 +12,7 @@ import numpy as np
 
 from retrieval.errors import SourceError
 from retrieval.media.lists import LIST_EXTENSIONS, ListedRow, read_rows
+from retrieval.wording import shortened
 
 START_COLUMNS = ("start_seconds", "start")
 END_COLUMNS = ("end_seconds", "end")
@@ -131,7 +132,7 @@ def _seconds(row: ListedRow, names: Sequence[str]) -> float | None:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):
-        raise ValueError(f"{name} is {value!r}, expected seconds")
+        raise ValueError(f"{name} is {shortened(value)}, expected seconds")
     return seconds
 
 

@@ -163,7 +163,7 @@ def test_real_files_decode_without_a_failure(real_data: Path) -> None:
     ("name", "content", "reason"),
     [
         ("empty.jpg", b"", "the file is empty"),
-        ("page.jpg", b"<html>404</html>", "begins with b'<html>404</html>': no picture"),
+        ("page.jpg", b"<html>404</html>", "no picture, recording or video that can be opened"),
         ("cut.jpg", picture_bytes("JPEG")[:-200], "picture cannot be decoded"),
         ("cut.png", picture_bytes("PNG")[:-50], "picture cannot be decoded"),
         ("tone.png", sound_bytes(make_tone(1.0)), "named .png, but its content is a recording"),

@@ -1,0 +1,82 @@
+"""Row 34: messages name options that exist, tell what is true, and quote little."""
+
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import cli.main
+from cli.main import told
+from retrieval.collection import Collection
+from retrieval.errors import QueryError, SourceError
+from retrieval.media.decode import decode
+from retrieval.media.lists import read_list
+from retrieval.types import DecodePlan, Failure, Source
+from retrieval.wording import shortened
+
+ROOT = Path(__file__).parents[2]
+
+
+def _options(command: object) -> set[str]:
+    found = {
+        name for one in getattr(command, "params", ()) for name in (*one.opts, *one.secondary_opts)
+    }
+    for below in getattr(command, "commands", {}).values():
+        found |= _options(below)
+    return found | {"--help"}
+
+
+def test_field_34_every_option_that_a_message_names_exists() -> None:
+    there = _options(get_command(cli.main.app))
+    assert {"--path-col", "--where", "--print0"} <= there
+    for folder in ("retrieval", "indexes", "benchmarks", "cli"):
+        for module in sorted((ROOT / folder).rglob("*.py")):
+            for line in module.read_text().splitlines():
+                if "git" in line or "nvidia" in line or "chrom" in line:
+                    continue  # options of other programs
+                named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", line))
+                assert named <= there, f"{module}: {line}"
+
+
+@pytest.mark.parametrize("extension", ["csv", "tsv"])
+def test_field_34_a_picture_named_as_a_list_is_not_quoted(tmp_path: Path, extension: str) -> None:
+    noise = zlib.compress(bytes(range(256)) * 40_000, 0).replace(b"\n", b"").replace(b"\r", b"")
+    path = tmp_path / f"photo.{extension}"
+    path.write_bytes(b"\x89PNG" + noise.replace(b'"', b"") + b"\n" + b"x,y\n")
+    with pytest.raises(SourceError) as caught:
+        list(read_list(str(path)))
+    assert len(str(caught.value)) < 600
+
+
+def test_field_34_no_bytes_of_a_file_are_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "secret.jpg"
+    path.write_bytes(b"root:$6$saltsalt$hash" + struct.pack("<q", 1))
+    (failure,) = decode(Source(str(path), str(path)), DecodePlan(), {})
+    assert isinstance(failure, Failure)
+    assert "root" not in failure.reason
+    assert "salt" not in failure.reason
+
+
+def test_field_34_what_is_quoted_is_short() -> None:
+    assert shortened("a" * 10**6) == "'" + "a" * 58 + "…"
+    assert shortened(["abc", 1]) == "['abc', 1]"
+    error = QueryError("begin " + "x" * 600_000 + " end")
+    assert len(told(error)) <= 2_010
+    assert told(error).startswith("begin xx")
+    assert told(error).endswith("xx end")
+
+
+def test_field_34_ids_are_where_the_message_says(copied: Collection) -> None:
+    with pytest.raises(QueryError, match="no item has the id 999; every hit of a search shows its"):
+        copied.remove(ids=[999])
+    # Followed: a hit shows its id, and the id removes it.
+    from support.commands import run
+
+    table = run("search", copied.root, "a red circle", "-k", 1).splitlines()
+    assert table[1].split()[0] == "id"
+    shown = int(table[2].split()[1])
+    assert shown == copied.search("a red circle", k=1)[0].item_id
+    assert copied.remove(ids=[shown]) == 1
