@@ -235,7 +235,8 @@ def _true_label(info: MediaInfo, column: str, labels: Sequence[str]) -> str:
     label = spelled.get(_plain(str(value)))
     if label is None:
         raise SourceError(
-            f"{info.uri}: its true label {shortened(value)} is none of the {len(labels)} labels; add it"
+            f"{info.uri}: its true label {shortened(value)} is none of the {len(labels)} labels; "
+            "add it"
         )
     return label
 

@@ -45,8 +45,8 @@ def read_labels(given: str) -> tuple[str, ...]:
     labels = tuple(label.strip() for label in found if label.strip())
     if len(labels) < 2:
         raise QueryError(
-            f"--labels {shortened(given)}: {len(labels)} labels, at least 2 are needed to choose from; "
-            "give a list with commas, or a file that exists with one on each line"
+            f"--labels {shortened(given)}: {len(labels)} labels, at least 2 are needed to choose "
+            "from; give a list with commas, or a file that exists with one on each line"
         )
     label, times = Counter(labels).most_common(1)[0]
     if times > 1:
@@ -72,8 +72,8 @@ def read_templates(given: Sequence[str]) -> dict[Medium, tuple[str, ...]]:
     for text in own:
         if "{}" not in text:
             raise QueryError(
-                f"the template {shortened(text)} has no {{}} for the label, and is no file of templates; "
-                "write one such as 'a drawing of a {}'"
+                f"the template {shortened(text)} has no {{}} for the label, and is no file of "
+                "templates; write one such as 'a drawing of a {}'"
             )
     return dict.fromkeys(Medium, tuple(own)) if own else TEMPLATES
 

@@ -87,7 +87,8 @@ def embed_query(
             embedded[name] = QueryVectors(_combined(query.terms, parts), kind)
     if not embedded:
         raise QueryError(
-            f"no model of this collection embeds {shortened(str(query))}; `retrieval embed` with a further --model"
+            f"no model of this collection embeds {shortened(str(query))}; "
+            "`retrieval embed` with a further --model"
         )
     return embedded
 
