@@ -40,6 +40,10 @@ FIRST_STAGE_SCALE = 20.0
 """How much an inner product counts in the match before training, as in XML (2001.09099)."""
 
 
+UNMEASURED = 0.1
+"""Score from which a span is likely, where nobody measured what is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """One encoder of the hierarchy: it reads so many units at once, in so many layers."""
@@ -79,7 +83,7 @@ class HammerConfig:
     context_length: int
     label_frames: int = 1
     no_match: float | None = None
-    likely_score: float = 0.1
+    likely_score: float = UNMEASURED
 
     @property
     def window_rows(self) -> int:

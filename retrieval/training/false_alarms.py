@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.localization.hammer import HammerLocalizer, Reading, chances_of_match, spans_of
+from retrieval.localization.hammer_model import UNMEASURED
 from retrieval.training.moment_data import MomentData
 from retrieval.types import MomentQuery, TimedRows
 
@@ -33,14 +34,14 @@ class FalseAlarms:
     """What was measured.
 
     Attributes:
-        no_match: Logit of "none of these".
+        no_match: Logit of "none of these"; None where no query has a rival.
         likely_score: The score that the best span of a query without a match exceeds in `ALARMS`
             of the cases.
         found: Share of the queries with a match whose best span reaches it.
         queries: How many were asked, once with and once without their match.
     """
 
-    no_match: float
+    no_match: float | None
     likely_score: float
     found: float
     queries: int
@@ -62,6 +63,8 @@ def calibrate(localizer: HammerLocalizer, data: MomentData) -> FalseAlarms:
     """
     answered, unanswered = [], []
     for number, asked in enumerate(data.asked):
+        if not len(data.rivals[number]):
+            continue  # every other video answers it as well
         query = MomentQuery(data.sentences[number], asked.text)
         rivals = data.rivals[number][:ITEMS].tolist()
         items = [data.videos[video] for video in (asked.video, *rivals)]
@@ -70,13 +73,15 @@ def calibrate(localizer: HammerLocalizer, data: MomentData) -> FalseAlarms:
         matches = np.array([reading.match for reading in readings])
         answered.append((matches[:ITEMS], np.array(best[:ITEMS])))
         unanswered.append((matches[1:], np.array(best[1:])))
+    if not answered:
+        return FalseAlarms(None, UNMEASURED, 1.0, 0)
     no_match = likeliest_no_match([m for m, _ in answered], [m for m, _ in unanswered])
     reached = [_score(*one, no_match) for one in answered]
     alarms = [_score(*one, no_match) for one in unanswered]
     likely = float(np.quantile(alarms, 1 - ALARMS))
     return FalseAlarms(
         round(no_match, 4), round(likely, 4), float(np.mean(np.array(reached) >= likely)),
-        len(data.asked),
+        len(answered),
     )  # fmt: skip
 
 
@@ -94,8 +99,9 @@ def likeliest_no_match(
         likelihood's derivative, which falls everywhere, is 0 there.
     """
     rows = [*answered, *unanswered]
-    low = min(float(row.min()) for row in rows) - 50.0
-    high = max(float(row.max()) for row in rows) + 50.0
+    logits = np.concatenate(rows)
+    logits = logits[np.isfinite(logits)]
+    low, high = float(logits.min()) - 50.0, float(logits.max()) + 50.0
     for _ in range(100):
         middle = (low + high) / 2
         none = sum(1.0 - float(chances_of_match(row, middle).sum()) for row in rows)

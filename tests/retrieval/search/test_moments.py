@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import retrieval.search.moments
 from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.localization.hammer import HammerLocalizer
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.search.moments import frame_rows
 from retrieval.search.searcher import Searcher
+from retrieval.targets import Target
 from retrieval.types import Frames, Medium, MomentQuery, ScoredSpan, Space, TimedRows
 from support.small_hammer import write_hammer
 
@@ -32,9 +34,16 @@ def searcher(indexed: Collection, hammer: HammerLocalizer) -> Searcher:
     return Searcher(indexed.snapshot, indexed.encoder, (hammer, SimilarityLocalizer()))
 
 
+@pytest.fixture
+def every_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An untrained Hammer gives every span a low probability."""
+    monkeypatch.setattr(retrieval.search.moments, "LEAST_PROBABILITY", 0.0)
+
+
 def test_a_text_is_answered_with_the_learned_localizers_spans(
-    indexed: Collection, searcher: Searcher, hammer: HammerLocalizer, space: Space
-) -> None:
+    indexed: Collection, searcher: Searcher, hammer: HammerLocalizer, space: Space,
+    every_span: None,
+) -> None:  # fmt: skip
     hits = searcher.search("a red star", to=["video", "moment"], k=99, spaces=[space.name]).hits
     query = MomentQuery(indexed.encoder(space).encode_text(["a red star"])[0], "a red star")
     ids = list(dict.fromkeys(hit.item_id for hit in hits))
@@ -98,8 +107,9 @@ def test_a_moment_never_lasts_longer_than_its_video(searcher: Searcher) -> None:
 
 
 def test_the_command_takes_a_folder(
-    indexed: Collection, space: Space, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    indexed: Collection, space: Space, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    every_span: None,
+) -> None:  # fmt: skip
     import json
 
     from cli.main import app
@@ -129,3 +139,50 @@ def test_more_moments_than_there_are_items(indexed: Collection) -> None:
     hits = searcher.search("a red star", to=["video", "moment"], k=50, where=where).hits
     assert len(indexed.snapshot.living_ids()) < len(hits) == 40
     assert len(searcher.search("a red star", to=["video"], k=50).hits) == 3
+
+
+class Probable(SimilarityLocalizer):
+    """Finds the same spans in whatever it reads, as a Hammer scores them."""
+
+    def localize(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[list[ScoredSpan]]:
+        first = [(0.0, 2.0, 0.7), (4.0, 6.0, 0.2), (8.0, 9.0, 0.002), (10.0, 11.0, 1e-8)]
+        return [first, *([(0.0, 1.0, 1e-8)] for _ in items[1:])]
+
+
+def probable(indexed: Collection, likely_score: float) -> Searcher:
+    localizer = Probable(gives_probabilities=True, likely_score=likely_score)
+    return Searcher(indexed.snapshot, indexed.encoder, (localizer,))
+
+
+def test_field_22_filling_is_no_answer_and_every_span_is_judged(indexed: Collection) -> None:
+    best = indexed.search("a red star", to=["video"], k=1)[0]
+    asked = {"to": [Target.VIDEO, Target.MOMENT], "k": 50}
+    hits = probable(indexed, 0.5).search("a red star", **asked).hits
+    assert [hit.score for hit in hits] == [0.7, 0.2, 0.002]
+    assert {hit.item_id for hit in hits} == {best.item_id}
+    assert [hit.likely for hit in hits] == [best.likely, False, False]
+    kept = probable(indexed, 0.5).search("a red star", cutoff=True, **asked).hits
+    assert [hit.score for hit in kept] == [0.7] * best.likely
+    assert not probable(indexed, 0.8).search("a red star", cutoff=True, **asked).hits
+
+
+def test_field_22_a_span_of_an_unlikely_item_is_unlikely(indexed: Collection) -> None:
+    background = "the annual report of an insurance company"
+    (item,) = indexed.search(background, to=["video"], k=1)
+    (first, *_) = (
+        probable(indexed, 0.5).search(background, to=[Target.VIDEO, Target.MOMENT], k=1).hits
+    )
+    assert first.likely is item.likely
+
+
+def test_field_22_the_best_guess_stays_where_nothing_is_probable(indexed: Collection) -> None:
+    class Nothing(Probable):
+        def localize(
+            self, query: MomentQuery, items: Sequence[TimedRows]
+        ) -> list[list[ScoredSpan]]:
+            return [[(0.0, 1.0, 1e-8 / (1 + number))] for number in range(len(items))]
+
+    localizer = Nothing(gives_probabilities=True, likely_score=0.5)
+    searcher = Searcher(indexed.snapshot, indexed.encoder, (localizer,))
+    (only,) = searcher.search("a red star", to=[Target.VIDEO, Target.MOMENT], k=50).hits
+    assert (only.score, only.likely) == (1e-8, False)
