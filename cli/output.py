@@ -136,7 +136,7 @@ def print_table(
     table.add_column("where")
     with_captions = shown.width >= LEAST_WIDTH_FOR_CAPTIONS
     if with_captions:
-        table.add_column("caption", min_width=12, no_wrap=True)
+        table.add_column("caption")
     for hit in result.hits:
         cells = [
             f"{hit.rank}",

@@ -47,9 +47,10 @@ def read_config(kind: type[Config], path: Path, wrong: str) -> Config:
 
     try:
         raw = json.loads(read_regular(path))
-        check_sizes(raw, least=1)
+        check_sizes(raw)
         config = TypeAdapter(kind).validate_json(json.dumps(raw), strict=True)
         _check_keys(raw, asdict(config))  # type: ignore[call-overload]
+        check_sizes(asdict(config), least=1)  # type: ignore[call-overload]
     except ValidationError as error:
         found = error.errors(include_url=False)[:MISMATCHES_SHOWN]
         raise WeightsFormatError(f"{path} {wrong}: {'; '.join(map(_told, found))}") from error
@@ -70,7 +71,7 @@ def check_sizes(raw: object, name: str = "", *, least: int | None = None) -> Non
     """Refuse sizes that no model has, before memory is taken for them.
 
     Args:
-        raw: Parsed JSON.
+        raw: Parsed JSON, or a dataclass as a dictionary.
         name: Of the value, for the message.
         least: The least size; None: -`MOST`, for configurations in which -1 has a meaning.
 
@@ -79,8 +80,8 @@ def check_sizes(raw: object, name: str = "", *, least: int | None = None) -> Non
     """
     if isinstance(raw, dict):
         for key, value in raw.items():
-            check_sizes(value, str(key), least=None if key.endswith("_seconds") else least)
-    elif isinstance(raw, list):
+            check_sizes(value, str(key), least=least)
+    elif isinstance(raw, list | tuple):
         for value in raw:
             check_sizes(value, name, least=least)
     elif isinstance(raw, int) and not isinstance(raw, bool):

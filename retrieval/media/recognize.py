@@ -76,7 +76,7 @@ def _by_container(file: BinaryIO, head: bytes, *, named_sound: bool) -> Medium:
     except UnsupportedMediaError as error:
         reason = str(error.__cause__ and getattr(error.__cause__, "strerror", error.__cause__))
     raise UnsupportedMediaError(
-        f"begins with {head[:16]!r}: no picture, recording or video that can be opened ({reason}); "
+        f"no picture, recording or video that can be opened ({reason}); "
         "convert it or leave it out"
     )
 
