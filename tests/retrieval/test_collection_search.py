@@ -142,7 +142,7 @@ def test_field_46_pictures_of_every_kind_are_one_query(toys: Collection) -> None
     "array",
     [
         np.zeros((4, 4, 3)),
-        np.zeros((3, 4, 4), np.uint8),
+        np.zeros((3, 40, 50), np.uint8),
         np.zeros(32, np.float32),
         np.zeros((0, 4, 3), np.uint8),
         np.zeros((2, 2, 2, 3), np.uint8),
