@@ -106,7 +106,7 @@ class Describer:
         size, mtime, sha256 = self._file(uri, row)
         return MediaInfo(
             uri=uri,
-            modality=_medium(row.get("modality")) or self._by_name(uri),
+            modality=self.modality(row, uri),
             bytes=size,
             mtime=mtime,
             sha256=sha256,
@@ -130,9 +130,11 @@ class Describer:
         self._found.add(name)
         return name not in self._drop and (self._columns is None or name in self._columns)
 
-    def _by_name(self, uri: str) -> Medium:
+    def modality(self, row: Row, uri: str) -> Medium:
+        """What an item is: as its row says, else as its name does."""
         name = container_of(uri)[1] or uri
-        return EXTENSIONS.get(extension(name), (self._medium,))[0]
+        by_name = EXTENSIONS.get(extension(name), (self._medium,))[0]
+        return medium_named(row.get("modality")) or by_name
 
     def _file(self, uri: str, row: Row) -> tuple[int, float, str]:
         """Bytes, time and digest: of the file where it exists, else as the row says."""
@@ -160,7 +162,7 @@ def segment_of(row: Row, info: MediaInfo) -> tuple[Medium, float, float]:
     NaN stands for no time, which an image has none of. A recording's or video's only vector may
     leave its times out where the row says how long the item is.
     """
-    medium = _medium(row.get("medium")) or info.modality
+    medium = medium_named(row.get("medium")) or info.modality
     if info.modality is Medium.IMAGE:
         return medium, math.nan, math.nan
     start, end = _number(row.get("start_seconds")), _number(row.get("end_seconds"))
@@ -182,7 +184,8 @@ def _first(row: Row, names: tuple[str, ...]) -> tuple[str | None, object]:
     return None, None
 
 
-def _medium(value: object) -> Medium | None:
+def medium_named(value: object) -> Medium | None:
+    """The medium that a value of a row names."""
     return next((medium for medium in Medium if medium.value == value), None)
 
 

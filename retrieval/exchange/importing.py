@@ -18,9 +18,10 @@ from retrieval.encoders.catalogue import CATALOGUE, load_encoder, resolve
 from retrieval.encoders.spaces import make_space
 from retrieval.errors import CollectionError, DimensionMismatchError, SourceError, UnknownModelError
 from retrieval.exchange.card import read_card
-from retrieval.exchange.describe import Describer, segment_of
+from retrieval.exchange.describe import Describer, medium_named, segment_of
 from retrieval.exchange.layouts import Layout, open_layout
 from retrieval.exchange.streams import ForeignItem, Stream, merged
+from retrieval.notices import Notices
 from retrieval.store.writer import CollectionWriter, publish_what_is_whole
 from retrieval.types import (
     EmbeddedItem,
@@ -173,11 +174,11 @@ def _space(
     """The space of the model that the user names; a collection's own is taken as it is."""
     if options.model is None:
         raise SourceError(f"{layout.base} does not say what made its vectors; name it: --model")
-    first = next(layout.blocks(), None)
+    first = next(replace(layout, notices=Notices()).blocks(), None)
     if first is None or not first.rows:
         raise SourceError(f"{layout.base} holds no rows")
     row = first.rows[0]
-    medium, _, _ = segment_of(row, describer.info(row, describer.uri(row, "")))
+    medium = medium_named(row.get("medium")) or describer.modality(row, describer.uri(row, ""))
     spec = _spec_for(options.model, medium)
     for space in writer.manifest.spaces:
         if space.encoder == spec:
