@@ -34,6 +34,9 @@ def index(
         float | None,
         typer.Option(help="Milliseconds within which exact search would be fast enough."),
     ] = None,
+    effort_seconds: Annotated[
+        float, typer.Option(help="Seconds that choosing a kind by trial may take.")
+    ] = 600.0,
     device: IndexDeviceOption = Device.AUTO,
 ) -> None:
     """Bring every space's index up to date: chosen by trial, tuned on texts and media."""
@@ -55,6 +58,7 @@ def index(
             recall=recall,
             memory=None if memory is None else parse_bytes(memory),
             latency_ms=latency,
+            effort_seconds=effort_seconds,
             progress=say,
         )
     for card in cards:

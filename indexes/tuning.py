@@ -128,6 +128,7 @@ def tune(
     step: float = 2**0.5,
     curve: bool = False,
     growth: float = 1.0,
+    worth: float = 0.0,
     place: Callable[[FaissIndex], VectorIndex] = lambda index: index,
 ) -> Tuning:
     """Find the fastest effort whose recall@10 reaches a target for every kind of query.
@@ -142,6 +143,8 @@ def tune(
         curve: Try every effort up to the target; else the first that reaches it is looked for by
             halves, since more is never found by visiting less.
         growth: How many times the rows there will be; candidates grow with the square root.
+        worth: With a curve: queries a second at which an index that still misses the target is
+            given up, since whatever finds more is slower.
         place: Puts an index where it is timed, a GPU for example.
     """
     if not index.approximate:
@@ -158,12 +161,16 @@ def tune(
             tried[visited] = trial.visiting(visited)
         return tried[visited][1]
 
+    def ends(visited: int) -> bool:
+        return reaches(visited) or tried[visited][0].queries_per_second < worth
+
     if curve:
-        first = next((n for n, visited in enumerate(ladder) if reaches(visited)), len(ladder))
+        first = next((n for n, visited in enumerate(ladder) if ends(visited)), len(ladder))
     else:
         first = bisect_left(ladder, True, key=reaches)
-    for visited in ladder[first : first + LATE] or ladder[-1:]:
-        reaches(visited)
+    if not curve or first == len(ladder) or reaches(ladder[first]):
+        for visited in ladder[first : first + LATE] or ladder[-1:]:
+            reaches(visited)
     points = [tried[visited][0] for visited in sorted(tried)]
     reached = [point for point, good in tried.values() if good]
     best = max(reached, key=lambda one: one.queries_per_second) if reached else (

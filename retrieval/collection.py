@@ -26,6 +26,7 @@ from retrieval.protocols import Encoder
 from retrieval.search.asked import item_ids_of, names_of, targets_of
 from retrieval.search.build import build_index
 from retrieval.search.card import IndexCard
+from retrieval.search.choice import EFFORT_SECONDS
 from retrieval.search.hits import Hits
 from retrieval.search.query import Askable, Query
 from retrieval.search.request import IndexRequest
@@ -155,6 +156,7 @@ class Collection:
         recall: float | None = None,
         memory: int | None = None,
         latency_ms: float | None = None,
+        effort_seconds: float = EFFORT_SECONDS,
         progress: Callable[[str], None] = logger.info,
     ) -> list[IndexCard]:
         """Bring the index of every space up to date: new rows become a part, seldom all is new.
@@ -166,6 +168,7 @@ class Collection:
             recall: Share of the ten exact neighbours that text and media queries find; 0.95.
             memory: Bytes that the index may take when searched, beside its mapped vectors.
             latency_ms: Median time of a query that is still fast enough for exact search.
+            effort_seconds: What choosing a kind by trial may take; the best one so far is built.
             progress: Told in a line what begins, a few times for each space.
 
         Returns:
@@ -180,6 +183,7 @@ class Collection:
             device=self.device,
             encoders=self.encoder,
             progress=progress,
+            effort_seconds=effort_seconds,
         )
         self.refresh()
         return cards

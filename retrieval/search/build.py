@@ -9,6 +9,7 @@ from pathlib import Path
 from retrieval.errors import CollectionError, CollectionFormatError
 from retrieval.protocols import Encoder
 from retrieval.search.card import IndexCard
+from retrieval.search.choice import EFFORT_SECONDS, Deadline
 from retrieval.search.index_files import RowTable
 from retrieval.search.part import CARD, ROWS, DriftError, PartWriter
 from retrieval.search.plan import plan_index
@@ -32,6 +33,7 @@ def build_index(
     device: str = "cpu",
     encoders: Callable[[Space], Encoder],
     progress: Progress = logger.info,
+    effort_seconds: float = EFFORT_SECONDS,
 ) -> list[IndexCard]:
     """Bring the index of every space up to date, and publish it: see `plan_index`.
 
@@ -44,6 +46,8 @@ def build_index(
         device: Where the approximate part is trained: `cpu`, `cuda` or `auto`.
         encoders: Gives the encoder of a space, whose text tower embeds the tuning queries.
         progress: Told what is done and why.
+        effort_seconds: What choosing a kind may take for all spaces together; the kind that is
+            best by then is built.
 
     Returns:
         The cards of every space's parts, in item order.
@@ -53,13 +57,14 @@ def build_index(
             reaches the target; the older index serves on.
         StorageError, IndexFileError: The disk refused; the older index serves on.
     """
+    deadline = Deadline(effort_seconds)
     with CollectionWriter.open(root) as writer:
         if writer.snapshot is None or not writer.snapshot.spaces:
             raise CollectionError(f"{root} is empty; embed something first: retrieval embed")
         return [
             card
             for space in writer.snapshot.spaces
-            for card in _Upkeep(writer, space, device, encoders, progress).run(request)
+            for card in _Upkeep(writer, space, device, encoders, progress, deadline).run(request)
         ]
 
 
@@ -73,6 +78,7 @@ class _Upkeep:
         device: str,
         encoders: Callable[[Space], Encoder],
         progress: Progress,
+        deadline: Deadline,
     ) -> None:
         assert writer.snapshot is not None
         self._writer = writer
@@ -81,6 +87,7 @@ class _Upkeep:
         self._device = device
         self._encoders = encoders
         self._say = progress
+        self._deadline = deadline
 
     def run(self, request: IndexRequest | None) -> list[IndexCard]:
         """Do as little as keeps the index good; returns the cards of its parts."""
@@ -115,7 +122,14 @@ class _Upkeep:
         after = kept[-1].last_item_id if kept else -1
         with self._writer.index_folder(self._space.name, kept=len(kept)) as folder:
             part = PartWriter(
-                self._snapshot, self._space, request, folder, after, self._say, device=self._device
+                self._snapshot,
+                self._space,
+                request,
+                folder,
+                after,
+                self._say,
+                device=self._device,
+                deadline=self._deadline,
             )
             return part.write(self._encoders(self._space), alike)
 

@@ -18,7 +18,7 @@ from retrieval.errors import IndexBuildError
 from retrieval.protocols import Encoder
 from retrieval.search.calibration import Calibration, QueryKind
 from retrieval.search.card import IndexCard
-from retrieval.search.choice import Choice, choose, sample_rows
+from retrieval.search.choice import Choice, Deadline, choose, exact_is_as_fast, sample_rows
 from retrieval.search.index_files import RowTable, write_items
 from retrieval.search.measuring import measure_calibration, measure_index, samples_of
 from retrieval.search.queries import tuning_texts
@@ -70,6 +70,7 @@ class PartWriter:
         after_item_id: The items up to this one lie in earlier parts.
         say: Told what begins.
         device: Where the approximate part is trained.
+        deadline: When choosing a kind has to end.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class PartWriter:
         say: Callable[[str], None],
         *,
         device: str = "cpu",
+        deadline: Deadline | None = None,
     ) -> None:
+        self._deadline = deadline or Deadline()
         self._snapshot = snapshot
         self._space = space
         self._request = request
@@ -145,9 +148,19 @@ class PartWriter:
         tried: list[str] = []
         for factory in choice.factories:
             if factory is None:
+                (self._folder / APPROXIMATE).unlink(missing_ok=True)
                 return self._card(exact, dict.fromkeys(samples, exact), samples, choice)
+            if tried and self._deadline.left <= 0 and None in choice.factories:
+                continue
             self._train(exact, factory)
             tuned = self._tuned(exact, samples)
+            if tuned.reached and None in choice.factories:
+                texts = samples[QueryKind.TEXT].vectors
+                why = exact_is_as_fast(exact, tuned.indexes[QueryKind.TEXT], texts)
+                if why is not None:
+                    choice = replace(choice, factories=(None,), reason=why)
+                    (self._folder / APPROXIMATE).unlink()
+                    return self._card(exact, dict.fromkeys(samples, exact), samples, choice)
             if not tuned.reached and self._request.kind != "auto":
                 self._say(f"{factory} reaches a recall of {tuned.recall:.3f} at most")
             if tuned.reached or self._request.kind != "auto":
@@ -168,7 +181,12 @@ class PartWriter:
             # Only who asks for a GPU by name searches on one wherever the index is opened.
             gpus = None if self._device == "auto" else build_gpus(self._device, exact.rows)
             return choose(
-                exact, self._request, lambda index: samples_of(index, some), self._say, gpus
+                exact,
+                self._request,
+                lambda index: samples_of(index, some),
+                self._say,
+                gpus,
+                deadline=self._deadline,
             )
         factory = asked_factory(kind, exact.rows)
         if factory is None and kind != "exact":

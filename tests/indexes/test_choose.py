@@ -7,10 +7,11 @@ from indexes.choose import (
     gpu_candidates,
     lists_for,
     lists_of,
-    megabytes,
+    size_text,
     training_rows,
 )
 from indexes.errors import IndexBuildError
+from retrieval.search.request import parse_bytes
 
 MILLION = 1_000_000
 
@@ -62,11 +63,24 @@ def test_lengths_that_cannot_be_cut_evenly_have_no_product_quantizer() -> None:
 
 def test_bytes_of_a_million_rows_by_hand() -> None:
     by_name = {one.factory(MILLION): one.bytes(MILLION) for one in candidates(512)}
-    centroids = 4096 * 512 * 4
+    lists = 4096 * (512 * 4 + 8)
     assert by_name[None] == 1024 * MILLION
-    assert by_name["IVF4096,SQ8"] == (512 + 8) * MILLION + centroids
-    assert by_name["OPQ64,IVF4096,PQ64x4fs"] == (32 + 8) * MILLION + centroids
+    assert by_name["IVF4096,SQ8"] == (512 + 8) * MILLION + lists
     assert by_name["HNSW32"] == (2048 + 272) * MILLION
+    # 244 rows a list: 260.6 in blocks of 32.
+    fixed = 512 * 16 * 4 + 512 * 512 * 4
+    filled = by_name["OPQ64,IVF4096,PQ64x4fs"] - lists - fixed
+    assert filled == pytest.approx((32 + 8) * 4096 * 260.5, rel=1e-3)
+
+
+def test_field_56_lists_of_few_rows_are_mostly_filling() -> None:
+    """A single row takes a block; of long lists half a block is added each."""
+    (kind,) = [one for one in candidates(64) if one.template == "IVF{lists},PQ32x4fs"]
+    assert kind.bytes(1) == pytest.approx(32 * 24 + 4 * 64 + 8 + 4096, abs=8)
+    assert kind.bytes(0) == 4096 + 4 * 64 + 8
+    rows = 100_000_000
+    added = kind.bytes(rows) - 24 * rows - lists_for(rows) * (4 * 64 + 8) - 4096
+    assert added == pytest.approx(24 * 16 * lists_for(rows), rel=0.01)
 
 
 def test_a_memory_budget_leaves_what_fits() -> None:
@@ -82,7 +96,7 @@ def test_a_memory_budget_leaves_what_fits() -> None:
 
 
 def test_fault_10_a_budget_that_nothing_fits_names_the_smallest() -> None:
-    with pytest.raises(IndexBuildError, match=r"fits into 1\.0 MB; the smallest, OPQ64") as caught:
+    with pytest.raises(IndexBuildError, match="fits into 1 MB; the smallest, OPQ64") as caught:
         affordable(candidates(512), MILLION, 1_000_000)
     assert "--memory" in str(caught.value)
 
@@ -105,5 +119,26 @@ def test_training_sample_is_bounded() -> None:
     assert training_rows("HNSW32,SQ8", 10_000_000) == 20_000
 
 
-def test_bytes_are_told_as_people_read_them() -> None:
-    assert [megabytes(count) for count in (1_500_000, 2_000_000_000)] == ["1.5 MB", "2.00 GB"]
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1_000, "1 kB"),
+        (1_500_000, "1.5 MB"),
+        (2_000_000_000, "2 GB"),
+        (41_234_567, "41.24 MB"),
+        (999_999, "1 MB"),
+        (1_636_000_000_001, "1.637 TB"),
+    ],
+)
+def test_bytes_are_told_as_people_read_them(count: int, text: str) -> None:
+    assert size_text(count) == text
+
+
+def test_field_56_who_gives_the_memory_that_is_named_gives_enough() -> None:
+    for rows in (1, 300, 20_000, 1_234_567, 80_000_001):
+        with pytest.raises(IndexBuildError) as caught:
+            affordable(candidates(96), rows, 10)
+        named = str(caught.value).split("takes ")[1].split(":")[0]
+        assert affordable(candidates(96), rows, parse_bytes(named))

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import faiss
 import numpy as np
 import pytest
 
 from indexes.choose import candidates
+from indexes.saved import write_index
 from indexes.sizes import IndexSize, index_sizes
 
 ROWS, DIM = 4_000, 64
@@ -15,20 +18,23 @@ def vectors() -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", index_sizes(ROWS, DIM)[1:], ids=lambda size: size.factory)
-def test_formulae_are_near_what_faiss_writes(size: IndexSize, vectors: np.ndarray) -> None:
-    # Few lists and no rotation: training them takes long, and is not what is looked at.
-    factory = size.factory.replace("IVF256", "IVF16").removeprefix("OPQ16,").removeprefix("OPQ8,")
+def test_field_56_formulae_are_near_what_is_written(
+    size: IndexSize, vectors: np.ndarray, tmp_path: Path
+) -> None:
+    """Of 4,000 rows in 256 lists fast scans take twice what their codes do."""
+    # Training a rotation takes long; its matrix is what it adds.
+    rotation = size.factory.startswith("OPQ")
+    factory = size.factory.split(",", 1)[1] if rotation else size.factory
     index = faiss.index_factory(DIM, factory, faiss.METRIC_INNER_PRODUCT)
     inverted = faiss.try_extract_index_ivf(index)
     if inverted is not None:
         inverted.cp.min_points_per_centroid = 1
-        inverted.cp.niter = 1
-    index.train(vectors[:1000])
+        inverted.cp.niter = 4
+    index.train(vectors)
     index.add(vectors)
-    written = len(faiss.serialize_index(index))
-    fewer_lists = 0 if inverted is None else 4 * DIM * (256 - 16)
-    # What does not grow with the rows, as a codebook, is left out of the formulae.
-    assert size.memory_bytes - fewer_lists == pytest.approx(written, rel=0.03, abs=12_000)
+    write_index(index, tmp_path / "index")
+    written = (tmp_path / "index").stat().st_size + (4 * DIM * DIM if rotation else 0)
+    assert size.memory_bytes == pytest.approx(written, rel=0.1)
 
 
 def test_of_the_exact_part_and_in_order() -> None:
