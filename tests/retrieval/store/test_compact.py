@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-from flaky_system import FlakySystem
 from store_samples import PICTURES, SOUND, content, grow, item, leftovers
 
 from retrieval.errors import CollectionNotFoundError, StorageError
@@ -16,6 +15,7 @@ from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure
+from support.flaky_system import FlakySystem
 
 
 def files(root: Path) -> list[tuple[str, int, int | None, int | None]]:

@@ -8,12 +8,14 @@ import resource
 import sys
 from pathlib import Path
 
-from flaky_system import FlakySystem
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from store_samples import grow
 
 from retrieval.errors import RetrievalError
 from retrieval.store import publish
 from retrieval.store.writer import CollectionWriter
+from support.flaky_system import FlakySystem
 
 
 def main(root: Path, items: int, options: dict[str, str]) -> None:

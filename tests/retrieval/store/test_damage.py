@@ -1,0 +1,161 @@
+"""Promises about damaged collections: files, manifests, links out of the folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from store_samples import PICTURES, content, grow
+from writer_runs import ITEMS
+
+from retrieval.errors import (
+    CollectionDamagedError,
+    CollectionFormatError,
+)
+from retrieval.store import publish
+from retrieval.store.current import Current
+from retrieval.store.reader import Snapshot
+from retrieval.store.verify import verify
+from retrieval.store.writer import CollectionWriter
+
+
+def damaged(path: Path, how: str) -> bytes:
+    """Damage a file; returns what it held."""
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = bytes([*whole[:middle], whole[middle] ^ 4, *whole[middle + 1 :]])
+    path.write_bytes({"truncated": whole[:-1], "empty": b"", "flipped": flipped}[how])
+    return whole
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "flipped"])
+def test_fault_12_every_damaged_file_is_found_by_its_name(collection: Snapshot, how: str) -> None:
+    root = collection.root
+    with CollectionWriter.open(root) as writer:
+        writer.remove([3])
+    manifest = Snapshot.open(root).manifest
+    for file in manifest.files:
+        whole = damaged(root / file.path, how)
+        problems = verify(root)
+        assert len(problems) == 1
+        assert file.path in problems[0]
+        if how != "flipped":
+            with pytest.raises(CollectionDamagedError, match=file.path):
+                Snapshot.open(root)
+        (root / file.path).write_bytes(whole)
+    assert verify(root) == []
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "flipped"])
+@pytest.mark.parametrize("name", ["CURRENT", "manifests/000003.json"])
+def test_fault_12_damaged_manifest_or_current_is_found_at_opening(
+    collection: Snapshot, name: str, how: str
+) -> None:
+    damaged(collection.root / name, how)
+    with pytest.raises(CollectionDamagedError, match=name):
+        Snapshot.open(collection.root)
+    problems = verify(collection.root)
+    assert len(problems) == 1
+    assert name in problems[0]
+
+
+def test_fault_12_every_flipped_bit_of_current_is_found(collection: Snapshot) -> None:
+    path = collection.root / "CURRENT"
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(CollectionDamagedError, match=r"CURRENT"):
+            Snapshot.open(collection.root)
+
+
+def test_fault_12_lost_current_fails(collection: Snapshot) -> None:
+    (collection.root / "CURRENT").unlink()
+    with pytest.raises(CollectionDamagedError, match=r"CURRENT is missing, yet manifests/000003"):
+        Snapshot.open(collection.root)
+    with pytest.raises(CollectionDamagedError, match="CURRENT is missing"):
+        CollectionWriter.open(collection.root, create=True)
+
+
+def test_fault_13_truncated_index_is_refused_at_opening(collection: Snapshot) -> None:
+    (folder,) = collection.index_folders(PICTURES.name)
+    assert folder is not None
+    damaged(folder / "exact.faiss", "truncated")
+    with pytest.raises(CollectionDamagedError, match=r"exact.faiss has 699 bytes, .* lists 700"):
+        Snapshot.open(collection.root)
+
+
+def rewrite_manifest(root: Path, **changes: object) -> None:
+    """Put other values into the current manifest, under a digest that is right."""
+    path = root / "manifests/000003.json"
+    raw = json.loads(path.read_bytes()) | changes
+    path.write_text(json.dumps(raw))
+    digest = publish.hashlib.sha256(path.read_bytes()).hexdigest()
+    (root / "CURRENT").write_bytes(Current(3, digest).to_bytes())
+
+
+@pytest.mark.parametrize(
+    "path", ["../outside.parquet", "items/../../outside.parquet", "/etc/passwd", "items/x.parquet"]
+)
+def test_fault_14_paths_out_of_the_collection_fail(collection: Snapshot, path: str) -> None:
+    file = {"path": path, "bytes": 1, "sha256": "0" * 64, "rows": 0}
+    rewrite_manifest(collection.root, files=[file | {"first_item_id": None, "last_item_id": None}])
+    with pytest.raises(CollectionFormatError, match="is none that the format knows"):
+        Snapshot.open(collection.root)
+
+
+@pytest.mark.parametrize("name", ["items/00000.parquet", "items", "manifests/000003.json"])
+def test_fault_14_links_out_of_the_collection_fail(
+    collection: Snapshot, tmp_path: Path, name: str
+) -> None:
+    link = collection.root / name
+    link.rename(tmp_path / "outside")
+    link.symlink_to(tmp_path / "outside")
+    with pytest.raises(CollectionFormatError, match=r"leads out of the collection"):
+        Snapshot.open(collection.root)
+    assert any("leads out of the collection" in problem for problem in verify(collection.root))
+
+
+def test_fault_14_links_in_a_circle_fail(collection: Snapshot) -> None:
+    path = collection.root / "items/00000.parquet"
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(CollectionDamagedError, match=r"items/00000.parquet"):
+        Snapshot.open(collection.root)
+
+
+def test_fault_14_other_versions_and_no_json_fail(collection: Snapshot) -> None:
+    rewrite_manifest(collection.root, schema_version=3)
+    with pytest.raises(CollectionFormatError, match="schema version 3, this release reads 1 to 2"):
+        Snapshot.open(collection.root)
+    path = collection.root / "manifests/000003.json"
+    path.write_text("{generation: 3}")
+    digest = publish.hashlib.sha256(path.read_bytes()).hexdigest()
+    (collection.root / "CURRENT").write_bytes(Current(3, digest).to_bytes())
+    with pytest.raises(CollectionFormatError, match=r"000003.json is not valid JSON"):
+        Snapshot.open(collection.root)
+
+
+def test_fault_15_segments_of_another_dimension_fail(collection: Snapshot) -> None:
+    raw = json.loads((collection.root / "manifests/000003.json").read_bytes())
+    raw["spaces"][0]["dim"] = 16
+    rewrite_manifest(collection.root, spaces=raw["spaces"])
+    snapshot = Snapshot.open(collection.root)
+    with pytest.raises(CollectionFormatError, match=r"\[8\]; space pictures.*\[16\]"):
+        list(snapshot.iter_segments(PICTURES.name))
+
+
+def test_fault_16_missing_shard_fails_and_an_unlisted_file_is_ignored(
+    collection: Snapshot,
+) -> None:
+    (collection.root / "items/00077.parquet").write_bytes(b"not listed")
+    before = content(collection.root)
+    assert verify(collection.root) == []
+    grow(collection.root, ITEMS + 1, publish_every=100)
+    assert Snapshot.open(collection.root).manifest.files[-3].path == "items/00078.parquet"
+    assert content(collection.root)[:ITEMS] == before[:ITEMS]
+    (collection.root / "items/00078.parquet").unlink()
+    with pytest.raises(CollectionDamagedError, match=r"items/00078.parquet.* No such file"):
+        Snapshot.open(collection.root)
