@@ -224,7 +224,7 @@ class _Listing:
         )
 
     def _file(self, where: str, column: str, value: object) -> str:
-        if not isinstance(value, str) or not value or "\0" in value:
+        if not isinstance(value, str) or not _can_name_a_file(value):
             shown = shortened(value)
             raise SourceError(f"{where}: {column} is {shown}, expected the path of a file")
         scheme = re.match(r"([a-z][a-z0-9+.-]+)://", value, re.IGNORECASE)
@@ -256,6 +256,14 @@ def scalars(
         if problem is not None:
             notices.add(f"column {clean_text(name)!r} is {problem}", source=source, place=place)
     return fitted
+
+
+def _can_name_a_file(name: str) -> bool:
+    """Whether a string is a path: JSON can hold lone surrogates, which no file name has."""
+    try:
+        return bool(name) and b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
 
 
 def _column(row: Row, named: str | None, usual: Iterable[str]) -> str | None:

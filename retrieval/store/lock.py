@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from retrieval.errors import CollectionLockedError, StorageError
 from retrieval.regular_files import read_text
+from retrieval.store.publish import FULL
 
 LOCK_NAME = ".lock"
 HOLDER_NAME = ".lock.holder"
@@ -48,6 +49,10 @@ class CollectionLock:
             ) from None
         except OSError as error:
             self._lock.release()
+            if error.errno in FULL:
+                raise StorageError(
+                    f"no space left to write in {self._root}; free some and run again"
+                ) from error
             raise StorageError(f"cannot write in {self._root}: {error.strerror}") from error
 
     def release(self) -> None:

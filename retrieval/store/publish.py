@@ -31,7 +31,9 @@ from retrieval.store.shards import reads_as, write_rows
 Span = tuple[int, int]
 """First and last id of the items that a file is about."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the system answers where a disk, a quota or a limit of file sizes is exhausted."""
+
 _COPY_BYTES = 1 << 20
 
 
@@ -43,7 +45,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except RetrievalError:
         raise
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise StorageError(f"no space left to write {path}; free some and run again") from error
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 

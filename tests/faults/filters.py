@@ -32,12 +32,13 @@ REFUSED = (
     "year > ?", "year > $1", "other.year > 1", "getenv('HOME') = 'x'", "range(5) IS NULL",
     "current_setting('threads') = '1'", "nextval('x') > 0", "sleep_ms(1000) IS NULL",
     "year > 1 ORDER BY year", "year > 1 LIMIT 1", "year > 1 GROUP BY year", "count(*) > 1",
-    "sum(year) OVER () > 1", "*", "", "   ", ";", "'", '"', "(", ")", "year >", "> 1", "nothing = 1",
-    "x -> x + 1", "list_transform([1], x -> x) IS NULL", "repeat(caption, 100000000) = ''",
+    "sum(year) OVER () > 1", "*", "", "   ", ";", "'", '"', "(", ")", "year >", "> 1",
+    "nothing = 1", "x -> x + 1", "list_transform([1], x -> x) IS NULL",
+    "repeat(caption, 100000000) = ''",
     "caption = '\0'", "caption = '\ud800'", "COLUMNS(*) > 1", "year > 1 QUALIFY true",
     "{deep}", "{wide}", "{not}", "{minus}", "{sum}", "{list}", "{between}", "{case}",
 )  # fmt: skip
-"""Conditions that must be refused: they reach beyond the items, or are no condition, or too deep."""
+"""Conditions that must be refused: they reach beyond the items, are no condition, or too deep."""
 
 LONG = {
     "{deep}": "(" * 10_000 + "year > 1" + ")" * 10_000,

@@ -79,6 +79,16 @@ def test_fault_27_list_names_bytes_that_are_not_utf8(tmp_path: Path) -> None:
     assert source.columns == {"note": "þ"}  # as Windows-1252 has it
 
 
+@pytest.mark.parametrize("name", ["\\ud800.png", "a/\\udfff", "\\ud83c"])
+def test_fault_27_a_name_that_no_file_can_have_fails(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "list.jsonl", f'{{"path": "{name}"}}\n{{"path": "good.png"}}\n')
+    (_, bad), (_, good) = read_rows(path)
+    assert isinstance(bad, SourceError)
+    assert "row 1: path is '" in str(bad)
+    assert "expected the path of a file" in str(bad)
+    assert good == ListedRow("good.png", None, {})
+
+
 def test_scalars_fit_a_column() -> None:
     values = [to_scalar(v) for v in (float("nan"), float("inf"), 2**63, -(2**63), "\ud800", b"x")]
     assert values == [None, None, str(2**63), -(2**63), "?", None]

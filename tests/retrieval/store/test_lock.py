@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -32,6 +33,20 @@ def test_place_that_cannot_hold_a_lock_fails(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"cannot write in .*file: "):
         CollectionLock(tmp_path / "file").acquire()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_fault_06_no_space_for_the_holders_name_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(StorageError, match=f"no space left to write in {tmp_path}; free some"):
+            CollectionLock(tmp_path).acquire()
+    CollectionLock(tmp_path).acquire()
 
 
 def test_lock_is_released_where_the_holder_cannot_be_named(tmp_path: Path) -> None:
