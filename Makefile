@@ -3,13 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-slow test-online test-kernels check bench tiny-models docs clean
+.PHONY: demo test test-slow test-online test-faults test-kernels check bench tiny-models docs clean
 
 demo: $(INSTALLED)  ## Generate a small world, index it, search it, write demo-out/gallery.html
 	$(BIN)/retrieval demo demo-out
 
 test: $(INSTALLED)  ## Run the test suite (under 15 minutes on two cores)
-	$(BIN)/python -m pytest -m "not slow and not online"
+	$(BIN)/python -m pytest -m "not slow and not online and not campaign"
 
 test-slow: $(INSTALLED)  ## Run the tests that take longer than a minute each
 	$(BIN)/python -m pytest -m slow
@@ -24,6 +24,8 @@ KERNELS = OPENBLAS_CORETYPE=Nehalem OPENBLAS_CORETYPE=Haswell OPENBLAS_CORETYPE=
 test-kernels: $(INSTALLED)  ## Run the vector layer's tests on each kind of arithmetic of this processor
 	for kernel in $(KERNELS); do \
 		echo "$$kernel"; env "$$kernel" $(BIN)/python -m pytest tests/indexes || exit 1; done
+test-faults: $(INSTALLED)  ## Try thousands of faults at random (half an hour on two cores); see docs/faults.md
+	$(BIN)/python -m pytest -m campaign -s tests/faults
 
 check: $(INSTALLED)  ## Lint, formatting, strict types, and which folder may import which
 	$(BIN)/ruff check .
@@ -45,8 +47,9 @@ tiny-models: $(INSTALLED)  ## Train the bundled models again (about 40 minutes e
 	$(BIN)/retrieval train video --out retrieval/weights/tiny-video
 	$(BIN)/retrieval train rerank --out retrieval/weights/tiny-rerank
 
-docs: $(INSTALLED)  ## Rewrite docs/cli.md from the commands' own help
+docs: $(INSTALLED)  ## Rewrite docs/cli.md from the commands' own help, and the tests in docs/faults.md
 	$(BIN)/python -m cli.reference > docs/cli.md
+	$(BIN)/python tests/support/fault_list.py
 
 clean:
 	rm -rf .venv demo-out build *.egg-info
