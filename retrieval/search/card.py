@@ -109,7 +109,9 @@ class IndexCard:
         """
         try:
             return cls._parse(json.loads(read_text(path)))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError,
+        ) as error:  # fmt: skip
             raise CollectionFormatError(
                 f"{path} is not an index card of this release ({_in_one_line(error)}); "
                 "build it again with: retrieval index"
@@ -185,7 +187,11 @@ def _background(entry: dict[str, Any]) -> tuple[tuple[QueryKind, Medium], Backgr
     return key, Background(**values)
 
 
+REASON_CHARACTERS = 300
+"""A reason quotes what it found, which in a damaged card can be of any length."""
+
+
 def _in_one_line(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it lacks {error}"
-    return " ".join(str(error).split())
+    return " ".join(str(error)[:REASON_CHARACTERS].split())

@@ -73,8 +73,13 @@ class RowTable:
     def open(cls, path: Path) -> RowTable:
         """Map rows.arrow; nothing is read until it is used."""
         table = open_arrow(path)
-        names = [*ROWS.names, *({PLACE.name} & set(table.column_names))]
-        return cls(*(_numpy(table.column(name)) for name in names))
+        fits = any(table.schema.equals(schema) for schema in (ROWS, ROWS.append(PLACE)))
+        if not fits or any(column.null_count for column in table.columns):
+            raise IndexFileError(
+                f"{path} has not the columns {', '.join(ROWS.names)} without gaps; "
+                "build it again with: retrieval index"
+            )
+        return cls(*(_numpy(column) for column in table.columns))
 
     def write(self, path: Path) -> None:
         """Write rows.arrow as one record batch, so that it maps to whole arrays."""
@@ -115,8 +120,10 @@ def open_arrow(path: Path) -> pa.Table:
     """
     try:
         check_regular(path)
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (OSError, pa.ArrowException) as error:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table.validate()
+        return table
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise IndexFileError(
             f"{path} cannot be read ({error}); build it again with: retrieval index"
         ) from error

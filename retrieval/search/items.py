@@ -71,7 +71,7 @@ class ItemTable:
         for table in self._tables:
             if place < table.num_rows:
                 # An index keeps the types of its time, which later shards may have widened.
-                row = table.slice(place, 1)
+                row = _checked(table.slice(place, 1))
                 return {name: self._value(row, name) for name in row.column_names}
             place -= table.num_rows
         raise IndexError(place)
@@ -98,6 +98,22 @@ def _mapped(path: Path) -> pa.Table:
                 f"{path} lacks a column {name} of {kind}; build it again with: retrieval index"
             )
     return table
+
+
+def _checked(row: pa.Table) -> pa.Table:
+    """One row of a table; a mapped table is believed no further than it is read.
+
+    Raises:
+        IndexFileError: Its text or the places of its text are damaged.
+    """
+    try:
+        row.validate(full=True)
+    except pa.ArrowException as error:
+        raise IndexFileError(
+            f"an items.arrow of the index is damaged ({error}); build it again with: "
+            "retrieval index"
+        ) from error
+    return row
 
 
 def _last_id(tables: Sequence[pa.Table]) -> int:

@@ -175,7 +175,7 @@ def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> 
 def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
     if (card.space, card.dim) != (space.name, space.dim):
         raise CollectionFormatError(
-            f"{folder} holds the index of {card.space} ({card.dim} numbers a row), expected "
+            f"{folder} holds the index of {card.space[:100]} ({card.dim} numbers a row), expected "
             f"{space.name} ({space.dim}); build it again with: retrieval index"
         )
 

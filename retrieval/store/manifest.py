@@ -17,6 +17,9 @@ SCHEMA_VERSION = 2
 
 READ_VERSIONS = (1, SCHEMA_VERSION)
 
+REASON_CHARACTERS = 500
+"""A reason quotes what it found, which in a damaged manifest can be of any length."""
+
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _PATHS = re.compile(
     rf"(?:items|failures)/\d{{5,}}\.parquet"
@@ -91,7 +94,7 @@ class Manifest:
             manifest = _manifest(raw)
             _check(manifest)
         except _RuleError as error:
-            raise CollectionFormatError(f"{name}: {error}") from error
+            raise CollectionFormatError(f"{name}: {str(error)[:REASON_CHARACTERS]}") from error
         return manifest
 
 

@@ -62,7 +62,9 @@ def read_rows(
     """
     with _damage_named(path), _opened(path) as file:
         groups = _row_groups(file.metadata, first_item_id, last_item_id)
-        yield from file.iter_batches(ROW_GROUP_ROWS, row_groups=groups, columns=columns)
+        for batch in file.iter_batches(ROW_GROUP_ROWS, row_groups=groups, columns=columns):
+            batch.validate(full=True)  # the reader takes any bytes for text
+            yield batch
 
 
 def read_schema(path: Path) -> pa.Schema:
@@ -152,7 +154,7 @@ def _damage_named(path: Path) -> Iterator[None]:
             f"{path} is missing; open the collection again if it was compacted meanwhile, "
             "else restore the file from a copy"
         ) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CollectionDamagedError(
             f"{path} cannot be read ({_first_line(error)}); run verify, and restore it from a copy"
         ) from error

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from faults.cases import Case
-from faults.mutations import mutate, mutate_json
+from faults.mutations import mutate, mutate_json, retype
 from faults.toys import peak_megabytes
 from retrieval.collection import Collection
 from retrieval.errors import RetrievalError
@@ -90,6 +90,8 @@ class DamagedFile:
         damage, how = mutate(content, chance)
         if is_json and chance.random() < 0.7:
             damage, how = mutate_json(content, chance), "edit JSON"
+        if name.endswith((".parquet", ".arrow")) and chance.random() < 0.25:
+            damage, how = retype(content, chance, parquet=name.endswith("t")), "retype"
         path.write_bytes(damage)
         renewed = case.number % 2 == 1 and name != "CURRENT"
         if renewed:

@@ -7,6 +7,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 
 def flip_bits(content: bytes, chance: random.Random) -> bytes:
     """Flip one to sixteen bits anywhere."""
@@ -106,3 +109,29 @@ def mutate_json(content: bytes, chance: random.Random) -> bytes:
     else:
         parent[key] = chance.choice(HOSTILE_VALUES)
     return json.dumps(raw).encode()
+
+
+def retype(content: bytes, chance: random.Random, *, parquet: bool) -> bytes:
+    """A valid table in the place of another: a column lost, renamed, retyped or with gaps."""
+    source = pa.BufferReader(content)
+    table = pq.read_table(source) if parquet else pa.ipc.open_file(source).read_all()
+    place = chance.randrange(table.num_columns)
+    column, name = table.column(place), table.column_names[place]
+    changes: tuple[Callable[[], pa.Table], ...] = (
+        lambda: table.remove_column(place),
+        lambda: table.rename_columns([*table.column_names[:place], "x",
+                                      *table.column_names[place + 1 :]]),
+        lambda: table.set_column(place, name, pa.array([str(v) for v in column.to_pylist()])),
+        lambda: table.set_column(place, name, pa.nulls(table.num_rows, column.type)),
+        lambda: table.take(pa.array(chance.choices(range(table.num_rows), k=table.num_rows))),
+        lambda: table.slice(0, table.num_rows // 2),
+        lambda: table.append_column("y", pa.nulls(table.num_rows, pa.binary())),
+    )  # fmt: skip
+    changed = chance.choice(changes)() if table.num_rows else table
+    sink = pa.BufferOutputStream()
+    if parquet:
+        pq.write_table(changed, sink)
+    else:
+        with pa.ipc.new_file(sink, changed.schema) as writer:
+            writer.write_table(changed)
+    return bytes(sink.getvalue())

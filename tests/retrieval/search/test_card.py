@@ -126,3 +126,23 @@ def test_a_file_that_is_no_card_fails(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_card_fails(tmp_path: Path) -> None:
     with pytest.raises(CollectionFormatError, match="No such file"):
         IndexCard.read(tmp_path / "card.json")
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"[" * 100_000,
+        json.dumps(json.loads(CARD.to_json()) | {"version": "9" * 100_000}).encode(),
+        CARD.to_json().replace('"mean": 0.2', '"mean": ' + "9" * 400).encode(),
+        CARD.to_json().replace('"recall": 0.9', '"recall": ' + "9" * 400).encode(),
+        CARD.to_json().replace('"rows": 1000', '"rows": ' + "9" * 5_000).encode(),
+        CARD.to_json().replace('"rows": 1000', '"rows": "' + "9" * 100_000 + '"').encode(),
+    ],
+)
+def test_fault_13_a_hostile_card_fails_in_one_short_line(tmp_path: Path, hostile: bytes) -> None:
+    path = tmp_path / "card.json"
+    path.write_bytes(hostile)
+    with pytest.raises(CollectionFormatError, match=r"card\.json is not an index card") as caught:
+        IndexCard.read(path)
+    assert len(str(caught.value)) < 1_000
+    assert "\n" not in str(caught.value)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from store_samples import PICTURES, content, grow
 from writer_runs import ITEMS
@@ -16,6 +19,7 @@ from retrieval.errors import (
 from retrieval.store import publish
 from retrieval.store.current import Current
 from retrieval.store.reader import Snapshot
+from retrieval.store.shards import read_rows, read_schema
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 
@@ -159,3 +163,46 @@ def test_fault_16_missing_shard_fails_and_an_unlisted_file_is_ignored(
     (collection.root / "items/00078.parquet").unlink()
     with pytest.raises(CollectionDamagedError, match=r"items/00078.parquet.* No such file"):
         Snapshot.open(collection.root)
+
+
+def test_fault_12_text_that_is_no_utf8_is_damage(collection: Snapshot) -> None:
+    path = collection.root / collection.manifest.listed("items")[0].path
+    table = pq.read_table(path)
+    count = table.num_rows
+    offsets = pa.array(range(count + 1), pa.int32()).buffers()[1]
+    bad = pa.StringArray.from_buffers(count, offsets, pa.py_buffer(b"\xff" * count))
+    pq.write_table(table.set_column(1, "uri", bad), path)
+    with pytest.raises(CollectionDamagedError, match=r"items/00000\.parquet cannot be read"):
+        list(read_rows(path))
+
+
+def test_fault_12_a_column_name_that_is_no_utf8_is_damage(collection: Snapshot) -> None:
+    path = collection.root / collection.manifest.listed("items")[0].path
+    path.write_bytes(path.read_bytes().replace(b"number", b"numb\xff\xff"))
+    for read in (read_schema, lambda path: list(read_rows(path))):
+        with pytest.raises(CollectionDamagedError, match=r"items/00000\.parquet cannot be read"):
+            read(path)
+
+
+@pytest.mark.parametrize("bits", [0x7C00, 0xFC00, 0x7E00, 0xFFFF])
+def test_fault_12_a_stored_vector_that_is_not_finite_is_damage(
+    collection: Snapshot, bits: int
+) -> None:
+    (first, *_) = collection.iter_segments(PICTURES.name)
+    stored = first.vectors[0].tobytes()
+    path = collection.root / collection.manifest.listed(f"segments/{PICTURES.name}")[0].path
+    content = path.read_bytes()
+    assert content.count(stored) == 1
+    path.write_bytes(content.replace(stored, np.uint16(bits).tobytes() + stored[2:]))
+    damaged = Snapshot.open(collection.root)
+    with pytest.raises(CollectionDamagedError, match="a stored vector is not finite; run verify"):
+        list(damaged.iter_segments(PICTURES.name))
+    (problem,) = verify(collection.root)
+    assert str(path) in problem
+
+
+def test_fault_14_a_long_value_is_not_quoted_whole(collection: Snapshot) -> None:
+    rewrite_manifest(collection.root, next_item_id="9" * 100_000)
+    with pytest.raises(CollectionFormatError, match="next_item_id is '999") as caught:
+        Snapshot.open(collection.root)
+    assert len(str(caught.value)) < 1_000

@@ -1,0 +1,93 @@
+"""The Arrow files beside an index: what they hold is checked before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from retrieval.errors import IndexFileError
+from retrieval.search.index_files import ROWS, RowTable, open_arrow
+from retrieval.search.items import ItemTable
+from retrieval.store.reader import Snapshot
+from support.indexed_toys import built, folder_of, sixty_items
+
+
+@pytest.fixture
+def rows() -> pa.Table:
+    return pa.table(
+        [
+            pa.array([1, 1, 2], pa.int64()),
+            pa.array([2, 2, 0], pa.int8()),
+            pa.array([0.0, 2.0, 0.0], pa.float32()),
+            pa.array([2.0, 4.0, 0.0], pa.float32()),
+        ],
+        schema=ROWS,
+    )
+
+
+def write(path: Path, table: pa.Table) -> Path:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return path
+
+
+def test_rows_come_back(rows: pa.Table, tmp_path: Path) -> None:
+    opened = RowTable.open(write(tmp_path / "rows.arrow", rows))
+    assert opened.item_ids.tolist() == [1, 1, 2]
+    np.testing.assert_array_equal(opened.start_seconds, np.float32([0, 2, 0]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.drop_columns(["end_seconds"]),
+        lambda table: table.rename_columns(["item_id", "medium", "start_seconds", "x"]),
+        lambda table: table.append_column("x", pa.array([1, 2, 3])),
+        lambda table: table.set_column(0, "item_id", pa.array(["1", "1", "2"])),
+        lambda table: table.set_column(0, "item_id", pa.array([1, None, 2])),
+        lambda table: table.select([1, 0, 2, 3]),
+    ],
+)
+def test_fault_13_rows_of_other_columns_fail(
+    rows: pa.Table, tmp_path: Path, change: Callable[[pa.Table], pa.Table]
+) -> None:
+    path = write(tmp_path / "rows.arrow", change(rows))
+    with pytest.raises(IndexFileError, match=r"rows\.arrow has not the columns item_id, medium"):
+        RowTable.open(path)
+
+
+def ids_or_error(path: Path) -> list[int] | str:
+    try:
+        return RowTable.open(path).item_ids.tolist()
+    except IndexFileError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("bit", range(0, 4096, 61))
+def test_fault_13_a_flipped_bit_is_an_error_or_other_rows(
+    rows: pa.Table, tmp_path: Path, bit: int
+) -> None:
+    path = write(tmp_path / "rows.arrow", rows)
+    content = bytearray(path.read_bytes())
+    content[bit // 8 % len(content)] ^= 1 << bit % 8
+    path.write_bytes(content)
+    found = ids_or_error(path)
+    assert str(path) in found if isinstance(found, str) else len(found) == 3
+
+
+def test_fault_13_text_of_items_that_is_no_utf8_fails(tmp_path: Path) -> None:
+    root = sixty_items(tmp_path / "c")
+    built(root)
+    snapshot = Snapshot.open(root)
+    path = folder_of(root) / "items.arrow"
+    uris = open_arrow(path).column("uri").to_pylist()
+    content = path.read_bytes()
+    assert content.count(uris[7].encode()) >= 1
+    path.write_bytes(content.replace(b"/media/", b"/medi\xff/"))
+    items = ItemTable(snapshot)
+    with pytest.raises(IndexFileError, match=r"items\.arrow of the index is damaged"):
+        items.rows([7])
