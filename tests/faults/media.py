@@ -112,9 +112,10 @@ def real_files() -> list[Path]:
         for path in sorted(Path(folder).rglob("*"))
         if path.suffix[1:].lower() in EXTENSIONS and path.stat().st_size <= REAL_BYTES
     ]
-    chosen: dict[tuple[Path, str], list[Path]] = {}
+    chosen: dict[tuple[str, str], list[Path]] = {}
     for path in found:
-        chosen.setdefault((path.parent, path.suffix), []).append(path)
+        subject = path.relative_to(folder).parts[0]
+        chosen.setdefault((subject, path.suffix), []).append(path)
     return [path for group in chosen.values() for path in group[:6]]
 
 

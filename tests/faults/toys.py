@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
+import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,12 +128,6 @@ def is_whole(root: Path) -> None:
         assert verify(root) == []
 
 
-def hits(root: Path, query: str = "red", k: int = 5) -> list[tuple[str, float]]:
-    """Uris and scores of the best pictures."""
-    found = opened(root).search(query, to=["image"], k=k)
-    return [(hit.uri, hit.score) for hit in found]
-
-
 def check_hits(root: Path, query: str = "red", k: int = 5) -> int:
     """Compare an answer with brute force over the generation that it came from.
 
@@ -161,11 +155,4 @@ def check_hits(root: Path, query: str = "red", k: int = 5) -> int:
 
 def peak_megabytes(who: int) -> float:
     """Peak memory of this process or of its children, as `resource` names them."""
-    import resource
-
     return resource.getrusage(who).ru_maxrss / 1024
-
-
-def tests_folder() -> str:
-    """The folder that child processes import from."""
-    return os.fspath(Path(__file__).resolve().parents[1])
