@@ -76,8 +76,7 @@ def _by_container(file: BinaryIO, head: bytes, *, named_sound: bool) -> Medium:
     except UnsupportedMediaError as error:
         reason = str(error.__cause__ and getattr(error.__cause__, "strerror", error.__cause__))
     raise UnsupportedMediaError(
-        f"no picture, recording or video that can be opened ({reason}); "
-        "convert it or leave it out"
+        f"no picture, recording or video that can be opened ({reason}); convert it or leave it out"
     )
 
 
