@@ -183,9 +183,13 @@ class ItemDecoded:
 
 @dataclass(frozen=True, slots=True)
 class ItemUnchanged:
-    """The file's bytes are the ones the collection already holds."""
+    """The file's bytes are the ones the collection already holds.
+
+    `info` is what is known of it without decoding: its caption and columns can be new.
+    """
 
     uri: str
+    info: MediaInfo | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

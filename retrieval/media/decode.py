@@ -122,9 +122,6 @@ def _decode_file(
         media.file.seek(0)
         digest = hashlib.file_digest(media.file, "sha256").hexdigest()  # type: ignore[arg-type]
         media.file.seek(0)
-        if known is not None and known.sha256 == digest:
-            yield ItemUnchanged(media.uri)
-            return
         failure = replace(failure, stage="decode")
         info = MediaInfo(
             uri=media.uri,
@@ -135,6 +132,9 @@ def _decode_file(
             caption=media.caption,
             columns=media.columns,
         )
+        if known is not None and known.sha256 == digest:
+            yield ItemUnchanged(media.uri, info)
+            return
         yield from _DECODERS[modality](media.file, plan, info)
     except Exception as error:
         # Decoders raise whatever they like on bad data: it is this file's failure, never the run's.

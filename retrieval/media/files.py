@@ -1,25 +1,33 @@
 """Sources: from the arguments of a command to the files to embed, one by one, in a fixed order.
 
-Names are bytes to the file system. Inside, a path is a string as Python gives it (bytes that are
-not UTF-8 as surrogate escapes); what is stored and shown is its uri, which is always valid UTF-8.
+A source is a file, by device and inode: links to it and its other names are listed once.
 """
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from typing import BinaryIO
-from urllib.parse import unquote_to_bytes
 
 from retrieval.errors import SourceError
-from retrieval.media.captions import caption_beside
-from retrieval.media.lists import LIST_EXTENSIONS, read_list
+from retrieval.media.captions import CAPTIONS_FILE, caption_beside
+from retrieval.media.ignoring import IgnoreRules
+from retrieval.media.listing import Listing, Once, Paths
+from retrieval.media.lists import LIST_EXTENSIONS, read_files
+from retrieval.media.names import extension as extension
+from retrieval.media.names import is_address as is_address
+from retrieval.media.names import path_to_uri as path_to_uri
+from retrieval.media.names import quote as quote
+from retrieval.media.names import uri_to_path as uri_to_path
+from retrieval.media.patterns import expand_braces, is_pattern, matches, names_an_extension
+from retrieval.media.walking import walk
 from retrieval.notices import Notices
 from retrieval.types import Medium, Scalar, Source
+
+BAD_ROWS_AT_FIRST = 1_000
+"""A list that begins with so many rows that name no file is none of files: the run ends."""
 
 _IMAGE = (Medium.IMAGE,)
 _SOUND = (Medium.AUDIO,)
@@ -58,38 +66,6 @@ class OpenFile:
     columns: dict[str, Scalar] = field(default_factory=dict)
 
 
-def extension(path: str) -> str:
-    """Give a name's extension in lower case, without its dot."""
-    return os.path.splitext(path)[1][1:].lower()
-
-
-# ---------------------------------------------------------------- names
-
-
-def path_to_uri(path: str | bytes) -> str:
-    """Turn a path into the uri that is stored: absolute, `%` and non-UTF-8 bytes as `%XX`."""
-    return quote(os.path.abspath(os.fsdecode(path)))
-
-
-def quote(name: str) -> str:
-    """Write `%` and the surrogate escapes of a name as `%XX`; everything else stays as it is."""
-    return re.sub(
-        "[%\ud800-\udfff]",
-        lambda found: "".join(f"%{byte:02X}" for byte in os.fsencode(found[0])),
-        name,
-    )
-
-
-def is_address(uri: str) -> bool:
-    """Whether an imported uri is an address, as `https://…`, and no path of this machine."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", uri) is not None
-
-
-def uri_to_path(uri: str) -> str:
-    """Give back the path that a uri was made from; opens the file whatever bytes its name has."""
-    return os.fsdecode(unquote_to_bytes(uri))
-
-
 # ---------------------------------------------------------------- sources
 
 
@@ -110,57 +86,62 @@ def is_tar_name(name: str) -> bool:
 
 
 def find_sources(
-    arguments: Sequence[str],
+    arguments: Sequence[str | Paths],
     *,
     path_column: str | None = None,
     caption_column: str | None = None,
     notices: Notices | None = None,
+    listing: Listing | None = None,
 ) -> Iterator[Source]:
     """List the files to embed, each once, in the arguments' order and by name inside a folder.
 
     An argument is a folder (read recursively; hidden files, other files than media and links to
     folders are passed over), a file of any name, a tar, a list (CSV, TSV, JSONL, Parquet), a
     Parquet file that holds the media themselves, or a pattern of these: `{000..010}.tar`,
-    `{a,b}/*.jpg`, `photos/**/*.png`.
+    `{a,b}/*.jpg`, `photos/**/*.png`. Links to files come last, where the file itself is not listed.
 
     Args:
-        arguments: Paths and patterns.
+        arguments: Paths and patterns, or `Paths` that mean themselves.
         path_column: Column of the lists that names the files; by default a usual name is sought.
         caption_column: Column of the lists that holds captions, likewise.
-        notices: Told what the lists hold that is not stored as it is.
+        notices: Takes what the lists hold that is not stored as it is.
+        listing: What to exclude; takes failures, and what is passed over.
 
     Raises:
-        SourceError: An argument does not exist, a folder cannot be read, a list is malformed.
+        SourceError: An argument does not exist or cannot be read. Without a taker of failures in
+            `listing` also: a folder cannot be read, a row of a list is malformed.
     """
-    seen: set[str] = set()
+    listing = listing or Listing()
+    if notices is not None:
+        listing.notices = notices
+    once = Once(listing)
+    here = IgnoreRules.of(listing.exclude, os.getcwd())
     for argument in arguments:
-        for source in _sources(argument, path_column, caption_column, notices):
-            if source.uri not in seen:
-                seen.add(source.uri)
+        for source in _sources(argument, path_column, caption_column, listing, here):
+            if once.first(source):
                 yield source
+    yield from once.links()
 
 
 def _sources(
-    argument: str, path_column: str | None, caption_column: str | None, notices: Notices | None
+    argument: str | Paths,
+    path_column: str | None,
+    caption_column: str | None,
+    listing: Listing,
+    here: IgnoreRules,
 ) -> Iterator[Source]:
-    for path in _expand(argument):
+    for path in _expand(argument, listing):
         if os.path.isdir(path):
-            yield from (_source(found) for found in _walk(path))
+            for found in walk(path, listing, is_media_name):
+                yield _source(found, listing)
+        elif here.ignore(os.path.abspath(path)):
+            continue
         elif path_column is None and _holds_media(path):
-            yield replace(_source(path), is_tar=True)
+            yield replace(_source(path, listing), is_tar=True)
         elif extension(path) in LIST_EXTENSIONS:
-            folder = os.path.dirname(os.path.abspath(path))
-            for row in read_list(path, path_column, caption_column, notices):
-                source = _source(os.path.join(folder, row.path))
-                yield Source(
-                    source.uri,
-                    source.path,
-                    is_tar=source.is_tar,
-                    caption=row.caption or source.caption,
-                    columns=row.columns,
-                )
+            yield from _listed(path, path_column, caption_column, listing)
         else:
-            yield _source(path)
+            yield _source(path, listing)
 
 
 def _holds_media(path: str) -> bool:
@@ -171,46 +152,69 @@ def _holds_media(path: str) -> bool:
     return holds_media(path)
 
 
-def _source(path: str) -> Source:
+def _listed(
+    path: str, path_column: str | None, caption_column: str | None, listing: Listing
+) -> Iterator[Source]:
+    """Yield the files that a list names."""
+    folder = os.path.dirname(os.path.abspath(path))
+    rules = IgnoreRules.of(listing.exclude, folder)
+    uri = path_to_uri(path)
+    good = number = 0
+    try:
+        for number, row in read_files(path, path_column, caption_column, listing.notices):
+            if isinstance(row, SourceError):
+                if not good and number >= BAD_ROWS_AT_FIRST:
+                    raise row
+                listing.fail(f"{uri}#row={number}", str(row), row)
+                continue
+            good += 1
+            named = os.path.join(folder, row.path)
+            if rules.ignore(os.path.abspath(named)):
+                continue
+            source = _source(named, listing)
+            yield Source(
+                source.uri,
+                source.path,
+                is_tar=source.is_tar,
+                caption=row.caption or source.caption,
+                columns=row.columns,
+            )
+    except SourceError as error:
+        if not good:  # not what the user meant
+            raise
+        listing.fail(uri, str(error), error)
+    else:
+        listing.read_lists.append(uri)
+
+
+def _source(path: str, listing: Listing) -> Source:
     path = os.path.abspath(path)
-    return Source(
-        uri=path_to_uri(path),
-        path=path,
-        is_tar=is_tar_name(path),
-        caption=caption_beside(path),
-    )
+    caption = None
+    try:
+        caption = caption_beside(path)
+    except SourceError as error:
+        captions = os.path.join(os.path.dirname(path), CAPTIONS_FILE)
+        listing.fail(path_to_uri(captions), str(error), error)
+    return Source(uri=path_to_uri(path), path=path, is_tar=is_tar_name(path), caption=caption)
 
 
-def _walk(folder: str) -> Iterator[str]:
-    """Yield the media files and tars below a folder, sorted by name folder by folder."""
-
-    def refuse(error: OSError) -> None:
-        raise SourceError(
-            f"{error.filename}: {error.strerror}; make it readable or leave it out"
-        ) from error
-
-    for path, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and _is_media_name(name):
-                yield os.path.join(path, name)
-
-
-def _is_media_name(name: str) -> bool:
+def is_media_name(name: str) -> bool:
+    """Whether a folder's file of this name is listed."""
     return extension(name) in EXTENSIONS or is_tar_name(name)
 
 
-# ---------------------------------------------------------------- patterns
-
-
-def _expand(argument: str) -> Iterator[str]:
+def _expand(argument: str | Paths, listing: Listing) -> Iterator[str]:
     """Yield the paths an argument means; a path that exists means itself, braces and all."""
+    if isinstance(argument, Paths):
+        yield from argument.paths
+        return
     if os.path.lexists(argument):
         yield argument
         return
-    for pattern in _expand_braces(argument):
-        if glob.has_magic(pattern) and not os.path.lexists(pattern):
-            yield from _matches(pattern)
+    for pattern in expand_braces(argument):
+        if is_pattern(pattern):
+            listing.cover_pattern(pattern)
+            yield from _media_among(matches(pattern), pattern, listing)
         elif os.path.lexists(pattern):
             yield pattern
         else:
@@ -219,39 +223,11 @@ def _expand(argument: str) -> Iterator[str]:
             )
 
 
-def _expand_braces(pattern: str) -> Iterator[str]:
-    """Yield every combination of the `{a,b}` and `{000..010}` of a pattern, in order."""
-    parts = re.split(r"\{([^{}]*(?:,|\.\.)[^{}]*)\}", pattern)
-    fixed, braces = parts[::2], parts[1::2]
-    # Not held as lists: {0..999999999} costs no memory before its first missing file.
-    if len(braces) == 1:
-        for choice in _choices(braces[0]):
-            yield f"{fixed[0]}{choice}{fixed[1]}"
-        return
-    for combination in product(*map(_choices, braces)):
-        pieces = zip(fixed, (*combination, ""), strict=True)
-        yield "".join(piece for pair in pieces for piece in pair)
-
-
-def _choices(brace: str) -> Iterator[str]:
-    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", brace)
-    if numbers is None:
-        yield from brace.split(",")
-        return
-    first, last = numbers.groups()
-    # As in a shell, {08..10} counts with leading zeros and {8..10} without.
-    width = len(first) if first.startswith("0") or last.startswith("0") else 0
-    step = 1 if int(first) <= int(last) else -1
-    for number in range(int(first), int(last) + step, step):
-        yield str(number).zfill(width)
-
-
-def _matches(pattern: str) -> Iterator[str]:
-    """Yield what a wildcard matches; `*` alone takes media only, `*.csv` takes what it names."""
-    paths = sorted(glob.glob(pattern, recursive=True))
-    if not paths:
-        raise SourceError(f"{quote(pattern)}: no file matches; check the pattern")
-    named = not glob.has_magic(os.path.splitext(pattern)[1]) and extension(pattern) != ""
+def _media_among(paths: list[str], pattern: str, listing: Listing) -> Iterator[str]:
+    """Yield what a wildcard means; `*` alone takes media only, `*.csv` takes what it names."""
+    named = names_an_extension(pattern)
     for path in paths:
-        if named or os.path.isdir(path) or _is_media_name(path):
+        if named or os.path.isdir(path) or is_media_name(path):
             yield path
+        else:
+            listing.pass_over(path)

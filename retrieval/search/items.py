@@ -37,6 +37,7 @@ class ItemTable:
             tables.append(pa.Table.from_batches(fresh))
         self._tables = tables
         self._types = {field.name: field.type for field in snapshot.items_schema()}
+        self._renewed = _renewed(snapshot, last)
         self.item_ids = _ids(tables)
         codes = [_codes(chunk) for table in tables for chunk in table.column("modality").chunks]
         self.modalities: NDArray[np.int8] = np.concatenate([np.empty(0, np.int8), *codes])
@@ -68,6 +69,12 @@ class ItemTable:
         return result
 
     def _row(self, place: int) -> dict[str, Scalar]:
+        item_id = int(self.item_ids[place])
+        ids = self._renewed.column("item_id").to_numpy()
+        newer = int(np.searchsorted(ids, item_id))
+        if newer < len(ids) and ids[newer] == item_id:
+            row: dict[str, Scalar] = self._renewed.slice(newer, 1).to_pylist()[0]
+            return row
         for table in self._tables:
             if place < table.num_rows:
                 # An index keeps the types of its time, which later shards may have widened.
@@ -114,6 +121,15 @@ def _checked(row: pa.Table) -> pa.Table:
             "retrieval index"
         ) from error
     return row
+
+
+def _renewed(snapshot: Snapshot, last_item_id: int) -> pa.Table:
+    """Items, up to an id, whose columns changed after an index took its copy of them."""
+    folders = [folder for space in snapshot.spaces for folder in snapshot.index_folders(space.name)]
+    oldest = min((int(folder.name) for folder in folders), default=2**63)
+    ids = snapshot.updated_ids(oldest)
+    batches = snapshot.items(ids[ids <= last_item_id])
+    return pa.Table.from_batches(batches, snapshot.items_schema())
 
 
 def _last_id(tables: Sequence[pa.Table]) -> int:

@@ -32,19 +32,20 @@ MERGED_BYTES = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class CompactReport:
-    """Listed files before and after, rows of removed items dropped, unused files deleted."""
+    """Listed files before and after, removed items dropped, unused files deleted."""
 
     files_before: int
     files_after: int
-    rows_dropped: int
+    items_dropped: int
     files_deleted: int
     bytes_freed: int
 
     def summary(self) -> str:
         """One line for people."""
+        items = "item" if self.items_dropped == 1 else "items"
         return (
-            f"{self.files_before} files became {self.files_after}, {self.rows_dropped} removed "
-            f"rows dropped, {self.files_deleted} unused files deleted "
+            f"{self.files_before} files became {self.files_after}, {self.items_dropped} removed "
+            f"{items} dropped, {self.files_deleted} unused files deleted "
             f"({self.bytes_freed / 1e6:.1f} MB)"
         )
 
@@ -66,20 +67,21 @@ def compact(root: Path, *, grace_seconds: float = 0.0) -> CompactReport:
     """
     with CollectionWriter.open(root) as writer:
         before = writer.manifest
-        rewritten = _Compaction(Snapshot(root, before)).publish(writer)
+        _Compaction(Snapshot(root, before)).publish(writer)
         recent = _recent(root, before.generation, grace_seconds)
         deleted, freed = _collect(root, [*recent, before, writer.manifest])
     return CompactReport(
         files_before=len(before.files),
         files_after=len(writer.manifest.files),
-        rows_dropped=_row_count(before, rewritten) - _row_count(writer.manifest, rewritten),
+        items_dropped=_items(before) - _items(writer.manifest),
         files_deleted=deleted,
         bytes_freed=freed,
     )
 
 
-def _row_count(manifest: Manifest, folders: Sequence[str]) -> int:
-    return sum(file.rows for file in manifest.files if file.folder in folders)
+def _items(manifest: Manifest) -> int:
+    """Items in the shards, removed ones included."""
+    return sum(file.rows for file in manifest.listed("items"))
 
 
 class _Compaction:
@@ -96,20 +98,19 @@ class _Compaction:
             for space in spaces
         }
 
-    def publish(self, writer: CollectionWriter) -> list[str]:
-        """Publish the rewritten generation if anything changes; returns the folders of rows."""
+    def publish(self, writer: CollectionWriter) -> None:
+        """Publish the rewritten generation if anything changes."""
         with writer.publication() as publication:
             files = [
                 file
                 for folder, schema in self._row_folders.items()
                 for file in self._rows(publication, folder, schema)
             ]
-            files += self._removed_files(publication)
+            files += self._masked_files(publication)
             files += self._failure_files(publication)
             files += [file for file in self._manifest.files if file.path.startswith("indexes/")]
             if set(files) != set(self._manifest.files):
                 writer.publish_files(files, publication)
-        return list(self._row_folders)
 
     # ------------------------------------------------------------ items, segments, frames
 
@@ -140,17 +141,18 @@ class _Compaction:
 
     # ------------------------------------------------------------ removed, failures
 
-    def _removed_files(self, publication: Publication) -> Iterator[ListedFile]:
-        """Ids whose rows some index still holds: those taken out since it was built."""
-        files = self._manifest.listed("removed")
+    def _masked_files(self, publication: Publication) -> Iterator[ListedFile]:
+        """Ids that some index has older rows of: taken out or changed since it was built."""
         built = [_generation(file.folder) for file in self._manifest.files if _is_of_index(file)]
-        needed = [file for file in files if _generation(file.path) >= min(built, default=2**63)]
-        if len(needed) < 2:
-            yield from needed
-            return
-        ids = np.unique(np.concatenate([self._ids_of(file) for file in needed]))
-        batch = pa.RecordBatch.from_arrays([pa.array(ids)], schema=REMOVED)
-        yield publication.removed(REMOVED, batch)
+        writers = {"removed": publication.removed, "updated": publication.updated}
+        for folder, write in writers.items():
+            files = self._manifest.listed(folder)
+            needed = [file for file in files if file.number >= min(built, default=2**63)]
+            if len(needed) < 2:
+                yield from needed
+                continue
+            ids = np.unique(np.concatenate([self._ids_of(file) for file in needed]))
+            yield write(REMOVED, pa.RecordBatch.from_arrays([pa.array(ids)], schema=REMOVED))
 
     def _ids_of(self, file: ListedFile) -> NDArray[np.int64]:
         batches = [_ids(batch) for batch in read_rows(self._snapshot.root / file.path)]

@@ -24,7 +24,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _PATHS = re.compile(
     rf"(?:items|failures)/\d{{5,}}\.parquet"
     rf"|(?:segments|frames)/(?P<rows_of>{_NAME})/\d{{5,}}\.parquet"
-    rf"|removed/\d{{6,}}\.parquet"
+    rf"|(?:removed|updated)/\d{{6,}}\.parquet"
     rf"|indexes/(?P<index_of>{_NAME})/\d{{6,}}/{_NAME}",
     re.ASCII,
 )
@@ -59,6 +59,11 @@ class ListedFile:
     def folder(self) -> str:
         """The folder it lies in, relative to the collection."""
         return self.path.rpartition("/")[0]
+
+    @property
+    def number(self) -> int:
+        """The number that names it: the generation of a file of `removed` or `updated`."""
+        return int(self.path.rpartition("/")[2].partition(".")[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import DimensionMismatchError, InvalidVectorError
 from retrieval.store.schema import FAILURES, MEDIUM_CODES, frames_schema, segments_schema
+from retrieval.store.updates import Update
 from retrieval.types import Failure, Frames, MediaInfo, Segments, Space
 
 SHARD_ROWS = 65_536
@@ -95,12 +96,15 @@ class Pending:
     rows: dict[str, list[tuple[int, SpaceRows]]] = field(default_factory=dict)
     failures: list[tuple[Failure, int]] = field(default_factory=list)
     removed: set[int] = field(default_factory=set)
+    updates: dict[int, Update] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
     _bytes: int = 0
     _most_rows: int = 0
     _since: float | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.spaces or self.items or self.rows or self.failures or self.removed)
+        rows = self.items or self.rows or self.failures or self.removed
+        return bool(self.spaces or rows or self.updates or self.settled)
 
     @property
     def next_item_id(self) -> int:
@@ -120,6 +124,11 @@ class Pending:
     def fail(self, failure: Failure) -> None:
         """Take a failure; items of the same uri that are added later end it."""
         self.failures.append((failure, self.next_item_id))
+        self._count()
+
+    def update(self, item_id: int, update: Update) -> None:
+        """Take new values of an item that exists."""
+        self.updates[item_id] = update.after(self.updates.get(item_id))
         self._count()
 
     def due(self) -> bool:

@@ -209,6 +209,10 @@ class Publication:
         """Write the ids taken out by this generation."""
         return self._parquet(f"removed/{self.generation:06d}.parquet", schema, [batch], None)
 
+    def updated(self, schema: pa.Schema, batch: pa.RecordBatch) -> ListedFile:
+        """Write the ids whose columns this generation changes."""
+        return self._parquet(f"updated/{self.generation:06d}.parquet", schema, [batch], None)
+
     def index(self, space: str, partial: Path, span: Span | None) -> tuple[ListedFile, ...]:
         """Take over a folder of finished index files as `indexes/SPACE/GENERATION`."""
         folder = f"indexes/{space}/{self.generation:06d}"

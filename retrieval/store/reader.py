@@ -195,6 +195,26 @@ class Snapshot:
         schema = pa.schema([schema.field(name) for name in names])
         for batch in self._rows("items", list(names)):
             yield with_columns(batch, schema)
+    def updated_ids(self, generation: int) -> NDArray[np.int64]:
+        """Sorted ids of the items whose columns changed after an index part was written."""
+        files = [f for f in self.manifest.listed("updated") if f.number > generation]
+        batches = [b for f in files for b in read_rows(self.root / f.path)]
+        ids = [_int64(batch, "item_id") for batch in batches]
+        return np.unique(np.concatenate([*ids, np.empty(0, np.int64)]))
+
+    def items(self, item_ids: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+        """Those of some items that live, in id order; `item_ids` are sorted."""
+        schema = self.items_schema()
+        for file in self.manifest.listed("items"):
+            first, last = _span(file)
+            within = item_ids[slice(*np.searchsorted(item_ids, [first, last + 1]))]
+            if not len(within):
+                continue
+            path, ends = self.root / file.path, (int(within[0]), int(within[-1]))
+            for batch in read_rows(path, first_item_id=ends[0], last_item_id=ends[1]):
+                ids = _int64(batch, "item_id")
+                wanted = contained(ids, within) & ~contained(ids, self.removed_ids())
+                yield with_columns(batch.filter(pa.array(wanted)), schema)
 
     def known_files(self) -> dict[str, KnownFile]:
         """What is known of every living item, by uri."""

@@ -34,6 +34,7 @@ ITEMS = pa.schema(
     ]
 )
 REMOVED = pa.schema([("item_id", pa.int64())])
+UPDATED = pa.schema([("item_id", pa.int64())])
 FAILURES = pa.schema(
     [
         ("uri", pa.string()),

@@ -27,18 +27,22 @@ from retrieval.store.lock import CollectionLock
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import Pending, SpaceRows, failures_batch
 from retrieval.store.publish import Publication, Span, make_folder, storage_errors
-from retrieval.store.reader import Snapshot
+from retrieval.store.reader import Snapshot, contained
 from retrieval.store.schema import (
     FAILURES,
     REMOVED,
+    UPDATED,
     UserColumns,
     frames_schema,
     items_batch,
     segments_schema,
 )
-from retrieval.types import EmbeddedItem, Failure, Frames, Segments, Space
+from retrieval.store.updates import Update, updated_rows
+from retrieval.types import EmbeddedItem, Failure, Frames, MediaInfo, Scalar, Segments, Space
 
-FOLDERS = ("manifests", "items", "segments", "frames", "removed", "failures", "indexes")
+FOLDERS = (
+    "manifests", "items", "segments", "frames", "removed", "updated", "failures", "indexes"
+)  # fmt: skip
 """The folders of a collection; nothing outside them is ever written or deleted."""
 
 EMPTY = Manifest(generation=0, spaces=(), next_item_id=0, files=())
@@ -169,9 +173,46 @@ class CollectionWriter:
         self._pending.add_rows(item_id, space, rows)
         self._covered[space] = item_id
 
+    def update(self, item_id: int, info: MediaInfo, names: Collection[str]) -> None:
+        """Give an existing item new values of some columns; its rows in every space stay.
+
+        Args:
+            item_id: The item.
+            info: Holds the values.
+            names: Columns to take from it: `uri`, `bytes`, `mtime`, `caption`, the user's.
+
+        Raises:
+            ColumnError: A column clashes with an earlier type or a reserved name.
+            ValueError: No living item has the id.
+        """
+        if not contained(np.array([item_id]), self._living()).all():
+            raise ValueError(f"no item {item_id} in {self.root}")
+        columns = {name: value for name, value in info.columns.items() if name in names}
+        info = self._columns.admit(replace(info, columns=columns))
+        stored = (set(names) - columns.keys()) | info.columns.keys()  # some have another name now
+        self._pending.update(item_id, Update(info, frozenset(stored)))
+
+    def as_stored(self, info: MediaInfo) -> dict[str, Scalar]:
+        """The columns of an item as they would be stored.
+
+        Raises:
+            ColumnError: A column clashes with an earlier type or a reserved name.
+        """
+        columns = UserColumns(self._columns.types())
+        info = columns.admit(info)
+        row: dict[str, Scalar] = items_batch(0, [info], columns.items_schema()).to_pylist()[0]
+        return row
+
     def fail(self, failure: Failure) -> None:
         """Record a file that could not be used."""
         self._pending.fail(failure)
+
+    def settle(self, uri: str) -> None:
+        """End the recorded failure of a file, if there is one: it is good, or no longer there."""
+        if self._open_failures is None:
+            self._open_failures = self.snapshot.open_failures() if self.snapshot else {}
+        if uri in self._open_failures:
+            self._pending.settled.add(uri)
 
     def remove(self, item_ids: Sequence[int]) -> None:
         """Take items out with the next generation; ids of none or of removed ones are ignored."""
@@ -198,13 +239,15 @@ class CollectionWriter:
         try:
             with self.publication() as publication:
                 added = list(self._write(publication, pending))
+                instead = self._rewritten(publication, pending)
+                stay = (instead.get(file, file) for file in self.manifest.files)
                 return self._commit(
                     publication,
                     replace(
                         self.manifest,
                         spaces=tuple(self._spaces.values()),
                         next_item_id=pending.next_item_id,
-                        files=(*self.manifest.files, *added),
+                        files=(*(file for file in stay if file is not None), *added),
                     ),
                 )
         finally:
@@ -284,8 +327,34 @@ class CollectionWriter:
             ids = pa.array(sorted(pending.removed), pa.int64())
             batch = pa.RecordBatch.from_arrays([ids], schema=REMOVED)
             yield publication.removed(REMOVED, batch)
-        if pending.failures:
-            yield publication.shard("failures", FAILURES, [failures_batch(pending.failures)], None)
+        if pending.updates and any(f.path.startswith("indexes/") for f in self.manifest.files):
+            ids = pa.array(sorted(pending.updates), pa.int64())
+            yield publication.updated(UPDATED, pa.RecordBatch.from_arrays([ids], schema=UPDATED))
+        failures = self._standing(pending) + pending.failures
+        if failures:
+            yield publication.shard("failures", FAILURES, [failures_batch(failures)], None)
+
+    def _standing(self, pending: Pending) -> list[tuple[Failure, int]]:
+        """Failures to write again, since a file of failures that has settled ones goes."""
+        if not pending.settled or not self._open_failures:
+            return []
+        return [pair for uri, pair in self._open_failures.items() if uri not in pending.settled]
+
+    def _rewritten(
+        self, publication: Publication, pending: Pending
+    ) -> dict[ListedFile, ListedFile | None]:
+        """Listed files that another one takes the place of, or none."""
+        instead: dict[ListedFile, ListedFile | None] = {}
+        if pending.settled:
+            instead |= dict.fromkeys(self.manifest.listed("failures"))
+        schema = self._columns.items_schema()
+        for file in self.manifest.listed("items"):
+            first, last = file.first_item_id or 0, file.last_item_id or 0
+            updates = {id_: new for id_, new in pending.updates.items() if first <= id_ <= last}
+            if updates:
+                batches = updated_rows(self.root / file.path, schema, updates)
+                instead[file] = publication.shard("items", schema, batches, (first, last))
+        return instead
 
     def _item_batches(self, pending: Pending, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         step = 1024
@@ -302,6 +371,7 @@ class CollectionWriter:
         covered = self.snapshot.covered if self.snapshot else None
         self._covered = {name: covered(name) if covered else -1 for name in self._spaces}
         self._living_ids: NDArray[np.int64] | None = None
+        self._open_failures: dict[str, tuple[Failure, int]] | None = None
 
     def _space(self, name: str) -> Space:
         if name not in self._spaces:

@@ -30,7 +30,7 @@ def test_from_a_folder_to_an_answer(world: World, tmp_path: Path) -> None:
     assert "items       24 (24 image)" in run("status", collection)
     assert "is whole" in run("verify", collection)
     assert run("remove", collection, "--where", "item_id < 4").startswith("4 items removed")
-    assert "removed rows dropped" in run("compact", collection)
+    assert "4 removed items dropped" in run("compact", collection)
     assert json.loads(run("status", collection, "--format", "json"))["items"] == {"image": 20}
 
 

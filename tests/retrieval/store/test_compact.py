@@ -42,8 +42,8 @@ def test_small_shards_become_one_with_the_same_rows(collection: Snapshot) -> Non
     ]
     assert content(collection.root) == before
     assert verify(collection.root) == []
-    assert (report.files_before, report.files_after, report.rows_dropped) == (10, 6, 0)
-    assert report.summary().startswith("10 files became 6, 0 removed rows dropped, 2 unused")
+    assert (report.files_before, report.files_after, report.items_dropped) == (10, 6, 0)
+    assert report.summary().startswith("10 files became 6, 0 removed items dropped, 2 unused")
 
 
 def test_compacting_twice_changes_nothing_and_frees_the_generation_before(
@@ -58,7 +58,7 @@ def test_compacting_twice_changes_nothing_and_frees_the_generation_before(
     assert leftovers(collection.root) == []
 
 
-def test_removed_rows_go_and_ids_and_coverage_stay(root: Path) -> None:
+def test_field_42_removed_items_go_counted_once_and_ids_and_coverage_stay(root: Path) -> None:
     grow(root, 12, publish_every=4)
     remove(root, 0, 11, 5)
     before = content(root)
@@ -69,7 +69,7 @@ def test_removed_rows_go_and_ids_and_coverage_stay(root: Path) -> None:
     assert snapshot.manifest.next_item_id == 12
     assert snapshot.covered(SOUND.name) == 11
     assert snapshot.manifest.listed("items")[0].rows == 9
-    assert report.rows_dropped == 3 + 1 + 2 * (2 + 8)  # items, an image, two videos
+    assert report.items_dropped == 3  # an image and two videos, whatever rows they have
     grow(root, 14, publish_every=4)
     # 0, 5 and 11 are embedded anew, then the two that are new
     assert snapshot.living_ids().tolist() == [1, 2, 3, 4, 6, 7, 8, 9, 10]
