@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.interrupted import kept_on_interrupt
 from cli.options import Device, DeviceOption
 from cli.terminal import console, escaped
 
 if TYPE_CHECKING:
     from retrieval.embed_options import EmbedReport
+    from retrieval.media.listing import Paths
+
+SUFFIXES_SHOWN = 8
+"""Kinds of files passed over that are told apart."""
 
 
 def embed(
@@ -20,7 +27,8 @@ def embed(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folders, files, quoted patterns, lists (CSV, JSONL, Parquet) or tars.",
+            help="Folders, files, quoted patterns, lists (CSV, JSONL, Parquet) or tars; "
+            "- reads paths from standard input, one a line or ended by NUL.",
         ),
     ],
     collection: Annotated[
@@ -57,6 +65,18 @@ def embed(
     caption_col: Annotated[
         str | None, typer.Option(help="Column of a list that holds the captions.")
     ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Leave out what this pattern matches, as in .gitignore; repeatable. "
+            "Folders can hold such patterns in a file .retrievalignore.",
+        ),
+    ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Remove items whose files are gone from the SOURCEs."),
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first file that cannot be used.")
     ] = False,
@@ -66,7 +86,11 @@ def embed(
 ) -> None:
     """Embed media files into COLLECTION: new ones are added, changed ones replaced.
 
-    Repeating it changes nothing; after an interruption it goes on where it stopped.
+    Repeating it changes nothing; after an interruption it goes on where it stopped. Renamed files
+    keep their items, and new captions and columns are stored without embedding again.
+
+    The exit code is 0 where at least one file is in the collection in the end, 1 where none is, and
+    2 for an error that ended the run.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
@@ -76,6 +100,7 @@ def embed(
     from retrieval.embedding import embed as run
     from retrieval.embedding import missing_encoders
     from retrieval.media.files import find_sources
+    from retrieval.media.listing import Listing
     from retrieval.types import Sampling
 
     options = EmbedOptions(
@@ -90,12 +115,17 @@ def embed(
         retry_failed=retry_failed,
         path_column=path_col,
         caption_column=caption_col,
+        exclude=tuple(exclude or ()),
+        prune=prune,
         **({} if workers is None else {"workers": workers}),
     )
     offer_download(missing_encoders(collection, options))
     screen = console(stderr=True)
-    found = sum(1 for _ in find_sources(sources, path_column=path_col, caption_column=caption_col))
-    with Progress(
+    given = [_paths_of_stdin() if source == "-" else source for source in sources]
+    listing = Listing(options.exclude, lambda failure: None)
+    listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)
+    found = sum(1 for _ in listed)
+    with kept_on_interrupt(collection), Progress(
         TextColumn("embed"), BarColumn(), MofNCompleteColumn(), Remaining(),
         TextColumn("{task.fields[failed]}"), console=screen,
     ) as bar:  # fmt: skip
@@ -105,8 +135,19 @@ def embed(
             failed = f"{report.failed} failed" if report.failed else ""
             bar.update(task, completed=report.seen, failed=failed)
 
-        report = run(sources, collection, options, on_item)
+        report = run(given, collection, options, on_item)
     _print_report(report, collection)
+    if not report.in_collection:
+        raise typer.Exit(1)
+
+
+def _paths_of_stdin() -> Paths:
+    """The paths that standard input names: ended by NUL where there is any, else one a line."""
+    from retrieval.media.listing import Paths
+
+    content = sys.stdin.buffer.read()
+    names = content.split(b"\0" if b"\0" in content else b"\n")
+    return Paths([os.fsdecode(name) for name in names if name])
 
 
 def _print_report(report: EmbedReport, collection: Path) -> None:
@@ -123,16 +164,37 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
             "of them have nothing to search, as silent videos where no model sees",
         ),
         (report.unchanged, "unchanged"),
+        (report.updated, "with new captions or columns, not embedded again"),
+        (report.renamed, "renamed or moved, not embedded again"),
+        (report.other_paths, "further paths of files that are listed already, as links"),
         (report.completed, "existing items gained a space they lacked"),
         (report.failed, f"failed; reasons in {collection / 'failures'}"),
+        (report.pruned, "removed, since their files are gone"),
         (report.without_encoder, "of a kind that no model here embeds; add one with --model"),
     ):
         if count:
             print(f"{count} {words}")
     for notice in report.notices:
         print(f"note: {notice}", file=sys.stderr)
+    if report.passed_over:
+        print(_passed_over(report.passed_over))
+    if report.gone:
+        one = report.gone == 1
+        print(f"{report.gone} {'item whose file is' if one else 'items whose files are'} gone; "
+              f"--prune removes {'it' if one else 'them'}")  # fmt: skip
     for failure in report.failures:
         print(f"  {escaped(failure.uri)}: {escaped(failure.reason)}", file=sys.stderr)
+
+
+def _passed_over(kinds: Mapping[str, int]) -> str:
+    """How many files are no media, by suffix: the most frequent first."""
+    total = sum(kinds.values())
+    ordered = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    shown = [f"{count} {suffix}" for suffix, count in ordered[:SUFFIXES_SHOWN]]
+    rest = sum(count for _, count in ordered[SUFFIXES_SHOWN:])
+    if rest:
+        shown.append(f"{rest} of other kinds")
+    return f"{_counted(total, 'file')} passed over: {', '.join(shown)}"
 
 
 def _counted(number: int, name: str) -> str:

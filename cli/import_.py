@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.interrupted import kept_on_interrupt
 from cli.options import Device, DeviceOption
 from cli.terminal import console, escaped
 
@@ -70,7 +71,8 @@ def import_(
     """Make vectors of another tool, or an export, part of COLLECTION.
 
     Items that are there already stay as they are, so repeating it changes nothing. Rows whose
-    vector is NaN, infinite or zero go to failures/.
+    vector is NaN, infinite or zero go to failures/. The exit code is 0 where at least one item is
+    in the collection in the end, 1 where none is, and 2 for an error that ended the run.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
@@ -90,7 +92,7 @@ def import_(
         drop=_names(drop or []),
         device=device.value,
     )
-    with Progress(
+    with kept_on_interrupt(collection), Progress(
         TextColumn("import"), BarColumn(), MofNCompleteColumn(), Remaining(),
         console=console(stderr=True),
     ) as bar:  # fmt: skip
@@ -102,6 +104,8 @@ def import_(
             lambda report: bar.update(task, completed=report.rows, total=report.total),
         )
     _print_report(report, collection)
+    if not (sum(report.added.values()) or report.unchanged):
+        raise typer.Exit(1)
 
 
 def _names(given: list[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from retrieval.encoders.catalogue import CATALOGUE, caution_of, load_encoder, resolve
@@ -34,6 +35,8 @@ class EmbedOptions:
         hop_seconds: Distance of two windows; None: the length of a window.
         strict: The first file that cannot be used ends the run with an error.
         retry_failed: Try files again that failed before and have not changed since.
+        exclude: Patterns of files that are left out, in the syntax of gitignore.
+        prune: Remove the items whose files are gone from the folders and patterns given.
     """
 
     models: tuple[str, ...] = ()
@@ -48,6 +51,8 @@ class EmbedOptions:
     retry_failed: bool = False
     path_column: str | None = None
     caption_column: str | None = None
+    exclude: tuple[str, ...] = ()
+    prune: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.models, str):  # one name is clearly meant, not its letters
@@ -58,6 +63,10 @@ class EmbedOptions:
 class EmbedReport:
     """What a run did, counted as it goes.
 
+    `renamed` items follow their files to another path, and `updated` ones have new captions or
+    columns: neither is embedded again. `other_paths` are further paths of files that are items
+    already. `gone` are items whose files are no longer where the run looked, `pruned` those of
+    them that were removed. `passed_over` counts the other files of folders by suffix.
     `without_segments` are those of the added items that no model here finds anything in, such as a
     silent video where all models read sound: they are kept, for a further model may. `notices` say
     what is stored under another name or in another form than it was given in.
@@ -66,24 +75,31 @@ class EmbedReport:
     added: dict[Medium, int] = field(default_factory=lambda: dict.fromkeys(Medium, 0))
     replaced: int = 0
     unchanged: int = 0
+    renamed: int = 0
+    updated: int = 0
+    other_paths: int = 0
+    gone: int = 0
+    pruned: int = 0
     completed: int = 0
     failed: int = 0
     failures: list[Failure] = field(default_factory=list)
     without_encoder: int = 0
     without_segments: int = 0
     notices: list[str] = field(default_factory=list)
+    passed_over: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def in_collection(self) -> int:
+        """Items of the run that the collection holds."""
+        return (
+            sum(self.added.values()) + self.unchanged + self.renamed + self.updated + self.completed
+        )
 
     @property
     def seen(self) -> int:
         """Items looked at so far, whatever became of them."""
-        return (
-            sum(self.added.values())
-            + self.unchanged
-            + self.completed
-            + self.failed
-            + self.without_encoder
-        )
+        return self.in_collection + self.failed + self.without_encoder
 
 
 FAILURES_KEPT = 20

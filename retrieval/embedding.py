@@ -18,7 +18,6 @@ import numpy as np
 
 from retrieval.assembly import Assembler
 from retrieval.embed_options import (
-    FAILURES_KEPT,
     EmbedOptions,
     EmbedReport,
     Spaces,
@@ -29,11 +28,13 @@ from retrieval.encoders.hub.cache import snapshot_of
 from retrieval.encoders.inventory import MissingEncoder, NeededRepository, needed_for
 from retrieval.encoders.names import repository_named
 from retrieval.encoders.spaces import decode_plan
-from retrieval.errors import DamagedMediaError, InvalidVectorError, SourceError
+from retrieval.errors import InvalidVectorError
 from retrieval.media.decode import NO_ENCODER
 from retrieval.media.files import container_of, find_sources, uri_to_path
+from retrieval.media.listing import Listing, Paths
 from retrieval.media.pool import decode_all
 from retrieval.protocols import Encoder
+from retrieval.reconciling import SPACE_STAGE, Reconciler
 from retrieval.store.current import read_current
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter, publish_what_is_whole
@@ -53,12 +54,15 @@ from retrieval.types import (
 
 logger = logging.getLogger(__name__)
 
+Find = Callable[[Listing], Iterator[Source]]
+"""Lists the sources of a run, each time it is called."""
+
 FLUSH_SECONDS = 30.0
 """Half-filled batches are encoded this often, so that a rare medium does not hold items back."""
 
 
 def embed(
-    sources: Sequence[str | os.PathLike[str]],
+    sources: Sequence[str | os.PathLike[str] | Paths],
     root: Path,
     options: EmbedOptions | None = None,
     on_item: Callable[[EmbedReport], None] | None = None,
@@ -68,29 +72,33 @@ def embed(
     Repeating it changes nothing; after a crash it goes on where the last published shard ended.
 
     Args:
-        sources: Folders, files, quoted patterns, lists (CSV, JSONL, Parquet), tars.
+        sources: Folders, files, quoted patterns, lists (CSV, JSONL, Parquet), tars; or `Paths`
+            that mean themselves.
         root: Folder of the collection; made when it does not exist.
         options: How to read and embed.
         on_item: Called with the running report after every item.
 
     Raises:
-        SourceError: A source does not exist or cannot be read as a list.
+        SourceError: A source does not exist, or a list names no files.
         DamagedMediaError: With `strict`, the first file that cannot be used.
         CollectionLockedError: Another writer is at work.
     """
     options = options or EmbedOptions()
     report = EmbedReport()
     began = time.monotonic()
-    with CollectionWriter.open(root, create=True) as writer, publish_what_is_whole(writer):
-        found = find_sources(
-            [os.fspath(source) for source in sources],
+
+    def find(listing: Listing) -> Iterator[Source]:
+        return find_sources(
+            [each if isinstance(each, Paths) else os.fspath(each) for each in sources],
             path_column=options.path_column,
             caption_column=options.caption_column,
-            notices=writer.notices,
+            listing=listing,
         )
+
+    with CollectionWriter.open(root, create=True) as writer, publish_what_is_whole(writer):
         run = _Run(writer, open_spaces(writer.snapshot, options), options, report, on_item)
-        run.complete()
-        run.take_in(found)
+        run.complete(find)
+        run.take_in(find)
         writer.publish()
         report.notices += writer.notices.lines()
     report.seconds = time.monotonic() - began
@@ -130,6 +138,7 @@ class _Run:
         self._options = options
         self._report = report
         self._on_item = on_item
+        self._files = Reconciler(writer, options, report, self._tell)
         existing = {space.name for space in writer.snapshot.spaces} if writer.snapshot else set()
         for name, (space, _) in spaces.items():
             if name not in existing:
@@ -138,46 +147,33 @@ class _Run:
 
     # ------------------------------------------------------------ new and changed files
 
-    def take_in(self, sources: Iterable[Source]) -> None:
+    def take_in(self, find: Find) -> None:
         """Embed the sources that the collection does not hold as they are now."""
-        snapshot = self._writer.snapshot
-        known = snapshot.known_files() if snapshot else {}
-        failed = snapshot.failures() if snapshot and not self._options.retry_failed else {}
-        wanted = (
-            source
-            for source in sources
-            if not (self._is_known(source, known) or self._failed_before(source, failed))
-        )
+        known = self._files.known.files
+        wanted = self._files.wanted(find(self._files.listing))
         for result in self._embedded(wanted, self._spaces, known):
             self._store(result, known)
-
-    def _is_known(self, source: Source, known: Mapping[str, KnownFile]) -> bool:
-        file = known.get(source.uri)
-        if file is None or not _same_stat(source.path, file.bytes, file.mtime):
-            return False
-        self._report.unchanged += 1
-        self._tell()
-        return True
-
-    def _failed_before(self, source: Source, failed: Mapping[str, Failure]) -> bool:
-        failure = failed.get(source.uri)
-        if failure is None or not _same_stat(source.path, failure.bytes, failure.mtime):
-            return False
-        self._count_failure(failure)
-        return True
+        self._files.finish()
 
     def _store(
         self, result: EmbeddedItem | Failure | ItemUnchanged, known: Mapping[str, KnownFile]
     ) -> None:
         if isinstance(result, ItemUnchanged):
-            self._report.unchanged += 1
-        elif isinstance(result, EmbeddedItem):
-            self._add(result, known.get(result.info.uri))
+            if result.info is not None:
+                self._files.unchanged(result.info)
+            return
+        if isinstance(result, EmbeddedItem):
+            self._files.met(result.info.uri)
+            older = known.get(result.info.uri)
+            if older is not None and older.sha256 == result.info.sha256:
+                self._files.unchanged(result.info)  # a member of a tar that was renamed
+                return
+            self._add(result, older)
         elif result.stage == NO_ENCODER:
+            self._files.met(result.uri)
             self._report.without_encoder += 1
         else:
-            self._writer.fail(result)
-            self._count_failure(result)
+            self._files.fail(result)
             return
         self._tell()
 
@@ -186,9 +182,7 @@ class _Run:
         try:
             self._writer.add(replace(item, replaces=older.item_id if older else None))
         except InvalidVectorError as error:
-            failure = Failure(info.uri, "encode", str(error), info.bytes, info.mtime)
-            self._writer.fail(failure)
-            self._count_failure(failure)
+            self._files.fail(Failure(info.uri, "encode", str(error), info.bytes, info.mtime))
             return
         self._report.added[info.modality] += 1
         self._report.without_segments += not any(one.media for one in item.segments.values())
@@ -196,7 +190,7 @@ class _Run:
 
     # ------------------------------------------------------------ unfinished and further spaces
 
-    def complete(self) -> None:
+    def complete(self, find: Find) -> None:
         """Compute what a space lacks of the items that exist, so that every space covers them all.
 
         A killed run or a newly added model leaves such gaps. Closing them before anything new is
@@ -206,9 +200,15 @@ class _Run:
         if snapshot is None or snapshot.manifest.next_item_id == 0:
             return
         existing = {space.name for space in snapshot.spaces}
+        covered = {n: snapshot.covered(n) if n in existing else -1 for n in self._spaces}
+        if all(last == snapshot.manifest.next_item_id - 1 for last in covered.values()):
+            return
+        # The files of items are read below: by then the collection knows where they are.
+        if self._files.follow_renames(find(Listing(self._options.exclude, lambda failure: None))):
+            self._writer.publish()
+            snapshot = self._writer.snapshot or snapshot
         for name, pair in self._spaces.items():
-            covered = snapshot.covered(name) if name in existing else -1
-            items = _living_items(snapshot, covered)
+            items = _living_items(snapshot, covered[name])
             for _, run in groupby(items, key=lambda item: item.container):
                 self._complete_container(name, pair, list(run))
         self._writer.publish()
@@ -239,7 +239,7 @@ class _Run:
                 segments, frames = found.segments[name], found.frames.get(name)
             elif item in relevant:
                 reason = found.reason if isinstance(found, Failure) else "changed since embedded"
-                self._writer.fail(Failure(item.uri, "open", f"{reason} (space {name})"))
+                self._writer.fail(Failure(item.uri, SPACE_STAGE, f"{reason} (space {name})"))
             self._writer.add_rows(item.item_id, name, segments, frames)
             self._report.completed += 1
             self._tell()
@@ -280,14 +280,6 @@ class _Run:
                     logger.warning("%s: %s", event.info.uri, note)
             yield event
 
-    def _count_failure(self, failure: Failure) -> None:
-        if self._options.strict:
-            raise DamagedMediaError(f"{failure.uri}: {failure.reason}; drop --strict to skip it")
-        self._report.failed += 1
-        if len(self._report.failures) < FAILURES_KEPT:
-            self._report.failures.append(failure)
-        self._tell()
-
     def _tell(self) -> None:
         if self._on_item is not None:
             self._on_item(self._report)
@@ -320,11 +312,3 @@ def _living_items(snapshot: Snapshot, after_item_id: int) -> Iterator[_Existing]
 def _embeds(space: Space, modality: Medium) -> bool:
     """Whether items of a modality can have rows in a space: a video has frames and sound."""
     return modality in space.media or (modality is Medium.VIDEO and Medium.AUDIO in space.media)
-
-
-def _same_stat(path: str, size: int, mtime: float) -> bool:
-    try:
-        stat = os.stat(path)
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}; it was there when listed") from error
-    return stat.st_size == size and stat.st_mtime == mtime
