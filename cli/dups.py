@@ -56,7 +56,7 @@ def dups(
     """Find groups of near-duplicates: pictures, recordings and videos, with the seconds they share.
 
     A clip is a duplicate of the film it was cut from. Each item names the five that are most like
-    it; `paths` prints all but the first of every group.
+    it; `paths` prints all but the first of every group, and no file that is missing.
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
@@ -99,7 +99,7 @@ def _print_groups(groups: Sequence[DuplicateGroup], output: Output, *, nul: bool
     elif output is Output.CSV:
         _print_csv(groups)
     elif output is Output.PATHS:
-        spare = (item for group in groups for item in group.items[1:])
+        spare = (item for group in groups for item in group.items[1:] if not item.missing)
         print_paths((path_of(item.uri) for item in spare), nul=nul)
     else:
         _print_table(groups)
@@ -132,7 +132,7 @@ def _print_table(groups: Sequence[DuplicateGroup]) -> None:
             best = item.matches[0]
             table.add_row(
                 f"{item.item_id}", f"{best.score:.3f}", f"{best.item_id}", _overlaps(item),
-                PathCell(path_of(item.uri)),
+                PathCell(path_of(item.uri) + (" (missing)" if item.missing else "")),
             )  # fmt: skip
         shown.print(table)
     items = sum(len(group.items) for group in groups)

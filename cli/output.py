@@ -75,7 +75,7 @@ class AnswerPrinter:
 
     def _print_csv(self, hits: Iterable[Hit], qid: int | str | None) -> None:
         names = ("rank", "score", "item_id", "uri", "modality", "medium", "start_seconds",
-                 "end_seconds", "space", "likely")  # fmt: skip
+                 "end_seconds", "space", "likely", "missing")  # fmt: skip
         if self._csv is None:
             self._csv = CsvPrinter((*(["qid"] if self._numbered else []), *names))
         for hit in hits:
@@ -144,7 +144,7 @@ def print_table(
             f"{hit.score:.3f}" + ("" if hit.likely else " ?"),
             span(hit, time_format),
             hit.modality.value if hit.modality is hit.medium else f"{hit.modality} ({hit.medium})",
-            PathCell(path_of(hit.uri)),
+            PathCell(path_of(hit.uri) + (" (missing)" if hit.missing else "")),
         ]
         if with_captions:
             cells.append(cell(hit.metadata.get("caption") or ""))

@@ -96,11 +96,6 @@ class Collection:
             CollectionDamagedError: A listed file is missing or has another size.
         """
         collection = cls(root, device=device, localizer=localizer)
-        if not (collection.root / "CURRENT").exists():
-            raise CollectionNotFoundError(
-                f"{collection.root} is not a collection; "
-                f"make one with: retrieval embed SOURCE -c {collection.root}"
-            )
         _ = collection.snapshot
         return collection
 
@@ -193,31 +188,35 @@ class Collection:
         *,
         where: str | Sequence[str] | None = None,
         ids: int | Sequence[int] | NDArray[np.integer] = (),
+        dry_run: bool = False,
     ) -> int:
         """Take out the items that a filter matches or that are named; returns how many.
 
-        Of several filters all must hold.
+        Args:
+            where: SQL condition over the items' columns; of several all must hold.
+            ids: Items to take out as well.
+            dry_run: Take out nothing, and tell how many it would be.
+
+        Raises:
+            QueryError: An id is of no item.
+            FilterError: The condition is refused.
         """
-        conditions = names_of(where) or []
+        if dry_run:
+            return len(self.items_to_remove(where=where, ids=ids))
         with CollectionWriter.open(self.root) as writer:
-            snapshot = writer.snapshot
-            if snapshot is None:
-                return 0
-            living = np.asarray(
-                [file.item_id for file in snapshot.known_files().values()], np.int64
-            )
-            named = item_ids_of(ids)
-            unknown = np.setdiff1d(named, living)
-            if len(unknown):
-                raise QueryError(
-                    f"no item has the id {unknown[0]}; every hit of a search shows its id"
-                )
-            if conditions:
-                matching = [matching_ids(snapshot, condition) for condition in conditions]
-                named = np.union1d(named, reduce(np.intersect1d, matching))
-            writer.remove(named.tolist())
+            removed = _chosen(writer.snapshot, where, ids) if writer.snapshot else {}
+            writer.remove(list(removed))
         self.refresh()
-        return len(np.unique(named))
+        return len(removed)
+
+    def items_to_remove(
+        self,
+        *,
+        where: str | Sequence[str] | None = None,
+        ids: int | Sequence[int] | NDArray[np.integer] = (),
+    ) -> dict[int, str]:
+        """The uris, by id, of the items that `remove` would take out."""
+        return _chosen(self.snapshot, where, ids)
 
     def compact(self, *, grace_seconds: float = GRACE_SECONDS) -> CompactReport:
         """Merge small shards, drop removed rows, collect old generations and leftovers.
@@ -393,3 +392,22 @@ class Collection:
         """Move on to the newest generation."""
         with self._lock:
             self._snapshot = self._searcher = None
+
+
+def _chosen(
+    snapshot: Snapshot,
+    where: str | Sequence[str] | None,
+    ids: int | Sequence[int] | NDArray[np.integer],
+) -> dict[int, str]:
+    """The uris, by id, of the items that a filter matches or that are named."""
+    living = {file.item_id: uri for uri, file in snapshot.known_files().items()}
+    named: list[int] = item_ids_of(ids).tolist()
+    unknown = next((item_id for item_id in named if item_id not in living), None)
+    if unknown is not None:
+        raise QueryError(f"no item has the id {unknown}; every hit of a search shows its id")
+    conditions = names_of(where) or []
+    matching: list[int] = []
+    if conditions:
+        found = [matching_ids(snapshot, condition) for condition in conditions]
+        matching = reduce(np.intersect1d, found).tolist()
+    return {item_id: living[item_id] for item_id in sorted({*named, *matching})}

@@ -13,35 +13,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from retrieval.media.files import OpenFile, container_of, uri_to_path
+from retrieval.media.files import OpenFile, container_of
 from retrieval.media.listing import identity
+from retrieval.media.presence import status_of
 from retrieval.media.tar import open_members
 from retrieval.regular_files import open_regular
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import ITEMS
 from retrieval.types import Failure, KnownFile, Scalar, Source
-
-
-def status_of(uri: str) -> os.stat_result | None:
-    """What the system says of a file, or of the tar that holds it; None where it is gone.
-
-    Raises:
-        OSError: It cannot be known, as in a folder without permission.
-    """
-    try:
-        return os.stat(uri_to_path(container_of(uri)[0]))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def is_missing(uri: str) -> bool:
-    """Whether the file of a uri, which was there once, is gone. An address is never missing."""
-    if not uri.startswith("/"):
-        return False
-    try:
-        return status_of(uri) is None
-    except (OSError, ValueError):
-        return False
 
 
 @dataclass(slots=True)

@@ -14,9 +14,10 @@ from dataclasses import replace
 
 from retrieval.embed_options import FAILURES_KEPT, EmbedOptions, EmbedReport
 from retrieval.errors import DamagedMediaError
-from retrieval.known_items import KnownItems, status_of
+from retrieval.known_items import KnownItems
 from retrieval.media.files import OpenFile, container_of, uri_to_path
 from retrieval.media.listing import Listing
+from retrieval.media.presence import status_of
 from retrieval.regular_files import check_regular
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure, KnownFile, MediaInfo, Medium, Source

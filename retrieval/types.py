@@ -334,7 +334,8 @@ class Hit:
 
     Where a re-ranker judged it, `score` is the probability of a match that it gave, and
     `first_stage_score` what the item had before; None elsewhere. `vector` is the stored vector of
-    the best segment, (dim,) float32, where it was asked for.
+    the best segment, (dim,) float32, where it was asked for. `missing` says that the item's file is
+    gone.
     """
 
     rank: int
@@ -349,4 +350,5 @@ class Hit:
     likely: bool
     metadata: dict[str, Scalar] = field(default_factory=dict)
     first_stage_score: float | None = None
+    missing: bool = False
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)

@@ -3,7 +3,8 @@
 Pictures are compared with pictures, recordings with recordings and videos with videos, by what they
 show or play; the sound of videos is left aside. Two pictures are near-duplicates where their cosine
 reaches the threshold. Two recordings or videos are where runs of matching segments cover enough of
-the shorter one: a clip is a duplicate of the film it was cut from.
+the shorter one: a clip is a duplicate of the film it was cut from. Items that are paths of one file
+are no duplicates of each other.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from retrieval.duplicates.groups import DuplicateGroup, ItemPairs, PairBook
 from retrieval.duplicates.identical import first_of_identical
 from retrieval.duplicates.neighbours import QUERY_ROWS, Matches, Neighbours, unit
 from retrieval.duplicates.overlaps import Overlap, find_overlaps
+from retrieval.duplicates.same_files import further_paths
 from retrieval.errors import QueryError
 from retrieval.search.items import ItemTable
 from retrieval.search.opened import OpenedSpace, Part
@@ -77,13 +79,14 @@ def find_duplicates(
         QueryError: An option makes no sense.
     """
     items = ItemTable(snapshot)
+    left_out = np.union1d(snapshot.removed_ids(), further_paths(snapshot))
     chosen = list(_chosen(snapshot, spaces))
     opened = {space.name: OpenedSpace(snapshot, space) for space, _ in chosen}
     total = sum(len(part.rows) for space, _ in chosen for part in opened[space.name].parts)
     done = 0
     groups: list[DuplicateGroup] = []
     for space, modality in chosen:
-        comparison = _Comparison(snapshot, items, opened[space.name], modality, options)
+        comparison = _Comparison(left_out, items, opened[space.name], modality, options)
         for rows in comparison.run():
             done += rows
             progress(done, total)
@@ -104,7 +107,7 @@ class _Comparison:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        left_out: NDArray[np.int64],
         items: ItemTable,
         opened: OpenedSpace,
         modality: Medium,
@@ -115,8 +118,7 @@ class _Comparison:
         self._options = options
         self._items = items
         self._parts = opened.parts
-        removed = snapshot.removed_ids()
-        self._allowed = [self._mask(part, removed) for part in self._parts]
+        self._allowed = [self._mask(part, left_out) for part in self._parts]
         self._item_ids: NDArray[np.int64] = np.concatenate(
             [np.empty(0, np.int64), *(part.rows.item_ids for part in self._parts)]
         )
@@ -144,10 +146,10 @@ class _Comparison:
                         self._take_timed(found)
                 yield block.stop - block.start
 
-    def _mask(self, part: Part, removed: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _mask(self, part: Part, left_out: NDArray[np.int64]) -> NDArray[np.bool_]:
         code = MEDIUM_CODES.index(self._modality)
         item_ids = part.rows.item_ids
-        mask: NDArray[np.bool_] = (part.rows.media == code) & ~contained(item_ids, removed)
+        mask: NDArray[np.bool_] = (part.rows.media == code) & ~contained(item_ids, left_out)
         mask &= self._items.modalities_of(item_ids) == code
         return mask
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from retrieval.duplicates.components import Components
 from retrieval.duplicates.overlaps import Overlap
+from retrieval.media.presence import is_missing
 from retrieval.search.items import ItemTable
 from retrieval.types import Medium, Scalar
 
@@ -39,17 +40,25 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateItem:
-    """One item of a group; `matches` are the best of its pairs, best first, at most five."""
+    """One item of a group; `matches` are the best of its pairs, best first, at most five.
+
+    `missing` says that its file is gone.
+    """
 
     item_id: int
     uri: str
     matches: tuple[Match, ...]
     metadata: dict[str, Scalar] = field(default_factory=dict)
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateGroup:
-    """Items that hang together by pairs of near-duplicates, in the order of their ids."""
+    """Items that hang together by pairs of near-duplicates.
+
+    They are in the order of their ids, those whose files are missing after all others: the first is
+    the one to keep.
+    """
 
     space: str
     modality: Medium
@@ -169,7 +178,8 @@ class PairBook:
         order = np.lexsort((members, roots))
         groups = np.split(members[order], np.flatnonzero(np.diff(roots[order])) + 1)
         for group in sorted(groups, key=lambda group: (-len(group), int(group[0]))):
-            yield DuplicateGroup(space, modality, tuple(self._members(group, best)))
+            members = sorted(self._members(group, best), key=lambda item: item.missing)
+            yield DuplicateGroup(space, modality, tuple(members))
 
     def _members(self, group: NDArray[np.int64], pairs: ItemPairs) -> Iterator[DuplicateItem]:
         item_ids = self._items.item_ids
@@ -185,7 +195,7 @@ class PairBook:
                     strict=True,
                 )
             )
-            yield DuplicateItem(int(item_ids[place]), uri, matches, metadata)
+            yield DuplicateItem(int(item_ids[place]), uri, matches, metadata, is_missing(uri))
 
     def _overlaps_of(self, place: int, other: int) -> tuple[Overlap, ...]:
         if (place, other) in self._overlaps:

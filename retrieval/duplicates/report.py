@@ -44,6 +44,7 @@ SCHEMA = pa.schema(
         ("item_id", pa.int64()),
         ("uri", pa.string()),
         ("matches", pa.list_(MATCH)),
+        ("missing", pa.bool_()),
     ]
 )
 
@@ -98,6 +99,7 @@ def rows(groups: Sequence[DuplicateGroup]) -> Iterator[dict[str, object]]:
                 "item_id": item.item_id,
                 "uri": item.uri,
                 "matches": [asdict(match) for match in item.matches],
+                "missing": item.missing,
             }
 
 

@@ -15,7 +15,7 @@ from retrieval.errors import SourceError
 from retrieval.media.captions import CAPTIONS_FILE, caption_beside
 from retrieval.media.ignoring import IgnoreRules
 from retrieval.media.listing import Listing, Once, Paths
-from retrieval.media.lists import LIST_EXTENSIONS, read_files
+from retrieval.media.lists import LIST_EXTENSIONS, ListedRow, read_files
 from retrieval.media.names import extension as extension
 from retrieval.media.names import is_address as is_address
 from retrieval.media.names import path_to_uri as path_to_uri
@@ -159,32 +159,49 @@ def _listed(
     folder = os.path.dirname(os.path.abspath(path))
     rules = IgnoreRules.of(listing.exclude, folder)
     uri = path_to_uri(path)
-    good = number = 0
+    bad: list[tuple[int, SourceError]] = []
+    good = 0
     try:
         for number, row in read_files(path, path_column, caption_column, listing.notices):
             if isinstance(row, SourceError):
-                if not good and number >= BAD_ROWS_AT_FIRST:
-                    raise row
-                listing.fail(f"{uri}#row={number}", str(row), row)
-                continue
-            good += 1
-            named = os.path.join(folder, row.path)
-            if rules.ignore(os.path.abspath(named)):
-                continue
-            source = _source(named, listing)
-            yield Source(
-                source.uri,
-                source.path,
-                is_tar=source.is_tar,
-                caption=row.caption or source.caption,
-                columns=row.columns,
-            )
+                bad.append((number, row))
+                if not good and len(bad) >= BAD_ROWS_AT_FIRST:
+                    break
+            else:
+                good += 1
+                named = os.path.join(folder, row.path)
+                if not rules.ignore(os.path.abspath(named)):
+                    yield _listed_source(named, row, listing)
+            if good:
+                _fail_rows(uri, bad, listing)
     except SourceError as error:
-        if not good:  # not what the user meant
+        if isinstance(error.__cause__, OSError):  # not the file that the user meant
             raise
+        _fail_rows(uri, bad, listing)
         listing.fail(uri, str(error), error)
-    else:
-        listing.read_lists.append(uri)
+        return
+    if not good and len(bad) >= BAD_ROWS_AT_FIRST:
+        raise bad[-1][1]
+    _fail_rows(uri, bad, listing)
+    listing.read_lists.append(uri)
+
+
+def _listed_source(path: str, row: ListedRow, listing: Listing) -> Source:
+    source = _source(path, listing)
+    return Source(
+        source.uri,
+        source.path,
+        is_tar=source.is_tar,
+        caption=row.caption or source.caption,
+        columns=row.columns,
+    )
+
+
+def _fail_rows(uri: str, bad: list[tuple[int, SourceError]], listing: Listing) -> None:
+    """Report the rows of a list that name no file, and forget them."""
+    for number, error in bad:
+        listing.fail(f"{uri}#row={number}", str(error), error)
+    bad.clear()
 
 
 def _source(path: str, listing: Listing) -> Source:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from indexes.selection import Selection
 from retrieval.errors import QueryError
 from retrieval.localization.similarity import SimilarityLocalizer
+from retrieval.media.presence import is_missing
 from retrieval.protocols import Encoder, Localizer
 from retrieval.search.asked import check_counts, item_ids_of
 from retrieval.search.calibration import QueryKind
@@ -150,7 +151,9 @@ class Searcher:
         hits = [replace(hit, rank=i) for i, hit in enumerate(hits, 1)][offset : offset + k]
         if vectors_of_hits:
             hits = list(with_vectors(hits, self._snapshot, vectors))
-        return SearchResult(str(parsed), Hits(hits), took)
+        missing = {uri: is_missing(uri) for uri in {hit.uri for hit in hits}}
+        marked = (replace(hit, missing=missing[hit.uri]) for hit in hits)
+        return SearchResult(str(parsed), Hits(marked), took)
 
     def curve(
         self, query: Askable, item_id: int, space: str, medium: Medium

@@ -14,6 +14,7 @@ from retrieval.errors import (
     CollectionNotFoundError,
 )
 from retrieval.regular_files import read_regular
+from retrieval.store.lock import live_writer
 from retrieval.store.manifest import Manifest
 
 _CURRENT = re.compile(r"(?P<generation>\d{6,18}) (?P<digest>[0-9a-f]{64})\n", re.ASCII)
@@ -75,6 +76,20 @@ def read_current(root: Path) -> Current | None:
     return Current(int(match["generation"]), match["digest"])
 
 
+def not_a_collection(root: Path) -> CollectionNotFoundError:
+    """The error for a folder without `CURRENT`: it is none, or its first files are being read."""
+    writer = live_writer(root)
+    if writer is not None:
+        return CollectionNotFoundError(
+            f"{root} has nothing to read yet: {writer} is making it and publishes for the first "
+            "time within a minute or so; try again then"
+        )
+    return CollectionNotFoundError(
+        f"{root} is not a collection: it holds no CURRENT; "
+        f"make one with: retrieval embed SOURCE -c {root}"
+    )
+
+
 def read_manifest(root: Path, current: Current) -> Manifest:
     """Read the manifest that `CURRENT` names, and compare its digest.
 
@@ -114,10 +129,7 @@ def read_generation(root: Path, generation: int) -> Manifest:
     """
     current = read_current(root)
     if current is None:
-        raise CollectionNotFoundError(
-            f"{root} is not a collection: it holds no CURRENT; "
-            f"make one with: retrieval embed SOURCE -c {root}"
-        )
+        raise not_a_collection(root)
     if generation == current.generation:
         return read_manifest(root, current)
     path = checked_path(root, manifest_path(generation))

@@ -7,6 +7,7 @@ import os
 import socket
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -16,6 +17,28 @@ from retrieval.store.publish import FULL
 
 LOCK_NAME = ".lock"
 HOLDER_NAME = ".lock.holder"
+
+
+def live_writer(root: Path) -> str | None:
+    """Name the process that holds a collection's lock, as far as its note tells; None for none.
+
+    Nothing is locked to find out, which could refuse a writer that begins now. Of a process on
+    another host nobody here can say whether it lives.
+    """
+    try:
+        holder = _read_holder(root)
+        if holder["host"] == socket.gethostname():
+            os.kill(int(holder["process"]), 0)
+    except PermissionError:
+        pass  # somebody else's process
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return None
+    return f"process {holder['process']} on {holder['host']}"
+
+
+def _read_holder(root: Path) -> dict[str, Any]:
+    holder: dict[str, Any] = json.loads(read_text(root / HOLDER_NAME))
+    return holder
 
 
 class CollectionLock:
@@ -76,7 +99,7 @@ class CollectionLock:
 
     def _holder(self) -> str:
         try:
-            holder = json.loads(read_text(self._root / HOLDER_NAME))
+            holder = _read_holder(self._root)
             return f"process {holder['process']} on {holder['host']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"  # it has not written its name yet

@@ -17,11 +17,16 @@ from retrieval.columns import EXACT_INTEGERS, ColumnType, joined
 from retrieval.errors import (
     CollectionDamagedError,
     CollectionFormatError,
-    CollectionNotFoundError,
     SpaceMismatchError,
 )
 from retrieval.notices import Notices
-from retrieval.store.current import checked_path, read_current, read_generation, read_manifest
+from retrieval.store.current import (
+    checked_path,
+    not_a_collection,
+    read_current,
+    read_generation,
+    read_manifest,
+)
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.schema import (
     ITEMS,
@@ -75,10 +80,7 @@ class Snapshot:
         while True:
             current = read_current(root)
             if current is None:
-                raise CollectionNotFoundError(
-                    f"{root} is not a collection: it holds no CURRENT; "
-                    f"make one with: retrieval embed SOURCE -c {root}"
-                )
+                raise not_a_collection(root)
             try:
                 manifest = read_manifest(root, current)
                 for file in manifest.files:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from retrieval.errors import CollectionDamagedError, CollectionFormatError, CollectionNotFoundError
+from retrieval.errors import CollectionDamagedError, CollectionFormatError
 from retrieval.regular_files import open_regular
-from retrieval.store.current import read_current, read_manifest
+from retrieval.store.current import not_a_collection, read_current, read_manifest
 from retrieval.store.manifest import ListedFile
 from retrieval.store.reader import check_size
 
@@ -23,7 +23,7 @@ def verify(root: Path) -> list[str]:
     try:
         current = read_current(root)
         if current is None:
-            raise CollectionNotFoundError(f"{root} is not a collection: it holds no CURRENT")
+            raise not_a_collection(root)
         manifest = read_manifest(root, current)
     except (CollectionDamagedError, CollectionFormatError) as error:
         return [str(error)]

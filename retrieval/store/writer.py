@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from retrieval.errors import (
     CollectionError,
-    CollectionNotFoundError,
     SpaceMismatchError,
     StorageError,
 )
 from retrieval.notices import Notices
-from retrieval.store.current import read_current
+from retrieval.store.current import not_a_collection, read_current
 from retrieval.store.lock import CollectionLock
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import Pending, SpaceRows, failures_batch
@@ -445,10 +444,7 @@ def _prepare_folder(root: Path, *, create: bool) -> None:
     if root.exists() and not root.is_dir():
         raise StorageError(f"{root} is a file, expected a folder for the collection; name another")
     if not create and read_current(root) is None:
-        raise CollectionNotFoundError(
-            f"{root} is not a collection: it holds no CURRENT; "
-            f"make one with: retrieval embed SOURCE -c {root}"
-        )
+        raise not_a_collection(root)
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         if not os.access(root, os.W_OK | os.X_OK):
