@@ -129,10 +129,8 @@ def test_field_06_a_broken_list_is_one_failure_and_other_sources_go_on(tmp_path:
     assert listing.read_lists == []
 
 
-@pytest.mark.parametrize("noun", MAKERS)
+@pytest.mark.parametrize("noun", sorted(MAKERS.keys() - {"a folder"}))  # which is walked
 def test_field_08_a_list_that_is_no_file_ends_the_run(tmp_path: Path, noun: str) -> None:
-    if noun == "a folder":
-        return  # which is walked
     MAKERS[noun](tmp_path / "rows.csv")
     with pytest.raises(SourceError, match=f"is {noun}, expected a regular file"):
         names(tmp_path / "rows.csv", listing=collecting()[0])
