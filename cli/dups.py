@@ -56,7 +56,8 @@ def dups(
     """Find groups of near-duplicates: pictures, recordings and videos, with the seconds they share.
 
     A clip is a duplicate of the film it was cut from. Each item names the five that are most like
-    it; `paths` prints all but the first of every group, and no file that is missing.
+    it. `paths` prints all but the first of every group, which is the one to keep: missing files are
+    neither, where any file of their group is there.
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
@@ -99,7 +100,12 @@ def _print_groups(groups: Sequence[DuplicateGroup], output: Output, *, nul: bool
     elif output is Output.CSV:
         _print_csv(groups)
     elif output is Output.PATHS:
-        spare = (item for group in groups for item in group.items[1:] if not item.missing)
+        spare = (
+            item
+            for first, *others in (group.items for group in groups)
+            for item in others
+            if first.missing or not item.missing
+        )
         print_paths((path_of(item.uri) for item in spare), nul=nul)
     else:
         _print_table(groups)

@@ -166,7 +166,7 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
         (report.unchanged, "unchanged"),
         (report.updated, "with new captions or columns, not embedded again"),
         (report.renamed, "renamed or moved, not embedded again"),
-        (report.other_paths, "further paths of files that are listed already, as links"),
+        (report.other_paths, "further names of the same files, as links"),
         (report.completed, "existing items gained a space they lacked"),
         (report.failed, f"failed; reasons in {collection / 'failures'}"),
         (report.pruned, "removed, since their files are gone"),

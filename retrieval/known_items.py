@@ -76,7 +76,7 @@ class KnownItems:
             return None
         try:
             with open_regular(source.path) as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return None  # whoever decodes it says what is wrong
         uris = gone.get(digest, [])

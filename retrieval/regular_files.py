@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import stat
-from typing import BinaryIO
 
 _NOUNS = {
     stat.S_IFIFO: "a FIFO",
@@ -35,7 +34,7 @@ def check_regular(path: str | os.PathLike[str], status: os.stat_result | None = 
     raise OSError(code, f"is {noun}, expected a regular file", os.fspath(path))
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a regular file for reading; never waits.
 
     Raises:

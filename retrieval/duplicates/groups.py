@@ -178,8 +178,8 @@ class PairBook:
         order = np.lexsort((members, roots))
         groups = np.split(members[order], np.flatnonzero(np.diff(roots[order])) + 1)
         for group in sorted(groups, key=lambda group: (-len(group), int(group[0]))):
-            members = sorted(self._members(group, best), key=lambda item: item.missing)
-            yield DuplicateGroup(space, modality, tuple(members))
+            described = sorted(self._members(group, best), key=lambda item: item.missing)
+            yield DuplicateGroup(space, modality, tuple(described))
 
     def _members(self, group: NDArray[np.int64], pairs: ItemPairs) -> Iterator[DuplicateItem]:
         item_ids = self._items.item_ids

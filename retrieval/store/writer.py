@@ -68,6 +68,7 @@ class CollectionWriter:
             snapshot.user_columns(self.notices) if snapshot else UserColumns(notices=self.notices)
         )
         self._left_out: frozenset[str] = frozenset()
+        self._open_failures: dict[str, tuple[Failure, int]] | None = None
         self._start_anew()
 
     @classmethod
@@ -370,7 +371,7 @@ class CollectionWriter:
         covered = self.snapshot.covered if self.snapshot else None
         self._covered = {name: covered(name) if covered else -1 for name in self._spaces}
         self._living_ids: NDArray[np.int64] | None = None
-        self._open_failures: dict[str, tuple[Failure, int]] | None = None
+        self._open_failures = None
 
     def _space(self, name: str) -> Space:
         if name not in self._spaces:

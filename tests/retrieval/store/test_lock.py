@@ -4,12 +4,19 @@ import errno
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from retrieval.errors import CollectionLockedError, StorageError
-from retrieval.store.lock import CollectionLock
+from retrieval.collection import Collection
+from retrieval.errors import CollectionLockedError, CollectionNotFoundError, StorageError
+from retrieval.store.compact import compact
+from retrieval.store.lock import HOLDER_NAME, CollectionLock
+from retrieval.store.reader import Snapshot
+from retrieval.store.verify import verify
+from retrieval.store.writer import CollectionWriter
 
 
 def test_holder_is_named_while_the_lock_is_held(tmp_path: Path) -> None:
@@ -55,3 +62,39 @@ def test_lock_is_released_where_the_holder_cannot_be_named(tmp_path: Path) -> No
         CollectionLock(tmp_path).acquire()
     (tmp_path / ".lock.holder").rmdir()
     CollectionLock(tmp_path).acquire()
+
+
+def test_field_34_a_collection_in_the_making_is_not_to_be_made(tmp_path: Path) -> None:
+    """Nothing is published before the first shard is full or a minute old."""
+    root = tmp_path / "c"
+    readers = (Snapshot.open, Collection.open, compact, verify, lambda r: Snapshot.at(r, 1))
+    with CollectionWriter.open(root, create=True):
+        for reader in readers:
+            with pytest.raises(CollectionNotFoundError) as caught:
+                reader(root)
+            expected = (
+                f"{root} has nothing to read yet: process {os.getpid()} on {os.uname().nodename}"
+            )
+            assert str(caught.value).startswith(expected)
+            assert "make one" not in str(caught.value)
+    for reader in readers:
+        with pytest.raises(CollectionNotFoundError, match="make one with: retrieval embed SOURCE"):
+            reader(root)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        '{"process": %d, "host": "%s"}',  # a process that has ended
+        '{"process": "x", "host": "%s"}', '{"process": 1e400, "host": "%s"}', "[]", "", "\xff",
+        '{"process": 99999999999999999999, "host": "%s"}',
+    ],
+)  # fmt: skip
+def test_field_34_the_note_of_a_dead_writer_is_not_believed(tmp_path: Path, note: str) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    values = {2: (ended.pid, os.uname().nodename), 1: (os.uname().nodename,), 0: ()}
+    text = note % values[note.count("%")]
+    (tmp_path / HOLDER_NAME).write_bytes(text.encode("latin-1"))
+    with pytest.raises(CollectionNotFoundError, match="make one with"):
+        Snapshot.open(tmp_path)
