@@ -52,7 +52,6 @@ class KnownItems:
     """
 
     def __init__(self, snapshot: Snapshot | None) -> None:
-        self._snapshot = snapshot
         self.files: dict[str, KnownFile] = snapshot.known_files() if snapshot else {}
         self._same_size: dict[int, _SameSize] = {}
 
@@ -112,22 +111,6 @@ class KnownItems:
             uris[:] = [other for other in uris if other != older]
         return file
 
-    # ------------------------------------------------------------ metadata
-
-    def metadata(self, item_id: int) -> dict[str, Scalar]:
-        """The caption and the user's columns of an item, as they were when the run began."""
-        ids, table = self._metadata
-        place = int(np.searchsorted(ids, item_id))
-        return {name: table.column(name)[place].as_py() for name in table.column_names}
-
-    @cached_property
-    def _metadata(self) -> tuple[NDArray[np.int64], pa.Table]:
-        assert self._snapshot is not None  # an item comes from it
-        table = pa.Table.from_batches(self._snapshot.iter_items(), self._snapshot.items_schema())
-        ids: NDArray[np.int64] = table.column("item_id").to_numpy()
-        own = [name for name in ITEMS.names if name != "caption"]
-        return ids, table.drop_columns(own).combine_chunks()
-
     # ------------------------------------------------------------ what is gone
 
     def gone(self, covers: Callable[[str], bool], seen: Set[str]) -> Iterator[KnownFile]:
@@ -174,3 +157,24 @@ class KnownItems:
         for tar in dict.fromkeys(container_of(u)[0] for u in self.files if container_of(u)[1]):
             tars.add(tar, "of a tar")
         return tars
+
+
+class StoredMetadata:
+    """Captions and users' columns of the items of one generation; read when first asked for."""
+
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        self._snapshot = snapshot
+
+    def of(self, item_id: int) -> dict[str, Scalar]:
+        """The caption and the columns of an item."""
+        ids, table = self._read
+        place = int(np.searchsorted(ids, item_id))
+        return {name: table.column(name)[place].as_py() for name in table.column_names}
+
+    @cached_property
+    def _read(self) -> tuple[NDArray[np.int64], pa.Table]:
+        assert self._snapshot is not None  # an item comes from it
+        table = pa.Table.from_batches(self._snapshot.iter_items(), self._snapshot.items_schema())
+        ids: NDArray[np.int64] = table.column("item_id").to_numpy()
+        own = [name for name in ITEMS.names if name != "caption"]
+        return ids, table.drop_columns(own).combine_chunks()

@@ -7,23 +7,20 @@ or a row of a list is a failure of its own.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from retrieval.embed_options import FAILURES_KEPT, EmbedOptions, EmbedReport
 from retrieval.errors import DamagedMediaError
-from retrieval.known_items import KnownItems
-from retrieval.media.files import OpenFile, container_of, uri_to_path
+from retrieval.known_items import KnownItems, StoredMetadata
+from retrieval.media.files import OpenFile, container_of
 from retrieval.media.listing import Listing
 from retrieval.media.presence import status_of
+from retrieval.other_paths import note_other_paths
 from retrieval.regular_files import check_regular
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure, KnownFile, MediaInfo, Medium, Source
-
-OTHER_PATHS = "other_paths"
-"""Column of the further paths of an item's file: a JSON list of uris."""
 
 SPACE_STAGE = "space"
 """Stage of a failure to embed an item in a further space: that its file is good does not end it."""
@@ -49,6 +46,7 @@ class Reconciler:
         self._report = report
         self._tell = tell
         self.known = KnownItems(writer.snapshot)
+        self._metadata = StoredMetadata(writer.snapshot)
         self.listing = Listing(options.exclude, self.fail, notices=writer.notices)
         self._failed = writer.snapshot.failures() if writer.snapshot else {}
         self._seen: set[str] = set()
@@ -149,7 +147,7 @@ class Reconciler:
         self._seen.add(info.uri)
         if not self._lacks_space(info.uri):
             self._writer.settle(info.uri)
-        names = self._changed(known, info)
+        names = self._changed(known, info, self._metadata)
         if names or info.mtime != known.mtime:
             self._writer.update(known.item_id, info, names | {"bytes", "mtime"})
         if info.uri in self._renamed_before:
@@ -163,14 +161,14 @@ class Reconciler:
     def _rename(self, older: str, info: MediaInfo) -> None:
         known = self.known.rename(older, info.uri)
         self._seen.add(info.uri)
-        names = self._changed(known, info) | {"uri", "bytes", "mtime"}
+        names = self._changed(known, info, self._metadata) | {"uri", "bytes", "mtime"}
         self._writer.update(known.item_id, info, names)
         self._writer.settle(info.uri)
         if info.uri not in self._renamed_before:
             self._report.renamed += 1
             self._tell()
 
-    def _changed(self, known: KnownFile, info: MediaInfo) -> set[str]:
+    def _changed(self, known: KnownFile, info: MediaInfo, metadata: StoredMetadata) -> set[str]:
         """The caption and columns that a source gives, where they differ from the stored ones.
 
         What a source does not mention stays: a run over the folder keeps the columns of a list.
@@ -180,7 +178,7 @@ class Reconciler:
             given["caption"] = info.caption
         if not given:
             return set()
-        stored = self.known.metadata(known.item_id)
+        stored = metadata.of(known.item_id)
         names = {name for name, value in given.items() if stored.get(name) != value}
         if names:  # a value can be stored as another type than the source has
             columns = {name: value for name, value in info.columns.items() if name in names}
@@ -221,7 +219,11 @@ class Reconciler:
         """Note other paths, end failures that are over, and count or remove what is gone."""
         covers = self.listing.covered()
         self._report.passed_over = dict(self.listing.passed_over)
-        self._note_other_paths()
+        others = self._other_paths()
+        self._report.other_paths = sum(map(len, others.values()))
+        self._writer.publish()  # so that new items have their ids
+        self._store_further_metadata()
+        note_other_paths(self._writer, others, self._seen)
         self._end_failures(covers)
         gone = [file.item_id for file in self.known.gone(self._met_here(covers), self._seen)]
         gone += [file.item_id for file in self._members_gone()]
@@ -252,50 +254,34 @@ class Reconciler:
             if (lists and uri.startswith(lists)) or (covers(uri) and _can_be_known(uri)):
                 self._writer.settle(uri)
 
-    def _note_other_paths(self) -> None:
-        """Store the further paths of files, and make one item of those that were several."""
-        others: dict[str, set[str]] = {}
-        for uri, listed in [
-            *(
-                (self._known_by.get(uri, uri), paths)
-                for uri, paths in self.listing.other_paths.items()
-            ),
-            *((uri, [path]) for path, uri in self._known_by.items()),
-        ]:
-            others.setdefault(uri, set()).update(listed)
-        self._report.other_paths = sum(map(len, others.values()))
-        self._writer.publish()  # so that new items have their ids
-        snapshot = self._writer.snapshot
-        if snapshot is None or not (others or OTHER_PATHS in snapshot.user_columns().names):
+    def _store_further_metadata(self) -> None:
+        """Store what a list says of files that a folder had listed before, or the like."""
+        if not self.listing.further_metadata or self._writer.snapshot is None:
             return
-        known = snapshot.known_files()
-        noted = {
-            uri: noted
-            for batch in snapshot.iter_items()
-            if OTHER_PATHS in batch.schema.names
-            for uri, noted in zip(
-                batch.column("uri").to_pylist(), batch.column(OTHER_PATHS).to_pylist(), strict=True
-            )
-            if noted is not None
-        }
-        for uri in others.keys() | (noted.keys() & self._seen):
-            if uri not in known:
-                continue
-            now = others.get(uri, set())
-            self._writer.remove([known[path].item_id for path in now - {uri} if path in known])
-            self._update_other_paths(known[uri], uri, now, noted.get(uri))
+        known = self._writer.snapshot.known_files()
+        stored = StoredMetadata(self._writer.snapshot)
+        for listed, values in self.listing.further_metadata.items():
+            file = known.get(self._known_by.get(listed, listed))
+            if file is None:
+                continue  # it failed, or is a tar
+            columns = {name: value for name, value in values.items() if name != "caption"}
+            caption = values.get("caption")
+            info = MediaInfo(
+                listed, Medium.IMAGE, 0, 0.0, "",
+                caption=caption if isinstance(caption, str) else None, columns=columns,
+            )  # fmt: skip
+            names = self._changed(file, info, stored)
+            if names:
+                self._writer.update(file.item_id, info, names)
 
-    def _update_other_paths(
-        self, file: KnownFile, uri: str, now: set[str], noted: str | None
-    ) -> None:
-        older = _noted_paths(noted)
-        if older is None:
-            return  # a column of the user's own
-        paths = sorted(now | {path for path in older if _same_file(path, uri)} - {uri})
-        text = json.dumps(paths, ensure_ascii=False) if paths else None
-        if text != noted:
-            info = MediaInfo(uri, Medium.IMAGE, 0, 0.0, "", columns={OTHER_PATHS: text})
-            self._writer.update(file.item_id, info, {OTHER_PATHS})
+    def _other_paths(self) -> dict[str, set[str]]:
+        """The further paths of files that were met, by the uri of their item."""
+        others: dict[str, set[str]] = {}
+        for listed, paths in self.listing.other_paths.items():
+            others.setdefault(self._known_by.get(listed, listed), set()).update(paths)
+        for path, uri in self._known_by.items():
+            others.setdefault(uri, set()).add(path)
+        return others
 
 
 def _info(source: Source, found: os.stat_result | OpenFile) -> MediaInfo:
@@ -326,22 +312,3 @@ def _can_be_known(uri: str) -> bool:
     except (OSError, ValueError):
         return False
     return True
-
-
-def _same_file(uri: str, other: str) -> bool:
-    try:
-        return os.path.samefile(uri_to_path(uri), uri_to_path(other))
-    except (OSError, ValueError):
-        return False
-
-
-def _noted_paths(noted: str | None) -> list[str] | None:
-    """The uris of a stored note; None where it is no note."""
-    if noted is None:
-        return []
-    try:
-        paths = json.loads(noted)
-    except (ValueError, RecursionError):
-        return None
-    strings = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
-    return paths if strings else None

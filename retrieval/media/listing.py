@@ -13,7 +13,7 @@ from retrieval.errors import SourceError
 from retrieval.media.ignoring import compiled, matches_path
 from retrieval.media.names import extension, path_to_uri, uri_to_path
 from retrieval.notices import Notices
-from retrieval.types import Failure, Source
+from retrieval.types import Failure, Scalar, Source
 
 _USUAL_EXTENSION = re.compile(r"\w{1,12}")
 
@@ -35,6 +35,8 @@ class Listing:
         passed_over: Files of folders that are no media, by suffix.
         other_paths: Further paths of files that are listed already, by the uri they are listed by.
         notices: What the lists hold that is not stored as it is.
+        further_metadata: Captions and columns that a further mention of a file brings, by the uri
+            that it is listed by; what an earlier mention gave is not among them.
         read_lists: Uris of the lists that were read to their end.
     """
 
@@ -43,6 +45,7 @@ class Listing:
     passed_over: Counter[str] = field(default_factory=Counter)
     other_paths: dict[str, list[str]] = field(default_factory=dict)
     notices: Notices = field(default_factory=Notices)
+    further_metadata: dict[str, dict[str, Scalar]] = field(default_factory=dict)
     read_lists: list[str] = field(default_factory=list)
     _folders: list[str] = field(default_factory=list)
     _patterns: list[str] = field(default_factory=list)
@@ -104,6 +107,7 @@ class Once:
         self._listing = listing
         self._uris: dict[tuple[int, int] | str, str] = {}
         self._links: list[Source] = []
+        self._given: dict[str, frozenset[str]] = {}  # names of the metadata of the first mentions
 
     def first(self, source: Source) -> bool:
         """Whether a source is to be listed now."""
@@ -128,13 +132,27 @@ class Once:
 
     def _is_new(self, key: tuple[int, int] | str, source: Source) -> bool:
         listed = self._uris.setdefault(key, source.uri)
+        metadata = metadata_of(source)
         if listed is source.uri:
+            if metadata:
+                self._given[listed] = frozenset(metadata)
             return True
         if listed != source.uri:
             others = self._listing.other_paths.setdefault(listed, [])
             if source.uri not in others:
                 others.append(source.uri)
+        new = metadata.keys() - self._given.get(listed, frozenset())
+        if new:
+            further = self._listing.further_metadata.setdefault(listed, {})
+            for name in new:
+                further.setdefault(name, metadata[name])
         return False
+
+
+def metadata_of(source: Source) -> dict[str, Scalar]:
+    """The caption and the columns that a source gives."""
+    caption = {} if source.caption is None else {"caption": source.caption}
+    return {**source.columns, **caption}
 
 
 def identity(status: os.stat_result) -> tuple[int, int] | None:

@@ -409,6 +409,31 @@ def test_field_18_what_a_source_does_not_mention_stays(
     assert [items(tmp_path)["media/red.png"][name] for name in ("caption", "year")] == ["red", 1]
 
 
+def test_field_18_a_list_behind_its_folder_brings_its_columns(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport], encoded: list[int]
+) -> None:
+    """The folder lists the files first: what the list says of them is not lost."""
+    table = tmp_path / "list.csv"
+    (media / "red.txt").write_text("beside the file")
+    table.write_text("path,caption,year\nmedia/red.png,in the list,1\nmedia/blue.png,blue,2\n")
+    assert counts(run(media, table)) == {"added": 4}
+    names = ("caption", "year")
+    stored = {name: [row[n] for n in names] for name, row in items(tmp_path).items()}
+    assert stored["media/red.png"] == ["beside the file", 1]
+    assert stored["media/blue.png"] == ["blue", 2]
+    assert stored["media/green.png"] == [None, None]
+    before = current(tmp_path)
+    encoded.clear()
+    assert counts(run(media, table)) == {"unchanged": 4}
+    assert current(tmp_path) == before
+    table.write_text("path,caption,year\nmedia/red.png,in the list,3\nmedia/blue.png,sky,2\n")
+    run(media, table)
+    assert encoded == []
+    rows = items(tmp_path)
+    assert [rows["media/red.png"][name] for name in names] == ["beside the file", 3]
+    assert [rows["media/blue.png"][name] for name in names] == ["sky", 2]
+
+
 def test_field_18_members_of_a_tar_get_their_new_metadata(
     tmp_path: Path, run: Callable[..., EmbedReport], encoded: list[int]
 ) -> None:
