@@ -76,6 +76,7 @@ def classify(
     from retrieval.classification import classify as run
     from retrieval.embed_options import EmbedOptions
     from retrieval.media.files import find_sources
+    from retrieval.media.listing import Listing
     from retrieval.prompts import read_labels, read_templates
 
     names, templates = read_labels(labels), read_templates(template or ())
@@ -87,7 +88,8 @@ def classify(
     )
     if workers is not None:
         options = replace(options, workers=workers)
-    found = sum(1 for _ in find_sources(sources, path_column=path_col))
+    listing = Listing(on_failure=lambda failure: None)
+    found = sum(1 for _ in find_sources(sources, path_column=path_col, listing=listing))
     report = ClassifyReport()
     shown = _PRINTERS[output](names)
     with Progress(

@@ -20,6 +20,7 @@ from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import DamagedMediaError, InvalidVectorError, QueryError, SourceError
 from retrieval.media.decode import NO_ENCODER
 from retrieval.media.files import find_sources
+from retrieval.media.listing import Listing
 from retrieval.media.pool import decode_all
 from retrieval.prompts import TEMPLATES, filled
 from retrieval.protocols import Encoder, Tempered
@@ -257,10 +258,12 @@ def _embedded(
     # Where a model sees videos nobody listens to them, and their sound need not be decoded.
     plan = decode_plan(list(spaces.values()), sound_of_videos=not seen)
     assembler = Assembler(spaces, batch_samples=options.batch_samples)
+    failures: list[Failure] = []
     found = find_sources(
         [os.fspath(source) for source in sources],
         path_column=options.path_column,
         caption_column=options.caption_column,
+        listing=Listing(options.exclude, failures.append),
     )
     for event in decode_all(found, plan, {}, workers=options.workers):
         if isinstance(event, ItemUnchanged):  # of nothing known nothing is unchanged
@@ -269,3 +272,4 @@ def _embedded(
         yield from assembler.finished()
     assembler.flush()
     yield from assembler.finished()
+    yield from {failure.uri: failure for failure in failures}.values()

@@ -14,6 +14,7 @@ from retrieval.estimate.calibrate import Rate, measure
 from retrieval.estimate.shapes import Shape, shapes_of_models, shapes_of_spaces
 from retrieval.estimate.survey import Survey, survey
 from retrieval.media.files import find_sources
+from retrieval.media.listing import Listing
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Sampling
 
@@ -124,7 +125,10 @@ def estimate_sources(
     """
     progress("looking at the files")
     listed = find_sources(
-        sources, path_column=options.path_column, caption_column=options.caption_column
+        sources,
+        path_column=options.path_column,
+        caption_column=options.caption_column,
+        listing=Listing(options.exclude, lambda failure: None),  # `embed` says what is wrong
     )
     found = survey(listed, lambda files: progress(f"looking at the files: {files}"))
     notes = list(_notes(found))

@@ -136,3 +136,16 @@ def test_the_bundled_models_bring_their_own_temperature() -> None:
     for name in ("tiny-image", "tiny-music"):
         labels = embed_labels(load_encoder(name, device="cpu"), ("a", "b"), ("{}",))
         assert 1 < labels.logit_scale <= 100.1
+
+
+def test_field_06_bad_rows_of_a_list_are_failures_and_the_rest_is_judged(
+    media: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "rows.jsonl"
+    table.write_text('{"path": null}\n{"path": "media/a.png"}\n{"path": "media/gone.png"}\n')
+    judged, gone, bad = classify([table], ("red", "blue"), BOTH)
+    assert isinstance(judged, Classified)
+    assert judged.guesses[0].label == "red"
+    assert [failure.uri for failure in (gone, bad)] == [
+        str(media / "gone.png"), f"{table}#row=1",
+    ]  # fmt: skip
