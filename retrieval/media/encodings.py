@@ -115,14 +115,15 @@ def _guessed(sample: bytes) -> TextEncoding:
     from charset_normalizer import from_bytes
 
     # Of encodings that explain the letters alike, the one that more programs write.
-    found = [
+    found = sorted(
         (round(match.chaos, 2), -round(match.coherence, 2), _COMMON.index(name), name)
         for match in from_bytes(sample, cp_isolation=list(_COMMON))
         for name in match.could_be_from_charset
         if name in _COMMON
-    ]
-    letters = sum(byte >= 0x80 for byte in sample)
-    if not found or (letters < _LETTERS_AT_LEAST and min(found)[-1] != _COMMON[0]):
+    )
+    if sum(byte >= 0x80 for byte in sample) < _LETTERS_AT_LEAST:
+        found = [each for each in found if each[-1] == _COMMON[0]]
+    if not found:
         return TextEncoding("utf-8", "not UTF-8, and too short to tell what else; save it as UTF-8")
-    name = min(found)[-1]
+    name = found[0][-1]
     return TextEncoding(name, f"not UTF-8; read as {name}, as its letters suggest")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import re
@@ -109,7 +110,7 @@ def _opened(file: BinaryIO) -> Iterator[tarfile.TarFile]:
 def _decompressed(file: BinaryIO, head: bytes) -> BinaryIO | None:
     stream: object = None
     if head.startswith(b"\x1f\x8b"):
-        stream = gzip.GzipFile(fileobj=file)
+        stream = gzip.GzipFile(fileobj=file, mode="rb")
     elif head.startswith(b"BZh"):
         stream = bz2.BZ2File(file)
     elif head.startswith(b"\xfd7zXZ\0"):
@@ -117,8 +118,23 @@ def _decompressed(file: BinaryIO, head: bytes) -> BinaryIO | None:
     elif head.startswith(b"\x28\xb5\x2f\xfd"):
         import pyarrow as pa  # only here: workers start without it
 
-        stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+        stream = pa.CompressedInputStream(pa.PythonFile(_Borrowed(file), mode="r"), "zstd")
     return cast(BinaryIO | None, stream)
+
+
+class _Borrowed(io.RawIOBase):
+    """A file that whoever reads it does not close."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        block = self._file.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
 
 
 def _infos(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -136,7 +152,7 @@ def _opened_member(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
         else:
             raise KeyError(name)
         content = cast(BinaryIO, tar.extractfile(member))
-        if content.seekable():
+        if tar.fileobj is file:  # a compressed one is read forwards only
             yield content
         else:
             with _spooled(content) as copy:
