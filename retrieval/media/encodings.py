@@ -28,7 +28,7 @@ _COMMON = (
 """Encodings of lists that are not Unicode, the most common first."""
 
 _LETTERS_AT_LEAST = 12
-"""Bytes beyond ASCII from which on any of them is believed, not only the first."""
+"""Bytes beyond ASCII that tell encodings apart; with fewer it is the first of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +112,26 @@ def _letters(file: BinaryIO) -> tuple[int, int, bytes]:
 
 
 def _guessed(sample: bytes) -> TextEncoding:
+    name = _by_letters(sample)
+    if name is None:
+        return TextEncoding("utf-8", "not UTF-8, and of no known encoding; save it as UTF-8")
+    return TextEncoding(name, f"not UTF-8; read as {name}, as its letters suggest")
+
+
+def _by_letters(sample: bytes) -> str | None:
+    if sum(byte >= 0x80 for byte in sample) < _LETTERS_AT_LEAST:
+        try:
+            sample.decode(_COMMON[0])
+        except UnicodeDecodeError:
+            return None
+        return _COMMON[0]
     from charset_normalizer import from_bytes
 
     # Of encodings that explain the letters alike, the one that more programs write.
-    found = sorted(
+    found = [
         (round(match.chaos, 2), -round(match.coherence, 2), _COMMON.index(name), name)
         for match in from_bytes(sample, cp_isolation=list(_COMMON))
         for name in match.could_be_from_charset
         if name in _COMMON
-    )
-    if sum(byte >= 0x80 for byte in sample) < _LETTERS_AT_LEAST:
-        found = [each for each in found if each[-1] == _COMMON[0]]
-    if not found:
-        return TextEncoding("utf-8", "not UTF-8, and too short to tell what else; save it as UTF-8")
-    name = found[0][-1]
-    return TextEncoding(name, f"not UTF-8; read as {name}, as its letters suggest")
+    ]
+    return min(found)[-1] if found else None

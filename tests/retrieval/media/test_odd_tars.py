@@ -136,12 +136,12 @@ def test_field_16_names_with_dots_keep_their_captions(tmp_path: Path, by_kind: b
     names = [f"22.{n:02}" for n in range(30)]
     members = [(f"{name}.{kind}", name, kind) for name in names for kind in ("jpg", "txt", "json")]
     members.sort(key=lambda member: (member[2], member[1]) if by_kind else ("", member[1]))
-    contents = {
-        "jpg": lambda name: PICTURE,
-        "txt": str.encode,
-        "json": lambda n: b'{"n": "%s"}' % n.encode(),
-    }
-    path = write_tar(tmp_path / "a.tar", [(m, contents[kind](name)) for m, name, kind in members])
+
+    def content(name: str, kind: str) -> bytes:
+        texts = {"txt": name, "json": json.dumps({"n": name})}
+        return texts[kind].encode() if kind in texts else PICTURE
+
+    path = write_tar(tmp_path / "a.tar", [(m, content(name, kind)) for m, name, kind in members])
     media, failures = read(path)
     assert failures == {}
     assert media == {f"!{name}.jpg": (name, {"n": name}) for name in names}

@@ -29,9 +29,12 @@ def write(path: Path, column: str = "image", **columns: Any) -> Path:
 def test_field_40_images_in_parquet_are_items(tmp_path: Path) -> None:
     count = len(CONTENTS)
     path = write(
-        tmp_path / "train.parquet", label=list(range(count)), text=[f"row {n}" for n in range(count)],
-        file=["meta.jpg"] * count, thumb=[b"x"] * count,
-    )  # fmt: skip
+        tmp_path / "train.parquet",
+        label=list(range(count)),
+        text=[f"row {n}" for n in range(count)],
+        file=["meta.jpg"] * count,
+        thumb=[b"x"] * count,
+    )
     (source,) = find_sources([str(path)])
     found = {}
     for event in open_members(source):
