@@ -144,13 +144,18 @@ class Mutants:
             path = place / "media" / f"m{case.number:05}{sample.suffix}"
             path.write_bytes(content)
             damage[path] = (case, f"{sample.name}: {how}")
-        for name, seed in (("a-control.png", 1), ("z-control.png", 2)):
-            (place / "media" / name).write_bytes(picture_bytes("PNG", seed=seed))
+        controls = [place / "media" / name for name in ("a-control.png", "z-control.png")]
+        for seed, path in enumerate(controls):
+            path.write_bytes(picture_bytes("PNG", seed=seed))
         retrieval.media.pool.decode_all.__kwdefaults__["timeout_seconds"] = SILENT_SECONDS
         words = ["embed", place / "media", "-c", place / "c", *MODELS, "--workers", 1]
         outcome = run_command(*words).check()
         assert outcome.code == 0, outcome
         is_whole(place / "c")
+        run_command("embed", *controls, "-c", place / "alone", *MODELS, "--workers", 0).check()
+        for path in controls:
+            mixed, alone = (_picture_vector(place / root, path) for root in ("c", "alone"))
+            np.testing.assert_array_equal(mixed, alone)
         results = list(self._results(place / "c", damage))
         peak = peak_megabytes(resource.RUSAGE_CHILDREN)
         assert peak < MEGABYTES, f"{peak:.0f} MB of memory in a decoding process"
@@ -162,23 +167,28 @@ class Mutants:
         snapshot = Snapshot.open(root)
         known = {Path(uri_to_path(uri)): file for uri, file in snapshot.known_files().items()}
         failed = snapshot.failures()
-        controls = [path for path in known if "control" in path.name]
-        assert len(controls) == 2, "an undamaged file is lost"
         for path, (case, how) in damage.items():
             family = path.suffix[1:]
-            reasons = [f for uri, f in failed.items() if uri.partition("!")[0] == str(path)]
+            reasons = [why for uri, why in failed.items() if uri.partition("!")[0] == str(path)]
             if path in known:
                 problem = _bad_rows(snapshot, known[path].item_id)
                 yield Result(case, f"{family}: embedded", problem and f"{how}: {problem}")
             elif any(reason.stage == "worker" for reason in reasons):
                 yield Result(case, f"{family}: its decoder crashed or hung, recorded")
-            elif reasons or family == "tar":
+            elif reasons or any(str(one).startswith(f"{path}!") for one in known):
                 long = [one.reason for one in reasons if len(one.reason) > 500]
                 yield Result(
                     case, f"{family}: recorded as a failure", f"{how}: {long}" if long else ""
                 )
             else:
                 yield Result(case, "lost", f"{how}: neither an item nor a failure")
+
+
+def _picture_vector(root: Path, path: Path) -> np.ndarray:
+    """The vector of a picture in the first space; an error where it is lost."""
+    snapshot = Snapshot.open(root)
+    item_id = snapshot.known_files()[str(path)].item_id
+    return snapshot.item_segments(snapshot.spaces[0].name, item_id).vectors
 
 
 def _bad_rows(snapshot: Snapshot, item_id: int) -> str:
