@@ -18,7 +18,7 @@ from retrieval.encoders.hub.cache import folders_of, model_folder
 from retrieval.encoders.hub.repositories import MUQ_TOWERS, read_json
 from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.pretrained import load_tokenizer, quiet
-from retrieval.encoders.tokens import clean_texts
+from retrieval.encoders.tokens import SPECIMEN, clean_texts, tokenizer_digest
 from retrieval.encoders.weights import digest_of, file_digest, list_mismatches, safetensors_of
 from retrieval.errors import InvalidVectorError, RetrievalError, WeightsFormatError
 from retrieval.types import AudioWindows, ImageGeometry, Medium
@@ -62,8 +62,13 @@ class MuqMulanEncoder:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over weights and configuration; the tokenizer is part of the package."""
-        return digest_of({name: file_digest(self._folder / name) for name in FILES})
+        """sha256 over weights, configuration and what the tokenizer does."""
+        tokenizer = self._model.mulan.text.tokenizer
+        ids = tokenizer(SPECIMEN)["input_ids"]
+        return digest_of(
+            {name: file_digest(self._folder / name) for name in FILES}
+            | {"tokenizer": tokenizer_digest(tokenizer.func.get_vocab(), ids)}
+        )
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the tokenizer's context length."""

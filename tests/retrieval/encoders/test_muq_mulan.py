@@ -1,5 +1,6 @@
 """The adapter of the package `muq`, with the package itself and a small model."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,20 @@ def test_a_short_window_is_repeated(folder: Path) -> None:
     short = encoder.encode_audio(sound, np.array([2.0]))
     repeated = encoder.encode_audio(np.tile(sound[:, :48_000], 5), np.array([10.0]))
     np.testing.assert_array_equal(short, repeated)
+
+
+def test_the_digest_covers_the_tokenizer(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    tower = Path(shutil.copytree(config["text_model"]["name"], tmp_path / "xlm-roberta-base"))
+    config["text_model"]["name"] = str(tower)
+    (folder / "config.json").write_text(json.dumps(config))
+    before = load_encoder(f"muq:{folder}", device="cpu").digest
+    assert load_encoder(f"muq:{folder}", device="cpu").digest == before
+    content = json.loads((tower / "tokenizer.json").read_text())
+    first, second = content["model"]["vocab"][5:7]
+    first[0], second[0] = second[0], first[0]
+    (tower / "tokenizer.json").write_text(json.dumps(content))
+    assert load_encoder(f"muq:{folder}", device="cpu").digest != before
 
 
 def test_nan_and_pickles_fail(folder: Path) -> None:
