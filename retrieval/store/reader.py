@@ -197,6 +197,7 @@ class Snapshot:
         schema = pa.schema([schema.field(name) for name in names])
         for batch in self._rows("items", list(names)):
             yield with_columns(batch, schema)
+
     def updated_ids(self, generation: int) -> NDArray[np.int64]:
         """Sorted ids of the items whose columns changed after an index part was written."""
         files = [f for f in self.manifest.listed("updated") if f.number > generation]
