@@ -78,8 +78,8 @@ class ItemTable:
         for table in self._tables:
             if place < table.num_rows:
                 # An index keeps the types of its time, which later shards may have widened.
-                row = _checked(table.slice(place, 1))
-                return {name: self._value(row, name) for name in row.column_names}
+                one = _checked(table.slice(place, 1))
+                return {name: self._value(one, name) for name in one.column_names}
             place -= table.num_rows
         raise IndexError(place)
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from retrieval.errors import CollectionLockedError, StorageError
 from retrieval.regular_files import read_text
-from retrieval.store.publish import FULL
+from retrieval.store.disk import FULL
 
 LOCK_NAME = ".lock"
 HOLDER_NAME = ".lock.holder"

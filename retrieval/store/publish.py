@@ -17,7 +17,7 @@ from types import TracebackType
 
 import pyarrow as pa
 
-from retrieval.errors import CollectionDamagedError, RetrievalError, StorageError
+from retrieval.errors import CollectionDamagedError, StorageError
 from retrieval.store.current import (
     Current,
     checked_path,
@@ -25,29 +25,14 @@ from retrieval.store.current import (
     manifest_path,
     read_current,
 )
+from retrieval.store.disk import storage_errors as storage_errors
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.shards import reads_as, write_rows
 
 Span = tuple[int, int]
 """First and last id of the items that a file is about."""
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What the system answers where a disk, a quota or a limit of file sizes is exhausted."""
-
 _COPY_BYTES = 1 << 20
-
-
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the system's refusals into StorageError with the path."""
-    try:
-        yield
-    except RetrievalError:
-        raise
-    except OSError as error:
-        if error.errno in FULL:
-            raise StorageError(f"no space left to write {path}; free some and run again") from error
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 class PartialFile:
