@@ -26,7 +26,7 @@ import sys
 sys.path[:0] = sys.argv[4:]
 from pathlib import Path
 import retrieval.store.pending
-from flaky_system import FlakySystem
+from support.flaky_system import FlakySystem
 from retrieval.embedding import embed
 from retrieval.store import publish
 from support import embed_process

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from flaky_system import FlakySystem
+from support.flaky_system import FlakySystem
 from store_samples import PICTURES, content, grow, item, leftovers
 
 from retrieval.errors import StorageError
