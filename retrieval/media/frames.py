@@ -27,7 +27,7 @@ from retrieval.media.container import (
     decode_packet,
     video_stream,
 )
-from retrieval.media.image import MAX_PIXELS
+from retrieval.media.picture_formats import MAX_PIXELS
 from retrieval.media.timeline import Timeline
 
 SAME_TIME = 1e-4

@@ -21,12 +21,12 @@ from retrieval.errors import (
 )
 from retrieval.media.container import Damage, opened
 from retrieval.media.other_pictures import read_other
+from retrieval.media.picture_formats import MAX_PIXELS
 from retrieval.types import ImageGeometry
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PSD", "AVIF")
 """What Pillow reads here; `other_pictures.py` adds HEIF, JPEG XL and raw photographs."""
 
-MAX_PIXELS = 64_000_000
 MAX_JPEG_PIXELS = 256_000_000
 """Of a JPEG, which is decoded at a half, a quarter or an eighth of its size."""
 

@@ -12,12 +12,11 @@ from PIL import Image
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
 from retrieval.media.jpeg_xl import size_of_jpeg_xl
-from retrieval.media.picture_formats import is_heif, is_jpeg_xl, is_raw, is_tiff
+from retrieval.media.picture_formats import MAX_PIXELS, is_heif, is_jpeg_xl, is_raw, is_tiff
 
 Sized = tuple[Image.Image, tuple[int, int]]
 """A picture, upright, and the file's own upright (width, height)."""
 
-MAX_PIXELS = 64_000_000
 MAX_RAW_PIXELS = 256_000_000
 """Of a raw photograph, which is read from its preview or at half its size."""
 

@@ -1,6 +1,9 @@
-"""The formats of pictures, by their first bytes."""
+"""The formats of pictures, by their first bytes, and how large one may be."""
 
 from __future__ import annotations
+
+MAX_PIXELS = 64_000_000
+"""Of a picture, or of a frame of a video."""
 
 _SIGNATURES = (
     *(b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"8BPS"),

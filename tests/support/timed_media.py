@@ -150,11 +150,12 @@ def write_webm(path: Path, seconds: int) -> Path:
 
 def write_with_cover(path: Path, sound: np.ndarray, covers: int = 1) -> Path:
     """Write an M4A or MKA whose cover is an ordinary track of pictures."""
-    kind = "mp4" if path.suffix in (".m4a", ".m4b") else None
+    kind = "mp4" if path.suffix in (".m4a", ".m4b") else "matroska"
     with av.open(str(path), "w", format=kind) as container:
         audio = container.add_stream("aac", rate=48_000, layout="mono")
-        video = container.add_stream("mjpeg", rate=1)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        codec, pixels = ("libx264", "yuv420p") if kind == "matroska" else ("mjpeg", "yuvj420p")
+        video = container.add_stream(codec, rate=1)
+        video.width, video.height, video.pix_fmt = 64, 48, pixels
         for number in range(covers):
             frame = av.VideoFrame.from_ndarray(grey_frame(100), format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 1)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from retrieval.estimate.survey import survey
 from retrieval.media.files import find_sources
@@ -13,6 +14,7 @@ from support.media_files import (
     write_tar,
     write_video,
 )
+from support.timed_media import write_sound, write_with_cover
 
 
 def write_files(folder: Path) -> Path:
@@ -84,3 +86,42 @@ def test_progress_is_told(tmp_path: Path) -> None:
     told: list[int] = []
     survey(find_sources([str(write_files(tmp_path / "m"))]), told.append)
     assert told == list(range(1, 11))
+
+
+def test_field_07_declared_lengths_are_believed_as_far_as_the_bytes_allow(
+    tmp_path: Path, real_data: Path
+) -> None:
+    size = (real_data / "field/bomb.mkv").stat().st_size
+    found = survey(find_sources([str(real_data / "field/bomb.mkv")]))
+    assert found.totals[Medium.VIDEO].seconds == pytest.approx(60 + size / 32)
+    write_video(tmp_path / "a.mkv", [0, 4], times_ms=[0, 40_000_000])
+    found = survey(find_sources([str(tmp_path)]))
+    assert 0 < found.totals[Medium.VIDEO].seconds < 200
+
+
+def test_field_07_the_sound_of_a_bomb(tmp_path: Path) -> None:
+    write_sound(
+        tmp_path / "a.mka",
+        make_tone(2.0, 48_000),
+        codec="libopus",
+        move=lambda seconds: seconds if seconds < 1 else seconds + 30_000_000,
+    )
+    found = survey(find_sources([str(tmp_path)]))
+    assert 0 < found.totals[Medium.AUDIO].seconds < 2_000
+
+
+def test_field_15_a_recording_with_a_cover_counts_as_a_recording(tmp_path: Path) -> None:
+    write_with_cover(tmp_path / "a.m4a", make_tone(3.0, 48_000))
+    found = survey(find_sources([str(tmp_path)]))
+    assert found.totals[Medium.AUDIO].seconds == pytest.approx(3.0, abs=0.1)
+    assert found.totals[Medium.VIDEO].items == 0
+
+
+def test_field_44_animations_count_as_videos_and_pictures_as_pictures(tmp_path: Path) -> None:
+    pictures = [Image.new("L", (8, 8), level) for level in (0, 255, 0, 255)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=500)
+    pictures[0].save(tmp_path / "b.webp")
+    found = survey(find_sources([str(tmp_path)]))
+    assert found.totals[Medium.VIDEO].seconds == pytest.approx(2.0)
+    assert found.totals[Medium.IMAGE].items == 1
+    assert found.unreadable == 0
