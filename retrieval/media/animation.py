@@ -21,7 +21,7 @@ _SHORTEST_SECONDS = 0.02
 
 def is_animation(file: BinaryIO, head: bytes) -> bool:
     """Whether a file is a GIF or WebP of several pictures; its position is lost."""
-    if not head.startswith((b"GIF8", b"RIFF")):
+    if not head.startswith(b"GIF8") and head[8:12] != b"WEBP":
         return False
     file.seek(0)
     try:

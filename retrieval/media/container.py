@@ -20,7 +20,6 @@ from retrieval.regular_files import open_regular
 DEMUXERS = (
     *("mov", "matroska", "webm", "avi", "mpegts", "mpeg", "flv", "asf", "mxf", "ogg"),
     *("wav", "w64", "aiff", "au", "caf", "flac", "mp3", "aac", "ac3", "eac3", "amr", "wv", "tta"),
-    *("gif",),
 )
 
 # A file can only ever show itself.
