@@ -202,7 +202,7 @@ def test_field_19_a_kill_keeps_the_generation_before(tmp_path: Path, name: str) 
     before = content(root)
     code = (
         "import sys; sys.path[:0] = sys.argv[3:]\n"
-        "from flaky_system import FlakySystem; from retrieval.store import publish\n"
+        "from support.flaky_system import FlakySystem; from retrieval.store import publish\n"
         "from test_updates import change_everything; from pathlib import Path\n"
         "publish.os = FlakySystem(kill_before_renaming_to=sys.argv[2])\n"
         "change_everything(Path(sys.argv[1]))"
