@@ -119,12 +119,12 @@ def embed(
         prune=prune,
         **({} if workers is None else {"workers": workers}),
     )
-    offer_download(missing_encoders(collection, options))
     screen = console(stderr=True)
     given = [_paths_of_stdin() if source == "-" else source for source in sources]
     listing = Listing(options.exclude, lambda failure: None)
     listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)
-    found = sum(1 for _ in listed)
+    found = sum(1 for _ in listed)  # sources that do not exist are refused before any download
+    offer_download(missing_encoders(collection, options))
     with kept_on_interrupt(collection), Progress(
         TextColumn("embed"), BarColumn(), MofNCompleteColumn(), Remaining(),
         TextColumn("{task.fields[failed]}"), console=screen,

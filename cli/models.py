@@ -188,6 +188,13 @@ def _print_downloads(downloads: Sequence[Download]) -> None:
         typer.echo(escaped(f"{one.repo} at {one.commit[:12]}: {described}"), err=True)
 
 
+def _here(model: OfferedModel) -> str:
+    if model.bytes is not None:
+        return size(model.bytes)
+    nothing = all(part.endswith(": files") for part in model.missing)
+    return "not fetched" if nothing else "incomplete"
+
+
 def _print_table(models: list[OfferedModel]) -> None:
     from rich.table import Table
 
@@ -204,7 +211,7 @@ def _print_table(models: list[OfferedModel]) -> None:
             ", ".join(model.media),
             model.spec,
             model.licence,
-            "not fetched" if model.bytes is None else size(model.bytes),
+            _here(model),
             "" if again else model.what,
         )
     console.print(table)

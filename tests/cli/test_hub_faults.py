@@ -192,6 +192,7 @@ def test_row_9_the_list_shows_as_present_what_loads(
     for path in (tmp_path / "hub-cache").rglob(f"snapshots/*/{lost}"):
         path.unlink()
     assert listed(spec) is None
+    assert "incomplete" in run("models", "list").stdout
     with pytest.raises(
         WeightsNotAvailableError, match=f"`retrieval models fetch {spec}`"
     ) as caught:

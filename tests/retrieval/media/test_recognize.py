@@ -107,7 +107,10 @@ def write_recording(path: Path) -> Path:
     return write_sound(path, tone, codec=codec, rate=rate, kind=kind)
 
 
-RECORDINGS = "wav flac aif au caf w64 rf64 amr wma ac3 eac3 wv tta mka m4b opus oga aac mp2".split()
+RECORDINGS = [
+    "wav", "flac", "aif", "au", "caf", "w64", "rf64", "amr", "wma", "ac3", "eac3", "wv", "tta",
+    "mka", "m4b", "opus", "oga", "aac", "mp2",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("suffix", RECORDINGS)

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.flaky_system import FlakySystem
 from store_samples import PICTURES, content, grow, item, leftovers
 
 from retrieval.errors import StorageError
@@ -18,6 +17,7 @@ from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure, MediaInfo, Scalar
+from support.flaky_system import FlakySystem
 
 ROWS = ("segments/", "frames/")
 PROCESS = [sys.executable, str(Path(__file__).with_name("writer_process.py"))]
