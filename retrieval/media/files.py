@@ -15,7 +15,7 @@ from retrieval.errors import SourceError
 from retrieval.media.captions import CAPTIONS_FILE, caption_beside
 from retrieval.media.ignoring import IgnoreRules
 from retrieval.media.listing import Listing, Once, Paths
-from retrieval.media.lists import LIST_EXTENSIONS, ListedRow, read_files
+from retrieval.media.lists import LIST_EXTENSIONS, ListedRow, NoColumnError, read_files
 from retrieval.media.names import extension as extension
 from retrieval.media.names import is_address as is_address
 from retrieval.media.names import path_to_uri as path_to_uri
@@ -175,7 +175,8 @@ def _listed(
             if good:
                 _fail_rows(uri, bad, listing)
     except SourceError as error:
-        if isinstance(error.__cause__, OSError):  # not the file that the user meant
+        lists_no_files = isinstance(error, NoColumnError) and not good
+        if lists_no_files or isinstance(error.__cause__, OSError):  # not what the user meant
             raise
         _fail_rows(uri, bad, listing)
         listing.fail(uri, str(error), error)

@@ -151,7 +151,7 @@ def read_rows(
                 continue
             try:
                 listed = listing.row(number, row)
-            except _NoColumnError as error:
+            except NoColumnError as error:
                 if reader is not _read_jsonl:  # else all rows lack it
                     raise
                 yield number, error
@@ -188,7 +188,7 @@ def _encoding(path: str, notices: Notices) -> TextEncoding:
 # ---------------------------------------------------------------- one row
 
 
-class _NoColumnError(SourceError):
+class NoColumnError(SourceError):
     """A row lacks the column that names its file, or a column that the user named."""
 
 
@@ -206,12 +206,10 @@ class _Listing:
         where = f"{self.path}, row {number}"
         path_key = _column(row, self.path_column, PATH_COLUMNS)
         if path_key is None:
-            raise _NoColumnError(self._no_path_column(where, row))
+            raise NoColumnError(self._no_path_column(where, row))
         caption_key = _column(row, self.caption_column, CAPTION_COLUMNS)
         if caption_key is None and self.caption_column:
-            raise _NoColumnError(
-                f"{where}: no column {self.caption_column!r}; it has {_named(row)}"
-            )
+            raise NoColumnError(f"{where}: no column {self.caption_column!r}; it has {_named(row)}")
         return ListedRow(
             path=self._file(where, path_key, row[path_key]),
             caption=joined_captions([row[caption_key]]) if caption_key is not None else None,

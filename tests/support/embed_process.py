@@ -6,7 +6,9 @@ Usage: python embed_process.py SOURCE COLLECTION
 import sys
 from pathlib import Path
 
+# The package, and the helpers of the tests; not the folder of tests that has the package's name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import retrieval.embed_options
 import retrieval.store.pending

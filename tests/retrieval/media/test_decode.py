@@ -1,6 +1,7 @@
 import hashlib
 import io
 import os
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -248,7 +249,7 @@ def test_fault_27_strange_names_are_decoded(tmp_path: Path) -> None:
         for extension, content in ((b".jpg", picture), (b".wav", recording)):
             with open(os.path.join(folder, stem + extension), "wb") as file:
                 file.write(content)
-        os.link(video, os.path.join(folder, stem + b".mp4"))
+        shutil.copyfile(os.fsencode(video), os.path.join(folder, stem + b".mp4"))
     sources = list(find_sources([os.fsdecode(folder)]))
     assert len(sources) == 21
     for source in sources:

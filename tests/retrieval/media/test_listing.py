@@ -114,7 +114,7 @@ def test_field_06_without_a_taker_the_first_bad_row_raises(tmp_path: Path) -> No
 def test_field_06_a_list_that_names_no_files_at_all_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "numbers.csv").write_text("x,y\n" + "1,2\n" * 1_000)
     listing, _ = collecting()
-    with pytest.raises(SourceError, match="row 1000: found the columns x, y"):
+    with pytest.raises(SourceError, match="row 1: found the columns x, y"):
         names(tmp_path / "numbers.csv", listing=listing)
 
 

@@ -109,7 +109,11 @@ def test_field_18_an_index_shows_new_columns_before_it_is_built_again(
 def as_indexed(snapshot: Snapshot):
     import pyarrow as pa
 
-    return pa.Table.from_batches(snapshot.iter_items())
+    table = pa.Table.from_batches(snapshot.iter_items())
+    place = table.schema.get_field_index("modality")
+    return table.set_column(
+        place, "modality", table.column(place).cast(pa.dictionary(pa.int8(), pa.string()))
+    )
 
 
 def test_compaction_keeps_the_ids_that_an_index_has_older_columns_of(collection: Snapshot) -> None:

@@ -8,7 +8,9 @@ import resource
 import sys
 from pathlib import Path
 
+# The package, and the helpers of the tests; not the folder of tests that has the package's name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from store_samples import grow
 
