@@ -112,8 +112,10 @@ def test_row_4_muq_comes_with_its_towers_and_opens_no_connection(
     assert real_layout_hub.requests == []
 
 
-def test_row_5_a_model_without_a_tag_names_the_tags(real_layout_hub: Hub) -> None:
-    for command in (("models", "fetch"), ("embed", "x", "-c", "y", "--model")):
+def test_row_5_a_model_without_a_tag_names_the_tags(
+    real_layout_hub: Hub, mixed: Path, tmp_path: Path
+) -> None:
+    for command in (("models", "fetch"), ("embed", mixed, "-c", tmp_path / "c", "--model")):
         assert "lacks a tag; published are open_clip:ViT-B-32/openai" in error(
             *command, "open_clip:ViT-B-32"
         )

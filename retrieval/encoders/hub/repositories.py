@@ -186,7 +186,8 @@ def sources_of(spec: str, read_config: ReadConfig) -> list[Source]:
         return []
     if backend == "open_clip":
         return _open_clip_sources(location, spec, read_config)
-    return [Source(location, TRANSFORMERS_PARTS[backend])]
+    parts = TRANSFORMERS_PARTS.get(backend)
+    return [] if parts is None else [Source(location, parts)]
 
 
 def identify(repo: str, names: set[str], config: Callable[[], dict[str, Any]]) -> str | None:
