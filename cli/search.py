@@ -52,6 +52,13 @@ def search(
         typer.Option(help='JSONL of queries, one {"qid": …, "query": …} a line; qid may lack.'),
     ] = None,
     min_score: Annotated[float | None, typer.Option(help="Drop hits of a lower score.")] = None,
+    vector: Annotated[
+        Path | None,
+        typer.Option(help="A .npy file of a vector, in place of QUERY; no model is loaded."),
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(help="The space that --vector belongs to, as `status` names it.")
+    ] = None,
     cutoff: Annotated[
         bool, typer.Option("--cutoff", help="Drop hits that look no better than chance.")
     ] = False,
@@ -84,12 +91,17 @@ def search(
     from retrieval.gallery.page import GallerySection, write_gallery
     from retrieval.search.asked import read_ids
     from retrieval.search.query import Query, read_queries
+    from retrieval.search.vector_query import VectorQuery
 
-    if sum(asked is not None for asked in (query, queries, like)) != 1:
-        raise QueryError("give a QUERY or --queries FILE, or --like ITEM_ID")
-    asked: list[tuple[int | str | None, str | Query]] = []
+    if sum(given is not None for given in (query, queries, like, vector)) != 1:
+        raise QueryError("give one of QUERY, --queries FILE, --like ITEM_ID and --vector FILE")
+    if space is not None and vector is None:
+        raise QueryError("--space names the space of --vector; other queries ask every space")
+    asked: list[tuple[int | str | None, str | Query | VectorQuery]] = []
     if queries is not None:
         asked = [(line.qid, line.query) for line in read_queries(queries)]
+    elif vector is not None:
+        asked = [(None, VectorQuery.read(vector, space))]
     else:
         asked = [(None, query if query is not None else Query.like(like or 0))]
     output = paths_wanted(output, print0=print0)

@@ -11,6 +11,9 @@ from indexes.protocol import Ids, Scores
 UNIT_ROUNDING = 2.0**-23
 """A vector of unit length may be so much longer or shorter once it is rounded to float32."""
 
+MAX_NUMBER = 1e100
+"""Larger numbers in a vector, and smaller ones than their inverse, are scaled before squaring."""
+
 MAX_K = 1_000_000
 """Answers per query that may be asked for where the index has fewer rows: bounds the padding."""
 
@@ -37,7 +40,7 @@ def unit_queries(queries: NDArray[np.floating], dim: int) -> NDArray[np.float32]
             f"queries are {given.shape[1]}-d, the index holds {dim}-d vectors; "
             "use the encoder it was made with"
         )
-    rows = given.astype(np.float64)
+    rows = scaled(given.astype(np.float64))
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
     if len(bad):
@@ -46,6 +49,16 @@ def unit_queries(queries: NDArray[np.floating], dim: int) -> NDArray[np.float32]
         # So that scaling twice is scaling once, and every way through the code scores alike.
         lengths[np.abs(lengths - 1) <= UNIT_ROUNDING] = 1
     return np.ascontiguousarray(rows / lengths, dtype=np.float32)
+
+
+def scaled(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bring rows whose squares overflow or vanish to numbers of at most 1; (n, dim) in place."""
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+    extreme = np.isfinite(largest) & (largest > 0)
+    extreme &= (largest > MAX_NUMBER) | (largest < 1 / MAX_NUMBER)
+    chosen = extreme[:, 0]
+    rows[chosen] /= largest[chosen]
+    return rows
 
 
 def check_rows(vectors: NDArray[np.floating], first_row: int = 0) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from indexes.forking import Lock
 from retrieval.duplicates.find import DuplicateOptions, find_duplicates
@@ -32,6 +32,7 @@ from retrieval.search.query import Askable, Query
 from retrieval.search.request import IndexRequest
 from retrieval.search.rerank import TOP, Reranker, load_reranker
 from retrieval.search.searcher import Searcher, SearchResult
+from retrieval.search.vector_query import VectorQuery
 from retrieval.status import Status
 from retrieval.store.compact import GRACE_SECONDS, CompactReport, compact
 from retrieval.store.filters import matching_ids
@@ -231,7 +232,7 @@ class Collection:
 
     def search(
         self,
-        query: Askable | None = None,
+        query: Askable | VectorQuery | None = None,
         *,
         like: int | None = None,
         to: str | AnyOf[Target | str] | None = (),
@@ -243,6 +244,8 @@ class Collection:
         min_score: float | None = None,
         rerank: str | Reranker | None = None,
         with_vectors: bool = False,
+        vector: ArrayLike | None = None,
+        space: str | None = None,
     ) -> Hits:
         """Find the media closest to a text, a file, a picture or an item; best first.
 
@@ -261,6 +264,9 @@ class Collection:
                 `tiny`, `tiny:FOLDER`, `blip:HUB-ID-OR-FOLDER`, or an object; see
                 `retrieval.search.rerank.rerank`.
             with_vectors: Give each hit the stored vector of its best segment.
+            vector: In place of `query`: (dim,) numbers, or (m, dim) of one file, of a space's
+                own model. No model is loaded.
+            space: The space of `vector`; needed where several have vectors of this length.
 
         Raises:
             QueryError: The query cannot be understood or embedded, or an argument makes no sense.
@@ -269,6 +275,8 @@ class Collection:
         return self.answer(
             query,
             like=like,
+            vector=vector,
+            space=space,
             to=to,
             k=k,
             offset=offset,
@@ -282,7 +290,7 @@ class Collection:
 
     def answer(
         self,
-        query: Askable | None = None,
+        query: Askable | VectorQuery | None = None,
         *,
         like: int | None = None,
         to: str | AnyOf[Target | str] | None = (),
@@ -296,12 +304,12 @@ class Collection:
         rerank: str | Reranker | None = None,
         rerank_top: int = TOP,
         with_vectors: bool = False,
+        vector: ArrayLike | None = None,
+        space: str | None = None,
     ) -> SearchResult:
         """`search` with the time each stage took, and optionally in some spaces only."""
-        if (query is None) == (like is None):
-            raise QueryError("give either a query or the id of an item to search like")
         return self.searcher.search(
-            Query.like(like) if query is None else query,  # type: ignore[arg-type]
+            _asked(query, like, vector, space),
             to=targets_of(to),
             k=k,
             offset=offset,
@@ -411,3 +419,22 @@ def _chosen(
         found = [matching_ids(snapshot, condition) for condition in conditions]
         matching = reduce(np.intersect1d, found).tolist()
     return {item_id: living[item_id] for item_id in sorted({*named, *matching})}
+
+
+def _asked(
+    query: Askable | VectorQuery | None,
+    like: int | None,
+    vector: ArrayLike | None,
+    space: str | None,
+) -> Askable | VectorQuery:
+    """The one of several ways to ask that is used."""
+    if sum(given is not None for given in (query, like, vector)) != 1:
+        raise QueryError("give one of a query, the id of an item to search like, and a vector")
+    if vector is not None:
+        return VectorQuery.of(vector, space)
+    if space is not None:
+        raise QueryError("a space is named for a vector only; texts and files ask every space")
+    if like is not None:
+        return Query.like(like)
+    assert query is not None
+    return query

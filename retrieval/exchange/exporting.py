@@ -24,7 +24,7 @@ from retrieval.exchange.card import write_card
 from retrieval.media.files import container_of, uri_to_path
 from retrieval.search.card import IndexCard
 from retrieval.search.part import APPROXIMATE, CARD
-from retrieval.store.publish import storage_errors
+from retrieval.store.publish import check_writable, storage_errors
 from retrieval.store.reader import SegmentBlock, Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.store.shards import write_rows
@@ -126,8 +126,7 @@ def _partial_folder(out: Path) -> Path:
         above = out.absolute().parent
         if not above.is_dir():
             raise OSError(errno.ENOENT, "the folder above does not exist")
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        check_writable(above)
         partial = above / f".{out.name}.tmp"
         shutil.rmtree(partial, ignore_errors=True)
         return partial

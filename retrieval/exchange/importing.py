@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexes.vectors import scaled
 from retrieval.embed_options import FAILURES_KEPT
 from retrieval.encoders.catalogue import CATALOGUE, load_encoder, resolve
 from retrieval.encoders.spaces import make_space
@@ -280,7 +281,8 @@ def _segments(part: ForeignItem, info: MediaInfo) -> Segments | str:
             f"{part.place}: a row of a recording or video needs start_seconds before end_seconds, "
             "or the item duration_seconds"
         )
-    vectors = part.vectors[: len(rows)].astype(np.float64)
+    # Squares of numbers such as 1e200 overflow, of finite vectors all the same.
+    vectors = scaled(part.vectors[: len(rows)].astype(np.float64))
     lengths = np.linalg.norm(vectors, axis=1)
     right = np.isfinite(lengths) & (lengths > 0)
     if not right.all():

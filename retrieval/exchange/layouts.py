@@ -137,8 +137,9 @@ def _numbered(folder: Path, pattern: str) -> list[Path]:
     """Files in the order of their numbers: 2 comes before 10."""
 
     def key(path: Path) -> list[tuple[int, str]]:
-        return [(int(part or 0), "") if part.isdigit() else (0, part)
-                for part in re.split(r"(\d+)", path.name)]  # fmt: skip
+        # ASCII alone: "²" is a digit to Python, and no number.
+        return [(int(part), "") if part.isascii() and part.isdecimal() else (0, part)
+                for part in re.split(r"([0-9]+)", path.name)]  # fmt: skip
 
     return sorted((p for p in folder.glob(pattern) if not p.name.startswith(".")), key=key)
 

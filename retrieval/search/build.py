@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from retrieval.errors import CollectionError, CollectionFormatError
+from retrieval.errors import CollectionError, CollectionFormatError, MissingExtraError, ModelError
 from retrieval.protocols import Encoder
 from retrieval.search.card import IndexCard
 from retrieval.search.choice import EFFORT_SECONDS, Deadline
@@ -131,7 +131,15 @@ class _Upkeep:
                 device=self._device,
                 deadline=self._deadline,
             )
-            return part.write(self._encoders(self._space), alike)
+            return part.write(self._encoder(), alike)
+
+    def _encoder(self) -> Encoder | None:
+        """None where the model is not here, as after an import: rows are queries as well."""
+        try:
+            return self._encoders(self._space)
+        except (ModelError, MissingExtraError) as error:
+            self._say(f"{self._space.name}: tuned on its rows alone, without texts: {error}")
+            return None
 
     def _parts(self) -> list[IndexPart]:
         """None where one of them cannot be read: all are built anew then."""

@@ -71,15 +71,23 @@ class RowTable:
 
     @classmethod
     def open(cls, path: Path) -> RowTable:
-        """Map rows.arrow; nothing is read until it is used."""
+        """Map rows.arrow, and look through its numbers once.
+
+        Raises:
+            IndexFileError: Missing or damaged; of flipped bits, what a search would stumble over.
+        """
         table = open_arrow(path)
-        fits = any(table.schema.equals(schema) for schema in (ROWS, ROWS.append(PLACE)))
+        fits = table.schema in (ROWS, ROWS.append(PLACE))
         if not fits or any(column.null_count for column in table.columns):
-            raise IndexFileError(
-                f"{path} has not the columns {', '.join(ROWS.names)} without gaps; "
-                "build it again with: retrieval index"
-            )
-        return cls(*(_numpy(column) for column in table.columns))
+            raise damaged(path, "its columns are not those of rows, or have gaps")
+        rows = cls(*map(_numpy, table.columns))
+        if (rows.item_ids[1:] < rows.item_ids[:-1]).any() or (rows.item_ids[:1] < 0).any():
+            raise damaged(path, "its item ids do not ascend")
+        if ((rows.media < 0) | (rows.media >= len(MEDIUM_CODES))).any():
+            raise damaged(path, "a row is of no known medium")
+        if rows.places is not None and not _numbered(rows.places):
+            raise damaged(path, "its rows are not those of the vectors")
+        return rows
 
     def write(self, path: Path) -> None:
         """Write rows.arrow as one record batch, so that it maps to whole arrays."""
@@ -112,6 +120,11 @@ def write_items(snapshot: Snapshot, path: Path, after: int, last: int) -> None:
             writer.write_batch(batch.set_column(place, schema.field(place), named))
 
 
+def damaged(path: Path, what: str) -> IndexFileError:
+    """The error of a file of an index that cannot be right."""
+    return IndexFileError(f"{path} is damaged ({what}); build it again with: retrieval index")
+
+
 def open_arrow(path: Path) -> pa.Table:
     """Map an Arrow file.
 
@@ -122,11 +135,18 @@ def open_arrow(path: Path) -> pa.Table:
         check_regular(path)
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         table.validate()
-        return table
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+    except (OSError, pa.ArrowException, ValueError, LookupError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise IndexFileError(
-            f"{path} cannot be read ({error}); build it again with: retrieval index"
+            f"{path} cannot be read ({reason}); build it again with: retrieval index"
         ) from error
+    return table
+
+
+def _numbered(places: NDArray[np.int64]) -> bool:
+    """Whether places are 0, 1, 2 … with none left out, in any order."""
+    within = not len(places) or (places.min() >= 0 and places.max() < len(places))
+    return bool(within and np.bincount(places)[: places.max(initial=-1) + 1].all())
 
 
 def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from retrieval.arrow_columns import cast
 from retrieval.errors import IndexFileError
-from retrieval.search.index_files import MEDIUM_NAMES, open_arrow
+from retrieval.search.index_files import MEDIUM_NAMES, damaged, open_arrow
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Scalar
 
@@ -29,7 +29,7 @@ class ItemTable:
     def __init__(self, snapshot: Snapshot) -> None:
         # Every space's index maps the items it covers: the one that covers the most is used.
         parts = [snapshot.index_folders(space.name) for space in snapshot.spaces]
-        mapped = [[_mapped(folder / "items.arrow") for folder in folders] for folders in parts]
+        mapped = [[_open(folder / "items.arrow") for folder in folders] for folders in parts]
         tables = max(mapped, key=_last_id, default=[])
         last = _last_id(tables)
         fresh = list(snapshot.iter_items(after_item_id=last))
@@ -58,8 +58,11 @@ class ItemTable:
     def rows(self, item_ids: Sequence[int]) -> list[tuple[str, Medium, dict[str, Scalar]]]:
         """Uri, modality and metadata of some items; columns that are null are left out."""
         result = []
-        for place in np.searchsorted(self.item_ids, np.asarray(item_ids, np.int64)).tolist():
+        places = np.searchsorted(self.item_ids, np.asarray(item_ids, np.int64)).tolist()
+        for item_id, place in zip(item_ids, places, strict=True):
             row = self._row(place)
+            if row["item_id"] != item_id or row["uri"] is None or row["modality"] is None:
+                raise _damaged(f"item {item_id} is not where it should be")
             metadata: dict[str, Scalar] = {
                 name: value
                 for name, value in row.items()
@@ -78,10 +81,48 @@ class ItemTable:
         for table in self._tables:
             if place < table.num_rows:
                 # An index keeps the types of its time, which later shards may have widened.
-                one = _checked(table.slice(place, 1))
+                one = _looked_at(table.slice(place, 1))
                 return {name: self._value(one, name) for name in one.column_names}
             place -= table.num_rows
-        raise IndexError(place)
+        raise _damaged("an item is missing")
+
+
+def _looked_at(row: pa.Table) -> pa.Table:
+    """One row, validated before it is read: offsets that a flipped bit changed lead anywhere."""
+    try:
+        row.validate(full=True)
+    except pa.ArrowException as error:
+        raise _damaged(" ".join(str(error).split())) from error
+    return row
+
+
+def _damaged(what: str) -> IndexFileError:
+    return IndexFileError(
+        f"a table of items is damaged ({what}); `retrieval verify` names the file, and an index is "
+        "built again with: retrieval index"
+    )
+
+
+def _open(path: Path) -> pa.Table:
+    """Map items.arrow; the columns that every search reads are looked through.
+
+    Raises:
+        IndexFileError: Missing or damaged.
+    """
+    table = open_arrow(path)
+    types = {"item_id": pa.int64(), "modality": pa.dictionary(pa.int8(), pa.string())}
+    for name, kind in types.items():
+        place = table.schema.get_field_index(name)
+        if place < 0 or table.schema.field(place).type != kind:
+            raise damaged(path, f"it has no column {name!r} of {kind}")
+        try:
+            table.column(place).validate(full=True)
+        except pa.ArrowException as error:
+            raise damaged(path, " ".join(str(error).split())) from error
+    ids = table.column("item_id").to_numpy()
+    if (ids[1:] <= ids[:-1]).any() or (ids[:1] < 0).any():
+        raise damaged(path, "its item ids do not ascend")
+    return table
 
     def _value(self, row: pa.Table, name: str) -> Scalar:
         column = row.column(name)
@@ -89,38 +130,6 @@ class ItemTable:
             column = cast(column, self._types[name])
         value: Scalar = column[0].as_py()
         return value
-
-
-def _mapped(path: Path) -> pa.Table:
-    """An items.arrow with the columns that every answer needs.
-
-    Raises:
-        IndexFileError: Missing, damaged, or without one of them.
-    """
-    table = open_arrow(path)
-    modality = pa.dictionary(pa.int8(), pa.string())
-    for name, kind in (("item_id", pa.int64()), ("uri", pa.string()), ("modality", modality)):
-        if name not in table.column_names or table.schema.field(name).type != kind:
-            raise IndexFileError(
-                f"{path} lacks a column {name} of {kind}; build it again with: retrieval index"
-            )
-    return table
-
-
-def _checked(row: pa.Table) -> pa.Table:
-    """One row of a table; a mapped table is believed no further than it is read.
-
-    Raises:
-        IndexFileError: Its text or the places of its text are damaged.
-    """
-    try:
-        row.validate(full=True)
-    except pa.ArrowException as error:
-        raise IndexFileError(
-            f"an items.arrow of the index is damaged ({error}); build it again with: "
-            "retrieval index"
-        ) from error
-    return row
 
 
 def _renewed(snapshot: Snapshot, last_item_id: int) -> pa.Table:
@@ -143,9 +152,9 @@ def _ids(tables: Sequence[pa.Table]) -> NDArray[np.int64]:
     filled = [table.column("item_id") for table in tables if table.num_rows]
     if not filled:
         return np.empty(0, np.int64)
-    counted = np.arange(filled[0][0].as_py(), filled[-1][-1].as_py() + 1)
-    if len(counted) == sum(map(len, filled)):
-        return counted
+    first, last = filled[0][0].as_py(), filled[-1][-1].as_py()
+    if last - first + 1 == sum(map(len, filled)):
+        return np.arange(first, last + 1)
     return np.concatenate([column.to_numpy() for column in filled])
 
 

@@ -13,6 +13,7 @@ from retrieval.search.calibration import Background, Calibration, QueryKind
 from retrieval.search.card import Measured
 from retrieval.search.choice import sample_rows
 from retrieval.search.index_files import RowTable
+from retrieval.search.queries import TEXTS
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium
 
@@ -39,15 +40,15 @@ def samples_of(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, Query
 
     Args:
         index: What they are asked of.
-        texts: (texts, dim) vectors of texts.
+        texts: (texts, dim) vectors of texts; none: there are media queries alone.
     """
     from indexes.tuning import QuerySample
 
-    chosen = sample_rows(np.arange(index.rows), len(texts))
-    return {
-        QueryKind.TEXT: QuerySample.of(index, texts),
-        QueryKind.MEDIA: QuerySample.of(index, index.gather(chosen), chosen),
-    }
+    chosen = sample_rows(np.arange(index.rows), len(texts) or TEXTS)
+    media = QuerySample.of(index, index.gather(chosen), chosen)
+    if not len(texts):
+        return {QueryKind.MEDIA: media}
+    return {QueryKind.TEXT: QuerySample.of(index, texts), QueryKind.MEDIA: media}
 
 
 def measure_index(
@@ -62,15 +63,16 @@ def measure_index(
     """
     from indexes.tuning import NEIGHBOURS, latencies, recall
 
-    index, texts = indexes[QueryKind.TEXT], samples[QueryKind.TEXT].vectors[:TIMED_TEXTS]
-    together = [count for count in AT_ONCE if count <= len(texts)]
+    kind = QueryKind.TEXT if QueryKind.TEXT in samples else QueryKind.MEDIA
+    index, queries = indexes[kind], samples[kind].vectors[:TIMED_TEXTS]
+    together = [count for count in AT_ONCE if count <= len(queries)]
     return Measured(
         recall={
             QueryKind(kind): {k: round(recall(indexes[kind], sample, k), 4) for k in NEIGHBOURS}
             for kind, sample in samples.items()
         },
         latency_ms={
-            count: tuple(round(ms, 3) for ms in latencies(index, texts, count))  # type: ignore[misc]
+            count: tuple(round(ms, 3) for ms in latencies(index, queries, count))  # type: ignore[misc]
             for count in together
         },
         bytes_per_row=round(held_bytes / max(1, index.rows), 1),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from retrieval.protocols import Localizer
 from retrieval.search.opened import ItemMatch, OpenedSpace, Part, bounded
 from retrieval.search.query import Query
+from retrieval.search.vector_query import VectorQuery
 from retrieval.search.vectors import QueryVectors
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
@@ -72,7 +73,7 @@ class MomentStage:
     def refine(
         self,
         found: Sequence[tuple[Candidate, Hit]],
-        query: Query,
+        query: Query | VectorQuery,
         vectors: Mapping[str, QueryVectors],
         *,
         by_score: bool,
@@ -158,10 +159,11 @@ class MomentStage:
         return segments
 
 
-def moment_query(query: Query, vectors: QueryVectors) -> MomentQuery:
+def moment_query(query: Query | VectorQuery, vectors: QueryVectors) -> MomentQuery:
     """What a localizer gets to see of a query: the mean direction of its vectors, and its text."""
     mean = vectors.vectors.mean(axis=0)
-    text = query.terms[0].text if len(query.terms) == 1 and query.terms[0].weight > 0 else None
+    terms = () if isinstance(query, VectorQuery) else query.terms
+    text = terms[0].text if len(terms) == 1 and terms[0].weight > 0 else None
     return MomentQuery((mean / np.linalg.norm(mean)).astype(np.float32), text)
 
 

@@ -20,7 +20,7 @@ from indexes.twins import TwinIndex
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Background, Calibration, QueryKind
 from retrieval.search.card import IndexCard
-from retrieval.search.index_files import RowTable
+from retrieval.search.index_files import RowTable, damaged
 from retrieval.search.part import APPROXIMATE, CARD, EXACT, ROWS
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Space
@@ -163,6 +163,12 @@ def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> 
         for kind, effort in card.looking.items():
             indexes[kind] = exact.with_approximate(approximate, effort)
     rows = RowTable.open(folder / ROWS)
+    vectors = len(rows) if rows.places is None else int(rows.places.max(initial=-1)) + 1
+    if (len(rows), vectors) != (card.rows, card.vectors):
+        raise damaged(
+            folder / ROWS,
+            f"{len(rows)} rows of {vectors} vectors, expected {card.rows} of {card.vectors}",
+        )
     hardest = indexes[QueryKind.MEDIA]  # which looks at least as hard as texts need
     placed = on_device(hardest, device)
     # A GPU holds the rows once.

@@ -46,6 +46,9 @@ EXACT, APPROXIMATE, ROWS, ITEMS, CARD, PLOT = (
 )  # fmt: skip
 
 
+WITHOUT_TEXTS = "tuned on rows alone, since the model that embeds texts could not be loaded"
+
+
 class DriftError(Exception):
     """New rows lie where the shared quantizer has no lists."""
 
@@ -95,11 +98,11 @@ class PartWriter:
         self._rows = 0
         self._say: Callable[[str], None] = lambda line: say(f"{space.name}: {line}")
 
-    def write(self, encoder: Encoder, alike: tuple[Path, IndexCard] | None) -> IndexCard:
+    def write(self, encoder: Encoder | None, alike: tuple[Path, IndexCard] | None) -> IndexCard:
         """Write every file of the folder.
 
         Args:
-            encoder: Of the space.
+            encoder: Of the space; None: it is tuned on rows alone, and its card says so.
             alike: Folder and card of the first part, whose quantizer is shared; None: choose a
                 kind of index and train it.
 
@@ -117,7 +120,10 @@ class PartWriter:
         rows.write(self._folder / ROWS)
         last = self._snapshot.covered(self._space.name)
         write_items(self._snapshot, self._folder / ITEMS, self._after, last)
-        texts = encoder.encode_text(tuning_texts(self._snapshot, exact.rows))
+        texts = probes = np.empty((0, self._space.dim), np.float32)
+        if encoder is not None:
+            texts = encoder.encode_text(tuning_texts(self._snapshot, exact.rows))
+            probes = encoder.encode_text(PROBE_TEXTS)
         card = self._alike(exact, texts, *alike) if alike else self._chosen(exact, texts)
         if card.trials and alike is None:
             from retrieval.search.pareto import draw_trials
@@ -131,8 +137,9 @@ class PartWriter:
             calibration=measure_calibration(
                 exact if rows.places is None else TwinIndex(exact, rows.places),
                 rows,
-                encoder.encode_text(PROBE_TEXTS),
+                probes,
             ),
+            reason=card.reason if encoder is not None else f"{card.reason}; {WITHOUT_TEXTS}",
             bytes=sum(path.stat().st_size for path in self._folder.iterdir()),
             build_seconds=round(time.monotonic() - began, 3),
         )
@@ -155,8 +162,8 @@ class PartWriter:
             self._train(exact, factory)
             tuned = self._tuned(exact, samples)
             if tuned.reached and None in choice.factories:
-                texts = samples[QueryKind.TEXT].vectors
-                why = exact_is_as_fast(exact, tuned.indexes[QueryKind.TEXT], texts)
+                asked = next(iter(samples.values())).vectors
+                why = exact_is_as_fast(exact, tuned.indexes[QueryKind.TEXT], asked)
                 if why is not None:
                     choice = replace(choice, factories=(None,), reason=why)
                     (self._folder / APPROXIMATE).unlink()
@@ -177,7 +184,7 @@ class PartWriter:
         if kind == "auto":
             from indexes.gpu import build_gpus
 
-            some = texts[:: -(-len(texts) // TRIAL_TEXTS)]
+            some = texts[:: max(1, -(-len(texts) // TRIAL_TEXTS))]
             # Only who asks for a GPU by name searches on one wherever the index is opened.
             gpus = None if self._device == "auto" else build_gpus(self._device, exact.rows)
             return choose(
@@ -290,8 +297,8 @@ class PartWriter:
         )
         return _Tuned(
             {
-                kind: index.with_effort(effort if kind == QueryKind.TEXT else most)
-                for kind, effort in efforts.items()
+                kind: index.with_effort(efforts.get(kind, most) if kind == QueryKind.TEXT else most)
+                for kind in QueryKind
             },
             min(tuning.best.least for tuning in tunings.values()),
             all(tuning.reached for tuning in tunings.values()),

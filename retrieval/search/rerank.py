@@ -22,6 +22,7 @@ from retrieval.media.archives import open_member
 from retrieval.media.files import container_of, uri_to_path
 from retrieval.media.image import fit, read_image
 from retrieval.search.query import Query
+from retrieval.search.vector_query import VectorQuery
 from retrieval.types import Hit, ImageGeometry, Medium
 
 logger = logging.getLogger(__name__)
@@ -81,12 +82,14 @@ def load_reranker(spec: str, *, device: str = "auto") -> Reranker:
     return reranker
 
 
-def text_of(query: Query) -> str:
+def text_of(query: Query | VectorQuery) -> str:
     """The text of a query that is nothing but one.
 
     Raises:
-        QueryError: It holds a file, a weight, or several terms.
+        QueryError: It holds a file, a weight, or several terms, or is a vector.
     """
+    if isinstance(query, VectorQuery):
+        raise QueryError(f"re-ranking reads one text, got {query}; ask without it")
     term = query.terms[0]
     if len(query.terms) != 1 or term.text is None or term.weight != 1:
         raise QueryError(f"--rerank reads one text, got {query}; ask without --rerank")

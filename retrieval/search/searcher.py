@@ -24,6 +24,7 @@ from retrieval.search.moments import Candidate, MomentStage, segment_rows
 from retrieval.search.opened import ItemMatch, OpenedSpace, Part, best_items, bounded
 from retrieval.search.query import Askable, Query
 from retrieval.search.rerank import TOP, Reranker, rerank, text_of
+from retrieval.search.vector_query import VectorQuery
 from retrieval.search.vectors import QueryVectors, embed_query
 from retrieval.store.reader import Snapshot, contained
 from retrieval.store.schema import MEDIUM_CODES
@@ -98,7 +99,7 @@ class Searcher:
 
     def search(
         self,
-        query: Askable,
+        query: Askable | VectorQuery,
         *,
         to: Collection[Target] = (),
         k: int = 10,
@@ -114,9 +115,11 @@ class Searcher:
     ) -> SearchResult:
         """Answer one query; see `Collection.search`."""
         check_counts(k, offset, rerank_top, min_score)
-        parsed = Query.of(query)
+        parsed = query if isinstance(query, VectorQuery) else Query.of(query)
         text = None if reranker is None else text_of(parsed)
         clock = _Stopwatch()
+        if isinstance(parsed, VectorQuery):
+            spaces = [parsed.chosen(self._snapshot.spaces).name]
         chosen = [
             opened
             for name, opened in self._spaces.items()
@@ -129,7 +132,7 @@ class Searcher:
         # Models of spaces without a row that may answer are not needed.
         answering = [o for o in chosen if any(rows.count for _, rows in selected[o.space.name])]
         known = [opened.space for opened in answering or chosen]
-        vectors = embed_query(parsed, known, self._encoders, self._stored) if known else {}
+        vectors = self._embedded(parsed, known) if known else {}
         encode_ms = clock.lap()
         wanted = offset + k if reranker is None else max(offset + k, rerank_top)
         # More items than there are cannot come; more moments than items can.
@@ -175,10 +178,17 @@ class Searcher:
         empty = np.empty(0, np.float32)
         return empty, empty, empty
 
+    def _embedded(
+        self, query: Query | VectorQuery, spaces: Sequence[Space]
+    ) -> dict[str, QueryVectors]:
+        if isinstance(query, VectorQuery):
+            return query.embedded(spaces)
+        return embed_query(query, spaces, self._encoders, self._stored)
+
     def _moments(
         self,
         candidates: list[Candidate],
-        query: Query,
+        query: Query | VectorQuery,
         vectors: dict[str, QueryVectors],
         wanted: int,
     ) -> list[Hit]:

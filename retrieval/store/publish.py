@@ -113,6 +113,18 @@ def written_atomically(
             raise
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that nothing can be written into.
+
+    Raises:
+        OSError: It lies on a read-only file system, or the user may not.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+        code = errno.EROFS if read_only else errno.EACCES
+        raise OSError(code, os.strerror(code))
+
+
 def check_output(path: Path) -> None:
     """Refuse, before any work, a file that could not be written in the end.
 
@@ -124,8 +136,7 @@ def check_output(path: Path) -> None:
             raise OSError(errno.EEXIST, "not a plain file")
         if not path.absolute().parent.is_dir():
             raise OSError(errno.ENOENT, "its folder does not exist")
-        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        check_writable(path.absolute().parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +23,13 @@ from retrieval.store.current import not_a_collection, read_current
 from retrieval.store.lock import CollectionLock
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import Pending, SpaceRows, failures_batch
-from retrieval.store.publish import Publication, Span, make_folder, storage_errors
+from retrieval.store.publish import (
+    Publication,
+    Span,
+    check_writable,
+    make_folder,
+    storage_errors,
+)
 from retrieval.store.reader import Snapshot, contained
 from retrieval.store.schema import (
     FAILURES,
@@ -448,8 +452,7 @@ def _prepare_folder(root: Path, *, create: bool) -> None:
         raise not_a_collection(root)
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        if not os.access(root, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        check_writable(root)
         strangers = sorted(
             path.name
             for path in root.iterdir()

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,13 @@ from PIL import Image
 
 import retrieval.search.choice as choice
 from benchmarks.speed.gap import GapRows
-from indexes.building import build_exact
+from indexes.building import build_approximate, build_exact
 from indexes.choose import Candidate
 from indexes.errors import IndexBuildError
 from indexes.faiss import FaissIndex
 from indexes.gpus import FREE_SHARE, WORK_BYTES, innermost
-from indexes.tuning import QuerySample
-from retrieval.search.choice import Trial, choose
+from indexes.tuning import QuerySample, tune
+from retrieval.search.choice import Deadline, OutOfTimeError, Trial, choose, exact_is_as_fast
 from retrieval.search.measuring import samples_of
 from retrieval.search.pareto import draw_trials, plot_text
 from retrieval.search.request import IndexRequest
@@ -55,8 +56,10 @@ def test_few_rows_are_searched_exactly_without_a_trial(
 def test_every_kind_that_fits_is_tried_and_the_fastest_comes_first(exact: FaissIndex) -> None:
     said: list[str] = []
     chosen = choose(exact, IndexRequest(recall=0.9), ask, said.append)
-    assert len(chosen.trials) == len(said) == 9
+    tried = [line.split(": ")[1] for line in said if line.startswith("trial ")]
+    assert [name[:4] for name in tried] == ["exac", *["IVF1"] * 5, *["HNSW"] * 3]
     assert not any("OPQ" in line for line in said)  # something without a rotation reached it
+    assert {trial.factory or "exact search" for trial in chosen.trials} <= set(tried)
     assert all(trial.rows == 2_000 for trial in chosen.trials)
     reached = [trial for trial in chosen.trials if trial.reached]
     assert all(min(trial.recall.values()) >= 0.9 for trial in reached)
@@ -67,11 +70,113 @@ def test_every_kind_that_fits_is_tried_and_the_fastest_comes_first(exact: FaissI
     assert len(chosen.factories) == len(reached)
 
 
+class Told:
+    """Stands for building and timing: queries a second by kind, for a few rows and for all."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, tuple[float, float]]):
+        self.speeds = speeds
+        self.tried: list[tuple[str, int]] = []
+        monkeypatch.setattr(choice._Trials, "_one", lambda _, *given: self.one(*given))
+
+    def one(self, kind: Candidate, few: Any, worth: float, deadline: object) -> Trial:
+        name = (kind.template or "exact").removeprefix("IVF{lists},")
+        self.tried.append((name, len(few.rows)))
+        speed = self.speeds.get(name, (0.0, 0.0))[len(few.rows) == 2_000]
+        reached = speed > 0
+        recall = {"text": 1.0 if reached else 0.1}
+        return Trial(kind.factory(2_000), len(few.rows), recall, reached, speed, 1.0, 1.0, ())
+
+
+def test_field_57_graphs_come_last_and_only_where_few_rows_do_not_rule_them_out(
+    exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    told = Told(
+        monkeypatch,
+        {
+            "exact": (0, 100),
+            "SQ8": (0, 300),
+            "PQ32x4fs": (0, 1_000),
+            "HNSW32": (500, 0),
+            "HNSW32_SQ8": (3_000, 1_500),
+        },
+    )
+    chosen = choose(exact, IndexRequest(), ask, said.append)
+    assert told.tried == [
+        ("exact", 2_000), ("SQ8", 2_000), ("RaBitQ", 2_000), ("RaBitQfs", 2_000),
+        ("PQ32x4fs", 2_000), ("PQ16x4fs", 2_000),
+        ("HNSW32", 250), ("HNSW32_SQfp16", 250), ("HNSW32_SQ8", 250), ("HNSW32_SQ8", 2_000),
+    ]  # fmt: skip
+    assert chosen.factories[0] == "HNSW32_SQ8"
+    assert (
+        "HNSW32 is left out: it answers 500 queries a second among 250 rows, "
+        "fewer than another among all of the trial"
+    ) in said
+
+
+def test_field_57_what_is_slow_and_misses_the_target_is_given_up(exact: FaissIndex) -> None:
+    """All lists would reach it; none is worth visiting more than the least."""
+    index = exact.with_approximate(
+        build_approximate("IVF64,SQ8", exact.vectors(0, 2_000), [exact.vectors(0, ROWS)])
+    )
+    asked = ask(exact)
+    assert len(tune(index, asked, 0.999, step=2, curve=True).points) > 2
+    hopeless = tune(index, asked, 0.999, step=2, curve=True, worth=1e12)
+    assert len(hopeless.points) == 1
+    assert not hopeless.reached
+
+
+def test_field_57_choosing_ends_when_its_time_is_used_up(
+    exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    told = Told(monkeypatch, {"exact": (0, 100), "SQ8": (0, 300)})
+    over = Deadline(1e-9)
+    chosen = choose(exact, IndexRequest(), ask, said.append, deadline=over)
+    assert (told.tried, chosen.factories) == ([("exact", 2_000)], (None,))
+    assert "IVF128,SQ8 is not tried: 1e-09 s are used up" in said
+    # Where exact search does not fit, the first kind that does is tried all the same.
+    told.tried.clear()
+    chosen = choose(
+        exact, IndexRequest(memory=600_000), ask, lambda line: None, deadline=Deadline(1e-9)
+    )
+    assert (told.tried, chosen.factories) == ([("SQ8", 2_000)], ("IVF256,SQ8",))
+
+
+def test_field_57_a_trial_that_is_filling_an_index_stops() -> None:
+    rows = np.zeros((2_500, 4), np.float32)
+    assert [len(block) for block in Deadline(60).blocks(rows)] == [1_000, 1_000, 500]
+    with pytest.raises(OutOfTimeError):
+        next(Deadline(1e-9).blocks(rows))
+    for seconds in (0, -1, float("nan")):
+        with pytest.raises(IndexBuildError, match="seconds above 0"):
+            Deadline(seconds)
+
+
+def test_field_57_exact_search_of_all_rows_is_compared(
+    exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = exact.with_approximate(build_approximate("SQ8", TEXTS, [exact.vectors(0, ROWS)]))
+    asked: list[tuple[bool, int]] = []
+    for scan, reason in ((3.0, None), (1.5, "exact search takes 1.5 ms for all rows, .* 2.0 ms")):
+        monkeypatch.setattr(
+            choice,
+            "_median_ms",
+            lambda index, queries, scan=scan: (
+                asked.append((index.approximate, len(queries)))
+                or (2.0 if index.approximate else scan)
+            ),
+        )
+        why = exact_is_as_fast(exact, other, TEXTS)
+        assert why is None if reason is None else re.match(reason, why or "")
+    assert asked == [(False, 20), (True, 20)] * 2
+
+
 def test_memory_leaves_only_what_fits(exact: FaissIndex) -> None:
-    budget = 64 * 4 * 256 + ROWS * 30
+    budget = 64 * 4 * 256 + ROWS * 40
     chosen = choose(exact, IndexRequest(recall=0.8, memory=budget), ask, lambda line: None)
     assert all(trial.bytes_per_row <= 30 for trial in chosen.trials)
-    smallest = 64 * 4 * 256 + ROWS * 13
+    smallest = min(one.bytes(ROWS) for one in choice.candidates(DIM))
     chosen = choose(exact, IndexRequest(recall=0.8, memory=smallest), ask, lambda line: None)
     assert [trial.factory for trial in chosen.trials] == ["OPQ8,IVF128,PQ8x4fs"]
     with pytest.raises(IndexBuildError, match="no index of 6,000 rows fits into"):
