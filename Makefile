@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-slow test-online test-faults test-kernels check bench tiny-models docs clean
+.PHONY: demo test test-slow test-online test-faults test-kernels test-oldest test-newest check bench tiny-models docs clean
 
 demo: $(INSTALLED)  ## Generate a small world, index it, search it, write demo-out/gallery.html
 	$(BIN)/retrieval demo demo-out
@@ -26,6 +26,22 @@ test-kernels: $(INSTALLED)  ## Run the vector layer's tests on each kind of arit
 		echo "$$kernel"; env "$$kernel" $(BIN)/python -m pytest tests/indexes || exit 1; done
 test-faults: $(INSTALLED)  ## Try thousands of faults at random (half an hour on two cores); see docs/faults.md
 	$(BIN)/python -m pytest -m campaign -s tests/faults
+
+test-oldest: .venv-oldest/.installed  ## Run the test suite with the oldest versions that pyproject.toml allows
+	.venv-oldest/bin/python -m pytest -m "not slow and not online and not campaign"
+
+test-newest: .venv-newest/.installed  ## Run the test suite with the newest versions of all dependencies
+	.venv-newest/bin/python -m pytest -m "not slow and not online and not campaign"
+
+# Only uv resolves to the oldest versions.
+.venv-oldest/.installed: RESOLUTION = lowest-direct
+.venv-newest/.installed: RESOLUTION = highest
+.venv-oldest/.installed .venv-newest/.installed: pyproject.toml
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade pip uv
+	$(@D)/bin/uv pip install --quiet --upgrade --python $(@D)/bin/python \
+		--resolution $(RESOLUTION) --editable '.[dev]'
+	touch $@
 
 check: $(INSTALLED)  ## Lint, formatting, strict types, and which folder may import which
 	$(BIN)/ruff check .
@@ -52,7 +68,7 @@ docs: $(INSTALLED)  ## Rewrite docs/cli.md from the commands' own help, and the 
 	$(BIN)/python tests/support/fault_list.py
 
 clean:
-	rm -rf .venv demo-out build *.egg-info
+	rm -rf .venv .venv-oldest .venv-newest demo-out build *.egg-info
 
 # pip is upgraded first: older ones cannot resolve the GPU build of FAISS.
 $(INSTALLED): pyproject.toml

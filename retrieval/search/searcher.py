@@ -243,8 +243,10 @@ class Searcher:
             for name, parts in selected.items()
         }
 
-    def _own_items(self, query: Query) -> tuple[int, ...]:
+    def _own_items(self, query: Query | VectorQuery) -> tuple[int, ...]:
         """Items that the query is made of; all of them are there."""
+        if isinstance(query, VectorQuery):
+            return ()
         named = np.array(query.item_ids, np.int64)
         there = contained(named, self._items.item_ids)
         there &= ~contained(named, self._snapshot.removed_ids())

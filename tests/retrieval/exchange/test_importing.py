@@ -252,3 +252,17 @@ def test_a_further_space_of_existing_items_is_refused(tmp_path: Path, dim: int) 
     more = written(tmp_path / "2", directions(1, sound), path=["/b.mp3"], duration_seconds=[1.0])
     with pytest.raises(CollectionError, match="import into a new collection"):
         import_vectors(more, tmp_path / "c", TINY)
+
+
+@pytest.mark.parametrize("times", [1e200, 1e-200, 1e308, 5e-324 * 1e16])
+def test_field_60_finite_vectors_of_any_length_are_imported(
+    tmp_path: Path, dim: int, times: float
+) -> None:
+    """Squares of such numbers overflow or vanish; the directions are what they are."""
+    rows = directions(3, dim)
+    np.save(tmp_path / "v.npy", rows / np.abs(rows).max() * times)
+    report, collection = taken(tmp_path / "v.npy", tmp_path / "c")
+    assert (report.failed, report.rows) == (0, 3)
+    name = collection.snapshot.spaces[0].name
+    stored = np.concatenate([block.vectors for block in collection.snapshot.iter_segments(name)])
+    np.testing.assert_allclose(stored.astype(np.float32), rows, atol=2e-3)

@@ -221,3 +221,16 @@ def test_what_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "v.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(SourceError, match=r"v\.parquet cannot be read"):
         open_layout(tmp_path / "v.parquet")
+
+
+def test_field_60_digits_that_are_no_numbers_stand_in_a_name(tmp_path: Path) -> None:
+    """ "²" and "٣" are digits to Python; int() refuses the one and takes the other for 3."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    names = ["1²2.npy", "2.npy", "10.npy", "٣.npy", "Ⅷ.npy", "x²³.npy"]
+    for number, name in enumerate(names):
+        np.save(folder / name, np.full((1, 4), number + 1.0, np.float32))
+    found, _ = read(folder)
+    order = [int(row[0]) - 1 for row in found]
+    assert sorted(order) == list(range(len(names)))
+    assert order.index(1) < order.index(2)  # 2 before 10

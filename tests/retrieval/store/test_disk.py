@@ -141,6 +141,24 @@ def test_fault_07_a_read_only_file_system_fails(
         CollectionWriter.open(root, create=True)
 
 
+def test_field_60_a_collection_on_a_read_only_mount_says_so(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Told apart from a missing permission, which chmod mends."""
+    root.mkdir()
+    real = os.statvfs(root)
+
+    class ReadOnly:
+        f_flag = real.f_flag | os.ST_RDONLY
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "statvfs", lambda path: ReadOnly)
+    with pytest.raises(StorageError, match=f"cannot write {root}: Read-only file system"):
+        CollectionWriter.open(root, create=True)
+    with pytest.raises(StorageError, match="Read-only file system"):
+        publish.check_output(tmp_path / "page.html")
+
+
 def test_fault_07_a_folder_of_other_files_fails(root: Path) -> None:
     root.mkdir()
     (root / "holiday.jpg").touch()
