@@ -19,7 +19,7 @@ test-online: $(INSTALLED)  ## Download the default model from the real hub and c
 # Wider kernels than the processor has would end the process.
 KERNELS = OPENBLAS_CORETYPE=Nehalem OPENBLAS_CORETYPE=Haswell OPENBLAS_CORETYPE=Zen \
 	MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=default FAISS_SIMD_LEVEL=NONE \
-	$(if $(shell grep -m1 avx512vl /proc/cpuinfo),OPENBLAS_CORETYPE=SkylakeX)
+	$(if $(shell grep -m1 avx512vl /proc/cpuinfo 2>/dev/null),OPENBLAS_CORETYPE=SkylakeX)
 
 test-kernels: $(INSTALLED)  ## Run the vector layer's tests on each kind of arithmetic of this processor
 	for kernel in $(KERNELS); do \
