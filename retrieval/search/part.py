@@ -46,7 +46,7 @@ EXACT, APPROXIMATE, ROWS, ITEMS, CARD, PLOT = (
 )  # fmt: skip
 
 
-WITHOUT_TEXTS = "tuned on rows alone, since the model that embeds texts could not be loaded"
+WITHOUT_TEXTS = "; tuned on rows alone, since the model that embeds texts could not be loaded"
 
 
 class DriftError(Exception):
@@ -139,7 +139,9 @@ class PartWriter:
                 rows,
                 probes,
             ),
-            reason=card.reason if encoder is not None else f"{card.reason}; {WITHOUT_TEXTS}",
+            # A part that is alike brings the first one's reason.
+            reason=card.reason.removesuffix(WITHOUT_TEXTS)
+            + ("" if encoder is not None else WITHOUT_TEXTS),
             bytes=sum(path.stat().st_size for path in self._folder.iterdir()),
             build_seconds=round(time.monotonic() - began, 3),
         )

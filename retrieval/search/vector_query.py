@@ -55,7 +55,7 @@ class VectorQuery:
         try:
             return cls(unit_queries(rows, rows.shape[1]), space)
         except InvalidVectorError as error:
-            raise QueryError(f"of the vectors {error}") from error
+            raise QueryError(f"a vector cannot be searched for: {error}") from error
 
     @classmethod
     def read(cls, path: Path, space: str | None = None) -> VectorQuery:

@@ -43,7 +43,8 @@ def test_field_59_a_vector_finds_what_brute_force_finds(imported: Collection) ->
         hit.item_id for hit in hits
     ]
     moments = imported.search(vector=ROWS[50], to=["moment"], k=3)
-    assert (moments[0].item_id, moments[0].start_seconds, moments[0].score) == (42, 4.0, 1.0)
+    assert (moments[0].item_id, moments[0].start_seconds) == (42, 4.0)
+    assert moments[0].score == pytest.approx(1, abs=1e-3)
     only = imported.search(vector=query, to=["video"], where="item_id > 41", k=9)
     assert [hit.item_id for hit in only] == [n for n in best_items(query, 45) if n > 41]
     with pytest.raises(UnknownModelError):
