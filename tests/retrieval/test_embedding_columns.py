@@ -56,7 +56,8 @@ def test_field_04_metadata_of_img2dataset_becomes_columns(tmp_path: Path) -> Non
         key = f"{number:09}"
         described = {
             "key": key, "url": f"http://x/{number}", "width": 384, "height": 256,
-            "sha256": "ab", "caption": "a dog", "similarity": 0.5 if number else 1, "exif": {"a": 1},
+            "sha256": "ab", "caption": "a dog", "similarity": 0.5 if number else 1,
+            "exif": {"a": 1},
         }  # fmt: skip
         members[f"{key}.jpg"] = picture_bytes("JPEG", seed=number)
         members[f"{key}.json"] = json.dumps(described).encode()
