@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from retrieval.columns import adapted, clean_text
 from retrieval.errors import SourceError
 from retrieval.media.captions import joined_captions
-from retrieval.media.csv_lists import read_csv
 from retrieval.media.encodings import TextEncoding, find_encoding
+from retrieval.media.list_formats import (
+    ListReader,
+    NumberedRow,
+    Row,
+    csv_reader,
+    read_jsonl,
+    read_parquet,
+)
 from retrieval.notices import Notices
-from retrieval.regular_files import check_regular
 from retrieval.types import Scalar
 from retrieval.wording import shortened
 
@@ -27,10 +29,6 @@ CAPTION_COLUMNS = ("caption", "text")
 
 _SHOWN_NAMES = 12
 _SHOWN_CHARACTERS = 40
-
-Row = Mapping[str, object]
-NumberedRow = tuple[int, Row | SourceError]
-"""A row as its format gives it, or what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ def read_rows(
     texts = (*expected, *((caption_column,) if caption_column else CAPTION_COLUMNS))
     reader = LIST_EXTENSIONS[os.path.splitext(path)[1][1:].lower()]
     try:
-        encoding = TextEncoding("utf-8") if reader is _read_parquet else _encoding(path, notices)
+        encoding = TextEncoding("utf-8") if reader is read_parquet else _encoding(path, notices)
         listing = _Listing(path, encoding, path_column, caption_column, notices)
         for number, row in reader(path, encoding, notices, texts=texts, expected=expected):
             if isinstance(row, SourceError):
@@ -152,7 +150,7 @@ def read_rows(
             try:
                 listed = listing.row(number, row)
             except NoColumnError as error:
-                if reader is not _read_jsonl:  # else all rows lack it
+                if reader is not read_jsonl:  # else all rows lack it
                     raise
                 yield number, error
             except SourceError as error:
@@ -171,7 +169,7 @@ def read_table(path: str, notices: Notices) -> Iterator[NumberedRow]:
     """
     reader = LIST_EXTENSIONS[os.path.splitext(path)[1][1:].lower()]
     try:
-        encoding = TextEncoding("utf-8") if reader is _read_parquet else _encoding(path, notices)
+        encoding = TextEncoding("utf-8") if reader is read_parquet else _encoding(path, notices)
         texts = (*PATH_COLUMNS, *CAPTION_COLUMNS)
         yield from reader(path, encoding, notices, texts=texts, expected=PATH_COLUMNS)
     except OSError as error:
@@ -285,130 +283,9 @@ def _named(row: Row) -> str:
     return ", ".join(names[:_SHOWN_NAMES]) + more
 
 
-# ---------------------------------------------------------------- formats
-
-
-class ListReader(Protocol):
-    """Reads the rows of one format.
-
-    `texts` are columns that are text whatever they hold; `expected` are names of which a header
-    has one.
-    """
-
-    def __call__(
-        self,
-        path: str,
-        encoding: TextEncoding,
-        notices: Notices,
-        *,
-        texts: Sequence[str],
-        expected: Sequence[str],
-    ) -> Iterator[NumberedRow]:
-        """Yield the rows, numbered from 1."""
-        ...
-
-
-def _csv_reader(delimiter: str) -> ListReader:
-    def read(
-        path: str,
-        encoding: TextEncoding,
-        notices: Notices,
-        *,
-        texts: Sequence[str],
-        expected: Sequence[str],
-    ) -> Iterator[NumberedRow]:
-        return read_csv(
-            path, encoding, notices, delimiter=delimiter, texts=texts, expected=expected
-        )
-
-    return read
-
-
-def _read_jsonl(
-    path: str,
-    encoding: TextEncoding,
-    notices: Notices,
-    *,
-    texts: Sequence[str],
-    expected: Sequence[str],
-) -> Iterator[NumberedRow]:
-    with encoding.open(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = read_json(line)
-            except (ValueError, RecursionError) as error:
-                yield number, SourceError(f"{path}, row {number}: {error}; mend the line")
-                continue
-            if not isinstance(row, dict):
-                row = SourceError(f"{path}, row {number}: expected an object, as {{…}}")
-            yield number, row
-
-
-def read_json(text: str | bytes) -> object:
-    """Parse JSON without losing digits: a number that no double holds exactly is a Decimal.
-
-    Raises:
-        ValueError: Not JSON.
-        RecursionError: Nested too deep.
-    """
-    return json.loads(text, parse_float=_exact, parse_int=_integer)
-
-
-_EXACT_CHARACTERS = 16
-"""A decimal of so many characters is a double without loss."""
-
-_PRINTED_DIGITS = 4_000
-"""Python refuses to read longer integers."""
-
-
-def _exact(text: str) -> float | Decimal:
-    nearest = float(text)
-    if len(text) <= _EXACT_CHARACTERS or math.isinf(nearest):
-        return nearest
-    value = Decimal(text)
-    return nearest if Decimal(repr(nearest)) == value else value
-
-
-def _integer(text: str) -> int | Decimal:
-    return int(text) if len(text) <= _PRINTED_DIGITS else Decimal(text)
-
-
-def _read_parquet(
-    path: str,
-    encoding: TextEncoding,
-    notices: Notices,
-    *,
-    texts: Sequence[str],
-    expected: Sequence[str],
-) -> Iterator[NumberedRow]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from retrieval.arrow_columns import is_binary, python_values
-
-    number = 0
-    try:
-        check_regular(path)
-        with pq.ParquetFile(path) as file:
-            bytes_columns = [field.name for field in file.schema_arrow if is_binary(field.type)]
-            for name in bytes_columns:
-                notices.add(f"column {name!r} is binary; left out", source=path)
-            names = [name for name in file.schema_arrow.names if name not in bytes_columns]
-            for batch in file.iter_batches(batch_size=4096, columns=names):
-                columns = [python_values(column) for column in batch.columns]
-                for values in zip(*columns, strict=True):
-                    number += 1
-                    yield number, dict(zip(batch.schema.names, values, strict=True))
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise SourceError(f"{path}, after row {number}: {reason}; write it again") from error
-
-
 LIST_EXTENSIONS: dict[str, ListReader] = {
-    "csv": _csv_reader(","),
-    "tsv": _csv_reader("\t"),
-    "jsonl": _read_jsonl,
-    "parquet": _read_parquet,
+    "csv": csv_reader(","),
+    "tsv": csv_reader("\t"),
+    "jsonl": read_jsonl,
+    "parquet": read_parquet,
 }

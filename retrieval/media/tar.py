@@ -26,7 +26,8 @@ from retrieval.columns import portable
 from retrieval.errors import DamagedMediaError
 from retrieval.media.captions import MAX_CAPTION_CHARACTERS, joined_captions
 from retrieval.media.files import EXTENSIONS, TAR_NAME, OpenFile, extension, is_tar_name, quote
-from retrieval.media.lists import CAPTION_COLUMNS, read_json
+from retrieval.media.list_formats import read_json
+from retrieval.media.lists import CAPTION_COLUMNS
 from retrieval.media.tar_partners import Media
 from retrieval.regular_files import open_regular
 from retrieval.types import Failure, Scalar, Source

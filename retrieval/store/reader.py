@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.arrow_columns import ARROW_TYPES, column_type
-from retrieval.columns import EXACT_INTEGERS, ColumnType, joined
+from retrieval.columns import ColumnType
 from retrieval.errors import (
     CollectionDamagedError,
     CollectionFormatError,
@@ -29,11 +28,11 @@ from retrieval.store.current import (
 )
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.schema import (
-    ITEMS,
     MEDIUM_CODES,
     SPACE_SCHEMAS,
     UserColumns,
 )
+from retrieval.store.shard_columns import column_types, has_wide_integers, named
 from retrieval.store.shards import read_rows, read_schema, with_columns
 from retrieval.types import Failure, Frames, KnownFile, Segments, Space
 
@@ -170,20 +169,13 @@ class Snapshot:
     def user_columns(self, notices: Notices | None = None) -> UserColumns:
         """The users' columns with the types that hold the values of all shards."""
         if self._user_types is None:
-            types: dict[str, ColumnType] = {}
-            for file in self.manifest.listed("items"):
-                _merge_types(types, self.root / file.path)
-            self._user_types = types
-        return UserColumns(self._user_types, self._has_wide_integers, notices)
-
-    def _has_wide_integers(self, name: str) -> bool:
-        """Whether an integer column holds a value that a double may not hold exactly."""
-        for batch in self._rows("items", [name]):
-            if name in batch.schema.names and pa.types.is_int64(batch.column(name).type):
-                ends = pc.min_max(batch.column(name)).as_py()
-                if any(end is not None and abs(end) >= EXACT_INTEGERS for end in ends.values()):
-                    return True
-        return False
+            paths = [self.root / file.path for file in self.manifest.listed("items")]
+            self._user_types = column_types(paths)
+        return UserColumns(
+            self._user_types,
+            lambda name: has_wide_integers(name, self._rows("items", [name])),
+            notices,
+        )
 
     def iter_items(self, *, after_item_id: int = -1) -> Iterator[pa.RecordBatch]:
         """Living items in id order; a user column that a shard lacks is null there."""
@@ -344,8 +336,8 @@ class Snapshot:
                 found = read_schema(self.root / file.path)
                 if not found.equals(expected):
                     raise CollectionFormatError(
-                        f"{self.root / file.path} has the columns {_named(found)}; space {space} "
-                        f"has {_named(expected)}; restore the file from a copy"
+                        f"{self.root / file.path} has the columns {named(found)}; space {space} "
+                        f"has {named(expected)}; restore the file from a copy"
                     )
         return dim
 
@@ -388,27 +380,6 @@ def _span(file: ListedFile) -> tuple[int, int]:
     if file.first_item_id is None or file.last_item_id is None:
         raise CollectionFormatError(f"{file.path} lacks its range of items")
     return file.first_item_id, file.last_item_id
-
-
-def _merge_types(types: dict[str, ColumnType], path: Path) -> None:
-    """Add the user columns of one shard."""
-    schema = read_schema(path)
-    if schema.names[: len(ITEMS)] != ITEMS.names or list(schema)[: len(ITEMS)] != list(ITEMS):
-        raise CollectionFormatError(f"{path} has the columns {_named(schema)}, not those of items")
-    for field in list(schema)[len(ITEMS) :]:
-        try:
-            kind = column_type(field.type)
-        except KeyError:
-            expected = ", ".join(str(each) for each in ARROW_TYPES.values())
-            raise CollectionFormatError(
-                f"{path} has {field.type} in column {field.name!r}, expected one of {expected}"
-            ) from None
-        # A writer that met a wide integer beside a double wrote text: no shard tells otherwise.
-        types[field.name] = joined(types.get(field.name, kind), kind, wide=False)
-
-
-def _named(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name} {field.type}" for field in schema)
 
 
 def _segment_block(batch: pa.RecordBatch, dim: int) -> SegmentBlock:

@@ -16,7 +16,6 @@ from retrieval.errors import (
     StorageError,
 )
 from retrieval.store import publish
-from retrieval.store import writer as writer_module
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
@@ -124,7 +123,7 @@ def test_fault_07_a_folder_without_permission_fails(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.mkdir()
-    monkeypatch.setattr(writer_module.os, "access", lambda path, mode: False)  # root may all else
+    monkeypatch.setattr(publish.os, "access", lambda path, mode: False)  # root may all else
     with pytest.raises(StorageError, match="Permission denied"):
         CollectionWriter.open(root, create=True)
     assert list(root.iterdir()) == []
