@@ -159,7 +159,7 @@ class SoundReader:
         end = 0  # of what was yielded, in samples
         trimmed = 0
         for begins, block, names in self._frames():
-            late = end - end if begins is None else begins - end
+            late = 0 if begins is None else begins - end
             # Sound that begins late is placed exactly, so that it begins with the pictures.
             if late > (_TOLERANCE_SECONDS * self.sample_rate_hz if end else 0):
                 yield Gap(late)

@@ -7,7 +7,6 @@ never an exception, so that one bad file cannot end a run.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -39,8 +38,6 @@ from retrieval.types import (
     Medium,
     Source,
 )
-
-logger = logging.getLogger(__name__)
 
 NO_ENCODER = "no encoder"
 """Stage of a failure that is no fault of the file: no space of the plan takes its modality."""
@@ -209,9 +206,10 @@ def _decode_video(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator
                     if not plan.frames:
                         info = replace(info, duration_seconds=sound.seconds_read)
             except Exception as error:
+                if not plan.frames:
+                    raise
                 # The pictures are good: they are not given up for the sound.
-                logger.warning("%s: sound left out: %s", info.uri, _reason(error))
-                damages.append(Damage(packets=1))
+                damages.append(Damage(packets=1, notes=[f"sound left out: {_reason(error)}"]))
     yield _decoded(info, *damages)
 
 

@@ -224,6 +224,7 @@ def test_fault_23_video_with_unreadable_sound_keeps_its_pictures(
     assert isinstance(frames, DecodedChunk)
     assert isinstance(end, ItemDecoded)
     assert end.damaged_packets == 1
+    assert end.notes == ("sound left out: broken sound",)
 
 
 def test_fault_24_addresses_in_a_playlist_open_no_socket(tmp_path: Path) -> None:
