@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Mapping, Set
 
+import pyarrow as pa
+
 from retrieval.media.files import uri_to_path
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
@@ -26,7 +28,7 @@ def note_other_paths(
         seen: All uris that the run met: of these a noted path goes that leads elsewhere now.
     """
     snapshot = writer.snapshot
-    if snapshot is None:
+    if snapshot is None or not _is_text(snapshot):
         return
     noted = _noted(snapshot)
     concerned = others.keys() | (noted.keys() & seen)
@@ -42,6 +44,11 @@ def note_other_paths(
         if text != noted.get(uri):
             info = MediaInfo(uri, Medium.IMAGE, 0, 0.0, "", columns={OTHER_PATHS: text})
             writer.update(known[uri].item_id, info, {OTHER_PATHS})
+
+
+def _is_text(snapshot: Snapshot) -> bool:
+    """Whether the column holds text, or there is none yet: else it is the user's own."""
+    return snapshot.user_columns().types.get(OTHER_PATHS, pa.string()) == pa.string()
 
 
 def _noted(snapshot: Snapshot) -> dict[str, str]:

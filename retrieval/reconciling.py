@@ -92,13 +92,13 @@ class Reconciler:
             self.fail(Failure(source.uri, "open", reason, info.bytes, info.mtime))
             return None
         known = self.known.files.get(source.uri)
-        if known is not None:
-            return None if self._took_as_unchanged(known, info) else source
+        if known is not None and self._took_as_unchanged(known, info):
+            return None
         failure = self._failed.get(source.uri)
         if failure is not None and not self._options.retry_failed and _same(failure, info):
             self.fail(failure)
             return None
-        return self._known_otherwise(source, status)
+        return source if known is not None else self._known_otherwise(source, status)
 
     def _took_as_unchanged(self, known: KnownFile, info: MediaInfo) -> bool:
         if not _same(known, info):

@@ -15,8 +15,9 @@ from retrieval.media.names import extension, path_to_uri
 def walk(folder: str, listing: Listing, is_media: Callable[[str], bool]) -> Iterator[str]:
     """Yield the media files below a folder, sorted by name, folder by folder.
 
-    Hidden files are passed over in silence, other files than media are counted, and so are links
-    to folders, which could lead in a circle. What an ignore file or the user excludes is left out.
+    Hidden files and collections are passed over in silence. Other files than media are counted, and
+    so are links to folders, which could lead in a circle. What an ignore file or the user excludes
+    is left out.
 
     Args:
         folder: Where to begin.
@@ -33,6 +34,8 @@ def walk(folder: str, listing: Listing, is_media: Callable[[str], bool]) -> Iter
         try:
             with os.scandir(path) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
+            if _is_collection({entry.name for entry in entries}):
+                continue
             rules = rules.within(path)
         except (OSError, SourceError) as error:
             reason = str(error)
@@ -50,6 +53,11 @@ def walk(folder: str, listing: Listing, is_media: Callable[[str], bool]) -> Iter
         ]
         todo += [(e.path, rules) for e in reversed(shown) if _is_folder(e)]
         yield from _files([e for e in shown if not _is_folder(e)], listing, is_media)
+
+
+def _is_collection(names: set[str]) -> bool:
+    """Whether a folder with these files is a collection, or becomes one now."""
+    return names >= {"CURRENT", "manifests"} or ".lock.holder" in names
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -15,6 +15,10 @@ from retrieval.embed_options import EmbedOptions, EmbedReport
 from retrieval.embedding import embed
 from retrieval.errors import DamagedMediaError
 from retrieval.media import walking
+from retrieval.search.build import build_index
+from retrieval.search.request import IndexRequest
+from retrieval.search.searcher import Searcher
+from retrieval.store.compact import compact
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.types import Medium, Scalar
@@ -179,6 +183,16 @@ def test_field_01_a_users_own_column_of_the_name_stays(
     assert items(tmp_path)["media/red.png"]["other_paths"] == "none that I know"
 
 
+def test_field_01_a_users_own_column_of_numbers_does_not_end_the_run(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
+) -> None:
+    (tmp_path / "list.csv").write_text("path,other_paths\nmedia/red.png,7\n")
+    (media / "link.png").symlink_to("blue.png")
+    run(tmp_path / "list.csv")
+    assert counts(run(media)) == {"unchanged": 1, "added": 3, "other_paths": 1}
+    assert items(tmp_path)["media/red.png"]["other_paths"] == 7
+
+
 # ---------------------------------------------------------------- renamed files
 
 
@@ -253,6 +267,32 @@ def test_field_19_a_renamed_file_gets_the_metadata_of_its_new_place(
     assert encoded == []
     row = items(tmp_path)["media/r.png"]
     assert (row["item_id"], row["year"], row["caption"]) == (0, 2021, "red")
+
+
+def test_field_19_an_index_finds_renamed_files_by_their_new_names(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
+) -> None:
+    """An index has a copy of the items' columns: it is not asked for what changed since."""
+    run(media)
+    toy = embed_process.TOYS["toy:toy"]
+    build_index(tmp_path / "c", request=IndexRequest("exact"), encoders=lambda space: toy)
+    (media / "red.png").rename(media / "sunset.png")
+    (media / "blue.txt").write_text("the sea")
+    assert counts(run(media)) == {"unchanged": 2, "renamed": 1, "updated": 1}
+
+    def answers(text: str) -> list[tuple[str, object]]:
+        searcher = Searcher(Snapshot.open(tmp_path / "c"), lambda space: toy)
+        hits = searcher.search(text, k=1).hits
+        return [(Path(hit.uri).name, hit.metadata.get("caption")) for hit in hits]
+
+    assert answers("red") == [("sunset.png", None)]
+    assert answers("blue") == [("blue.png", "the sea")]
+    assert answers("green") == [("green.png", None)]
+    compact(tmp_path / "c")
+    assert answers("red") == [("sunset.png", None)]
+    build_index(tmp_path / "c", request=IndexRequest("exact"), encoders=lambda space: toy)
+    assert answers("red") == [("sunset.png", None)]
+    assert answers("blue") == [("blue.png", "the sea")]
 
 
 def test_field_19_members_of_a_renamed_tar_keep_their_items(
@@ -561,6 +601,19 @@ def test_field_08_media_that_are_no_files_fail_once_and_for_all_runs(
     before = current(tmp_path)
     assert counts(run(tmp_path / "list.csv")) == {"unchanged": 1, "failed": 1}
     assert current(tmp_path) == before
+
+
+def test_field_03_a_known_file_that_turned_bad_is_tried_once(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(media)
+    (media / "red.png").write_text("no picture any more")
+    assert counts(run(media)) == {"unchanged": 3, "failed": 1}
+    before = current(tmp_path)
+    monkeypatch.setattr("retrieval.embedding.decode_all", lambda sources, *_, **__: sources)
+    assert counts(run(media)) == {"unchanged": 3, "failed": 1}
+    assert current(tmp_path) == before
+    assert "media/red.png" in ids(tmp_path)  # what it showed before stays
 
 
 def test_field_03_the_failure_of_a_deleted_file_ends(

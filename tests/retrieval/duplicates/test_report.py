@@ -37,7 +37,8 @@ def test_parquet_and_json_say_the_same(groups: list[DuplicateGroup], tmp_path: P
     assert document == json.loads(json.dumps(as_json(groups)))
     flat = [
         {"group": group["group"], "space": group["space"], "modality": group["modality"],
-         "item_id": item["item_id"], "uri": item["uri"], "matches": item["matches"]}
+         "item_id": item["item_id"], "uri": item["uri"], "matches": item["matches"],
+         "missing": item["missing"]}
         for group in document["groups"]
         for item in group["items"]
     ]  # fmt: skip

@@ -187,6 +187,14 @@ def test_field_36_other_files_of_folders_are_counted_by_suffix(tmp_path: Path) -
     }  # fmt: skip
 
 
+def test_field_36_collections_are_left_aside(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "library/CURRENT", "library/manifests/000001.json")
+    touch(tmp_path, "library/items/00000.parquet", "new/.lock.holder", "new/items/x.parquet")
+    listing = Listing()
+    assert names(tmp_path, listing=listing) == ["a.jpg"]
+    assert not listing.passed_over
+
+
 def test_field_36_patterns_count_what_they_pass_over(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "b.xcf")
     listing = Listing()
