@@ -22,7 +22,7 @@ from retrieval.store.reader import Snapshot
 from retrieval.types import Medium
 from support.media_files import make_picture, make_tone, picture_bytes, write_tar, write_video
 
-BATCH = 50
+BATCH = 100
 """Mutated files that one run embeds."""
 
 MEGABYTES = 2_000.0
