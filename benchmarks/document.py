@@ -11,13 +11,13 @@ from typing import Any
 from benchmarks.outcome import QueryValues
 from benchmarks.report import Result
 from retrieval.errors import SourceError
-from retrieval.wording import shortened
+from retrieval.wording import SHOWN, shortened
 
 _TEXTS = ("suite", "task", "metric")
 LARGEST = 1e300
 """Larger numbers are no figures: their differences and means overflow."""
 
-_EXPECTED = f"expected a number of at most {LARGEST:g}"
+_NO_NUMBER = f"no number of at most {LARGEST:g}"
 _NUMBERS = tuple(field.name for field in fields(Result) if field.name not in _TEXTS)
 
 
@@ -82,7 +82,7 @@ def _result(row: object, number: int) -> Result:
         raise ValueError(f"result {number} has an unknown key, {shortened(min(unknown))}")
     for name in _NUMBERS:
         if row.get(name) is not None and not _is_number(row[name]):
-            raise ValueError(f"{name} of result {number} is {shortened(row[name])}, {_EXPECTED}")
+            raise ValueError(f"{name} of result {number} is {_NO_NUMBER}: {shortened(row[name])}")
     return Result(row["suite"], row["task"], row["metric"], **{k: row.get(k) for k in _NUMBERS})
 
 
@@ -98,15 +98,16 @@ def _query_values(row: object, number: int) -> QueryValues:
     if not isinstance(values, dict):
         raise ValueError(f"{where}: values must be an object of lists")
     for metric, column in values.items():
-        named = shortened(metric)
+        named = metric[:SHOWN]
         if not _is_text(metric):
-            raise ValueError(f"{where}: {named} is not valid Unicode")
+            raise ValueError(f"{where}: {named!r} is not valid Unicode")
         if not isinstance(column, list) or len(column) != len(ids):
             raise ValueError(f"{where}: {named} must have a number for each of {len(ids)} ids")
         for query, value in zip(ids, column, strict=True):
             if not _is_number(value):
                 raise ValueError(
-                    f"{where}: {named} of {shortened(query)} is {shortened(value)}, {_EXPECTED}"
+                    f"{where}: {named} holds something that is {_NO_NUMBER}: "
+                    f"{shortened(value)}, of {shortened(query)}"
                 )
     return QueryValues(row["suite"], row["task"], ids, values)
 

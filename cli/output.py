@@ -19,6 +19,7 @@ from cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
     from retrieval.search.searcher import SearchResult
@@ -138,7 +139,7 @@ def print_table(
     if with_captions:
         table.add_column("caption")
     for hit in result.hits:
-        cells = [
+        cells: list[RenderableType] = [
             f"{hit.rank}",
             f"{hit.item_id}",
             f"{hit.score:.3f}" + ("" if hit.likely else " ?"),

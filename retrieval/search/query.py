@@ -12,7 +12,7 @@ import operator
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from retrieval.errors import QueryError
 from retrieval.regular_files import read_text
@@ -21,6 +21,8 @@ from retrieval.search.pictures import picture_of
 from retrieval.wording import shortened
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
 MAX_QUERY_CHARS = 100_000
@@ -29,7 +31,7 @@ MAX_QUERY_CHARS = 100_000
 MAX_TERMS = 100
 """Texts and files in one sum."""
 
-Askable = "str | os.PathLike[str] | Query | Image.Image | NDArray[np.uint8]"
+Askable: TypeAlias = "str | os.PathLike[str] | Query | Image.Image | NDArray[np.uint8]"
 """What `search` takes as a query."""
 
 

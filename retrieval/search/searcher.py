@@ -210,12 +210,12 @@ class Searcher:
         for condition in conditions:
             self._filter.matching(condition)  # refused even where there is nothing to filter
         # Each is a condition by itself, so that parentheses join them as they were meant.
-        joined = " AND ".join(f"({one})" for one in conditions) if len(conditions) > 1 else None
-        condition = joined or next(iter(conditions), None)
+        joined = " AND ".join(f"({one})" for one in conditions)
+        asked = joined if len(conditions) > 1 else next(iter(conditions), None)
         targets = media_targets(to)
         return {
             opened.space.name: [
-                (part, self._filter.select(part, targets, condition)) for part in opened.parts
+                (part, self._filter.select(part, targets, asked)) for part in opened.parts
             ]
             for opened in spaces
         }

@@ -124,6 +124,7 @@ def train_hammer(
     settings: HammerSettings | None = None,
     shape: BatchShape | None = None,
     vocabulary: int = VOCABULARY,
+    unrelated: Sequence[MomentQuery] = (),
     source: str = "",
     seed: int = 0,
     device: str = "auto",
@@ -142,6 +143,8 @@ def train_hammer(
         settings: How long and how fast.
         shape: What a batch holds.
         vocabulary: Tokens at most.
+        unrelated: Texts that none of the videos answers; what the threshold of likely moments is
+            measured on.
         source: A sentence for the card: what the data is.
         seed: Decides weights and batches.
         device: `auto`, `cpu` or `cuda`.
@@ -190,7 +193,7 @@ def train_hammer(
     )
     save_hammer(model, config, out)
     saved = HammerLocalizer(*load_hammer(out), choose_device(device))
-    alarms = calibrate(saved, held_out)
+    alarms = calibrate(saved, held_out, unrelated)
     config = replace(config, no_match=alarms.no_match, likely_score=alarms.likely_score)
     write_config(config, out)
     saved = HammerLocalizer(*load_hammer(out), choose_device(device))

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from retrieval.encoders.catalogue import load_encoder
+from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.encoders.spaces import make_space
+from retrieval.protocols import Encoder
 from retrieval.training.annotations import annotated_moments
 from retrieval.training.demo_moments import SAMPLING, demo_moments
+from retrieval.training.false_alarms import UNRELATED_TEXTS
 from retrieval.training.hammer import (
     FLAT_LEARNING_RATE,
     FLAT_LEVELS,
@@ -20,7 +23,7 @@ from retrieval.training.hammer import (
 )
 from retrieval.training.hammer_steps import HammerSettings
 from retrieval.training.run import NOBODY, Telling
-from retrieval.types import Medium, Sampling
+from retrieval.types import Medium, MomentQuery, Sampling
 
 BUNDLED_IMAGES: Final = "tiny-image"
 EVENTS, VIDEOS = 10_000, 3_200
@@ -69,6 +72,7 @@ def train_demo_hammer(
         space,
         levels=FLAT_LEVELS if flat else LEVELS,
         settings=_settings(steps, flat),
+        unrelated=_unrelated(encoder),
         source=f"{len(data.videos):,} generated videos of the demo world",
         seed=seed,
         device=device,
@@ -125,12 +129,19 @@ def train_annotated_hammer(
         medium=Medium.VIDEO if Medium.VIDEO in encoder.media else Medium.AUDIO,
         levels=FLAT_LEVELS if flat else LEVELS,
         settings=_settings(steps, flat),
+        unrelated=_unrelated(encoder),
         vocabulary=ANNOTATED_VOCABULARY,
         source=f"{annotations.name} with features of {encoder.spec}",
         seed=seed,
         device=device,
         telling=telling,
     )
+
+
+def _unrelated(encoder: Encoder) -> list[MomentQuery]:
+    texts = PROBE_TEXTS[:UNRELATED_TEXTS]
+    vectors = encoder.encode_text(texts)
+    return [MomentQuery(row, text) for row, text in zip(vectors, texts, strict=True)]
 
 
 def _settings(steps: int | None, flat: bool) -> HammerSettings:

@@ -101,10 +101,10 @@ def test_several_suites_have_a_table_each() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"value": 1e308}, r"value of result 1 is 1e\+308, expected a number of at most 1e\+300"),
-        ({"value": -1e308}, r"value of result 1 is -1e\+308, expected a number"),
-        ({"value": 10**400}, "value of result 1 is 1000000"),
-        ({"value": float("inf")}, "value of result 1 is inf"),
+        ({"value": 1e308}, r"value of result 1 is no number of at most 1e\+300: 1e\+308"),
+        ({"value": -1e308}, r"value of result 1 is no number of .*: -1e\+308"),
+        ({"value": 10**400}, "value of result 1 is no number .*: 1000000"),
+        ({"value": float("inf")}, "value of result 1 is no number .*: inf"),
         ({"metric": "\ud800"}, "result 1 holds a text that is not valid Unicode"),
         ({"x" * 100_000: 1}, "result 1 has an unknown key, 'xxx"),
     ],
@@ -124,9 +124,12 @@ def test_field_31_figures_that_cannot_be_compared_are_refused_by_place(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"values": {"m": [0.5, 1e308]}}, r"entry 1: 'm' of 'b' is 1e\+308, expected a number"),
-        ({"values": {"m": [0.5, 10**400]}}, "entry 1: 'm' of 'b' is 1000"),
-        ({"values": {"m": [0.5, None]}}, "entry 1: 'm' of 'b' is None"),
+        (
+            {"values": {"m": [0.5, 1e308]}},
+            r"entry 1: m holds something that is no number of at most 1e\+300: 1e\+308, of 'b'",
+        ),
+        ({"values": {"m": [0.5, 10**400]}}, "entry 1: m holds something .*: 1000"),
+        ({"values": {"m": [0.5, None]}}, "entry 1: m holds something .*: None, of 'b'"),
         ({"values": {"\udc00": [0.5, 0.5]}}, "is not valid Unicode"),
         ({"ids": ["a", "\ud800"]}, "entry 1: ids must be a list of strings in valid Unicode"),
     ],

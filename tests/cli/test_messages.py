@@ -35,8 +35,8 @@ def test_field_34_every_option_that_a_message_names_exists() -> None:
     for folder in ("retrieval", "indexes", "benchmarks", "cli"):
         for module in sorted((ROOT / folder).rglob("*.py")):
             for line in module.read_text().splitlines():
-                if "git" in line or "nvidia" in line or "chrom" in line:
-                    continue  # options of other programs
+                if "git" in line or "--batch_size" in line:
+                    continue  # options of another program, and of the rule for underscores
                 named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", line))
                 assert named <= there, f"{module}: {line}"
 
