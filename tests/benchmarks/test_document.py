@@ -126,7 +126,7 @@ def test_field_31_figures_that_cannot_be_compared_are_refused_by_place(
     [
         (
             {"values": {"m": [0.5, 1e308]}},
-            r"entry 1: m holds something that is no number of at most 1e\+300: 1e\+308, of 'b'",
+            r"entry 1: m holds something .*: 1e\+308, of 'b'",
         ),
         ({"values": {"m": [0.5, 10**400]}}, "entry 1: m holds something .*: 1000"),
         ({"values": {"m": [0.5, None]}}, "entry 1: m holds something .*: None, of 'b'"),

@@ -19,6 +19,7 @@ from retrieval.search.query import read_queries
 from retrieval.search.searcher import SearchResult, Took
 from retrieval.types import Hit, Medium
 from support.commands import run
+from support.terminals import read_all
 
 LONG = "/photographs/" + "a very long folder's name, " * 9 + "/日本語 100%25/IMG_0001.jpg"
 PATH = LONG.replace("%25", "%")
@@ -54,11 +55,8 @@ def shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, *hits: Hi
     with os.fdopen(end, "w") as screen:
         monkeypatch.setattr(sys, "stdout", screen)
         print_table(result(*hits))
-        screen.flush()
         monkeypatch.undo()
-        text = os.read(terminal, 1 << 20).decode()
-    os.close(terminal)
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", read_all(terminal))
     return [line.rstrip() for line in plain.split("\r\n")]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from cli.terminal import CsvPrinter, end_of, escaped, json_text, print_paths, quoted
 from retrieval.media.files import uri_to_path
+from support.terminals import read_all
 
 HOSTILE = "a\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\x7f\r\n\tb‮gpj.exe\u2028 \x00é🐎"
 
@@ -57,10 +58,8 @@ def test_field_20_paths_are_escaped_on_a_terminal(monkeypatch: pytest.MonkeyPatc
     with os.fdopen(end, "w") as screen:
         monkeypatch.setattr(sys, "stdout", screen)
         print_paths(["/a\nb\x1b[2J.jpg"])
-        screen.flush()
         monkeypatch.undo()
-        assert os.read(shown, 1000) == b"/a\\nb\\x1b[2J.jpg\r\n"
-    os.close(shown)
+    assert read_all(shown) == "/a\\nb\\x1b[2J.jpg\r\n"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import base64
 import io
 import struct
-import zlib
 from pathlib import Path
 
 import pytest
@@ -46,14 +45,7 @@ def test_field_27_strips_keep_a_pixel(
     assert (tmp_path / "page.html").read_text().count("<article") == 1
 
 
-def _png_without_pixels() -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 5, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", b"nonsense") + chunk(b"IEND", b"")
+BROKEN = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + struct.pack(">II", 5, 5)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +53,8 @@ def _png_without_pixels() -> bytes:
     [
         ("gone.png", None, Medium.IMAGE),
         ("empty.png", b"", Medium.IMAGE),
-        ("broken.png", _png_without_pixels(), Medium.IMAGE),
-        ("now a picture.mp4", _png_without_pixels(), Medium.VIDEO),
+        ("broken.png", BROKEN, Medium.IMAGE),
+        ("now a picture.mp4", BROKEN, Medium.VIDEO),
         ("text.mp4", b"hello", Medium.VIDEO),
         ("no.tar!member.png", None, Medium.IMAGE),
     ],
