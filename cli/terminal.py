@@ -127,8 +127,13 @@ def console(*, stderr: bool = False) -> Console:
                 else:
                     yield Segment(escaped(segment.text, keep="\n"), segment.style)
 
+    stream = sys.stderr if stderr else sys.stdout
     width = None if stderr or sys.stdout.isatty() else WIDTH_OF_A_PIPE
-    return SafeConsole(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
+    return SafeConsole(
+        # The stream below: a progress bar's own control sequences must pass.
+        file=getattr(stream, "raw", stream),
+        width=width, highlight=False, emoji=False, markup=False,
+    )  # fmt: skip
 
 
 def console_for_tables() -> Console:
@@ -187,13 +192,11 @@ class _EscapingStream:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        # Rich writes there: its consoles send control sequences of their own.
-        self.rich_proxied_file = stream
+        self.raw = stream
 
     def write(self, text: str) -> int:
         """Write text, escaped."""
-        self._stream.write(escaped(text, keep=_STRUCTURE))
+        self.raw.write(escaped(text, keep=_STRUCTURE))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -202,7 +205,7 @@ class _EscapingStream:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.raw, name)
 
 
 @contextmanager
