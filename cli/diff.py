@@ -15,6 +15,8 @@ from cli.terminal import PathCell, cell, console, console_for_tables, escaped, j
 from retrieval.targets import Target
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from retrieval.search.diff import Diff
 
 MOVES_SHOWN = 6
@@ -137,7 +139,11 @@ def _print_table(found: Diff, most: int) -> None:
     table.add_column("rank", no_wrap=True)
     table.add_column("where")
     for query in changed:
-        first = [f"{query.rbo:.3f}", f"{query.jaccard:.3f}", cell(query.query)]
+        first: list[RenderableType] = [
+            f"{query.rbo:.3f}",
+            f"{query.jaccard:.3f}",
+            cell(query.query),
+        ]
         for move in query.moves[:MOVES_SHOWN]:
             ranks = f"{move.old_rank or '-':>3} → {move.new_rank or '-':>3}"
             table.add_row(*first, ranks, PathCell(path_of(move.uri)))
