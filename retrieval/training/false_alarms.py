@@ -88,14 +88,12 @@ def calibrate(
         _Asked.of(localizer, query, _nearest(query, data.videos)).best(no_match)
         for query in unrelated
     ]
-    likely = float(np.quantile(alarms, 1 - ALARMS)) if alarms else UNMEASURED
+    likely = float(f"{np.quantile(alarms, 1 - ALARMS):.4g}") if alarms else UNMEASURED
     found, near_misses = (
         float(np.mean([asks.best(no_match) >= likely for asks in kind]))
         for kind in (answered, rivals_only)
     )
-    return FalseAlarms(
-        round(no_match, 4), round(likely, 4), found, near_misses, len(answered), len(alarms)
-    )
+    return FalseAlarms(round(no_match, 4), likely, found, near_misses, len(answered), len(alarms))
 
 
 def likeliest_no_match(
