@@ -154,9 +154,11 @@ def probable(indexed: Collection, likely_score: float) -> Searcher:
     return Searcher(indexed.snapshot, indexed.encoder, (localizer,))
 
 
-def test_field_22_filling_is_no_answer_and_every_span_is_judged(indexed: Collection) -> None:
-    best = indexed.search("a red star", to=["video"], k=1)[0]
-    asked = {"to": [Target.VIDEO, Target.MOMENT], "k": 50}
+def test_field_22_filling_is_no_answer_and_every_span_is_judged(
+    indexed: Collection, space: Space
+) -> None:
+    (best,) = indexed.answer("a red star", to="video", k=1, spaces=space.name).hits
+    asked = {"to": [Target.VIDEO, Target.MOMENT], "k": 50, "spaces": [space.name]}
     hits = probable(indexed, 0.5).search("a red star", **asked).hits
     assert [hit.score for hit in hits] == [0.7, 0.2, 0.002]
     assert {hit.item_id for hit in hits} == {best.item_id}
@@ -166,16 +168,17 @@ def test_field_22_filling_is_no_answer_and_every_span_is_judged(indexed: Collect
     assert not probable(indexed, 0.8).search("a red star", cutoff=True, **asked).hits
 
 
-def test_field_22_a_span_of_an_unlikely_item_is_unlikely(indexed: Collection) -> None:
-    background = "the annual report of an insurance company"
-    (item,) = indexed.search(background, to=["video"], k=1)
-    (first, *_) = (
-        probable(indexed, 0.5).search(background, to=[Target.VIDEO, Target.MOMENT], k=1).hits
-    )
+def test_field_22_a_span_of_an_unlikely_item_is_unlikely(indexed: Collection, space: Space) -> None:
+    nothing = "the annual report of an insurance company"
+    (item,) = indexed.answer(nothing, to="video", k=1, spaces=space.name).hits
+    asked = {"to": [Target.VIDEO, Target.MOMENT], "k": 1, "spaces": [space.name]}
+    (first,) = probable(indexed, 0.5).search(nothing, **asked).hits
     assert first.likely is item.likely
 
 
-def test_field_22_the_best_guess_stays_where_nothing_is_probable(indexed: Collection) -> None:
+def test_field_22_the_best_guess_stays_where_nothing_is_probable(
+    indexed: Collection, space: Space
+) -> None:
     class Nothing(Probable):
         def localize(
             self, query: MomentQuery, items: Sequence[TimedRows]
@@ -184,5 +187,6 @@ def test_field_22_the_best_guess_stays_where_nothing_is_probable(indexed: Collec
 
     localizer = Nothing(gives_probabilities=True, likely_score=0.5)
     searcher = Searcher(indexed.snapshot, indexed.encoder, (localizer,))
-    (only,) = searcher.search("a red star", to=[Target.VIDEO, Target.MOMENT], k=50).hits
+    asked = {"to": [Target.VIDEO, Target.MOMENT], "k": 50, "spaces": [space.name]}
+    (only,) = searcher.search("a red star", **asked).hits
     assert (only.score, only.likely) == (1e-8, False)
