@@ -257,6 +257,7 @@ def _scanned(
     if allowed is not None:
         count = allowed.count
         parameters = faiss.SearchParameters(sel=allowed.selector())
+    among = None if allowed is None else np.flatnonzero(allowed.mask)
     rows = _codes(index)
     return settled(
         rows,
@@ -264,7 +265,7 @@ def _scanned(
         k,
         count,
         lambda asking, wanted: _search(index, asking, wanted, parameters),
-        lambda asking: exact_in_full(rows, asking, k, allowed and np.flatnonzero(allowed.mask)),
+        lambda asking: exact_in_full(rows, asking, k, among),
     )
 
 

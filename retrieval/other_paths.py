@@ -6,8 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Set
 
-import pyarrow as pa
-
+from retrieval.columns import ColumnType
 from retrieval.media.files import uri_to_path
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
@@ -48,7 +47,8 @@ def note_other_paths(
 
 def _is_text(snapshot: Snapshot) -> bool:
     """Whether the column holds text, or there is none yet: else it is the user's own."""
-    return snapshot.user_columns().types.get(OTHER_PATHS, pa.string()) == pa.string()
+    types = snapshot.user_columns().types()
+    return types.get(OTHER_PATHS, ColumnType.STRING) is ColumnType.STRING
 
 
 def _noted(snapshot: Snapshot) -> dict[str, str]:

@@ -152,7 +152,7 @@ class ParquetPiece:
                 for batch in file.iter_batches(BLOCK_ROWS, columns=[*names, self.column]):
                     vectors = _vectors(batch.column(self.column), self.dim)
                     columns = {name: python_values(batch.column(name)) for name in names}
-                    rows = [
+                    rows: list[Mapping[str, object]] = [
                         {name: values[place] for name, values in columns.items()}
                         for place in range(len(vectors))
                     ]

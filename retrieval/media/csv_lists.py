@@ -216,7 +216,8 @@ def _delimiter(lines: Sequence[str], usual: str, expected: Collection[str]) -> s
         if names & set(expected):
             return delimiter
     try:
-        return csv.Sniffer().sniff("".join(lines[:100]), DELIMITERS).delimiter
+        sniffed: str = csv.Sniffer().sniff("".join(lines[:100]), DELIMITERS).delimiter
+        return sniffed
     except csv.Error:
         return usual
 

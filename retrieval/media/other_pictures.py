@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from PIL import Image
@@ -119,7 +119,7 @@ def _is_raw_tiff(file: BinaryIO, head: bytes) -> bool:
 
 def _raw_marks(head: bytes) -> list[bytes]:
     """The tags of raw photographs as they are written into a TIFF."""
-    order = "little" if head.startswith(b"II") else "big"
+    order: Literal[little, big] = "little" if head.startswith(b"II") else "big"
     return [tag.to_bytes(2, order) + kind.to_bytes(2, order)
             for tag, kind in ((50706, 1), (33421, 3))]  # fmt: skip
 

@@ -86,6 +86,13 @@ class ItemTable:
             place -= table.num_rows
         raise _damaged("an item is missing")
 
+    def _value(self, row: pa.Table, name: str) -> Scalar:
+        column = row.column(name)
+        if name in self._types and not pa.types.is_dictionary(column.type):
+            column = cast(column, self._types[name])
+        value: Scalar = column[0].as_py()
+        return value
+
 
 def _looked_at(row: pa.Table) -> pa.Table:
     """One row, validated before it is read: offsets that a flipped bit changed lead anywhere."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -76,7 +76,8 @@ def checked_condition(where: str, types: ColumnTypes) -> Condition:
     _check_text(text)
     try:
         # As an expression: read as a statement, `show = 1` is a command.
-        tree = sqlglot.parse_one(text, read="duckdb", into=sqlglot.exp.Condition)
+        # Its classes have other names from release to release.
+        tree: Any = sqlglot.parse_one(text, read="duckdb", into=sqlglot.exp.Condition)
         return _Writer(types, lists).condition(tree)
     except RecursionError as error:
         # Operators nest as well as parentheses, and need none.
@@ -151,7 +152,8 @@ class _Writer:
         self._arrays: dict[str, pa.Array] = {}
 
     def condition(self, tree: exp.Expression) -> Condition:
-        for node in list(tree.walk()):
+        nodes: list[Any] = list(tree.walk())
+        for node in nodes:
             self._check(node)
         tree = tree.transform(self._with_real_name)
         check_types(tree, self._types)
@@ -318,8 +320,9 @@ def _in_json_list(node: exp.ArrayContains) -> exp.Expression:
 
     column = node.this.sql(dialect="duckdb")
     value = sqlglot.exp.Literal.string(node.expression.name).sql(dialect="duckdb")
-    return sqlglot.parse_one(
+    parsed: Any = sqlglot.parse_one(
         f"CASE WHEN {column} IS NULL THEN NULL WHEN json_valid({column}) THEN "
         f"list_contains(json_extract_string({column}, '$[*]'), {value}) ELSE FALSE END",
         read="duckdb",
     )
+    return parsed

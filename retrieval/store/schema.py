@@ -191,7 +191,8 @@ class UserColumns:
         """The name that SQL, which does not tell `Year` from `year`, takes this one for."""
         if name.casefold() in ITEMS.names:
             return None
-        return self._spelling.get(name.casefold(), name)
+        spelled: str = self._spelling.get(name.casefold(), name)
+        return spelled
 
     def _free_name(self, name: str, used: Collection[str]) -> str:
         base = clean_text(name) or "unnamed"
