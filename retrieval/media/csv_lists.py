@@ -214,7 +214,7 @@ def _delimiter(lines: Sequence[str], usual: str, expected: Collection[str]) -> s
     for delimiter in dict.fromkeys((usual, *DELIMITERS)):
         names = {name.strip().casefold() for name in _header(lines, delimiter)}
         if names & set(expected):
-            return delimiter
+            return str(delimiter)
     try:
         sniffed: str = csv.Sniffer().sniff("".join(lines[:100]), DELIMITERS).delimiter
         return sniffed

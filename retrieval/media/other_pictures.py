@@ -119,7 +119,7 @@ def _is_raw_tiff(file: BinaryIO, head: bytes) -> bool:
 
 def _raw_marks(head: bytes) -> list[bytes]:
     """The tags of raw photographs as they are written into a TIFF."""
-    order: Literal[little, big] = "little" if head.startswith(b"II") else "big"
+    order: Literal["little", "big"] = "little" if head.startswith(b"II") else "big"
     return [tag.to_bytes(2, order) + kind.to_bytes(2, order)
             for tag, kind in ((50706, 1), (33421, 3))]  # fmt: skip
 

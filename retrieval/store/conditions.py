@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pyarrow as pa
 
@@ -325,4 +325,4 @@ def _in_json_list(node: exp.ArrayContains) -> exp.Expression:
         f"list_contains(json_extract_string({column}, '$[*]'), {value}) ELSE FALSE END",
         read="duckdb",
     )
-    return parsed
+    return cast("exp.Expression", parsed)
