@@ -28,7 +28,7 @@ BATCH = 100
 MEGABYTES = 2_000.0
 """Peak memory of a decoding process."""
 
-SILENT_SECONDS = 20.0
+SILENT_SECONDS = 60.0
 """A decoder silent for longer is taken to hang; five minutes are for real files."""
 
 REAL_BYTES = 1_500_000

@@ -66,13 +66,13 @@ def test_damaged_collections(tmp_path: Path, count: int) -> None:
 def test_mutated_media(tmp_path: Path, count: int) -> None:
     samples = run_in_child(write_samples, tmp_path / "samples")
     mutants = Mutants(tmp_path, [*samples.values(), *(real_files() if count > 30 else ())])
-    tell("media", run_batches(mutants.batch, cases("media", count), min(BATCH, count // 2), 900.0))
+    tell("media", run_batches(mutants.batch, cases("media", count), min(BATCH, count // 2), 1800.0))
 
 
 @sizes(8, len(HOSTILE))
 def test_hostile_lists(tmp_path: Path, count: int) -> None:
     some = spread(cases("lists", len(HOSTILE)), count)
-    tell("lists", run_isolated(HostileList(tmp_path), some, seconds=60.0))
+    tell("lists", run_isolated(HostileList(tmp_path), some))
 
 
 @sizes(25, 200)
