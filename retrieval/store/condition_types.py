@@ -22,7 +22,7 @@ _EXAMPLES = {
 }
 
 
-def check_types(tree: exp.Expression, types: Mapping[str, ColumnType]) -> None:
+def check_types(tree: exp.Expr, types: Mapping[str, ColumnType]) -> None:
     """Refuse what DuckDB would convert on the way, and so answer something else.
 
     Raises:
@@ -41,7 +41,7 @@ def check_types(tree: exp.Expression, types: Mapping[str, ColumnType]) -> None:
                 _check_pair(first, other, types)
 
 
-def _check_arithmetic(node: exp.Expression, types: Mapping[str, ColumnType]) -> None:
+def _check_arithmetic(node: exp.Expr, types: Mapping[str, ColumnType]) -> None:
     for side in _sides(node):
         if _type(side, types) is ColumnType.STRING:
             raise FilterError(
@@ -49,9 +49,7 @@ def _check_arithmetic(node: exp.Expression, types: Mapping[str, ColumnType]) -> 
             )
 
 
-def _check_pair(
-    first: exp.Expression, other: exp.Expression, types: Mapping[str, ColumnType]
-) -> None:
+def _check_pair(first: exp.Expr, other: exp.Expr, types: Mapping[str, ColumnType]) -> None:
     for one, two in ((first, other), (other, first)):
         kind, against = _type(one, types), _type(two, types)
         if kind in _EXAMPLES and against in _NUMBERS and _column(one) is not None:
@@ -64,13 +62,13 @@ def _check_pair(
             raise FilterError(f"{_shown(one, types)}; {advice}")
 
 
-def _check_text(node: exp.Expression, types: Mapping[str, ColumnType]) -> None:
+def _check_text(node: exp.Expr, types: Mapping[str, ColumnType]) -> None:
     kind = _type(node.this, types)
     if kind not in (None, ColumnType.STRING):
         raise FilterError(f"{_shown(node.this, types)}; LIKE and patterns take text columns")
 
 
-def with_times(tree: exp.Expression, types: Mapping[str, ColumnType]) -> exp.Expression:
+def with_times(tree: exp.Expr, types: Mapping[str, ColumnType]) -> exp.Expr:
     """Write the texts that are compared with times as times in UTC.
 
     DuckDB's own reading of an offset, as in `12:00+02:00`, differs between its releases.
@@ -92,7 +90,7 @@ def with_times(tree: exp.Expression, types: Mapping[str, ColumnType]) -> exp.Exp
     return tree
 
 
-def _time(text: str, shown: str) -> exp.Expression:
+def _time(text: str, shown: str) -> exp.Expr:
     from sqlglot import exp
 
     try:
@@ -114,20 +112,20 @@ def _time(text: str, shown: str) -> exp.Expression:
 # ---------------------------------------------------------------- parts of an expression
 
 
-def _comparisons() -> tuple[type[exp.Expression], ...]:
+def _comparisons() -> tuple[type[exp.Expr], ...]:
     from sqlglot import exp
 
     return (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Between)
 
 
-def _sides(node: exp.Expression) -> Iterator[exp.Expression]:
+def _sides(node: exp.Expr) -> Iterator[exp.Expr]:
     """What an operator joins; of IN and BETWEEN the tested value comes first."""
     for part in (node.this, *node.expressions, *map(node.args.get, ("expression", "low", "high"))):
         if part is not None:
             yield part
 
 
-def _type(node: exp.Expression, types: Mapping[str, ColumnType]) -> ColumnType | None:
+def _type(node: exp.Expr, types: Mapping[str, ColumnType]) -> ColumnType | None:
     """The type of an expression where it is certain; a text literal takes any."""
     from sqlglot import exp
 
@@ -147,20 +145,20 @@ def _type(node: exp.Expression, types: Mapping[str, ColumnType]) -> ColumnType |
     return kind
 
 
-def _column(node: exp.Expression) -> exp.Column | None:
+def _column(node: exp.Expr) -> exp.Column | None:
     from sqlglot import exp
 
     return node if isinstance(node, exp.Column) else node.find(exp.Column)
 
 
-def _quoted(node: exp.Expression) -> str:
+def _quoted(node: exp.Expr) -> str:
     """A column's name as a condition takes it: in quotes only where it needs them."""
     column = _column(node)
     name = column.name if column is not None else node.sql(dialect="duckdb")
     return name if name.isidentifier() and name.isascii() else '"' + name.replace('"', '""') + '"'
 
 
-def _shown(node: exp.Expression, types: Mapping[str, ColumnType]) -> str:
+def _shown(node: exp.Expr, types: Mapping[str, ColumnType]) -> str:
     column = _column(node)
     if column is None:
         return f"{node.sql(dialect='duckdb')[:40]} is {_type(node, types)}"

@@ -97,7 +97,9 @@ class UserColumns:
         notices: Notices | None = None,
     ) -> None:
         self._types = dict(types or {})
-        self._spelling = {name.casefold(): name for name in (*ITEMS.names, *self._types)}
+        self._spelling: dict[str, str] = {
+            name.casefold(): name for name in (*ITEMS.names, *self._types)
+        }
         self._in_shards = frozenset(self._types)
         self._wide_in_shards = is_wide
         self._wide: set[str] = set()
