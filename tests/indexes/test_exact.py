@@ -16,7 +16,7 @@ class TestFloat16Rows(IndexContract):
         return ExactIndex(vectors.astype(np.float16))
 
 
-def test_blocks_change_nothing(monkeypatch) -> None:
+def test_field_00_blocks_change_nothing(monkeypatch) -> None:
     vectors, queries = np.repeat(unit_vectors(60), 3, axis=0), unit_vectors(4, seed=1)
     whole = exact_search(vectors, queries, 7)
     monkeypatch.setattr(indexes.exact, "BLOCK_ROWS", 11)
