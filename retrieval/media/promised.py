@@ -74,6 +74,8 @@ def _walk(
     for _ in range(_MAX_PARTS):
         if place >= size:
             return place
+        if place and size - place < 8:  # cut within the header of a part
+            return place + 8
         following = step(file, place)
         if following is None or following <= place:
             return place or None
