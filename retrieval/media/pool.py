@@ -120,8 +120,8 @@ def _jobs(sources: Iterable[Source], known: _Known) -> Iterator[_Job]:
 
 
 def _picture_bytes(source: Source) -> int | None:
-    """Size of a file that is a picture by its name; None for others."""
-    if EXTENSIONS.get(extension(source.path)) != (Medium.IMAGE,):
+    """Size of a file that may be a picture by its name; None for others."""
+    if Medium.IMAGE not in EXTENSIONS.get(extension(source.path), ()):
         return None
     try:
         return os.stat(source.path).st_size
