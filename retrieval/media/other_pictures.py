@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -119,9 +120,8 @@ def _is_raw_tiff(file: BinaryIO, head: bytes) -> bool:
 
 def _raw_marks(head: bytes) -> list[bytes]:
     """The tags of raw photographs as they are written into a TIFF."""
-    order: Literal["little", "big"] = "little" if head.startswith(b"II") else "big"
-    return [tag.to_bytes(2, order) + kind.to_bytes(2, order)
-            for tag, kind in ((50706, 1), (33421, 3))]  # fmt: skip
+    order = "<" if head.startswith(b"II") else ">"
+    return [struct.pack(f"{order}HH", tag, kind) for tag, kind in ((50706, 1), (33421, 3))]
 
 
 def _read_raw(file: BinaryIO, wanted_side: int) -> Sized:
