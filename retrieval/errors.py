@@ -16,7 +16,7 @@ RetrievalError                      root, from `indexes.errors`
 │   ├── CollectionFormatError       another schema version, or a manifest that breaks the rules
 │   ├── CollectionLockedError       another writer is at work
 │   ├── IndexMissingError           the collection has no index yet
-│   └── ColumnError                 a metadata column clashes in type or name
+│   └── ColumnError                 an item's uri or caption is not Unicode text
 ├── StorageError                    the disk refused: full, read-only, no permission
 ├── ModelError                      a model cannot be used
 │   ├── UnknownModelError           no such catalogue entry
@@ -87,7 +87,7 @@ class IndexMissingError(CollectionError, LookupError):
 
 
 class ColumnError(CollectionError, ValueError):
-    """A metadata column clashes with an earlier type or a reserved name."""
+    """An item's uri or caption is not Unicode text."""
 
 
 class StorageError(RetrievalError, OSError):

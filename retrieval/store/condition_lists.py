@@ -10,6 +10,7 @@ import pyarrow as pa
 from retrieval.arrow_columns import ARROW_TYPES
 from retrieval.columns import ColumnType
 from retrieval.errors import FilterError
+from retrieval.store.condition_types import utc_time
 
 LONG_LIST_CHARS = 1_000
 """Shorter lists stay in the text."""
@@ -61,8 +62,10 @@ def long_list(text: str, column: str, kind: ColumnType) -> pa.Array:
     try:
         if kind in (ColumnType.INT64, ColumnType.DOUBLE):
             return _numbers([Decimal(value) for value in values], kind)
+        if kind is ColumnType.TIMESTAMP:
+            return pa.array([utc_time(value) for value in values], pa.timestamp("us"))
         return pa.array(values, pa.string()).cast(ARROW_TYPES[kind])
-    except (ArithmeticError, pa.ArrowException) as error:
+    except (ArithmeticError, ValueError) as error:  # Arrow's refusals are ValueErrors too
         raise FilterError(f"column {column!r} is {kind}; the list holds other values") from error
 
 

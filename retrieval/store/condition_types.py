@@ -99,14 +99,22 @@ def _time(text: str, shown: str) -> exp.Expr:
     except ValueError:
         pass
     try:
-        moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        moment = utc_time(text)
     except (ValueError, OverflowError) as error:
         raise FilterError(
             f"{shown}; {text[:40]!r} is no time, write it as '2020-01-31' or '2020-01-31 12:00:00'"
         ) from error
     return exp.cast(exp.Literal.string(moment.isoformat(" ")), "TIMESTAMP")
+
+
+def utc_time(text: str) -> datetime:
+    """A time as conditions compare it: in UTC, without its zone.
+
+    Raises:
+        ValueError: The text is no time, or one beyond the calendar (OverflowError).
+    """
+    moment = datetime.fromisoformat(text.strip())
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 # ---------------------------------------------------------------- parts of an expression

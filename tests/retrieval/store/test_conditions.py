@@ -198,6 +198,8 @@ def test_field_61_a_list_after_in_may_be_long(snapshot: Snapshot) -> None:
     assert matching_ids(snapshot, f"item_id IN ({mixed})").tolist() == [2]
     days = ",".join(["'2020-01-02'"] * 1_000)
     assert matching_ids(snapshot, f"day IN ({days})").tolist() == [1]
+    times = ",".join(["'2020-01-01T02:30:00+01:00'", "'2020-01-01 04:30'"] * 500)
+    assert matching_ids(snapshot, f"taken IN ({times})").tolist() == [1, 4]
 
 
 @pytest.mark.parametrize(
