@@ -18,7 +18,7 @@ def test_trials_are_printed_drawn_and_kept(
     said = run("index", copied.root, "--recall", "0.9")
     assert "trials with" in said
     assert "recall@10 text" in said
-    assert "HNSW32_SQ8" in said
+    assert ",SQ8" in said
     assert "queries/s" in said
     assert "chosen: " in said
     folders = [
@@ -45,6 +45,7 @@ def test_without_options_the_index_stays_as_it_was_asked_for(copied: Collection)
         (("--memory", "plenty"), "'plenty' is no size in bytes"),
         (("--recall", "95"), "--recall is a share"),
         (("--latency", "0"), "--latency is in milliseconds"),
+        (("--effort-seconds", "0"), "the effort is in seconds above 0, got 0"),
         (("--kind", "NOPE"), "FAISS refuses 'NOPE'"),
     ],
 )
