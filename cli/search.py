@@ -94,7 +94,7 @@ def search(
     from retrieval.search.vector_query import VectorQuery
 
     if sum(given is not None for given in (query, queries, like, vector)) != 1:
-        raise QueryError("give one of QUERY, --queries FILE, --like ITEM_ID and --vector FILE")
+        raise QueryError("give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE")
     if space is not None and vector is None:
         raise QueryError("--space names the space of --vector; other queries ask every space")
     asked: list[tuple[int | str | None, str | Query | VectorQuery]] = []

@@ -36,7 +36,7 @@ def test_a_search_is_re_ranked(indexed: Collection) -> None:
     [
         (("a star", "--rerank", "huge"), UnknownModelError, "no re-ranker 'huge'"),
         (('"a" + "b"', "--rerank", "tiny"), QueryError, "--rerank reads one text"),
-        (("a", "--rerank", "tiny", "--rerank-top", "0"), QueryError, "--rerank-top must be"),
+        (("a", "--rerank", "tiny", "--rerank-top", "0"), QueryError, "rerank_top must be"),
     ],
 )
 def test_what_cannot_be_re_ranked_fails(
