@@ -8,7 +8,7 @@ or a row of a list is a failure of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from retrieval.embed_options import FAILURES_KEPT, EmbedOptions, EmbedReport
@@ -19,8 +19,9 @@ from retrieval.media.listing import Listing
 from retrieval.media.presence import status_of
 from retrieval.other_paths import note_other_paths
 from retrieval.regular_files import check_regular
+from retrieval.store.schema import ITEMS
 from retrieval.store.writer import CollectionWriter
-from retrieval.types import Failure, KnownFile, MediaInfo, Medium, Source
+from retrieval.types import Failure, KnownFile, MediaInfo, Medium, Scalar, Source
 
 SPACE_STAGE = "space"
 """Stage of a failure to embed an item in a further space: that its file is good does not end it."""
@@ -173,18 +174,21 @@ class Reconciler:
 
         What a source does not mention stays: a run over the folder keeps the columns of a list.
         """
-        given = dict(info.columns)
-        if info.caption is not None:
-            given["caption"] = info.caption
-        if not given:
+        if info.caption is None and not info.columns:
             return set()
         stored = metadata.of(known.item_id)
-        names = {name for name, value in given.items() if stored.get(name) != value}
-        if names:  # a value can be stored as another type than the source has
-            columns = {name: value for name, value in info.columns.items() if name in names}
-            row = self._writer.as_stored(replace(info, columns=columns))
-            names = {name for name in names if stored.get(name) != row.get(name)}
+        names = {name for name in info.columns if self._differs(name, info, stored)}
+        if info.caption is not None and stored.get("caption") != info.caption:
+            names.add("caption")
         return names
+
+    def _differs(self, name: str, info: MediaInfo, stored: Mapping[str, Scalar]) -> bool:
+        """Whether a value is another than the stored one, which can have another name and type."""
+        value = info.columns[name]
+        if name not in ITEMS.names and stored.get(name) == value:
+            return False
+        row = self._writer.as_stored(replace(info, columns={name: value}))
+        return any(stored.get(column) != there for column, there in row.items())
 
     # ------------------------------------------------------------ failures
 

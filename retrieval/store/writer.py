@@ -197,15 +197,15 @@ class CollectionWriter:
         self._pending.update(item_id, Update(info, frozenset(stored)))
 
     def as_stored(self, info: MediaInfo) -> dict[str, Scalar]:
-        """The columns of an item as they would be stored.
+        """The user's columns of an item, under the names and with the types they would be stored.
 
         Raises:
-            ColumnError: A column clashes with an earlier type or a reserved name.
+            ColumnError: The uri or the caption is not Unicode text.
         """
         columns = UserColumns(self._columns.types())
         info = columns.admit(info)
         row: dict[str, Scalar] = items_batch(0, [info], columns.items_schema()).to_pylist()[0]
-        return row
+        return {name: row[name] for name in info.columns if name in row}
 
     def fail(self, failure: Failure) -> None:
         """Record a file that could not be used."""

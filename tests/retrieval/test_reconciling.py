@@ -423,6 +423,22 @@ def test_field_18_new_captions_and_columns_are_stored_without_embedding(
     assert current(tmp_path) == before
 
 
+def test_field_18_columns_under_other_names_and_types_are_unchanged(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
+) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text("path,width,r\nmedia/red.png,640,1\nmedia/blue.png,32,x\n")
+    run(table)
+    rows = items(tmp_path)
+    assert [rows["media/red.png"][name] for name in ("source_width", "r")] == [640, "1"]
+    before = current(tmp_path)
+    assert counts(run(table)) == {"unchanged": 2}
+    assert current(tmp_path) == before
+    table.write_text("path,width,r\nmedia/red.png,641,1\nmedia/blue.png,32,x\n")
+    assert counts(run(table)) == {"unchanged": 1, "updated": 1}
+    assert items(tmp_path)["media/red.png"]["source_width"] == 641
+
+
 def test_field_18_captions_beside_files_and_in_folders_are_read_again(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport], encoded: list[int]
 ) -> None:
