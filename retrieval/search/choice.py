@@ -264,7 +264,7 @@ class _Trials:
                     self._probe(kind, few, best)
                 trial = self._one(kind, whole, HOPELESS * best, self.deadline if tried else None)
             except (IndexBuildError, OutOfTimeError) as error:
-                self.say(f"{name} is left out: {error or 'its time is used up'}")
+                self.say(f"{name} is left out: {str(error) or 'its time is used up'}")
                 continue
             tried = True
             reached = reached or (trial.reached and kind.template is not None)

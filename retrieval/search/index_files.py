@@ -91,7 +91,12 @@ class RowTable:
 
     def write(self, path: Path) -> None:
         """Write rows.arrow as one record batch, so that it maps to whole arrays."""
-        arrays = [self.item_ids, self.media, self.start_seconds, self.end_seconds]
+        arrays: list[NDArray[Any]] = [
+            self.item_ids,
+            self.media,
+            self.start_seconds,
+            self.end_seconds,
+        ]
         schema = ROWS
         if self.places is not None:
             arrays, schema = [*arrays, self.places], ROWS.append(PLACE)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from retrieval.protocols import Localizer
 from retrieval.search.opened import ItemMatch, OpenedSpace, Part, bounded
-from retrieval.search.query import Query
+from retrieval.search.query import Query, Term
 from retrieval.search.vector_query import VectorQuery
 from retrieval.search.vectors import QueryVectors
 from retrieval.store.reader import Snapshot
@@ -162,7 +162,7 @@ class MomentStage:
 def moment_query(query: Query | VectorQuery, vectors: QueryVectors) -> MomentQuery:
     """What a localizer gets to see of a query: the mean direction of its vectors, and its text."""
     mean = vectors.vectors.mean(axis=0)
-    terms = () if isinstance(query, VectorQuery) else query.terms
+    terms: tuple[Term, ...] = () if isinstance(query, VectorQuery) else query.terms
     text = terms[0].text if len(terms) == 1 and terms[0].weight > 0 else None
     return MomentQuery((mean / np.linalg.norm(mean)).astype(np.float32), text)
 

@@ -172,7 +172,9 @@ def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> 
     hardest = indexes[QueryKind.MEDIA]  # which looks at least as hard as texts need
     placed = on_device(hardest, device)
     # A GPU holds the rows once.
-    by_kind = indexes if placed is hardest else dict.fromkeys(QueryKind, placed)
+    by_kind: Mapping[QueryKind, FaissIndex | DeviceIndex] = (
+        indexes if placed is hardest else dict.fromkeys(QueryKind, placed)
+    )
     if rows.places is None:
         return Part(rows, by_kind)
     return Part(rows, {kind: TwinIndex(index, rows.places) for kind, index in by_kind.items()})
