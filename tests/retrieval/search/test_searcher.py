@@ -202,6 +202,6 @@ def test_results_are_json(indexed: Collection) -> None:
     assert document["query"] == "a red circle"
     assert list(document["hits"][0]) == [
         "rank", "score", "item_id", "uri", "modality", "medium", "start_seconds", "end_seconds",
-        "space", "likely", "metadata",
+        "space", "likely", "metadata", "missing",
     ]  # fmt: skip
     assert set(document["took_ms"]) == {"encode", "filter", "search", "localize"}
