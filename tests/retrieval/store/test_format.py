@@ -14,7 +14,14 @@ from store_samples import PICTURES, SOUND, item
 
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.reader import Snapshot
-from retrieval.store.schema import FAILURES, ITEMS, REMOVED, frames_schema, segments_schema
+from retrieval.store.schema import (
+    FAILURES,
+    ITEMS,
+    REMOVED,
+    UPDATED,
+    frames_schema,
+    segments_schema,
+)
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure, Space
 
@@ -29,6 +36,7 @@ def names(collection: Snapshot, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
         writer.add(item(12, artist="Satie"))
         writer.add(item(14, artist="Satie"))
         writer.remove([2])
+        writer.update(4, item(4).info, {"caption"})
         writer.fail(Failure("/media/x", "open", "empty"))
     collection.root.rename(collection.root.with_name("COLLECTION"))
     monkeypatch.chdir(collection.root.parent)
@@ -78,6 +86,7 @@ def test_every_kind_of_file_has_the_documented_columns(names: dict[str, Any]) ->
         f"segments/{SOUND.name}": segments_schema(4),
         f"frames/{PICTURES.name}": frames_schema(8),
         "removed": REMOVED,
+        "updated": UPDATED,
         "failures": FAILURES,
     }
     for folder, schema in expected.items():
