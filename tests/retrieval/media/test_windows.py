@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from retrieval.media.audio import Gap
 from retrieval.media.windows import cut_windows
 from retrieval.types import AudioWindows
 
@@ -50,3 +51,42 @@ def test_size_of_the_blocks_does_not_matter(block: int) -> None:
 
 def test_no_sound_gives_no_window() -> None:
     assert cut(0) == []
+
+
+@pytest.mark.parametrize("hop", [0.5, 1.0, 1.7])
+@pytest.mark.parametrize("before", [0, 3, 10, 25])
+@pytest.mark.parametrize("gap", [1, 9, 10, 11, 47, 1_003])
+def test_field_10_a_gap_is_cut_as_silence_without_windows_of_its_own(
+    hop: float, before: int, gap: int
+) -> None:
+    windows = AudioWindows(sample_rate_hz=10, window_seconds=1, hop_seconds=hop)
+    first = np.ones(before, np.float32)
+    last = np.full(26, 2, np.float32)
+    silence = cut_windows([first, np.zeros(gap, np.float32), last], windows)
+    expected = [
+        (window.start_seconds, window.end_seconds, window.samples.tolist())
+        for window in silence
+        if window.samples.any()
+    ]
+    found = [
+        (window.start_seconds, window.end_seconds, window.samples.tolist())
+        for window in cut_windows([first, Gap(gap), last], windows)
+        if window.samples.any()
+    ]
+    assert found == expected
+    everything = list(cut_windows([first, Gap(gap), last], windows))
+    # Only a window that ends with the gap's remainder can be silent: none lies wholly inside.
+    assert all(
+        window.samples.any()
+        or not (before / 10 <= window.start_seconds and window.end_seconds <= (before + gap) / 10)
+        for window in everything
+    )
+
+
+def test_field_07_a_gap_costs_no_work_however_long_it_is() -> None:
+    windows = AudioWindows(sample_rate_hz=16_000)
+    year = 30_000_000 * 16_000
+    sound = np.ones(16_000, np.float32)
+    found = list(cut_windows([sound, Gap(year), sound], windows))
+    assert [window.start_seconds for window in found] == [0.0, 30_000_000.0]
+    assert found[1].samples[16_000:].sum() == 16_000 or found[1].samples[:32_000].sum() == 16_000
