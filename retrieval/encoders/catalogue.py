@@ -140,8 +140,6 @@ FORMS = (
 RERANKERS = ("blip",)
 """Kinds that are fetched like encoders and re-rank answers."""
 
-_KINDS = {kind.replace("-", "").replace("_", ""): kind for kind in (*BACKENDS, *RERANKERS)}
-
 
 def resolve(model: str) -> tuple[str, ...]:
     """Turn the name of a model into specifications of encoders; local paths become absolute.
@@ -160,7 +158,7 @@ def resolve(model: str) -> tuple[str, ...]:
     if model in BUNDLED:
         return (model,)
     kind, colon, location = model.partition(":")
-    backend = _KINDS.get(folded(kind).replace("-", ""))
+    backend = _kind_of_model(kind)
     if f"{kind}:".casefold() in (HUB_PREFIX, FOLDER_PREFIX) and location:
         backend, location = "open_clip", f"{kind.casefold()}:{location}"
     if backend == "open_clip" and location:
@@ -171,6 +169,12 @@ def resolve(model: str) -> tuple[str, ...]:
     if spec is not None:
         return (spec,)
     raise _unknown(model, backend)
+
+
+def _kind_of_model(written: str) -> str | None:
+    """Find the kind that is meant, whatever its letter case and separators."""
+    kinds = {folded(kind).replace("-", ""): kind for kind in (*BACKENDS, *RERANKERS)}
+    return kinds.get(folded(written).replace("-", ""))
 
 
 def _unknown(model: str, backend: str | None) -> UnknownModelError:

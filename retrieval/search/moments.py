@@ -18,7 +18,7 @@ from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Frames, Hit, Medium, MomentQuery, ScoredSpan, Space, TimedRows
 
 LEAST_PROBABILITY = 1e-3
-"""Spans of a lower probability are no answers, but for the best of them all."""
+"""Spans of a lower probability are no answers, except for the best of their item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +236,22 @@ def _in_their_places(
         for start, end, score in found
     ]
     moments.sort(key=lambda moment: -moment.score)
-    # What is left of all pairs of borders is filling; the best guess stays, whatever it is.
-    moments = moments[:1] + [one for one in moments[1:] if one.score >= LEAST_PROBABILITY]
+    moments = _without_filling(moments)
     places = sorted((c.match.score if by_score else c.calibrated for c, _ in group), reverse=True)
     for number, moment in enumerate(moments):
         yield Ranked(places[min(number, len(places) - 1)], moment)
+
+
+def _without_filling(moments: Sequence[Hit]) -> list[Hit]:
+    """Drop the least probable of all pairs of borders; every item keeps its best moment.
+
+    Args:
+        moments: Best first.
+    """
+    seen: set[int] = set()
+    kept = []
+    for moment in moments:
+        if moment.score >= LEAST_PROBABILITY or moment.item_id not in seen:
+            kept.append(moment)
+        seen.add(moment.item_id)
+    return kept

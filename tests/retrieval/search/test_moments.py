@@ -160,9 +160,10 @@ def test_field_22_filling_is_no_answer_and_every_span_is_judged(
     (best,) = indexed.answer("a red star", to="video", k=1, spaces=space.name).hits
     asked = {"to": [Target.VIDEO, Target.MOMENT], "k": 50, "spaces": [space.name]}
     hits = probable(indexed, 0.5).search("a red star", **asked).hits
-    assert [hit.score for hit in hits] == [0.7, 0.2, 0.002]
-    assert {hit.item_id for hit in hits} == {best.item_id}
-    assert [hit.likely for hit in hits] == [best.likely, False, False]
+    assert [hit.score for hit in hits] == [0.7, 0.2, 0.002, 1e-8, 1e-8]
+    assert {hit.item_id for hit in hits[:3]} == {best.item_id}
+    assert len({hit.item_id for hit in hits}) == 3, "every video keeps its best moment"
+    assert [hit.likely for hit in hits] == [best.likely, False, False, False, False]
     kept = probable(indexed, 0.5).search("a red star", cutoff=True, **asked).hits
     assert [hit.score for hit in kept] == [0.7] * best.likely
     assert not probable(indexed, 0.8).search("a red star", cutoff=True, **asked).hits
@@ -183,10 +184,10 @@ def test_field_22_the_best_guess_stays_where_nothing_is_probable(
         def localize(
             self, query: MomentQuery, items: Sequence[TimedRows]
         ) -> list[list[ScoredSpan]]:
-            return [[(0.0, 1.0, 1e-8 / (1 + number))] for number in range(len(items))]
+            return [[(0.0, 1.0, 1e-8), (1.0, 2.0, 1e-9)] for _ in items]
 
     localizer = Nothing(gives_probabilities=True, likely_score=0.5)
     searcher = Searcher(indexed.snapshot, indexed.encoder, (localizer,))
     asked = {"to": [Target.VIDEO, Target.MOMENT], "k": 50, "spaces": [space.name]}
-    (only,) = searcher.search("a red star", **asked).hits
-    assert (only.score, only.likely) == (1e-8, False)
+    hits = searcher.search("a red star", **asked).hits
+    assert [(hit.score, hit.likely) for hit in hits] == [(1e-8, False)] * 3
