@@ -190,7 +190,7 @@ def _cost(shape: Shape, found: Survey, sampling: Sampling) -> SpaceCost:
 
 
 def _with_row_tables(sizes: list[IndexSize], rows: int) -> list[IndexSize]:
-    """An index's folder also says what its rows are."""
+    """An index's folder also says what its rows are; equal vectors are counted one by one."""
     return [replace(size, disk_bytes=size.disk_bytes + INDEX_ROW_BYTES * rows) for size in sizes]
 
 

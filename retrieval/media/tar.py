@@ -29,7 +29,7 @@ from retrieval.media.files import EXTENSIONS, TAR_NAME, OpenFile, extension, is_
 from retrieval.media.list_formats import read_json
 from retrieval.media.lists import CAPTION_COLUMNS
 from retrieval.media.tar_partners import Media
-from retrieval.regular_files import open_regular
+from retrieval.regular_files import check_regular, open_regular
 from retrieval.types import Failure, Scalar, Source
 
 SPOOL_BYTES = 64 << 20
@@ -65,8 +65,12 @@ def open_member(path: str, name: str) -> Iterator[BinaryIO]:
     """Open one member of a tar for reading, or of a tar in it: `inner.tar!a.jpg`.
 
     Raises:
-        DamagedMediaError: The tar is damaged, or holds no such file.
+        DamagedMediaError: The tar is damaged, is no regular file, or holds no such member.
     """
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise DamagedMediaError(f"{path}: {error.strerror}") from error
     try:
         with ExitStack() as stack:
             file = cast(BinaryIO, stack.enter_context(open_regular(path)))

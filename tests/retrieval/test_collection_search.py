@@ -65,7 +65,7 @@ def test_field_32_one_target_is_meant_by_its_name(toys: Collection) -> None:
         ({"ids": ["a"]}, "ids are whole numbers"),
         ({"ids": [1.5]}, "ids are whole numbers"),
         ({"ids": [[1]]}, "ids are whole numbers"),
-        ({"like": 3}, "either a query or the id of an item"),
+        ({"like": 3}, "give one of a query, the id of an item to search like"),
     ],
 )
 def test_field_32_other_arguments_are_explained(
@@ -82,7 +82,7 @@ def test_field_32_other_queries_are_explained(toys: Collection, query: object) -
 
 
 def test_field_32_no_query_is_explained(toys: Collection) -> None:
-    with pytest.raises(QueryError, match="either a query or the id of an item"):
+    with pytest.raises(QueryError, match="give one of a query, the id of an item to search like"):
         toys.search(None)
 
 
@@ -332,7 +332,7 @@ def test_field_46_and_61_on_the_command_line(copied: Collection, tmp_path: Path)
     assert found("--like", like, "-k", 3) == ids(copied.search(like=like, to="image", k=3))
     two = ("--where", f"item_id != {first[0].item_id}", "--where", f"item_id != {first[1].item_id}")
     assert found("a red circle", "-k", 2, *two) == ids(first)[2:]
-    with pytest.raises(QueryError, match="or --like ITEM_ID"):
+    with pytest.raises(QueryError, match="give a QUERY or --queries FILE, --like ITEM_ID"):
         run(*search, "a red circle", "--like", 1)
     with pytest.raises(QueryError, match="--print0 prints paths"):
         run(*search, "a red circle", "--print0")

@@ -29,9 +29,11 @@ def test_moments_are_looked_for_in_what_has_times() -> None:
 
 
 def test_a_condition_is_evaluated_once_and_the_oldest_is_forgotten(
-    part_and_filter: tuple[OpenedSpace, RowFilter], monkeypatch: pytest.MonkeyPatch
+    indexed: Collection,
+    part_and_filter: tuple[OpenedSpace, RowFilter],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    opened, rows = part_and_filter
+    opened, _ = part_and_filter
     (part,) = opened.parts
     asked: list[str] = []
     evaluate = filtering.matching_ids
@@ -42,6 +44,7 @@ def test_a_condition_is_evaluated_once_and_the_oldest_is_forgotten(
 
     monkeypatch.setattr(filtering, "matching_ids", counting)
     monkeypatch.setattr(filtering, "MAX_CONDITIONS", 2)
+    rows = RowFilter(indexed.snapshot, ItemTable(indexed.snapshot))
     everything = media_targets([])
     first = rows.select(part, everything, "item_id < 5")
     assert rows.select(part, everything, "item_id < 5") is first
@@ -53,13 +56,16 @@ def test_a_condition_is_evaluated_once_and_the_oldest_is_forgotten(
 
 
 def test_what_is_remembered_is_bounded_in_bytes(
-    part_and_filter: tuple[OpenedSpace, RowFilter], monkeypatch: pytest.MonkeyPatch
+    indexed: Collection,
+    part_and_filter: tuple[OpenedSpace, RowFilter],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    opened, rows = part_and_filter
+    opened, _ = part_and_filter
     (part,) = opened.parts
     everything = media_targets([])
-    first = rows.select(part, everything, "item_id < 5")
     monkeypatch.setattr(filtering, "MAX_SELECTION_BYTES", 1)
+    rows = RowFilter(indexed.snapshot, ItemTable(indexed.snapshot))
+    first = rows.select(part, everything, "item_id < 5")
     second = rows.select(part, everything, "item_id < 6")
     assert rows.select(part, everything, "item_id < 6") is second
     assert rows.select(part, everything, "item_id < 5") is not first

@@ -82,7 +82,7 @@ def test_field_59_on_the_command_line(imported: Collection, tmp_path: Path) -> N
     assert document["query"] == f"a vector of {DIM} numbers"
     assert run(*arguments, "--space", SPACE.name, "--format", "json")
     for more, reason in (
-        (("a text",), "give either"),
+        (("a text",), "give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE"),
         (("--space", "other"), "no space 'other' that has vectors of 32 numbers; there are: vec"),
         (("--rerank", "tiny"), "re-ranking reads one text, got a vector of 32 numbers"),
     ):
@@ -115,7 +115,9 @@ def test_field_59_what_is_no_vector_fails(
 
 def test_a_query_or_a_vector_and_a_space_only_with_a_vector(imported: Collection) -> None:
     for given in ({}, {"query": "red", "vector": ROWS[0]}):
-        with pytest.raises(QueryError, match="either a query or a vector"):
+        with pytest.raises(
+            QueryError, match="give one of a query, the id of an item to search like, and a vector"
+        ):
             imported.search(**given)  # type: ignore[arg-type]
     with pytest.raises(QueryError, match="a space is named for a vector only"):
         imported.search("red", space=SPACE.name)
