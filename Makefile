@@ -8,14 +8,19 @@ INSTALLED := .venv/.installed
 demo: $(INSTALLED)  ## Generate a small world, index it, search it, write demo-out/gallery.html
 	$(BIN)/retrieval demo demo-out
 
-test: $(INSTALLED)  ## Run the test suite (under 15 minutes on two cores)
-	$(BIN)/python -m pytest -m "not slow and not online and not campaign"
+# Processes share the cores by files of tests; each computes with one thread.
+SUITE = -m "not slow and not online and not campaign" --numprocesses logical --maxprocesses 4 --dist loadfile
+test test-oldest test-newest: export OMP_NUM_THREADS = 1
+
+test: $(INSTALLED)  ## Run the test suite on all cores, at most four
+	$(BIN)/python -m pytest $(SUITE)
 
 test-slow: $(INSTALLED)  ## Run the tests that take longer than a minute each
 	$(BIN)/python -m pytest -m slow
 
 test-online: $(INSTALLED)  ## Download the default model from the real hub and check its answers; DATA=FOLDER adds suites
 	HF_HUB_OFFLINE=0 $(BIN)/python -m pytest tests/online -m online -rs -s $(if $(DATA),--data "$(DATA)") $(if $(MEDIA),--media "$(MEDIA)")
+
 # Wider kernels than the processor has would end the process.
 KERNELS = OPENBLAS_CORETYPE=Nehalem OPENBLAS_CORETYPE=Haswell OPENBLAS_CORETYPE=Zen \
 	MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=default FAISS_SIMD_LEVEL=NONE \
@@ -24,14 +29,15 @@ KERNELS = OPENBLAS_CORETYPE=Nehalem OPENBLAS_CORETYPE=Haswell OPENBLAS_CORETYPE=
 test-kernels: $(INSTALLED)  ## Run the vector layer's tests on each kind of arithmetic of this processor
 	for kernel in $(KERNELS); do \
 		echo "$$kernel"; env "$$kernel" $(BIN)/python -m pytest tests/indexes || exit 1; done
+
 test-faults: $(INSTALLED)  ## Try thousands of faults at random (half an hour on two cores); see docs/faults.md
 	$(BIN)/python -m pytest -m campaign -s tests/faults
 
 test-oldest: .venv-oldest/.installed  ## Run the test suite with the oldest versions that pyproject.toml allows
-	.venv-oldest/bin/python -m pytest -m "not slow and not online and not campaign"
+	.venv-oldest/bin/python -m pytest $(SUITE)
 
 test-newest: .venv-newest/.installed  ## Run the test suite with the newest versions of all dependencies
-	.venv-newest/bin/python -m pytest -m "not slow and not online and not campaign"
+	.venv-newest/bin/python -m pytest $(SUITE)
 
 # Only uv resolves to the oldest versions.
 .venv-oldest/.installed: RESOLUTION = lowest-direct
