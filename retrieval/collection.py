@@ -6,46 +6,37 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from collections.abc import Collection as AnyOf
-from functools import reduce
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from indexes.forking import Lock
 from retrieval.duplicates.find import DuplicateOptions, find_duplicates
 from retrieval.duplicates.groups import DuplicateGroup
 from retrieval.embed_options import EmbedOptions, EmbedReport
 from retrieval.embedding import embed
-from retrieval.encoders.catalogue import load_encoder
-from retrieval.encoders.spaces import check_encoder
-from retrieval.errors import CollectionNotFoundError, QueryError, RetrievalError
-from retrieval.localization.choose import choose_localizers
-from retrieval.protocols import Encoder
-from retrieval.search.asked import item_ids_of, names_of, targets_of
+from retrieval.errors import CollectionNotFoundError, RetrievalError
+from retrieval.open_collection import OpenCollection
+from retrieval.search.asked import names_of, query_of, targets_of
 from retrieval.search.build import build_index
 from retrieval.search.card import IndexCard
 from retrieval.search.choice import EFFORT_SECONDS
+from retrieval.search.filtering import chosen_items
 from retrieval.search.hits import Hits
-from retrieval.search.query import Askable, Query
+from retrieval.search.query import Askable
 from retrieval.search.request import IndexRequest
-from retrieval.search.rerank import TOP, Reranker, load_reranker
-from retrieval.search.searcher import Searcher, SearchResult
+from retrieval.search.rerank import TOP, Reranker
+from retrieval.search.searcher import SearchResult
 from retrieval.search.vector_query import VectorQuery
 from retrieval.status import Status
 from retrieval.store.compact import GRACE_SECONDS, CompactReport, compact
-from retrieval.store.filters import matching_ids
-from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.targets import Target
-from retrieval.types import Space
 
 logger = logging.getLogger(__name__)
 
 
-class Collection:
+class Collection(OpenCollection):
     """A corpus of images, recordings and videos, searchable by meaning.
 
     Reading methods answer from the generation that was current when the first of them ran;
@@ -56,30 +47,6 @@ class Collection:
     >>> collection.index()                                        # doctest: +SKIP
     >>> collection.search("a dog on the beach", to=["image"])     # doctest: +SKIP
     """
-
-    def __init__(
-        self, root: str | os.PathLike[str], *, device: str = "auto", localizer: str = "auto"
-    ) -> None:
-        self.root = Path(root).expanduser()
-        self.device = device
-        self.localizer = localizer
-        self._opened()
-
-    def _opened(self) -> None:
-        """Nothing is loaded yet."""
-        self._lock = Lock()
-        self._encoders: dict[str, Encoder] = {}
-        self._rerankers: dict[str, Reranker] = {}
-        self._snapshot: Snapshot | None = None
-        self._searcher: Searcher | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Where it lies: another process opens the files again and loads the models itself."""
-        return {"root": self.root, "device": self.device, "localizer": self.localizer}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._opened()
 
     @classmethod
     def open(
@@ -99,18 +66,6 @@ class Collection:
         collection = cls(root, device=device, localizer=localizer)
         _ = collection.snapshot
         return collection
-
-    def close(self) -> None:
-        """Let go of models, indexes and files; the next method opens them again."""
-        self.refresh()
-        self._encoders.clear()
-        self._rerankers.clear()
-
-    def __enter__(self) -> Collection:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def __len__(self) -> int:
         """Items; 0 before the first are embedded."""
@@ -205,7 +160,7 @@ class Collection:
         if dry_run:
             return len(self.items_to_remove(where=where, ids=ids))
         with CollectionWriter.open(self.root) as writer:
-            removed = _chosen(writer.snapshot, where, ids) if writer.snapshot else {}
+            removed = chosen_items(writer.snapshot, where, ids) if writer.snapshot else {}
             writer.remove(list(removed))
         self.refresh()
         return len(removed)
@@ -217,7 +172,7 @@ class Collection:
         ids: int | Sequence[int] | NDArray[np.integer] = (),
     ) -> dict[int, str]:
         """The uris, by id, of the items that `remove` would take out."""
-        return _chosen(self.snapshot, where, ids)
+        return chosen_items(self.snapshot, where, ids)
 
     def compact(self, *, grace_seconds: float = GRACE_SECONDS) -> CompactReport:
         """Merge small shards, drop removed rows, collect old generations and leftovers.
@@ -309,7 +264,7 @@ class Collection:
     ) -> SearchResult:
         """`search` with the time each stage took, and optionally in some spaces only."""
         return self.searcher.search(
-            _asked(query, like, vector, space),
+            query_of(query, like, vector, space),
             to=targets_of(to),
             k=k,
             offset=offset,
@@ -359,82 +314,3 @@ class Collection:
     def status(self) -> Status:
         """What the collection holds."""
         return Status.of(self.snapshot)
-
-    def encoder(self, space: Space) -> Encoder:
-        """The encoder of a space, loaded at first use and checked against the space's digest."""
-        with self._lock:
-            if space.name not in self._encoders:
-                encoder = load_encoder(space.encoder, device=self.device)
-                check_encoder(space, encoder)
-                self._encoders[space.name] = encoder
-            return self._encoders[space.name]
-
-    def reranker(self, spec: str) -> Reranker:
-        """A re-ranker by its specification, loaded at first use."""
-        with self._lock:
-            if spec not in self._rerankers:
-                self._rerankers[spec] = load_reranker(spec, device=self.device)
-            return self._rerankers[spec]
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The generation that reading methods answer from."""
-        with self._lock:
-            if self._snapshot is None:
-                self._snapshot = Snapshot.open(self.root)
-            return self._snapshot
-
-    @property
-    def searcher(self) -> Searcher:
-        """Opened indexes over `snapshot`."""
-        with self._lock:
-            if self._searcher is None:
-                spaces = self.snapshot.spaces
-                localizers = choose_localizers(self.localizer, spaces, device=self.device)
-                self._searcher = Searcher(
-                    self.snapshot, self.encoder, localizers, device=self.device
-                )
-            return self._searcher
-
-    def refresh(self) -> None:
-        """Move on to the newest generation."""
-        with self._lock:
-            self._snapshot = self._searcher = None
-
-
-def _chosen(
-    snapshot: Snapshot,
-    where: str | Sequence[str] | None,
-    ids: int | Sequence[int] | NDArray[np.integer],
-) -> dict[int, str]:
-    """The uris, by id, of the items that a filter matches or that are named."""
-    living = {file.item_id: uri for uri, file in snapshot.known_files().items()}
-    named: list[int] = item_ids_of(ids).tolist()
-    unknown = next((item_id for item_id in named if item_id not in living), None)
-    if unknown is not None:
-        raise QueryError(f"no item has the id {unknown}; every hit of a search shows its id")
-    conditions = names_of(where) or []
-    matching: list[int] = []
-    if conditions:
-        found = [matching_ids(snapshot, condition) for condition in conditions]
-        matching = reduce(np.intersect1d, found).tolist()
-    return {item_id: living[item_id] for item_id in sorted({*named, *matching})}
-
-
-def _asked(
-    query: Askable | VectorQuery | None,
-    like: int | None,
-    vector: ArrayLike | None,
-    space: str | None,
-) -> Askable | VectorQuery:
-    """The one of several ways to ask that is used."""
-    if sum(given is not None for given in (query, like, vector)) != 1:
-        raise QueryError("give one of a query, the id of an item to search like, and a vector")
-    if vector is not None:
-        return VectorQuery.of(vector, space)
-    if space is not None:
-        raise QueryError("a space is named for a vector only; texts and files ask every space")
-    if like is not None:
-        return Query.like(like)
-    assert query is not None
-    return query

@@ -10,13 +10,38 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from retrieval.errors import QueryError
+from retrieval.search.query import Askable, Query
+from retrieval.search.vector_query import VectorQuery
 from retrieval.targets import Target
 from retrieval.wording import shortened
 
 _IDS = re.compile(r"[\s,;]+")
+
+
+def query_of(
+    query: Askable | VectorQuery | None,
+    like: int | None,
+    vector: ArrayLike | None,
+    space: str | None,
+) -> Askable | VectorQuery:
+    """The one of several ways to ask that is used.
+
+    Raises:
+        QueryError: None or several are, or the vector cannot be searched for.
+    """
+    if sum(given is not None for given in (query, like, vector)) != 1:
+        raise QueryError("give one of a query, the id of an item to search like, and a vector")
+    if vector is not None:
+        return VectorQuery.of(vector, space)
+    if space is not None:
+        raise QueryError("a space is named for a vector only; texts and files ask every space")
+    if like is not None:
+        return Query.like(like)
+    assert query is not None
+    return query
 
 
 def targets_of(to: str | Target | Iterable[str | Target] | None) -> list[Target]:

@@ -1,17 +1,20 @@
-"""Which rows may answer: by target, without removed items, and by a condition.
+"""Which rows may answer, and which items are chosen: by target, condition and id.
 
 A snapshot never changes, so what a condition selects is worked out once and kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.selection import Selection
+from retrieval.errors import QueryError
 from retrieval.memo import Memo
+from retrieval.search.asked import item_ids_of, names_of
 from retrieval.search.items import ItemTable
 from retrieval.search.opened import Part
 from retrieval.store.filters import matching_ids
@@ -108,3 +111,32 @@ class RowFilter:
             return found
 
         return self._masks.get((id(part), targets), mask)
+
+
+def chosen_items(
+    snapshot: Snapshot,
+    where: str | Sequence[str] | None,
+    ids: int | Sequence[int] | NDArray[np.integer],
+) -> dict[int, str]:
+    """The uris, by id, of the items that a filter matches or that are named.
+
+    Args:
+        snapshot: The generation.
+        where: SQL condition over the items' columns; of several all must hold.
+        ids: Items to choose as well.
+
+    Raises:
+        QueryError: An id is of no item.
+        FilterError: The condition is refused.
+    """
+    living = {file.item_id: uri for uri, file in snapshot.known_files().items()}
+    named: list[int] = item_ids_of(ids).tolist()
+    unknown = next((item_id for item_id in named if item_id not in living), None)
+    if unknown is not None:
+        raise QueryError(f"no item has the id {unknown}; every hit of a search shows its id")
+    conditions = names_of(where) or []
+    matching: list[int] = []
+    if conditions:
+        found = [matching_ids(snapshot, condition) for condition in conditions]
+        matching = reduce(np.intersect1d, found).tolist()
+    return {item_id: living[item_id] for item_id in sorted({*named, *matching})}

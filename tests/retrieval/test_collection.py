@@ -47,16 +47,12 @@ def test_field_52_eight_threads_ask_sixty_conditions(
 def test_field_52_threads_load_a_model_and_open_the_indexes_once(
     indexed: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import retrieval.collection
+    import retrieval.open_collection as module
 
     loaded, opened = [], []
-    load, searcher = retrieval.collection.load_encoder, retrieval.collection.Searcher
-    monkeypatch.setattr(
-        retrieval.collection, "load_encoder", lambda *a, **k: loaded.append(a) or load(*a, **k)
-    )
-    monkeypatch.setattr(
-        retrieval.collection, "Searcher", lambda *a, **k: opened.append(a) or searcher(*a, **k)
-    )
+    load, searcher = module.load_encoder, module.Searcher
+    monkeypatch.setattr(module, "load_encoder", lambda *a, **k: loaded.append(a) or load(*a, **k))
+    monkeypatch.setattr(module, "Searcher", lambda *a, **k: opened.append(a) or searcher(*a, **k))
     collection = Collection.open(indexed.root, device="cpu")
     threads = [threading.Thread(target=collection.search, args=("a red circle",)) for _ in range(8)]
     for thread in threads:
