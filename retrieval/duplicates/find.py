@@ -24,7 +24,8 @@ from retrieval.duplicates.same_files import further_paths
 from retrieval.errors import QueryError
 from retrieval.search.items import ItemTable
 from retrieval.search.opened import OpenedSpace, Part
-from retrieval.store.reader import Snapshot, contained
+from retrieval.store.blocks import contained
+from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium, Space, TimedRows
 

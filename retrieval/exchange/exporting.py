@@ -24,8 +24,9 @@ from retrieval.exchange.card import write_card
 from retrieval.media.files import container_of, uri_to_path
 from retrieval.search.card import IndexCard
 from retrieval.search.part import APPROXIMATE, CARD
+from retrieval.store.blocks import SegmentBlock
 from retrieval.store.publish import check_writable, storage_errors
-from retrieval.store.reader import SegmentBlock, Snapshot
+from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.store.shards import write_rows
 from retrieval.targets import ExportLayout

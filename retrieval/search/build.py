@@ -14,7 +14,7 @@ from retrieval.search.index_files import RowTable
 from retrieval.search.part import CARD, ROWS, DriftError, PartWriter
 from retrieval.search.plan import plan_index
 from retrieval.search.request import IndexRequest
-from retrieval.store.reader import contained
+from retrieval.store.blocks import contained
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Space
 

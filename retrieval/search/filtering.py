@@ -17,8 +17,9 @@ from retrieval.memo import Memo
 from retrieval.search.asked import item_ids_of, names_of
 from retrieval.search.items import ItemTable
 from retrieval.search.opened import Part
+from retrieval.store.blocks import contained
 from retrieval.store.filters import matching_ids
-from retrieval.store.reader import Snapshot, contained
+from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.targets import Target
 from retrieval.types import Medium

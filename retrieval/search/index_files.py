@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from retrieval.errors import IndexFileError
 from retrieval.regular_files import check_regular
-from retrieval.store.reader import SegmentBlock, Snapshot
+from retrieval.store.blocks import SegmentBlock
+from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 
 ROWS = pa.schema(

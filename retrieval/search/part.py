@@ -23,7 +23,8 @@ from retrieval.search.index_files import RowTable, write_items
 from retrieval.search.measuring import measure_calibration, measure_index, samples_of
 from retrieval.search.queries import tuning_texts
 from retrieval.search.request import IndexRequest
-from retrieval.store.reader import SegmentBlock, Snapshot
+from retrieval.store.blocks import SegmentBlock
+from retrieval.store.reader import Snapshot
 from retrieval.types import Space
 
 if TYPE_CHECKING:

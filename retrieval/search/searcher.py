@@ -26,7 +26,8 @@ from retrieval.search.query import Askable, Query
 from retrieval.search.rerank import TOP, Reranker, rerank, text_of
 from retrieval.search.vector_query import VectorQuery
 from retrieval.search.vectors import QueryVectors, embed_query
-from retrieval.store.reader import Snapshot, contained
+from retrieval.store.blocks import contained
+from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.targets import Target
 from retrieval.types import Hit, Medium, Scalar, Space

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from retrieval.errors import CollectionFormatError
 from retrieval.regular_files import read_regular
+from retrieval.store.blocks import contained, ids_of
 from retrieval.store.current import manifest_path
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import SHARD_ROWS, failures_batch
 from retrieval.store.publish import Publication
-from retrieval.store.reader import Snapshot, contained
+from retrieval.store.reader import Snapshot
 from retrieval.store.schema import FAILURES, REMOVED, SPACE_SCHEMAS
 from retrieval.store.shards import read_rows, with_columns
 from retrieval.store.writer import FOLDERS, CollectionWriter
@@ -130,14 +131,14 @@ class _Compaction:
     def _living(self, group: Sequence[ListedFile], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for file in group:
             for batch in read_rows(self._snapshot.root / file.path):
-                living = ~contained(_ids(batch), self._removed)
+                living = ~contained(ids_of(batch), self._removed)
                 yield with_columns(batch.filter(pa.array(living)), schema)
 
     def _has_removed(self, file: ListedFile) -> bool:
         if not len(self._removed):
             return False
         batches = read_rows(self._snapshot.root / file.path, columns=["item_id"])
-        return any(contained(_ids(batch), self._removed).any() for batch in batches)
+        return any(contained(ids_of(batch), self._removed).any() for batch in batches)
 
     # ------------------------------------------------------------ removed, failures
 
@@ -155,7 +156,7 @@ class _Compaction:
             yield write(REMOVED, pa.RecordBatch.from_arrays([pa.array(ids)], schema=REMOVED))
 
     def _ids_of(self, file: ListedFile) -> NDArray[np.int64]:
-        batches = [_ids(batch) for batch in read_rows(self._snapshot.root / file.path)]
+        batches = [ids_of(batch) for batch in read_rows(self._snapshot.root / file.path)]
         return np.concatenate([np.empty(0, np.int64), *batches])
 
     def _failure_files(self, publication: Publication) -> Iterator[ListedFile]:
@@ -189,11 +190,6 @@ def _generation(path: str) -> int:
 
 def _is_of_index(file: ListedFile) -> bool:
     return file.path.startswith("indexes/")
-
-
-def _ids(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    ids: NDArray[np.int64] = batch.column("item_id").to_numpy()
-    return ids
 
 
 # ---------------------------------------------------------------- what no generation needs

@@ -1,10 +1,11 @@
-"""`CURRENT`: which generation a collection is, and the way from there to its manifest."""
+"""`CURRENT`: which generation a collection is, and the way from there to its files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from retrieval.errors import (
 )
 from retrieval.regular_files import read_regular
 from retrieval.store.lock import live_writer
-from retrieval.store.manifest import Manifest
+from retrieval.store.manifest import ListedFile, Manifest
 
 _CURRENT = re.compile(r"(?P<generation>\d{6,18}) (?P<digest>[0-9a-f]{64})\n", re.ASCII)
 
@@ -160,6 +161,30 @@ def checked_path(root: Path, relative: str) -> Path:
             f"{path} leads out of the collection; expected a file inside, replace the link by it"
         )
     return path
+
+
+def check_size(root: Path, file: ListedFile) -> None:
+    """Compare a listed file with its size in the manifest.
+
+    Raises:
+        CollectionDamagedError: It is missing, no plain file, or of another size.
+        CollectionFormatError: A link leads out of the collection.
+    """
+    path = checked_path(root, file.path)
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise CollectionDamagedError(
+            f"{path}, which the manifest lists, cannot be opened: {error.strerror}; "
+            "restore it from a copy"
+        ) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise CollectionDamagedError(f"{path} is not a plain file; restore it from a copy")
+    if found.st_size != file.bytes:
+        raise CollectionDamagedError(
+            f"{path} has {found.st_size} bytes, the manifest lists {file.bytes}; "
+            "restore it from a copy"
+        )
 
 
 def highest_number(folder: Path) -> int:

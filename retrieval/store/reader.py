@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +11,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.columns import ColumnType
-from retrieval.errors import (
-    CollectionDamagedError,
-    CollectionFormatError,
-    SpaceMismatchError,
-)
+from retrieval.errors import CollectionDamagedError, CollectionFormatError, SpaceMismatchError
 from retrieval.notices import Notices
+from retrieval.store.blocks import (
+    SegmentBlock,
+    contained,
+    ids_of,
+    joined,
+    segment_block,
+    vectors_of,
+)
 from retrieval.store.current import (
+    check_size,
     checked_path,
     not_a_collection,
     read_current,
@@ -27,35 +30,10 @@ from retrieval.store.current import (
     read_manifest,
 )
 from retrieval.store.manifest import ListedFile, Manifest
-from retrieval.store.schema import (
-    MEDIUM_CODES,
-    SPACE_SCHEMAS,
-    UserColumns,
-)
+from retrieval.store.schema import MEDIUM_CODES, SPACE_SCHEMAS, UserColumns
 from retrieval.store.shard_columns import column_types, has_wide_integers, named
 from retrieval.store.shards import read_rows, read_schema, with_columns
 from retrieval.types import Failure, Frames, KnownFile, Segments, Space
-
-_MEDIA = pa.array([str(medium) for medium in MEDIUM_CODES])
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentBlock:
-    """Rows of segments in item order: parallel arrays of length n.
-
-    Attributes:
-        item_ids: (n,) int64, ascending.
-        media: (n,) int8, positions in `MEDIUM_CODES`.
-        start_seconds: (n,) float32, NaN for an image.
-        end_seconds: (n,) float32, NaN for an image.
-        vectors: (n, dim) float16 of unit length.
-    """
-
-    item_ids: NDArray[np.int64]
-    media: NDArray[np.int8]
-    start_seconds: NDArray[np.float32]
-    end_seconds: NDArray[np.float32]
-    vectors: NDArray[np.float16]
 
 
 class Snapshot:
@@ -147,13 +125,13 @@ class Snapshot:
     def removed_ids(self) -> NDArray[np.int64]:
         """Sorted ids of the items taken out."""
         if self._removed is None:
-            ids = [_int64(b, "item_id") for b in self._rows("removed", ["item_id"])]
+            ids = [ids_of(b) for b in self._rows("removed", ["item_id"])]
             self._removed = np.unique(np.concatenate([*ids, np.empty(0, np.int64)]))
         return self._removed
 
     def living_ids(self) -> NDArray[np.int64]:
         """Sorted ids of the items that were not taken out."""
-        ids = [_int64(batch, "item_id") for batch in self._rows("items", ["item_id"])]
+        ids = [ids_of(batch) for batch in self._rows("items", ["item_id"])]
         all_ids = np.concatenate([*ids, np.empty(0, np.int64)])
         return all_ids[~contained(all_ids, self.removed_ids())]
 
@@ -194,7 +172,7 @@ class Snapshot:
         """Sorted ids of the items whose columns changed after an index part was written."""
         files = [f for f in self.manifest.listed("updated") if f.number > generation]
         batches = [b for f in files for b in read_rows(self.root / f.path)]
-        ids = [_int64(batch, "item_id") for batch in batches]
+        ids = [ids_of(batch) for batch in batches]
         return np.unique(np.concatenate([*ids, np.empty(0, np.int64)]))
 
     def items(self, item_ids: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
@@ -207,7 +185,7 @@ class Snapshot:
                 continue
             path, ends = self.root / file.path, (int(within[0]), int(within[-1]))
             for batch in read_rows(path, first_item_id=ends[0], last_item_id=ends[1]):
-                ids = _int64(batch, "item_id")
+                ids = ids_of(batch)
                 wanted = contained(ids, within) & ~contained(ids, self.removed_ids())
                 yield with_columns(batch.filter(pa.array(wanted)), schema)
 
@@ -252,7 +230,7 @@ class Snapshot:
         """Rows of living items in item order, in blocks of at most `ROW_GROUP_ROWS`."""
         dim = self._checked_dim("segments", space)
         for batch in self._living(f"segments/{space}", None, after_item_id):
-            yield _segment_block(batch, dim)
+            yield segment_block(batch, dim)
 
     def count_segments(self, space: str, *, after_item_id: int = -1) -> int:
         """Rows of living items in a space."""
@@ -264,13 +242,13 @@ class Snapshot:
         """The segments of one item, as float32; of length 0 where it has none in the space."""
         dim = self._checked_dim("segments", space, item_id)
         blocks = [
-            _segment_block(batch, dim) for batch in self._item_rows(f"segments/{space}", item_id)
+            segment_block(batch, dim) for batch in self._item_rows(f"segments/{space}", item_id)
         ]
         return Segments(
             media=[MEDIUM_CODES[code] for block in blocks for code in block.media],
-            start_seconds=_joined([block.start_seconds for block in blocks]),
-            end_seconds=_joined([block.end_seconds for block in blocks]),
-            vectors=_joined([block.vectors for block in blocks]).reshape(-1, dim),
+            start_seconds=joined([block.start_seconds for block in blocks]),
+            end_seconds=joined([block.end_seconds for block in blocks]),
+            vectors=joined([block.vectors for block in blocks]).reshape(-1, dim),
         )
 
     def item_frames(self, space: str, item_id: int) -> Frames | None:
@@ -280,15 +258,15 @@ class Snapshot:
         if not batches:
             return None
         return Frames(
-            seconds=_joined([batch.column("seconds").to_numpy() for batch in batches]),
-            vectors=_joined([_vectors(batch, dim) for batch in batches]).reshape(-1, dim),
+            seconds=joined([batch.column("seconds").to_numpy() for batch in batches]),
+            vectors=joined([vectors_of(batch, dim) for batch in batches]).reshape(-1, dim),
         )
 
     def iter_frames(self, space: str) -> Iterator[NDArray[np.float16]]:
         """Vectors of the frames of all living videos, in item order: (n, dim) blocks."""
         dim = self._checked_dim("frames", space)
         for batch in self._living(f"frames/{space}", ["item_id", "embedding"], -1):
-            yield _vectors(batch, dim)
+            yield vectors_of(batch, dim)
 
     # ------------------------------------------------------------ files
 
@@ -307,7 +285,7 @@ class Snapshot:
                 continue
             path = self.root / file.path
             for batch in read_rows(path, columns=columns, first_item_id=after_item_id + 1):
-                ids = _int64(batch, "item_id")
+                ids = ids_of(batch)
                 kept = (ids > after_item_id) & ~contained(ids, removed)
                 if not kept.all():
                     batch = batch.filter(pa.array(kept))
@@ -322,7 +300,7 @@ class Snapshot:
                 continue
             path = self.root / file.path
             for batch in read_rows(path, first_item_id=item_id, last_item_id=item_id):
-                rows = np.flatnonzero(_int64(batch, "item_id") == item_id)
+                rows = np.flatnonzero(ids_of(batch) == item_id)
                 if len(rows):  # one item's rows are neighbours
                     yield batch.slice(rows[0], len(rows))
 
@@ -342,80 +320,8 @@ class Snapshot:
         return dim
 
 
-def check_size(root: Path, file: ListedFile) -> None:
-    """Compare a listed file with its size in the manifest.
-
-    Raises:
-        CollectionDamagedError: It is missing, no plain file, or of another size.
-        CollectionFormatError: A link leads out of the collection.
-    """
-    path = checked_path(root, file.path)
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise CollectionDamagedError(
-            f"{path}, which the manifest lists, cannot be opened: {error.strerror}; "
-            "restore it from a copy"
-        ) from error
-    if not stat.S_ISREG(found.st_mode):
-        raise CollectionDamagedError(f"{path} is not a plain file; restore it from a copy")
-    if found.st_size != file.bytes:
-        raise CollectionDamagedError(
-            f"{path} has {found.st_size} bytes, the manifest lists {file.bytes}; "
-            "restore it from a copy"
-        )
-
-
-def contained(ids: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which ids are among sorted others; (n,) bool."""
-    if not len(among):
-        return np.zeros(len(ids), np.bool_)
-    positions = np.searchsorted(among, ids).clip(max=len(among) - 1)
-    found: NDArray[np.bool_] = among[positions] == ids
-    return found
-
-
 def _span(file: ListedFile) -> tuple[int, int]:
     """First and last id of a file of rows; every manifest that was parsed has both."""
     if file.first_item_id is None or file.last_item_id is None:
         raise CollectionFormatError(f"{file.path} lacks its range of items")
     return file.first_item_id, file.last_item_id
-
-
-def _segment_block(batch: pa.RecordBatch, dim: int) -> SegmentBlock:
-    codes = pc.index_in(batch.column("medium"), value_set=_MEDIA)
-    if codes.null_count:
-        raise CollectionFormatError("a segment is of a medium that this release does not know")
-    return SegmentBlock(
-        item_ids=_int64(batch, "item_id"),
-        media=codes.to_numpy().astype(np.int8),
-        start_seconds=_seconds(batch, "start_seconds"),
-        end_seconds=_seconds(batch, "end_seconds"),
-        vectors=_vectors(batch, dim),
-    )
-
-
-def _int64(batch: pa.RecordBatch, name: str) -> NDArray[np.int64]:
-    values: NDArray[np.int64] = batch.column(name).to_numpy()
-    return values
-
-
-def _seconds(batch: pa.RecordBatch, name: str) -> NDArray[np.float32]:
-    """Times with NaN for null."""
-    values: NDArray[np.float32] = batch.column(name).to_numpy(zero_copy_only=False)
-    return values
-
-
-def _vectors(batch: pa.RecordBatch, dim: int) -> NDArray[np.float16]:
-    values: NDArray[np.float16] = batch.column("embedding").flatten().to_numpy()
-    # All bits of the exponent are set in infinities and NaN; `isfinite` takes three times as long.
-    if len(values) and (values.view(np.uint16) & 0x7FFF).max() >= 0x7C00:
-        raise CollectionDamagedError(
-            "a stored vector is not finite; run verify, and restore the file that it names"
-        )
-    return values.reshape(batch.num_rows, dim)
-
-
-def _joined(parts: list[NDArray[np.float32]] | list[NDArray[np.float16]]) -> NDArray[np.float32]:
-    empty = np.empty((0, *parts[0].shape[1:]) if parts else 0, np.float32)
-    return np.concatenate([empty, *parts]).astype(np.float32, copy=False)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from retrieval.errors import CollectionDamagedError, CollectionFormatError
 from retrieval.regular_files import open_regular
-from retrieval.store.current import not_a_collection, read_current, read_manifest
+from retrieval.store.current import check_size, not_a_collection, read_current, read_manifest
 from retrieval.store.manifest import ListedFile
-from retrieval.store.reader import check_size
 
 
 def verify(root: Path) -> list[str]:

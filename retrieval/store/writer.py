@@ -19,6 +19,7 @@ from retrieval.errors import (
     StorageError,
 )
 from retrieval.notices import Notices
+from retrieval.store.blocks import contained
 from retrieval.store.current import not_a_collection, read_current
 from retrieval.store.lock import CollectionLock
 from retrieval.store.manifest import ListedFile, Manifest
@@ -30,7 +31,7 @@ from retrieval.store.publish import (
     make_folder,
     storage_errors,
 )
-from retrieval.store.reader import Snapshot, contained
+from retrieval.store.reader import Snapshot
 from retrieval.store.schema import (
     FAILURES,
     REMOVED,

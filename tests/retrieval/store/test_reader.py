@@ -10,7 +10,8 @@ from store_samples import PICTURES, SOUND, grow, item, unit
 
 from retrieval.errors import CollectionDamagedError, CollectionNotFoundError, SpaceMismatchError
 from retrieval.store import shards
-from retrieval.store.reader import Snapshot, contained
+from retrieval.store.blocks import contained
+from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure, KnownFile, Medium
