@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from retrieval.errors import CollectionFormatError
-from retrieval.regular_files import read_regular
 from retrieval.store.blocks import contained, ids_of
-from retrieval.store.current import manifest_path
+from retrieval.store.folder import delete_unlisted, recent_manifests
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import SHARD_ROWS, failures_batch
 from retrieval.store.publish import Publication
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import FAILURES, REMOVED, SPACE_SCHEMAS
 from retrieval.store.shards import read_rows, with_columns
-from retrieval.store.writer import FOLDERS, CollectionWriter
+from retrieval.store.writer import CollectionWriter
 
 GRACE_SECONDS = 600.0
 """A search that opened an older generation has ended by then, unless somebody keeps it open."""
@@ -69,8 +65,8 @@ def compact(root: Path, *, grace_seconds: float = 0.0) -> CompactReport:
     with CollectionWriter.open(root) as writer:
         before = writer.manifest
         _Compaction(Snapshot(root, before)).publish(writer)
-        recent = _recent(root, before.generation, grace_seconds)
-        deleted, freed = _collect(root, [*recent, before, writer.manifest])
+        recent = recent_manifests(root, before.generation, grace_seconds)
+        deleted, freed = delete_unlisted(root, [*recent, before, writer.manifest])
     return CompactReport(
         files_before=len(before.files),
         files_after=len(writer.manifest.files),
@@ -190,38 +186,3 @@ def _generation(path: str) -> int:
 
 def _is_of_index(file: ListedFile) -> bool:
     return file.path.startswith("indexes/")
-
-
-# ---------------------------------------------------------------- what no generation needs
-
-
-def _recent(root: Path, current: int, seconds: float) -> Iterator[Manifest]:
-    """Manifests that were followed by the next one at most so long ago, the newest first."""
-    younger = (root / manifest_path(current)).stat().st_mtime
-    for path in sorted((root / "manifests").glob("*.json"), reverse=True):
-        if not path.stem.isdecimal() or int(path.stem) >= current:
-            continue
-        if younger < time.time() - seconds:
-            return
-        with suppress(CollectionFormatError, OSError):  # a damaged one serves nobody
-            yield Manifest.from_json(read_regular(path), str(path))
-        younger = path.stat().st_mtime
-
-
-def _collect(root: Path, kept: Sequence[Manifest]) -> tuple[int, int]:
-    """Delete every file in the collection's folders that no kept generation lists."""
-    keep = {root / file.path for manifest in kept for file in manifest.files}
-    keep |= {root / manifest_path(manifest.generation) for manifest in kept}
-    deleted = freed = 0
-    for folder in FOLDERS:
-        if (root / folder).is_symlink():
-            continue
-        for path in sorted((root / folder).rglob("*"), reverse=True):
-            if path.is_dir() and not path.is_symlink():
-                with suppress(OSError):  # not empty
-                    path.rmdir()
-            elif path not in keep:
-                freed += path.lstat().st_size
-                path.unlink()
-                deleted += 1
-    return deleted, freed

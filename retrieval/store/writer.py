@@ -4,50 +4,28 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from retrieval.errors import (
-    CollectionError,
-    SpaceMismatchError,
-    StorageError,
-)
+from retrieval.errors import SpaceMismatchError
 from retrieval.notices import Notices
 from retrieval.store.blocks import contained
-from retrieval.store.current import not_a_collection, read_current
+from retrieval.store.current import read_current
+from retrieval.store.folder import delete_partial_files, prepare_folder
+from retrieval.store.generation import GenerationFiles, span_behind, split_index
 from retrieval.store.lock import CollectionLock
 from retrieval.store.manifest import ListedFile, Manifest
-from retrieval.store.pending import Pending, SpaceRows, failures_batch
-from retrieval.store.publish import (
-    Publication,
-    Span,
-    check_writable,
-    make_folder,
-    storage_errors,
-)
+from retrieval.store.pending import Pending, SpaceRows
+from retrieval.store.publish import Publication, make_folder, storage_errors
 from retrieval.store.reader import Snapshot
-from retrieval.store.schema import (
-    FAILURES,
-    REMOVED,
-    UPDATED,
-    UserColumns,
-    frames_schema,
-    items_batch,
-    segments_schema,
-)
-from retrieval.store.updates import Update, updated_rows
+from retrieval.store.schema import UserColumns, items_batch
+from retrieval.store.updates import Update
 from retrieval.types import EmbeddedItem, Failure, Frames, MediaInfo, Scalar, Segments, Space
-
-FOLDERS = (
-    "manifests", "items", "segments", "frames", "removed", "updated", "failures", "indexes"
-)  # fmt: skip
-"""The folders of a collection; nothing outside them is ever written or deleted."""
 
 EMPTY = Manifest(generation=0, spaces=(), next_item_id=0, files=())
 """What a collection is before its first generation."""
@@ -90,7 +68,7 @@ class CollectionWriter:
             CollectionError: The folder holds something else.
             StorageError: The folder is a file, or cannot be written to.
         """
-        _prepare_folder(root, create=create)
+        prepare_folder(root, create=create)
         lock = CollectionLock(root)
         lock.acquire()
         try:
@@ -243,16 +221,22 @@ class CollectionWriter:
         before = self.snapshot
         try:
             with self.publication() as publication:
-                added = list(self._write(publication, pending))
-                instead = self._rewritten(publication, pending)
-                stay = (instead.get(file, file) for file in self.manifest.files)
+                files = GenerationFiles(
+                    root=self.root,
+                    manifest=self.manifest,
+                    pending=pending,
+                    spaces=tuple(self._spaces.values()),
+                    left_out=self._left_out,
+                    items_schema=self._columns.items_schema(),
+                    open_failures=self._open_failures or {},
+                )
                 return self._commit(
                     publication,
                     replace(
                         self.manifest,
-                        spaces=tuple(self._spaces.values()),
+                        spaces=files.spaces,
                         next_item_id=pending.next_item_id,
-                        files=(*(file for file in stay if file is not None), *added),
+                        files=files.write(publication),
                     ),
                 )
         finally:
@@ -287,13 +271,10 @@ class CollectionWriter:
                 partial.mkdir()
                 yield partial
             with self.publication() as publication:
-                above_parts = f"indexes/{space}/"
-                parts = [f for f in self.manifest.files if f.path.startswith(above_parts)]
-                folders = list(dict.fromkeys(file.folder for file in parts))[:kept]
-                stay = [file for file in parts if file.folder in folders]
-                others = [f for f in self.manifest.files if not f.path.startswith(above_parts)]
-                files = publication.index(space, partial, self._span_behind(space, stay))
-                self.publish_files([*others, *stay, *files], publication)
+                others, parts = split_index(self.manifest, space, kept)
+                span = span_behind(self.manifest, space, parts)
+                files = publication.index(space, partial, span)
+                self.publish_files([*others, *parts, *files], publication)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -313,60 +294,6 @@ class CollectionWriter:
         publication.commit(manifest)
         return manifest
 
-    def _write(self, publication: Publication, pending: Pending) -> Iterator[ListedFile]:
-        """Write every file that a generation adds."""
-        if pending.items:
-            span = (pending.first_item_id, pending.next_item_id - 1)
-            schema = self._columns.items_schema()
-            yield publication.shard("items", schema, self._item_batches(pending, schema), span)
-        for space in self._spaces.values():
-            covered = None if space.name in self._left_out else pending.covered(space.name)
-            if covered is None:
-                continue
-            schema, batches = segments_schema(space.dim), pending.segment_batches(space)
-            yield publication.shard(f"segments/{space.name}", schema, batches, covered)
-            if pending.has_frames(space):
-                schema, batches = frames_schema(space.dim), pending.frame_batches(space)
-                yield publication.shard(f"frames/{space.name}", schema, batches, covered)
-        if pending.removed:
-            ids = pa.array(sorted(pending.removed), pa.int64())
-            batch = pa.RecordBatch.from_arrays([ids], schema=REMOVED)
-            yield publication.removed(REMOVED, batch)
-        if pending.updates and any(f.path.startswith("indexes/") for f in self.manifest.files):
-            ids = pa.array(sorted(pending.updates), pa.int64())
-            yield publication.updated(UPDATED, pa.RecordBatch.from_arrays([ids], schema=UPDATED))
-        failures = self._standing(pending) + pending.failures
-        if failures:
-            yield publication.shard("failures", FAILURES, [failures_batch(failures)], None)
-
-    def _standing(self, pending: Pending) -> list[tuple[Failure, int]]:
-        """Failures to write again, since a file of failures that has settled ones goes."""
-        if not pending.settled or not self._open_failures:
-            return []
-        return [pair for uri, pair in self._open_failures.items() if uri not in pending.settled]
-
-    def _rewritten(
-        self, publication: Publication, pending: Pending
-    ) -> dict[ListedFile, ListedFile | None]:
-        """Listed files that another one takes the place of, or none."""
-        instead: dict[ListedFile, ListedFile | None] = {}
-        if pending.settled:
-            instead |= dict.fromkeys(self.manifest.listed("failures"))
-        schema = self._columns.items_schema()
-        for file in self.manifest.listed("items"):
-            first, last = file.first_item_id or 0, file.last_item_id or 0
-            updates = {id_: new for id_, new in pending.updates.items() if first <= id_ <= last}
-            if updates:
-                batches = updated_rows(self.root / file.path, schema, updates)
-                instead[file] = publication.shard("items", schema, batches, (first, last))
-        return instead
-
-    def _item_batches(self, pending: Pending, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        step = 1024
-        for start in range(0, len(pending.items), step):
-            infos = [info for info, _ in pending.items[start : start + step]]
-            yield items_batch(pending.first_item_id + start, infos, schema)
-
     # ------------------------------------------------------------ what the collection has
 
     def _start_anew(self) -> None:
@@ -383,16 +310,6 @@ class CollectionWriter:
             names = ", ".join(self._spaces) or "none"
             raise SpaceMismatchError(f"{self.root} has no space {name!r}; it has: {names}")
         return self._spaces[name]
-
-    def _span_behind(self, space: str, parts: Sequence[ListedFile]) -> Span | None:
-        """The items that a space covers behind those of some parts of its index."""
-        files = self.manifest.listed(f"segments/{space}")
-        if not files or files[0].first_item_id is None or files[-1].last_item_id is None:
-            return None
-        first = files[0].first_item_id
-        if parts and parts[-1].last_item_id is not None:
-            first = parts[-1].last_item_id + 1
-        return first, files[-1].last_item_id
 
     def _living(self) -> NDArray[np.int64]:
         if self._living_ids is None:
@@ -426,40 +343,3 @@ def publish_what_is_whole(writer: CollectionWriter) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         writer.publish()
         raise
-
-
-def delete_partial_files(root: Path) -> list[Path]:
-    """Delete what a killed writer had not finished; the lock must be held."""
-    found = [
-        path
-        for folder in (".", *FOLDERS)
-        if not (root / folder).is_symlink()
-        for path in (root / folder).glob(".*.tmp" if folder == "." else "**/.*.tmp")
-    ]
-    for path in found:
-        with suppress(FileNotFoundError):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-    return found
-
-
-def _prepare_folder(root: Path, *, create: bool) -> None:
-    """Refuse a place that cannot hold a collection before any work is done."""
-    if root.exists() and not root.is_dir():
-        raise StorageError(f"{root} is a file, expected a folder for the collection; name another")
-    if not create and read_current(root) is None:
-        raise not_a_collection(root)
-    with storage_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
-        check_writable(root)
-        strangers = sorted(
-            path.name
-            for path in root.iterdir()
-            if path.name not in FOLDERS and not path.name.startswith(".")
-        )
-    if read_current(root) is None and strangers:
-        raise CollectionError(
-            f"{root} holds {strangers[0]!r} and is not a collection; name a new or an empty folder"
-        )
