@@ -18,6 +18,7 @@ from support.stopped import assert_ends_the_same
 BUNDLED = Path(str(files("retrieval"))) / "weights" / "tiny-image"
 
 
+@pytest.mark.slow
 def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
     import open_clip
 
@@ -43,6 +44,7 @@ def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
     assert str(report.held_out) in card
 
 
+@pytest.mark.slow
 def test_a_training_stopped_in_two_lessons_goes_on_and_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

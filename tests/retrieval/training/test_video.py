@@ -46,6 +46,7 @@ def test_clips_of_two_events_show_both_in_order(families: list[list[DrawnEvent]]
         assert likelier_first[middle - 5 : middle - 3].mean() > likelier_first[-5:-3].mean()
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_and_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
