@@ -77,7 +77,7 @@ class KnownItems:
             with open_regular(source.path) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
-            return None  # whoever decodes it says what is wrong
+            return None  # decoding it reports what is wrong
         uris = gone.get(digest, [])
         name = os.path.basename(source.uri)
         return next((u for u in uris if os.path.basename(u) == name), uris[0] if uris else None)

@@ -137,7 +137,7 @@ class Reconciler:
                 self._rename(older, _info(source, member))
                 whole = True
         except OSError:
-            return False  # whoever decodes it says what is wrong
+            return False  # decoding it reports what is wrong
         return whole
 
     # ------------------------------------------------------------ items that exist

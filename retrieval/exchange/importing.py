@@ -281,7 +281,7 @@ def _segments(part: ForeignItem, info: MediaInfo) -> Segments | str:
             f"{part.place}: a row of a recording or video needs start_seconds before end_seconds, "
             "or the item duration_seconds"
         )
-    # Squares of numbers such as 1e200 overflow, of finite vectors all the same.
+    # Squares of finite numbers such as 1e200 overflow.
     vectors = scaled(part.vectors[: len(rows)].astype(np.float64))
     lengths = np.linalg.norm(vectors, axis=1)
     right = np.isfinite(lengths) & (lengths > 0)

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Protocol
 
 from retrieval.errors import SourceError
-from retrieval.media.csv_lists import read_csv
 from retrieval.media.encodings import TextEncoding
 from retrieval.notices import Notices
 from retrieval.regular_files import check_regular
@@ -37,24 +36,6 @@ class ListReader(Protocol):
     ) -> Iterator[NumberedRow]:
         """Yield the rows, numbered from 1."""
         ...
-
-
-def csv_reader(delimiter: str) -> ListReader:
-    """A reader of CSV with a usual delimiter; see `read_csv`."""
-
-    def read(
-        path: str,
-        encoding: TextEncoding,
-        notices: Notices,
-        *,
-        texts: Sequence[str],
-        expected: Sequence[str],
-    ) -> Iterator[NumberedRow]:
-        return read_csv(
-            path, encoding, notices, delimiter=delimiter, texts=texts, expected=expected
-        )
-
-    return read
 
 
 def read_jsonl(

@@ -6,17 +6,18 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from retrieval.columns import adapted, clean_text
 from retrieval.errors import SourceError
 from retrieval.media.captions import joined_captions
+from retrieval.media.csv_lists import read_csv
 from retrieval.media.encodings import TextEncoding, find_encoding
 from retrieval.media.list_formats import (
     ListReader,
     NumberedRow,
     Row,
-    csv_reader,
     read_jsonl,
     read_parquet,
 )
@@ -284,8 +285,8 @@ def _named(row: Row) -> str:
 
 
 LIST_EXTENSIONS: dict[str, ListReader] = {
-    "csv": csv_reader(","),
-    "tsv": csv_reader("\t"),
+    "csv": partial(read_csv, delimiter=","),
+    "tsv": partial(read_csv, delimiter="\t"),
     "jsonl": read_jsonl,
     "parquet": read_parquet,
 }

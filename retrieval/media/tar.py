@@ -128,7 +128,7 @@ def _decompressed(file: BinaryIO, head: bytes) -> BinaryIO | None:
 
 
 class _Borrowed(io.RawIOBase):
-    """A file that whoever reads it does not close."""
+    """A file that stays open when its reader closes it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -131,13 +131,6 @@ def _open(path: Path) -> pa.Table:
         raise damaged(path, "its item ids do not ascend")
     return table
 
-    def _value(self, row: pa.Table, name: str) -> Scalar:
-        column = row.column(name)
-        if name in self._types and not pa.types.is_dictionary(column.type):
-            column = cast(column, self._types[name])
-        value: Scalar = column[0].as_py()
-        return value
-
 
 def _renewed(snapshot: Snapshot, last_item_id: int) -> pa.Table:
     """Items, up to an id, whose columns changed after an index took its copy of them."""

@@ -26,7 +26,7 @@ ITEMS: Final = 10
 """Videos read with a query, as in a search on a CPU."""
 
 ALARMS: Final = 0.05
-"""Share of the unrelated texts of which a span is called likely all the same."""
+"""Share of the unrelated texts for which a span is still called likely."""
 
 UNRELATED_TEXTS: Final = 200
 

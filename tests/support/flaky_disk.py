@@ -1,4 +1,4 @@
-"""Makes the n-th step on the way to one folder of the disk go wrong, whoever takes it."""
+"""Makes the n-th step on the way to one folder of the disk fail, in any process or library."""
 
 from __future__ import annotations
 

@@ -236,7 +236,7 @@ def test_field_45_ignore_files_hold_below_their_folder_and_the_inner_one_decides
     (tmp_path / "x/.retrievalignore").write_text("!a.png\n/y/\n")
     found = [s.path for s in find_sources([str(tmp_path)])]
     assert found == [str(tmp_path / "x/a.png")]
-    # What the user excludes no file takes back; a file that is named is taken all the same.
+    # What the user excludes no file takes back; a file that is named is still taken.
     assert names(tmp_path, listing=Listing(("a.png",))) == []
     assert names(tmp_path / "z/b.png") == ["b.png"]
 

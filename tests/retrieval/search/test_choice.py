@@ -135,7 +135,7 @@ def test_field_57_choosing_ends_when_its_time_is_used_up(
     chosen = choose(exact, IndexRequest(), ask, said.append, deadline=over)
     assert (told.tried, chosen.factories) == ([("exact", 2_000)], (None,))
     assert "IVF128,SQ8 is not tried: 1e-09 s are used up" in said
-    # Where exact search does not fit, the first kind that does is tried all the same.
+    # Where exact search does not fit, the first kind that does is still tried.
     told.tried.clear()
     chosen = choose(
         exact, IndexRequest(memory=600_000), ask, lambda line: None, deadline=Deadline(1e-9)
