@@ -15,8 +15,8 @@ from cli.output import Output
 from cli.terminal import escaped, safe_json
 
 if TYPE_CHECKING:
-    from benchmarks.outcome import Outcome
-    from benchmarks.outputs import Outputs
+    from benchmarks.results.outcome import Outcome
+    from benchmarks.results.outputs import Outputs
 
 app = typer.Typer(
     name="bench", help="Measure quality and speed.", no_args_is_help=True, rich_markup_mode=None
@@ -73,7 +73,7 @@ def run(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Run quality suites."""
-    from benchmarks.outputs import Outputs
+    from benchmarks.results.outputs import Outputs
     from benchmarks.suites import SUITES, is_file
 
     modules = SUITES | {name: name for name in suites if is_file(name)}
@@ -97,7 +97,7 @@ def speed(
     output: FormatOption = Output.TABLE,
 ) -> None:
     """Measure speed and memory, each beside what it is compared with."""
-    from benchmarks.outputs import Outputs
+    from benchmarks.results.outputs import Outputs
     from benchmarks.speed import BY_NAME_ONLY, SUBJECTS
 
     usual = [name for name in SUBJECTS if name not in BY_NAME_ONLY]
@@ -136,7 +136,7 @@ def _measure(
     options: Mapping[str, Mapping[str, object]] | None = None,
 ) -> None:
     """Run the modules of some names, one after the other, each in a folder of its own."""
-    from benchmarks.outcome import Outcome
+    from benchmarks.results.outcome import Outcome
     from benchmarks.suites import load_module
     from retrieval.errors import QueryError
 
@@ -159,7 +159,7 @@ def _measure(
 
 
 def _print(outcome: Outcome, output: Output) -> None:
-    from benchmarks.report import as_json, as_tables
+    from benchmarks.results.tables import as_json, as_tables
 
     if output is Output.JSON:
         print(safe_json(as_json(outcome.results, outcome.queries)))

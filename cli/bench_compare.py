@@ -11,7 +11,7 @@ from cli.output import Output, plain_table
 from cli.terminal import console_for_tables, escaped, json_text
 
 if TYPE_CHECKING:
-    from benchmarks.compare import Comparison, Difference
+    from benchmarks.results.compare import Comparison, Difference
 
 
 def compare(
@@ -24,8 +24,8 @@ def compare(
     Differences are B - A, with a paired bootstrap interval (95 %) where both documents hold what
     each query scored.
     """
-    from benchmarks.compare import compare as compared
-    from benchmarks.document import read_document
+    from benchmarks.results.compare import compare as compared
+    from benchmarks.results.document import read_document
 
     found = compared(read_document(a), read_document(b))
     if output is Output.JSON:

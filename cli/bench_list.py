@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from benchmarks.dataset import DataSet
+    from benchmarks.datasets.dataset import DataSet
 
 
 def list_(

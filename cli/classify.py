@@ -16,7 +16,7 @@ from cli.terminal import CsvPrinter, console, escaped, json_text, quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from retrieval.classification import Classified, ClassifyReport
+    from retrieval.zero_shot.classification import Classified, ClassifyReport
 
 
 class Format(StrEnum):
@@ -72,12 +72,12 @@ def classify(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from retrieval.classification import Classified, ClassifyReport
-    from retrieval.classification import classify as run
-    from retrieval.embed_options import EmbedOptions
+    from retrieval.embedding.options import EmbedOptions
     from retrieval.media.files import find_sources
     from retrieval.media.listing import Listing
-    from retrieval.prompts import read_labels, read_templates
+    from retrieval.zero_shot.classification import Classified, ClassifyReport
+    from retrieval.zero_shot.classification import classify as run
+    from retrieval.zero_shot.prompts import read_labels, read_templates
 
     names, templates = read_labels(labels), read_templates(template or ())
     options = EmbedOptions(

@@ -64,7 +64,7 @@ def dups(
 
     import retrieval
     from retrieval.duplicates.report import check_report, write_page, write_report
-    from retrieval.store.publish import check_output
+    from retrieval.files.writing import check_output
 
     output = paths_wanted(output, print0=print0)
     if out is not None:

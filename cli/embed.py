@@ -15,7 +15,7 @@ from cli.options import Device, DeviceOption
 from cli.terminal import console, escaped
 
 if TYPE_CHECKING:
-    from retrieval.embed_options import EmbedReport
+    from retrieval.embedding.options import EmbedReport
     from retrieval.media.listing import Paths
 
 SUFFIXES_SHOWN = 8
@@ -96,9 +96,9 @@ def embed(
     from rich.progress import TimeRemainingColumn as Remaining
 
     from cli.models import offer_download
-    from retrieval.embed_options import EmbedOptions
-    from retrieval.embedding import embed as run
-    from retrieval.embedding import missing_encoders
+    from retrieval.embedding.options import EmbedOptions
+    from retrieval.embedding.run import embed as run
+    from retrieval.embedding.run import missing_encoders
     from retrieval.media.files import find_sources
     from retrieval.media.listing import Listing
     from retrieval.types import Sampling

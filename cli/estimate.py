@@ -37,7 +37,7 @@ def estimate(
 
     Every file is counted; lengths come from a sample, sizes of indexes from formulae.
     """
-    from retrieval.embed_options import EmbedOptions
+    from retrieval.embedding.options import EmbedOptions
     from retrieval.estimate.costs import estimate_collection, estimate_sources
     from retrieval.types import Sampling
 

@@ -32,7 +32,7 @@ def illustrate(
     from cli.output import location
     from cli.terminal import escaped
     from retrieval.gallery.storyboard import write_storyboard
-    from retrieval.illustration import illustrate as run
+    from retrieval.zero_shot.illustration import illustrate as run
 
     opened = retrieval.open(collection, device=device.value)
     scenes = run(text, opened, language=language, branching=branching, depth=depth)

@@ -10,7 +10,7 @@ from cli.options import CollectionArgument, Device, IndexDeviceOption
 from cli.terminal import cell, console, console_for_tables, escaped
 
 if TYPE_CHECKING:
-    from retrieval.search.card import IndexCard
+    from retrieval.search.indexing.card import IndexCard
 
 
 def index(
@@ -41,7 +41,7 @@ def index(
 ) -> None:
     """Bring every space's index up to date: chosen by trial, tuned on texts and media."""
     import retrieval
-    from retrieval.search.request import parse_bytes
+    from retrieval.search.indexing.request import parse_bytes
 
     screen = console(stderr=True)
     with screen.status("opening") as shown:
@@ -71,7 +71,7 @@ def _print_trials(card: IndexCard) -> None:
     """What was tried, what it reached and why one was chosen; then recall against speed."""
     from rich.table import Table
 
-    from retrieval.search.pareto import name_of, plot_text
+    from retrieval.search.indexing.pareto import name_of, plot_text
 
     table = Table(box=None, pad_edge=False, title_justify="left",
                   title=f"trials with {card.trials[0].rows:,} rows")  # fmt: skip

@@ -89,7 +89,7 @@ def search(
     import retrieval
     from retrieval.errors import QueryError
     from retrieval.gallery.page import GallerySection, write_gallery
-    from retrieval.search.asked import read_ids
+    from retrieval.search.arguments import read_ids
     from retrieval.search.query import Query, read_queries
     from retrieval.search.vector_query import VectorQuery
 

@@ -61,7 +61,7 @@ def json_text(value: object, *, indent: int | None = None) -> str:
 
 
 def _json_value(value: object) -> str:
-    from retrieval.columns import json_value
+    from retrieval.columns.types import json_value
 
     return json_value(value)
 

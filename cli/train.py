@@ -15,7 +15,7 @@ from cli.options import Device, DeviceOption
 from cli.terminal import console
 
 if TYPE_CHECKING:
-    from retrieval.training.pairs_run import PairsOptions
+    from retrieval.training.pairs.options import PairsOptions
     from retrieval.training.run import Telling
 
 app = typer.Typer(
@@ -49,7 +49,7 @@ class MulanSize(StrEnum):
 
 
 class Augment(StrEnum):
-    """The kinds of `retrieval.training.augmentation`."""
+    """The kinds of `retrieval.training.pairs.augmentation`."""
 
     SHIFT = "shift"
     GAIN = "gain"
@@ -129,11 +129,11 @@ def clip(
     """
     if pairs is None:
         _refuse_without_pairs(val, init, freeze, adapter, micro_batch, learning_rate)
-        from retrieval.training.clip import train_tiny_image
+        from retrieval.training.bundled.image_text import train_tiny_image
 
         _train(partial(train_tiny_image, out, seed=seed, steps=steps, device=device.value))
         return
-    from retrieval.training.pairs_run import PairsOptions
+    from retrieval.training.pairs.options import PairsOptions
 
     _train_on_pairs(
         PairsOptions(
@@ -178,8 +178,8 @@ def mulan(
     if pairs is None:
         _refuse_without_pairs(val, init, freeze, adapter, micro_batch, learning_rate)
         from retrieval.encoders.mulan_sizes import MULAN_SIZES
-        from retrieval.training.augmentation import choose_augmentation
-        from retrieval.training.mulan import train_tiny_music
+        from retrieval.training.bundled.music_text import train_tiny_music
+        from retrieval.training.pairs.augmentation import choose_augmentation
 
         _train(
             partial(
@@ -195,7 +195,7 @@ def mulan(
             )
         )
         return
-    from retrieval.training.pairs_run import PairsOptions
+    from retrieval.training.pairs.options import PairsOptions
 
     _train_on_pairs(
         PairsOptions(
@@ -242,11 +242,11 @@ def video(
     """
     if pairs is None:
         _refuse_without_pairs(val, init, train_images, micro_batch, learning_rate)
-        from retrieval.training.video import train_tiny_video
+        from retrieval.training.bundled.video_text import train_tiny_video
 
         _train(partial(train_tiny_video, out, seed=seed, steps=steps, device=device.value))
         return
-    from retrieval.training.pairs_run import PairsOptions
+    from retrieval.training.pairs.options import PairsOptions
 
     frozen = None if train_images else "images"
     _train_on_pairs(
@@ -268,7 +268,7 @@ def _refuse_without_pairs(*given: object) -> None:
 
 
 def _train_on_pairs(options: PairsOptions) -> None:
-    from retrieval.training.on_pairs import train_on_pairs
+    from retrieval.training.pairs.train import train_on_pairs
 
     _train(partial(train_on_pairs, options))
 
@@ -310,7 +310,7 @@ def rerank(
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Train a re-ranker for `search --rerank tiny:DIR`: about half an hour of one core."""
-    from retrieval.training.rerank import train_tiny_rerank
+    from retrieval.training.bundled.reranker import train_tiny_rerank
 
     print(train_tiny_rerank(out, seed=seed, steps=steps, device=device.value, progress=_say))
 
@@ -347,7 +347,7 @@ def hammer(
 ) -> None:
     """Train the localizer of moments, on the demo world or on annotated videos."""
     from retrieval.errors import QueryError
-    from retrieval.training.hammer_sources import train_annotated_hammer, train_demo_hammer
+    from retrieval.training.moments.sources import train_annotated_hammer, train_demo_hammer
 
     if (annotations is None) != (features is None):
         raise QueryError("--annotations and --features go together")

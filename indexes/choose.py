@@ -1,7 +1,7 @@
 """Which indexes there are for so many rows, and what each of them takes.
 
-What autofaiss decides by rules is measured here (`retrieval.search.choice`): this module only says
-which kinds are worth a trial.
+What autofaiss decides by rules is measured here (`retrieval.search.indexing.choice`): this module
+says which kinds are worth a trial.
 """
 
 from __future__ import annotations

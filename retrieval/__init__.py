@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import os
 
     from retrieval.collection import Collection
-    from retrieval.embed_options import EmbedOptions
+    from retrieval.embedding.options import EmbedOptions
     from retrieval.targets import Target
     from retrieval.types import Hit, Medium, Moment
 
@@ -33,7 +33,7 @@ __all__ = [
 
 _HOMES = {
     "Collection": "retrieval.collection",
-    "EmbedOptions": "retrieval.embed_options",
+    "EmbedOptions": "retrieval.embedding.options",
     "Hit": "retrieval.types",
     "Medium": "retrieval.types",
     "Moment": "retrieval.types",

@@ -12,23 +12,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from retrieval.duplicates.find import DuplicateOptions, find_duplicates
 from retrieval.duplicates.groups import DuplicateGroup
-from retrieval.embed_options import EmbedOptions, EmbedReport
-from retrieval.embedding import embed
+from retrieval.embedding.options import EmbedOptions, EmbedReport
+from retrieval.embedding.run import embed
 from retrieval.errors import CollectionNotFoundError, RetrievalError
-from retrieval.open_collection import OpenCollection
-from retrieval.search.asked import names_of, query_of, targets_of
-from retrieval.search.build import build_index
-from retrieval.search.card import IndexCard
-from retrieval.search.choice import EFFORT_SECONDS
+from retrieval.search.arguments import names_of, query_of, targets_of
 from retrieval.search.filtering import chosen_items
 from retrieval.search.hits import Hits
+from retrieval.search.indexing.build import build_index
+from retrieval.search.indexing.card import IndexCard
+from retrieval.search.indexing.choice import EFFORT_SECONDS
+from retrieval.search.indexing.request import IndexRequest
+from retrieval.search.open_collection import OpenCollection
 from retrieval.search.query import Askable
-from retrieval.search.request import IndexRequest
-from retrieval.search.rerank import TOP, Reranker
+from retrieval.search.reranking.reranker import TOP, Reranker
 from retrieval.search.searcher import SearchResult
 from retrieval.search.vector_query import VectorQuery
-from retrieval.status import Status
 from retrieval.store.compact import GRACE_SECONDS, CompactReport, compact
+from retrieval.store.status import Status
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.targets import Target
@@ -217,7 +217,7 @@ class Collection(OpenCollection):
             min_score: Drop hits of a lower score.
             rerank: A re-ranker that judges the pictures among the first 20 hits again:
                 `tiny`, `tiny:FOLDER`, `blip:HUB-ID-OR-FOLDER`, or an object; see
-                `retrieval.search.rerank.rerank`.
+                `retrieval.search.reranking.reranker.rerank`.
             with_vectors: Give each hit the stored vector of its best segment.
             vector: In place of `query`: (dim,) numbers, or (m, dim) of one file, of a space's
                 own model. No model is loaded.

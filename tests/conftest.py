@@ -67,7 +67,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def indexed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Collection:
     """The world embedded by `tiny` and indexed; for reading only."""
     from retrieval.collection import Collection
-    from retrieval.embed_options import EmbedOptions
+    from retrieval.embedding.options import EmbedOptions
 
     collection = Collection(tmp_path_factory.mktemp("collection") / "c", device="cpu")
     report = collection.add(world.folder, options=EmbedOptions(models=("tiny",), device="cpu"))

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.arrays import read_array
 from retrieval.errors import SourceError
 from retrieval.evaluation.ranking import RankingMetrics
+from retrieval.files.arrays import read_array
 
 BLOCK_BYTES: Final = 256 * 2**20
 """Scores computed at once."""

@@ -19,7 +19,7 @@ import soxr
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from benchmarks.speed.harness import Sample, in_turns, row, timed
 from benchmarks.speed.photographs import write_photographs
 from benchmarks.speed.video import write_video

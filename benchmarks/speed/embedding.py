@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_model
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.harness import Way, in_turns, row, seconds, timed
 from benchmarks.speed.photographs import write_photographs
 from benchmarks.speed.processes import run_cell
 from retrieval.collection import Collection
-from retrieval.embed_options import EmbedOptions
+from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.batching import CPU_BATCH
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.open_clip import OpenClipEncoder

@@ -19,7 +19,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.gap import SEED_ROWS, GapRows
 from benchmarks.speed.harness import Sample, in_turns, one_thread, row, seconds
@@ -28,12 +28,12 @@ from benchmarks.speed.vectors import VectorEncoder
 from indexes.choose import lists_for
 from indexes.saved import open_index
 from indexes.selection import Selection, copied_rows
-from retrieval.search.build import build_index
 from retrieval.search.calibration import QueryKind
 from retrieval.search.filtering import RowFilter, media_targets
+from retrieval.search.indexing.build import build_index
+from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.items import ItemTable
-from retrieval.search.opened import OpenedSpace, Part
-from retrieval.search.request import IndexRequest
+from retrieval.search.open_space import OpenedSpace, Part
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, MediaInfo, Medium, Segments, Space

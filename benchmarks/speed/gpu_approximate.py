@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.harness import in_turns, row, timed
 from indexes.building import build_approximate, build_exact

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.harness import Sample, Way, in_turns, row
 from benchmarks.speed.index_cells import RECALL, K

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from benchmarks.speed.memory import MIB, resident_bytes
 from benchmarks.speed.vectors import TextVectors
 from indexes.choose import training_rows
-from retrieval.search.build import build_index
 from retrieval.search.calibration import QueryKind
-from retrieval.search.opened import OpenedSpace, Part
-from retrieval.search.request import IndexRequest
+from retrieval.search.indexing.build import build_index
+from retrieval.search.indexing.request import IndexRequest
+from retrieval.search.open_space import OpenedSpace, Part
 from retrieval.search.searcher import Searcher, SearchResult
 from retrieval.store.reader import Snapshot
 

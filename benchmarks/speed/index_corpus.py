@@ -21,8 +21,8 @@ from benchmarks.speed.gap import SEED_ROWS, GapRows
 from benchmarks.speed.nearest import Nearest
 from benchmarks.speed.processes import Report
 from benchmarks.speed.vectors import TextVectors, write_items
-from retrieval.search.build import build_index
-from retrieval.search.request import IndexRequest
+from retrieval.search.indexing.build import build_index
+from retrieval.search.indexing.request import IndexRequest
 
 QUERIES = 300
 """Texts to choose settings on, and texts to measure with."""

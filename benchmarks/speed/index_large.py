@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.harness import in_turns, row
 from benchmarks.speed.index import REPEATS
@@ -20,8 +20,8 @@ from benchmarks.speed.index_cells import K
 from benchmarks.speed.index_corpus import linked_copy, write_corpus
 from benchmarks.speed.memory import peak_mib
 from benchmarks.speed.processes import Report, Served, command, reported
-from retrieval.search.card import IndexCard
-from retrieval.search.part import CARD
+from retrieval.search.indexing.card import IndexCard
+from retrieval.search.indexing.part import CARD
 
 ROWS, DIM, ROWS_EACH = 10_000_000, 512, 100
 RECALL = 0.90

@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.demo_videos import embed_videos
-from benchmarks.report import Result
+from benchmarks.moments.demo_videos import embed_videos
+from benchmarks.results.tables import Result
 from benchmarks.speed.harness import Way, in_turns, one_thread, row, seconds
 from retrieval.collection import Collection
 from retrieval.demo.world import World, WorldSettings, load_world, write_world

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.vectors import VectorEncoder, write_vectors
 from retrieval.evaluation.ranking import RankingMetrics
-from retrieval.search.build import build_index
-from retrieval.search.request import IndexRequest
+from retrieval.search.indexing.build import build_index
+from retrieval.search.indexing.request import IndexRequest
 
 MIB = 1 << 20
 FEW, MANY = 1_000, 10_000

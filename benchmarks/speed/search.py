@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.harness import in_turns, one_thread, row, seconds
 from benchmarks.speed.vectors import VectorEncoder, clustered, write_vectors
 from indexes.saved import open_index
-from retrieval.search.build import build_index
-from retrieval.search.request import IndexRequest
+from retrieval.search.indexing.build import build_index
+from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.searcher import Searcher
 from retrieval.store.reader import Snapshot
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from benchmarks.speed.harness import in_turns, row, timed
 
 RUNS = 11

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from benchmarks.speed.harness import in_turns, row, timed
 from retrieval.media.video import sample_frames
 

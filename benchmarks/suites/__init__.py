@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from retrieval.errors import SourceError
 
 if TYPE_CHECKING:
-    from benchmarks.dataset import DataSet
+    from benchmarks.datasets.dataset import DataSet
 
 GENERATED: Final = {
     "demo": "benchmarks.suites.demo",
@@ -34,9 +34,9 @@ TRAINED: Final = {
 """Suites that train their models on a data set: `run` takes its folder as `data`."""
 
 TRAINED_ON: Final = {
-    "esc10": "benchmarks.esc10_data",
-    "esc10-moments": "benchmarks.esc10_data",
-    "emoji": "benchmarks.emoji",
+    "esc10": "benchmarks.datasets.esc10_card",
+    "esc10-moments": "benchmarks.datasets.esc10_card",
+    "emoji": "benchmarks.datasets.emoji",
 }
 """The light modules that say what those read."""
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.dataset import DataSet
-from benchmarks.moment_suite import MomentSuite
+from benchmarks.datasets.dataset import DataSet
+from benchmarks.moments.suite import MomentSuite
 
 DATA: Final = DataSet(
     title="ActivityNet Captions, val_1, moments",

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.annotation_files import read_table
-from benchmarks.dataset import DataSet
-from benchmarks.moment_suite import MomentSuite
+from benchmarks.datasets.annotation_files import read_table
+from benchmarks.datasets.dataset import DataSet
+from benchmarks.moments.suite import MomentSuite
 from retrieval.errors import SourceError
 from retrieval.evaluation.annotations import AnnotatedQuery, read_annotations
 

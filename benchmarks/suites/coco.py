@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Final
 
-from benchmarks.dataset import DataSet
-from benchmarks.ranking_suite import Caption, Gallery, RankingSuite
+from benchmarks.datasets.dataset import DataSet
+from benchmarks.ranking.suite import Caption, Gallery, RankingSuite
 from retrieval.types import Medium
 
 CAPTIONS: Final = 5

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.outcome import Outcome, QueryValues
-from benchmarks.report import Result
+from benchmarks.results.outcome import Outcome, QueryValues
+from benchmarks.results.tables import Result
 from retrieval.collection import Collection
 from retrieval.demo.world import World, WorldItem, WorldSettings, write_world
-from retrieval.embed_options import EmbedOptions
+from retrieval.embedding.options import EmbedOptions
 from retrieval.evaluation.blind import best_constant_window
 from retrieval.evaluation.moments import recall_at_1
 from retrieval.evaluation.ranking import success_at_k

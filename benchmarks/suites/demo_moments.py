@@ -17,10 +17,10 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.demo_videos import embed_videos, write_videos
-from benchmarks.moments import Asked, ask, in_true_item
-from benchmarks.outcome import Outcome
-from benchmarks.report import Result
+from benchmarks.moments.demo_videos import embed_videos, write_videos
+from benchmarks.moments.questions import Asked, ask, in_true_item
+from benchmarks.results.outcome import Outcome
+from benchmarks.results.tables import Result
 from benchmarks.speed.localize import ADDED_GOAL_MS, MINUTE_GOAL_MS, rows_of_a_minute
 from retrieval.collection import Collection
 from retrieval.demo.look_alikes import sample_look_alikes, telling_events
@@ -30,8 +30,8 @@ from retrieval.localization.choose import BUNDLED, choose_localizers
 from retrieval.localization.hammer_files import space_digest_of
 from retrieval.localization.spans import overlap
 from retrieval.targets import Target
-from retrieval.training.hammer import STEPS
-from retrieval.training.hammer_sources import train_demo_hammer
+from retrieval.training.moments.sources import train_demo_hammer
+from retrieval.training.moments.train import STEPS
 from retrieval.training.run import Telling
 from retrieval.types import Medium, MomentQuery
 

@@ -17,18 +17,18 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from benchmarks.outcome import Outcome, QueryValues
-from benchmarks.report import Result
+from benchmarks.results.outcome import Outcome, QueryValues
+from benchmarks.results.tables import Result
 from retrieval.collection import Collection
 from retrieval.demo.captions import SceneCaption
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Scene
 from retrieval.demo.variations import CHANGES, REARRANGED
-from retrieval.embed_options import EmbedOptions
+from retrieval.embedding.options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
-from retrieval.search.rerank import TOP
+from retrieval.search.reranking.reranker import TOP
 from retrieval.targets import Target
-from retrieval.training.rerank_pairs import MEMBERS, relation_gallery
+from retrieval.training.bundled.reranker_pairs import MEMBERS, relation_gallery
 
 SUITE = "demo-rerank"
 SEED = 20_000

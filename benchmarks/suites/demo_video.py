@@ -14,9 +14,9 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.demo_videos import embed_videos, write_videos
-from benchmarks.outcome import Outcome, QueryValues
-from benchmarks.report import Result
+from benchmarks.moments.demo_videos import embed_videos, write_videos
+from benchmarks.results.outcome import Outcome, QueryValues
+from benchmarks.results.tables import Result
 from retrieval.collection import Collection
 from retrieval.demo.sequences import SequenceCaption, motion_twins, order_twins
 from retrieval.demo.videos import Video

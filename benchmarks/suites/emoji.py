@@ -18,23 +18,23 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.chance import chance_of_success
-from benchmarks.embedded_files import embed_files, told, uris_of
-from benchmarks.emoji import (
+from benchmarks.datasets.embedded_files import embed_files, told, uris_of
+from benchmarks.datasets.emoji import (
     DATA,
     Emoji,
     keywords_not_in_names,
     read_emoji,
     trigram_scores,
 )
-from benchmarks.outcome import Answers, Outcome, QueryValues, RankedAnswer
-from benchmarks.report import Result
+from benchmarks.ranking.chance import chance_of_success
+from benchmarks.results.outcome import Answers, Outcome, QueryValues, RankedAnswer
+from benchmarks.results.tables import Result
 from indexes.scoring import best_columns
 from retrieval.collection import Collection
 from retrieval.evaluation.ranking import RankingMetrics
 from retrieval.targets import Target
-from retrieval.training.on_pairs import train_on_pairs
-from retrieval.training.pairs_run import PairsOptions
+from retrieval.training.pairs.options import PairsOptions
+from retrieval.training.pairs.train import train_on_pairs
 from retrieval.types import Medium
 
 SUITE: Final = "emoji"

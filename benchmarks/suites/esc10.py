@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import retrieval
-from benchmarks.esc10 import CLASSES, FOLDS, Clip, read_clips, split
-from benchmarks.outcome import Outcome, QueryValues
-from benchmarks.report import Result
+from benchmarks.datasets.esc10 import CLASSES, FOLDS, Clip, read_clips, split
+from benchmarks.results.outcome import Outcome, QueryValues
+from benchmarks.results.tables import Result
 from retrieval.encoders.mulan import MulanEncoder, read_model, tokenize, write_config
 from retrieval.encoders.mulan_sizes import TINY
 from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize, TransformerSize
 from retrieval.media.windows import cut_windows
-from retrieval.training.augmentation import Augmentation, Augmented
-from retrieval.training.contrastive import TrainingSettings, train_contrastive
-from retrieval.training.mulan import save_weights, write_vocabulary
+from retrieval.training.bundled.music_text import save_weights, write_vocabulary
+from retrieval.training.pairs.augmentation import Augmentation, Augmented
+from retrieval.training.pairs.contrastive import TrainingSettings, train_contrastive
 
 SUITE: Final = "esc10"
 SEED: Final = 0

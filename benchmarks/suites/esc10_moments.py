@@ -1,6 +1,7 @@
 """`bench run esc10-moments`: a sound within a long recording, by Hammer and by what it must beat.
 
-Clips of ESC-10 are joined to recordings of 30 to 120 s (`benchmarks.esc10_recordings`). A MuLan
+Clips of ESC-10 are joined to recordings of 30 to 120 s
+(`benchmarks.datasets.esc10_recordings`). A MuLan
 that hears 2 s at once learns folds 1 to 4, a Hammer over its segments learns recordings of the
 same folds, and "the sound of a dog bark" is asked of recordings of fold 5, through the public
 search. Beside Hammer stand the best constant window, which has heard nothing, and `similarity`,
@@ -19,23 +20,23 @@ from typing import Final
 import numpy as np
 import soundfile
 
-from benchmarks.esc10 import Clip, read_clips, split
-from benchmarks.esc10_recordings import QUIET, Recording, join_clips, without_quiet_ends
-from benchmarks.moments import Asked, in_true_item
-from benchmarks.outcome import Outcome
-from benchmarks.report import Result
+from benchmarks.datasets.esc10 import Clip, read_clips, split
+from benchmarks.datasets.esc10_recordings import QUIET, Recording, join_clips, without_quiet_ends
+from benchmarks.moments.questions import Asked, in_true_item
+from benchmarks.results.outcome import Outcome
+from benchmarks.results.tables import Result
 from benchmarks.suites.esc10 import RESNET, STRONG, TEMPLATES, Recipe, learn
 from retrieval.collection import Collection
-from retrieval.embed_options import EmbedOptions
+from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.mulan import WEIGHTS, MulanEncoder
 from retrieval.encoders.pooling import unit_rows
 from retrieval.localization.hammer_files import space_digest_of
 from retrieval.localization.hammer_model import Level
 from retrieval.media.windows import cut_windows
 from retrieval.targets import Target
-from retrieval.training.hammer import train_hammer
-from retrieval.training.hammer_steps import HammerSettings
-from retrieval.training.moment_data import AskedMoment, MomentData, with_rivals
+from retrieval.training.moments.data import AskedMoment, MomentData, with_rivals
+from retrieval.training.moments.steps import HammerSettings
+from retrieval.training.moments.train import train_hammer
 from retrieval.training.run import Telling
 from retrieval.types import AudioWindows, Medium, Space, TimedRows
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from benchmarks.annotation_files import media_files
-from benchmarks.dataset import DataSet
-from benchmarks.ranking_suite import Caption, Gallery, RankingSuite
+from benchmarks.datasets.annotation_files import media_files
+from benchmarks.datasets.dataset import DataSet
+from benchmarks.ranking.suite import Caption, Gallery, RankingSuite
 from retrieval.types import Medium
 
 DATA: Final = DataSet(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.dataset import DataSet
-from benchmarks.moment_suite import MomentSuite
-from benchmarks.moment_task import IN_VIDEO
+from benchmarks.datasets.dataset import DataSet
+from benchmarks.moments.suite import MomentSuite
+from benchmarks.moments.task import IN_VIDEO
 
 DATA: Final = DataSet(
     title="QVHighlights, validation split",

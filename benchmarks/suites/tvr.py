@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.dataset import DataSet
-from benchmarks.moment_suite import MomentSuite
-from benchmarks.moment_task import IN_CORPUS, corpus_metric
+from benchmarks.datasets.dataset import DataSet
+from benchmarks.moments.suite import MomentSuite
+from benchmarks.moments.task import IN_CORPUS, corpus_metric
 
 DATA: Final = DataSet(
     title="TVR, validation split",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from retrieval.collection import Collection
 from retrieval.demo.world import WorldItem, WorldSettings, write_world
-from retrieval.embed_options import EmbedOptions
+from retrieval.embedding.options import EmbedOptions
 from retrieval.gallery.curve import Curve
 from retrieval.gallery.page import GallerySection, write_gallery
 from retrieval.search.searcher import SearchResult

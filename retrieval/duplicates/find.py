@@ -23,7 +23,7 @@ from retrieval.duplicates.overlaps import Overlap, find_overlaps
 from retrieval.duplicates.same_files import further_paths
 from retrieval.errors import QueryError
 from retrieval.search.items import ItemTable
-from retrieval.search.opened import OpenedSpace, Part
+from retrieval.search.open_space import OpenedSpace, Part
 from retrieval.store.blocks import contained
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.search.opened import Part
+from retrieval.search.open_space import Part
 
 BLOCK_ROWS = 8_192
 

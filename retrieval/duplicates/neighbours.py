@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.selection import Selection
-from retrieval.search.opened import Part
+from retrieval.search.open_space import Part
 
 QUERY_ROWS, OTHER_ROWS = 512, 4_096
 """Rows compared at once: a block of scores takes 8 MiB, and 50 where all of them match."""

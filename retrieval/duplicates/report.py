@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from retrieval.columns import json_value
+from retrieval.columns.types import json_value
 from retrieval.duplicates.groups import DuplicateGroup, DuplicateItem
 from retrieval.errors import QueryError
+from retrieval.files.writing import check_output, write_atomically
 from retrieval.gallery.page import GallerySection, write_gallery
-from retrieval.store.publish import check_output, written_atomically
 from retrieval.store.shards import write_rows
 from retrieval.types import Hit
 
@@ -74,7 +74,7 @@ def write_report(out: Path, groups: Sequence[DuplicateGroup]) -> None:
     Raises:
         StorageError: The file cannot be written.
     """
-    with written_atomically(out, lambda path, file: None) as file:
+    with write_atomically(out) as file:
         if out.suffix == ".json":
             file.write(json.dumps(as_json(groups), ensure_ascii=False, default=json_value).encode())
         else:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from retrieval.encoders.weights import MISMATCHES_SHOWN, list_mismatches
 from retrieval.errors import WeightsFormatError
-from retrieval.regular_files import read_regular
+from retrieval.files.reading import read_regular
 from retrieval.wording import shortened
 
 Config = TypeVar("Config")

@@ -25,7 +25,7 @@ from retrieval.encoders.weights import (
     weight_files,
 )
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
-from retrieval.regular_files import read_text
+from retrieval.files.reading import read_text
 
 tell: Any = transformers_logging  # only half of it is typed
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
-from retrieval.regular_files import open_regular
+from retrieval.files.reading import open_regular
 
 PICKLES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 """Suffixes of formats that can run code when they are read; never opened here."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrieval.assembly import Assembler
-from retrieval.embed_options import Spaces
+from retrieval.embedding.assembly import Assembler
+from retrieval.embedding.options import Spaces
 from retrieval.encoders.spaces import decode_plan
 from retrieval.estimate.survey import Candidate, source_of
 from retrieval.media.container import possible_seconds

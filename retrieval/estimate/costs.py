@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from indexes.sizes import IndexSize, index_sizes
-from retrieval.embed_options import DEFAULT_MODEL, EmbedOptions, Spaces, open_spaces
+from retrieval.embedding.options import DEFAULT_MODEL, EmbedOptions, Spaces, open_spaces
 from retrieval.estimate.calibrate import Rate, measure
 from retrieval.estimate.shapes import Shape, shapes_of_models, shapes_of_spaces
 from retrieval.estimate.survey import Survey, survey

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrieval.embed_options import Spaces
+from retrieval.embedding.options import Spaces
 from retrieval.encoders import catalogue
 from retrieval.errors import ModelError
+from retrieval.files.reading import read_text
 from retrieval.protocols import reads_clips
-from retrieval.regular_files import read_text
 from retrieval.types import Medium
 
 WINDOW_SECONDS = 10.0

@@ -15,13 +15,13 @@ from typing import BinaryIO
 import av
 
 from retrieval.errors import RetrievalError
+from retrieval.files.reading import open_regular
 from retrieval.media.animation import guess_seconds, is_animation
 from retrieval.media.archives import list_members, open_member
 from retrieval.media.container import audio_stream, open_container, possible_seconds
 from retrieval.media.files import EXTENSIONS, extension, path_to_uri
 from retrieval.media.picture_formats import is_picture
 from retrieval.media.recognize import container_modality
-from retrieval.regular_files import open_regular
 from retrieval.types import Medium, Source
 
 PROBED = 40

@@ -22,8 +22,8 @@ from statistics import multimode
 from typing import Any, Final
 
 from retrieval.errors import SourceError
+from retrieval.files.reading import open_regular, read_text
 from retrieval.localization.spans import Span
-from retrieval.regular_files import open_regular, read_text
 from retrieval.wording import shortened
 
 FORMATS: Final = "QVHighlights, TVR, ActivityNet Captions, Charades-STA, TACoS, DiDeMo"

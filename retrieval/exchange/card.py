@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retrieval.errors import CollectionFormatError
-from retrieval.regular_files import read_regular
+from retrieval.files.reading import read_regular
 from retrieval.store.manifest import Manifest
 from retrieval.types import Space
 

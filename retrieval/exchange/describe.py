@@ -10,7 +10,9 @@ import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from retrieval.columns import clean_text, to_scalar
+from retrieval.columns.notices import Notices
+from retrieval.columns.types import clean_text, to_scalar
+from retrieval.files.reading import open_regular
 from retrieval.media.captions import joined_captions
 from retrieval.media.files import (
     EXTENSIONS,
@@ -21,8 +23,6 @@ from retrieval.media.files import (
     uri_to_path,
 )
 from retrieval.media.lists import CAPTION_COLUMNS, PATH_COLUMNS, scalars
-from retrieval.notices import Notices
-from retrieval.regular_files import open_regular
 from retrieval.types import MediaInfo, Medium
 
 URI_COLUMNS = (*PATH_COLUMNS, "uri", "url")

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from indexes.vectors import scaled
-from retrieval.embed_options import FAILURES_KEPT
+from retrieval.columns.notices import Notices
+from retrieval.embedding.options import FAILURES_KEPT
 from retrieval.encoders.catalogue import CATALOGUE, load_encoder, resolve
 from retrieval.encoders.spaces import make_space
 from retrieval.errors import CollectionError, DimensionMismatchError, SourceError, UnknownModelError
@@ -22,7 +23,6 @@ from retrieval.exchange.card import read_card
 from retrieval.exchange.describe import Describer, medium_named, segment_of
 from retrieval.exchange.layouts import Layout, open_layout
 from retrieval.exchange.streams import ForeignItem, Stream, merged
-from retrieval.notices import Notices
 from retrieval.store.writer import CollectionWriter, publish_what_is_whole
 from retrieval.types import (
     EmbeddedItem,

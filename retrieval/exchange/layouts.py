@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from retrieval.columns.notices import Notices
 from retrieval.errors import DimensionMismatchError, SourceError
 from retrieval.exchange.pieces import Block, NpyPiece, ParquetPiece, Piece
 from retrieval.media.lists import LIST_EXTENSIONS
-from retrieval.notices import Notices
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from retrieval.arrow_columns import is_binary, python_values
+from retrieval.columns.arrow import is_binary, python_values
+from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
+from retrieval.files.reading import check_regular
 from retrieval.media.lists import LIST_EXTENSIONS, read_table
-from retrieval.notices import Notices
-from retrieval.regular_files import check_regular
 
 BLOCK_ROWS = 4_096
 

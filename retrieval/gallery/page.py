@@ -11,10 +11,10 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
+from retrieval.files.writing import write_atomically
 from retrieval.gallery.curve import Curve, draw_curve
 from retrieval.gallery.thumbnails import thumbnail
 from retrieval.media.files import uri_to_path
-from retrieval.store.publish import written_atomically
 from retrieval.types import Hit, Medium
 
 FOOTER = (
@@ -49,7 +49,7 @@ def write_page(out: Path, sections: str, title: str, footer: str) -> None:
     """Put finished sections of HTML into the frame that all pages share; `title` is plain text."""
     template = Template(files("retrieval.gallery").joinpath("page.html").read_text())
     page = template.substitute(title=as_text(title), sections=sections, footer=as_text(footer))
-    with written_atomically(out, lambda path, file: None) as file:
+    with write_atomically(out) as file:
         file.write(page.encode())
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from retrieval.gallery.page import as_text, media_link, write_page
 from retrieval.gallery.thumbnails import thumbnail
-from retrieval.illustration import Scene
 from retrieval.types import Hit, Medium
+from retrieval.zero_shot.illustration import Scene
 
 FOOTER = "Each sentence has a close picture or frame; neighbours do not show the same."
 

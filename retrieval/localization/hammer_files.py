@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from retrieval.encoders import configuration
 from retrieval.encoders.weights import fill, safetensors_of
 from retrieval.errors import WeightsNotAvailableError
-from retrieval.regular_files import read_text
+from retrieval.files.reading import read_text
 
 if TYPE_CHECKING:
     from retrieval.localization.hammer_model import Hammer, HammerConfig

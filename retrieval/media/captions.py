@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterable
 from functools import lru_cache
 
-from retrieval.columns import clean_text
+from retrieval.columns.types import clean_text
 from retrieval.errors import SourceError
-from retrieval.regular_files import open_regular
+from retrieval.files.reading import open_regular
 
 MAX_CAPTION_CHARACTERS = 10_000
 """Longer captions are cut; no text encoder reads as much."""

@@ -13,8 +13,8 @@ import av.container
 import av.error
 
 from retrieval.errors import DamagedMediaError, UnsupportedMediaError
+from retrieval.files.reading import open_regular
 from retrieval.media.promised import goes_on, next_matroska, ogg_has_end, promised_bytes
-from retrieval.regular_files import open_regular
 
 # docs/media.md says of each demuxer why it is safe. None reads a playlist, a script or an address.
 DEMUXERS = (

@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TextIO
 
-from retrieval.columns import EXACT_INTEGERS, ColumnType, joined
+from retrieval.columns.notices import Notices
+from retrieval.columns.types import EXACT_INTEGERS, ColumnType, joined
 from retrieval.errors import SourceError
 from retrieval.media.encodings import TextEncoding
-from retrieval.notices import Notices
 from retrieval.types import Scalar
 
 DELIMITERS = ",;\t|"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, TextIO
 
-from retrieval.regular_files import open_regular
+from retrieval.files.reading import open_regular
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

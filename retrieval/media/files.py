@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
+from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.media.captions import CAPTIONS_FILE, caption_beside
 from retrieval.media.ignoring import IgnoreRules
@@ -23,7 +24,6 @@ from retrieval.media.names import quote as quote
 from retrieval.media.names import uri_to_path as uri_to_path
 from retrieval.media.patterns import expand_braces, is_pattern, matches, names_an_extension
 from retrieval.media.walking import walk
-from retrieval.notices import Notices
 from retrieval.types import Medium, Scalar, Source
 
 BAD_ROWS_AT_FIRST = 1_000

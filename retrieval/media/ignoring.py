@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathspec import GitIgnoreSpec
 
 from retrieval.errors import SourceError
-from retrieval.regular_files import read_text
+from retrieval.files.reading import read_text
 
 IGNORE_FILE = ".retrievalignore"
 

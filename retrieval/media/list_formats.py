@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
+from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
+from retrieval.files.reading import check_regular
 from retrieval.media.encodings import TextEncoding
-from retrieval.notices import Notices
-from retrieval.regular_files import check_regular
 
 Row = Mapping[str, object]
 NumberedRow = tuple[int, Row | SourceError]
@@ -102,7 +102,7 @@ def read_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from retrieval.arrow_columns import is_binary, python_values
+    from retrieval.columns.arrow import is_binary, python_values
 
     number = 0
     try:

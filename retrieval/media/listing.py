@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.media.ignoring import compiled, matches_path
 from retrieval.media.names import extension, path_to_uri, uri_to_path
-from retrieval.notices import Notices
 from retrieval.types import Failure, Scalar, Source
 
 _USUAL_EXTENSION = re.compile(r"\w{1,12}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from retrieval.columns import adapted, clean_text
+from retrieval.columns.notices import Notices
+from retrieval.columns.types import adapted, clean_text
 from retrieval.errors import SourceError
 from retrieval.media.captions import joined_captions
 from retrieval.media.csv_lists import read_csv
@@ -21,7 +22,6 @@ from retrieval.media.list_formats import (
     read_jsonl,
     read_parquet,
 )
-from retrieval.notices import Notices
 from retrieval.types import Scalar
 from retrieval.wording import shortened
 

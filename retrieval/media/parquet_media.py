@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from retrieval.columns import portable
+from retrieval.columns.types import portable
 from retrieval.errors import DamagedMediaError
+from retrieval.files.reading import check_regular
 from retrieval.media.captions import joined_captions
 from retrieval.media.files import OpenFile, quote
 from retrieval.media.lists import CAPTION_COLUMNS
-from retrieval.regular_files import check_regular
 from retrieval.types import Failure, Source
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _rows(
     batch: pa.RecordBatch, media: str | None
 ) -> Iterator[tuple[str | None, bytes | None, dict[str, object]]]:
     """The name, the bytes and the other columns of each row."""
-    from retrieval.arrow_columns import python_values
+    from retrieval.columns.arrow import python_values
 
     others = [name for name in batch.schema.names if name != media]
     columns = [python_values(batch.column(name)) for name in others]
@@ -145,7 +145,7 @@ def _media_column(schema: pa.Schema) -> str | None:
 def _is_media(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
-    from retrieval.arrow_columns import is_binary
+    from retrieval.columns.arrow import is_binary
 
     return (
         pa.types.is_struct(kind)
@@ -155,7 +155,7 @@ def _is_media(kind: pa.DataType) -> bool:
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
-    from retrieval.arrow_columns import is_binary
+    from retrieval.columns.arrow import is_binary
 
     return is_binary(kind) or any(
         _holds_bytes(kind.field(number).type) for number in range(kind.num_fields)

@@ -22,14 +22,14 @@ from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
-from retrieval.columns import portable
+from retrieval.columns.types import portable
 from retrieval.errors import DamagedMediaError
+from retrieval.files.reading import check_regular, open_regular
 from retrieval.media.captions import MAX_CAPTION_CHARACTERS, joined_captions
 from retrieval.media.files import EXTENSIONS, TAR_NAME, OpenFile, extension, is_tar_name, quote
 from retrieval.media.list_formats import read_json
 from retrieval.media.lists import CAPTION_COLUMNS
 from retrieval.media.tar_partners import Media
-from retrieval.regular_files import check_regular, open_regular
 from retrieval.types import Failure, Scalar, Source
 
 SPOOL_BYTES = 64 << 20

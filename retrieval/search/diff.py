@@ -17,7 +17,7 @@ from retrieval.encoders.spaces import check_encoder
 from retrieval.errors import QueryError
 from retrieval.evaluation.overlap import jaccard, rank_biased_overlap
 from retrieval.protocols import Encoder
-from retrieval.search.asked import targets_of
+from retrieval.search.arguments import targets_of
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
 from retrieval.store.reader import Snapshot

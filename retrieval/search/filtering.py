@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.selection import Selection
+from retrieval.caching import Memo
 from retrieval.errors import QueryError
-from retrieval.memo import Memo
-from retrieval.search.asked import item_ids_of, names_of
+from retrieval.search.arguments import item_ids_of, names_of
 from retrieval.search.items import ItemTable
-from retrieval.search.opened import Part
+from retrieval.search.open_space import Part
 from retrieval.store.blocks import contained
 from retrieval.store.filters import matching_ids
 from retrieval.store.reader import Snapshot

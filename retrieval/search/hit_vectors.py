@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.search.vectors import QueryVectors
+from retrieval.search.query_vectors import QueryVectors
 from retrieval.store.reader import Snapshot
 from retrieval.types import Hit, Segments
 

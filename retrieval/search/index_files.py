@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.errors import IndexFileError
-from retrieval.regular_files import check_regular
+from retrieval.files.reading import check_regular
 from retrieval.store.blocks import SegmentBlock
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES

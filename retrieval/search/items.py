@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.arrow_columns import cast
+from retrieval.columns.arrow import cast
 from retrieval.errors import IndexFileError
 from retrieval.search.index_files import MEDIUM_NAMES, damaged, open_arrow
 from retrieval.store.reader import Snapshot

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.protocols import Localizer
-from retrieval.search.opened import ItemMatch, OpenedSpace, Part, bounded
+from retrieval.search.open_space import ItemMatch, OpenedSpace, Part, bounded
 from retrieval.search.query import Query, Term
+from retrieval.search.query_vectors import QueryVectors
 from retrieval.search.vector_query import VectorQuery
-from retrieval.search.vectors import QueryVectors
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Frames, Hit, Medium, MomentQuery, ScoredSpan, Space, TimedRows

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from retrieval.errors import QueryError
-from retrieval.regular_files import read_text
+from retrieval.files.reading import read_text
 from retrieval.search.expression import parse_sum
 from retrieval.search.pictures import picture_of
 from retrieval.wording import shortened

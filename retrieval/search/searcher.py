@@ -14,18 +14,18 @@ from retrieval.errors import QueryError
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.media.presence import is_missing
 from retrieval.protocols import Encoder, Localizer
-from retrieval.search.asked import check_counts, item_ids_of
+from retrieval.search.arguments import check_counts, item_ids_of
 from retrieval.search.calibration import QueryKind
 from retrieval.search.filtering import RowFilter, media_targets
 from retrieval.search.hit_vectors import with_vectors
 from retrieval.search.hits import Hits
 from retrieval.search.items import ItemTable
 from retrieval.search.moments import Candidate, MomentStage, segment_rows
-from retrieval.search.opened import ItemMatch, OpenedSpace, Part, best_items, bounded
+from retrieval.search.open_space import ItemMatch, OpenedSpace, Part, best_items, bounded
 from retrieval.search.query import Askable, Query
-from retrieval.search.rerank import TOP, Reranker, rerank, text_of
+from retrieval.search.query_vectors import QueryVectors, embed_query
+from retrieval.search.reranking.reranker import TOP, Reranker, rerank, text_of
 from retrieval.search.vector_query import VectorQuery
-from retrieval.search.vectors import QueryVectors, embed_query
 from retrieval.store.blocks import contained
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES

@@ -13,7 +13,7 @@ from indexes.errors import InvalidVectorError
 from indexes.vectors import unit_queries
 from retrieval.errors import QueryError, SpaceMismatchError
 from retrieval.search.calibration import QueryKind
-from retrieval.search.vectors import MAX_QUERY_VECTORS, QueryVectors
+from retrieval.search.query_vectors import MAX_QUERY_VECTORS, QueryVectors
 from retrieval.types import Space
 
 
@@ -99,7 +99,7 @@ class VectorQuery:
         return fits[0]
 
     def embedded(self, spaces: Sequence[Space]) -> dict[str, QueryVectors]:
-        """As `retrieval.search.vectors.embed_query`, without a model.
+        """As `retrieval.search.query_vectors.embed_query`, without a model.
 
         Raises:
             SpaceMismatchError, QueryError: As `chosen`.

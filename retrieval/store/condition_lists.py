@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pyarrow as pa
 
-from retrieval.arrow_columns import ARROW_TYPES
-from retrieval.columns import ColumnType
+from retrieval.columns.arrow import ARROW_TYPES
+from retrieval.columns.types import ColumnType
 from retrieval.errors import FilterError
 from retrieval.store.condition_types import utc_time
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from retrieval.columns import ColumnType
+from retrieval.columns.types import ColumnType
 from retrieval.errors import FilterError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pyarrow as pa
 
-from retrieval.columns import ColumnType
+from retrieval.columns.types import ColumnType
 from retrieval.errors import FilterError
 from retrieval.store.condition_lists import long_list, without_long_lists
 from retrieval.store.condition_types import check_types, with_times

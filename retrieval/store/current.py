@@ -14,7 +14,7 @@ from retrieval.errors import (
     CollectionFormatError,
     CollectionNotFoundError,
 )
-from retrieval.regular_files import read_regular
+from retrieval.files.reading import read_regular
 from retrieval.store.lock import live_writer
 from retrieval.store.manifest import ListedFile, Manifest
 

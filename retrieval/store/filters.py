@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from retrieval.arrow_columns import column_type
-from retrieval.columns import ColumnType
+from retrieval.columns.arrow import column_type
+from retrieval.columns.types import ColumnType
 from retrieval.errors import FilterError
 from retrieval.store.conditions import ColumnTypes, Condition, checked_condition
 from retrieval.store.reader import Snapshot

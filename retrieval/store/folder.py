@@ -9,11 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from retrieval.errors import CollectionError, CollectionFormatError, StorageError
-from retrieval.regular_files import read_regular
+from retrieval.files.reading import read_regular
+from retrieval.files.writing import check_writable, storage_errors
 from retrieval.store.current import manifest_path, not_a_collection, read_current
-from retrieval.store.disk import storage_errors
 from retrieval.store.manifest import Manifest
-from retrieval.store.publish import check_writable
 
 FOLDERS = (
     "manifests", "items", "segments", "frames", "removed", "updated", "failures", "indexes"

@@ -12,8 +12,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from retrieval.errors import CollectionLockedError, StorageError
-from retrieval.regular_files import read_text
-from retrieval.store.disk import FULL
+from retrieval.files.reading import read_text
+from retrieval.files.writing import FULL
 
 LOCK_NAME = ".lock"
 HOLDER_NAME = ".lock.holder"

@@ -10,14 +10,15 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
 
 from retrieval.errors import CollectionDamagedError, StorageError
+from retrieval.files.writing import PartialFile, storage_errors, sync_folder, write_atomically
 from retrieval.store.current import (
     Current,
     checked_path,
@@ -25,7 +26,6 @@ from retrieval.store.current import (
     manifest_path,
     read_current,
 )
-from retrieval.store.disk import storage_errors as storage_errors
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.shards import reads_as, write_rows
 
@@ -33,119 +33,6 @@ Span = tuple[int, int]
 """First and last id of the items that a file is about."""
 
 _COPY_BYTES = 1 << 20
-
-
-class PartialFile:
-    """A file being written aside: counts and digests what passes through."""
-
-    def __init__(self, path: Path) -> None:
-        # Not blocking: opening a FIFO would wait for its reader for ever.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
-        self._descriptor = os.open(path, flags, 0o666)
-        self._digest = hashlib.sha256()
-        self._failed = False
-        self.bytes = 0
-        self.closed = False
-
-    def write(self, data: bytes | memoryview) -> int:
-        """Write all of it, however often the system takes a part only."""
-        view = memoryview(data).cast("B")
-        if self._failed:  # Arrow writes a footer even to a file that it gives up
-            return len(view)
-        self._failed = True
-        rest = view
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-        self._failed = False
-        self._digest.update(view)
-        self.bytes += len(view)
-        return len(view)
-
-    def flush(self) -> None:
-        """Nothing is buffered; Arrow asks for it."""
-
-    def sync(self) -> None:
-        """Have it on the disk before anything names it."""
-        os.fsync(self._descriptor)
-
-    def close(self) -> None:
-        """Close it once."""
-        if not self.closed:
-            self.closed = True
-            os.close(self._descriptor)
-
-    @property
-    def sha256(self) -> str:
-        """Digest of all that was written, in hex."""
-        return self._digest.hexdigest()
-
-
-@contextmanager
-def written_atomically(
-    path: Path, check: Callable[[Path, PartialFile], None]
-) -> Iterator[PartialFile]:
-    """Write a file that exists completely or not at all.
-
-    Args:
-        path: Its final name.
-        check: Called with the closed file under its temporary name; raises to refuse it.
-
-    Raises:
-        StorageError: The system refused a step; nothing is left under the temporary name.
-    """
-    partial = path.with_name(f".{path.name}.tmp")
-    with storage_errors(path):
-        if path.exists() and not path.is_file():  # a device or a folder is not ours to replace
-            raise OSError(errno.EEXIST, "not a plain file")
-        try:
-            file = PartialFile(partial)
-            try:
-                yield file
-                file.sync()
-            finally:
-                file.close()
-            check(partial, file)
-            os.replace(partial, path)
-            sync_folder(path.parent)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
-
-
-def check_writable(folder: Path) -> None:
-    """Refuse a folder that nothing can be written into.
-
-    Raises:
-        OSError: It lies on a read-only file system, or the user may not.
-    """
-    if not os.access(folder, os.W_OK | os.X_OK):
-        read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
-        code = errno.EROFS if read_only else errno.EACCES
-        raise OSError(code, os.strerror(code))
-
-
-def check_output(path: Path) -> None:
-    """Refuse, before any work, a file that could not be written in the end.
-
-    Raises:
-        StorageError: Its folder is missing or cannot be written to, or it is no plain file.
-    """
-    with storage_errors(path):
-        if path.exists() and not path.is_file():
-            raise OSError(errno.EEXIST, "not a plain file")
-        if not path.absolute().parent.is_dir():
-            raise OSError(errno.ENOENT, "its folder does not exist")
-        check_writable(path.absolute().parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Publication:
@@ -239,7 +126,7 @@ class Publication:
             if partial.read_bytes() != blob:
                 raise _unlike(path)
 
-        with written_atomically(path, check) as file:
+        with write_atomically(path, check) as file:
             file.write(blob)
 
     def _parquet(
@@ -258,7 +145,7 @@ class Publication:
             if not same:
                 raise _unlike(path)
 
-        with written_atomically(path, check) as file:
+        with write_atomically(path, check) as file:
             rows = write_rows(file, schema, batches)
         first, last = span or (None, None)
         return ListedFile(name, file.bytes, file.sha256, rows, first, last)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.columns import ColumnType
+from retrieval.columns.notices import Notices
+from retrieval.columns.types import ColumnType
 from retrieval.errors import CollectionDamagedError, CollectionFormatError, SpaceMismatchError
-from retrieval.notices import Notices
 from retrieval.store.blocks import (
     SegmentBlock,
     contained,

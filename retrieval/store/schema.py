@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from retrieval.arrow_columns import ARROW_TYPES, column_type, to_array
-from retrieval.columns import ColumnType, adapted, clean_text, is_wide, joined, type_of
+from retrieval.columns.arrow import ARROW_TYPES, column_type, to_array
+from retrieval.columns.notices import Notices
+from retrieval.columns.types import ColumnType, adapted, clean_text, is_wide, joined, type_of
 from retrieval.errors import ColumnError
-from retrieval.notices import Notices
 from retrieval.types import MediaInfo, Medium, Scalar
 
 ROW_GROUP_ROWS = 4096
@@ -82,7 +82,7 @@ SPACE_SCHEMAS = {"segments": segments_schema, "frames": frames_schema}
 class UserColumns:
     """Names and types of the user columns of a collection.
 
-    A column has one type, which later values may widen; see `retrieval.columns`.
+    A column has one type, which later values may widen; see `retrieval.columns.types`.
 
     Args:
         types: The columns of the shards that exist.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retrieval.arrow_columns import ARROW_TYPES, column_type
-from retrieval.columns import EXACT_INTEGERS, ColumnType, joined
+from retrieval.columns.arrow import ARROW_TYPES, column_type
+from retrieval.columns.types import EXACT_INTEGERS, ColumnType, joined
 from retrieval.errors import CollectionFormatError
 from retrieval.store.schema import ITEMS
 from retrieval.store.shards import read_schema

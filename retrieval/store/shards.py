@@ -10,9 +10,9 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retrieval.arrow_columns import cast
+from retrieval.columns.arrow import cast
 from retrieval.errors import CollectionDamagedError
-from retrieval.regular_files import check_regular
+from retrieval.files.reading import check_regular
 from retrieval.store.schema import ROW_GROUP_ROWS
 
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from retrieval.errors import CollectionDamagedError, CollectionFormatError
-from retrieval.regular_files import open_regular
+from retrieval.files.reading import open_regular
 from retrieval.store.current import check_size, not_a_collection, read_current, read_manifest
 from retrieval.store.manifest import ListedFile
 

@@ -12,8 +12,9 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.columns.notices import Notices
 from retrieval.errors import SpaceMismatchError
-from retrieval.notices import Notices
+from retrieval.files.writing import storage_errors
 from retrieval.store.blocks import contained
 from retrieval.store.current import read_current
 from retrieval.store.folder import delete_partial_files, prepare_folder
@@ -21,7 +22,7 @@ from retrieval.store.generation import GenerationFiles, span_behind, split_index
 from retrieval.store.lock import CollectionLock
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import Pending, SpaceRows
-from retrieval.store.publish import Publication, make_folder, storage_errors
+from retrieval.store.publish import Publication, make_folder
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import UserColumns, items_batch
 from retrieval.store.updates import Update

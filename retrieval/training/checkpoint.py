@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from retrieval.encoders.weights import check_safetensors, list_mismatches
 from retrieval.errors import WeightsFormatError
-from retrieval.training.files import write_tensors
-from retrieval.training.grad_cache import random_state, set_random_state
 from retrieval.training.history import TrainingHistory
+from retrieval.training.pairs.grad_cache import random_state, set_random_state
+from retrieval.training.tensors import write_tensors
 
 VERSION = "2"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retrieval.files.writing import write_text
 from retrieval.training.checkpoint import Checkpoint
-from retrieval.training.files import write_text
 from retrieval.training.history import TrainingHistory, ValidationScore, draw_history, join
 
 PLOT = "training.svg"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.moments import Asked, in_true_item
+from benchmarks.moments.questions import Asked, in_true_item
 from benchmarks.suites import demo_moments
 from benchmarks.suites.demo_moments import _in_corpus, _look_alikes
 from retrieval.collection import Collection

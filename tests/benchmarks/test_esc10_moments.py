@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.esc10 import Clip
+from benchmarks.datasets.esc10 import Clip
 from benchmarks.suites import esc10_moments as suite
 from retrieval.localization.hammer_model import Level
-from retrieval.training.augmentation import AS_IT_IS
-from retrieval.training.moment_data import AskedMoment, MomentData
+from retrieval.training.moments.data import AskedMoment, MomentData
+from retrieval.training.pairs.augmentation import AS_IT_IS
 from retrieval.types import AudioWindows, Medium, Space, TimedRows
 from tests.support.small_esc10 import RATE, SMALL, write_tones
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.moment_suite import MomentSuite
-from benchmarks.outcome import Outcome
+from benchmarks.moments.suite import MomentSuite
+from benchmarks.results.outcome import Outcome
 from benchmarks.suites import SUITES, takes_localizer
 from retrieval.errors import QueryError, SourceError
 from tests.support.commands import run

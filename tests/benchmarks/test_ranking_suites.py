@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ranking_suite import Caption, Gallery, RankingSuite
+from benchmarks.ranking.suite import Caption, Gallery, RankingSuite
 from benchmarks.suites import ASKED, load_module
 from retrieval.errors import SourceError
 from tests.support.small_data_sets import WRITERS, write_table

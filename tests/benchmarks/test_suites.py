@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.dataset import DataSet
+from benchmarks.datasets.dataset import DataSet
 from benchmarks.suites import (
     ASKED,
     SUITES,

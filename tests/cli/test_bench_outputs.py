@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.document import read_document
+from benchmarks.results.document import read_document
 from benchmarks.suites import SUITES
 from retrieval.errors import SourceError, StorageError
 from support.commands import run

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from retrieval.collection import Collection
-from retrieval.embed_options import EmbedOptions, EmbedReport
-from retrieval.embedding import embed
+from retrieval.embedding.options import EmbedOptions, EmbedReport
+from retrieval.embedding.run import embed
 from retrieval.errors import DamagedMediaError
 from retrieval.store.reader import Snapshot
 from support import embed_process
@@ -189,7 +189,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
         return embed(sources, root, options, stop)
 
-    monkeypatch.setattr("retrieval.embedding.embed", embed_until)
+    monkeypatch.setattr("retrieval.embedding.run.embed", embed_until)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_field_42_an_interrupt_before_the_first_item_says_that_nothing_is_kept(
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("retrieval.embedding.embed", stop)
+    monkeypatch.setattr("retrieval.embedding.run.embed", stop)
     result = invoke("embed", media, "-c", tmp_path / "c")
     assert result.exit_code == 130
     assert result.stderr.endswith(f"interrupted; nothing is kept in {tmp_path / 'c'} yet\n")
@@ -231,7 +231,8 @@ def test_field_19_hits_whose_file_is_missing_are_marked(
 ) -> None:
     embed([media], tmp_path / "c", EmbedOptions(models=("toy:toy",), workers=0))
     monkeypatch.setattr(
-        "retrieval.open_collection.load_encoder", lambda spec, device: embed_process.TOYS[spec]
+        "retrieval.search.open_collection.load_encoder",
+        lambda spec, device: embed_process.TOYS[spec],
     )
     (media / "red.png").unlink()
     found = json.loads(run("search", tmp_path / "c", "red", "--format", "json"))

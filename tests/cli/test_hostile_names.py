@@ -13,7 +13,7 @@ import pytest
 import cli.main
 from retrieval.collection import Collection
 from retrieval.demo.world import World
-from retrieval.embed_options import EmbedOptions
+from retrieval.embedding.options import EmbedOptions
 from support.terminals import read_all
 
 NAME = "red\x1b[2J\x9b31m\x07\n‮gpj.png"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-import retrieval.search.choice as choice
+import retrieval.search.indexing.choice as choice
 from retrieval.collection import Collection
 from retrieval.errors import IndexBuildError, RetrievalError
 from retrieval.store.reader import Snapshot

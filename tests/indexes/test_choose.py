@@ -11,7 +11,7 @@ from indexes.choose import (
     training_rows,
 )
 from indexes.errors import IndexBuildError
-from retrieval.search.request import parse_bytes
+from retrieval.search.indexing.request import parse_bytes
 
 MILLION = 1_000_000
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.embed_options import EmbedOptions, EmbedReport
-from retrieval.embedding import embed
+from retrieval.embedding.options import EmbedOptions, EmbedReport
+from retrieval.embedding.run import embed
 from support import embed_process
 from support.toy_encoder import ToyEncoder
 from support.toy_runs import COLOURS, pictures

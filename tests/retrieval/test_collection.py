@@ -47,7 +47,7 @@ def test_field_52_eight_threads_ask_sixty_conditions(
 def test_field_52_threads_load_a_model_and_open_the_indexes_once(
     indexed: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import retrieval.open_collection as module
+    import retrieval.search.open_collection as module
 
     loaded, opened = [], []
     load, searcher = module.load_encoder, module.Searcher

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from retrieval.collection import Collection
-from retrieval.embed_options import EmbedOptions
+from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import FilterError, MissingExtraError, QueryError
-from retrieval.search.asked import item_ids_of, read_ids, targets_of
+from retrieval.search.arguments import item_ids_of, read_ids, targets_of
 from retrieval.search.hits import Hits
 from retrieval.search.query import Query, Term
 from retrieval.targets import Target

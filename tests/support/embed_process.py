@@ -10,10 +10,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import retrieval.embed_options
+import retrieval.embedding.options
 import retrieval.store.pending
-from retrieval.embed_options import EmbedOptions
-from retrieval.embedding import embed
+from retrieval.embedding.options import EmbedOptions
+from retrieval.embedding.run import embed
 from support.toy_encoder import ToyEncoder
 
 TOYS = {toy.spec: toy for toy in (ToyEncoder(), ToyEncoder.music())}
@@ -21,8 +21,8 @@ TOYS = {toy.spec: toy for toy in (ToyEncoder(), ToyEncoder.music())}
 
 def use_toys(patch) -> None:
     """Let `embed` find toy encoders; `patch(module, name, value)` sets an attribute."""
-    patch(retrieval.embed_options, "resolve", lambda model: (model,))
-    patch(retrieval.embed_options, "load_encoder", lambda spec, device: TOYS[spec])
+    patch(retrieval.embedding.options, "resolve", lambda model: (model,))
+    patch(retrieval.embedding.options, "load_encoder", lambda spec, device: TOYS[spec])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.report import Result
+from benchmarks.results.tables import Result
 from retrieval.errors import SourceError
 
 

@@ -1,4 +1,4 @@
-"""Stands in for `os` in the publishing module: its n-th call on the way to the disk goes wrong."""
+"""A replacement of `os` for modules that write files: its n-th call that reaches the disk fails."""
 
 from __future__ import annotations
 
@@ -53,3 +53,12 @@ class FlakySystem:
 
     def _renames(self, name: str, arguments: tuple[Any, ...]) -> bool:
         return name == "replace" and str(arguments[1]).endswith(self._name)
+
+
+def use_system(system: FlakySystem, setter: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Replace `os` in the modules that write and publish files."""
+    from retrieval.files import writing
+    from retrieval.store import publish
+
+    setter(writing, "os", system)
+    setter(publish, "os", system)

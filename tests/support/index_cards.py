@@ -2,8 +2,8 @@
 
 from indexes.effort import Effort
 from retrieval.search.calibration import Calibration, QueryKind
-from retrieval.search.card import IndexCard, Measured
-from retrieval.search.request import IndexRequest
+from retrieval.search.indexing.card import IndexCard, Measured
+from retrieval.search.indexing.request import IndexRequest
 
 CARD = IndexCard(
     space="toy-01234567",

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.search.build import build_index
-from retrieval.search.card import IndexCard
-from retrieval.search.request import IndexRequest
+from retrieval.search.indexing.build import build_index
+from retrieval.search.indexing.card import IndexCard
+from retrieval.search.indexing.request import IndexRequest
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, Frames, MediaInfo, Medium, Segments, Space

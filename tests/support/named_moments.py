@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from retrieval.training.moment_data import AskedMoment, MomentData, with_rivals
+from retrieval.training.moments.data import AskedMoment, MomentData, with_rivals
 from retrieval.types import TimedRows
 
 NAMES = ("apple", "bridge", "candle", "dragon", "engine", "forest")

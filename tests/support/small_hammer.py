@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from retrieval.localization.hammer_model import Hammer, HammerConfig, Level
-from retrieval.training.hammer import save_hammer
-from retrieval.training.tokenizer import train_tokenizer
+from retrieval.training.moments.train import save_hammer
+from retrieval.training.pairs.tokenizer import train_tokenizer
 from retrieval.types import Medium
 
 VOCABULARY = 300

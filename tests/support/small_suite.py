@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.outcome import Answers, MomentAnswer, Outcome, QueryValues, RankedAnswer
-from benchmarks.report import Result
+from benchmarks.results.outcome import Answers, MomentAnswer, Outcome, QueryValues, RankedAnswer
+from benchmarks.results.tables import Result
 
 
 def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outcome:

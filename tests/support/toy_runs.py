@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from retrieval.embed_options import EmbedReport
+from retrieval.embedding.options import EmbedReport
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.types import Scalar

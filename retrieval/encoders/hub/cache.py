@@ -17,7 +17,7 @@ from typing import Any
 from retrieval.encoders.hub.repositories import KNOWN, Source, read_json, sources_of
 from retrieval.encoders.weights import PICKLES, SHARDS, check_safetensors, weight_shards
 from retrieval.errors import RetrievalError, WeightsFormatError, WeightsNotAvailableError
-from retrieval.regular_files import read_text
+from retrieval.files.reading import read_text
 
 
 @dataclass(frozen=True, slots=True)

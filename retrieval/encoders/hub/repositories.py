@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import WeightsNotAvailableError
-from retrieval.regular_files import read_text
+from retrieval.files.reading import read_text
 
 MODEL_WEIGHTS = "model.safetensors"
 CLIP_WEIGHTS = "open_clip_model.safetensors"

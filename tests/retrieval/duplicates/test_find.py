@@ -7,8 +7,8 @@ from retrieval.collection import Collection
 from retrieval.duplicates.find import item_blocks
 from retrieval.duplicates.groups import DuplicateGroup
 from retrieval.errors import QueryError, SpaceMismatchError
-from retrieval.search.build import build_index
-from retrieval.search.request import IndexRequest
+from retrieval.search.indexing.build import build_index
+from retrieval.search.indexing.request import IndexRequest
 from retrieval.types import EmbeddedItem, Medium
 from support.toy_encoder import ToyEncoder
 from support.vector_items import DIM, directions, item_of, near, write_items

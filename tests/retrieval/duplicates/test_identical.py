@@ -5,7 +5,7 @@ import pytest
 
 from retrieval.collection import Collection
 from retrieval.duplicates.identical import first_of_identical
-from retrieval.search.opened import OpenedSpace
+from retrieval.search.open_space import OpenedSpace
 from retrieval.types import Medium
 from support.vector_items import DIM, directions, item_of, near, write_items
 

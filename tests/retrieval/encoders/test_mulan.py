@@ -16,7 +16,7 @@ from retrieval.encoders.mulan import MulanEncoder, read_config, write_config
 from retrieval.encoders.mulan_sizes import MULAN_AST, MULAN_RESNET, MULAN_SIZES, TINY
 from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize, TransformerSize
 from retrieval.errors import RetrievalError, WeightsFormatError
-from retrieval.training.mulan import save_weights, write_vocabulary
+from retrieval.training.bundled.music_text import save_weights, write_vocabulary
 from retrieval.types import Medium
 
 SMALL = TransformerSize(width=16, heads=2, layers=1)

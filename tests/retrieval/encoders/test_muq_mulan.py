@@ -12,7 +12,7 @@ from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
     Wav2Vec2ConformerEncoder,
 )
 
-from retrieval.embed_options import EmbedOptions, open_spaces
+from retrieval.embedding.options import EmbedOptions, open_spaces
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.muq_mulan import record_hidden_states
 from retrieval.errors import InvalidVectorError, WeightsFormatError

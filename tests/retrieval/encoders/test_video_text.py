@@ -11,8 +11,8 @@ from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.video_text import VideoTextEncoder
 from retrieval.errors import ModelError, WeightsFormatError, WeightsNotAvailableError
 from retrieval.protocols import reads_clips
-from retrieval.training.beginning import begin_video
-from retrieval.training.files import write_tensors
+from retrieval.training.pairs.new_model import begin_video
+from retrieval.training.tensors import write_tensors
 from retrieval.types import ClipFrames, Medium
 
 TEXTS = ["a red circle moving left", "first a star, then a ring", ""]

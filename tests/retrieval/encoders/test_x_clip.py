@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoImageProcessor, XCLIPModel
 
-from retrieval.embed_options import EmbedOptions, open_spaces
+from retrieval.embedding.options import EmbedOptions, open_spaces
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.x_clip import XClipEncoder
 from retrieval.errors import WeightsNotAvailableError

@@ -5,7 +5,7 @@ import pytest
 
 from retrieval.collection import Collection
 from retrieval.demo.world import World
-from retrieval.embed_options import EmbedOptions
+from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import ModelError, SourceError, UnknownModelError
 from retrieval.estimate.costs import Estimate, estimate_collection, estimate_sources
 

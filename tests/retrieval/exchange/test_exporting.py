@@ -17,8 +17,8 @@ from retrieval.errors import (
 )
 from retrieval.exchange.exporting import export
 from retrieval.exchange.layouts import open_layout
-from retrieval.search.build import build_index
-from retrieval.search.request import IndexRequest
+from retrieval.search.indexing.build import build_index
+from retrieval.search.indexing.request import IndexRequest
 from retrieval.targets import ExportLayout
 from retrieval.types import Medium
 from support.toy_encoder import ToyEncoder

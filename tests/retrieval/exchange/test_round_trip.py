@@ -72,7 +72,7 @@ def test_fault_29_importing_again_changes_nothing(indexed: Collection, tmp_path:
 def test_embedding_the_same_files_later_changes_nothing(
     indexed: Collection, world: World, tmp_path: Path
 ) -> None:
-    from retrieval.embed_options import EmbedOptions
+    from retrieval.embedding.options import EmbedOptions
 
     export(indexed.snapshot, tmp_path / "out", ExportLayout.CLIP_RETRIEVAL)
     import_vectors(tmp_path / "out", tmp_path / "c")

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from retrieval.gallery.storyboard import write_storyboard
-from retrieval.illustration import Scene
 from retrieval.types import Hit, Medium
+from retrieval.zero_shot.illustration import Scene
 
 
 @pytest.fixture

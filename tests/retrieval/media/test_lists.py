@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from retrieval.columns import to_scalar
+from retrieval.columns.types import to_scalar
 from retrieval.errors import SourceError
 from retrieval.media.files import find_sources
 from retrieval.media.lists import ListedRow, read_list, read_rows

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.media.encodings import find_encoding
 from retrieval.media.files import find_sources
 from retrieval.media.lists import ListedRow, read_files, read_list, read_rows
-from retrieval.notices import Notices
 
 GERMAN = "path,caption\nBär.jpg,Ein schöner Bär überquert die Straße\nb.jpg,Mädchen\n"
 RUSSIAN = "path,caption\nа.jpg,Кошка сидит на окне и смотрит на улицу\nб.jpg,Собака бежит\n"

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from retrieval.errors import IndexFileError, RetrievalError
-from retrieval.search.build import build_index
 from retrieval.search.index_files import PLACE, ROWS, RowTable
-from retrieval.search.opened import OpenedSpace
+from retrieval.search.indexing.build import build_index
+from retrieval.search.open_space import OpenedSpace
 from retrieval.search.searcher import Searcher
 from retrieval.search.vector_query import VectorQuery
 from retrieval.store.reader import Snapshot

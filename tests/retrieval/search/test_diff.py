@@ -4,7 +4,7 @@ import pytest
 
 from retrieval.collection import Collection
 from retrieval.demo.world import World
-from retrieval.embed_options import EmbedOptions
+from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import (
     CollectionDamagedError,
     CollectionNotFoundError,

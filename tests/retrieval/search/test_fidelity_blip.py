@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import BlipForImageTextRetrieval, BlipProcessor
 
-from retrieval.search.rerank import load_reranker
+from retrieval.search.reranking.reranker import load_reranker
 from support.fidelity import as_documented, assert_faithful, decoded_pictures, write_pictures
 from support.hub.layouts import RealLayouts
 

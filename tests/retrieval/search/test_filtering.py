@@ -8,7 +8,7 @@ from retrieval.collection import Collection
 from retrieval.errors import FilterError
 from retrieval.search.filtering import RowFilter, media_targets
 from retrieval.search.items import ItemTable
-from retrieval.search.opened import OpenedSpace
+from retrieval.search.open_space import OpenedSpace
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
 from retrieval.types import Medium

@@ -7,7 +7,7 @@ from cli.output import as_json
 from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.search.query import parse_query
-from retrieval.search.vectors import embed_query
+from retrieval.search.query_vectors import embed_query
 from retrieval.types import Hit, Medium
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from indexes.saved import open_index
-from retrieval.search import part
-from retrieval.search.build import build_index
 from retrieval.search.calibration import QueryKind
-from retrieval.search.card import IndexCard
-from retrieval.search.opened import OpenedSpace, best_items
-from retrieval.search.request import IndexRequest
+from retrieval.search.indexing import part
+from retrieval.search.indexing.build import build_index
+from retrieval.search.indexing.card import IndexCard
+from retrieval.search.indexing.request import IndexRequest
+from retrieval.search.open_space import OpenedSpace, best_items
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 import indexes.gpu
-import retrieval.search.opened
+import retrieval.search.open_space
 from indexes.faiss import half_rows
 from indexes.gpu_exact import TorchExact
 from indexes.gpu_plan import Gpu, Plan
 from indexes.gpus import WORK_BYTES
 from retrieval.collection import Collection
 from retrieval.demo.world import World
-from retrieval.embed_options import EmbedOptions
+from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import DeviceError, FilterError, QueryError
 from retrieval.search.searcher import Searcher
 from retrieval.store.schema import MEDIUM_CODES
@@ -77,7 +77,7 @@ def test_a_collection_searches_on_its_device(
 ) -> None:
     devices = []
     monkeypatch.setattr(
-        retrieval.search.opened,
+        retrieval.search.open_space,
         "on_device",
         lambda index, device: devices.append(device) or index,
     )

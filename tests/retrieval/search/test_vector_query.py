@@ -9,7 +9,7 @@ import pytest
 from retrieval.collection import Collection
 from retrieval.errors import QueryError, SpaceMismatchError, UnknownModelError
 from retrieval.search.calibration import QueryKind
-from retrieval.search.card import IndexCard
+from retrieval.search.indexing.card import IndexCard
 from retrieval.search.vector_query import VectorQuery
 from retrieval.types import Medium
 from support.commands import run

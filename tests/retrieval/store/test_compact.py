@@ -9,13 +9,12 @@ from store_samples import PICTURES, SOUND, content, grow, item, leftovers
 
 from retrieval.errors import CollectionNotFoundError, StorageError
 from retrieval.store import compact as compact_module
-from retrieval.store import publish
 from retrieval.store.compact import compact
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure
-from support.flaky_system import FlakySystem
+from support.flaky_system import FlakySystem, use_system
 
 
 def files(root: Path) -> list[tuple[str, int, int | None, int | None]]:
@@ -183,7 +182,7 @@ def test_full_disk_leaves_the_collection_as_it_was(
     before = content(collection.root)
     for step in (1, 20, 60):
         with monkeypatch.context() as patched:
-            patched.setattr(publish, "os", FlakySystem(fail_at=step))
+            use_system(FlakySystem(fail_at=step), patched.setattr)
             with pytest.raises(StorageError, match="cannot write"):
                 compact(collection.root)
         assert Snapshot.open(collection.root).manifest == collection.manifest

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from retrieval.columns import ColumnType
+from retrieval.columns.types import ColumnType
 from retrieval.errors import FilterError
 from retrieval.store.conditions import checked_condition
 from retrieval.store.filters import evaluate, matching_ids

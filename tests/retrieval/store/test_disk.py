@@ -15,11 +15,11 @@ from retrieval.errors import (
     CollectionError,
     StorageError,
 )
-from retrieval.store import publish
+from retrieval.files.writing import check_output
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
-from support.flaky_system import FlakySystem
+from support.flaky_system import FlakySystem, use_system
 
 
 def test_fault_05_every_failing_step_is_reported_and_a_retry_succeeds(
@@ -31,7 +31,7 @@ def test_fault_05_every_failing_step_is_reported_and_a_retry_succeeds(
     for step in range(1, steps + 1):
         shutil.rmtree(root, ignore_errors=True)
         system = FlakySystem(fail_at=step)
-        monkeypatch.setattr(publish, "os", system)
+        use_system(system, monkeypatch.setattr)
         with pytest.raises(StorageError, match=r"^cannot write .*: Input/output error$"):
             grow(root, 3, publish_every=3, index=True)
         failed.add(system.failed_step)
@@ -49,7 +49,7 @@ def test_fault_05_the_same_writer_can_publish_again(
     grow(root, 2, publish_every=2)
     with CollectionWriter.open(root) as writer:
         for step in range(1, 200):
-            monkeypatch.setattr(publish, "os", FlakySystem(fail_at=step))
+            use_system(FlakySystem(fail_at=step), monkeypatch.setattr)
             writer.add(item(step + 1))
             if not raises_storage_error(writer):
                 break
@@ -91,7 +91,7 @@ def test_fault_06_full_device_is_no_space_left(root: Path, monkeypatch: pytest.M
             return os.open("/dev/full" if flags & os.O_WRONLY else path, flags & ~os.O_CREAT, mode)
 
     with monkeypatch.context() as patched:
-        patched.setattr(publish, "os", FullDisk())
+        use_system(FullDisk(), patched.setattr)
         with pytest.raises(StorageError, match=r"no space left to write .*items/00001.parquet; "):
             grow(root, 6, publish_every=6)
     assert leftovers(root) == []
@@ -123,7 +123,7 @@ def test_fault_07_a_folder_without_permission_fails(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.mkdir()
-    monkeypatch.setattr(publish.os, "access", lambda path, mode: False)  # root may all else
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may all else
     with pytest.raises(StorageError, match="Permission denied"):
         CollectionWriter.open(root, create=True)
     assert list(root.iterdir()) == []
@@ -155,7 +155,7 @@ def test_field_60_a_collection_on_a_read_only_mount_says_so(
     with pytest.raises(StorageError, match=f"cannot write {root}: Read-only file system"):
         CollectionWriter.open(root, create=True)
     with pytest.raises(StorageError, match="Read-only file system"):
-        publish.check_output(tmp_path / "page.html")
+        check_output(tmp_path / "page.html")
 
 
 def test_fault_07_a_folder_of_other_files_fails(root: Path) -> None:

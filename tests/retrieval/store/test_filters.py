@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retrieval.columns import ColumnType
+from retrieval.columns.types import ColumnType
 from retrieval.errors import FilterError
 from retrieval.store.conditions import checked_condition
 from retrieval.store.filters import evaluate, matching_ids

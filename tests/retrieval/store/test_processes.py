@@ -16,12 +16,11 @@ from writer_runs import ITEMS, PROCESS, problems_without_collection, run, steps_
 from retrieval.errors import (
     CollectionLockedError,
 )
-from retrieval.store import publish
 from retrieval.store.compact import compact
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
-from support.flaky_system import FlakySystem
+from support.flaky_system import FlakySystem, use_system
 
 KILLS = 6
 
@@ -90,7 +89,7 @@ def test_fault_04_interrupted_publish_keeps_the_rows_for_another(
     with CollectionWriter.open(root) as writer:
         writer.add(item(3))
         with monkeypatch.context() as patched:
-            patched.setattr(publish, "os", FlakySystem(fail_at=9, error=KeyboardInterrupt()))
+            use_system(FlakySystem(fail_at=9, error=KeyboardInterrupt()), patched.setattr)
             with pytest.raises(KeyboardInterrupt):
                 writer.publish()
         assert leftovers(root) == [".lock.holder"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -10,52 +9,12 @@ import pytest
 
 from retrieval.errors import CollectionFormatError, StorageError
 from retrieval.store import shards
-from retrieval.store.publish import PartialFile, Publication, make_folder, written_atomically
+from retrieval.store.publish import Publication, make_folder
 from retrieval.store.schema import REMOVED
-
-
-def accept(path: Path, file: PartialFile) -> None:
-    assert path.stat().st_size == file.bytes
 
 
 def ids(*values: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(values, pa.int64())], schema=REMOVED)
-
-
-def test_file_appears_whole_and_digested(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    with written_atomically(path, accept) as file:
-        file.write(b"one ")
-        file.write(b"two")
-        assert not path.exists()
-    assert path.read_bytes() == b"one two"
-    assert (file.bytes, file.sha256) == (7, hashlib.sha256(b"one two").hexdigest())
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_refused_file_leaves_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-
-    def refuse(partial: Path, _: PartialFile) -> None:
-        assert partial.read_bytes() == b"new"
-        raise StorageError("not as written")
-
-    with (
-        pytest.raises(StorageError, match="not as written"),
-        written_atomically(path, refuse) as file,
-    ):
-        file.write(b"new")
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_device_is_not_replaced_fails() -> None:
-    with (
-        pytest.raises(StorageError, match="cannot write /dev/null: not a plain file"),
-        written_atomically(Path("/dev/null"), accept),
-    ):
-        pass
 
 
 def test_numbers_go_on_from_the_highest_present(tmp_path: Path) -> None:

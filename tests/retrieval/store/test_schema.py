@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from store_samples import item
 
-from retrieval.columns import ColumnType
+from retrieval.columns.types import ColumnType
 from retrieval.errors import ColumnError
 from retrieval.store.schema import ITEMS, UserColumns, items_batch
 

@@ -11,13 +11,12 @@ from store_samples import PICTURES, content, grow, item, leftovers
 
 from retrieval.errors import StorageError
 from retrieval.search.items import ItemTable
-from retrieval.store import publish
 from retrieval.store.compact import compact
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure, MediaInfo, Scalar
-from support.flaky_system import FlakySystem
+from support.flaky_system import FlakySystem, use_system
 
 ROWS = ("segments/", "frames/")
 PROCESS = [sys.executable, str(Path(__file__).with_name("writer_process.py"))]
@@ -187,7 +186,7 @@ def test_field_19_every_failing_step_keeps_the_generation_before(
     while content(root) == before:
         step += 1
         with monkeypatch.context() as patched:
-            patched.setattr(publish, "os", FlakySystem(fail_at=step))
+            use_system(FlakySystem(fail_at=step), patched.setattr)
             try:
                 change_everything(root)
             except StorageError:
@@ -206,9 +205,9 @@ def test_field_19_a_kill_keeps_the_generation_before(tmp_path: Path, name: str) 
     before = content(root)
     code = (
         "import sys; sys.path[:0] = sys.argv[3:]\n"
-        "from support.flaky_system import FlakySystem; from retrieval.store import publish\n"
+        "from support.flaky_system import FlakySystem, use_system\n"
         "from test_updates import change_everything; from pathlib import Path\n"
-        "publish.os = FlakySystem(kill_before_renaming_to=sys.argv[2])\n"
+        "use_system(FlakySystem(kill_before_renaming_to=sys.argv[2]))\n"
         "change_everything(Path(sys.argv[1]))"
     )
     here = Path(__file__).parent

@@ -15,9 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from store_samples import grow
 
 from retrieval.errors import RetrievalError
-from retrieval.store import publish
 from retrieval.store.writer import CollectionWriter
-from support.flaky_system import FlakySystem
+from support.flaky_system import FlakySystem, use_system
 
 
 def main(root: Path, items: int, options: dict[str, str]) -> None:
@@ -30,10 +29,11 @@ def main(root: Path, items: int, options: dict[str, str]) -> None:
     if "file_bytes" in options:
         limit = int(options["file_bytes"])
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    publish.os = FlakySystem(  # type: ignore[assignment]
+    system = FlakySystem(
         kill_at=int(options.get("kill_at", 0)),
         kill_before_renaming_to=options.get("kill_before", ""),
     )
+    use_system(system)
     grow(root, items, publish_every=6, index=True)
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from store_samples import grow
 
-from retrieval.store import publish
 from retrieval.store.verify import verify
-from support.flaky_system import FlakySystem
+from support.flaky_system import FlakySystem, use_system
 
 ITEMS = 12
 PROCESS = [sys.executable, str(Path(__file__).with_name("writer_process.py"))]
@@ -27,7 +26,7 @@ def steps_of_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch, items: int = I
     """How many steps an uninterrupted run takes on its way to the disk."""
     with monkeypatch.context() as patched:
         system = FlakySystem()
-        patched.setattr(publish, "os", system)
+        use_system(system, patched.setattr)
         grow(folder, items, publish_every=6, index=True)
     return system.steps
 

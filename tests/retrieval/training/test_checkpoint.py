@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from retrieval.errors import StorageError, WeightsFormatError
 from retrieval.training.checkpoint import Checkpoint
-from retrieval.training.contrastive import TrainingSettings, train_contrastive
 from retrieval.training.history import TrainingHistory, ValidationScore
+from retrieval.training.pairs.contrastive import TrainingSettings, train_contrastive
 
 SETTINGS = TrainingSettings(12, learning_rate=0.02, warmup_steps=3, part_pairs=3)
 

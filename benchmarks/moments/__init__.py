@@ -1,0 +1,1 @@
+"""Moment suites: definition, run, and scoring."""

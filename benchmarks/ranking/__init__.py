@@ -1,0 +1,1 @@
+"""Ranking suites: definition, run, and scoring."""

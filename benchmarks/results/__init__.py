@@ -1,0 +1,1 @@
+"""Results of runs: documents, tables, comparison, official formats, pages."""

@@ -1,0 +1,1 @@
+"""Metadata columns of items: types, Arrow conversion, and notices about converted values."""

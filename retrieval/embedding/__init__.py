@@ -1,0 +1,1 @@
+"""One embedding run: plan, decode, assemble, encode, write."""

@@ -1,0 +1,1 @@
+"""Training Hammer models for moment localization."""

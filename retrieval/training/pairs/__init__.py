@@ -1,0 +1,1 @@
+"""Contrastive training on pairs of media and captions."""

@@ -1,0 +1,1 @@
+"""Classification with text labels, storyboards, and visual words: no training needed."""

@@ -1,0 +1,132 @@
+"""New captions and columns of known files are stored without embedding them again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from retrieval.embedding.options import EmbedReport
+from retrieval.store.reader import Snapshot
+from support.media_files import picture_bytes, write_tar
+from support.toy_runs import counts, current, items
+
+
+def test_field_18_new_captions_and_columns_are_stored_without_embedding(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport], encoded: list[int]
+) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text("path,caption,year\nmedia/red.png,red,1\nmedia/blue.png,blue,2\n")
+    run(table)
+    manifest = Snapshot.open(tmp_path / "c").manifest
+    encoded.clear()
+    table.write_text(
+        "path,caption,year,place\nmedia/red.png,a red one,1,here\nmedia/blue.png,blue,,\n"
+    )
+    assert counts(run(table)) == {"updated": 2}
+    assert encoded == []
+    rows = items(tmp_path)
+    names = ("item_id", "caption", "year", "place")
+    assert [rows["media/red.png"][name] for name in names] == [0, "a red one", 1, "here"]
+    assert [rows["media/blue.png"][name] for name in names] == [1, "blue", None, None]
+    now = Snapshot.open(tmp_path / "c").manifest
+    assert now.listed(f"segments/{now.spaces[0].name}") == manifest.listed(
+        f"segments/{manifest.spaces[0].name}"
+    )
+    before = current(tmp_path)
+    assert counts(run(table)) == {"unchanged": 2}
+    assert current(tmp_path) == before
+
+
+def test_field_18_columns_under_other_names_and_types_are_unchanged(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
+) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text("path,width,r\nmedia/red.png,640,1\nmedia/blue.png,32,x\n")
+    run(table)
+    rows = items(tmp_path)
+    assert [rows["media/red.png"][name] for name in ("source_width", "r")] == [640, "1"]
+    before = current(tmp_path)
+    assert counts(run(table)) == {"unchanged": 2}
+    assert current(tmp_path) == before
+    table.write_text("path,width,r\nmedia/red.png,641,1\nmedia/blue.png,32,x\n")
+    assert counts(run(table)) == {"unchanged": 1, "updated": 1}
+    assert items(tmp_path)["media/red.png"]["source_width"] == 641
+
+
+def test_field_18_captions_beside_files_and_in_folders_are_read_again(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport], encoded: list[int]
+) -> None:
+    (media / "red.txt").write_text("first")
+    run(media)
+    encoded.clear()
+    (media / "red.txt").write_text("second")
+    (media / "captions.jsonl").write_text('{"file": "blue.png", "caption": "a blue one"}\n')
+    assert counts(run(media)) == {"updated": 2, "unchanged": 2}
+    assert encoded == []
+    captions = {name: row["caption"] for name, row in items(tmp_path).items()}
+    assert captions == {
+        "media/blue.png": "a blue one", "media/green.png": None, "media/red.png": "second",
+        "media/yellow.png": None,
+    }  # fmt: skip
+
+
+def test_field_18_what_a_source_does_not_mention_stays(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
+) -> None:
+    (tmp_path / "list.csv").write_text("path,caption,year\nmedia/red.png,red,1\n")
+    run(tmp_path / "list.csv")
+    assert counts(run(media)) == {"unchanged": 1, "added": 3}
+    assert [items(tmp_path)["media/red.png"][name] for name in ("caption", "year")] == ["red", 1]
+
+
+def test_field_18_a_list_behind_its_folder_brings_its_columns(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport], encoded: list[int]
+) -> None:
+    """The folder lists the files first: what the list says of them is not lost."""
+    table = tmp_path / "list.csv"
+    (media / "red.txt").write_text("beside the file")
+    table.write_text("path,caption,year\nmedia/red.png,in the list,1\nmedia/blue.png,blue,2\n")
+    assert counts(run(media, table)) == {"added": 4}
+    names = ("caption", "year")
+    stored = {name: [row[n] for n in names] for name, row in items(tmp_path).items()}
+    assert stored["media/red.png"] == ["beside the file", 1]
+    assert stored["media/blue.png"] == ["blue", 2]
+    assert stored["media/green.png"] == [None, None]
+    before = current(tmp_path)
+    encoded.clear()
+    assert counts(run(media, table)) == {"unchanged": 4}
+    assert current(tmp_path) == before
+    table.write_text("path,caption,year\nmedia/red.png,in the list,3\nmedia/blue.png,sky,2\n")
+    run(media, table)
+    assert encoded == []
+    rows = items(tmp_path)
+    assert [rows["media/red.png"][name] for name in names] == ["beside the file", 3]
+    assert [rows["media/blue.png"][name] for name in names] == ["sky", 2]
+
+
+def test_field_18_members_of_a_tar_get_their_new_metadata(
+    tmp_path: Path, run: Callable[..., EmbedReport], encoded: list[int]
+) -> None:
+    picture = picture_bytes("PNG", 1)
+    write_tar(tmp_path / "a.tar", {"1.png": picture, "1.txt": b"one"})
+    run(tmp_path / "a.tar")
+    encoded.clear()
+    write_tar(tmp_path / "a.tar", {"1.png": picture, "1.txt": b"uno", "1.json": b'{"year": 3}'})
+    assert counts(run(tmp_path / "a.tar")) == {"updated": 1}
+    assert encoded == []
+    row = items(tmp_path)["a.tar!1.png"]
+    assert (row["item_id"], row["caption"], row["year"]) == (0, "uno", 3)
+
+
+def test_field_18_a_new_time_is_stored_so_that_the_file_is_read_once(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport], encoded: list[int]
+) -> None:
+    run(media)
+    os.utime(media / "red.png", (1, 1))
+    encoded.clear()
+    assert counts(run(media)) == {"unchanged": 4}
+    assert items(tmp_path)["media/red.png"]["mtime"] == 1.0
+    before = current(tmp_path)
+    assert counts(run(media)) == {"unchanged": 4}
+    assert (encoded, current(tmp_path)) == ([], before)

@@ -1,0 +1,85 @@
+from dataclasses import replace
+
+import pytest
+
+from retrieval.search.indexing.card import IndexCard
+from retrieval.search.indexing.plan import Plan, plan_index
+from retrieval.search.indexing.request import IndexRequest
+from support.index_cards import CARD
+
+
+def parts(*rows: int) -> list[IndexCard]:
+    return [replace(CARD, rows=count) for count in rows]
+
+
+def plan(cards: list[IndexCard], new: int, removed: list[int] | None = None, request=None) -> Plan:
+    return plan_index(cards, request, new_rows=new, removed_rows=removed or [0] * len(cards))
+
+
+def test_the_first_index_is_trained() -> None:
+    assert plan([], 10) == Plan(0, True, True, "there is none yet")
+
+
+def test_nothing_new_is_kept() -> None:
+    assert plan(parts(1_000_000, 500), 0) == Plan(2, False, False, "the index is current, kept")
+
+
+@pytest.mark.parametrize(
+    ("rows", "new", "kept"),
+    [
+        ((1_000_000,), 10_000, 1),
+        ((1_000_000, 10_000), 10_000, 1),
+        ((1_000_000, 30_000), 10_000, 2),
+        ((1_000_000, 30_000, 10_000), 10_000, 1),
+        ((1_000_000, 90_000, 30_000), 5_000, 3),
+        ((1_000_000,), 600_000, 0),
+    ],
+)
+def test_new_rows_take_smaller_parts_before_them_along(
+    rows: tuple[int, ...], new: int, kept: int
+) -> None:
+    found = plan(parts(*rows), new)
+    assert (found.kept, found.work, found.train) == (kept, True, False)
+
+
+def test_parts_stay_few_and_rows_are_rewritten_seldom() -> None:
+    cards, written, most = parts(1_000_000), 0, 0
+    for _ in range(400):
+        found = plan(cards, 1_000)
+        rows = 1_000 + sum(card.rows for card in cards[found.kept :])
+        cards = [*cards[: found.kept], replace(CARD, rows=rows)]
+        written += rows
+        most = max(most, len(cards))
+    assert sum(card.rows for card in cards) == 1_400_000
+    assert most <= 9
+    assert written < 400_000 * 9
+
+
+def test_twice_the_rows_are_trained_for_anew() -> None:
+    assert plan(parts(1_000_000), 999_999).train is False
+    assert plan(parts(1_000_000), 1_000_000).train is True
+
+
+def test_exact_search_is_never_trained() -> None:
+    exact = [replace(CARD, request=IndexRequest("exact"), factory=None, rows=500_000)]
+    assert plan(exact, 5_000_000).train is False
+
+
+def test_an_automatic_choice_begins_with_enough_rows() -> None:
+    few = [replace(CARD, factory=None, rows=1_000, trained_for=1_000)]
+    assert plan(few, 100_000).train is False
+    assert plan(few, 300_000).train is True
+
+
+def test_many_removed_rows_are_written_out() -> None:
+    cards = parts(1_000_000, 100_000, 20_000)
+    assert plan(cards, 0, [10_000, 5_000, 0]).work is False
+    found = plan(cards, 0, [10_000, 30_000, 0])
+    assert (found.kept, found.work, found.train) == (1, True, False)
+    assert plan(cards, 0, [300_000, 0, 0]).kept == 0
+
+
+def test_another_request_is_built_and_none_is_not() -> None:
+    assert plan(parts(10), 0, request=IndexRequest("exact")).train is True
+    assert plan(parts(10), 0, request=IndexRequest()).work is False
+    assert plan(parts(10), 0, request=IndexRequest(recall=0.9)).train is True

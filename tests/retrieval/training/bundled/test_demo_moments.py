@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.collection import Collection
+from retrieval.demo.look_alikes import LOOK_ALIKES, sample_look_alikes, telling_events
+from retrieval.demo.scenes import Motion
+from retrieval.demo.videos import Event, Video, sample_video, write_video
+from retrieval.embedding.options import EmbedOptions
+from retrieval.encoders.catalogue import load_encoder
+from retrieval.protocols import Encoder
+from retrieval.training.bundled.demo_moments import demo_moments, video_pictures
+from retrieval.training.moments.data import MomentData
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder("tiny-image", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def data(encoder: Encoder) -> MomentData:
+    return demo_moments(8, 4, encoder, seed=3)
+
+
+def test_drawn_frames_equal_the_ones_that_embed_stores(encoder: Encoder, tmp_path: Path) -> None:
+    drawn = sample_video(np.random.default_rng([1, 42]), seconds=(20.0, 24.0))
+    # As much of a video as shows it: no sound, which takes most of the writing.
+    video = Video(
+        tuple(
+            Event(e.start_seconds, e.end_seconds, e.scene, e.motion, None, e.caption)
+            for e in drawn.events
+        )
+    )
+    write_video(video, tmp_path / "video.mp4")
+    collection = Collection(tmp_path / "c", device="cpu")
+    collection.add(
+        tmp_path / "video.mp4", options=EmbedOptions(models=("tiny-image",), device="cpu")
+    )
+    frames = collection.snapshot.item_frames(collection.snapshot.spaces[0].name, 0)
+    assert frames is not None
+    assert encoder.geometry is not None
+    vectors = encoder.encode_images(video_pictures(video, encoder.geometry))
+    assert len(vectors) == len(frames.vectors)
+    assert (vectors * frames.vectors).sum(axis=1).min() > 0.98
+
+
+def test_windows_are_where_the_caption_is_true(data: MomentData, encoder: Encoder) -> None:
+    assert len(data.videos) == 4
+    for video in data.videos:
+        assert 20 <= len(video.vectors) <= 128
+        assert video.start_seconds[0] == 0
+        np.testing.assert_allclose(video.start_seconds[1:], video.end_seconds[:-1])
+        lengths = np.linalg.norm(video.vectors.astype(np.float32), axis=1)
+        np.testing.assert_allclose(lengths, 1, atol=2e-3)
+    for asked in data.asked:
+        video = data.videos[asked.video]
+        for start, end in asked.windows:
+            assert start in video.start_seconds
+            assert end in video.end_seconds
+            assert end - start >= 3.5
+    assert {asked.video for asked in data.asked} == set(range(4))
+    np.testing.assert_allclose(
+        data.sentences[0],
+        encoder.encode_text([data.asked[0].text])[0],
+        atol=3e-3,  # bfloat16
+    )
+
+
+def test_the_same_seed_draws_the_same(data: MomentData, encoder: Encoder) -> None:
+    again = demo_moments(8, 4, encoder, seed=3)
+    assert again.asked == data.asked
+    np.testing.assert_array_equal(again.videos[2].vectors, data.videos[2].vectors)
+    assert demo_moments(8, 4, encoder, seed=4).asked != data.asked
+
+
+def test_look_alikes_show_one_scene_and_only_their_motions_differ() -> None:
+    for seed in range(20):
+        video = sample_look_alikes(np.random.default_rng(seed))
+        telling = telling_events(video)
+        assert len(telling) == LOOK_ALIKES
+        assert len({event.scene for event in telling}) == 1
+        assert len({event.motion for event in telling}) == LOOK_ALIKES
+        assert all(event.caption.motion is event.motion for event in telling)
+        assert Motion.SPINS not in {event.motion for event in telling}
+        assert video.events[0].start_seconds == 0
+        for before, after in zip(video.events, video.events[1:], strict=False):
+            assert before.end_seconds == after.start_seconds
