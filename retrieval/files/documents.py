@@ -30,7 +30,8 @@ def parse_json(kind: type[Document], raw: bytes | str) -> Document:
     from pydantic import ValidationError
 
     try:
-        parsed: Document = _adapter(kind).validate_json(raw, strict=True, extra="forbid")
+        adapter = _adapter(kind)  # type: ignore[arg-type]  # a class is hashable
+        parsed: Document = adapter.validate_json(raw, strict=True, extra="forbid")
     except ValidationError as error:
         found = error.errors(include_url=False)
         raise ValueError("; ".join(_describe(each) for each in found[:ERRORS_SHOWN])) from error
