@@ -1,4 +1,4 @@
-"""`retrieval`: the commands, and what becomes of their errors."""
+"""The `retrieval` command: its subcommands, logging, and error handling."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -37,10 +38,13 @@ app = typer.Typer(
     name="retrieval",
     help="Search images, music and video by meaning, down to the second.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        # `--batch_size` means `--batch-size`.
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+    },
 )
 for command in (
     demo.demo,
@@ -66,52 +70,72 @@ app.add_typer(models.app)
 app.add_typer(bench.app)
 
 
+OUR_LOGGERS = ("indexes", "retrieval", "benchmarks", "cli")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import retrieval
+
+        print(f"retrieval {retrieval.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings only.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            callback=_print_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Search images, music and video by meaning, down to the second."""
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    logging.getLogger().addHandler(_HANDLER)
+    for name in OUR_LOGGERS:
+        logging.getLogger(name).setLevel(level)
+
+
 def main() -> None:
-    """Run a command; a known error is one line and exit code 2, any other keeps its traceback."""
+    """Run a command. A known error is one line and exit code 2; others keep their traceback."""
     signal.signal(signal.SIGTERM, _stop)
     with escaped_streams():
-        logging.basicConfig(level=logging.WARNING, handlers=[_Warnings()])
         try:
-            app(with_dashes(sys.argv[1:]))
+            app()
         except RetrievalError as error:
-            print(f"retrieval: {told(error)}", file=sys.stderr)
+            print(f"retrieval: {one_line(error)}", file=sys.stderr)
             sys.exit(2)
 
 
-MOST_CHARACTERS = 2_000
-"""Of a message: one that quotes a whole file tells no more than its beginning and its end."""
+MAX_MESSAGE_LENGTH = 2_000
+"""Longer messages, for example quoted files, lose their middle."""
 
 
-def told(error: RetrievalError) -> str:
-    """The message of an error in one line."""
+def one_line(error: RetrievalError) -> str:
+    """Return the message of an error as one line."""
     message = " ".join(str(error).split("\n"))
-    if len(message) <= MOST_CHARACTERS:
+    if len(message) <= MAX_MESSAGE_LENGTH:
         return message
-    return f"{message[: MOST_CHARACTERS - 500]} … {message[-500:]}"
+    return f"{message[: MAX_MESSAGE_LENGTH - 500]} … {message[-500:]}"
 
 
-class _Warnings(logging.Handler):
-    """Prints what the library warns of, one line each."""
+class _StderrHandler(logging.Handler):
+    """Prints each log record as one escaped line on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a record."""
         print(escaped(record.getMessage()), file=sys.stderr)
 
 
-def with_dashes(arguments: list[str]) -> list[str]:
-    """Let `--batch_size` stand for `--batch-size`; what follows a lone `--` is left alone."""
-    result: list[str] = []
-    for position, argument in enumerate(arguments):
-        if argument == "--":
-            return result + arguments[position:]
-        if argument.startswith("--"):
-            name, equals, value = argument.partition("=")
-            argument = name.replace("_", "-") + equals + value
-        result.append(argument)
-    return result
+_HANDLER = _StderrHandler()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends the process the way Ctrl-C does: what is whole is published, locks are freed."""
+    """Exit on SIGTERM like on Ctrl-C, so that finished work is published and locks are released."""
     del frame
     sys.exit(128 + number)

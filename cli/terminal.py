@@ -196,6 +196,8 @@ class _EscapingStream:
 
     def write(self, text: str) -> int:
         """Write text, escaped."""
+        if not isinstance(text, str):  # click writes bytes to find out what a stream accepts
+            raise TypeError(f"write() takes text, got {type(text).__name__}")
         self.raw.write(escaped(text, keep=_STRUCTURE))
         return len(text)
 

@@ -8,6 +8,7 @@ Names are loaded when first used: importing this package loads neither torch nor
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from retrieval.errors import RetrievalError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from retrieval.embedding.options import EmbedOptions
     from retrieval.targets import Target
     from retrieval.types import Hit, Medium, Moment
+
+    __version__: str
 
 __all__ = [
     "Collection",
@@ -51,6 +54,8 @@ def open(  # noqa: A001  # the verb people expect, as in `wave.open`
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return version("retrieval")
     if name not in _HOMES:
         raise AttributeError(f"module 'retrieval' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

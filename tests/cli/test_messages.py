@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 import cli.main
-from cli.main import told
+from cli.main import one_line
 from retrieval.collection import Collection
 from retrieval.errors import QueryError, SourceError
 from retrieval.media.decode import decode
@@ -64,9 +64,9 @@ def test_field_34_what_is_quoted_is_short() -> None:
     assert shortened("a" * 10**6) == "'" + "a" * 58 + "…"
     assert shortened(["abc", 1]) == "['abc', 1]"
     error = QueryError("begin " + "x" * 600_000 + " end")
-    assert len(told(error)) <= 2_010
-    assert told(error).startswith("begin xx")
-    assert told(error).endswith("xx end")
+    assert len(one_line(error)) <= 2_010
+    assert one_line(error).startswith("begin xx")
+    assert one_line(error).endswith("xx end")
 
 
 def test_field_34_ids_are_where_the_message_says(copied: Collection) -> None:
