@@ -69,9 +69,14 @@ def vectors_of(batch: pa.RecordBatch, dim: int) -> NDArray[np.float16]:
     """The column of embeddings as (n, dim).
 
     Raises:
-        CollectionDamagedError: A vector is not finite.
+        CollectionDamagedError: A vector is not finite, or lacks a number.
     """
-    values: NDArray[np.float16] = batch.column("embedding").flatten().to_numpy()
+    numbers = batch.column("embedding").flatten()
+    if numbers.null_count:
+        raise CollectionDamagedError(
+            "a stored vector lacks a number; run verify, and restore the file that it names"
+        )
+    values: NDArray[np.float16] = numbers.to_numpy()
     # All bits of the exponent are set in infinities and NaN; `isfinite` takes three times as long.
     if len(values) and (values.view(np.uint16) & 0x7FFF).max() >= 0x7C00:
         raise CollectionDamagedError(

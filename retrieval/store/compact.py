@@ -119,21 +119,25 @@ class _Compaction:
                 yield group[0]
                 continue
             span = (group[0].first_item_id or 0, group[-1].last_item_id or 0)
-            merged = publication.shard(folder, schema, self._living(group, schema), span)
+            rows = self._living(group, folder, schema)
+            merged = publication.shard(folder, schema, rows, span)
             # Only of segments does a file without rows say something: what was computed.
             if merged.rows or folder.startswith("segments/"):
                 yield merged
 
-    def _living(self, group: Sequence[ListedFile], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def _living(
+        self, group: Sequence[ListedFile], folder: str, schema: pa.Schema
+    ) -> Iterator[pa.RecordBatch]:
         for file in group:
-            for batch in read_rows(self._snapshot.root / file.path):
+            own = self._snapshot.own_columns(folder)
+            for batch in read_rows(self._snapshot.root / file.path, own):
                 living = ~contained(ids_of(batch), self._removed)
                 yield with_columns(batch.filter(pa.array(living)), schema)
 
     def _has_removed(self, file: ListedFile) -> bool:
         if not len(self._removed):
             return False
-        batches = read_rows(self._snapshot.root / file.path, columns=["item_id"])
+        batches = read_rows(self._snapshot.root / file.path, REMOVED, columns=["item_id"])
         return any(contained(ids_of(batch), self._removed).any() for batch in batches)
 
     # ------------------------------------------------------------ removed, failures
@@ -152,7 +156,7 @@ class _Compaction:
             yield write(REMOVED, pa.RecordBatch.from_arrays([pa.array(ids)], schema=REMOVED))
 
     def _ids_of(self, file: ListedFile) -> NDArray[np.int64]:
-        batches = [ids_of(batch) for batch in read_rows(self._snapshot.root / file.path)]
+        batches = [ids_of(batch) for batch in read_rows(self._snapshot.root / file.path, REMOVED)]
         return np.concatenate([np.empty(0, np.int64), *batches])
 
     def _failure_files(self, publication: Publication) -> Iterator[ListedFile]:

@@ -30,7 +30,14 @@ from retrieval.store.current import (
     read_manifest,
 )
 from retrieval.store.manifest import ListedFile, Manifest
-from retrieval.store.schema import MEDIUM_CODES, SPACE_SCHEMAS, UserColumns
+from retrieval.store.schema import (
+    ITEMS,
+    MEDIUM_CODES,
+    SCHEMAS,
+    SPACE_SCHEMAS,
+    UPDATED,
+    UserColumns,
+)
 from retrieval.store.shard_columns import column_types, has_wide_integers, named
 from retrieval.store.shards import read_rows, read_schema, with_columns
 from retrieval.types import Failure, Frames, KnownFile, Segments, Space
@@ -171,7 +178,7 @@ class Snapshot:
     def updated_ids(self, generation: int) -> NDArray[np.int64]:
         """Sorted ids of the items whose columns changed after an index part was written."""
         files = [f for f in self.manifest.listed("updated") if f.number > generation]
-        batches = [b for f in files for b in read_rows(self.root / f.path)]
+        batches = [b for f in files for b in read_rows(self.root / f.path, UPDATED)]
         ids = [ids_of(batch) for batch in batches]
         return np.unique(np.concatenate([*ids, np.empty(0, np.int64)]))
 
@@ -184,7 +191,7 @@ class Snapshot:
             if not len(within):
                 continue
             path, ends = self.root / file.path, (int(within[0]), int(within[-1]))
-            for batch in read_rows(path, first_item_id=ends[0], last_item_id=ends[1]):
+            for batch in read_rows(path, ITEMS, first_item_id=ends[0], last_item_id=ends[1]):
                 ids = ids_of(batch)
                 wanted = contained(ids, within) & ~contained(ids, self.removed_ids())
                 yield with_columns(batch.filter(pa.array(wanted)), schema)
@@ -270,10 +277,15 @@ class Snapshot:
 
     # ------------------------------------------------------------ files
 
+    def own_columns(self, folder: str) -> pa.Schema:
+        """Columns that every file of a folder has; files of items have user columns, too."""
+        kind, _, space = folder.partition("/")
+        return SPACE_SCHEMAS[kind](self.space(space).dim) if space else SCHEMAS[kind]
+
     def _rows(self, folder: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
         """All rows of a folder's files, those of removed items included."""
         for file in self.manifest.listed(folder):
-            yield from read_rows(self.root / file.path, columns=columns)
+            yield from read_rows(self.root / file.path, self.own_columns(folder), columns=columns)
 
     def _living(
         self, folder: str, columns: list[str] | None, after_item_id: int
@@ -284,7 +296,9 @@ class Snapshot:
             if _span(file)[1] <= after_item_id:
                 continue
             path = self.root / file.path
-            for batch in read_rows(path, columns=columns, first_item_id=after_item_id + 1):
+            for batch in read_rows(
+                path, self.own_columns(folder), columns=columns, first_item_id=after_item_id + 1
+            ):
                 ids = ids_of(batch)
                 kept = (ids > after_item_id) & ~contained(ids, removed)
                 if not kept.all():
@@ -299,7 +313,9 @@ class Snapshot:
             if not first <= item_id <= last:
                 continue
             path = self.root / file.path
-            for batch in read_rows(path, first_item_id=item_id, last_item_id=item_id):
+            for batch in read_rows(
+                path, self.own_columns(folder), first_item_id=item_id, last_item_id=item_id
+            ):
                 rows = np.flatnonzero(ids_of(batch) == item_id)
                 if len(rows):  # one item's rows are neighbours
                     yield batch.slice(rows[0], len(rows))

@@ -78,6 +78,17 @@ def frames_schema(dim: int) -> pa.Schema:
 SPACE_SCHEMAS = {"segments": segments_schema, "frames": frames_schema}
 """Columns by dimension, for the two folders that hold a folder per space."""
 
+SCHEMAS = {"items": ITEMS, "removed": REMOVED, "updated": UPDATED, "failures": FAILURES}
+"""Columns of the files in the other folders. Files of items have user columns after these."""
+
+NOT_NULL = frozenset(
+    {
+        "item_id", "uri", "modality", "medium", "embedding", "seconds",
+        "stage", "reason", "next_item_id",
+    }
+)  # fmt: skip
+"""Columns in which every row has a value."""
+
 
 class UserColumns:
     """Names and types of the user columns of a collection.

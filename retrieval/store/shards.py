@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retrieval.columns.arrow import cast
-from retrieval.errors import CollectionDamagedError
+from retrieval.errors import CollectionDamagedError, CollectionFormatError
 from retrieval.files.reading import check_regular
-from retrieval.store.schema import ROW_GROUP_ROWS
+from retrieval.store.schema import NOT_NULL, ROW_GROUP_ROWS
 
 
 class Sink(Protocol):
@@ -48,23 +48,54 @@ def write_rows(sink: Sink, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
 
 def read_rows(
     path: Path,
+    schema: pa.Schema,
     *,
     columns: Sequence[str] | None = None,
     first_item_id: int = 0,
     last_item_id: int = 2**63 - 1,
 ) -> Iterator[pa.RecordBatch]:
-    """Read a mapped file in blocks, skipping row groups without any item of the range.
+    """Read a memory-mapped file in batches, skipping row groups without any item of the range.
 
-    Rows outside the range can come along: skipping works by row groups.
+    Batches can contain rows outside the range, because only whole row groups are skipped.
+
+    Args:
+        path: The file.
+        schema: Columns that the file must have. It may have more: the user columns.
+        columns: Names of the columns to read; None reads all.
+        first_item_id: First item of the range.
+        last_item_id: Last item of the range.
 
     Raises:
-        CollectionDamagedError: The file is missing, or its content cannot be read.
+        CollectionDamagedError: The file is missing, unreadable, or lacks a required value.
+        CollectionFormatError: A column is missing or has another type.
     """
+    required = [field for field in schema if columns is None or field.name in columns]
     with _damage_named(path), _opened(path) as file:
+        _check_columns(path, file.schema_arrow, required)
         groups = _row_groups(file.metadata, first_item_id, last_item_id)
         for batch in file.iter_batches(ROW_GROUP_ROWS, row_groups=groups, columns=columns):
-            batch.validate(full=True)  # the reader takes any bytes for text
+            batch.validate(full=True)  # The reader accepts any bytes as text.
+            _check_values(path, batch, required)
             yield batch
+
+
+def _check_columns(path: Path, found: pa.Schema, required: Iterable[pa.Field]) -> None:
+    for field in required:
+        position = found.get_field_index(field.name)
+        if position < 0 or found.field(position).type != field.type:
+            columns = ", ".join(f"{each.name} {each.type}" for each in found)
+            raise CollectionFormatError(
+                f"{path} has the columns {columns}; expected {field.name} {field.type} "
+                "among them; run verify, and restore the file from a copy"
+            )
+
+
+def _check_values(path: Path, batch: pa.RecordBatch, required: Iterable[pa.Field]) -> None:
+    for field in required:
+        if field.name in NOT_NULL and batch.column(field.name).null_count:
+            raise CollectionDamagedError(
+                f"{path} has rows without {field.name}; run verify, and restore it from a copy"
+            )
 
 
 def read_schema(path: Path) -> pa.Schema:
@@ -140,7 +171,11 @@ def _row_groups(metadata: pq.FileMetaData, first_item_id: int, last_item_id: int
     for number in range(metadata.num_row_groups):
         column = metadata.row_group(number).column(0)
         known = column.statistics if column.path_in_schema == "item_id" else None
-        if known is None or (known.max >= first_item_id and known.min <= last_item_id):
+        if (
+            known is None
+            or not known.has_min_max
+            or (known.max >= first_item_id and known.min <= last_item_id)
+        ):
             groups.append(number)
     return groups
 

@@ -51,7 +51,7 @@ def updated_rows(
         schema: Columns of the rows to give.
         updates: By item id.
     """
-    for batch in read_rows(path):
+    for batch in read_rows(path, ITEMS):
         batch = with_columns(batch, schema)
         ids: NDArray[np.int64] = batch.column("item_id").to_numpy()
         concerned = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,16 @@ from retrieval.errors import (
     CollectionFormatError,
 )
 from retrieval.store import publish
-from retrieval.store.current import Current
+from retrieval.store.compact import compact
+from retrieval.store.current import Current, manifest_path
+from retrieval.store.manifest import Manifest
 from retrieval.store.reader import Snapshot
+from retrieval.store.schema import ITEMS as ITEM_COLUMNS
+from retrieval.store.schema import NOT_NULL
 from retrieval.store.shards import read_rows, read_schema
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
+from retrieval.types import Failure
 
 
 def damaged(path: Path, how: str) -> bytes:
@@ -173,13 +180,13 @@ def test_fault_12_text_that_is_no_utf8_is_damage(collection: Snapshot) -> None:
     bad = pa.StringArray.from_buffers(count, offsets, pa.py_buffer(b"\xff" * count))
     pq.write_table(table.set_column(1, "uri", bad), path)
     with pytest.raises(CollectionDamagedError, match=r"items/00000\.parquet cannot be read"):
-        list(read_rows(path))
+        list(read_rows(path, ITEM_COLUMNS))
 
 
 def test_fault_12_a_column_name_that_is_no_utf8_is_damage(collection: Snapshot) -> None:
     path = collection.root / collection.manifest.listed("items")[0].path
     path.write_bytes(path.read_bytes().replace(b"number", b"numb\xff\xff"))
-    for read in (read_schema, lambda path: list(read_rows(path))):
+    for read in (read_schema, lambda path: list(read_rows(path, ITEM_COLUMNS))):
         with pytest.raises(CollectionDamagedError, match=r"items/00000\.parquet cannot be read"):
             read(path)
 
@@ -206,3 +213,71 @@ def test_fault_14_a_long_value_is_not_quoted_whole(collection: Snapshot) -> None
     with pytest.raises(CollectionFormatError, match="next_item_id is '999") as caught:
         Snapshot.open(collection.root)
     assert len(str(caught.value)) < 1_000
+
+
+def read_everything(root: Path) -> None:
+    """Every way to read a collection's rows, and `compact`, which reads them all."""
+    snapshot = Snapshot.open(root)
+    list(snapshot.iter_items())
+    snapshot.living_ids(), snapshot.removed_ids(), snapshot.known_files(), snapshot.open_failures()
+    for space in snapshot.spaces:
+        list(snapshot.iter_segments(space.name)), list(snapshot.iter_frames(space.name))
+        snapshot.item_segments(space.name, 1), snapshot.item_frames(space.name, 1)
+    compact(root)
+
+
+RETYPED = {
+    "missing": lambda table, n: table.remove_column(n),
+    "renamed": lambda table, n: table.rename_columns(
+        [*table.column_names[:n], "x", *table.column_names[n + 1 :]]
+    ),
+    "text": lambda table, n: table.set_column(
+        n, table.column_names[n], pa.array([str(v) for v in table.column(n).to_pylist()])
+    ),
+    "null": lambda table, n: table.set_column(
+        n, table.column_names[n], pa.nulls(table.num_rows, table.column(n).type)
+    ),
+    "no columns": lambda table, n: table.select([]),
+}
+
+
+@pytest.mark.parametrize("change", RETYPED)
+@pytest.mark.parametrize("folder", ["items", "segments", "frames", "removed", "failures"])
+def test_field_29_retyped_columns_under_a_right_digest_fail(
+    collection: Snapshot, folder: str, change: str
+) -> None:
+    """The files were written by another program: the digests say nothing."""
+    root = collection.root
+    with CollectionWriter.open(root) as writer:
+        writer.remove([3])
+        writer.fail(Failure("lost.png", "decode", "it is gone", 1, 1.0))
+    manifest = Snapshot.open(root).manifest
+    listed = next(file for file in manifest.files if file.path.startswith(folder))
+    path = root / listed.path
+    whole = path.read_bytes()
+    table = pq.read_table(pa.BufferReader(whole))
+    required = NOT_NULL if change == "null" else {*NOT_NULL, "bytes", "start_seconds"}
+    for position, name in enumerate(table.column_names):
+        is_text = table.schema.field(name).type == pa.string()
+        if name not in required or (change == "text" and is_text):
+            continue
+        pq.write_table(RETYPED[change](table, position), path)
+        with pytest.raises((CollectionDamagedError, CollectionFormatError), match=listed.path):
+            read_everything_with_right_digests(root, manifest)
+    path.write_bytes(whole)
+
+
+def read_everything_with_right_digests(root: Path, manifest: Manifest) -> None:
+    files = [
+        replace(
+            file,
+            bytes=(root / file.path).stat().st_size,
+            sha256=hashlib.sha256((root / file.path).read_bytes()).hexdigest(),
+        )
+        for file in manifest.files
+    ]
+    changed = replace(manifest, files=tuple(files))
+    blob = changed.to_json()
+    (root / manifest_path(manifest.generation)).write_bytes(blob)
+    (root / "CURRENT").write_bytes(Current.of(changed).to_bytes())
+    read_everything(root)
