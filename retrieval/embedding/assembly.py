@@ -18,6 +18,7 @@ from retrieval.encoders.clips import ClipCutter
 from retrieval.encoders.pooling import clip_ends, pool_clips
 from retrieval.errors import InvalidVectorError
 from retrieval.protocols import Encoder, reads_clips
+from retrieval.store.pending import single_precision
 from retrieval.types import (
     DecodedChunk,
     EmbeddedItem,
@@ -242,9 +243,7 @@ def _segments(
         starts, ends, vectors = pool_clips(starts, vectors, clip_seconds, duration_seconds=duration)
     else:
         ends = clip_ends(starts, clip_seconds, duration)
-    return Segments(
-        [medium] * len(vectors), starts.astype(np.float32), ends.astype(np.float32), vectors
-    )
+    return Segments([medium] * len(vectors), *single_precision(starts, ends), vectors)
 
 
 def _joined(pieces: list[Segments], dim: int) -> Segments:

@@ -27,6 +27,9 @@ _COMMON = (
 )  # fmt: skip
 """Encodings of lists that are not Unicode, the most common first."""
 
+_MULTIBYTE = ("utf-16", "utf-32", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
+"""Encodings whose damage surrogate escapes cannot represent: they stand for single bytes."""
+
 _LETTERS_AT_LEAST = 12
 """Bytes beyond ASCII that tell encodings apart; with fewer it is the first of them."""
 
@@ -39,8 +42,13 @@ class TextEncoding:
     problem: str | None = None
 
     def open(self, path: str, *, newline: str | None = None) -> TextIO:
-        """Open a file in this encoding; bytes outside of it become surrogate escapes."""
-        return io.TextIOWrapper(open_regular(path), self.name, "surrogateescape", newline)
+        """Open a file for reading.
+
+        Bytes that are not of the encoding become surrogate escapes, or, in an encoding of several
+        bytes per letter, replacement characters.
+        """
+        errors = "replace" if self.name.startswith(_MULTIBYTE) else "surrogateescape"
+        return io.TextIOWrapper(open_regular(path), self.name, errors, newline)
 
     def file_name(self, name: str, folder: str) -> str:
         """The name of a file as the text gives it, or as its bytes do where only that exists.

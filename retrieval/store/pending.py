@@ -33,6 +33,19 @@ _GROUP_ITEMS = 256
 _MEDIA = pa.array([str(medium) for medium in MEDIUM_CODES])
 
 
+def single_precision(
+    starts: NDArray[np.floating], ends: NDArray[np.floating]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Round spans to float32 so that none becomes empty.
+
+    Beyond 2^24 seconds neighbouring float32 numbers are two seconds apart. A span that rounding
+    would empty ends at the next number.
+    """
+    first, last = np.array(starts, np.float32), np.array(ends, np.float32)
+    emptied = (np.asarray(starts) < np.asarray(ends)) & (first >= last)
+    return first, np.where(emptied, np.nextafter(first, np.float32(np.inf)), last)
+
+
 @dataclass(frozen=True, slots=True)
 class SpaceRows:
     """The rows of one item in one space, as they will be stored; parallel arrays."""
@@ -55,10 +68,11 @@ class SpaceRows:
                 time that is not one.
         """
         frames = frames or Frames(np.empty(0, np.float32), np.empty((0, space.dim), np.float32))
+        starts, ends = single_precision(segments.start_seconds, segments.end_seconds)
         rows = cls(
             media=np.array([MEDIUM_CODES.index(medium) for medium in segments.media], np.int8),
-            start_seconds=np.array(segments.start_seconds, np.float32),
-            end_seconds=np.array(segments.end_seconds, np.float32),
+            start_seconds=starts,
+            end_seconds=ends,
             vectors=half_precision(what, space, segments.vectors),
             frame_seconds=np.array(frames.seconds, np.float32),
             frame_vectors=half_precision(what, space, frames.vectors),

@@ -12,6 +12,7 @@ from PIL import Image
 from retrieval.embedding.options import EmbedReport
 from retrieval.errors import DamagedMediaError
 from retrieval.store.reader import Snapshot
+from support.media_files import write_video
 from support.special_files import MAKERS
 from support.toy_runs import counts, current, ids, pictures
 
@@ -136,3 +137,15 @@ def test_field_03_the_failure_of_a_deleted_file_ends(
     (media / "bad.png").unlink()
     assert counts(run(media)) == {"unchanged": 4}
     assert Snapshot.open(tmp_path / "c").failures() == {}
+
+
+def test_field_07_a_video_that_lasts_for_a_year_is_stored(
+    tmp_path: Path, run: Callable[..., EmbedReport]
+) -> None:
+    """Its last span is shorter than the distance of neighbouring float32 numbers."""
+    path = write_video(tmp_path / "year.mkv", [0, 4, 8], times_ms=[0, 500, 30_000_000_000])
+    assert counts(run(path)) == {"added": 1}
+    snapshot = Snapshot.open(tmp_path / "c")
+    rows = snapshot.item_segments(snapshot.spaces[0].name, 0)
+    assert rows.start_seconds[-1] == pytest.approx(30_000_000, abs=2)
+    assert (rows.end_seconds > rows.start_seconds).all()

@@ -150,6 +150,24 @@ def test_field_38_a_name_in_the_lists_encoding_or_in_bytes(tmp_path: Path) -> No
     assert next(find_sources([str(tmp_path / "list.csv")])).path.endswith("B\udce4r.jpg")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-32", "shift_jis"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_field_38_a_list_that_ends_inside_a_letter_keeps_its_rows(
+    tmp_path: Path, encoding: str, kind: str
+) -> None:
+    lines = {
+        "csv": ["path,caption", *(f"{n}.jpg,日本語のねこ {n}" for n in range(9))],
+        "jsonl": [
+            json.dumps({"path": f"{n}.jpg", "caption": "日本語のねこ"}, ensure_ascii=False)
+            for n in range(9)
+        ],
+    }[kind]
+    path = tmp_path / f"list.{kind}"
+    path.write_bytes("\n".join([*lines, "日本"]).encode(encoding)[:-1])
+    rows = [row.path for _, row in read_rows(str(path)) if isinstance(row, ListedRow)]
+    assert rows[:9] == [f"{n}.jpg" for n in range(9)]
+
+
 def test_field_38_jsonl_in_other_encodings(tmp_path: Path) -> None:
     line = json.dumps({"path": "a.jpg", "caption": "über"}, ensure_ascii=False)
     for encoding in ("utf-16", "latin-1", "utf-8-sig"):
