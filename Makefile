@@ -3,17 +3,25 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-slow test-online test-faults test-kernels test-oldest test-newest check bench tiny-models docs clean
+.PHONY: demo test test-fast test-slow test-online test-faults test-kernels test-oldest test-newest coverage check \
+	bench tiny-models docs release clean
 
 demo: $(INSTALLED)  ## Generate a small world, index it, search it, write demo-out/gallery.html
 	$(BIN)/retrieval demo demo-out
 
 # Processes share the cores by files of tests; each computes with one thread.
 SUITE = -m "not slow and not online and not campaign" --numprocesses logical --maxprocesses 4 --dist loadfile
-test test-oldest test-newest: export OMP_NUM_THREADS = 1
+test test-fast test-oldest test-newest coverage: export OMP_NUM_THREADS = 1
 
 test: $(INSTALLED)  ## Run the test suite on all cores, at most four
 	$(BIN)/python -m pytest $(SUITE)
+
+test-fast: $(INSTALLED)  ## Run the tests of single modules: under a minute
+	$(BIN)/python -m pytest $(SUITE) -m "not slow and not online and not campaign and not gpu" $(FAST)
+
+coverage: $(INSTALLED)  ## Report the lines that the test suite does not run
+	$(BIN)/coverage run -m pytest -m "not slow and not online and not campaign"
+	$(BIN)/coverage report --skip-covered --sort=cover
 
 test-slow: $(INSTALLED)  ## Run the tests that take longer than a minute each
 	$(BIN)/python -m pytest -m slow
@@ -49,11 +57,13 @@ test-newest: .venv-newest/.installed  ## Run the test suite with the newest vers
 		--resolution $(RESOLUTION) --editable '.[dev]'
 	touch $@
 
-check: $(INSTALLED)  ## Lint, formatting, strict types, and which folder may import which
+check: $(INSTALLED)  ## Run the linters, the type checker and the checks of imports and documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_layers.py
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/test_layers.py tests/test_docs.py tests/test_architecture.py
 
 bench: $(INSTALLED)  ## Measure quality on the demo world and the speed figures; rewrites docs/benchmarks.md
 	$(BIN)/retrieval bench run demo --out benchmarks/results/demo.json
@@ -69,9 +79,19 @@ tiny-models: $(INSTALLED)  ## Train the bundled models again (about 40 minutes e
 	$(BIN)/retrieval train video --out retrieval/weights/tiny-video
 	$(BIN)/retrieval train rerank --out retrieval/weights/tiny-rerank
 
-docs: $(INSTALLED)  ## Rewrite docs/cli.md from the commands' own help, and the tests in docs/faults.md
+docs: $(INSTALLED)  ## Update the generated pages and build the documentation site in build/site
 	$(BIN)/python -m cli.reference > docs/cli.md
 	$(BIN)/python tests/support/fault_list.py
+	$(BIN)/mkdocs build
+
+release: $(INSTALLED)  ## Build the package, install it into an empty environment, and run the demo from there
+	rm -rf dist build/release
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/release
+	build/release/bin/python -m pip install --quiet --upgrade pip
+	build/release/bin/python -m pip install --quiet dist/*.whl
+	cd build && release/bin/retrieval --version && release/bin/retrieval demo release-demo
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest demo-out build *.egg-info

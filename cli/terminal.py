@@ -76,7 +76,7 @@ class CsvPrinter:
     """Rows of CSV on standard output, one header for all of them."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._writer = csv.writer(sys.stdout)
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
         self._writer.writerow(names)
 
     def row(self, values: Iterable[object]) -> None:

@@ -69,7 +69,7 @@ def _listed(tests: list[str]) -> str:
     for test in tests:
         place, _, name = test.partition("::")
         files.setdefault(place, []).append(f"`{name}`")
-    parts = [f"[{place}](../tests/{place}) {', '.join(names)}" for place, names in files.items()]
+    parts = [f"`tests/{place}`: {', '.join(names)}" for place, names in files.items()]
     return "; ".join(parts) or NONE
 
 
