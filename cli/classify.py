@@ -1,4 +1,4 @@
-"""`retrieval classify`."""
+"""The `retrieval classify` command."""
 
 from __future__ import annotations
 

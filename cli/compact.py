@@ -1,4 +1,4 @@
-"""`retrieval compact`."""
+"""The `retrieval compact` command."""
 
 from typing import Annotated
 
@@ -11,10 +11,10 @@ def compact(
     collection: CollectionArgument,
     grace: Annotated[
         float,
-        typer.Option(min=0.0, help="Seconds for which a generation that is over keeps its files."),
+        typer.Option(min=0.0, help="Seconds to keep the files of older generations."),
     ] = 600.0,
 ) -> None:
-    """Merge small shards, drop removed rows, old generations and interrupted runs' leftovers."""
+    """Merge small shards and delete removed rows, old generations and partial files."""
     import retrieval
 
     print(retrieval.open(collection).compact(grace_seconds=grace).summary())

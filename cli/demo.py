@@ -1,4 +1,4 @@
-"""`retrieval demo`."""
+"""The `retrieval demo` command."""
 
 from pathlib import Path
 from typing import Annotated

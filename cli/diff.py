@@ -1,4 +1,4 @@
-"""`retrieval diff`."""
+"""The `retrieval diff` command."""
 
 from __future__ import annotations
 

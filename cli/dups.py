@@ -1,4 +1,4 @@
-"""`retrieval dups`."""
+"""The `retrieval dups` command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`retrieval embed`."""
+"""The `retrieval embed` command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`retrieval estimate`."""
+"""The `retrieval estimate` command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`retrieval export`."""
+"""The `retrieval export` command."""
 
 from __future__ import annotations
 

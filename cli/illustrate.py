@@ -1,4 +1,4 @@
-"""`retrieval illustrate`."""
+"""The `retrieval illustrate` command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`retrieval index`."""
+"""The `retrieval index` command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`retrieval models`."""
+"""The `retrieval models` command."""
 
 from __future__ import annotations
 

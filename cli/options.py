@@ -8,14 +8,14 @@ import typer
 
 
 class TimeFormat(StrEnum):
-    """How tables and CSV write times."""
+    """Format of times in tables and CSV."""
 
     SECONDS = "seconds"
     HMS = "hms"
 
 
 class Device(StrEnum):
-    """Where models run, and where indexes are built and searched."""
+    """Device of models and indexes."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -26,37 +26,33 @@ CollectionArgument = Annotated[
     Path, typer.Argument(metavar="COLLECTION", help="Folder made by `embed`.")
 ]
 DeviceOption = Annotated[
-    Device, typer.Option(help="Where models run; auto takes a GPU where there is one.")
+    Device, typer.Option(help="Device of the models. auto uses a GPU if there is one.")
 ]
 IndexDeviceOption = Annotated[
     Device,
-    typer.Option(
-        help="Where models run and indexes are built or searched; auto takes a GPU where it helps."
-    ),
+    typer.Option(help="Device of models and indexes. auto uses a GPU where it is faster."),
 ]
 LocalizerOption = Annotated[
     str,
     typer.Option(
-        help="What finds moments: similarity, hammer, hammer:FOLDER; "
-        "auto takes the package's Hammer where it has one for the collection's model."
+        help="Method that finds moments: similarity, hammer, hammer:FOLDER. "
+        "auto uses the bundled Hammer if it fits the collection's model."
     ),
 ]
 
 Print0Option = Annotated[
     bool,
-    typer.Option("--print0", help="Print paths alone, each ended by NUL: for `xargs -0`."),
+    typer.Option("--print0", help="Print only paths, each followed by NUL, for `xargs -0`."),
 ]
 TimeFormatOption = Annotated[
     TimeFormat | None,
     typer.Option(
         "--time-format",
-        help="Times in tables and CSV: seconds, or hms as 0:01:02.500. Default: m:ss in tables, "
+        help="Times in tables and CSV: seconds, or hms for 0:01:02.500. Default: m:ss in tables, "
         "seconds in CSV.",
     ),
 ]
 WhereOption = Annotated[
     list[str] | None,
-    typer.Option(
-        help='SQL condition over the items\' columns: "year > 2020"; repeatable, all must hold.'
-    ),
+    typer.Option(help='SQL condition over item columns: "year > 2020". Repeatable; all must hold.'),
 ]

@@ -1,20 +1,20 @@
-"""Writes docs/cli.md from the commands' own help: `python -m cli.reference > docs/cli.md`."""
+"""Generates docs/cli.md from the help texts: `python -m cli.reference > docs/cli.md`."""
 
 from __future__ import annotations
 
 import os
 import re
 
-HEADER = """# The commands
+HEADER = """# Commands
 
-Written by `make docs` from the commands' own help; a test fails when the two disagree.
-Results go to stdout, progress and errors to stderr. A known error is one line and exit code 2.
-Options accept underscores as well as dashes.
+`make docs` generates this page from the help texts. Results go to standard output; progress,
+messages and errors go to standard error. An error is one line, and the exit code is 2. Options
+accept underscores instead of dashes.
 """
 
 
 def reference() -> str:
-    """The page: a section per command, in the order of `retrieval --help`."""
+    """Return the page: one section per command, in the order of `retrieval --help`."""
     os.environ["COLUMNS"] = os.environ["TERMINAL_WIDTH"] = "100"
     import typer
     from typer.testing import CliRunner
@@ -32,7 +32,7 @@ def reference() -> str:
 
 
 def command_paths(command: object, before: tuple[str, ...] = ()) -> list[list[str]]:
-    """Every command below one, as the words that call it."""
+    """List all sub-commands of a command, each as its words."""
     paths = []
     for name, child in getattr(command, "commands", {}).items():
         paths.append([*before, name])

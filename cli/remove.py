@@ -1,4 +1,4 @@
-"""`retrieval remove`."""
+"""The `retrieval remove` command."""
 
 from __future__ import annotations
 
@@ -15,29 +15,27 @@ def remove(
     collection: CollectionArgument,
     where: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Remove the items that this SQL condition matches; repeatable, all must hold."
-        ),
+        typer.Option(help="Remove items that match this SQL condition. Repeatable; all must hold."),
     ] = None,
     ids: Annotated[
-        list[int] | None, typer.Option("--ids", help="Remove the item of this id; repeatable.")
+        list[int] | None, typer.Option("--ids", help="Remove the item with this id; repeatable.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be removed.")
+        bool, typer.Option("--dry-run", help="List the items without removing them.")
     ] = False,
 ) -> None:
-    """Take items out of COLLECTION; the media files stay where they are."""
+    """Remove items from COLLECTION. Media files are not touched."""
     import retrieval
     from retrieval.errors import QueryError
 
     if not where and not ids:
-        raise QueryError("say what to remove: --where CONDITION or --ids ID")
+        raise QueryError("nothing is selected: use --where CONDITION or --ids ID")
     opened = retrieval.open(collection)
     if dry_run:
-        found = opened.items_to_remove(where=where, ids=ids or ())
-        for item_id, uri in found.items():
+        items = opened.items_to_remove(where=where, ids=ids or ())
+        for item_id, uri in items.items():
             print(f"{item_id}\t{escaped(uri)}")
-        print(f"{len(found)} items would be removed; nothing is removed yet", file=sys.stderr)
+        print(f"{len(items)} items would be removed", file=sys.stderr)
         return
     count = opened.remove(where=where, ids=ids or ())
     print(f"{count} items removed; `retrieval compact` frees their space")

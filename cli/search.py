@@ -1,4 +1,4 @@
-"""`retrieval search`."""
+"""The `retrieval search` command."""
 
 from __future__ import annotations
 
@@ -34,53 +34,53 @@ def search(
     ] = None,
     like: Annotated[
         int | None,
-        typer.Option(metavar="ITEM_ID", help="Find what lies near this item, instead of QUERY."),
+        typer.Option(
+            metavar="ITEM_ID", help="Search for items similar to this one, instead of QUERY."
+        ),
     ] = None,
     to: Annotated[
         list[Target] | None,
-        typer.Option(help="What to find; repeatable. Default: image, music and video."),
+        typer.Option(help="Type of the hits; repeatable. Default: image, music and video."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Hits to return.")] = 10,
-    offset: Annotated[int, typer.Option(help="Hits to pass over first.")] = 0,
+    k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
+    offset: Annotated[int, typer.Option(help="Number of hits to skip.")] = 0,
     where: WhereOption = None,
     ids: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Look among the items whose ids this text file holds."),
+        typer.Option(metavar="FILE", help="Search only the items whose ids are in this text file."),
     ] = None,
     queries: Annotated[
         Path | None,
-        typer.Option(help='JSONL of queries, one {"qid": …, "query": …} a line; qid may lack.'),
+        typer.Option(help='JSON Lines of queries: {"qid": …, "query": …}. qid is optional.'),
     ] = None,
-    min_score: Annotated[float | None, typer.Option(help="Drop hits of a lower score.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Drop hits with a lower score.")] = None,
     vector: Annotated[
         Path | None,
-        typer.Option(help="A .npy file of a vector, in place of QUERY; no model is loaded."),
+        typer.Option(help="A .npy file with a vector, instead of QUERY. No model is loaded."),
     ] = None,
     space: Annotated[
-        str | None, typer.Option(help="The space that --vector belongs to, as `status` names it.")
+        str | None, typer.Option(help="Space of --vector; `status` lists the names.")
     ] = None,
     cutoff: Annotated[
-        bool, typer.Option("--cutoff", help="Drop hits that look no better than chance.")
+        bool, typer.Option("--cutoff", help="Drop hits that are no better than chance.")
     ] = False,
     rerank: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Judge the first pictures again: tiny, tiny:FOLDER or blip:HUB-ID-OR-FOLDER.",
+            help="Re-rank the first images: tiny, tiny:FOLDER or blip:HUB-ID-OR-FOLDER.",
         ),
     ] = None,
-    rerank_top: Annotated[int, typer.Option(help="Hits that --rerank considers.")] = 20,
+    rerank_top: Annotated[int, typer.Option(help="Number of hits that --rerank reads.")] = 20,
     with_vectors: Annotated[
         bool,
-        typer.Option("--with-vectors", help="Add the stored vector of each hit, in JSON only."),
+        typer.Option("--with-vectors", help="Add the stored vector of each hit (JSON only)."),
     ] = False,
-    output: Annotated[Output, typer.Option("--format", help="How to print the hits.")] = (
-        Output.TABLE
-    ),
+    output: Annotated[Output, typer.Option("--format", help="Output format.")] = (Output.TABLE),
     print0: Print0Option = False,
     time_format: TimeFormatOption = None,
     gallery: Annotated[
-        Path | None, typer.Option(help="Also write the hits as an HTML page.")
+        Path | None, typer.Option(help="Also write an HTML page of the hits.")
     ] = None,
     localizer: LocalizerOption = "auto",
     device: IndexDeviceOption = Device.AUTO,
@@ -97,28 +97,28 @@ def search(
         raise QueryError("give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE")
     if space is not None and vector is None:
         raise QueryError("--space names the space of --vector; other queries ask every space")
-    asked: list[tuple[int | str | None, str | Query | VectorQuery]] = []
+    selected: list[tuple[int | str | None, str | Query | VectorQuery]]
     if queries is not None:
-        asked = [(line.qid, line.query) for line in read_queries(queries)]
+        selected = [(line.qid, line.query) for line in read_queries(queries)]
     elif vector is not None:
-        asked = [(None, VectorQuery.read(vector, space))]
+        selected = [(None, VectorQuery.read(vector, space))]
     else:
-        asked = [(None, query if query is not None else Query.like(like or 0))]
+        selected = [(None, query if query is not None else Query.like(like or 0))]
     output = paths_wanted(output, print0=print0)
-    among = None if ids is None else read_ids(ids)
+    item_ids = None if ids is None else read_ids(ids)
     opened = retrieval.open(collection, device=device.value, localizer=localizer)
     printer = AnswerPrinter(
         output, time_format=time_format, nul=print0, numbered=queries is not None
     )
     sections = []
-    for qid, one in asked:
+    for qid, item in selected:
         result = opened.answer(
-            one,
+            item,
             to=to or (),
             k=k,
             offset=offset,
             where=where,
-            ids=among,
+            ids=item_ids,
             cutoff=cutoff,
             min_score=min_score,
             rerank=rerank,

@@ -1,4 +1,4 @@
-"""`retrieval status`."""
+"""The `retrieval status` command."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -14,8 +14,8 @@ def status(
     collection: CollectionArgument,
     output: Annotated[Output, typer.Option("--format", help="table or json.")] = Output.TABLE,
 ) -> None:
-    """Show what COLLECTION holds: items, spaces, index, failures, size."""
+    """Print the contents of COLLECTION: items, spaces, index, failures, size."""
     import retrieval
 
-    found = retrieval.open(collection).status()
-    print(json_text(asdict(found)) if output is Output.JSON else escaped(found.text(), keep="\n"))
+    counts = retrieval.open(collection).status()
+    print(json_text(asdict(counts)) if output is Output.JSON else escaped(counts.text(), keep="\n"))

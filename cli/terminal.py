@@ -1,8 +1,8 @@
-r"""What reaches a terminal: text without control characters, JSON, CSV, and raw paths.
+r"""Terminal output without control characters: text, JSON, CSV, and raw paths.
 
-Names, captions and documents come from strangers. An escape sequence among them could rewrite the
-screen or the clipboard, so every control character is shown as an escape. JSON writes \u instead,
-which a parser turns back. Only paths that go into a pipe or a file stay raw.
+File names and captions are untrusted. An escape sequence in them could change the screen or the
+clipboard, so control characters are printed as escapes. JSON uses \u escapes, which parsers decode.
+Only paths that go into a pipe or a file stay raw.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-WIDTH_OF_A_PIPE = 1 << 20
-"""Columns of a table that no terminal limits: nothing is folded."""
+PIPE_WIDTH = 1 << 20
+"""Width of tables that are not printed on a terminal: lines are not folded."""
 
 _STRUCTURE = "\n\t"
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # C0, DEL and C1
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of text
-    "\u2028\u2029\ud800-\udfff]"  # separators of lines, and what no encoding can write
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # changes of text direction
+    "\u2028\u2029\ud800-\udfff]"  # line separators, and surrogates, which have no encoding
 )
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def escaped(text: object, *, keep: str = "") -> str:
-    r"""Text with every control character as `\n`, `\x1b` or `\u202e`.
+    r"""Replace each control character by `\n`, `\x1b` or `\u202e`.
 
     Args:
-        text: Shown as `str` gives it.
-        keep: Characters that stay as they are.
+        text: Converted with `str`.
+        keep: Control characters that are not replaced.
     """
 
-    def shown(found: re.Match[str]) -> str:
-        character = found[0]
+    def escape(match: re.Match[str]) -> str:
+        character = match[0]
         if character in keep:
             return character
         code = ord(character)
         return _SHORT.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
-    return _CONTROL.sub(shown, str(text))
+    return _CONTROL.sub(escape, str(text))
 
 
 def quoted(uri: str) -> str:
-    """A uri with its control characters as `%XX` too: it names the same file."""
+    """Percent-encode the control characters of a uri; it still names the same file."""
     return _CONTROL.sub(lambda m: "".join(f"%{byte:02X}" for byte in os.fsencode(m[0])), uri)
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """JSON on one line, or indented, as `safe_json` makes it."""
+    """Serialise a value as JSON without control characters."""
     return safe_json(json.dumps(value, ensure_ascii=False, indent=indent, default=_json_value))
 
 
@@ -67,31 +67,31 @@ def _json_value(value: object) -> str:
 
 
 def safe_json(text: str) -> str:
-    r"""JSON with what could harm a terminal written as `\uXXXX`; it means the same."""
-    # Outside of strings JSON holds no control character but the newlines of an indent.
+    r"""Replace control characters in JSON by `\uXXXX`, which has the same meaning."""
+    # Outside of strings, JSON has no control characters except newlines of an indent.
     return _CONTROL.sub(lambda m: m[0] if m[0] == "\n" else f"\\u{ord(m[0]):04x}", text)
 
 
 class CsvPrinter:
-    """Rows of CSV on standard output, one header for all of them."""
+    """Prints CSV rows below one header on standard output."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._writer = csv.writer(sys.stdout, lineterminator="\n")
         self._writer.writerow(names)
 
     def row(self, values: Iterable[object]) -> None:
-        """Write a row; texts are escaped, None is empty."""
+        """Print a row. Text is escaped; None is an empty field."""
         self._writer.writerow(
             [escaped(value) if isinstance(value, str) else value for value in values]
         )
 
 
 def print_paths(paths: Iterable[str], *, nul: bool = False) -> None:
-    """Print paths, one a line: escaped on a terminal, byte for byte into a pipe or a file.
+    """Print one path per line: escaped on a terminal, as raw bytes in a pipe or a file.
 
     Args:
-        paths: As Python has them, with surrogate escapes for bytes that are not UTF-8.
-        nul: End each with NUL instead of a newline, and escape nothing: for `xargs -0`.
+        paths: Paths with surrogate escapes for bytes that are not UTF-8.
+        nul: End each path with NUL instead of a newline and escape nothing, for `xargs -0`.
     """
     if sys.stdout.isatty() and not nul:
         for path in paths:
@@ -101,7 +101,7 @@ def print_paths(paths: Iterable[str], *, nul: bool = False) -> None:
     sys.stdout.flush()
     raw = getattr(sys.stdout, "buffer", None)
     for path in paths:
-        if raw is None:  # a stream that takes text alone
+        if raw is None:  # a stream without a binary buffer
             sys.stdout.write(path + end.decode())
         else:
             raw.write(os.fsencode(path) + end)
@@ -113,12 +113,12 @@ def print_paths(paths: Iterable[str], *, nul: bool = False) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Standard output or error for tables and progress; a pipe has room for every line."""
+    """Return a console for tables and progress; in a pipe it does not fold lines."""
     from rich.console import Console
     from rich.segment import Segment
 
     class SafeConsole(Console):
-        """Shows control characters of what it is given as escapes; its own ones pass."""
+        """Escapes control characters of the content, but not those of the console itself."""
 
         def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
             for segment in super().render(renderable, options):
@@ -128,30 +128,30 @@ def console(*, stderr: bool = False) -> Console:
                     yield Segment(escaped(segment.text, keep="\n"), segment.style)
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stderr or sys.stdout.isatty() else WIDTH_OF_A_PIPE
+    width = None if stderr or sys.stdout.isatty() else PIPE_WIDTH
     return SafeConsole(
-        # The stream below: a progress bar's own control sequences must pass.
+        # The raw stream, because control sequences of progress bars must not be escaped.
         file=getattr(stream, "raw", stream),
         width=width, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
 
 
 def console_for_tables() -> Console:
-    """Standard output, as wide as the terminal, or as any line where there is none."""
+    """Return a console for tables on standard output."""
     return console()
 
 
 def cell(text: object, style: str = "") -> Text:
-    """Text for a table: escaped, on one line, its end cut by an ellipsis where room is short."""
+    """Return an escaped table cell on one line; an ellipsis replaces its end if space is short."""
     from rich.text import Text
 
     return Text(escaped(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
 class PathCell:
-    """A path for a table: complete, or its end behind an ellipsis, for the end tells more."""
+    """A table cell with a path; an ellipsis replaces its start if space is short."""
 
-    LEAST_WIDTH = 12
+    MIN_WIDTH = 12
 
     def __init__(self, path: str) -> None:
         self._text = escaped(path)
@@ -161,7 +161,7 @@ class PathCell:
         from rich.measure import Measurement
 
         width = cell_len(self._text)
-        return Measurement(min(width, self.LEAST_WIDTH), width)
+        return Measurement(min(width, self.MIN_WIDTH), width)
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Text]:
         from rich.text import Text
@@ -170,7 +170,7 @@ class PathCell:
 
 
 def end_of(text: str, width: int) -> str:
-    """A text, or as much of its end as fits into some columns behind an ellipsis."""
+    """Shorten a text to a width in columns; an ellipsis replaces its start."""
     from rich.cells import cell_len
 
     if cell_len(text) <= width:
@@ -182,27 +182,27 @@ def end_of(text: str, width: int) -> str:
     return "…" + text[start:]
 
 
-# ---------------------------------------------------------------- whatever else is printed
+# ---------------------------------------------------------------- other output
 
 
 class _EscapingStream:
-    """A text stream that writes control characters as escapes, except newlines and tabs.
+    """A text stream that escapes control characters, except newlines and tabs.
 
-    Everything passes it that no command has escaped: usage errors, warnings, messages of libraries.
+    It covers text that no command escapes: usage errors, warnings, and messages of libraries.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.raw = stream
 
     def write(self, text: str) -> int:
-        """Write text, escaped."""
-        if not isinstance(text, str):  # click writes bytes to find out what a stream accepts
+        """Escape and write text."""
+        if not isinstance(text, str):  # click writes bytes to test whether a stream is binary
             raise TypeError(f"write() takes text, got {type(text).__name__}")
         self.raw.write(escaped(text, keep=_STRUCTURE))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write some texts, escaped."""
+        """Escape and write several texts."""
         for line in lines:
             self.write(line)
 
@@ -212,7 +212,7 @@ class _EscapingStream:
 
 @contextmanager
 def escaped_streams() -> Iterator[None]:
-    """Make standard output and error escape what is printed."""
+    """Escape everything that is printed to standard output and error."""
     before = sys.stdout, sys.stderr
     sys.stdout = cast(TextIO, _EscapingStream(before[0]))
     sys.stderr = cast(TextIO, _EscapingStream(before[1]))

@@ -1,4 +1,4 @@
-"""`retrieval train`."""
+"""The `retrieval train` command."""
 
 from __future__ import annotations
 

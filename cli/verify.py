@@ -1,11 +1,11 @@
-"""`retrieval verify`."""
+"""The `retrieval verify` command."""
 
 from cli.options import CollectionArgument
 from cli.terminal import escaped
 
 
 def verify(collection: CollectionArgument) -> None:
-    """Compare every file of COLLECTION with its digest; exit code 2 where one differs."""
+    """Compare each file of COLLECTION with its digest. The exit code is 2 if one differs."""
     import retrieval
     from retrieval.errors import CollectionDamagedError
 
@@ -14,6 +14,6 @@ def verify(collection: CollectionArgument) -> None:
         print(escaped(problem))
     if problems:
         raise CollectionDamagedError(
-            f"{len(problems)} damaged in {collection}; restore them from a copy or embed anew"
+            f"{collection} has {len(problems)} problems; restore the files from a copy, or embed again"
         )
     print(f"{collection} is whole")

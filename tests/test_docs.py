@@ -74,7 +74,9 @@ def test_commands_and_their_options_exist(page: Path) -> None:
         rest = list(words)
         while rest and rest[0] in getattr(command, "commands", {}):
             command = command.commands[rest.pop(0)]  # type: ignore[attr-defined]
-        known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+        known = {
+            name for option in command.params for name in (*option.opts, *option.secondary_opts)
+        }
         used = {word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
         assert used <= known | {"-h", "--help"}, f"{page}: {' '.join(words)}"
         assert not hasattr(command, "commands") or used, f"{page}: {' '.join(words)}"

@@ -84,7 +84,7 @@ def test_fault_12_a_flipped_bit_is_found(copied: Collection, name: str) -> None:
         (("search", "{c}"), QueryError, "QUERY or --queries"),
         (("search", "{c}", ""), QueryError, "empty"),
         (("search", "{c}", "@nowhere.png"), QueryError, "no such file"),
-        (("remove", "{c}"), QueryError, "say what to remove"),
+        (("remove", "{c}"), QueryError, "nothing is selected"),
         (("remove", "{c}", "--ids", "999"), QueryError, "no item has the id 999"),
         (("localize", "nowhere.mp4", "x"), SourceError, "not a file"),
         (("search", "nowhere", "x"), RetrievalError, "not a collection"),
