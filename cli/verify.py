@@ -14,6 +14,6 @@ def verify(collection: CollectionArgument) -> None:
         print(escaped(problem))
     if problems:
         raise CollectionDamagedError(
-            f"{collection} has {len(problems)} problems; restore the files from a copy, or embed again"
+            f"{collection} has {len(problems)} problems; restore the files or embed again"
         )
     print(f"{collection} is whole")
