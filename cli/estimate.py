@@ -58,13 +58,13 @@ def estimate(
 
 
 def _print(found: Estimate) -> None:
-    from indexes.choose import size_text
+    from indexes.candidates import format_bytes
 
     played = {kind: f", {clock(seconds)}" for kind, seconds in found.seconds.items()}
     kinds = [f"{n} {kind}{played.get(kind, '')}" for kind, n in found.items.items() if n]
-    media = "" if found.media_bytes is None else f", {size_text(found.media_bytes)}"
+    media = "" if found.media_bytes is None else f", {format_bytes(found.media_bytes)}"
     print(f"items       {sum(found.items.values())} ({'; '.join(kinds) or 'none'}{media})")
-    print(f"disk        {size_text(found.collection_bytes)} without an index")
+    print(f"disk        {format_bytes(found.collection_bytes)} without an index")
     if found.embed_seconds is not None:
         print(f"time        {clock(found.embed_seconds)} to embed here")
     for note in found.notes:
@@ -76,7 +76,7 @@ def _print(found: Estimate) -> None:
 def _table(cost: SpaceCost) -> object:
     from rich.table import Table
 
-    from indexes.choose import size_text
+    from indexes.candidates import format_bytes
 
     title = f"{cost.encoder}: {cost.segments} segments, {cost.frames} frames of {cost.dim} numbers"
     table = Table(title=cell(title), title_justify="left", box=None, pad_edge=False)
@@ -84,5 +84,5 @@ def _table(cost: SpaceCost) -> object:
     table.add_column("memory", justify="right")
     table.add_column("disk", justify="right")
     for size in cost.indexes:
-        table.add_row(size.factory, size_text(size.memory_bytes), size_text(size.disk_bytes))
+        table.add_row(size.factory, format_bytes(size.memory_bytes), format_bytes(size.disk_bytes))
     return table

@@ -1,24 +1,24 @@
-"""The vector layer: arrays and ids in, scores and ids out. Imports nothing of the other folders."""
+"""Vector search over NumPy arrays: exact, FAISS and GPU indexes behind one protocol."""
 
 import os
 from pathlib import Path
 
-from indexes import forking as forking  # a process that is forked must be ready for it
+from indexes import forking as forking  # registers the handler that runs after a fork
 
 
-def _name_blas_kernels() -> None:
-    """Let the OpenBLAS in FAISS's wheels use AVX-512 wherever the processor has it.
+def _select_blas_kernels() -> None:
+    """Enable AVX-512 in the OpenBLAS of FAISS's wheels where the processor supports it.
 
-    It is older than many processors, and takes those that it does not know for ones without:
-    training and filling an index then take three times as long (docs/indexing.md). It reads the
-    variable when it is loaded, with FAISS; whoever has set it is left alone.
+    That OpenBLAS does not recognise newer processors and falls back to kernels without AVX-512,
+    which makes training and filling an index three times slower (docs/indexing.md). It reads the
+    variable when FAISS is loaded. An existing value is kept.
     """
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
-    except OSError:  # not Linux: FAISS's wheels there do not bring this OpenBLAS
+    except OSError:  # Not Linux: FAISS's wheels for other systems do not contain this OpenBLAS.
         return
     if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= set(flags):
         os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
 
 
-_name_blas_kernels()
+_select_blas_kernels()

@@ -1,4 +1,4 @@
-"""Fills FAISS indexes: the exact one, and any that a factory string names."""
+"""Builds and fills FAISS indexes: float16, plain float32, and any factory string."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from numpy.typing import NDArray
 
 from indexes.errors import IndexBuildError
 from indexes.gpu_build import CAGRA, build_cagra, fill, train_and_fill
-from indexes.gpus import Gpus, innermost
+from indexes.gpus import Gpus, innermost_index
 from indexes.vectors import check_rows
 
 KMEANS_ITERATIONS, ROWS_PER_LIST = 10, 64
-"""Of training the lists: more of either moves recall by less than 0.002 and takes twice as long."""
+"""Limits of k-means; doubling either raises recall by less than 0.002 and doubles the time."""
 
 OPQ_ROWS, OPQ_ITERATIONS = 16_384, 8
-"""Of training a rotation: FAISS's own 50 rounds over 65,536 rows take minutes on two cores."""
+"""Limits of OPQ training; FAISS's 50 iterations over 65,536 rows take minutes on two cores."""
 
 ROTATION = re.compile(r"OPQ|ITQ|PCA")
-"""What is trained on the rows before their index; of fewer rows than numbers FAISS's memory is
-damaged."""
+"""Transforms trained on rows. With fewer rows than dimensions, FAISS corrupts its memory."""
 
-ENDS_THE_PROCESS = re.compile(r"(?:HNSW|NSG)[01](?!\d)|IVF0(?!\d)")
-"""Factory strings at which FAISS aborts, or fails at the first search, instead of refusing."""
+CRASHES_FAISS = re.compile(r"(?:HNSW|NSG)[01](?!\d)|IVF0(?!\d)")
+"""Factory strings that FAISS accepts, but that abort the process or fail at the first search."""
 
 
 def build_exact(blocks: Iterable[NDArray[np.floating]], dim: int, *, expected_rows: int = 0) -> Any:
-    """Fill a float16 FAISS index.
+    """Build a float16 FAISS index.
 
     Args:
         blocks: (rows, dim) float16 or float32 unit vectors, in row order.
-        dim: Their length.
-        expected_rows: About as many will come; a close upper bound saves memory.
+        dim: Vector dimension.
+        expected_rows: Approximate number of rows; a close upper bound saves memory.
 
     Raises:
         InvalidVectorError: A row is NaN, infinite or zero.
@@ -44,7 +43,7 @@ def build_exact(blocks: Iterable[NDArray[np.floating]], dim: int, *, expected_ro
     index = faiss.IndexScalarQuantizer(
         dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
-    # Takes the memory once: growing by doubling would hold the vectors twice for a moment.
+    # Reserve the memory at once: growth by doubling would briefly hold two copies.
     index.codes.resize(expected_rows * index.code_size)
     index.codes.resize(0)
     _fill(index, blocks)
@@ -52,11 +51,11 @@ def build_exact(blocks: Iterable[NDArray[np.floating]], dim: int, *, expected_ro
 
 
 def build_flat(blocks: Iterable[NDArray[np.floating]], dim: int) -> Any:
-    """Fill a plain float32 index of inner products, which every program with FAISS reads.
+    """Build a plain float32 inner-product index that any program with FAISS can read.
 
     Args:
         blocks: (rows, dim) float16 or float32 unit vectors, in row order.
-        dim: Their length.
+        dim: Vector dimension.
 
     Raises:
         InvalidVectorError: A row is NaN, infinite or zero.
@@ -73,25 +72,27 @@ def build_approximate(
     *,
     gpus: Gpus | None = None,
 ) -> Any:
-    """Build and fill any FAISS index for inner products.
+    """Train and fill an inner-product index described by a FAISS factory string.
 
     Args:
         factory: FAISS factory string, for example `IVF1024,SQ8`; or `CAGRA`, which needs a GPU.
-        training: (rows, dim) sample to train on.
+        training: (rows, dim) training sample.
         blocks: All rows, in order.
-        gpus: Where to train and to find the rows' lists; the CPU where it is None. The index has
-            its CPU form either way.
+        gpus: GPUs for training and list assignment; None uses the CPU. The returned index always
+            has its CPU form.
 
     Raises:
-        IndexBuildError: FAISS refuses the string, or the sample is too small for it.
+        IndexBuildError: FAISS rejects the string, or the sample is too small for it.
         InvalidVectorError: A row is NaN, infinite or zero.
     """
     sample = np.ascontiguousarray(training, np.float32)
-    asked = f"{factory!r} for {len(sample)} training rows of {sample.shape[1]} numbers"
-    if ENDS_THE_PROCESS.search(factory):
-        raise IndexBuildError(f"FAISS cannot build {asked}; name more lists or neighbours")
+    request = f"{factory!r} for {len(sample)} training rows of dimension {sample.shape[1]}"
+    if CRASHES_FAISS.search(factory):
+        raise IndexBuildError(f"FAISS cannot build {request}; use more lists or neighbours")
     if ROTATION.search(factory) and len(sample) < sample.shape[1]:
-        raise IndexBuildError(f"FAISS cannot build {asked}: a rotation needs a row for each number")
+        raise IndexBuildError(
+            f"FAISS cannot build {request}: a rotation needs at least as many rows as dimensions"
+        )
     try:
         if CAGRA.fullmatch(factory):
             return build_cagra(factory, _checked(blocks), gpus)
@@ -102,20 +103,20 @@ def build_approximate(
             index.train(sample)
         _fill(index, blocks)
     except (RuntimeError, MemoryError) as error:
-        advice = "--kind exact or fewer lists" if gpus is None else "--device cpu or fewer lists"
+        advice = "exact search" if gpus is None else "the CPU"
         raise IndexBuildError(
-            f"FAISS refuses {asked}: {faiss_reason(error)}; try {advice}"
+            f"FAISS refuses {request}: {faiss_reason(error)}; try {advice} or fewer lists"
         ) from error
     return index
 
 
 def refill(index: Any, blocks: Iterable[NDArray[np.floating]], *, gpus: Gpus | None = None) -> Any:
-    """Fill an index, which must not be mapped, with other rows; what it was trained to stays.
+    """Replace the rows of a trained index, which must not be mapped, without training it again.
 
     Raises:
-        IndexBuildError: A graph of CAGRA's, and no GPU.
+        IndexBuildError: The index is a CAGRA graph and there is no GPU.
     """
-    inner = innermost(index)
+    inner = innermost_index(index)
     if isinstance(inner, faiss.IndexHNSWCagra):
         return build_cagra(f"CAGRA{inner.hnsw.nb_neighbors(0)}", _checked(blocks), gpus)
     index.reset()
@@ -128,26 +129,26 @@ def refill(index: Any, blocks: Iterable[NDArray[np.floating]], *, gpus: Gpus | N
 
 @contextmanager
 def _limited_training(index: Any, factory: str) -> Iterator[None]:
-    """Keep k-means and rotations within what two cores do while people wait."""
-    inverted = faiss.try_extract_index_ivf(index)
-    if inverted is not None:
-        inverted.cp.min_points_per_centroid = 1  # else FAISS prints a warning
-        inverted.cp.max_points_per_centroid = ROWS_PER_LIST
-        inverted.cp.niter = KMEANS_ITERATIONS
-        lists = faiss.downcast_index(inverted)
+    """Limit the iterations and rows of k-means and OPQ."""
+    ivf = faiss.try_extract_index_ivf(index)
+    if ivf is not None:
+        ivf.cp.min_points_per_centroid = 1  # Otherwise FAISS prints a warning.
+        ivf.cp.max_points_per_centroid = ROWS_PER_LIST
+        ivf.cp.niter = KMEANS_ITERATIONS
+        lists = faiss.downcast_index(ivf)
         if hasattr(lists, "pq"):
             lists.pq.cp.min_points_per_centroid = 1
-    rotations = [one for one in _transforms(index) if isinstance(one, faiss.OPQMatrix)]
-    codes = []  # FAISS keeps no reference of its own
+    rotations = [step for step in _transforms(index) if isinstance(step, faiss.OPQMatrix)]
+    quantizers = []  # FAISS stores bare pointers: this list keeps the objects alive.
     for rotation in rotations:
         rotation.max_train_points = OPQ_ROWS
         rotation.niter = rotation.niter_pq_0 = OPQ_ITERATIONS
         rotation.niter_pq = OPQ_ITERATIONS // 2
         if "x4" in factory:
-            # It would fit the rotation to codes of eight bits, in ten times the time.
-            codes.append(faiss.ProductQuantizer(rotation.d_out, rotation.M, 4))
-            codes[-1].cp.min_points_per_centroid = 1
-            rotation.pq = codes[-1]
+            # By default FAISS optimises for 8-bit codes, which takes ten times as long.
+            quantizers.append(faiss.ProductQuantizer(rotation.d_out, rotation.M, 4))
+            quantizers[-1].cp.min_points_per_centroid = 1
+            rotation.pq = quantizers[-1]
     try:
         yield
     finally:
@@ -156,13 +157,13 @@ def _limited_training(index: Any, factory: str) -> Iterator[None]:
 
 
 def _transforms(index: Any) -> list[Any]:
-    """What is done to vectors before they come to an index."""
-    whole = faiss.downcast_index(index)
-    if not isinstance(whole, faiss.IndexPreTransform):
+    """Return the transforms applied to vectors before the inner index."""
+    outer = faiss.downcast_index(index)
+    if not isinstance(outer, faiss.IndexPreTransform):
         return []
     return [
-        faiss.downcast_VectorTransform(whole.chain.at(number))
-        for number in range(whole.chain.size())
+        faiss.downcast_VectorTransform(outer.chain.at(number))
+        for number in range(outer.chain.size())
     ]
 
 
@@ -181,7 +182,7 @@ def _checked(blocks: Iterable[NDArray[np.floating]]) -> Iterator[NDArray[np.floa
 
 
 def faiss_reason(error: BaseException) -> str:
-    """The sentence of a FAISS error in one line, without function names and paths around it."""
+    """Return the message of a FAISS error on one line, without function names and paths."""
     text = " ".join(str(error).split())
-    said = re.sub(r"^.* at \S+?:\d+: (?:Error: )?", "", text)
-    return re.sub(r"^'.*?' failed: (?=\S)", "", said) or type(error).__name__
+    reason = re.sub(r"^.* at \S+?:\d+: (?:Error: )?", "", text)
+    return re.sub(r"^'.*?' failed: (?=\S)", "", reason) or type(error).__name__

@@ -1,4 +1,4 @@
-"""How hard an approximate index looks: what tuning finds, cards keep and searches use."""
+"""Search effort of an approximate index."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ import math
 from dataclasses import dataclass
 
 TUNED_K = 10
-"""Answers for which an effort is meant."""
+"""Number of answers that an effort is tuned for."""
 
 MAX_CANDIDATES = 4_096
-"""Candidates that the approximate part hands to re-ranking; longer answers are scanned exactly."""
+"""Maximum number of re-ranked rows per query. Longer answers use exact search."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard an approximate part looks for ten answers; more finds more and takes longer.
+    """Search effort of an approximate part, tuned for ten answers.
+
+    Higher values increase both recall and search time.
 
     Attributes:
-        visited: Lists that an IVF index scans (`nprobe`), or rows that a graph keeps in view
+        visited: Lists scanned in an IVF index (`nprobe`), or size of a graph's search queue
             (`efSearch`).
-        candidates: Rows handed to exact re-ranking.
+        candidates: Number of rows re-ranked with exact scores.
     """
 
     visited: int
     candidates: int
 
     def candidates_for(self, k: int) -> int:
-        """Candidates for k answers: of a longer answer the last ones are harder to find."""
-        grown = self.candidates * math.sqrt(max(1.0, k / TUNED_K))
-        return max(k, min(MAX_CANDIDATES, round(grown)))
+        """Return the number of rows to re-rank for k answers; it grows with the square root."""
+        scaled = self.candidates * math.sqrt(max(1.0, k / TUNED_K))
+        return max(k, min(MAX_CANDIDATES, round(scaled)))

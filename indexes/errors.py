@@ -1,25 +1,25 @@
-"""Errors of the vector layer, and the root of the tree drawn in `retrieval/errors.py`."""
+"""Errors of the vector layer and the root of the error tree in `retrieval/errors.py`."""
 
 
 class RetrievalError(Exception):
-    """Root of every error raised on purpose; the command line prints it as one line."""
+    """Base class of all expected errors; the command line prints each as one line."""
 
 
 class DimensionMismatchError(RetrievalError, ValueError):
-    """Vectors and index disagree on the embedding size."""
+    """Vectors and index have different dimensions."""
 
 
 class InvalidVectorError(RetrievalError, ValueError):
-    """A vector holds NaN or infinity, has length zero, or is not numeric."""
+    """A vector contains NaN or infinity, has length zero, or is not numeric."""
 
 
 class IndexBuildError(RetrievalError, ValueError):
-    """An index cannot be built as asked (a factory string that FAISS refuses, too few rows)."""
+    """An index cannot be built, for example because FAISS rejects its factory string."""
 
 
 class IndexFileError(RetrievalError, OSError):
-    """A saved index is missing, truncated, damaged, or could not be written."""
+    """An index file is missing, truncated, damaged, or could not be written."""
 
 
 class DeviceError(RetrievalError, ValueError):
-    """A device that is asked for is not there."""
+    """A requested device is not available."""

@@ -1,19 +1,18 @@
-"""Exact search over an array, in NumPy: the reference, and the search of small tails."""
+"""Exact search over an array in NumPy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.protocol import Ids, Scores
-from indexes.scoring import best_columns, scores_of_all, settled, slack
-from indexes.vectors import check_search, padded, unit_queries
+from indexes.scoring import best_columns, exact_scores, rerank_exactly, score_error_bound
+from indexes.vectors import check_search, pad_answers, unit_queries
 
 BLOCK_ROWS = 16_384
-"""Rows scored at once; float16 rows are widened block by block, never as a whole."""
+"""Rows scored at once. Float16 rows are converted to float32 block by block to bound memory."""
 
 BLOCK_QUERIES = 128
 """Queries scored at once: a block of scores takes 8 MiB."""
@@ -26,9 +25,9 @@ def exact_search(
     *,
     allowed: NDArray[np.bool_] | None = None,
 ) -> tuple[Scores, Ids]:
-    """Score every row and keep the k best of each query; equal scores rank by row.
+    """Score all rows and return the k best of each query; equal scores rank by row.
 
-    Rough scores by matrix products say which rows of a block are worth scoring properly.
+    Float32 matrix products select the rows that are then scored exactly.
 
     Args:
         vectors: (rows, dim) unit vectors, float16 or float32, possibly memory-mapped.
@@ -44,119 +43,93 @@ def exact_search(
     rows, dim = vectors.shape
     check_search(k, allowed, rows)
     unit = unit_queries(queries, dim)
-    chosen = None if allowed is None else np.flatnonzero(allowed)
-    count = rows if chosen is None else len(chosen)
+    row_ids = None if allowed is None else np.flatnonzero(allowed)
+    count = rows if row_ids is None else len(row_ids)
     width = min(k, count)
     if not width or not len(unit):
-        return padded(np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64), k)
-    scores, ids = settled(
+        empty = np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
+        return pad_answers(*empty, k)
+    scores, ids = rerank_exactly(
         vectors,
         unit,
         width,
         count,
-        lambda asking, wanted: _roughly(vectors, asking, wanted, chosen),
-        lambda asking: exact_in_full(vectors, asking, width, chosen),
+        lambda queries, k: _search_float32(vectors, queries, k, row_ids),
+        lambda queries: search_all_rows(vectors, queries, width, row_ids),
     )
-    return padded(scores, ids, k)
+    return pad_answers(scores, ids, k)
 
 
-def exact_in_full(
+def search_all_rows(
     vectors: NDArray[np.floating],
     unit: NDArray[np.float32],
     k: int,
-    chosen: Ids | None = None,
+    row_ids: Ids | None = None,
 ) -> tuple[Scores, Ids]:
-    """The same for queries with many rows near to the k-th: all of these are scored properly.
+    """Search exactly, scoring every row whose float32 score is near the k-th best.
+
+    Slower than `exact_search`, but correct for any number of nearly equal scores.
 
     Args:
         vectors: (rows, dim).
         unit: (queries, dim) float32 of unit length.
-        k: Answers per query, at most as many as there are rows to choose from.
-        chosen: Rows that may answer, ascending; None for all.
+        k: Answers per query, at most the number of allowed rows.
+        row_ids: Allowed rows, ascending; None for all.
     """
-    scores, ids = _nothing(unit, k)
-    for some, block in _blocks(vectors, chosen):
+    scores, ids = _empty_answers(unit, k)
+    for block_ids, block in _blocks(vectors, row_ids):
         wide = block.astype(np.float32)
-        for query in range(0, len(unit), BLOCK_QUERIES):
-            asked = slice(query, query + BLOCK_QUERIES)
-            least = scores[asked, -1:] - slack(unit.shape[1])
-            found = np.flatnonzero((unit[asked] @ wide.T >= least).any(axis=0))
-            if len(found):
-                proper = scores_of_all(unit[asked], block[found])
-                scores[asked], ids[asked] = _with(scores[asked], ids[asked], proper, some[found])
+        for first in range(0, len(unit), BLOCK_QUERIES):
+            part = slice(first, first + BLOCK_QUERIES)
+            bound = scores[part, -1:] - score_error_bound(unit.shape[1])
+            near = np.flatnonzero((unit[part] @ wide.T >= bound).any(axis=0))
+            if len(near):
+                exact = exact_scores(unit[part], block[near])
+                scores[part], ids[part] = _merge(scores[part], ids[part], exact, block_ids[near])
     return scores, ids
 
 
-def _roughly(
-    vectors: NDArray[np.floating], unit: NDArray[np.float32], k: int, chosen: Ids | None
+def _search_float32(
+    vectors: NDArray[np.floating], unit: NDArray[np.float32], k: int, row_ids: Ids | None
 ) -> tuple[Scores, Ids]:
-    """Best rows by products of matrices, whose last bits depend on block and processor."""
-    scores, ids = _nothing(unit, k)
-    for some, block in _blocks(vectors, chosen):
+    """Search by matrix products, whose rounding depends on block size and processor."""
+    scores, ids = _empty_answers(unit, k)
+    for block_ids, block in _blocks(vectors, row_ids):
         wide = block.astype(np.float32)
-        for query in range(0, len(unit), BLOCK_QUERIES):
-            asked = slice(query, query + BLOCK_QUERIES)
-            rough = unit[asked] @ wide.T
-            # Only what is better than the worst so far can matter, soon very little: to sort out
-            # the rest would take longer than scoring it.
-            found = np.flatnonzero((rough > scores[asked, -1:]).any(axis=0))
-            if len(found):
-                scores[asked], ids[asked] = _with(
-                    scores[asked], ids[asked], rough[:, found], some[found]
+        for first in range(0, len(unit), BLOCK_QUERIES):
+            part = slice(first, first + BLOCK_QUERIES)
+            block_scores = unit[part] @ wide.T
+            # Few rows beat the k-th best after the first blocks; sorting the others is slow.
+            better = np.flatnonzero((block_scores > scores[part, -1:]).any(axis=0))
+            if len(better):
+                scores[part], ids[part] = _merge(
+                    scores[part], ids[part], block_scores[:, better], block_ids[better]
                 )
     return scores, ids
 
 
-def _nothing(unit: NDArray[np.float32], k: int) -> tuple[Scores, Ids]:
+def _empty_answers(unit: NDArray[np.float32], k: int) -> tuple[Scores, Ids]:
     shape = (len(unit), k)
     return np.full(shape, -np.inf, np.float32), np.full(shape, np.iinfo(np.int64).max)
 
 
 def _blocks(
-    vectors: NDArray[np.floating], chosen: Ids | None
+    vectors: NDArray[np.floating], row_ids: Ids | None
 ) -> Iterator[tuple[Ids, NDArray[np.floating]]]:
-    """Numbers and vectors of neighbouring rows."""
-    count = len(vectors) if chosen is None else len(chosen)
+    """Yield ids and vectors of the allowed rows, block by block."""
+    count = len(vectors) if row_ids is None else len(row_ids)
     for first in range(0, count, BLOCK_ROWS):
         last = min(count, first + BLOCK_ROWS)
-        if chosen is None:
+        if row_ids is None:
             yield np.arange(first, last), vectors[first:last]
         else:
-            yield chosen[first:last], vectors[chosen[first:last]]
+            yield row_ids[first:last], vectors[row_ids[first:last]]
 
 
-def _with(best: Scores, best_ids: Ids, scores: Scores, rows: Ids) -> tuple[Scores, Ids]:
-    """The best of the rows before and of some that come after them."""
-    ids = np.broadcast_to(rows, scores.shape)
+def _merge(best: Scores, best_ids: Ids, scores: Scores, row_ids: Ids) -> tuple[Scores, Ids]:
+    """Merge the best answers so far with the scores of further rows."""
     return best_columns(
         np.concatenate([best, scores], axis=1),
-        np.concatenate([best_ids, ids], axis=1),
+        np.concatenate([best_ids, np.broadcast_to(row_ids, scores.shape)], axis=1),
         best.shape[1],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ExactIndex:
-    """A `VectorIndex` over an array as it is."""
-
-    vectors: NDArray[np.floating]
-
-    @property
-    def dim(self) -> int:
-        """Length of a vector."""
-        return int(self.vectors.shape[1])
-
-    @property
-    def rows(self) -> int:
-        """Number of vectors."""
-        return len(self.vectors)
-
-    def search(
-        self,
-        queries: NDArray[np.floating],
-        k: int,
-        *,
-        allowed: NDArray[np.bool_] | None = None,
-    ) -> tuple[Scores, Ids]:
-        """See `VectorIndex.search`."""
-        return exact_search(self.vectors, queries, k, allowed=allowed)

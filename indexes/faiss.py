@@ -1,8 +1,7 @@
-"""FAISS behind the `VectorIndex` protocol: an exact part, and an approximate part re-ranked by it.
+"""A `VectorIndex` over FAISS: exact float16 rows and an optional approximate part.
 
-The exact part is a float16 scalar quantizer, which FAISS scans faster than plain float32 rows and
-which stays on disk, memory-mapped. The approximate part is any factory string; its candidates are
-scored again with the exact part's vectors (IndexRefine).
+FAISS scans float16 rows faster than float32 ones; they stay on disk, memory-mapped. The approximate
+part may be any FAISS index. Its best rows are re-ranked with the exact part (IndexRefine).
 """
 
 from __future__ import annotations
@@ -15,33 +14,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.effort import MAX_CANDIDATES, Effort
-from indexes.exact import exact_in_full, exact_search
+from indexes.exact import exact_search, search_all_rows
 from indexes.protocol import Ids, Scores
-from indexes.scoring import best_columns, near, scores_of_each, settled
-from indexes.selection import SCANNED_SHARE, Selection, grown, select
-from indexes.vectors import check_search, padded, unit_queries
+from indexes.scoring import best_columns, exact_scores_by_id, rerank_count, rerank_exactly
+from indexes.selection import SCANNED_SHARE, Selection, lists_with_mask, select
+from indexes.vectors import check_search, pad_answers, unit_queries
 
 MANY_QUERIES = 20
-"""From so many on, widening blocks of rows for a matrix product is faster than a scan for each
-query; FAISS changes over at as many where rows are float32."""
+"""From this batch size on, float32 matrix products are faster than a scan per query. FAISS switches
+at the same size for float32 rows."""
 
 SCORED_QUERIES = 16
-"""Queries whose candidates' vectors are read at once: 1,600 candidates of 512 take 52 MiB."""
+"""Queries whose candidate vectors are read at once: 1,600 candidates of 512-d take 52 MiB."""
 
 
-def usual_effort(approximate: Any) -> Effort:
-    """What an index is given that was not tuned: an eighth of its lists, 200 candidates."""
-    inverted = faiss.try_extract_index_ivf(approximate)
-    return Effort(200 if inverted is None else max(8, inverted.nlist // 8), 200)
+def default_effort(approximate: Any) -> Effort:
+    """Return the effort of an index that was not tuned: 1/8 of its lists, 200 candidates."""
+    ivf = faiss.try_extract_index_ivf(approximate)
+    return Effort(200 if ivf is None else max(8, ivf.nlist // 8), 200)
 
 
 class FaissIndex:
-    """A `VectorIndex` over one exact and perhaps one approximate FAISS index.
+    """A `VectorIndex` over one exact and an optional approximate FAISS index.
 
     Args:
-        exact: Made by `build_exact`.
-        approximate: Made by `build_approximate` over the same rows, or None.
-        effort: How hard the approximate part looks; None: as usual.
+        exact: Built by `build_exact`.
+        approximate: Built by `build_approximate` over the same rows, or None.
+        effort: Search effort of the approximate part; None for `default_effort`.
     """
 
     def __init__(
@@ -51,15 +50,15 @@ class FaissIndex:
         self._approximate = approximate
         self._takes_selector = True
         if approximate is not None:
-            self.effort = effort or usual_effort(approximate)
+            self.effort = effort or default_effort(approximate)
             self._refined = faiss.IndexRefine(approximate, exact)
 
     def with_approximate(self, approximate: Any, effort: Effort | None = None) -> FaissIndex:
-        """The same rows behind an approximate part."""
+        """Return an index of the same rows with another approximate part."""
         return FaissIndex(self._exact, approximate, effort)
 
     def with_effort(self, effort: Effort) -> FaissIndex:
-        """The same parts, searched more or less hard."""
+        """Return an index of the same parts with another effort."""
         return FaissIndex(self._exact, self._approximate, effort)
 
     @property
@@ -79,13 +78,13 @@ class FaissIndex:
 
     @property
     def lists(self) -> int:
-        """Lists of the approximate part; 0 where it has none."""
-        inverted = self._approximate and faiss.try_extract_index_ivf(self._approximate)
-        return int(inverted.nlist) if inverted else 0
+        """Number of IVF lists of the approximate part; 0 if it has none."""
+        ivf = self._approximate and faiss.try_extract_index_ivf(self._approximate)
+        return int(ivf.nlist) if ivf else 0
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
+        """Vector dimension."""
         return int(self._exact.d)
 
     @property
@@ -94,21 +93,21 @@ class FaissIndex:
         return int(self._exact.ntotal)
 
     def vectors(self, first: int, last: int) -> NDArray[np.float32]:
-        """Rows first … last - 1 as the exact part holds them, (last - first, dim)."""
+        """Return rows first … last - 1 of the exact part, (last - first, dim)."""
         if last <= first:
             return np.empty((0, self.dim), np.float32)
-        found: NDArray[np.float32] = self._exact.reconstruct_n(first, last - first)
-        return found
+        vectors: NDArray[np.float32] = self._exact.reconstruct_n(first, last - first)
+        return vectors
 
     def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Any rows, (n, dim) float32."""
+        """Return the given rows of the exact part, (n, dim) float32."""
         if not len(rows):
             return np.empty((0, self.dim), np.float32)
-        found: NDArray[np.float32] = self._exact.reconstruct_batch(rows)
-        return found
+        vectors: NDArray[np.float32] = self._exact.reconstruct_batch(rows)
+        return vectors
 
     def score(self, unit: NDArray[np.float32], ids: Ids) -> Scores:
-        """Rough scores of unit queries (n, dim) and rows (n, count); -inf for an id of -1."""
+        """Score unit queries (n, dim) against rows (n, count) in float32; -inf for an id of -1."""
         scores = np.full(ids.shape, -np.inf, np.float32)
         for first in range(0, len(unit) if self.rows else 0, SCORED_QUERIES):
             block = slice(first, first + SCORED_QUERIES)
@@ -117,10 +116,11 @@ class FaissIndex:
         scores[ids < 0] = -np.inf
         return scores
 
-    def ranked(self, unit: NDArray[np.float32], ids: Ids, k: int) -> tuple[Scores, Ids]:
-        """The k best of some rows of each unit query, (n, count), -1 for none."""
-        best = best_columns(self.score(unit, ids), ids, min(ids.shape[1], near(k)))[1]
-        return best_columns(scores_of_each(unit, half_rows(self), best), best, k)
+    def rerank(self, unit: NDArray[np.float32], ids: Ids, k: int) -> tuple[Scores, Ids]:
+        """Return the k best of the given rows (n, count) of each unit query; -1 marks no row."""
+        count = min(ids.shape[1], rerank_count(k))
+        best = best_columns(self.score(unit, ids), ids, count)[1]
+        return best_columns(exact_scores_by_id(unit, float16_rows(self), best), best, k)
 
     def select(self, mask: NDArray[np.bool_]) -> Selection:
         """Prepare a mask, (rows,) bool, for many searches; it must not change afterwards."""
@@ -136,57 +136,66 @@ class FaissIndex:
         exact: bool = False,
         visited_share: float | None = None,
     ) -> tuple[Scores, Ids]:
-        """See `VectorIndex.search`; `exact` leaves the approximate part aside.
+        """See `VectorIndex.search`.
 
-        `visited_share` is the share of an IVF index's lists to visit, instead of its effort's: rows
-        very near to a query lie in few of them.
+        If the approximate part returns fewer than k rows, the exact part answers.
 
-        A mask that is used more than once should be made a `Selection` by `select`. An answer is
-        never shorter than the rows allow: where the approximate part finds fewer than k, the exact
-        part answers.
+        Args:
+            queries: (queries, dim).
+            k: Rows per query.
+            allowed: A mask, or a `Selection` made by `select`, which is faster for repeated use.
+            exact: Do not use the approximate part.
+            visited_share: Share of the IVF lists to visit instead of the effort's number. Rows
+                very near to a query are in few lists.
         """
         check_search(k, allowed.mask if isinstance(allowed, Selection) else allowed, self.rows)
         unit = unit_queries(queries, self.dim)
         if isinstance(allowed, np.ndarray):
-            allowed = select(self._exact, allowed, once=True)
+            allowed = select(self._exact, allowed, single_use=True)
         count = self.rows if allowed is None else allowed.count
         if count == self.rows:
             allowed = None
-        wanted = min(k, count)
-        if not wanted or not len(unit):
+        width = min(k, count)
+        if not width or not len(unit):
             scores, ids = np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
         elif allowed is not None and allowed.ids is not None:
-            scores, places = _scanned(allowed.vectors, unit, wanted)
-            ids = allowed.ids[places]
-        elif exact or not self._approximates(wanted, allowed):
-            scores, ids = self._scan(unit, wanted, allowed)
+            scores, positions = _scan(allowed.vectors, unit, width)
+            ids = allowed.ids[positions]
+        elif exact or not self._uses_approximate(width, allowed):
+            scores, ids = self._search_exactly(unit, width, allowed)
         else:
-            scores, ids = self._search_and_rerank(unit, wanted, allowed, visited_share)
-        return padded(scores, ids, k)
+            scores, ids = self._search_and_rerank(unit, width, allowed, visited_share)
+        return pad_answers(scores, ids, k)
 
-    def _approximates(self, wanted: int, allowed: Selection | None) -> bool:
-        """Whether the approximate part is worth asking for `wanted` of the allowed rows."""
-        if self._approximate is None or wanted > MAX_CANDIDATES:
+    def _uses_approximate(self, k: int, allowed: Selection | None) -> bool:
+        """Whether the approximate part is faster than an exact scan."""
+        if self._approximate is None or k > MAX_CANDIDATES:
             return False
         if allowed is None:
             return True
         if self.lists:
-            few = grown(self.effort.visited, allowed.share) < self.lists
+            faster = lists_with_mask(self.effort.visited, allowed.share) < self.lists
         else:
-            few = allowed.share > SCANNED_SHARE
-        return few and self._takes_selector
+            faster = allowed.share > SCANNED_SHARE
+        return faster and self._takes_selector
 
-    def _scan(
+    def _search_exactly(
         self, unit: NDArray[np.float32], k: int, allowed: Selection | None
     ) -> tuple[Scores, Ids]:
-        """Exact search: query by query, or by matrix products where there are many queries."""
+        """Scan the rows for each query, or use matrix products for many queries."""
         if len(unit) < MANY_QUERIES:
-            return _scanned(self._exact, unit, k, allowed)
+            return _scan(self._exact, unit, k, allowed)
         mask = None if allowed is None else allowed.mask
-        return exact_search(half_rows(self), unit, k, allowed=mask)
+        return exact_search(float16_rows(self), unit, k, allowed=mask)
 
     def propose(self, unit: NDArray[np.float32], count: int, visited: int) -> Ids:
-        """What the approximate part alone proposes, (queries, count), best first, -1 for none."""
+        """Search the approximate part without re-ranking; (queries, count), best first, -1 padded.
+
+        Args:
+            unit: (queries, dim) of unit length.
+            count: Rows per query.
+            visited: As `Effort.visited`.
+        """
         parameters = _parameters(self._approximate, max(visited, 1), None)
         ids: Ids = self._approximate.search(unit, count, params=parameters)[1]  # type: ignore[union-attr]
         return ids
@@ -198,88 +207,87 @@ class FaissIndex:
         allowed: Selection | None,
         visited_share: float | None,
     ) -> tuple[Scores, Ids]:
-        """Re-rank generously: compressed scores of text queries are noisy."""
         visited = self.effort.visited
         if visited_share is not None and self.lists:
             visited = max(8, int(self.lists * visited_share))
         candidates = min(self.rows, self.effort.candidates_for(k))
         base = _parameters(self._approximate, visited, allowed)
 
-        def find(asking: NDArray[np.float32], count: int) -> tuple[Scores, Ids]:
+        def search(queries: NDArray[np.float32], count: int) -> tuple[Scores, Ids]:
             parameters = faiss.IndexRefineSearchParameters(
                 k_factor=candidates / count, base_index_params=base
             )
-            return _search(self._refined, asking, count, parameters)
+            return _search(self._refined, queries, count, parameters)
 
         try:
-            scores, ids = settled(half_rows(self), unit, k, candidates, find)
+            scores, ids = rerank_exactly(float16_rows(self), unit, k, candidates, search)
         except RuntimeError:
             if allowed is None:
                 raise
-            # Some indexes, plain PQ and NSG among them, take no selector: exact search does.
+            # Some indexes, such as plain PQ and NSG, do not support selectors.
             self._takes_selector = False
-            return self._scan(unit, k, allowed)
+            return self._search_exactly(unit, k, allowed)
         short = np.flatnonzero(ids[:, -1] < 0)
         if len(short):
-            scores[short], ids[short] = self._scan(unit[short], k, allowed)
+            scores[short], ids[short] = self._search_exactly(unit[short], k, allowed)
         return scores, ids
 
 
 def _parameters(index: Any, visited: int, allowed: Selection | None) -> Any:
-    """FAISS's search parameters for any kind of index; None where it takes none."""
-    whole = faiss.downcast_index(index)
-    if isinstance(whole, faiss.IndexPreTransform):
-        inner = _parameters(whole.index, visited, allowed)
+    """Return FAISS's search parameters for an index; None if it takes none."""
+    outer = faiss.downcast_index(index)
+    if isinstance(outer, faiss.IndexPreTransform):
+        inner = _parameters(outer.index, visited, allowed)
         return inner and faiss.SearchParametersPreTransform(index_params=inner)
-    share, chosen = 1.0, {}
+    share, selector = 1.0, {}
     if allowed is not None:
-        share, chosen = allowed.share, {"sel": allowed.selector()}
-    if isinstance(whole, faiss.IndexIVF):
-        lists = min(grown(visited, share), whole.nlist)
-        return faiss.SearchParametersIVF(nprobe=lists, **chosen)
-    if isinstance(whole, faiss.IndexHNSW):
-        # Rows that may not answer lead on to others, but fill the view as much.
-        return faiss.SearchParametersHNSW(efSearch=math.ceil(visited / share), **chosen)
-    return faiss.SearchParameters(**chosen) if chosen else None
+        share, selector = allowed.share, {"sel": allowed.selector()}
+    if isinstance(outer, faiss.IndexIVF):
+        lists = min(lists_with_mask(visited, share), outer.nlist)
+        return faiss.SearchParametersIVF(nprobe=lists, **selector)
+    if isinstance(outer, faiss.IndexHNSW):
+        # Excluded rows are traversed as well and take up space in the search queue.
+        return faiss.SearchParametersHNSW(efSearch=math.ceil(visited / share), **selector)
+    return faiss.SearchParameters(**selector) if selector else None
 
 
 def _search(index: Any, unit: NDArray[np.float32], k: int, parameters: Any) -> tuple[Scores, Ids]:
-    """Rough scores, best first, padded with -inf and -1."""
+    """Search a FAISS index; approximate scores, best first, padded with -inf and -1."""
     scores, ids = index.search(unit, k, params=parameters)
     return np.where(ids < 0, np.float32(-np.inf), scores), ids
 
 
-def _scanned(
-    index: Any, unit: NDArray[np.float32], k: int, allowed: Selection | None = None
+def _scan(
+    exact: Any, unit: NDArray[np.float32], k: int, allowed: Selection | None = None
 ) -> tuple[Scores, Ids]:
-    """Exact search by FAISS's scan of float16 rows."""
-    count, parameters = index.ntotal, None
+    """Search exactly with FAISS's scan of float16 rows."""
+    count, parameters, row_ids = exact.ntotal, None, None
     if allowed is not None:
         count = allowed.count
         parameters = faiss.SearchParameters(sel=allowed.selector())
-    among = None if allowed is None else np.flatnonzero(allowed.mask)
-    rows = _codes(index)
-    return settled(
+        row_ids = np.flatnonzero(allowed.mask)
+    rows = _float16_codes(exact)
+    return rerank_exactly(
         rows,
         unit,
         k,
         count,
-        lambda asking, wanted: _search(index, asking, wanted, parameters),
-        lambda asking: exact_in_full(rows, asking, k, among),
+        lambda queries, k: _search(exact, queries, k, parameters),
+        lambda queries: search_all_rows(rows, queries, k, row_ids),
     )
 
 
-def half_rows(index: FaissIndex) -> NDArray[np.float16]:
-    """The exact part's rows over its own memory, (rows, dim), valid as long as the index."""
-    return _codes(index.exact_part)
+def float16_rows(index: FaissIndex) -> NDArray[np.float16]:
+    """Return a view of the exact part's rows, (rows, dim), valid as long as the index."""
+    return _float16_codes(index.exact_part)
 
 
-def _codes(exact: Any) -> NDArray[np.float16]:
+def _float16_codes(exact: Any) -> NDArray[np.float16]:
     codes = faiss.rev_swig_ptr(exact.codes.data(), exact.ntotal * exact.code_size)
     rows: NDArray[np.float16] = codes.view(np.float16).reshape(exact.ntotal, exact.d)
     return rows
 
 
 def version() -> str:
-    """FAISS's version."""
+    """Return the version of FAISS."""
     return str(faiss.__version__)

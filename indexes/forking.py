@@ -1,9 +1,8 @@
-"""What a process that was forked needs before it searches: `os.fork` copies one thread of many.
+"""Keeps searches working in processes created by `os.fork`, which copies only one thread.
 
-OpenMP, which FAISS and torch add up and multiply with, goes on counting on threads that the child
-does not have, and waits for them for ever. So the thread that a fork leaves computes on its own;
-threads that the child starts get helpers of their own. A lock that another thread held would never
-be given back: the locks made here are new in the child.
+The child lacks the OpenMP worker threads of FAISS and torch and would wait for them forever, so
+OpenMP is limited to one thread there. Threads started by the child get new OpenMP workers. A
+`ForkSafeLock` held by a thread of the parent is free in the child.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from types import TracebackType
 from weakref import WeakSet
 
 
-class Lock:
-    """A reentrant lock that no thread holds in a process that was just forked."""
+class ForkSafeLock:
+    """A reentrant lock that is free in a newly forked process."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -27,29 +26,29 @@ class Lock:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
         self._lock.release()
 
-    def renew(self) -> None:
-        """Forget who holds it."""
+    def reset(self) -> None:
+        """Replace the lock with a free one."""
         self._lock = threading.RLock()
 
 
-_locks: WeakSet[Lock] = WeakSet()
+_locks: WeakSet[ForkSafeLock] = WeakSet()
 
 
 def _after_fork() -> None:
     for lock in list(_locks):
-        lock.renew()
-    # A library that was not loaded before the fork has no threads to lose.
+        lock.reset()
+    # A library that is not loaded yet has no threads to lose.
     if (faiss := sys.modules.get("faiss")) is not None:
         faiss.omp_set_num_threads(1)
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(1)
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+if hasattr(os, "register_at_fork"):  # Windows cannot fork.
     os.register_at_fork(after_in_child=_after_fork)

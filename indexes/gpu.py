@@ -1,7 +1,4 @@
-"""Where an index is searched: on GPUs where they help and have room, else on the CPU.
-
-`indexes.gpu_plan` decides how; the same files serve every way.
-"""
+"""Searches an index on GPUs where they have enough memory, otherwise on the CPU."""
 
 from __future__ import annotations
 
@@ -16,9 +13,9 @@ from numpy.typing import NDArray
 
 from indexes.building import faiss_reason
 from indexes.errors import DeviceError
-from indexes.faiss import FaissIndex, half_rows
-from indexes.forking import Lock
-from indexes.gpu_plan import Gpu, Plan, Where, plan
+from indexes.faiss import FaissIndex, float16_rows
+from indexes.forking import ForkSafeLock
+from indexes.gpu_placement import Gpu, Placement, SearchMode, choose_placement
 from indexes.gpus import Gpus
 from indexes.protocol import Ids, Scores, VectorIndex
 from indexes.selection import Selection
@@ -26,17 +23,17 @@ from indexes.selection import Selection
 logger = logging.getLogger(__name__)
 
 GPU_FROM_ROWS: Final = 20_000
-"""Under `auto` fewer rows stay on the CPU, which answers before a GPU has begun."""
+"""Under `auto`, smaller indexes stay on the CPU, which is faster for them."""
 
-QUERIES_BEFORE_MOVING: Final = 100
-"""Under `auto` so many queries are answered on the CPU first: one search never waits for a copy."""
+QUERIES_BEFORE_COPY: Final = 100
+"""Under `auto`, this many queries are answered on the CPU before the index is copied to a GPU."""
 
 STREAMED_FROM_QUERIES: Final = 8
-"""Rows stream for so many queries at once; for fewer a CPU's own memory is no slower."""
+"""Minimum batch size for streaming rows through a GPU; a CPU is as fast for smaller ones."""
 
 
 def visible_gpus() -> tuple[Gpu, ...]:
-    """The GPUs that both FAISS and torch can use; torch is imported where FAISS sees one."""
+    """Return the GPUs that both FAISS and torch can use; imports torch only if FAISS sees one."""
     if not faiss.get_num_gpus():
         return ()
     import torch
@@ -49,76 +46,76 @@ def visible_gpus() -> tuple[Gpu, ...]:
     )
 
 
-def build_gpus(device: str, rows: int) -> Gpus | None:
-    """Where an index of so many rows is trained: every GPU, or None for the CPU.
+def gpus_for_build(device: str, rows: int) -> Gpus | None:
+    """Return the GPUs that train an index of a number of rows; None for the CPU.
 
     Raises:
-        DeviceError: A GPU is asked for and there is none.
+        DeviceError: The device is a GPU that is not available.
     """
-    gpus = () if device == "auto" and rows < GPU_FROM_ROWS else _asked_gpus(device)
+    gpus = () if device == "auto" and rows < GPU_FROM_ROWS else _find_gpus(device)
     return Gpus(tuple(gpu.number for gpu in gpus)) if gpus else None
 
 
-def _asked_gpus(device: str) -> tuple[Gpu, ...]:
-    """The GPUs that a device names; none for devices that only models know."""
+def _find_gpus(device: str) -> tuple[Gpu, ...]:
+    """Return the GPUs that a device name stands for; none for devices that only models use."""
     name, _, number = device.partition(":")
     if name not in ("auto", "cuda"):
         return ()
     gpus = tuple(gpu for gpu in visible_gpus() if number in ("", str(gpu.number)))
     if name == "cuda" and not gpus:
         raise DeviceError(
-            f"no CUDA device {device!r} that FAISS and torch can use; try --device auto or cpu"
+            f"no CUDA device {device!r} that FAISS and torch can use; use the device auto or cpu"
         )
     return gpus
 
 
-def on_device(index: FaissIndex, device: str = "auto") -> FaissIndex | DeviceIndex:
-    """The index as a device searches it; the same one where that is the CPU.
+def index_for_device(index: FaissIndex, device: str = "auto") -> FaissIndex | DeviceIndex:
+    """Return the index as searched on a device; the same object for the CPU.
 
     Args:
         index: Opened from its files.
-        device: `cpu`; `cuda` or `cuda:1`, which move it before its first search; or `auto`, which
-            moves larger ones once they are searched often.
+        device: `cpu`; `cuda` or `cuda:1`, which copy it before its first search; or `auto`, which
+            copies larger indexes after a number of queries.
 
     Raises:
-        DeviceError: A GPU is asked for and there is none.
+        DeviceError: The device is a GPU that is not available.
     """
     if device == "auto" and index.rows < GPU_FROM_ROWS:
         return index
-    if not _asked_gpus(device):
+    if not _find_gpus(device):
         return index
-    patience = QUERIES_BEFORE_MOVING if device == "auto" else 0
-    return DeviceIndex(index, move_after=patience, gpus=partial(_asked_gpus, device))
+    delay = QUERIES_BEFORE_COPY if device == "auto" else 0
+    return DeviceIndex(index, copy_after=delay, find_gpus=partial(_find_gpus, device))
 
 
 class DeviceIndex:
-    """A `FaissIndex` that moves to the GPUs when it is searched, and back if they refuse.
+    """A `FaissIndex` that is copied to GPUs when searched, and searched on the CPU if that fails.
 
-    Reading rows stays with the mapped file. One search runs at a time on the GPUs.
+    Rows are read from the mapped file. Searches on the GPUs run one at a time.
 
     Args:
-        cpu: The index as its files have it.
-        move_after: Queries that are answered on the CPU first.
-        gpus: Looks for GPUs and their free memory, at the time of moving.
+        cpu: The index in its CPU form.
+        copy_after: Number of queries answered on the CPU before copying.
+        find_gpus: Returns the GPUs and their free memory when the index is copied.
     """
 
     def __init__(
         self,
         cpu: FaissIndex,
         *,
-        move_after: int = 0,
-        gpus: Callable[[], Sequence[Gpu]] = visible_gpus,
+        copy_after: int = 0,
+        find_gpus: Callable[[], Sequence[Gpu]] = visible_gpus,
     ) -> None:
         self._cpu = cpu
-        self._before_moving = move_after
-        self._gpus = gpus
-        self._lock = Lock()
-        self._plan: Plan | None = None
-        self._placed: VectorIndex | None = None
+        self._queries_before_copy = copy_after
+        self._find_gpus = find_gpus
+        self._lock = ForkSafeLock()
+        self._placement: Placement | None = None
+        self._gpu_index: VectorIndex | None = None
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
+        """Vector dimension."""
         return self._cpu.dim
 
     @property
@@ -132,9 +129,9 @@ class DeviceIndex:
         return self._cpu.approximate
 
     @property
-    def where(self) -> Where:
-        """How it is searched now."""
-        return self._plan.where if self._plan is not None else Where.CPU
+    def mode(self) -> SearchMode:
+        """How the index is currently searched."""
+        return self._placement.mode if self._placement is not None else SearchMode.CPU
 
     def vectors(self, first: int, last: int) -> NDArray[np.float32]:
         """See `FaissIndex.vectors`."""
@@ -157,76 +154,80 @@ class DeviceIndex:
         exact: bool = False,
         visited_share: float | None = None,
     ) -> tuple[Scores, Ids]:
-        """See `FaissIndex.search`; on the GPU answers may be exact where the CPU's are not.
+        """See `FaissIndex.search`; a GPU may search exactly where the CPU would not.
 
-        The few rows of which a selection holds a copy are scored on the CPU.
+        Selections with copied rows are searched on the CPU.
         """
         copied = isinstance(allowed, Selection) and allowed.ids is not None
         mask = allowed.mask if isinstance(allowed, Selection) else allowed
         with self._lock:
-            if self._plan is None:
-                self._before_moving -= len(queries)
-                if self._before_moving < 0:
-                    self._move()
-            if self._placed is not None and not copied and self._serves(len(queries), exact):
+            if self._placement is None:
+                self._queries_before_copy -= len(queries)
+                if self._queries_before_copy < 0:
+                    self._move_to_gpus()
+            if self._gpu_index is not None and not copied and self._uses_gpu(len(queries), exact):
                 try:
-                    return _halving(self._placed, queries, k, mask)
+                    return _search_in_batches(self._gpu_index, queries, k, mask)
                 except (RuntimeError, MemoryError) as error:
-                    self._stay(faiss_reason(error))
+                    self._fall_back_to_cpu(faiss_reason(error))
         return self._cpu.search(
             queries, k, allowed=allowed, exact=exact, visited_share=visited_share
         )
 
-    def _serves(self, queries: int, exact: bool) -> bool:
-        if self.where is Where.APPROXIMATE:
+    def _uses_gpu(self, queries: int, exact: bool) -> bool:
+        if self.mode is SearchMode.APPROXIMATE:
             return not exact
-        return self.where is Where.EXACT or queries >= STREAMED_FROM_QUERIES
+        return self.mode is SearchMode.EXACT or queries >= STREAMED_FROM_QUERIES
 
-    def _move(self) -> None:
+    def _move_to_gpus(self) -> None:
         part, lists = self._cpu.approximate_part, self._cpu.lists
         visited = min(self._cpu.effort.visited, lists) if lists else 0
-        self._plan = plan(self.rows, self.dim, part, self._gpus(), visited=visited)
-        if self._plan.where is Where.CPU:
-            self._stay(self._plan.why)
+        self._placement = choose_placement(
+            self.rows, self.dim, part, self._find_gpus(), visited=visited
+        )
+        if self._placement.mode is SearchMode.CPU:
+            self._fall_back_to_cpu(self._placement.reason)
             return
         try:
-            self._placed = _placed(self._cpu, self._plan)
+            self._gpu_index = _copy_to_gpus(self._cpu, self._placement)
         except (RuntimeError, MemoryError) as error:
-            self._stay(faiss_reason(error))
+            self._fall_back_to_cpu(faiss_reason(error))
 
-    def _stay(self, why: str) -> None:
-        """Leave the GPUs, for good, and say why."""
-        self._plan, self._placed = Plan(Where.CPU, why=why), None
-        logger.warning("searching %d rows on the CPU: %s", self.rows, why)
+    def _fall_back_to_cpu(self, reason: str) -> None:
+        """Search on the CPU from now on and log the reason."""
+        self._placement, self._gpu_index = Placement(SearchMode.CPU, reason=reason), None
+        logger.warning("searching %d rows on the CPU: %s", self.rows, reason)
 
 
-def _halving(
+def _search_in_batches(
     index: VectorIndex, queries: NDArray[np.floating], k: int, allowed: NDArray[np.bool_] | None
 ) -> tuple[Scores, Ids]:
-    """Search, with half as many queries at a time where the memory is short."""
+    """Search, halving the batch whenever GPU memory is insufficient."""
     try:
         return index.search(queries, k, allowed=allowed)
     except RuntimeError as error:
         if "out of memory" not in str(error) or len(queries) < 2:
             raise
     middle = len(queries) // 2
-    halves = [_halving(index, half, k, allowed) for half in (queries[:middle], queries[middle:])]
+    halves = [
+        _search_in_batches(index, half, k, allowed) for half in (queries[:middle], queries[middle:])
+    ]
     scores, ids = (np.concatenate(part) for part in zip(*halves, strict=True))
     return scores, ids
 
 
-def _placed(cpu: FaissIndex, chosen: Plan) -> VectorIndex:
-    """Copy the rows or the approximate part to where the plan says."""
-    numbers = tuple(gpu.number for gpu in chosen.gpus)
-    if chosen.where is Where.APPROXIMATE:
-        from indexes.gpu_candidates import PlacedIndex
+def _copy_to_gpus(cpu: FaissIndex, placement: Placement) -> VectorIndex:
+    """Copy the rows or the approximate part to the GPUs of a placement."""
+    numbers = tuple(gpu.number for gpu in placement.gpus)
+    if placement.mode is SearchMode.APPROXIMATE:
+        from indexes.gpu_approximate import GpuApproximateIndex
 
-        return PlacedIndex(cpu, Gpus(numbers), shard=chosen.shard)
+        return GpuApproximateIndex(cpu, Gpus(numbers), shard=placement.shard)
     from indexes.gpu_exact import ShardedExact, TorchExact
 
-    rows = half_rows(cpu)
-    if chosen.shard:
-        shares = [gpu.usable_bytes for gpu in chosen.gpus]
+    rows = float16_rows(cpu)
+    if placement.shard:
+        shares = [gpu.usable_bytes for gpu in placement.gpus]
         return ShardedExact(rows, [f"cuda:{number}" for number in numbers], shares)
-    resident = chosen.where is Where.EXACT
+    resident = placement.mode is SearchMode.EXACT
     return TorchExact(rows, f"cuda:{numbers[0]}", resident=resident)

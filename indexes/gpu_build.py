@@ -1,4 +1,4 @@
-"""Indexes trained and filled with a GPU's help; what comes out has its CPU form."""
+"""Trains and fills FAISS indexes with a GPU; the results have their CPU form."""
 
 from __future__ import annotations
 
@@ -13,82 +13,81 @@ from faiss.contrib.ivf_tools import add_preassigned
 from numpy.typing import NDArray
 
 from indexes.errors import IndexBuildError
-from indexes.gpus import Gpus, innermost, unsuitable
+from indexes.gpus import Gpus, innermost_index, unsupported_reason
 
 ASSIGNED_ROWS: Final = 1 << 17
-"""Rows that go to the GPU at once to find their lists."""
+"""Rows assigned to lists on the GPU at once."""
 
 CAGRA: Final = re.compile(r"CAGRA(\d*)")
-"""`CAGRA`, or `CAGRA32` for a graph of 32 neighbours."""
+"""`CAGRA`, or `CAGRA32` for a graph with 32 neighbours."""
 
 CAGRA_NEIGHBOURS: Final = 64
 
 CAGRA_BUILD_FACTOR: Final = 1.5
-"""What building takes, as a multiple of the rows and both of its graphs."""
+"""Memory for building, as a multiple of the size of the rows and both graphs."""
 
 
 def train_and_fill(
     index: Any, sample: NDArray[np.float32], blocks: Iterable[NDArray[np.float32]], gpus: Gpus
 ) -> Any:
-    """Train an index on a GPU, and find its rows' lists there; the rows stay on the CPU.
+    """Train an index and assign its rows to lists on a GPU; the rows stay on the CPU.
 
-    So the GPU's memory has to hold the sample and the centroids only. Where FAISS has no GPU form
-    of the index, k-means at least runs there, for anything with lists.
+    The GPU only needs memory for the sample and the centroids. If FAISS has no GPU form of an
+    index with lists, only its k-means runs on the GPU.
 
     Args:
-        index: As `index_factory` makes it.
-        sample: (rows, dim) to train on.
+        index: Made by `index_factory`.
+        sample: (rows, dim) training sample.
         blocks: All rows, in order, checked.
         gpus: The first one is used.
 
     Returns:
-        The index in its CPU form; not always the object that was given.
+        The index in its CPU form; may be another object than `index`.
     Raises:
-        RuntimeError: FAISS's reason.
+        RuntimeError: An error of FAISS.
     """
     first = replace(gpus, numbers=gpus.numbers[:1])
-    inverted = faiss.try_extract_index_ivf(index)
-    if unsuitable(index) is None:
-        on_gpu = first.place(index)
-        clustering = innermost(on_gpu).cp
-        clustering.niter = inverted.cp.niter
-        clustering.max_points_per_centroid = inverted.cp.max_points_per_centroid
-        clustering.min_points_per_centroid = inverted.cp.min_points_per_centroid
+    ivf = faiss.try_extract_index_ivf(index)
+    if unsupported_reason(index) is None:
+        on_gpu = first.to_gpu(index)
+        clustering = innermost_index(on_gpu).cp
+        clustering.niter = ivf.cp.niter
+        clustering.max_points_per_centroid = ivf.cp.max_points_per_centroid
+        clustering.min_points_per_centroid = ivf.cp.min_points_per_centroid
         on_gpu.train(sample)
-        index = first.fetch(on_gpu)
-        inverted = faiss.try_extract_index_ivf(index)
+        index = first.to_cpu(on_gpu)
     else:
-        if inverted is not None:
-            # FAISS holds a bare pointer: the name keeps the index alive.
-            clusters = first.place(faiss.IndexFlatIP(inverted.d), half=False)
-            inverted.clustering_index = clusters
+        if ivf is not None:
+            # FAISS stores a bare pointer: the variable keeps the object alive.
+            clusters = first.to_gpu(faiss.IndexFlatIP(ivf.d), half=False)
+            ivf.clustering_index = clusters
         index.train(sample)
-        if inverted is not None:
-            inverted.clustering_index = None
+        if ivf is not None:
+            ivf.clustering_index = None
     fill(index, blocks, first)
     return index
 
 
 def fill(index: Any, blocks: Iterable[NDArray[np.float32]], gpus: Gpus) -> None:
-    """Add rows to a trained index on the CPU; a GPU finds their lists where FAISS lets it."""
-    if unsuitable(index) is not None:
+    """Add rows to a trained CPU index; a GPU assigns them to lists if FAISS supports it."""
+    if unsupported_reason(index) is not None:
         for block in blocks:
             index.add(block)
         return
-    inverted = faiss.try_extract_index_ivf(index)
+    ivf = faiss.try_extract_index_ivf(index)
     gpus = replace(gpus, numbers=gpus.numbers[:1])
-    quantizer = gpus.place(faiss.downcast_index(inverted.quantizer), half=False)
+    quantizer = gpus.to_gpu(faiss.downcast_index(ivf.quantizer), half=False)
     for block in blocks:
         for first in range(0, len(block), ASSIGNED_ROWS):
-            rows = _transformed(index, block[first : first + ASSIGNED_ROWS])
+            rows = _transform(index, block[first : first + ASSIGNED_ROWS])
             lists = quantizer.search(rows, 1)[1][:, 0]
             ids = np.arange(index.ntotal, index.ntotal + len(rows))
-            add_preassigned(inverted, rows, lists, ids)
-            index.ntotal = inverted.ntotal
+            add_preassigned(ivf, rows, lists, ids)
+            index.ntotal = ivf.ntotal
 
 
-def _transformed(index: Any, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows as the innermost index sees them."""
+def _transform(index: Any, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Apply all transforms of an index to rows."""
     outer = faiss.downcast_index(index)
     while isinstance(outer, faiss.IndexPreTransform):
         for number in range(outer.chain.size()):
@@ -98,18 +97,18 @@ def _transformed(index: Any, rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def build_cagra(factory: str, blocks: Iterable[NDArray[np.floating]], gpus: Gpus | None) -> Any:
-    """Build `CAGRA` or `CAGRA32` over all rows, as the CPU form that any machine opens.
+    """Build `CAGRA` or `CAGRA32` over all rows; returns its CPU form.
 
     Raises:
-        IndexBuildError: There is no GPU, or it refuses.
+        IndexBuildError: There is no GPU, its memory is too small, or the rows are too few.
     """
     if gpus is None:
         raise IndexBuildError(
-            f"{factory} is built on a GPU, and none is in use here: "
-            "try --device cuda, or --kind HNSW32,SQ8"
+            f"{factory} is built on a GPU, and none is in use; "
+            "use the device cuda, or the kind HNSW32,SQ8"
         )
-    wanted = CAGRA.fullmatch(factory)
-    neighbours = int((wanted and wanted[1]) or CAGRA_NEIGHBOURS)
+    match = CAGRA.fullmatch(factory)
+    neighbours = int((match and match[1]) or CAGRA_NEIGHBOURS)
     rows = np.concatenate([np.asarray(block, np.float16) for block in blocks])
     if not 0 < neighbours < len(rows) or neighbours % 2:
         raise IndexBuildError(
@@ -120,6 +119,6 @@ def build_cagra(factory: str, blocks: Iterable[NDArray[np.floating]], gpus: Gpus
     if needed > free:
         raise IndexBuildError(
             f"{factory} over {len(rows)} rows takes about {needed / 2**30:.1f} GiB of the GPU, "
-            f"{free / 2**30:.1f} are free; try --kind auto, or fewer neighbours"
+            f"{free / 2**30:.1f} are free; use the kind auto, or fewer neighbours"
         )
     return gpus.build_graph(rows, neighbours)

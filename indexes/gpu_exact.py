@@ -1,8 +1,7 @@
-"""Exact search in torch: float16 rows that stay on a device, or stream through it in blocks.
+"""Exact search in torch over float16 rows that are resident on a device or streamed through it.
 
-How rows are scored, and why no answer is missed, stands in `indexes.gpu_scores`. A query whose
-answers the first pass cannot prove, such as one with many equal rows, is answered once more from
-all scores in full.
+`indexes.gpu_scores` scores the rows and proves that no answer is missing. A query without that
+proof, for example one with many equal rows, is answered again from full scores of all rows.
 """
 
 from __future__ import annotations
@@ -17,35 +16,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from indexes.gpu_scores import GROUP_ROWS, MAX_ROWS, Block, QueryBlock, unpacked
+from indexes.gpu_scores import GROUP_ROWS, MAX_ROWS, QueryBatch, RowBlock, unpack_keys
 from indexes.gpu_stream import STREAM_BLOCK_BYTES, stream_blocks
 from indexes.protocol import Ids, Scores
 from indexes.scoring import best_columns
-from indexes.vectors import check_search, padded, unit_queries
+from indexes.vectors import check_search, pad_answers, unit_queries
 
-QUERY_BLOCK: Final = 1_024
-"""Queries that share a pass over the rows."""
+QUERY_BATCH: Final = 1_024
+"""Queries scored against each block of rows at once."""
 
 PASS_SCORES: Final = 1 << 32
-"""Queries times rows of a first pass, whose groups' best scores take 512 MiB."""
+"""Maximum queries times rows of a first pass; the best scores of its groups take 512 MiB."""
 
 GATHERED_SHARE: Final = 1 / 4
-"""A mask that leaves at most this share has its rows copied together first: a quarter read,
-written and read again costs no more than scoring everything."""
+"""Maximum share of allowed rows that are gathered before scoring; reading, writing and reading a
+quarter of the rows takes no longer than scoring all of them."""
 
 
 class TorchExact:
     """A `VectorIndex` over float16 rows, searched exactly on one torch device.
 
     Args:
-        rows: (rows, dim) float16 unit vectors: an array, possibly memory-mapped, which is read when
-            it is copied, and again by every search where it does not stay on the device; or a
-            tensor, which is taken as it is where it lies on the device already.
-        device: Any torch device; the CPU serves to test.
-        resident: Whether all rows are copied to the device, now. Else each search streams them.
+        rows: (rows, dim) float16 unit vectors. An array, possibly memory-mapped, is copied to the
+            device now if `resident`, and otherwise in each search. A tensor on the device is used
+            without a copy.
+        device: Any torch device; tests use the CPU.
+        resident: Copy all rows to the device now instead of streaming them in each search.
 
     Attributes:
-        asked_again: Queries so far that the first pass could not prove.
+        unproven_queries: Number of queries so far that needed full scores of all rows.
 
     Raises:
         ValueError: More than 2³² - 1 rows.
@@ -61,21 +60,21 @@ class TorchExact:
     ) -> None:
         if len(rows) > MAX_ROWS:
             raise ValueError(f"{len(rows)} rows; one device searches at most {MAX_ROWS}")
-        self._rows = rows if isinstance(rows, Tensor) else _shared(rows)
+        self._rows = rows if isinstance(rows, Tensor) else _as_tensor(rows)
         self.device = torch.device(device)
-        self.asked_again = 0
+        self.unproven_queries = 0
         self._resident: Tensor | None = None
         if self._rows.device.type == self.device.type != "cpu":
             self._resident = self._rows
         elif resident:
-            held = torch.empty(rows.shape, dtype=torch.float16, device=self.device)
+            copy = torch.empty(rows.shape, dtype=torch.float16, device=self.device)
             for first, block in stream_blocks(self._rows, self.device):
-                held[first : first + len(block)] = block
-            self._resident = held
+                copy[first : first + len(block)] = block
+            self._resident = copy
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
+        """Vector dimension."""
         return int(self._rows.shape[1])
 
     @property
@@ -97,46 +96,46 @@ class TorchExact:
         width = min(k, count)
         if not width or not len(unit):
             empty = np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
-            return padded(*empty, k)
+            return pad_answers(*empty, k)
         if count == self.rows:
             allowed = None
         with torch.inference_mode():
             keys, proven = self._best_keys(unit, width, allowed, full=False)
-            again = np.flatnonzero(~proven)
-            self.asked_again += len(again)
-            if len(again):
-                full, _ = self._best_keys(unit[again], width, allowed, full=True)
-                keys[torch.from_numpy(again)] = full
-            return padded(*unpacked(keys), k)
+            unproven = np.flatnonzero(~proven)
+            self.unproven_queries += len(unproven)
+            if len(unproven):
+                full_keys, _ = self._best_keys(unit[unproven], width, allowed, full=True)
+                keys[torch.from_numpy(unproven)] = full_keys
+            return pad_answers(*unpack_keys(keys), k)
 
     def _best_keys(
         self, unit: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None, *, full: bool
     ) -> tuple[Tensor, NDArray[np.bool_]]:
-        """Keys of the k best rows of each query, (queries, k) on the CPU; which are proven."""
-        searches = [
-            QueryBlock(torch.from_numpy(unit[first : first + QUERY_BLOCK]).to(self.device), k)
-            for first in range(0, len(unit), QUERY_BLOCK)
+        """Return the keys of the k best rows, (queries, k) on the CPU, and which are proven."""
+        batches = [
+            QueryBatch(torch.from_numpy(unit[first : first + QUERY_BATCH]).to(self.device), k)
+            for first in range(0, len(unit), QUERY_BATCH)
         ]
-        pass_rows = max(GROUP_ROWS, PASS_SCORES // min(len(unit), QUERY_BLOCK))
+        pass_rows = max(GROUP_ROWS, PASS_SCORES // min(len(unit), QUERY_BATCH))
         for block in self._blocks(allowed, pass_rows):
-            for search in searches:
-                if full or search.wants_all_of(block):
-                    search.score_fully(block)
+            for batch in batches:
+                if full or batch.prefers_full_scores(block):
+                    batch.score_fully(block)
                 else:
-                    search.score_groups(block)
-        keys = torch.cat([search.keys for search in searches])
-        proven = torch.cat([search.proven() for search in searches])
+                    batch.score_groups(block)
+        keys = torch.cat([batch.keys for batch in batches])
+        proven = torch.cat([batch.proven() for batch in batches])
         return keys.cpu(), proven.cpu().numpy()
 
-    def _blocks(self, allowed: NDArray[np.bool_] | None, pass_rows: int) -> Iterator[Block]:
-        """All rows that may answer, on the device."""
+    def _blocks(self, allowed: NDArray[np.bool_] | None, pass_rows: int) -> Iterator[RowBlock]:
+        """Yield all allowed rows on the device."""
         if allowed is not None and np.count_nonzero(allowed) <= GATHERED_SHARE * self.rows:
             yield from self._gathered_blocks(np.flatnonzero(allowed))
             return
         mask = None if allowed is None else torch.tensor(allowed, device=self.device)
         for first, vectors in self._ranges(pass_rows):
-            chosen = None if mask is None else mask[first : first + len(vectors)]
-            yield Block(vectors, first, allowed=chosen)
+            block_mask = None if mask is None else mask[first : first + len(vectors)]
+            yield RowBlock(vectors, first, allowed=block_mask)
 
     def _ranges(self, pass_rows: int) -> Iterator[tuple[int, Tensor]]:
         if self._resident is None:
@@ -145,25 +144,25 @@ class TorchExact:
         for first in range(0, self.rows, pass_rows):
             yield first, self._resident[first : first + pass_rows]
 
-    def _gathered_blocks(self, positions: NDArray[np.int64]) -> Iterator[Block]:
+    def _gathered_blocks(self, positions: NDArray[np.int64]) -> Iterator[RowBlock]:
         step = max(1, STREAM_BLOCK_BYTES // (2 * self.dim))
         for first in range(0, len(positions), step):
             rows = torch.from_numpy(positions[first : first + step])
-            here = rows.to(self.device)
+            device_rows = rows.to(self.device)
             if self._resident is None:
                 vectors = self._rows[rows].to(self.device)
             else:
-                vectors = self._resident[here]
-            yield Block(vectors, 0, rows=here)
+                vectors = self._resident[device_rows]
+            yield RowBlock(vectors, 0, rows=device_rows)
 
 
 class ShardedExact:
-    """A `VectorIndex` whose rows are divided between devices, which search at the same time.
+    """A `VectorIndex` whose rows are divided among devices that search in parallel.
 
     Args:
         rows: (rows, dim) float16 unit vectors.
-        devices: Torch devices, each with a share of neighbouring rows.
-        shares: How much each gets, in any unit.
+        devices: Torch devices; each holds a range of consecutive rows.
+        shares: Relative number of rows per device.
 
     Raises:
         torch.OutOfMemoryError: A device cannot hold its rows.
@@ -174,7 +173,7 @@ class ShardedExact:
     ) -> None:
         ends = np.round(np.cumsum(shares) / np.sum(shares) * len(rows)).astype(int)
         self._starts = [0, *ends[:-1].tolist()]
-        self._parts = [
+        self._shards = [
             TorchExact(rows[first:last], device)
             for first, last, device in zip(self._starts, ends, devices, strict=True)
         ]
@@ -182,13 +181,13 @@ class ShardedExact:
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
-        return self._parts[0].dim
+        """Vector dimension."""
+        return self._shards[0].dim
 
     @property
     def rows(self) -> int:
         """Number of vectors."""
-        return sum(part.rows for part in self._parts)
+        return sum(shard.rows for shard in self._shards)
 
     def search(
         self,
@@ -201,19 +200,19 @@ class ShardedExact:
         check_search(k, allowed, self.rows)
         unit = unit_queries(queries, self.dim)
 
-        def search_part(first: int, part: TorchExact) -> tuple[Scores, Ids]:
-            mask = None if allowed is None else allowed[first : first + part.rows]
-            scores, ids = part.search(unit, min(k, max(1, part.rows)), allowed=mask)
+        def search_shard(first: int, shard: TorchExact) -> tuple[Scores, Ids]:
+            mask = None if allowed is None else allowed[first : first + shard.rows]
+            scores, ids = shard.search(unit, min(k, max(1, shard.rows)), allowed=mask)
             return scores, np.where(ids < 0, ids, ids + first)
 
-        found = list(self._threads.map(search_part, self._starts, self._parts))
-        scores, ids = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
-        return padded(*best_columns(scores, ids, min(k, scores.shape[1])), k)
+        answers = list(self._threads.map(search_shard, self._starts, self._shards))
+        scores, ids = (np.concatenate(part, axis=1) for part in zip(*answers, strict=True))
+        return pad_answers(*best_columns(scores, ids, min(k, scores.shape[1])), k)
 
 
-def _shared(rows: NDArray[np.float16]) -> Tensor:
-    """The same memory as a tensor."""
+def _as_tensor(rows: NDArray[np.float16]) -> Tensor:
+    """Return a tensor that shares the memory of an array."""
     with warnings.catch_warnings():
-        # torch warns of memory that must not be written to; nobody writes.
+        # torch warns about read-only memory, but nothing writes to the tensor.
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(rows)

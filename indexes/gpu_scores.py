@@ -1,9 +1,9 @@
-"""Scores of float16 rows in torch, and the best of them.
+"""Scores float16 rows in torch and keeps the best of them.
 
-Every row is scored with float16 queries, of which only the best of each group of rows is kept: that
-takes one pass over the scores where a top-k takes several. The best groups' rows are scored again
-properly (`indexes.scoring`), and a bound on the rounding of the first pass proves that no other row
-belongs among the answers.
+A first pass scores all rows with float16 queries and keeps only the maximum of each group of rows,
+which is faster than a top-k. The rows of the best groups are scored again exactly
+(`indexes.scoring`). A bound on the rounding of the first pass proves that no other row belongs
+among the answers.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from indexes.protocol import Ids, Scores
 from indexes.scoring import GRID
 
 GROUP_ROWS: Final = 32
-"""Rows of which the first pass keeps the best score."""
+"""Rows per group in the first pass."""
 
 WORK_BYTES: Final = 1 << 29
-"""Largest piece of scores, or of rows gathered for the second pass."""
+"""Maximum size of a block of scores, or of the rows gathered for the second pass."""
 
 MATRIX_NUMBERS: Final = 1 << 31
-"""Most numbers in one matrix of rows: cuBLAS counts in 32 bits in places."""
+"""Maximum number of elements of a matrix: parts of cuBLAS use 32-bit indices."""
 
 ACCUMULATION_ERROR: Final = 1e-5
-"""More than what adding up in float32 may lose in a score of unit vectors."""
+"""Upper bound on the float32 accumulation error in a score of unit vectors."""
 
 MAX_ROWS: Final = (1 << 32) - 1
-NOTHING: Final = torch.iinfo(torch.int64).min
+EMPTY_KEY: Final = torch.iinfo(torch.int64).min
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Rows on the device: neighbours from `first` on, or those that `rows` names.
+class RowBlock:
+    """Rows on a device: consecutive rows from `first` on, or those listed in `rows`.
 
     `vectors` is (n, dim) float16, `rows` (n,) int64, `allowed` (n,) bool.
     """
@@ -47,21 +47,25 @@ class Block:
     allowed: Tensor | None = None
 
     def row_numbers(self, positions: Tensor) -> Tensor:
-        """Row numbers of positions in the block."""
+        """Convert positions in the block to row numbers."""
         return positions + self.first if self.rows is None else self.rows[positions]
 
-    def parts(self, size: int) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-        """At most `size` neighbours at a time: position of the first, vectors, mask."""
+    def split(self, size: int) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        """Yield at most `size` rows at a time: position of the first, vectors, mask."""
         for first in range(0, len(self.vectors), size):
             part = slice(first, first + size)
             yield first, self.vectors[part], None if self.allowed is None else self.allowed[part]
 
 
-class QueryBlock:
-    """The best rows so far of a few queries.
+class QueryBatch:
+    """The best rows so far for a batch of queries.
 
-    A row and its score make one int64 key, ordered by score, then by row; so one top-k of keys
-    merges blocks and settles ties.
+    A score and a row number form one int64 key, ordered by score, then by row, so that one top-k of
+    keys merges blocks and resolves ties.
+
+    Args:
+        unit: (queries, dim) float32 unit vectors on the device.
+        k: Rows to keep per query.
     """
 
     def __init__(self, unit: Tensor, k: int) -> None:
@@ -70,76 +74,76 @@ class QueryBlock:
         self._grid = (unit.double() * GRID).round() / GRID
         self._k = k
         self._groups = k + max(8, k // 8)
-        self.keys = torch.full((len(unit), k), NOTHING, device=unit.device)
-        # No row outside the chosen groups scored more than this in the first pass.
+        self.keys = torch.full((len(unit), k), EMPTY_KEY, device=unit.device)
+        # Maximum first-pass score outside the selected groups.
         self._outside = torch.full((len(unit),), -torch.inf, device=unit.device)
 
-    def wants_all_of(self, block: Block) -> bool:
-        """Whether the groups to choose are so many that scoring all rows in full costs no more."""
+    def prefers_full_scores(self, block: RowBlock) -> bool:
+        """Whether scoring all rows exactly costs no more than scoring the selected groups."""
         return self._groups * GROUP_ROWS >= len(block.vectors) // 2
 
     def proven(self) -> Tensor:
-        """(queries,) bool: no row that was left out can belong among the answers."""
+        """Return (queries,) bool: whether no omitted row can belong among the answers."""
         error = (self._unit - self._half.float()).norm(dim=1) * (1 + 2**-10) + ACCUMULATION_ERROR
-        proven: Tensor = scores_of(self.keys[:, -1]) > self._outside + error
+        proven: Tensor = key_scores(self.keys[:, -1]) > self._outside + error
         return proven
 
-    def score_fully(self, block: Block) -> None:
-        """Score all rows in full and keep the best."""
-        most = max(GROUP_ROWS, WORK_BYTES // (8 * block.vectors.shape[1]))
-        for first, vectors, allowed in block.parts(min(most, self._piece(24))):
+    def score_fully(self, block: RowBlock) -> None:
+        """Score all rows exactly and keep the best."""
+        max_rows = max(GROUP_ROWS, WORK_BYTES // (8 * block.vectors.shape[1]))
+        for first, vectors, allowed in block.split(min(max_rows, self._rows_per_step(24))):
             scores = (self._grid @ vectors.double().T).float()
             if allowed is not None:
                 scores.masked_fill_(~allowed, -torch.inf)
             positions = torch.arange(first, first + len(vectors), device=vectors.device)
-            self._keep(scores, block.row_numbers(positions))
+            self._keep_best(scores, block.row_numbers(positions))
 
-    def score_groups(self, block: Block) -> None:
-        """Score all rows roughly, and the rows of the best groups in full."""
+    def score_groups(self, block: RowBlock) -> None:
+        """Score all rows in float16, and the rows of the best groups exactly."""
         maxima = torch.cat([
             _group_maxima(product(self._half, vectors), allowed)
-            for _, vectors, allowed in block.parts(self._piece(4))
+            for _, vectors, allowed in block.split(self._rows_per_step(4))
         ], dim=1)  # fmt: skip
         best, groups = maxima.topk(self._groups + 1, dim=1, sorted=True)
         self._outside = torch.maximum(self._outside, best[:, -1])
         within = torch.arange(GROUP_ROWS, device=groups.device)
         step = max(1, WORK_BYTES // (10 * self._groups * GROUP_ROWS * block.vectors.shape[1]))
         for first in range(0, len(groups), step):
-            some = slice(first, first + step)
-            positions = (groups[some, :-1, None] * GROUP_ROWS + within).flatten(1)
-            self._score_positions(block, some, positions)
+            queries = slice(first, first + step)
+            positions = (groups[queries, :-1, None] * GROUP_ROWS + within).flatten(1)
+            self._score_positions(block, queries, positions)
 
-    def _piece(self, bytes_per_score: int) -> int:
-        """Rows to score at once, a multiple of the group."""
+    def _rows_per_step(self, bytes_per_score: int) -> int:
+        """Return the number of rows to score at once, a multiple of the group size."""
         queries, dim = self._unit.shape
         rows = min(WORK_BYTES // (queries * bytes_per_score), MATRIX_NUMBERS // dim)
         return max(GROUP_ROWS, rows // GROUP_ROWS * GROUP_ROWS)
 
-    def _score_positions(self, block: Block, some: slice, positions: Tensor) -> None:
-        """Score a few rows of each query in full; `positions` is (queries, n)."""
+    def _score_positions(self, block: RowBlock, queries: slice, positions: Tensor) -> None:
+        """Score selected rows of each query exactly; `positions` is (queries, n)."""
         exists = positions < len(block.vectors)
         positions = positions.clamp(max=len(block.vectors) - 1)
         rows = block.vectors[positions].double()
-        scores = torch.bmm(rows, self._grid[some, :, None])[:, :, 0].float()
+        scores = torch.bmm(rows, self._grid[queries, :, None])[:, :, 0].float()
         if block.allowed is not None:
             exists &= block.allowed[positions]
         scores.masked_fill_(~exists, -torch.inf)
-        self._keep(scores, block.row_numbers(positions), some)
+        self._keep_best(scores, block.row_numbers(positions), queries)
 
-    def _keep(self, scores: Tensor, rows: Tensor, some: slice = slice(None)) -> None:
-        found = torch.cat([self.keys[some], _packed(scores, rows)], dim=1)
-        self.keys[some] = found.topk(self._k, dim=1, sorted=True)[0]
+    def _keep_best(self, scores: Tensor, rows: Tensor, queries: slice = slice(None)) -> None:
+        keys = torch.cat([self.keys[queries], _pack_keys(scores, rows)], dim=1)
+        self.keys[queries] = keys.topk(self._k, dim=1, sorted=True)[0]
 
 
 def product(queries: Tensor, vectors: Tensor) -> Tensor:
-    """Inner products of (queries, dim) and (n, dim) float16 in float32, (queries, n)."""
+    """Return inner products of (queries, dim) and (n, dim) float16 in float32, (queries, n)."""
     if queries.is_cuda:
         return torch.mm(queries, vectors.T, out_dtype=torch.float32)
     return queries.float() @ vectors.float().T
 
 
 def _group_maxima(scores: Tensor, allowed: Tensor | None) -> Tensor:
-    """The best score of each group of neighbours, (queries, groups)."""
+    """Return the maximum score of each group of consecutive rows, (queries, groups)."""
     if allowed is not None:
         scores.masked_fill_(~allowed, -torch.inf)
     missing = -scores.shape[1] % GROUP_ROWS
@@ -148,19 +152,19 @@ def _group_maxima(scores: Tensor, allowed: Tensor | None) -> Tensor:
     return scores.view(len(scores), -1, GROUP_ROWS).amax(dim=2)
 
 
-def _packed(scores: Tensor, rows: Tensor) -> Tensor:
-    """Keys that order by score, best last, then by row, last first."""
-    bits = (scores + 0.0).view(torch.int32)  # -0.0 becomes 0.0
+def _pack_keys(scores: Tensor, rows: Tensor) -> Tensor:
+    """Return keys that increase with the score and, for equal scores, decrease with the row."""
+    bits = (scores + 0.0).view(torch.int32)  # Converts -0.0 to 0.0.
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     return (ordered.long() << 32) | (MAX_ROWS - rows)
 
 
-def scores_of(keys: Tensor) -> Tensor:
-    """The scores in keys, float32."""
+def key_scores(keys: Tensor) -> Tensor:
+    """Return the scores in keys, float32."""
     ordered = (keys >> 32).int()
     return (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32)
 
 
-def unpacked(keys: Tensor) -> tuple[Scores, Ids]:
-    """Scores and row numbers of keys on the CPU."""
-    return scores_of(keys).numpy(), (MAX_ROWS - (keys & MAX_ROWS)).numpy()
+def unpack_keys(keys: Tensor) -> tuple[Scores, Ids]:
+    """Return the scores and row numbers in keys on the CPU."""
+    return key_scores(keys).numpy(), (MAX_ROWS - (keys & MAX_ROWS)).numpy()

@@ -1,4 +1,4 @@
-"""Rows that cross to a GPU in blocks, while the block before is in use."""
+"""Streams rows to a GPU in blocks, overlapping copies with computation."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 from torch import Tensor
 
 STREAM_BLOCK_BYTES: Final = 1 << 29
-"""Vectors that cross to the device at a time; two blocks lie there, two in pinned memory."""
+"""Size of a block; two are held on the device and two in pinned memory."""
 
 
 def stream_blocks(
     rows: Tensor, device: torch.device, *, block_bytes: int | None = None
 ) -> Iterator[tuple[int, Tensor]]:
-    """Copy rows to a device in blocks: one crosses while the last one is used.
+    """Copy rows to a device in blocks; the next block is copied while the last one is used.
 
     Args:
-        rows: (rows, dim) float16 on the CPU, possibly a mapped file.
-        device: Where to.
-        block_bytes: Size of a block, STREAM_BLOCK_BYTES by default; two lie on the device.
+        rows: (rows, dim) float16 on the CPU, possibly memory-mapped.
+        device: The target device.
+        block_bytes: Size of a block, `STREAM_BLOCK_BYTES` by default.
 
     Yields:
-        The first row's number, and (n, dim) rows that are valid until the next ones are asked for.
+        The number of the first row, and (n, dim) rows that are valid until the next iteration.
     """
     step = min(len(rows), max(1, (block_bytes or STREAM_BLOCK_BYTES) // (2 * rows.shape[1])))
     starts = range(0, len(rows), max(1, step))
@@ -34,8 +34,8 @@ def stream_blocks(
     shape = (step, rows.shape[1])
     with torch.cuda.device(device):
         pinned = [torch.empty(shape, dtype=torch.float16, pin_memory=True) for _ in range(2)]
-        held = [torch.empty(shape, dtype=torch.float16, device=device) for _ in range(2)]
-        # torch leaves its streams and events without types.
+        blocks = [torch.empty(shape, dtype=torch.float16, device=device) for _ in range(2)]
+        # Streams and events of torch are untyped.
         copies, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
         copied = [torch.cuda.Event() for _ in range(2)]  # type: ignore[no-untyped-call]
         used = [torch.cuda.Event() for _ in range(2)]  # type: ignore[no-untyped-call]
@@ -43,15 +43,15 @@ def stream_blocks(
     try:
         for number, first in enumerate(starts):
             turn, count = number % 2, min(step, len(rows) - first)
-            copied[turn].synchronize()  # what was in the pinned block may still be on its way
-            # torch copies with all cores, where NumPy takes one.
+            copied[turn].synchronize()  # The last copy from this pinned block may still run.
+            # torch copies with all cores, NumPy with one.
             pinned[turn][:count].copy_(rows[first : first + count])
             with torch.cuda.stream(copies):
                 copies.wait_event(used[turn])
-                held[turn][:count].copy_(pinned[turn][:count], non_blocking=True)
+                blocks[turn][:count].copy_(pinned[turn][:count], non_blocking=True)
                 copied[turn].record(copies)
             current.wait_event(copied[turn])
-            yield first, held[turn][:count]
+            yield first, blocks[turn][:count]
             used[turn].record(current)
     finally:
-        copies.synchronize()  # before the blocks go back to torch
+        copies.synchronize()  # Before torch reuses the memory of the blocks.

@@ -1,4 +1,4 @@
-"""What every vector index offers, whatever library stands behind it."""
+"""The interface of vector indexes."""
 
 from typing import Protocol
 
@@ -10,11 +10,11 @@ Ids = NDArray[np.int64]
 
 
 class VectorIndex(Protocol):
-    """Unit vectors by row position, searched by inner product; higher is better."""
+    """An inner-product index over unit vectors; higher scores are better."""
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
+        """Vector dimension."""
         ...
 
     @property
@@ -32,16 +32,16 @@ class VectorIndex(Protocol):
         """Find the k nearest rows of each query.
 
         Args:
-            queries: (queries, dim), any float dtype, any length: they are scaled to unit length.
+            queries: (queries, dim) of any float dtype; scaled to unit length.
             k: Rows per query, at least 1; may exceed `rows`.
-            allowed: (rows,) bool; where given, only rows marked True can be answers.
+            allowed: (rows,) bool; only rows marked True are answers. None allows all rows.
 
         Returns:
             Scores float32 and ids int64, both (queries, k), best first, padded with -inf and -1.
         Raises:
-            DimensionMismatchError: A query has another length than the index's vectors.
+            DimensionMismatchError: The queries have another dimension than the index.
             InvalidVectorError: A query is NaN, infinite or zero.
-            ValueError: k < 1 or above both `rows` and a million, or `allowed` is not one bool
-                for each row.
+            ValueError: k < 1, k exceeds both `rows` and a million, or `allowed` is not one bool
+                per row.
         """
         ...

@@ -1,13 +1,13 @@
-"""The score of a query and a row: one value, whatever processor, library or block computes it.
+"""Exact inner products of queries and rows, independent of processor, library and block size.
 
-Floats lose bits when they are added up, and lose others in another order: the same row then has
-another score in another block, thread or processor, and equal rows change their order. Here nothing
-is lost. Numbers of unit vectors are multiples of 2⁻²⁶ (float16 rows are such; queries and float32
-rows are rounded), so products are multiples of 2⁻⁵² and sums stay below 2: float64 holds each of
-them as it is, and any order of adding gives the same sum. It is rounded once, to float32.
+Float addition rounds differently in each order, so the same row would have different scores in
+different blocks, and equal rows would change places. Exact scores avoid rounding: numbers of unit
+vectors are multiples of 2⁻²⁶ (float16 rows are; queries and float32 rows are rounded), so products
+are multiples of 2⁻⁵² and sums stay below 2. Float64 represents all of them exactly, whatever the
+order of addition. The sum is rounded once, to float32.
 
-Searches rank rows by faster, rough scores first. `slack` bounds how far these are off, so that
-every row that may belong among the answers is scored properly.
+Searches first rank rows by faster, approximate scores. `score_error_bound` bounds their error, so
+that all rows that may be among the answers are scored exactly.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from indexes.protocol import Ids, Scores
 
 GRID: Final = 2.0**26
 
-SCORED_NUMBERS: Final = 1 << 22
-"""Numbers of rows that are widened at once: 32 MiB."""
+BLOCK_NUMBERS: Final = 1 << 22
+"""Numbers converted to float64 at once: 32 MiB."""
 
-NEAR_ROWS: Final = 16
-"""So many more rows than are wanted, or an eighth more, are scored properly: equal rows, and rows
-that rough scores cannot tell apart, are rarely more than that."""
+EXTRA_ROWS: Final = 16
+"""Minimum number of additional rows scored exactly; more are needed only for many equal rows."""
 
 
-def on_grid(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Round numbers of unit vectors to multiples of 2⁻²⁶; float16 ones stay as they are."""
+def round_to_grid(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Round numbers of unit vectors to multiples of 2⁻²⁶; float16 numbers do not change."""
     wide = vectors.astype(np.float64)
     if vectors.dtype != np.float16:
         wide *= GRID
@@ -40,46 +39,53 @@ def on_grid(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     return wide
 
 
-def scores_of_all(queries: NDArray[np.floating], rows: NDArray[np.floating]) -> Scores:
-    """Scores of unit queries (n, dim) and rows (count, dim) of about unit length, (n, count)."""
-    asked, step = on_grid(queries), max(1, SCORED_NUMBERS // max(1, queries.shape[1]))
+def exact_scores(queries: NDArray[np.floating], rows: NDArray[np.floating]) -> Scores:
+    """Score unit queries (n, dim) and rows (count, dim) of about unit length; (n, count)."""
+    wide, step = round_to_grid(queries), max(1, BLOCK_NUMBERS // max(1, queries.shape[1]))
     scores = np.empty((len(queries), len(rows)), np.float32)
     for first in range(0, len(rows), step):
-        some = slice(first, first + step)
-        scores[:, some] = asked @ on_grid(rows[some]).T
+        block = slice(first, first + step)
+        scores[:, block] = wide @ round_to_grid(rows[block]).T
     return scores
 
 
-def scores_of_each(queries: NDArray[np.floating], rows: NDArray[np.floating], ids: Ids) -> Scores:
-    """Scores of unit queries (n, dim) and each one's own rows; -inf for an id of -1.
+def exact_scores_by_id(
+    queries: NDArray[np.floating], rows: NDArray[np.floating], ids: Ids
+) -> Scores:
+    """Score each query against rows of its own; -inf for an id of -1.
 
     Args:
-        queries: Of unit length.
+        queries: (n, dim) of unit length.
         rows: (rows, dim), of about unit length.
-        ids: (n, count) rows of each query.
+        ids: (n, count) row ids per query.
+
+    Returns:
+        (n, count).
     """
-    asked, step = on_grid(queries), max(1, SCORED_NUMBERS // max(1, ids.shape[1] * rows.shape[1]))
+    step = max(1, BLOCK_NUMBERS // max(1, ids.shape[1] * rows.shape[1]))
+    wide = round_to_grid(queries)
     scores = np.full(ids.shape, -np.inf, np.float32)
     for first in range(0, len(queries) if len(rows) else 0, step):
-        some = slice(first, first + step)
-        scores[some] = np.matmul(on_grid(rows[ids[some]]), asked[some, :, None])[:, :, 0]
+        block = slice(first, first + step)
+        scores[block] = np.matmul(round_to_grid(rows[ids[block]]), wide[block, :, None])[:, :, 0]
     scores[ids < 0] = -np.inf
     return scores
 
 
-def slack(dim: int) -> float:
-    """More than a score added up in float32, in any order, may differ from the one proper.
+def score_error_bound(dim: int) -> float:
+    """Return an upper bound on the difference between a float32 sum and the exact score.
 
-    Adding up loses at most `dim` roundings of 2⁻²⁴ of vectors of unit length (Higham, Accuracy and
-    Stability of Numerical Algorithms, 3.1); rounding to the grid and to float32 loses the rest.
+    Summation in any order loses at most `dim` roundings of 2⁻²⁴ for unit vectors (Higham, Accuracy
+    and Stability of Numerical Algorithms, 3.1); the rest covers rounding to the grid and to
+    float32.
     """
     return (dim + 64) * 2.0**-24
 
 
 def best_columns(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
-    """The k best columns of each row, ordered by score, then by id."""
+    """Return the k best columns of each row, ordered by score, then by id."""
     if scores.shape[1] > 4 * k:
-        # Everything at least as good as the k-th best, ties included, survives this cut.
+        # Keeps everything at least as good as the k-th best, including ties.
         kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
         width = int((scores >= kth).sum(axis=1).max())
         keep = np.argpartition(-scores, width - 1, axis=1)[:, :width]
@@ -88,41 +94,42 @@ def best_columns(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 
 
-def near(k: int) -> int:
-    """How many rows are scored properly to rank k."""
-    return k + max(NEAR_ROWS, k // 8)
+def rerank_count(k: int) -> int:
+    """Return the number of rows to score exactly for k answers."""
+    return k + max(EXTRA_ROWS, k // 8)
 
 
-def settled(
+def rerank_exactly(
     rows: NDArray[np.floating],
     unit: NDArray[np.float32],
     k: int,
-    most: int,
-    find: Callable[[NDArray[np.float32], int], tuple[Scores, Ids]],
-    search: Callable[[NDArray[np.float32]], tuple[Scores, Ids]] | None = None,
+    max_rows: int,
+    search: Callable[[NDArray[np.float32], int], tuple[Scores, Ids]],
+    search_fully: Callable[[NDArray[np.float32]], tuple[Scores, Ids]] | None = None,
 ) -> tuple[Scores, Ids]:
-    """The k best rows by their scores proper, of those that are best by rough ones.
+    """Search with approximate scores and rank the best rows by exact ones.
 
     Args:
         rows: All rows, (rows, dim).
         unit: (queries, dim) float32 of unit length.
-        k: Rows for each query, at most `most`.
-        most: As many as can be found.
-        find: Finds so many rows of some queries, with rough scores, best first; -inf and -1 for
-            none.
-        search: Answers queries of which `find` leaves out rows that may be as good as the last
-            answer; None: it is asked for as many as can be found.
+        k: Answers per query, at most `max_rows`.
+        max_rows: Maximum number of rows that `search` can return per query.
+        search: Returns a number of rows per query with approximate scores, best first, padded
+            with -inf and -1.
+        search_fully: Answers queries for which `search` may have omitted rows as good as the last
+            answer. None repeats `search` with `max_rows` instead.
     """
-    asked = min(most, near(k))
-    rough, found = find(unit, asked)
-    scores, ids = best_columns(scores_of_each(unit, rows, found), found, k)
-    if asked == most:
+    count = min(max_rows, rerank_count(k))
+    approximate, found = search(unit, count)
+    scores, ids = best_columns(exact_scores_by_id(unit, rows, found), found, k)
+    if count == max_rows:
         return scores, ids
-    again = np.flatnonzero(rough[:, -1] > scores[:, -1] - slack(unit.shape[1]))
-    if len(again) and search is not None:
-        scores[again], ids[again] = search(unit[again])
-    elif len(again):
-        found = find(unit[again], most)[1]
-        proper = scores_of_each(unit[again], rows, found)
-        scores[again], ids[again] = best_columns(proper, found, k)
+    bound = scores[:, -1] - score_error_bound(unit.shape[1])
+    uncertain = np.flatnonzero(approximate[:, -1] > bound)
+    if len(uncertain) and search_fully is not None:
+        scores[uncertain], ids[uncertain] = search_fully(unit[uncertain])
+    elif len(uncertain):
+        found = search(unit[uncertain], max_rows)[1]
+        exact = exact_scores_by_id(unit[uncertain], rows, found)
+        scores[uncertain], ids[uncertain] = best_columns(exact, found, k)
     return scores, ids

@@ -1,8 +1,7 @@
-"""Rows that may answer a search, in the forms that FAISS takes them in.
+"""Filters prepared for FAISS: masks, bitmaps, and copies of small sets of rows.
 
-A filter is asked for many times: what a search needs of it is made once. Of a few rows that is a
-copy of their vectors, lying together: testing a bit for every row of the index would take longer
-than scoring them (docs/filters.md has the measurements).
+A filter is prepared once and used in many searches. The vectors of a small set are copied, since
+testing a bit for each row of the index would take longer than scoring them (docs/filters.md).
 """
 
 from __future__ import annotations
@@ -18,27 +17,27 @@ from numpy.typing import NDArray
 from indexes.protocol import Ids
 
 COPIED_BYTES = 64 << 20
-"""Vectors of a selection that are kept as a copy: 65,536 rows of 512 numbers."""
+"""Maximum size of the copied vectors of a selection: 65,536 rows of dimension 512."""
 
 GATHERED_SHARE = 1 / 100
-"""A mask that is used once has its rows copied out up to this share of all of them. Beyond it
-testing every row's bit takes no longer than copying."""
+"""Maximum share of rows copied for a mask that is used once. Beyond it, testing the bit of every
+row takes no longer than copying."""
 
 SCANNED_SHARE = 1 / 8
-"""A graph is not asked for a mask that leaves at most this share: it meets each row that may answer
-among so many that may not, and scanning 300,000 rows exactly takes no longer."""
+"""Masks that allow at most this share of the rows bypass a graph, which would visit mostly
+excluded rows; an exact scan of 300,000 rows takes no longer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """Rows of one index that may answer, made once for many searches.
+    """The rows of one index that may be answers, prepared for many searches.
 
     Attributes:
         mask: (rows,) bool.
-        count: Rows marked True.
-        bits: The mask packed, the lowest bit first.
-        ids: (count,) the rows marked True, where their vectors were copied; else None.
-        vectors: FAISS index of only these rows; else None.
+        count: Number of rows marked True.
+        bits: The packed mask, lowest bit first.
+        ids: (count,) ids of the rows marked True if their vectors are copied; else None.
+        vectors: FAISS index of these rows only; else None.
     """
 
     mask: NDArray[np.bool_]
@@ -49,57 +48,57 @@ class Selection:
 
     @property
     def share(self) -> float:
-        """Rows marked True over all rows."""
+        """Share of the rows that are marked True."""
         return self.count / max(1, len(self.mask))
 
     @classmethod
-    def plain(cls, mask: NDArray[np.bool_]) -> Selection:
-        """A selection without a copy."""
+    def from_mask(cls, mask: NDArray[np.bool_]) -> Selection:
+        """Create a selection without copied vectors."""
         return cls(mask, int(np.count_nonzero(mask)), np.packbits(mask, bitorder="little"))
 
     @property
     def bytes(self) -> int:
-        """Memory that it holds."""
+        """Memory used."""
         copied = 0 if self.ids is None else self.ids.nbytes + self.vectors.codes.size()
         return int(self.mask.nbytes + self.bits.nbytes + copied)
 
     def selector(self) -> Any:
-        """What FAISS tests rows with."""
+        """Return a FAISS id selector."""
         return faiss.IDSelectorBitmap(self.bits)
 
 
-def select(exact: Any, mask: NDArray[np.bool_], *, once: bool = False) -> Selection:
+def select(exact: Any, mask: NDArray[np.bool_], *, single_use: bool = False) -> Selection:
     """Prepare a mask for searching.
 
     Args:
         exact: The exact part of the index, of flat codes.
-        mask: (rows,) bool, not to be changed afterwards.
-        once: It serves one search only, which must pay for the copying.
+        mask: (rows,) bool; must not change afterwards.
+        single_use: Prepare it for one search, which limits how much copying is worth its time.
     """
-    plain = Selection.plain(mask)
-    limit = int(GATHERED_SHARE * len(mask)) if once else COPIED_BYTES // exact.code_size
-    if not 0 < plain.count <= limit or plain.count == len(mask):
-        return plain
+    selection = Selection.from_mask(mask)
+    limit = int(GATHERED_SHARE * len(mask)) if single_use else COPIED_BYTES // exact.code_size
+    if not 0 < selection.count <= limit or selection.count == len(mask):
+        return selection
     ids = np.flatnonzero(mask)
-    return replace(plain, ids=ids, vectors=copied_rows(exact, ids))
+    return replace(selection, ids=ids, vectors=copy_rows(exact, ids))
 
 
-def grown(visited: int, share: float) -> int:
-    """Lists of an IVF index to visit for the rows that a mask leaves.
+def lists_with_mask(visited: int, share: float) -> int:
+    """Return the number of IVF lists to visit when a mask excludes rows.
 
-    Their nearest ones lie further away, and so in more lists. The root of the share keeps the
-    recall, also where a filter leaves out the query's own neighbourhood, and the time near that of
-    a search without a mask: most rows of a list are passed over by their bit alone.
+    The nearest allowed rows are further away and spread over more lists. Dividing by the root of
+    the share preserves recall, even if the mask excludes the neighbourhood of the query, at nearly
+    the same search time, because excluded rows only cost a bit test.
 
     Args:
-        visited: Lists that are visited without a mask.
-        share: Of the rows that may answer, above 0.
+        visited: Lists visited without a mask.
+        share: Share of allowed rows, above 0.
     """
     return math.ceil(visited / math.sqrt(share))
 
 
-def copied_rows(exact: Any, ids: Ids) -> Any:
-    """A FAISS index of some rows, in the same codes, lying together."""
+def copy_rows(exact: Any, ids: Ids) -> Any:
+    """Copy rows into a compact FAISS index with the same codes."""
     codes = faiss.rev_swig_ptr(exact.codes.data(), exact.ntotal * exact.code_size)
     copy = faiss.IndexScalarQuantizer(exact.d, exact.sq.qtype, exact.metric_type)
     copy.add_sa_codes(codes.reshape(exact.ntotal, exact.code_size)[ids])

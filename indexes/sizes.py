@@ -1,20 +1,20 @@
-"""How much memory and disk each kind of index takes, by formula, before one is built."""
+"""Memory and disk size of each kind of index by formula, before one is built."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from indexes.choose import candidates
+from indexes.candidates import candidates
 
 
 @dataclass(frozen=True, slots=True)
 class IndexSize:
-    """One candidate.
+    """The size of one kind of index.
 
     Attributes:
-        factory: FAISS factory string as `index --kind` takes it; `exact` for the exact part alone.
-        memory_bytes: What searching it takes in memory beside mapped pages.
-        disk_bytes: Its file and that of the exact float16 vectors, which every kind re-ranks with.
+        factory: FAISS factory string, or `exact` for the exact part alone.
+        memory_bytes: Memory for searching, without mapped pages.
+        disk_bytes: Size of its file and of the exact float16 vectors used for re-ranking.
     """
 
     factory: str
@@ -23,18 +23,18 @@ class IndexSize:
 
 
 def index_sizes(rows: int, dim: int) -> list[IndexSize]:
-    """Memory and disk of every candidate for some rows, exact search first.
+    """Return memory and disk size of each candidate, exact search first.
 
     Args:
-        rows: Rows that the index will hold.
-        dim: Length of a vector.
+        rows: Number of rows of the index.
+        dim: Vector dimension.
     """
     exact, *others = candidates(dim)
-    mapped = exact.bytes(rows)
+    exact_bytes = exact.bytes(rows)
     return [
-        IndexSize("exact", 0, mapped),
+        IndexSize("exact", 0, exact_bytes),
         *(
-            IndexSize(str(one.factory(rows)), one.bytes(rows), one.bytes(rows) + mapped)
-            for one in others
+            IndexSize(str(kind.factory(rows)), kind.bytes(rows), kind.bytes(rows) + exact_bytes)
+            for kind in others
         ),
     ]

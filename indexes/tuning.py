@@ -1,7 +1,7 @@
-"""How hard an approximate index must look to keep its recall, by every kind of query.
+"""Finds the search effort at which an approximate index reaches a recall for each kind of query.
 
-Text and media lie apart in a cross-modal space, so that an index finds the neighbours of one kind
-more easily than of the other: recall is measured for each, and a target holds for the least.
+In a cross-modal space, text and media vectors lie apart, and an index finds the neighbours of one
+more easily than of the other. Recall is measured separately; the lowest must reach the target.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from numpy.typing import NDArray
 
 from indexes.effort import Effort
 from indexes.faiss import FaissIndex
-from indexes.protocol import VectorIndex
+from indexes.protocol import Ids, Scores, VectorIndex
 from indexes.vectors import unit_queries
 
 NEIGHBOURS = (1, 10, 100)
-"""Depths at which recall is told; a target is meant at ten."""
+"""Depths at which recall is reported; targets refer to a depth of ten."""
 
 CANDIDATES = (10, 20, 50, 100, 200, 400, 800, 1_600)
-SAME_SCORE = 1e-5
-"""Equal vectors may differ so much in score, by the order of adding up."""
+SCORE_TOLERANCE = 1e-5
+"""Maximum difference between the float32 scores of equal vectors."""
 
-SETTLED = 0.002
-"""Further candidates that add less recall than this are not worth their time."""
+MIN_RECALL_GAIN = 0.002
+"""Smallest increase in recall that justifies more candidates."""
 
-LATE = 2
-"""After so many efforts that reach the target, none that looks at more will be faster."""
+EFFORTS_PAST_TARGET = 2
+"""Efforts that are timed from the first one that reaches the target; higher ones are slower."""
 
 TIMED_QUERIES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class QuerySample:
-    """Queries with the answers that exact search gives them.
+    """Queries with the scores of their exact answers.
 
     Attributes:
         vectors: (n, dim) float32.
-        truth: (n, 100) scores of the best rows, best first, -inf where there are no more.
-        own_rows: (n,) row that a query was taken from and that does not count; -1 for none.
+        truth: (n, 100) scores of the best rows, best first, padded with -inf.
+        own_rows: (n,) the row that a query was taken from, which does not count; -1 for none.
     """
 
     vectors: NDArray[np.float32]
@@ -50,44 +50,42 @@ class QuerySample:
     own_rows: NDArray[np.int64]
 
     @classmethod
-    def of(
+    def measure(
         cls,
         index: FaissIndex,
         vectors: NDArray[np.float32],
         own_rows: NDArray[np.int64] | None = None,
     ) -> QuerySample:
-        """Ask the index exactly."""
+        """Create a sample from the answers of an exact search."""
         own = np.full(len(vectors), -1, np.int64) if own_rows is None else own_rows
-        unit = unit_queries(vectors, index.dim)  # rows of float16 are not quite of unit length
+        unit = unit_queries(vectors, index.dim)  # float16 rows are not exactly of unit length
         scores, ids = index.search(unit, NEIGHBOURS[-1] + 1, exact=True)
-        left = np.where(ids == own[:, None], np.float32(-np.inf), scores)
-        return cls(unit, -np.sort(-left, axis=1)[:, :-1], own)
+        scores = np.where(ids == own[:, None], np.float32(-np.inf), scores)
+        return cls(unit, -np.sort(-scores, axis=1)[:, :-1], own)
 
-    def hits(
-        self, scores: NDArray[np.float32], ids: NDArray[np.int64], k: int
-    ) -> NDArray[np.bool_]:
-        """Which of some answers are among the k best: by score, so any of equal rows will do."""
-        least = self.truth[:, k - 1 : k]
-        there = np.isfinite(self.truth[:, :k]).any(axis=1, keepdims=True)
-        bound = np.where(np.isfinite(least), least - SAME_SCORE, -np.inf)
-        others = (ids >= 0) & (ids != self.own_rows[:, None])
-        found: NDArray[np.bool_] = others & (scores >= bound) & there
-        return found
+    def hits(self, scores: Scores, ids: Ids, k: int) -> NDArray[np.bool_]:
+        """Return which answers are among the k best by score; equal rows are interchangeable."""
+        kth = self.truth[:, k - 1 : k]
+        has_answers = np.isfinite(self.truth[:, :k]).any(axis=1, keepdims=True)
+        bound = np.where(np.isfinite(kth), kth - SCORE_TOLERANCE, -np.inf)
+        counted = (ids >= 0) & (ids != self.own_rows[:, None])
+        hits: NDArray[np.bool_] = counted & (scores >= bound) & has_answers
+        return hits
 
-    def wanted(self, k: int) -> NDArray[np.int64]:
-        """(n,) how many answers there are among the k best; fewer than k in a small index."""
-        found: NDArray[np.int64] = np.isfinite(self.truth[:, :k]).sum(axis=1)
-        return found
+    def answer_counts(self, k: int) -> NDArray[np.int64]:
+        """Return the number of exact answers among the k best, (n,); small indexes have fewer."""
+        counts: NDArray[np.int64] = np.isfinite(self.truth[:, :k]).sum(axis=1)
+        return counts
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """What one effort costs and brings.
+class TuningPoint:
+    """Recall and speed at one effort.
 
     Attributes:
-        effort: It; None for exact search.
+        effort: The effort; None for exact search.
         recall: Recall@10 by kind of query.
-        queries_per_second: Of text queries, asked one after the other.
+        queries_per_second: Speed of text queries, searched one at a time.
     """
 
     effort: Effort | None
@@ -95,198 +93,210 @@ class Point:
     queries_per_second: float
 
     @property
-    def least(self) -> float:
-        """Recall of the kind of query that is hardest."""
+    def min_recall(self) -> float:
+        """Recall of the most difficult kind of query."""
         return min(self.recall.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Efforts that were tried, by what they visit, and the fastest that reaches the target.
+    """The measured efforts in ascending order, and the fastest that reaches the target.
 
-    Where none does, `best` is the one of the highest recall and `reached` is False.
+    If none does, `best` has the highest recall and `reached` is False.
     """
 
-    points: tuple[Point, ...]
-    best: Point
+    points: tuple[TuningPoint, ...]
+    best: TuningPoint
     reached: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TuningOptions:
+    """Options of `tune`.
+
+    Attributes:
+        step: Factor between the numbers of visited lists of consecutive efforts.
+        full_curve: Measure every effort up to the target instead of using binary search.
+        growth: Expected ratio of the final number of rows to the current one; the required
+            candidates grow with its square root.
+        min_speed: With `full_curve`, queries per second below which an index that misses the
+            target is abandoned, since higher recall is slower.
+        prepare: Prepares an index for timing, for example by copying it to a GPU.
+    """
+
+    step: float = 2**0.5
+    full_curve: bool = False
+    growth: float = 1.0
+    min_speed: float = 0.0
+    prepare: Callable[[FaissIndex], VectorIndex] = lambda index: index
+
+
+DEFAULT_OPTIONS = TuningOptions()
+
+
 def recall(index: FaissIndex, sample: QuerySample, k: int) -> float:
-    """Share of the k exact neighbours that the index finds; 1 where there are none."""
+    """Return the share of the k exact neighbours that the index finds; 1 if there are none."""
     if not index.approximate:
         return 1.0
     hits = sample.hits(*index.search(sample.vectors, k + 1), k).sum(axis=1)
-    return _share(np.minimum(hits, k), sample.wanted(k)).mean
+    return _mean_recall(np.minimum(hits, k), sample.answer_counts(k)).mean
 
 
 def tune(
     index: FaissIndex,
     samples: Mapping[str, QuerySample],
     target: float,
-    *,
-    step: float = 2**0.5,
-    curve: bool = False,
-    growth: float = 1.0,
-    worth: float = 0.0,
-    place: Callable[[FaissIndex], VectorIndex] = lambda index: index,
+    options: TuningOptions = DEFAULT_OPTIONS,
 ) -> Tuning:
     """Find the fastest effort whose recall@10 reaches a target for every kind of query.
 
-    A kind reaches it where its recall lies a standard error above: other queries are not these.
+    The target counts as reached if recall exceeds it by one standard error, because the sample
+    stands for other queries.
 
     Args:
-        index: Without an approximate part it is searched exactly.
-        samples: Queries by kind, one at least.
+        index: Without an approximate part, only exact search is measured.
+        samples: At least one query by kind.
         target: Recall@10, 0 … 1.
-        step: How much more each effort visits than the one before.
-        curve: Try every effort up to the target; else the first that reaches it is looked for by
-            halves, since more is never found by visiting less.
-        growth: How many times the rows there will be; candidates grow with the square root.
-        worth: With a curve: queries a second at which an index that still misses the target is
-            given up, since whatever finds more is slower.
-        place: Puts an index where it is timed, a GPU for example.
+        options: See `TuningOptions`.
     """
     if not index.approximate:
-        exact = Point(None, dict.fromkeys(samples, 1.0), _speed(index, samples))
+        exact = TuningPoint(None, dict.fromkeys(samples, 1.0), _speed(index, samples))
         return Tuning((exact,), exact, reached=True)
-    ladder = _ladder(index, step)
-    most = CANDIDATES[-1] / growth**0.5
-    counts = [count for count in CANDIDATES if count <= most] or CANDIDATES[:1]
-    trial = _Trial(index, samples, target, counts, place)
-    tried: dict[int, tuple[Point, bool]] = {}
+    ladder = _ladder(index, options.step)
+    max_candidates = CANDIDATES[-1] / options.growth**0.5
+    counts = [count for count in CANDIDATES if count <= max_candidates] or CANDIDATES[:1]
+    trial = _Trial(index, samples, target, counts, options.prepare)
+    measured: dict[int, tuple[TuningPoint, bool]] = {}
 
     def reaches(visited: int) -> bool:
-        if visited not in tried:
-            tried[visited] = trial.visiting(visited)
-        return tried[visited][1]
+        if visited not in measured:
+            measured[visited] = trial.measure(visited)
+        return measured[visited][1]
 
     def ends(visited: int) -> bool:
-        return reaches(visited) or tried[visited][0].queries_per_second < worth
+        return reaches(visited) or measured[visited][0].queries_per_second < options.min_speed
 
-    if curve:
+    if options.full_curve:
         first = next((n for n, visited in enumerate(ladder) if ends(visited)), len(ladder))
     else:
         first = bisect_left(ladder, True, key=reaches)
-    if not curve or first == len(ladder) or reaches(ladder[first]):
-        for visited in ladder[first : first + LATE] or ladder[-1:]:
+    if not options.full_curve or first == len(ladder) or reaches(ladder[first]):
+        for visited in ladder[first : first + EFFORTS_PAST_TARGET] or ladder[-1:]:
             reaches(visited)
-    points = [tried[visited][0] for visited in sorted(tried)]
-    reached = [point for point, good in tried.values() if good]
-    best = max(reached, key=lambda one: one.queries_per_second) if reached else (
-        max(points, key=lambda one: one.least)
-    )  # fmt: skip
-    return Tuning(tuple(points), best, bool(reached))
+    points = tuple(measured[visited][0] for visited in sorted(measured))
+    reached = [point for point, reaches_target in measured.values() if reaches_target]
+    if reached:
+        best = max(reached, key=lambda point: point.queries_per_second)
+    else:
+        best = max(points, key=lambda point: point.min_recall)
+    return Tuning(points, best, bool(reached))
 
 
-def latencies(index: FaissIndex, queries: NDArray[np.float32], at_once: int) -> tuple[float, float]:
-    """Milliseconds of a search for ten answers: the median and the 99th percentile.
+def latencies(index: FaissIndex, queries: NDArray[np.float32], batch: int) -> tuple[float, float]:
+    """Return median and 99th percentile of the milliseconds per search for ten answers.
 
     Args:
-        index: Searched as it is.
+        index: Searched at its own effort.
         queries: (n, dim).
-        at_once: Queries of one search.
+        batch: Queries per search.
     """
-    took = []
-    for first in range(0, len(queries) - at_once + 1, at_once):
-        began = time.perf_counter()
-        index.search(queries[first : first + at_once], 10)
-        took.append((time.perf_counter() - began) * 1e3)
-    return float(np.median(took)), float(np.percentile(took, 99))
-
-
-# ---------------------------------------------------------------- parts
+    times = []
+    for first in range(0, len(queries) - batch + 1, batch):
+        start = time.perf_counter()
+        index.search(queries[first : first + batch], 10)
+        times.append((time.perf_counter() - start) * 1e3)
+    return float(np.median(times)), float(np.percentile(times, 99))
 
 
 @dataclass(frozen=True, slots=True)
-class _Share:
-    """Mean recall of a sample, and what it is at least, by a standard error."""
+class _Recall:
+    """Mean recall of a sample, and the mean minus one standard error."""
 
     mean: float
-    at_least: float
+    lower_bound: float
 
 
-def _share(found: NDArray[np.integer], wanted: NDArray[np.int64]) -> _Share:
-    asked = wanted > 0
-    if not asked.any():
-        return _Share(1.0, 1.0)
-    each = np.minimum(found[asked] / wanted[asked], 1.0)
-    mean = float(each.mean())
-    return _Share(mean, mean - float(each.std()) / len(each) ** 0.5)
+def _mean_recall(hits: NDArray[np.integer], counts: NDArray[np.int64]) -> _Recall:
+    answered = counts > 0
+    if not answered.any():
+        return _Recall(1.0, 1.0)
+    values = np.minimum(hits[answered] / counts[answered], 1.0)
+    mean = float(values.mean())
+    return _Recall(mean, mean - float(values.std()) / len(values) ** 0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """What is tuned, on what, to what; see `tune`."""
+    """Measures efforts, see `tune`."""
 
     index: FaissIndex
     samples: Mapping[str, QuerySample]
     target: float
     counts: Sequence[int]
-    place: Callable[[FaissIndex], VectorIndex]
+    prepare: Callable[[FaissIndex], VectorIndex]
 
-    def visiting(self, visited: int) -> tuple[Point, bool]:
-        """What it costs and brings, with as few candidates as the target needs; if it reaches."""
-        shares = {kind: self._shares(sample, visited) for kind, sample in self.samples.items()}
-        number, good = _fewest(list(shares.values()), self.target)
+    def measure(self, visited: int) -> tuple[TuningPoint, bool]:
+        """Measure with the fewest candidates that reach the target; also return if they do."""
+        recalls = {kind: self._recalls(sample, visited) for kind, sample in self.samples.items()}
+        number, reached = _fewest_candidates(list(recalls.values()), self.target)
         effort = Effort(visited, self.counts[number])
-        found = {kind: line[number].mean for kind, line in shares.items()}
-        placed = self.place(self.index.with_effort(effort))
-        return Point(effort, found, _speed(placed, self.samples)), good
+        means = {kind: by_count[number].mean for kind, by_count in recalls.items()}
+        prepared = self.prepare(self.index.with_effort(effort))
+        return TuningPoint(effort, means, _speed(prepared, self.samples)), reached
 
-    def _shares(self, sample: QuerySample, visited: int) -> list[_Share]:
-        """Recall@10 after re-ranking each number of candidates.
+    def _recalls(self, sample: QuerySample, visited: int) -> list[_Recall]:
+        """Return recall@10 after re-ranking each number of candidates.
 
-        The proposals for the greatest number hold those for all smaller ones, in their order.
+        One search suffices: the first n rows of the longest answer are the answer of length n.
         """
         index = self.index
-        own = int((sample.own_rows >= 0).any())  # a query's own row takes a candidate's place
+        own = int((sample.own_rows >= 0).any())  # The query's own row is one of the candidates.
         ids = index.propose(sample.vectors, min(self.counts[-1] + own, index.rows), visited)
-        found = sample.hits(index.score(sample.vectors, ids), ids, 10).cumsum(axis=1)
-        last = found.shape[1] - 1
-        wanted = sample.wanted(10)
-        return [_share(found[:, min(count - 1 + own, last)], wanted) for count in self.counts]
+        hits = sample.hits(index.score(sample.vectors, ids), ids, 10).cumsum(axis=1)
+        last = hits.shape[1] - 1
+        answers = sample.answer_counts(10)
+        return [_mean_recall(hits[:, min(count - 1 + own, last)], answers) for count in self.counts]
 
 
-def _fewest(lines: Sequence[Sequence[_Share]], target: float) -> tuple[int, bool]:
-    """Position of the fewest candidates that reach the target, and whether they do.
+def _fewest_candidates(recalls: Sequence[Sequence[_Recall]], target: float) -> tuple[int, bool]:
+    """Return the position of the fewest candidates that reach the target, and True.
 
-    Where none do: the fewest beyond which recall hardly grows.
+    If none do, return the fewest beyond which recall hardly increases, and False.
 
     Args:
-        lines: Of every kind of query, what each number of candidates finds.
+        recalls: For every kind of query, recall by number of candidates.
         target: Recall@10.
     """
-    numbers = range(len(lines[0]))
+    numbers = range(len(recalls[0]))
     for number in numbers:
-        if all(line[number].at_least >= target or line[number].mean == 1 for line in lines):
+        if all(line[number].lower_bound >= target or line[number].mean == 1 for line in recalls):
             return number, True
-    settled = (
+    saturated = (
         number
         for number in numbers
-        if all(line[number].mean >= line[-1].mean - SETTLED for line in lines)
+        if all(line[number].mean >= line[-1].mean - MIN_RECALL_GAIN for line in recalls)
     )
-    return next(settled), False
+    return next(saturated), False
 
 
 def _ladder(index: FaissIndex, step: float) -> list[int]:
-    """What to visit, growing by a factor."""
-    least, most = (max(1, index.lists // 64), index.lists) if index.lists else (16, 2_048)
-    steps = int(np.ceil(np.log(max(1.0, most / least)) / np.log(step))) + 1
-    return sorted({min(most, round(least * step**number)) for number in range(steps)})
+    """Return the numbers of visited lists to try, increasing by a factor."""
+    first, last = (max(1, index.lists // 64), index.lists) if index.lists else (16, 2_048)
+    steps = int(np.ceil(np.log(max(1.0, last / first)) / np.log(step))) + 1
+    return sorted({min(last, round(first * step**number)) for number in range(steps)})
 
 
 def _speed(index: VectorIndex, samples: Mapping[str, QuerySample]) -> float:
-    """Queries a second of the first sample, the better of two runs.
+    """Return the queries per second of the first sample, the better of two runs.
 
-    One at a time, as people ask: together, fast scans share their work, and many candidates cost
-    less than they do alone.
+    Queries run one at a time, as in use. In a batch, fast scans share work, which would favour
+    many candidates.
     """
     queries = next(iter(samples.values())).vectors[:TIMED_QUERIES]
-    took = []
+    times = []
     for _ in range(2):
-        began = time.perf_counter()
+        start = time.perf_counter()
         for query in queries:
             index.search(query[None], 10)
-        took.append(time.perf_counter() - began)
-    return len(queries) / max(min(took), 1e-9)
+        times.append(time.perf_counter() - start)
+    return len(queries) / max(min(times), 1e-9)

@@ -1,4 +1,4 @@
-"""Checks that every index shares: what may be a vector, a query, a `k`, a mask."""
+"""Argument checks shared by all indexes: vectors, queries, `k` and masks."""
 
 from __future__ import annotations
 
@@ -9,63 +9,63 @@ from indexes.errors import DimensionMismatchError, InvalidVectorError
 from indexes.protocol import Ids, Scores
 
 UNIT_ROUNDING = 2.0**-23
-"""A vector of unit length may be so much longer or shorter once it is rounded to float32."""
+"""Maximum deviation from 1 of the length of a unit vector rounded to float32."""
 
 MAX_NUMBER = 1e100
-"""Larger numbers in a vector, and smaller ones than their inverse, are scaled before squaring."""
+"""Vectors with a larger number, or with none above the inverse, are scaled before squaring."""
 
 MAX_K = 1_000_000
-"""Answers per query that may be asked for where the index has fewer rows: bounds the padding."""
+"""Maximum k for indexes with fewer rows; bounds the padding."""
 
 
 def unit_queries(queries: NDArray[np.floating], dim: int) -> NDArray[np.float32]:
-    """Scale queries to unit length as contiguous float32; unit float32 ones stay as they are.
+    """Scale queries to unit length as contiguous float32; float32 unit vectors do not change.
 
     Args:
         queries: (queries, dim) of any float dtype and layout.
-        dim: Length that the index expects.
+        dim: Dimension of the index.
 
     Raises:
-        DimensionMismatchError: Another length.
-        InvalidVectorError: NaN, infinity, a zero row, or not a matrix of numbers.
+        DimensionMismatchError: The queries have another dimension.
+        InvalidVectorError: A query is NaN, infinite or zero, or the array is not a numeric matrix.
     """
-    given = np.asarray(queries)
-    if given.ndim != 2 or given.dtype.kind not in "fiu":
+    array = np.asarray(queries)
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise InvalidVectorError(
             f"queries must be a (queries, dim) matrix of numbers, "
-            f"got shape {given.shape} of {given.dtype}"
+            f"got shape {array.shape} of {array.dtype}"
         )
-    if given.shape[1] != dim:
+    if array.shape[1] != dim:
         raise DimensionMismatchError(
-            f"queries are {given.shape[1]}-d, the index holds {dim}-d vectors; "
-            "use the encoder it was made with"
+            f"queries are {array.shape[1]}-d, the index holds {dim}-d vectors; "
+            "use the encoder of the index"
         )
-    rows = scaled(given.astype(np.float64))
+    rows = scale_extremes(array.astype(np.float64))
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
     if len(bad):
         raise InvalidVectorError(f"query {bad[0]} is NaN, infinite or zero")
-    if given.dtype == np.float32:
-        # So that scaling twice is scaling once, and every way through the code scores alike.
+    if array.dtype == np.float32:
+        # Scaling is idempotent, so all code paths compute equal scores.
         lengths[np.abs(lengths - 1) <= UNIT_ROUNDING] = 1
     return np.ascontiguousarray(rows / lengths, dtype=np.float32)
 
 
-def scaled(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring rows whose squares overflow or vanish to numbers of at most 1; (n, dim) in place."""
+def scale_extremes(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale rows (n, dim) whose squares would overflow or underflow to a maximum of 1, in place."""
     largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
     extreme = np.isfinite(largest) & (largest > 0)
     extreme &= (largest > MAX_NUMBER) | (largest < 1 / MAX_NUMBER)
-    chosen = extreme[:, 0]
-    rows[chosen] /= largest[chosen]
+    positions = extreme[:, 0]
+    rows[positions] /= largest[positions]
     return rows
 
 
 def check_rows(vectors: NDArray[np.floating], first_row: int = 0) -> None:
-    """Refuse rows that no search could rank: one infinite row would be first for every query.
+    """Refuse rows that cannot be ranked; an infinite row would be the best answer to any query.
 
     Raises:
-        InvalidVectorError: Names the first row that is NaN, infinite or zero.
+        InvalidVectorError: A row is NaN, infinite or zero; the message names the first one.
     """
     lengths = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32)
     bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
@@ -74,15 +74,15 @@ def check_rows(vectors: NDArray[np.floating], first_row: int = 0) -> None:
 
 
 def check_search(k: int, allowed: NDArray[np.bool_] | None, rows: int) -> None:
-    """Refuse a k that is absurd, and a mask that is not one bool per row.
+    """Check the arguments of a search.
 
     Raises:
-        ValueError: Says which.
+        ValueError: k is out of range, or the mask is not one bool per row.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     if k > max(rows, MAX_K):
-        raise ValueError(f"k is {k}, the index has {rows} rows; ask for at most {MAX_K}")
+        raise ValueError(f"k is {k}, the index has {rows} rows; use at most {MAX_K}")
     if allowed is not None and (allowed.shape != (rows,) or allowed.dtype != np.bool_):
         raise ValueError(
             f"the mask is {allowed.dtype} of shape {allowed.shape}, expected bool, "
@@ -90,8 +90,8 @@ def check_search(k: int, allowed: NDArray[np.bool_] | None, rows: int) -> None:
         )
 
 
-def padded(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
-    """Widen answers to k columns with -inf and -1."""
+def pad_answers(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
+    """Extend answers to k columns with -inf and -1, or cut them to k columns."""
     missing = k - scores.shape[1]
     if missing <= 0:
         return scores[:, :k], ids[:, :k]

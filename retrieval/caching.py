@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from indexes.forking import Lock
+from indexes.forking import ForkSafeLock
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -26,7 +26,7 @@ class Memo(Generic[Key, Value]):
     def __init__(self, most: int, size: Callable[[Value], int] = lambda value: 1) -> None:
         self._most = most
         self._size = size
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._kept: OrderedDict[Key, Value] = OrderedDict()
         self._total = 0
 

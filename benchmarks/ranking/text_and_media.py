@@ -16,9 +16,9 @@ import numpy as np
 from benchmarks.results.figures import line_chart
 from benchmarks.speed.gap import GapRows
 from indexes.building import build_approximate, build_exact
-from indexes.choose import lists_for, training_rows
+from indexes.candidates import list_count, training_rows
 from indexes.faiss import FaissIndex
-from indexes.tuning import QuerySample, tune
+from indexes.tuning import QuerySample, TuningOptions, tune
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "text-and-media.svg"
 ROWS, DIM, QUERIES = 100_000, 512, 300
@@ -28,16 +28,16 @@ def measure(rows: int = ROWS) -> dict[str, list[tuple[float, float]]]:
     """(share of the lists visited, recall@10 after re-ranking) by kind of query."""
     corpus = GapRows(rows, DIM)
     vectors = np.concatenate(list(corpus.blocks())).astype(np.float32)
-    factory = f"IVF{lists_for(rows)},SQ8"
+    factory = f"IVF{list_count(rows)},SQ8"
     rng = np.random.default_rng(0)
     training = vectors[rng.choice(rows, training_rows(factory, rows), replace=False)]
     index = FaissIndex(build_exact([vectors], DIM), build_approximate(factory, training, [vectors]))
     own = np.sort(rng.choice(rows, QUERIES, replace=False))
     samples = {
-        "text": QuerySample.of(index, corpus.texts(QUERIES)),
-        "media": QuerySample.of(index, vectors[own], own),
+        "text": QuerySample.measure(index, corpus.texts(QUERIES)),
+        "media": QuerySample.measure(index, vectors[own], own),
     }
-    points = tune(index, samples, 1.0, step=2, curve=True).points
+    points = tune(index, samples, 1.0, TuningOptions(step=2, full_curve=True)).points
     return {
         kind: [
             (point.effort.visited / index.lists, point.recall[kind])

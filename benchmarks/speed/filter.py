@@ -25,9 +25,9 @@ from benchmarks.speed.gap import SEED_ROWS, GapRows
 from benchmarks.speed.harness import Sample, in_turns, one_thread, row, seconds
 from benchmarks.speed.processes import Report, reported
 from benchmarks.speed.vectors import VectorEncoder
-from indexes.choose import lists_for
+from indexes.candidates import list_count
 from indexes.saved import open_index
-from indexes.selection import Selection, copied_rows
+from indexes.selection import Selection, copy_rows
 from retrieval.search.calibration import QueryKind
 from retrieval.search.filtering import RowFilter, media_targets
 from retrieval.search.indexing.build import build_index
@@ -121,7 +121,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
 def _measure(say: Callable[[str], None], folder: Path, rows: int) -> list[Result]:
     corpus = GapRows(rows, DIM)
     encoder = GapEncoder(corpus)
-    kind = KIND.format(lists=lists_for(rows))
+    kind = KIND.format(lists=list_count(rows))
     places = _Places(corpus)
     root = folder / f"{rows}-vectors"
     say(f"writing {rows:,} vectors")
@@ -150,8 +150,8 @@ def _measure(say: Callable[[str], None], folder: Path, rows: int) -> list[Result
 def _independent(opened: Opened, task: str, share: float, own: float) -> list[Result]:
     selection, evaluated = opened.evaluated(f"lot < {max(1, round(share * STEPS))}")
     ids = np.flatnonzero(selection.mask)
-    copy = copied_rows(opened.exact, ids)
-    plain = Selection.plain(selection.mask)
+    copy = copy_rows(opened.exact, ids)
+    plain = Selection.from_mask(selection.mask)
     masked = faiss.SearchParameters(sel=plain.selector())
     took = in_turns(
         {
@@ -165,7 +165,7 @@ def _independent(opened: Opened, task: str, share: float, own: float) -> list[Re
         QUERIES,
     )
     copying = in_turns(
-        {"copy": lambda turn: _milliseconds(lambda: copied_rows(opened.exact, ids))}, COPIES
+        {"copy": lambda turn: _milliseconds(lambda: copy_rows(opened.exact, ids))}, COPIES
     )
     bound = max(took["plain"], took["scan"], key=lambda sample: sample.median)
     recall = statistics.fmean(opened.recall(query, selection) for query in range(QUERIES))

@@ -14,10 +14,10 @@ from benchmarks.results.tables import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.harness import in_turns, row, timed
 from indexes.building import build_approximate, build_exact
-from indexes.choose import lists_for, training_rows
+from indexes.candidates import list_count, training_rows
 from indexes.effort import Effort
 from indexes.faiss import FaissIndex
-from indexes.gpu_candidates import PlacedIndex
+from indexes.gpu_approximate import GpuApproximateIndex
 from indexes.gpus import Gpus
 from indexes.protocol import Ids, VectorIndex
 
@@ -67,7 +67,7 @@ def approximate_results(
 
 def factories(rows: int) -> tuple[tuple[str, str, bool], ...]:
     """Name, factory string, and whether cuVS searches in place of FAISS's kernels."""
-    lists = f"IVF{lists_for(rows)},PQ64"
+    lists = f"IVF{list_count(rows)},PQ64"
     return (("CAGRA", "CAGRA", False), ("IVF-PQ", lists, False), ("IVF-PQ by cuVS", lists, True))
 
 
@@ -103,8 +103,11 @@ def _searched(
 def _settings(exact: Any, part: Any, gpus: Gpus) -> Iterator[tuple[VectorIndex, str]]:
     if not hasattr(part, "nlist"):
         for kept in KEPT:
-            yield PlacedIndex(FaissIndex(exact, part, Effort(kept, kept)), gpus), f"{kept} kept"
+            yield (
+                GpuApproximateIndex(FaissIndex(exact, part, Effort(kept, kept)), gpus),
+                f"{kept} kept",
+            )
         return
     for visited in (count for count in VISITED if count <= part.nlist):
         index = FaissIndex(exact, part, Effort(visited, CANDIDATES))
-        yield PlacedIndex(index, gpus), f"{visited} of {part.nlist} lists"
+        yield GpuApproximateIndex(index, gpus), f"{visited} of {part.nlist} lists"

@@ -19,7 +19,7 @@ from benchmarks.speed.harness import Sample, Way, in_turns, row
 from benchmarks.speed.index_cells import RECALL, K
 from benchmarks.speed.index_corpus import linked_copy, write_corpus
 from benchmarks.speed.processes import Report, Served, reported, run_cell
-from indexes.choose import lists_for
+from indexes.candidates import list_count
 
 ROWS, DIM = 1_000_000, 512
 REPEATS = 5
@@ -49,9 +49,9 @@ def run(*, say: Say, folder: Path, scale: float = 1.0) -> list[Result]:
     engine = reported(folder / "chosen.json", run_cell, "build-engine", folder, root)
     size = f"{rows:,} × {DIM}"
     return [
-        *_searching(say, folder, root, size, lists_for(rows)),
+        *_searching(say, folder, root, size, list_count(rows)),
         *_opening(say, folder, root, size),
-        *_building(say, folder, engine, size, engine["factory"] or f"IVF{lists_for(rows)},RaBitQ"),
+        *_building(say, folder, engine, size, engine["factory"] or f"IVF{list_count(rows)},RaBitQ"),
     ]
 
 

@@ -27,7 +27,7 @@ from retrieval.demo.look_alikes import sample_look_alikes, telling_events
 from retrieval.demo.world import HELD_OUT, WorldSettings, load_world, write_world
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.choose import BUNDLED, choose_localizers
-from retrieval.localization.hammer_files import space_digest_of
+from retrieval.localization.hammer_files import read_space_digest
 from retrieval.localization.spans import overlap
 from retrieval.targets import Target
 from retrieval.training.moments.sources import train_demo_hammer
@@ -58,11 +58,11 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outc
         embed_videos(place, (MODEL,), say)
     digest = Collection.open(folder / "corpus" / "collection").snapshot.spaces[0].digest
     hammer = "hammer"
-    if space_digest_of(BUNDLED) != digest:
+    if read_space_digest(BUNDLED) != digest:
         hammer = _trained(folder / "hammer", digest, scale, say)
     names = {"Hammer": hammer, "similarity": "similarity"}
     flat = folder / "flat"
-    if space_digest_of(flat) == digest:
+    if read_space_digest(flat) == digest:
         names["flat ablation"] = f"hammer:{flat}"
     else:
         say(f"no flat network: `retrieval train hammer --flat --out {flat}` makes one")
@@ -84,7 +84,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outc
 
 def _trained(out: Path, digest: str, scale: float, say: Callable[[str], None]) -> str:
     """The localizer in a folder, trained now where it is not there for this space."""
-    if space_digest_of(out) != digest:
+    if read_space_digest(out) != digest:
         steps = None if scale == 1 else max(1, round(STEPS * scale))
         train_demo_hammer(out, steps=steps, scale=scale, telling=Telling(say))
     return f"hammer:{out}"

@@ -30,7 +30,7 @@ from retrieval.collection import Collection
 from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.mulan import WEIGHTS, MulanEncoder
 from retrieval.encoders.pooling import unit_rows
-from retrieval.localization.hammer_files import space_digest_of
+from retrieval.localization.hammer_files import read_space_digest
 from retrieval.localization.hammer_model import Level
 from retrieval.media.windows import cut_windows
 from retrieval.targets import Target
@@ -106,7 +106,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0, data: P
         learn(RECIPE, pieces_of(sounds.seen), names, mulan, scale=scale)
         say(f"MuLan has learnt the other folds, {_minutes_since(start):.1f} min")
     space = _embed(folder, mulan)
-    if space_digest_of(folder / "hammer") != space.digest:
+    if read_space_digest(folder / "hammer") != space.digest:
         _train(folder / "hammer", mulan, space, sounds, scale, say)
         say(f"Hammer has learnt, {_minutes_since(start):.1f} min")
     results: list[Result] = []

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.duplicates.groups import DuplicateGroup, ItemPairs, PairBook
-from retrieval.duplicates.identical import first_of_identical
+from retrieval.duplicates.identical import first_identical_rows
 from retrieval.duplicates.neighbours import QUERY_ROWS, Matches, Neighbours, unit
 from retrieval.duplicates.overlaps import Overlap, find_overlaps
-from retrieval.duplicates.same_files import further_paths
+from retrieval.duplicates.same_files import alias_item_ids
 from retrieval.errors import QueryError
 from retrieval.search.items import ItemTable
 from retrieval.search.open_space import OpenedSpace, Part
@@ -80,7 +80,7 @@ def find_duplicates(
         QueryError: An option makes no sense.
     """
     items = ItemTable(snapshot)
-    left_out = np.union1d(snapshot.removed_ids(), further_paths(snapshot))
+    left_out = np.union1d(snapshot.removed_ids(), alias_item_ids(snapshot))
     chosen = list(_chosen(snapshot, spaces))
     opened = {space.name: OpenedSpace(snapshot, space) for space, _ in chosen}
     total = sum(len(part.rows) for space, _ in chosen for part in opened[space.name].parts)
@@ -167,7 +167,7 @@ class _Comparison:
 
     def _take_identical(self, dim: int) -> None:
         """Pair pictures of the same vector with the first of them, which alone goes on."""
-        first = first_of_identical(self._parts, self._allowed, dim)
+        first = first_identical_rows(self._parts, self._allowed, dim)
         is_first = first == np.arange(len(first))
         copies = np.flatnonzero(~is_first)
         ones = np.ones(2 * len(copies), np.float32)

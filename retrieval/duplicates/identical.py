@@ -18,7 +18,7 @@ ZERO_BITS = 13
 """Low bits of a float32 that was a float16: always zero, and no help to a hash."""
 
 
-def first_of_identical(
+def first_identical_rows(
     parts: Sequence[Part], allowed: Sequence[NDArray[np.bool_]], dim: int
 ) -> NDArray[np.int64]:
     """The first row that has the same vector as each row, by positions over all parts.

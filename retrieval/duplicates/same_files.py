@@ -13,7 +13,7 @@ from retrieval.media.presence import status_of
 from retrieval.store.reader import Snapshot
 
 
-def further_paths(snapshot: Snapshot) -> NDArray[np.int64]:
+def alias_item_ids(snapshot: Snapshot) -> NDArray[np.int64]:
     """Sorted ids of the items whose file is another item's as well.
 
     Of the items of one file the oldest stays out of it, and a link only where all are links.

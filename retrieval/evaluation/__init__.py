@@ -1,1 +1,1 @@
-"""Evaluate: ranking and moment metrics, one definition each."""
+"""Evaluation metrics and readers of official annotations."""

@@ -1,14 +1,14 @@
-"""Annotated moments as their data sets publish them.
+"""Reads annotated moments in the formats of their data sets.
 
-| data set | a line or an entry | its id |
+| data set | line or entry | id |
 | --- | --- | --- |
-| QVHighlights; Charades-STA, TACoS, ActivityNet as lighthouse has them | `{"qid", "vid", "query", "duration", "relevant_windows"}` | `qid` |
+| QVHighlights; Charades-STA, TACoS, ActivityNet in lighthouse's format | `{"qid", "vid", "query", "duration", "relevant_windows"}` | `qid` |
 | TVR | `{"desc_id", "vid_name", "desc", "duration", "ts"}` | `desc_id` |
 | ActivityNet Captions | `{"v_…": {"duration", "timestamps", "sentences"}}` | video and number |
 | TACoS | `{"s13-d21.avi": {"timestamps", "sentences", "fps", "num_frames"}}`, in frames | video and number |
-| Charades-STA | `3MSZA 24.3 30.4##person turn a light on.` | number of the line |
+| Charades-STA | `3MSZA 24.3 30.4##person turn a light on.` | line number |
 | DiDeMo | `[{"annotation_id", "video", "description", "times", "num_segments"}]`, in 5-s segments | `annotation_id` |
-"""  # noqa: E501  # a table's row is one line
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from retrieval.wording import shortened
 FORMATS: Final = "QVHighlights, TVR, ActivityNet Captions, Charades-STA, TACoS, DiDeMo"
 DIDEMO_SECONDS: Final = 5.0
 ROUNDED_SECONDS: Final = 2.0
-"""How far official windows reach beyond their video at most: rounded up to a clip's end."""
+"""Maximum extent of official windows beyond their video, from rounding up to the end of a clip."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedQuery:
-    """A query, the spans of its video that answer it, and the video's length where it is known.
+    """A query, the spans of its video that answer it, and the duration of the video if known.
 
-    Its id is the data set's own; the number of the entry, from 0, where it gives none.
+    `query_id` is the id in the data set, or the number of the entry from 0 if it has none.
     """
 
     video_id: str
@@ -47,32 +47,33 @@ class AnnotatedQuery:
 
 
 def read_annotations(path: Path, *, strict: bool = False) -> Iterator[AnnotatedQuery]:
-    """Read a file in any of the formats above; queries without a window are passed over.
+    """Read a file in any of the formats above; queries without a window are skipped.
 
     Args:
         path: The file.
-        strict: Refuse a window that ends before it starts in every format. Else those of
-            ActivityNet Captions, TACoS and Charades-STA are turned round: their official files
-            hold some.
+        strict: Refuse windows that end before they start in all formats. Otherwise those of
+            ActivityNet Captions, TACoS and Charades-STA are swapped, since their official files
+            contain some.
 
     Raises:
-        SourceError: The file cannot be read, an entry is in none of the formats, lacks a field, or
-            has a window that cannot be; the message names file and line, or entry of a .json.
+        SourceError: The file cannot be read, or an entry has an unknown format, lacks a field, or
+            has an impossible window. The message names the file and the line, or the entry of a
+            .json file.
     """
-    where, read = str(path), 0
+    where, number = str(path), 0
     try:
-        for place, raw in _entries(path):
-            where = f"{path}, {place}"
-            for one in _queries(raw, read, strict=strict):
-                if one.windows:
-                    yield one
-            read += 1
+        for position, raw in _entries(path):
+            where = f"{path}, {position}"
+            for query in _queries(raw, number, strict=strict):
+                if query.windows:
+                    yield query
+            number += 1
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
     except json.JSONDecodeError as error:
         if path.suffix == ".json":
             where = f"{path}, line {error.lineno}"
-        raise SourceError(f"{where}: no JSON ({error.msg}, column {error.colno})") from error
+        raise SourceError(f"{where}: not JSON ({error.msg}, column {error.colno})") from error
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: is not UTF-8 text") from error
     except KeyError as error:
@@ -82,10 +83,12 @@ def read_annotations(path: Path, *, strict: bool = False) -> Iterator[AnnotatedQ
 
 
 def _entries(path: Path) -> Iterator[tuple[str, Any]]:
-    """Objects of a JSON Lines file or list, pairs of a JSON object, or lines; each with its place.
+    """Yield the position and content of each entry.
+
+    The content is a value of a JSON list, a (key, value) pair of a JSON object, or a line.
 
     Raises:
-        ValueError: The file holds neither.
+        ValueError: The file is JSON, but neither a list nor an object.
     """
     if path.suffix == ".json":
         document = json.loads(read_text(path))
@@ -98,17 +101,12 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
     with io.TextIOWrapper(open_regular(path), encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                place = f"line {number}"
-                # The error of a line that is no JSON must name this one, not the one before.
-                yield place, _Unparsed(line) if line.startswith("{") else line.strip()
-
-
-class _Unparsed(str):
-    """A line of JSON."""
+                yield f"line {number}", line.strip()
 
 
 def _queries(raw: Any, number: int, *, strict: bool) -> Iterator[AnnotatedQuery]:
-    if isinstance(raw, _Unparsed):
+    """Parse an entry; `number` is its default id."""
+    if isinstance(raw, str) and raw.startswith("{"):
         raw = json.loads(raw)
     if isinstance(raw, str):
         yield _charades(raw, number, strict=strict)
@@ -131,72 +129,71 @@ def _queries(raw: Any, number: int, *, strict: bool) -> Iterator[AnnotatedQuery]
 
 
 def _sentences(video: str, raw: dict[str, Any], *, strict: bool) -> Iterator[AnnotatedQuery]:
-    """A video with its sentences: times are seconds, or frames where a rate is given."""
+    """Parse a video with its sentences; times are seconds, or frames if `fps` is given."""
     rate = _seconds(raw.get("fps", 1.0))
     duration = _seconds(raw["num_frames"]) / rate if "fps" in raw else _seconds(raw["duration"])
     video_id = video.removesuffix(".avi")
     pairs = zip(raw["timestamps"], raw["sentences"], strict=True)
     for number, (times, sentence) in enumerate(pairs):
         start, end = _span(times, strict=strict)
-        window = _within((start / rate, end / rate), duration)
+        window = _clip((start / rate, end / rate), duration)
         yield AnnotatedQuery(
             video_id, sentence.strip(), (window,), duration, f"{video_id}_{number}"
         )
 
 
 def _charades(line: str, number: int, *, strict: bool) -> AnnotatedQuery:
-    times, marks, query = line.partition("##")
-    if not marks:
+    times, separator, query = line.partition("##")
+    if not separator:
         raise ValueError(f"in none of the known formats ({FORMATS}): no ## in {shortened(line)}")
     words = times.split()
     if len(words) != 3:
         raise ValueError(
-            f"in none of the known formats ({FORMATS}): {shortened(times)} is no video with a "
-            "start and an end"
+            f"in none of the known formats ({FORMATS}): expected video, start and end, "
+            f"got {shortened(times)}"
         )
     span = _span(words[1:], strict=strict)
     return AnnotatedQuery(words[0], query.strip(), (span,), None, str(number))
 
 
 def _didemo(raw: dict[str, Any]) -> AnnotatedQuery:
-    """The window that most annotators chose; all of them where several were chosen as often.
+    """Parse an entry of DiDeMo; its windows are those that most annotators chose.
 
-    At least four people have marked each moment. In validation and test two or more of them always
-    agree, and a moment found in a corpus is commonly counted as found where two of them say so
-    (Escorcia et al., 1907.12763). The last segment of a video may be shorter than five seconds,
-    and what comes after half a minute was not shown to anybody.
+    At least four people annotated each moment. In validation and test at least two of them agree,
+    which is the usual criterion for a correct moment in a corpus (Escorcia et al., 1907.12763). The
+    last segment of a video may be shorter than five seconds. Annotators saw 30 seconds at most.
     """
     windows = tuple(
         (first * DIDEMO_SECONDS, (last + 1) * DIDEMO_SECONDS)
         for first, last in sorted(multimode(_span(times, strict=True) for times in raw["times"]))
     )
     duration = _seconds(raw["num_segments"]) * DIDEMO_SECONDS
-    windows = tuple(_within(window, duration) for window in windows)
+    windows = tuple(_clip(window, duration) for window in windows)
     return AnnotatedQuery(
         raw["video"], raw["description"], windows, duration, str(raw["annotation_id"])
     )
 
 
 def _window(raw: Any, duration: float) -> Span:
-    return _within(_span(raw, strict=True), duration)
+    return _clip(_span(raw, strict=True), duration)
 
 
 def _span(raw: Any, *, strict: bool) -> Span:
-    """Two numbers, the start first."""
+    """Parse a pair of seconds, start first."""
     start, end = (float(value) for value in raw)
     if not (math.isfinite(start) and math.isfinite(end) and min(start, end) >= 0):
-        raise ValueError(f"{shortened(raw)} is no span of time")
+        raise ValueError(f"{shortened(raw)} is not a time span")
     if start > end and strict:
         raise ValueError(f"the window {shortened(raw)} ends before it starts")
     return min(start, end), max(start, end)
 
 
-def _within(span: Span, duration: float) -> Span:
-    """A span cut at the end of its video, beyond which rounding may have moved it."""
+def _clip(span: Span, duration: float) -> Span:
+    """Clip a span to its video, which rounding may exceed."""
     start, end = span
     if end > duration + ROUNDED_SECONDS or start >= duration:
         raise ValueError(
-            f"the window [{start:g}, {end:g}] does not lie in its video of {duration:g} seconds"
+            f"the window [{start:g}, {end:g}] is outside its video of {duration:g} seconds"
         )
     return start, min(end, duration)
 
@@ -204,5 +201,5 @@ def _within(span: Span, duration: float) -> Span:
 def _seconds(raw: Any) -> float:
     value = float(raw) if isinstance(raw, int | float | str) else math.nan
     if not 0 < value < math.inf:
-        raise ValueError(f"{shortened(raw)} is no length of time")
+        raise ValueError(f"{shortened(raw)} is not a duration")
     return value

@@ -1,7 +1,7 @@
-"""Blind floors: what a moment score reaches without a look at video or query.
+"""Blind baselines for moment metrics: the best constant window for all queries.
 
-Moments lie where people cut and describe videos, so one window for all of them is right
-surprisingly often (Otani et al., BMVC 2020). A moment score means what it adds to that.
+Annotated moments cluster in typical positions, so a constant window is correct surprisingly often
+(Otani et al., BMVC 2020). Compare a moment score with this baseline.
 """
 
 from __future__ import annotations
@@ -15,27 +15,26 @@ from numpy.typing import NDArray
 from retrieval.localization.spans import Span
 
 WHOLE: Final[Span] = (0.0, 1.0)
-"""The whole video, as fractions of it."""
+"""The whole video as fractions of its duration."""
 
 
 def best_constant_window(
     windows: Sequence[Sequence[Span]], durations: Sequence[float], iou: float, *, steps: int = 40
 ) -> tuple[Span, float]:
-    """The one window, as fractions of the duration, that is right most often.
+    """Return the window, as fractions of the duration, that is correct for most queries.
 
-    Its trap: chosen on the truth that it is scored on, it is a little better than anything that
-    is chosen before.
+    The result is slightly optimistic, because the window is fitted to the evaluated queries.
 
     Args:
-        windows: For each query its true windows, at least one, in seconds; the window that
-            overlaps most counts.
+        windows: For each query its true windows, at least one, in seconds; the one with the
+            largest overlap counts.
         durations: For each query the length of its video in seconds.
-        iou: Least intersection over union of a right window.
-        steps: The window begins and ends at multiples of one `steps`-th.
+        iou: Minimum intersection over union of a correct window.
+        steps: Resolution: borders are multiples of 1 / `steps`.
 
     Returns:
-        The window as fractions (start, end), and the share of queries that it is right for. Among
-        equals the one that begins, then ends, first.
+        The window as fractions (start, end), and the share of queries for which it is correct.
+        Among equal windows, the one with the smallest start, then end.
     """
     true = _fractions(windows, durations)
     best: tuple[Span, float] = (WHOLE, -1.0)
@@ -49,14 +48,14 @@ def best_constant_window(
 
 
 def placed(window: Span, durations: Sequence[float]) -> list[Span]:
-    """A window of fractions in seconds of each video."""
+    """Convert a window of fractions to seconds of each video."""
     return [(window[0] * duration, window[1] * duration) for duration in durations]
 
 
 def _fractions(
     windows: Sequence[Sequence[Span]], durations: Sequence[float]
 ) -> NDArray[np.float64]:
-    """(queries, windows, 2) in fractions of the duration; (0, 0), which overlaps none, fills up."""
+    """Return (queries, windows, 2) fractions of the duration, padded with the empty (0, 0)."""
     true = np.zeros((len(windows), max(map(len, windows)), 2))
     for row, spans in zip(true, windows, strict=True):
         row[: len(spans)] = spans
@@ -65,7 +64,7 @@ def _fractions(
 
 
 def _overlaps(window: Span, true: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(queries,) intersection over union with the true window that overlaps most."""
+    """Return (queries,) intersection over union with the true window of largest overlap."""
     starts, ends = true[..., 0], true[..., 1]
     shared = np.maximum(np.minimum(ends, window[1]) - np.maximum(starts, window[0]), 0)
     union = ends - starts + window[1] - window[0] - shared

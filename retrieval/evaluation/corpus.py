@@ -1,14 +1,13 @@
-"""Moment retrieval in a corpus, one definition for each of TVR's three tasks.
+"""Metrics of moment retrieval in a corpus, following TVR's evaluator.
 
-| task | a prediction is right where | which ones are counted |
+| task | correct prediction | predictions counted |
 | --- | --- | --- |
-| VCMR, corpus moments | video and span are | all |
-| SVMR, moments of the true video | span is | those on the true video only |
-| VR, videos | video is | all |
+| VCMR, corpus moments | video and span are correct | all |
+| SVMR, moments of the true video | span is correct | those on the true video |
+| VR, videos | video is correct | all |
 
-R@k is the share of queries with a right prediction among the first k that are counted. Overlaps
-are not suppressed: near-copies of one moment use up ranks. (Lei et al., 2020, arXiv 2001.09099;
-its evaluator fixes the details.)
+R@k is the share of queries with a correct prediction among the first k that are counted. Overlaps
+are not suppressed, so near-copies of a moment use up ranks (Lei et al., 2020, arXiv 2001.09099).
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from retrieval.evaluation.moments import hull_iou
 
 @dataclass(frozen=True, slots=True)
 class CorpusRanks:
-    """Ranks of a query's first right prediction, from 1; infinity where there is none.
+    """Rank of a query's first correct prediction, from 1, for each task; infinity if none.
 
     Attributes:
-        moment: (thresholds,) in the corpus (VCMR).
-        moment_in_video: (thresholds,) among the predictions on the true video (SVMR).
-        video: Of the true video (VR).
+        moment: (thresholds,) VCMR.
+        moment_in_video: (thresholds,) SVMR.
+        video: VR.
     """
 
     moment: NDArray[np.float64]
@@ -44,31 +43,31 @@ def corpus_ranks(
     *,
     annotators: int = 1,
 ) -> CorpusRanks:
-    """Where a query's first right predictions stand.
+    """Return the ranks of a query's first correct predictions.
 
-    A span is right where its IoU with the hull as the union, see `hull_iou`, is at least the
-    threshold. TVR's evaluator computes it in float32, which decides spans on the threshold: give
-    float32 arrays for its digits.
+    A span is correct if its `hull_iou` with a true window reaches the threshold. TVR's evaluator
+    computes in float32, which matters for spans on the threshold: pass float32 arrays to reproduce
+    its results.
 
     Args:
-        on_true_video: (predictions,) in the order of the ranking.
+        on_true_video: (predictions,) bool in the order of the ranking.
         spans: (predictions, 2) starts and ends in seconds.
-        true: (windows, 2) of the true video.
+        true: (windows, 2) windows of the true video.
         thresholds: (thresholds,) of the same dtype as the spans.
-        annotators: How many of the true windows must agree (DiDeMo: 2 of 4).
+        annotators: Number of true windows that must agree (DiDeMo: 2 of 4).
     """
     iou = hull_iou(spans[:, None], true[None])
     agreeing = (iou[..., None] >= thresholds).sum(axis=1)
-    right = (agreeing >= annotators) & on_true_video[:, None]
+    correct = (agreeing >= annotators) & on_true_video[:, None]
     return CorpusRanks(
-        moment=_first_rank(right),
-        moment_in_video=_first_rank(right[on_true_video]),
+        moment=_first_rank(correct),
+        moment_in_video=_first_rank(correct[on_true_video]),
         video=float(_first_rank(on_true_video[:, None])[0]),
     )
 
 
-def _first_rank(right: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(thresholds,) rank of the first True in each column of (predictions, thresholds)."""
-    if not len(right):
-        return np.full(right.shape[1], np.inf)
-    return np.where(right.any(axis=0), right.argmax(axis=0) + 1.0, np.inf)
+def _first_rank(correct: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return (thresholds,) the rank of the first True in each column."""
+    if not len(correct):
+        return np.full(correct.shape[1], np.inf)
+    return np.where(correct.any(axis=0), correct.argmax(axis=0) + 1.0, np.inf)

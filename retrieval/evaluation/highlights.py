@@ -1,8 +1,7 @@
-"""Highlight metrics of QVHighlights, one definition each: which clips of a video are the best.
+"""Highlight metrics, following QVHighlights' evaluator (Lei et al., 2021, arXiv 2107.09609).
 
-Annotators mark every two-second clip from 0 (very bad) to 4 (very good); what lies in no marked
-clip is 0. A clip counts as a highlight for an annotator whose mark reaches a threshold. (Lei, Berg
-and Bansal, 2021, arXiv 2107.09609; its evaluator fixes the details.)
+Annotators rate two-second clips from 0 (very bad) to 4 (very good); clips without a rating count as
+0. A clip is a highlight for an annotator whose rating reaches a threshold.
 """
 
 from __future__ import annotations
@@ -13,24 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLIP_SECONDS: Final = 2
-"""Length of a marked clip."""
+"""Length of a rated clip."""
 
 THRESHOLDS: Final = {"Fair": 2, "Good": 3, "VeryGood": 4}
-"""The lowest mark of a highlight, by the name of the level."""
+"""Minimum rating of a highlight by level."""
 
 
 def highlight_average_precision(highlights: NDArray[np.bool_], scores: NDArray[Any]) -> float:
-    """Average precision of one annotator's highlights of one video; mean: HL-mAP.
+    """Return the average precision of one annotator's highlights of one video; mean: HL-mAP.
 
-    The precision at each depth where a further highlight is found, raised to the best precision
-    at any greater depth, and averaged over those depths. Clips of equal scores are taken
-    together, so several highlights among them count as one depth, and the average is over fewer
-    numbers than there are highlights: that is the evaluator's, and no other average precision.
-    Without a highlight it is 0, and where every clip is one it is 1, whatever the scores.
+    Averages the interpolated precision over the depths at which a further highlight is found.
+    Clips with equal scores share one depth, so several highlights among them count once; this is
+    specific to the evaluator. The result is 0 without a highlight and 1 if all clips are
+    highlights.
 
     Args:
         highlights: (clips,) bool.
-        scores: (clips,) finite, higher is better; see `fit_to_clips`.
+        scores: (clips,) finite, see `fit_to_clips`.
     """
     if not highlights.any():
         return 0.0
@@ -40,28 +38,28 @@ def highlight_average_precision(highlights: NDArray[np.bool_], scores: NDArray[A
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     found = np.cumsum(highlights[order])[ends]
     precision = np.maximum.accumulate((found / (ends + 1))[::-1])
-    # From the greatest depth to the first, as the evaluator sums them: its last digit shows it.
+    # In descending order of depth, as the evaluator sums them, to match its last digit.
     more = np.diff(found, prepend=0)[::-1] > 0
     return float(np.mean(precision[more]))
 
 
 def hit_at_1(highlights: NDArray[np.bool_], scores: NDArray[Any]) -> bool:
-    """Whether the best-scored clip is a highlight for any of the annotators; mean: HIT@1.
+    """Return whether the best clip is a highlight for any annotator; mean: HIT@1.
 
-    The first of several best clips counts. A clip beyond the video's end is a miss.
+    The first of several best clips counts. A clip beyond the end of the video is a miss.
 
     Args:
         highlights: (clips, annotators) bool.
-        scores: Of the clips, as they were predicted: not cut or padded.
+        scores: The predicted scores, neither cut nor padded.
     """
     best = int(np.argmax(scores))
     return best < len(highlights) and bool(highlights[best].any())
 
 
 def fit_to_clips(scores: NDArray[Any], clips: int) -> NDArray[Any]:
-    """Scores for exactly so many clips: further ones are cut off, missing ones are 0.
+    """Cut or zero-pad scores to a number of clips.
 
-    A missing clip may so stand above predicted ones, whose scores can be negative.
+    Predicted scores can be negative, so a padded clip may rank above predicted ones.
     """
     fitted = np.zeros(clips, scores.dtype)
     fitted[: len(scores)] = scores[:clips]

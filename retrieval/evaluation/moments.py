@@ -1,7 +1,6 @@
-"""Moment metrics, one definition each; their blind floors stand in `blind`.
+"""Moment metrics, bit-identical to QVHighlights' evaluator (Lei et al., 2021, arXiv 2107.09609).
 
-Definitions are those of QVHighlights' evaluator (Lei, Berg and Bansal, 2021, arXiv 2107.09609),
-to the last bit of its arithmetic.
+`blind` has their blind baselines.
 """
 
 from __future__ import annotations
@@ -18,18 +17,17 @@ Floats = NDArray[np.float64]
 F = TypeVar("F", bound=np.floating[Any])
 
 IOU_THRESHOLDS: Final = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-"""0.5, 0.55 … 0.95, over which mAP is averaged."""
+"""0.5, 0.55 … 0.95; mAP is the average over them."""
 
 LENGTHS: Final = {"short": (0, 10), "middle": (10, 30), "long": (30, 150)}
-"""Lengths of true windows in seconds: longer than the first number, at most the second."""
+"""Ranges of the length of true windows in seconds: (exclusive, inclusive)."""
 
 
 def hull_iou(predicted: NDArray[F], true: NDArray[F]) -> NDArray[F]:
-    """Intersection over the hull of two windows: from the first start to the last end.
+    """Return the intersection of two windows over their hull, from the first start to the last end.
 
-    For windows that overlap the hull is the union; for others the value is 0 either way. The two
-    ways to compute it differ in the last bit, which decides windows on a threshold: R1 and TVR's
-    evaluator use this one. Two equal windows without length give 0.
+    The value equals `union_iou` except for the last bit, which matters for windows on a threshold.
+    R1 and TVR's evaluator use this function. Two equal windows of length zero give 0.
 
     Args:
         predicted: (…, 2) starts and ends, of any shape that broadcasts with `true`.
@@ -44,10 +42,10 @@ def hull_iou(predicted: NDArray[F], true: NDArray[F]) -> NDArray[F]:
 
 
 def union_iou(predicted: NDArray[F], true: NDArray[F]) -> NDArray[F]:
-    """Intersection over the sum of both lengths less the intersection.
+    """Return the intersection of two windows over the sum of their lengths minus the intersection.
 
-    mAP uses it to match windows, and R1 to choose the true window, see `hull_iou`. Two windows
-    without length give NaN, which the evaluator takes for a match.
+    mAP uses it to match windows, and R1 to select the true window, see `hull_iou`. Two windows of
+    length zero give NaN, which the evaluator treats as a match.
 
     Args:
         predicted: (…, 2) starts and ends, of any shape that broadcasts with `true`.
@@ -62,10 +60,10 @@ def union_iou(predicted: NDArray[F], true: NDArray[F]) -> NDArray[F]:
 
 
 def best_overlaps(predicted: Floats, true: Floats) -> Floats:
-    """Hull IoU of every predicted window with the true window that it overlaps most.
+    """Return the hull IoU of each predicted window with the true window that it overlaps most.
 
-    The first one makes R1@IoU (`>=` the threshold) and, averaged, mIoU; any of the first k makes
-    R@k@IoU. The first is the first in the list, not the best-scored.
+    The first value gives R1@IoU (`>=` the threshold) and its mean mIoU; the maximum of the first k
+    gives R@k@IoU. The order is that of the list, not of the scores.
 
     Args:
         predicted: (predictions, 2 or more) starts and ends, in the order of the list.
@@ -81,12 +79,12 @@ def best_overlaps(predicted: Floats, true: Floats) -> Floats:
 def moment_average_precision(
     predicted: Floats, true: Floats, thresholds: Sequence[float] = IOU_THRESHOLDS
 ) -> Floats:
-    """Average precision of one query's windows at each IoU threshold; mean: mAP@IoU.
+    """Return the average precision of one query's windows at each IoU threshold; mean: mAP@IoU.
 
-    Best score first (equal ones in the order of the list), every window takes the true window
-    that it overlaps most of those that are left, if their IoU reaches the threshold; all others
-    are wrong. Precision is interpolated, as VOC 2011 has it. The evaluator reads the first ten
-    windows of the list: cut before.
+    In descending order of score (ties in list order), each window is matched with the unmatched
+    true window that it overlaps most, if their IoU reaches the threshold; other windows are
+    incorrect. Precision is interpolated as in VOC 2011. The evaluator only reads the first ten
+    windows of the list; cut the list accordingly.
 
     Args:
         predicted: (predictions, 3) starts, ends and scores.
@@ -95,56 +93,67 @@ def moment_average_precision(
 
     Returns:
         (thresholds,); 0 without predictions.
+
+    Raises:
+        ValueError: There is no true window.
     """
     if not len(true):
         raise ValueError("a query without a true window has no average precision")
     if not len(predicted):
         return np.zeros(len(thresholds))
     order = np.argsort(-predicted[:, 2], kind="stable")
-    right = _matched(union_iou(predicted[order, None], true[None]), np.asarray(thresholds))
-    found = right.cumsum(axis=1)
-    edge = np.zeros((len(right), 1))
-    precision = np.hstack([found / np.arange(1, len(predicted) + 1), edge])
-    best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    steps = np.diff(np.hstack([edge, found / len(true), edge + 1]), axis=1)
-    # Summed one by one, without the zeros between: NumPy's sum depends on how many there are.
+    correct = _match(union_iou(predicted[order, None], true[None]), np.asarray(thresholds))
+    hits = correct.cumsum(axis=1)
+    edge = np.zeros((len(correct), 1))
+    precision = np.hstack([hits / np.arange(1, len(predicted) + 1), edge])
+    interpolated = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    steps = np.diff(np.hstack([edge, hits / len(true), edge + 1]), axis=1)
+    # Zeros are omitted because they change the rounding of NumPy's sum.
     return np.array([
         np.sum(step[step != 0] * best[step != 0])
-        for step, best in zip(steps, best_from_here, strict=True)
+        for step, best in zip(steps, interpolated, strict=True)
     ])  # fmt: skip
 
 
-def _matched(iou: Floats, thresholds: Floats) -> NDArray[np.bool_]:
-    """(thresholds, predictions): which predictions get a true window, one each, in their order."""
-    left = np.ones((len(thresholds), iou.shape[1]), dtype=bool)
-    right = np.zeros((len(thresholds), iou.shape[0]), dtype=bool)
-    # The default sort, as the evaluator's: it decides between true windows overlapped equally.
+def _match(iou: Floats, thresholds: Floats) -> NDArray[np.bool_]:
+    """Match predictions greedily with distinct true windows.
+
+    Args:
+        iou: (predictions, windows).
+        thresholds: (thresholds,).
+
+    Returns:
+        (thresholds, predictions) bool: which predictions are matched.
+    """
+    available = np.ones((len(thresholds), iou.shape[1]), dtype=bool)
+    matched = np.zeros((len(thresholds), iou.shape[0]), dtype=bool)
+    # The default sort, like the evaluator's, determines the order of equal overlaps.
     nearest = iou.argsort(axis=1)[:, ::-1]
-    for prediction, candidates in enumerate(nearest):
-        looking = np.ones(len(thresholds), dtype=bool)
-        for window in candidates:
-            looking &= ~(iou[prediction, window] < thresholds)
-            taken = looking & left[:, window]
-            left[taken, window] = False
-            right[taken, prediction] = True
-            looking &= ~taken
-    return right
+    for prediction, windows in enumerate(nearest):
+        unmatched = np.ones(len(thresholds), dtype=bool)
+        for window in windows:
+            unmatched &= ~(iou[prediction, window] < thresholds)
+            new = unmatched & available[:, window]
+            available[new, window] = False
+            matched[new, prediction] = True
+            unmatched &= ~new
+    return matched
 
 
 def windows_of_length(true: Floats, shortest: float, longest: float) -> Floats:
-    """The true windows longer than `shortest` and at most `longest` seconds: (windows, 2).
+    """Return the true windows longer than `shortest` and at most `longest` seconds, (windows, 2).
 
-    Scores by length leave out the other true windows of a query: a prediction that finds one of
-    them counts as wrong there.
+    Metrics by length ignore the other true windows of a query, so a prediction that finds one of
+    them counts as incorrect.
     """
     length = true[:, 1] - true[:, 0]
     return true[(length > shortest) & (length <= longest)]
 
 
 def recall_at_1(predicted: Sequence[Span | None], true: Sequence[Span], iou: float) -> float:
-    """Share of queries whose first predicted span overlaps the true one with at least `iou`.
+    """Return the share of queries whose first predicted span reaches an IoU with the true one.
 
-    Papers print this as R1@iou. None stands for a query without a prediction, and is a miss.
+    Papers call this R1@IoU. None marks a query without a prediction, which is a miss.
     """
     hits = [
         span is not None and overlap(span, truth) >= iou

@@ -1,38 +1,38 @@
-"""How alike two rankings are, one definition each; items are compared by name."""
+"""Similarity of two rankings of hashable items."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
 PERSISTENCE = 0.9
-"""Chance that a reader goes on to the next rank: the first ten then carry 86 % of the weight."""
+"""Probability of continuing to the next rank; gives the first ten ranks 86 % of the weight."""
 
 
-def jaccard(one: Sequence[Hashable], other: Sequence[Hashable]) -> float:
-    """Items in both over items in either, whatever their order; 1 where both are empty."""
-    either = set(one) | set(other)
-    return len(set(one) & set(other)) / len(either) if either else 1.0
+def jaccard(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
+    """Return the size of the intersection over that of the union; 1 if both are empty."""
+    union = set(first) | set(second)
+    return len(set(first) & set(second)) / len(union) if union else 1.0
 
 
 def rank_biased_overlap(
-    one: Sequence[Hashable], other: Sequence[Hashable], p: float = PERSISTENCE
+    first: Sequence[Hashable], second: Sequence[Hashable], p: float = PERSISTENCE
 ) -> float:
-    """Extrapolated rank-biased overlap: agreement at every depth, the first ones weighing most.
+    """Return the extrapolated rank-biased overlap, which weighs the first ranks most.
 
-    RBO_EXT of Webber, Moffat and Zobel (2010), equation 32, which also compares rankings of
-    unequal length: it takes the agreement that was seen to go on beyond them.
+    RBO_EXT of Webber, Moffat and Zobel (2010), equation 32. It extrapolates the agreement beyond
+    the end of the rankings, which may differ in length.
 
     Args:
-        one: Items, best first, none twice.
-        other: The same of the other ranking.
+        first: Distinct items, best first.
+        second: Distinct items of the other ranking, best first.
         p: Persistence, between 0 and 1; near 0 only the first item counts.
 
     Returns:
-        1 for equal rankings, and two empty ones; 0 where no item is in both.
+        1 for equal or two empty rankings; 0 if no item is in both.
     """
     if not 0 < p < 1:
         raise ValueError(f"the persistence must lie between 0 and 1, got {p}")
-    shorter, longer = sorted((one, other), key=len)
+    shorter, longer = sorted((first, second), key=len)
     if not shorter:
         return float(not longer)
     s, length = len(shorter), len(longer)

@@ -1,12 +1,10 @@
-"""Ranking metrics, one definition each; ranks start at 1, and 1 is best.
+"""Ranking metrics computed from the ranks of relevant items; ranks start at 1.
 
-Everything is computed from the ranks of the relevant items, see `relevant_ranks`; how the other
-items are ordered changes nothing. For the other direction (which texts belong to a picture) the
-caller passes the transposed scores.
+`relevant_ranks` computes the ranks. For the opposite direction, such as image to text, pass the
+transposed scores.
 
-Several relevant items make a row of ranks, ascending and filled up with infinity: infinity stands
-for a relevant item that was not retrieved, and for a query that has fewer relevant items than
-another; `counts` tells the two apart.
+Ranks of several relevant items form a row, ascending and padded with infinity. Infinity also marks
+a relevant item that was not retrieved; `counts` distinguishes it from padding.
 """
 
 from __future__ import annotations
@@ -23,15 +21,18 @@ Floats = NDArray[np.float64]
 def first_relevant_ranks(
     scores: NDArray[np.floating], relevant: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Rank of each query's best-placed relevant item; ties count against the system, once.
+    """Return the rank of each query's best relevant item; ties count against the system.
 
     Args:
         scores: (queries, items), higher is better.
-        relevant: (queries, items) bool, at least one True in each row.
+        relevant: (queries, items) bool, at least one True per row.
 
     Returns:
-        (queries,) ranks: one more than the number of irrelevant items scored at least as high
-        as the best relevant one.
+        (queries,) ranks: one plus the number of irrelevant items that score at least as high as
+        the best relevant one.
+
+    Raises:
+        ValueError: A query has no relevant item.
     """
     if not relevant.any(axis=1).all():
         raise ValueError("every query needs at least one relevant item")
@@ -41,17 +42,20 @@ def first_relevant_ranks(
 
 
 def relevant_ranks(scores: NDArray[np.floating], relevant: Sequence[int] | NDArray[Any]) -> Floats:
-    """Ranks of all relevant items of one query; ties count against the system, once.
+    """Return the ranks of all relevant items of one query; ties count against the system.
 
-    The j-th best relevant item has rank j plus the number of irrelevant items that score at
-    least as high. Needs one pass over the scores for each relevant item, and no sorting.
+    The rank of the j-th best relevant item is j plus the number of irrelevant items that score at
+    least as high.
 
     Args:
         scores: (items,), higher is better; no NaN.
-        relevant: Positions of the relevant items, at least one, none twice.
+        relevant: Distinct positions of the relevant items, at least one.
 
     Returns:
         (relevant,) ranks, ascending.
+
+    Raises:
+        ValueError: Relevant positions are missing, repeated or out of range, or a score is NaN.
     """
     positions = np.asarray(relevant)
     if not len(positions):
@@ -68,101 +72,86 @@ def relevant_ranks(scores: NDArray[np.floating], relevant: Sequence[int] | NDArr
 
 
 def success_at_k(first_relevant_ranks: ArrayLike, k: int) -> float:
-    """Share of queries whose first relevant item is at rank <= k.
+    """Return the share of queries whose first relevant item has rank <= k.
 
-    Text-image and text-video papers print this as R@k. It equals recall only when every query
-    has exactly one relevant item.
+    Text-image and text-video papers call this R@k. It equals recall only if every query has exactly
+    one relevant item.
     """
     return float(np.mean(np.asarray(first_relevant_ranks) <= k))
 
 
 def median_rank(first_relevant_ranks: ArrayLike) -> float:
-    """Median of the ranks of the first relevant items; 1 is perfect.
-
-    Of an even number of queries it is the mean of the middle two, so it may end in a half.
-    """
+    """Return the median of the ranks of the first relevant items; 1 is perfect."""
     return float(np.median(np.asarray(first_relevant_ranks)))
 
 
-def mean_rank(first_relevant_ranks: ArrayLike) -> float:
-    """Mean of the ranks of the first relevant items; 1 is perfect.
-
-    It grows with the gallery, and a few hopeless queries decide it. It needs the rank in the
-    whole gallery: an answer of ten items cannot tell it.
-    """
-    return float(np.mean(np.asarray(first_relevant_ranks)))
-
-
 def reciprocal_ranks(ranks: Floats) -> Floats:
-    """1 / rank of each query's first relevant item, 0 where none was retrieved; mean: MRR.
+    """Return 1 / rank of each query's first relevant item, 0 if none was retrieved; mean: MRR.
 
     Args:
-        ranks: (queries, most relevant), ascending, filled with infinity.
+        ranks: (queries, max relevant), ascending, padded with infinity.
     """
     return 1 / ranks[:, 0]
 
 
 def recall_at_k(ranks: Floats, counts: NDArray[np.int64], k: int) -> Floats:
-    """Share of each query's relevant items at rank <= k.
+    """Return the share of each query's relevant items with rank <= k.
 
-    With more relevant items than k it cannot reach 1. What text-image papers print as R@k is
-    `success_at_k`.
+    It stays below 1 for queries with more than k relevant items. Text-image papers call
+    `success_at_k` R@k.
 
     Args:
-        ranks: (queries, most relevant), ascending, filled with infinity.
-        counts: (queries,) how many items are relevant.
+        ranks: (queries, max relevant), ascending, padded with infinity.
+        counts: (queries,) number of relevant items.
         k: Depth, from 1.
     """
-    found: Floats = (ranks <= k).sum(axis=1) / counts
-    return found
+    recall: Floats = (ranks <= k).sum(axis=1) / counts
+    return recall
 
 
 def average_precision_at_k(ranks: Floats, counts: NDArray[np.int64], k: int) -> Floats:
-    """Mean over a query's relevant items of the precision at their rank, 0 beyond k; mean: mAP@k.
+    """Return the mean precision at the ranks of relevant items, 0 beyond k; mean: mAP@k.
 
-    Divided by all relevant items, as trec_eval's `map_cut` does, and not by min(k, relevant), as
-    some papers do: with more relevant items than k it cannot reach 1. With one relevant item
-    both are 1 / rank.
+    The sum is divided by the number of relevant items, as in trec_eval's `map_cut`, not by
+    min(k, relevant) as in some papers, so it stays below 1 for more than k relevant items.
 
     Args:
-        ranks: (queries, most relevant), ascending, filled with infinity.
-        counts: (queries,) how many items are relevant.
+        ranks: (queries, max relevant), ascending, padded with infinity.
+        counts: (queries,) number of relevant items.
         k: Depth, from 1.
     """
     precision = np.arange(1, ranks.shape[1] + 1) / ranks
-    total: Floats = (precision * (ranks <= k)).sum(axis=1) / counts
-    return total
+    average: Floats = (precision * (ranks <= k)).sum(axis=1) / counts
+    return average
 
 
 def ndcg_at_k(
     ranks: Floats, counts: NDArray[np.int64], k: int, gains: Floats | None = None
 ) -> Floats:
-    """Discounted cumulative gain up to rank k over that of the best possible ranking.
+    """Return the discounted cumulative gain up to rank k over that of the ideal ranking.
 
-    The discount is 1 / log2(rank + 1), and a gain is taken as it is, 1 without `gains`, as
-    trec_eval does (Järvelin and Kekäläinen, 2002). With graded gains, 2^gain - 1 in its place is
-    as common, and differs.
+    The discount is 1 / log2(rank + 1), and gains are linear as in trec_eval (Järvelin and
+    Kekäläinen, 2002), not the equally common 2^gain - 1.
 
     Args:
-        ranks: (queries, most relevant), ascending, filled with infinity.
-        counts: (queries,) how many items are relevant.
+        ranks: (queries, max relevant), ascending, padded with infinity.
+        counts: (queries,) number of relevant items.
         k: Depth, from 1.
-        gains: (queries, most relevant) of the same items; 0 where there is none.
+        gains: (queries, max relevant) of the same items, padded with 0; None for gains of 1.
     """
     if gains is None:
         gains = (np.arange(ranks.shape[1]) < counts[:, None]).astype(np.float64)
-    gained = (gains * (ranks <= k) / np.log2(ranks + 1)).sum(axis=1)
-    best = -np.sort(-gains, axis=1)[:, :k]
-    share: Floats = gained / (best / np.log2(np.arange(best.shape[1]) + 2)).sum(axis=1)
-    return share
+    gain = (gains * (ranks <= k) / np.log2(ranks + 1)).sum(axis=1)
+    ideal = -np.sort(-gains, axis=1)[:, :k]
+    ndcg: Floats = gain / (ideal / np.log2(np.arange(ideal.shape[1]) + 2)).sum(axis=1)
+    return ndcg
 
 
 class RankingMetrics:
-    """Ranking metrics of any number of queries, given in blocks; scores are not kept.
+    """Accumulates ranking metrics over blocks of queries without storing scores.
 
-    Memory is one block of scores, whose size the caller chooses, one byte an item, and a few
-    numbers a query. For 1,000,000 items a query's float32 scores are 4 MB: blocks of 256 queries
-    take 1 GiB, and 25,000 queries follow one another in it.
+    Memory is one block of scores and a few numbers per query. With 1,000,000 items, a block of 256
+    queries takes 1 GiB.
 
     Args:
         ks: Depths of success, written R@k as papers do, and of recall.
@@ -176,23 +165,23 @@ class RankingMetrics:
         self._ranks: list[Floats] = []
 
     def add(self, scores: NDArray[np.floating], relevant: Sequence[Sequence[int]]) -> None:
-        """Take a block of queries.
+        """Add a block of queries.
 
         Args:
             scores: (queries, items), higher is better; no NaN.
-            relevant: For each query the positions of its relevant items, at least one.
+            relevant: Positions of each query's relevant items, at least one.
         """
         for row, positions in zip(scores, relevant, strict=True):
             self._ranks.append(relevant_ranks(row, positions))
 
     @property
     def first_ranks(self) -> Floats:
-        """(queries,) rank of each query's best-placed relevant item."""
+        """(queries,) rank of each query's best relevant item."""
         return np.array([ranks[0] for ranks in self._ranks])
 
     @property
     def per_query(self) -> dict[str, Floats]:
-        """One number a query for each metric that is a mean over queries, by its printed name."""
+        """(queries,) values of each metric that is a mean over queries, by its printed name."""
         if not self._ranks:
             raise ValueError("no query was added")
         counts = np.array([len(ranks) for ranks in self._ranks])
@@ -210,6 +199,6 @@ class RankingMetrics:
         }
 
     def summary(self) -> dict[str, float]:
-        """Every metric over all queries: the means of `per_query`, and the median rank."""
+        """Return all metrics: the means of `per_query`, and the median rank."""
         means = {name: float(np.mean(values)) for name, values in self.per_query.items()}
         return means | {"median rank": median_rank(self.first_ranks)}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexes.vectors import scaled
+from indexes.vectors import scale_extremes
 from retrieval.columns.notices import Notices
 from retrieval.embedding.options import FAILURES_KEPT
 from retrieval.encoders.catalogue import CATALOGUE, load_encoder, resolve
@@ -282,7 +282,7 @@ def _segments(part: ForeignItem, info: MediaInfo) -> Segments | str:
             "or the item duration_seconds"
         )
     # Squares of finite numbers such as 1e200 overflow.
-    vectors = scaled(part.vectors[: len(rows)].astype(np.float64))
+    vectors = scale_extremes(part.vectors[: len(rows)].astype(np.float64))
     lengths = np.linalg.norm(vectors, axis=1)
     right = np.isfinite(lengths) & (lengths > 0)
     if not right.all():

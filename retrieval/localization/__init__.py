@@ -1,1 +1,1 @@
-"""Localize: the moment inside a video or a long recording."""
+"""Localizers, which find the moment inside a video or a long recording."""

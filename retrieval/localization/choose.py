@@ -1,4 +1,4 @@
-"""`--localizer`: which localizers answer, in order of preference."""
+"""Chooses and loads the localizers of a collection by name."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrieval.errors import QueryError, SpaceMismatchError, WeightsNotAvailableError
-from retrieval.localization.hammer_files import space_digest_of
+from retrieval.localization.hammer_files import read_space_digest
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.protocols import Localizer
 from retrieval.types import Space
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "tiny-hammer"
-"""Where the package brings a Hammer; it reads the frames of the bundled image model."""
+"""Folder of the bundled Hammer, which reads the frames of the bundled image model."""
 
 
 def choose_localizers(
     name: str, spaces: Sequence[Space], *, device: str = "auto"
 ) -> tuple[Localizer, ...]:
-    """Load what `--localizer` names; `similarity` is always the last one.
+    """Load the named localizers in order of preference; `similarity` is always the last one.
 
     Args:
-        name: `auto` (the bundled Hammer where it fits one of the spaces), `similarity`, `hammer`
+        name: `auto` (the bundled Hammer if it fits one of the spaces), `similarity`, `hammer`
             (the bundled one) or `hammer:FOLDER`.
-        spaces: Those of the collection.
+        spaces: The spaces of the collection.
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        QueryError: No such localizer.
+        QueryError: There is no localizer of this name.
         SpaceMismatchError: The Hammer reads none of the spaces.
-        WeightsNotAvailableError: There is no Hammer in the folder.
-        WeightsFormatError: Its files are damaged, or a pickle.
+        WeightsNotAvailableError: The folder contains no Hammer.
+        WeightsFormatError: Its files are damaged, or its weights are a pickle.
     """
     similarity = SimilarityLocalizer()
-    kind, colon, rest = name.partition(":")
+    prefix, colon, path = name.partition(":")
     if name == "similarity":
         return (similarity,)
-    if name != "auto" and (kind != "hammer" or bool(colon) != bool(rest)):
+    if name != "auto" and (prefix != "hammer" or bool(colon) != bool(path)):
         raise QueryError(
-            f"no localizer {name!r}; there is: auto, similarity, hammer, hammer:FOLDER"
+            f"no localizer {name!r}; expected auto, similarity, hammer or hammer:FOLDER"
         )
-    folder = Path(rest).expanduser() if rest else BUNDLED
-    digest = space_digest_of(folder)
+    folder = Path(path).expanduser() if path else BUNDLED
+    digest = read_space_digest(folder)
     fits = any(space.digest == digest for space in spaces)
     if name == "auto" and not fits:
         return (similarity,)
@@ -49,11 +49,11 @@ def choose_localizers(
         names = ", ".join(space.name for space in spaces) or "none"
         raise SpaceMismatchError(
             f"{name} reads the space with digest {digest[:8]}, this collection has: {names}; "
-            "train one on its frames with `retrieval train hammer`, or use --localizer similarity"
+            "train a Hammer on its frames, or use the localizer similarity"
         )
     if digest is None and not folder.is_dir():
         raise WeightsNotAvailableError(
-            f"{name}: {folder} is no folder; `retrieval train hammer --out DIR` writes one"
+            f"{name}: {folder} is no folder; name a folder with a trained Hammer"
         )
     from retrieval.localization.hammer import HammerLocalizer
 

@@ -1,7 +1,7 @@
-"""Cross-modal transformer layers: two streams that look at themselves and at each other.
+"""Cross-modal transformer layers: a visual and a text stream with self- and cross-attention.
 
-ViLBERT (1908.02265) is where the co-attention comes from, HAMMER (2011.09046) where video frames
-stand in its visual stream.
+Co-attention follows ViLBERT (1908.02265); HAMMER (2011.09046) applies it to video frames. Attribute
+names of modules are keys of the weights file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 class Attention(nn.Module):
-    """Multi-head attention of one sequence over another, which may be itself."""
+    """Multi-head attention of one sequence over the same or another sequence."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -21,34 +21,34 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, asking: Tensor, asked: Tensor, real: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """Attend.
 
         Args:
-            asking: (n, queries, width).
-            asked: (n, keys, width).
-            real: (n, keys) bool, True where a key is no padding; at least one in a row.
+            queries: (n, queries, width).
+            keys: (n, keys, width).
+            mask: (n, keys) bool, False for padding; at least one True per row.
 
         Returns:
             (n, queries, width).
         """
-        key, value = self.key_value(asked).chunk(2, dim=-1)
-        seen = functional.scaled_dot_product_attention(
-            self._split(self.query(asking)),
-            self._split(key),
-            self._split(value),
-            attn_mask=real[:, None, None, :],
+        key, value = self.key_value(keys).chunk(2, dim=-1)
+        attended = functional.scaled_dot_product_attention(
+            self._split_heads(self.query(queries)),
+            self._split_heads(key),
+            self._split_heads(value),
+            attn_mask=mask[:, None, None, :],
         )
-        joined: Tensor = self.out(seen.transpose(1, 2).flatten(2))
+        joined: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return joined
 
-    def _split(self, rows: Tensor) -> Tensor:
+    def _split_heads(self, rows: Tensor) -> Tensor:
         n, length, _ = rows.shape
         return rows.view(n, length, self._heads, -1).transpose(1, 2)
 
 
-class Stream(nn.Module):
-    """One stream's half of a layer: itself, then the other stream, then a small network."""
+class StreamLayer(nn.Module):
+    """One stream's half of a layer: self-attention, cross-attention, feed-forward network."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -59,48 +59,49 @@ class Stream(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, own: Tensor, own_real: Tensor, other: Tensor, other_real: Tensor) -> Tensor:
-        """Update `own` (n, rows, width); both `real` are (n, rows) bool."""
+    def forward(self, own: Tensor, own_mask: Tensor, other: Tensor, other_mask: Tensor) -> Tensor:
+        """Update `own` (n, rows, width); the masks are (n, rows) bool."""
         normed = self.norms[0](own)
-        own = own + self.itself(normed, normed, own_real)
-        own = own + self.other(self.norms[1](own), self.norms[2](other), other_real)
+        own = own + self.itself(normed, normed, own_mask)
+        own = own + self.other(self.norms[1](own), self.norms[2](other), other_mask)
         updated: Tensor = own + self.network(self.norms[3](own))
         return updated
 
 
 class CoAttention(nn.Module):
-    """A stack of layers in which a visual and a text stream read each other.
+    """A stack of layers in which a visual and a text stream attend to each other.
 
     Args:
-        width: Of both streams.
-        heads: Of every attention.
-        layers: How many.
-        keep_text: Whether the last layer updates the text as well; it need not where nobody
-            reads it.
+        width: Width of both streams.
+        heads: Heads of each attention.
+        layers: Number of layers.
+        keep_text: Whether the last layer also updates the text stream.
     """
 
     def __init__(self, width: int, heads: int, layers: int, *, keep_text: bool) -> None:
         super().__init__()
-        self.visual = nn.ModuleList(Stream(width, heads) for _ in range(layers))
-        self.text = nn.ModuleList(Stream(width, heads) for _ in range(layers - (not keep_text)))
+        self.visual = nn.ModuleList(StreamLayer(width, heads) for _ in range(layers))
+        self.text = nn.ModuleList(
+            StreamLayer(width, heads) for _ in range(layers - (not keep_text))
+        )
 
     def forward(
-        self, visual: Tensor, visual_real: Tensor, text: Tensor, text_real: Tensor
+        self, visual: Tensor, visual_mask: Tensor, text: Tensor, text_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Both streams after every layer: (n, rows, width) and (n, tokens, width)."""
-        for number, see in enumerate(self.visual):
-            seen = see(visual, visual_real, text, text_real)
+        """Return both streams after all layers: (n, rows, width) and (n, tokens, width)."""
+        for number, layer in enumerate(self.visual):
+            updated = layer(visual, visual_mask, text, text_mask)
             if number < len(self.text):
-                text = self.text[number](text, text_real, visual, visual_real)
-            visual = seen
+                text = self.text[number](text, text_mask, visual, visual_mask)
+            visual = updated
         return visual, text
 
 
 class TextEncoder(nn.Module):
-    """The query on its own: its sentence vector in front, its tokens behind, one layer over them.
+    """Encodes a query: its sentence vector followed by its tokens, with one transformer layer.
 
-    The sentence vector is the one that the first stage searched with. It brings what the space's
-    text tower has learned of language; the tokens keep the words apart.
+    The sentence vector is the vector of the first stage and carries the knowledge of the space's
+    text encoder; the tokens keep the words separate.
     """
 
     def __init__(self, dim: int, width: int, heads: int, vocabulary: int, context: int) -> None:
@@ -114,17 +115,17 @@ class TextEncoder(nn.Module):
         )
 
     def forward(self, sentence: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Read queries.
+        """Encode queries.
 
         Args:
             sentence: (n, dim) unit vectors.
             tokens: (n, tokens) int64, padded with 0.
 
         Returns:
-            (n, 1 + tokens, width), and (n, 1 + tokens) bool, True where it is no padding.
+            (n, 1 + tokens, width), and (n, 1 + tokens) bool, False for padding.
         """
         first = self.sentence(sentence * sentence.shape[-1] ** 0.5)[:, None]
         rows = torch.cat([first, self.words(tokens) + self.positions[: tokens.shape[1]]], dim=1)
-        real = functional.pad(tokens != 0, (1, 0), value=True)
-        read: Tensor = self.layer(rows, src_key_padding_mask=~real)
-        return read, real
+        mask = functional.pad(tokens != 0, (1, 0), value=True)
+        encoded: Tensor = self.layer(rows, src_key_padding_mask=~mask)
+        return encoded, mask

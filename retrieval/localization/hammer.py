@@ -1,6 +1,6 @@
-"""The learned localizer: HAMMER (2011.09046) over the rows of a space.
+"""A learned localizer: HAMMER (2011.09046) over the rows of a space.
 
-The first stage names some videos; this stage reads each together with the query and ranks spans by
+Each item of the first stage is read together with the query; spans are ranked by
 p(video | query) · p(span | video, query).
 """
 
@@ -18,22 +18,28 @@ from numpy.typing import NDArray
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.tokens import clean_texts
 from retrieval.localization.hammer_files import load_hammer
-from retrieval.localization.hammer_model import BEGIN, END, Hammer, HammerConfig, frame_labels
-from retrieval.localization.spans import without_overlaps
+from retrieval.localization.hammer_model import (
+    BEGIN,
+    END,
+    Hammer,
+    HammerConfig,
+    frame_log_probabilities,
+)
+from retrieval.localization.spans import suppress_overlaps
 from retrieval.types import Medium, MomentQuery, ScoredSpan, Space, TimedRows
 
 CPU_ITEMS, GPU_ITEMS = 10, 100
-"""Items of the first stage that are read with the query: it cannot be done ahead of time."""
+"""Maximum number of items to read; reading depends on the query and cannot be precomputed."""
 
 WINDOW_BATCH = {"cpu": 16, "cuda": 256}
 MAX_SPANS = 10
-BORDERS_KEPT = 64
-"""Likeliest begins and ends of an item that are paired; the others' products are negligible."""
+MAX_BORDERS = 64
+"""Most probable begins and ends of an item that are paired; other pairs are negligible."""
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Rows first … last of one item."""
+class RowWindow:
+    """Rows first … last - 1 of one item."""
 
     item: int
     first: int
@@ -41,11 +47,11 @@ class Window:
 
 
 @dataclass(slots=True)
-class Reading:
-    """What is known of one item: its match, and by row the log-probabilities of its labels.
+class ItemPrediction:
+    """The match logit of an item and the label log-probabilities of its rows, (rows, 3).
 
-    Where windows overlap, a row's labels come from the window in which it lies deepest: at the
-    edges of a window half of the context is missing.
+    Where windows overlap, labels are taken from the window in which a row is further from the
+    edges, since context is missing there. `depth` (rows,) is that distance.
     """
 
     match: float
@@ -53,12 +59,12 @@ class Reading:
     depth: NDArray[np.int64]
 
     @classmethod
-    def empty(cls, rows: int) -> Reading:
-        """Before any window was read."""
+    def empty(cls, rows: int) -> ItemPrediction:
+        """Create the prediction of an item without any window."""
         return cls(-np.inf, np.zeros((rows, 3), np.float32), np.full(rows, -1))
 
-    def add(self, window: Window, match: float, labels: NDArray[np.float32]) -> None:
-        """Take what one window says; `labels` (rows, 3) may be padded."""
+    def add(self, window: RowWindow, match: float, labels: NDArray[np.float32]) -> None:
+        """Add the output for one window; `labels` (rows, 3) may be padded."""
         rows = np.arange(window.first, window.last)
         depth = np.minimum(rows - window.first, window.last - 1 - rows)
         deeper = depth > self.depth[rows]
@@ -68,13 +74,13 @@ class Reading:
 
 
 class HammerLocalizer:
-    """Implements retrieval.protocols.Localizer with a trained Hammer.
+    """Implements `retrieval.protocols.Localizer` with a trained Hammer.
 
     Args:
         model: In evaluation mode.
         config: Its sizes, and the space it reads.
-        tokenizer: Of its queries.
-        device: Where it runs.
+        tokenizer: Tokenizer of the queries.
+        device: Device to run on.
     """
 
     def __init__(
@@ -87,7 +93,7 @@ class HammerLocalizer:
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "auto") -> HammerLocalizer:
-        """Load a folder that `retrieval train hammer` wrote.
+        """Load a trained Hammer from its folder.
 
         Raises:
             WeightsNotAvailableError: The folder or one of its files is missing.
@@ -102,91 +108,93 @@ class HammerLocalizer:
 
     @property
     def reads_frames(self) -> bool:
-        """Frames of videos; of sound, which has none, segments."""
+        """True for videos; sound has no frames, and its segments are read."""
         return self.config.medium is Medium.VIDEO
 
     @property
     def gives_probabilities(self) -> bool:
-        """Its scores rank spans among the items of one call."""
+        """True: scores rank spans among the items of one call."""
         return True
 
     @property
     def likely_score(self) -> float:
-        """What few queries without a match reach; measured in training."""
+        """Score that few queries without a match reach, measured in training."""
         return self.config.likely_score
 
     def can_answer(self, query: MomentQuery, space: Space, medium: Medium) -> bool:
-        """Texts only, and in the space it was trained on."""
-        wanted = (self.config.space_digest, self.config.medium)
-        return query.text is not None and (space.digest, medium) == wanted
+        """Whether the query is a text, and the rows belong to the trained space and medium."""
+        trained = (self.config.space_digest, self.config.medium)
+        return query.text is not None and (space.digest, medium) == trained
 
     def localize(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[list[ScoredSpan]]:
-        """Spans with p(video | query) · p(span | video, query), each in 0 … 1.
+        """Return spans scored by p(video | query) · p(span | video, query), each in 0 … 1.
 
-        The first is a softmax over the items given and the answer that none of them matches, the
-        second over the pairs of a begin and an end that follows it.
+        The first is a softmax over the items and the answer that no item matches, the second over
+        all pairs of a begin and an end that follows it.
         """
-        readings = self.read(query, items)
-        videos = chances_of_match(
-            np.array([reading.match for reading in readings]), self.config.no_match
+        predictions = self.predict(query, items)
+        probabilities = match_probabilities(
+            np.array([prediction.match for prediction in predictions]), self.config.no_match
         )
         return [
-            spans_of(reading.labels, item, float(video))
-            for reading, item, video in zip(readings, items, videos, strict=True)
+            rank_spans(prediction.labels, item, float(probability))
+            for prediction, item, probability in zip(predictions, items, probabilities, strict=True)
         ]
 
     @torch.inference_mode()
-    def read(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[Reading]:
-        """Read every item with the query, windows of several items in one batch."""
-        assert query.text is not None  # `can_answer` lets no other through
+    def predict(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[ItemPrediction]:
+        """Read all items with a text query; windows of several items share a batch."""
+        assert query.text is not None  # Checked by `can_answer`.
         ids = self._tokenizer.encode(clean_texts([query.text])[0]).ids
         sentence = torch.from_numpy(query.vector)[None].to(self._device)
         tokens = torch.tensor([ids], dtype=torch.int64, device=self._device)
-        readings = [Reading.empty(len(item.vectors)) for item in items]
+        predictions = [ItemPrediction.empty(len(item.vectors)) for item in items]
         for batch in self._batches(items):
-            rows, real = self._padded(batch, items)
+            rows, mask = self._pad(batch, items)
             n = len(batch)
-            read = self._model(rows, real, sentence.expand(n, -1), tokens.expand(n, -1))
-            matches = read.match.float().cpu().numpy()
-            labels = frame_labels(read.labels, self.config.label_frames).cpu().numpy()
-            for window, match, rows_labels in zip(batch, matches, labels, strict=True):
-                readings[window.item].add(window, float(match), rows_labels)
-        return readings
+            output = self._model(rows, mask, sentence.expand(n, -1), tokens.expand(n, -1))
+            matches = output.match.float().cpu().numpy()
+            labels = frame_log_probabilities(output.labels, self.config.label_frames).cpu().numpy()
+            for window, match, window_labels in zip(batch, matches, labels, strict=True):
+                predictions[window.item].add(window, float(match), window_labels)
+        return predictions
 
-    def _batches(self, items: Sequence[TimedRows]) -> Iterator[list[Window]]:
-        """All windows, longest first, so that little of a batch is padding."""
+    def _batches(self, items: Sequence[TimedRows]) -> Iterator[list[RowWindow]]:
+        """Yield all windows in batches, longest first to minimise padding."""
         windows = [
             window
             for number, item in enumerate(items)
-            for window in windows_of(number, len(item.vectors), self.config.window_rows)
+            for window in split_into_windows(number, len(item.vectors), self.config.window_rows)
         ]
         windows.sort(key=lambda window: window.first - window.last)
         size = WINDOW_BATCH.get(self._device.type, WINDOW_BATCH["cpu"])
         for first in range(0, len(windows), size):
             yield windows[first : first + size]
 
-    def _padded(
-        self, windows: list[Window], items: Sequence[TimedRows]
+    def _pad(
+        self, windows: list[RowWindow], items: Sequence[TimedRows]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         longest = windows[0].last - windows[0].first
         rows = np.zeros((len(windows), longest, self.config.dim), np.float32)
-        real = np.zeros((len(windows), longest), np.bool_)
+        mask = np.zeros((len(windows), longest), np.bool_)
         for number, window in enumerate(windows):
             length = window.last - window.first
             rows[number, :length] = items[window.item].vectors[window.first : window.last]
-            real[number, :length] = True
+            mask[number, :length] = True
         return (
             torch.from_numpy(rows).to(self._device),
-            torch.from_numpy(real).to(self._device),
+            torch.from_numpy(mask).to(self._device),
         )
 
 
-def chances_of_match(matches: NDArray[np.floating], no_match: float | None) -> NDArray[np.float64]:
-    """p(video | query) of each item, (n,): with `no_match` they add up to less than 1.
+def match_probabilities(
+    matches: NDArray[np.floating], no_match: float | None
+) -> NDArray[np.float64]:
+    """Return p(video | query) of each item, (n,); with `no_match` the sum is below 1.
 
     Args:
         matches: (n,) logits; -inf for an item without rows.
-        no_match: Logit of the answer that none of them matches; None: one of them does.
+        no_match: Logit of the answer that no item matches; None excludes that answer.
     """
     logits = np.append(matches.astype(np.float64), -np.inf if no_match is None else no_match)
     if not np.isfinite(logits).any():
@@ -194,54 +202,54 @@ def chances_of_match(matches: NDArray[np.floating], no_match: float | None) -> N
     return _softmax(logits)[:-1]
 
 
-def windows_of(item: int, rows: int, window_rows: int) -> Iterator[Window]:
-    """Cut an item into windows that overlap by half; the last one ends where the item does."""
+def split_into_windows(item: int, rows: int, window_rows: int) -> Iterator[RowWindow]:
+    """Yield windows of an item that overlap by half; the last one ends with the item."""
     first = 0
     while first + window_rows < rows:
-        yield Window(item, first, first + window_rows)
+        yield RowWindow(item, first, first + window_rows)
         first += max(1, window_rows // 2)
     if rows:
-        yield Window(item, max(0, rows - window_rows), rows)
+        yield RowWindow(item, max(0, rows - window_rows), rows)
 
 
-def spans_of(labels: NDArray[np.float32], item: TimedRows, video: float) -> list[ScoredSpan]:
-    """Pair begins with ends and keep the best pairs that do not overlap.
+def rank_spans(labels: NDArray[np.float32], item: TimedRows, video: float) -> list[ScoredSpan]:
+    """Pair begins with ends and return the best pairs that do not overlap.
 
     Args:
         labels: (n, 3) log-probabilities of OTHER, BEGIN and END.
-        item: The rows they belong to.
-        video: p(video | query), which multiplies every span's probability.
+        item: The n rows.
+        video: p(video | query), a factor of each span's probability.
     """
     if not len(labels):
         return []
-    begins = _likeliest(labels[:, BEGIN])
-    ends = _likeliest(labels[:, END])
+    begins = _most_probable(labels[:, BEGIN])
+    ends = _most_probable(labels[:, END])
     pairs = labels[begins, BEGIN][:, None] + labels[ends, END]
     pairs = np.where(begins[:, None] <= ends, pairs, -np.inf)
     if not np.isfinite(pairs).any():
-        # Every likely end lies before every likely begin: all rows are one span then.
+        # All probable ends precede all probable begins: return the whole item.
         return [(float(item.start_seconds[0]), float(item.end_seconds[-1]), video)]
-    chances = video * _softmax(pairs)
-    order = np.argsort(-chances, axis=None)[: 8 * BORDERS_KEPT]
-    return without_overlaps(
+    scores = video * _softmax(pairs)
+    order = np.argsort(-scores, axis=None)[: 8 * MAX_BORDERS]
+    return suppress_overlaps(
         [
             (
-                float(item.start_seconds[begins[place // len(ends)]]),
-                float(item.end_seconds[ends[place % len(ends)]]),
-                float(chances.flat[place]),
+                float(item.start_seconds[begins[position // len(ends)]]),
+                float(item.end_seconds[ends[position % len(ends)]]),
+                float(scores.flat[position]),
             )
-            for place in order.tolist()
-            if chances.flat[place] > 0
+            for position in order.tolist()
+            if scores.flat[position] > 0
         ],
         limit=MAX_SPANS,
     )
 
 
-def _likeliest(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    return np.sort(np.argsort(-scores, kind="stable")[:BORDERS_KEPT])
+def _most_probable(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.sort(np.argsort(-scores, kind="stable")[:MAX_BORDERS])
 
 
 def _softmax(scores: NDArray[np.floating]) -> NDArray[np.float64]:
     shifted = np.exp(scores.astype(np.float64) - np.max(scores))
-    chances: NDArray[np.float64] = shifted / shifted.sum()
-    return chances
+    probabilities: NDArray[np.float64] = shifted / shifted.sum()
+    return probabilities

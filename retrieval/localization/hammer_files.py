@@ -1,4 +1,4 @@
-"""A Hammer as a folder: config.json, tokenizer.json, float16 safetensors, and a model card."""
+"""Reads the folder of a Hammer: config.json, tokenizer.json and float16 safetensors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
 
 
-def space_digest_of(folder: Path) -> str | None:
-    """The digest of the space that a folder's Hammer reads; loads nothing but its configuration.
+def read_space_digest(folder: Path) -> str | None:
+    """Read the digest of a Hammer's space from its configuration without loading the model.
 
     Returns:
-        None where the folder holds no Hammer.
+        None if the folder contains no Hammer.
     """
     try:
         return str(json.loads(read_text(folder / CONFIG))["space_digest"])
@@ -30,7 +30,7 @@ def space_digest_of(folder: Path) -> str | None:
 
 
 def load_hammer(folder: Path) -> tuple[Hammer, HammerConfig, Any]:
-    """Read the model, its configuration and its tokenizer.
+    """Load the model, its configuration and its tokenizer.
 
     Raises:
         WeightsNotAvailableError: The folder or one of its files is missing.
@@ -41,8 +41,7 @@ def load_hammer(folder: Path) -> tuple[Hammer, HammerConfig, Any]:
     for name in (CONFIG, TOKENIZER):
         if not (folder / name).is_file():
             raise WeightsNotAvailableError(
-                f"hammer:{folder}: {folder / name} is missing; "
-                "`retrieval train hammer --out DIR` writes it"
+                f"hammer:{folder}: {folder / name} is missing; name a folder with a trained Hammer"
             )
     weights = safetensors_of(folder, WEIGHTS)
     config = read_config(folder / CONFIG)
@@ -56,7 +55,7 @@ def read_config(path: Path) -> HammerConfig:
     """Parse config.json.
 
     Raises:
-        WeightsFormatError: Unknown or missing keys, or no JSON.
+        WeightsFormatError: The file is not JSON, or has unknown, missing or invalid keys.
     """
     from retrieval.localization.hammer_model import HammerConfig
 
@@ -64,10 +63,10 @@ def read_config(path: Path) -> HammerConfig:
 
 
 def read_tokenizer(path: Path, config: HammerConfig) -> Any:
-    """A fast tokenizer that cuts at the context length and pads to the longest of a batch.
+    """Read a fast tokenizer that truncates to the context length and pads to the longest text.
 
     Raises:
-        WeightsFormatError: The file is no tokenizer, or knows more tokens than the model.
+        WeightsFormatError: The file is no tokenizer, or has more tokens than the model.
     """
     return configuration.read_tokenizer(
         path, context_length=config.context_length, vocabulary=config.vocabulary

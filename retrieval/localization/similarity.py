@@ -1,9 +1,9 @@
-"""Moments without training: spans where the query's score rises above the item's background.
+"""Localizes moments without training: spans where the query's score exceeds the background.
 
-A video made of scenes gives a curve of steps: high where the query is shown, low elsewhere, mixed
-where a segment straddles a border. The curve is cut half-way between its background and each peak
-(the full width at half maximum of spectroscopy), the strongest peak first; a mixed segment at a
-border says by its height how much of it belongs inside.
+The score curve of a video with several scenes is a sequence of steps: high where the query is
+shown, low elsewhere, intermediate for segments that straddle a border. Peaks are processed by
+height and cut at half height above the background (full width at half maximum, as in
+spectroscopy). The height of an intermediate segment determines how much of it belongs to the span.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.localization.spans import without_overlaps
+from retrieval.localization.spans import suppress_overlaps
 from retrieval.types import Medium, MomentQuery, ScoredSpan, Space, TimedRows
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarityLocalizer:
-    """Finds spans in one item's score curve; implements `retrieval.protocols.Localizer`.
+    """Implements `retrieval.protocols.Localizer` by cutting the score curve of an item.
 
     Attributes:
-        max_spans: Spans returned at most.
-        least_rise: A further peak counts when it rises this share of the first above the
-            background.
-        gap_segments: Dips of so many segments inside a span are bridged.
-        max_items: Items it looks into.
-        reads_frames: It reads segments, which are less noisy than frames.
-        gives_probabilities: Its scores are inner products.
-        likely_score: Not used: the space's calibration judges inner products.
+        max_spans: Maximum number of spans to return.
+        min_rise: Minimum height of further peaks above the background, as a share of the first
+            peak's.
+        gap_segments: Maximum length in segments of dips inside a span.
+        max_items: Maximum number of items to read.
+        reads_frames: False: segments are less noisy than frames.
+        gives_probabilities: False: scores are inner products.
+        likely_score: Unused: the calibration of the space judges inner products.
     """
 
     max_spans: int = 10
-    least_rise: float = 0.5
+    min_rise: float = 0.5
     gap_segments: int = 1
     max_items: int = 20
     reads_frames: bool = False
@@ -42,17 +42,17 @@ class SimilarityLocalizer:
     likely_score: float = 0.0
 
     def can_answer(self, query: MomentQuery, space: Space, medium: Medium) -> bool:
-        """Always: every query has a vector in the space of the rows."""
+        """Return True: every query has a vector in the space of the rows."""
         return True
 
     def localize(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[list[ScoredSpan]]:
-        """Find the spans that answer the query, scored by their mean inner product with it."""
+        """Return the spans of each item, scored by their mean inner product with the query."""
         return [
-            self.spans_of(item.vectors @ query.vector, item.start_seconds, item.end_seconds)
+            self.rank_spans(item.vectors @ query.vector, item.start_seconds, item.end_seconds)
             for item in items
         ]
 
-    def spans_of(
+    def rank_spans(
         self,
         scores: NDArray[np.float32],
         start_seconds: NDArray[np.float64],
@@ -69,22 +69,22 @@ class SimilarityLocalizer:
         while free.any() and len(spans) < self.max_spans:
             peak = int(np.where(free, curve, -np.inf).argmax())
             rise = float(curve[peak]) - background
-            if spans and rise < self.least_rise * first_rise:
+            if spans and rise < self.min_rise * first_rise:
                 break
-            first, last = self._run(curve, free, peak, background + rise / 2)
+            first, last = self._extend(curve, free, peak, background + rise / 2)
             start, end = _borders(scores, start_seconds, end_seconds, first, last, background)
             spans.append((start, end, float(scores[first : last + 1].mean())))
             free[first : last + 1] = False
             if first_rise <= 0:
                 break
-        return without_overlaps(spans, limit=self.max_spans)
+        return suppress_overlaps(spans, limit=self.max_spans)
 
-    def _run(
+    def _extend(
         self, curve: NDArray[np.float64], free: NDArray[np.bool_], peak: int, level: float
     ) -> tuple[int, int]:
-        """First and last segment around a peak that stay above a level, short dips bridged."""
+        """Return the first and last segment around a peak above a level, bridging short dips."""
 
-        def reach(step: int) -> int:
+        def extend(step: int) -> int:
             edge = position = peak
             while 0 <= position + step < len(curve) and free[position + step]:
                 position += step
@@ -94,22 +94,22 @@ class SimilarityLocalizer:
                     break
             return edge
 
-        return reach(-1), reach(1)
+        return extend(-1), extend(1)
 
 
 def _smooth(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median of three: a single odd segment neither makes nor breaks a span; steps stay sharp."""
+    """Apply a median filter of width three, which removes single outliers and preserves steps."""
     if len(scores) < 5:
         return scores
-    padded = np.concatenate([scores[:1], scores, scores[-1:]])
+    extended = np.concatenate([scores[:1], scores, scores[-1:]])
     smooth: NDArray[np.float64] = np.median(
-        np.lib.stride_tricks.sliding_window_view(padded, 3), axis=1
+        np.lib.stride_tricks.sliding_window_view(extended, 3), axis=1
     )
     return smooth
 
 
 def _background(curve: NDArray[np.float64]) -> float:
-    """Level of the segments that do not answer: the median of the lower part of the curve."""
+    """Return the score of unrelated segments: the median of the lower half of the value range."""
     middle = (curve.max() + curve.min()) / 2
     return float(np.median(curve[curve <= middle]))
 
@@ -122,7 +122,7 @@ def _borders(
     last: int,
     background: float,
 ) -> tuple[float, float]:
-    """Start and end with the mixed segments at both borders counted by their height."""
+    """Return start and end in seconds, moved within the border segments by their height."""
     inside = float(np.median(scores[first : last + 1]))
     before = _share(scores, first - 1, background, inside) if first > 0 else 0.0
     after = _share(scores, last + 1, background, inside) if last + 1 < len(scores) else 0.0
@@ -138,11 +138,11 @@ def _borders(
     return max(start, float(start_seconds[0])), min(end, float(end_seconds[-1]))
 
 
-def _share(scores: NDArray[np.float32], place: int, background: float, inside: float) -> float:
-    """How much of a segment lies inside, by its height; small deviations are noise."""
+def _share(scores: NDArray[np.float32], position: int, background: float, inside: float) -> float:
+    """Return the share of a segment inside the span by its height; ignores small deviations."""
     if inside <= background:
         return 1.0
-    share = (float(scores[place]) - background) / (inside - background)
+    share = (float(scores[position]) - background) / (inside - background)
     if share < 0.2:
         return 0.0
     return 1.0 if share > 0.8 else share

@@ -1,4 +1,4 @@
-"""Moments of one file, for people who have no collection."""
+"""Localizes moments in a single file without an existing collection."""
 
 from __future__ import annotations
 
@@ -21,25 +21,24 @@ def localize_file(
     device: str = "auto",
     localizer: str = "auto",
 ) -> SearchResult:
-    """Embed one video or recording aside, and search its moments.
+    """Embed one video or recording into a temporary collection and search its moments.
 
-    A collection of one item is made and thrown away: moments found here are the ones that a
-    search over many files would show of this one.
+    The moments are the same as in a search over a collection with many files.
 
     Args:
         path: A video or a recording.
-        query: Text, or any expression that `search` takes.
+        query: Text, or any expression that `search` accepts.
         model: Catalogue name or specification.
-        k: Moments to return.
+        k: Number of moments.
         device: `auto`, `cpu` or `cuda`.
         localizer: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
 
     Raises:
-        SourceError: There is no such file.
-        DamagedMediaError: It cannot be decoded.
+        SourceError: The file does not exist.
+        DamagedMediaError: The file cannot be decoded, or the model reads no such file.
     """
     if not path.is_file():
-        raise SourceError(f"{path} is not a file; name a video or a recording")
+        raise SourceError(f"{path} is not a file; expected a video or a recording")
     with tempfile.TemporaryDirectory(prefix="retrieval-") as folder:
         collection = Collection(Path(folder) / "one", device=device, localizer=localizer)
         report = collection.add(

@@ -1,4 +1,4 @@
-"""Spans of time: how much two of them overlap, and keeping the best of those that do."""
+"""Intersection over union of time spans, and suppression of overlapping spans."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Span = tuple[float, float]
 
 
 def overlap(first: Span, second: Span) -> float:
-    """Intersection over union of two spans, 0 … 1, with the true union.
+    """Return the intersection over union of two spans, 0 … 1.
 
-    Evaluators of video moments often take the hull of two disjoint spans for their union; for
-    spans that overlap the two are the same, for others the value is 0 either way.
+    Evaluators of video moments often use the hull of both spans instead of the union. The result
+    is the same: the hull is the union if the spans overlap, and otherwise both values are 0.
     """
     shared = min(first[1], second[1]) - max(first[0], second[0])
     if shared <= 0:
@@ -20,22 +20,22 @@ def overlap(first: Span, second: Span) -> float:
     return shared / (first[1] - first[0] + second[1] - second[0] - shared)
 
 
-def without_overlaps(
+def suppress_overlaps(
     spans: Sequence[tuple[float, float, float]], *, limit: int
 ) -> list[tuple[float, float, float]]:
-    """Keep the best-scored spans that do not touch a better one.
+    """Return the best spans, without any that overlaps a better one.
 
     Args:
         spans: (start_seconds, end_seconds, score) in any order.
-        limit: How many to keep.
+        limit: Maximum number of spans.
 
     Returns:
         Best first.
     """
-    kept: list[tuple[float, float, float]] = []
-    for span in sorted(spans, key=lambda s: (-s[2], s[0])):
-        if all(span[1] <= other[0] or span[0] >= other[1] for other in kept):
-            kept.append(span)
-        if len(kept) == limit:
+    selected: list[tuple[float, float, float]] = []
+    for span in sorted(spans, key=lambda span: (-span[2], span[0])):
+        if all(span[1] <= other[0] or span[0] >= other[1] for other in selected):
+            selected.append(span)
+        if len(selected) == limit:
             break
-    return kept
+    return selected

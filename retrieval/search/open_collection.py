@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from indexes.forking import Lock
+from indexes.forking import ForkSafeLock
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.spaces import check_encoder
 from retrieval.localization.choose import choose_localizers
@@ -38,7 +38,7 @@ class OpenCollection:
 
     def _opened(self) -> None:
         """Nothing is loaded yet."""
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._encoders: dict[str, Encoder] = {}
         self._rerankers: dict[str, Reranker] = {}
         self._snapshot: Snapshot | None = None

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.equal_rows import DeduplicatedIndex
 from indexes.exact import exact_search
 from indexes.faiss import FaissIndex
-from indexes.gpu import DeviceIndex, on_device
+from indexes.gpu import DeviceIndex, index_for_device
 from indexes.saved import open_index
-from indexes.scoring import scores_of_all
+from indexes.scoring import exact_scores
 from indexes.selection import Selection
-from indexes.twins import TwinIndex
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Background, Calibration, QueryKind
 from retrieval.search.index_files import RowTable, damaged
@@ -52,7 +52,7 @@ class Part:
     def __init__(
         self,
         rows: RowTable,
-        indexes: Mapping[QueryKind, FaissIndex | DeviceIndex | TwinIndex],
+        indexes: Mapping[QueryKind, FaissIndex | DeviceIndex | DeduplicatedIndex],
         vectors: NDArray[np.float16] | None = None,
     ) -> None:
         self.rows = rows
@@ -64,7 +64,7 @@ class Part:
         """Prepare a mask of the rows, (rows,) bool, for many searches."""
         if self._index is not None:
             return self._index.select(mask)
-        return Selection.plain(mask)
+        return Selection.from_mask(mask)
 
     @property
     def approximates(self) -> bool:
@@ -170,14 +170,16 @@ def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> 
             f"{len(rows)} rows of {vectors} vectors, expected {card.rows} of {card.vectors}",
         )
     hardest = indexes[QueryKind.MEDIA]  # which looks at least as hard as texts need
-    placed = on_device(hardest, device)
+    placed = index_for_device(hardest, device)
     # A GPU holds the rows once.
     by_kind: Mapping[QueryKind, FaissIndex | DeviceIndex] = (
         indexes if placed is hardest else dict.fromkeys(QueryKind, placed)
     )
     if rows.places is None:
         return Part(rows, by_kind)
-    return Part(rows, {kind: TwinIndex(index, rows.places) for kind, index in by_kind.items()})
+    return Part(
+        rows, {kind: DeduplicatedIndex(index, rows.places) for kind, index in by_kind.items()}
+    )
 
 
 def _check_card(card: IndexCard, space: Space, folder: Path) -> None:
@@ -242,7 +244,7 @@ def _score_item(
     part: Part, item_id: int, queries: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> ItemMatch:
     rows = part.item_rows(item_id)
-    scores = scores_of_all(queries, part.vectors(rows))
+    scores = exact_scores(queries, part.vectors(rows))
     scores[:, ~mask[rows]] = -np.inf
     best = int(scores.max(axis=0).argmax())
     return _match(part, rows.start + best, float(scores.max(axis=1).mean()))

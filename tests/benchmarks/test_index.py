@@ -183,7 +183,7 @@ def test_without_autofaiss_its_row_is_empty_and_says_how_to_fill_it(
 
 @pytest.mark.parametrize(("rows", "lists"), [(1_000_000, 4_096), (10_000, 512), (2_000, 128)])
 def test_plain_lists_are_a_power_of_two_near_four_roots(rows: int, lists: int) -> None:
-    assert index.lists_for(rows) == lists
+    assert index.list_count(rows) == lists
 
 
 def test_rows_of_videos_need_no_array(tmp_path: Path) -> None:

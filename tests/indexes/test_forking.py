@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from indexes.forking import Lock
+from indexes.forking import ForkSafeLock
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -66,8 +66,8 @@ def test_field_51_a_lock_that_was_held_is_free_in_the_child() -> None:
     """The holder, another thread, is not in the child."""
     code = """
 import os, threading
-from indexes.forking import Lock
-lock, held = Lock(), threading.Event()
+from indexes.forking import ForkSafeLock
+lock, held = ForkSafeLock(), threading.Event()
 def hold():
     with lock:
         held.set()
@@ -88,6 +88,6 @@ os._exit(0)
 
 
 def test_a_lock_is_reentrant() -> None:
-    lock = Lock()
+    lock = ForkSafeLock()
     with lock, lock:
         pass

@@ -12,11 +12,11 @@ from contracts.index_contract import DIM, IndexContract, brute_force, unit_vecto
 from indexes.building import build_approximate, build_exact
 from indexes.effort import Effort
 from indexes.errors import DeviceError
-from indexes.faiss import FaissIndex, half_rows
-from indexes.gpu import DeviceIndex, build_gpus, on_device, visible_gpus
-from indexes.gpu_candidates import PlacedIndex
+from indexes.faiss import FaissIndex, float16_rows
+from indexes.gpu import DeviceIndex, gpus_for_build, index_for_device, visible_gpus
+from indexes.gpu_approximate import GpuApproximateIndex
 from indexes.gpu_exact import ShardedExact, TorchExact
-from indexes.gpu_plan import Gpu, Plan, Where
+from indexes.gpu_placement import Gpu, Placement, SearchMode
 from indexes.gpus import Gpus
 from support.gpus import GIB, CpuGpus, gpu
 
@@ -39,42 +39,42 @@ def test_without_a_gpu_auto_and_cpu_change_nothing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: ())
     monkeypatch.setattr(indexes.gpu, "GPU_FROM_ROWS", 1)
     index = opened(unit_vectors(20))
-    assert on_device(index, "auto") is index
-    assert on_device(index, "cpu") is index
-    assert build_gpus("auto", 10**6) is None
+    assert index_for_device(index, "auto") is index
+    assert index_for_device(index, "cpu") is index
+    assert gpus_for_build("auto", 10**6) is None
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: ())
     for ask in (
-        lambda device: build_gpus(device, 10),
-        lambda device: on_device(opened(unit_vectors(5)), device),
+        lambda device: gpus_for_build(device, 10),
+        lambda device: index_for_device(opened(unit_vectors(5)), device),
     ):
-        with pytest.raises(DeviceError, match=r"no CUDA device 'cuda' .* --device auto or cpu"):
+        with pytest.raises(DeviceError, match=r"no CUDA device 'cuda' .* device auto or cpu"):
             ask("cuda")
 
 
 def test_one_of_several_gpus_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: (gpu(0, 3.0), gpu(1, 3.0)))
-    assert build_gpus("cuda:1", 10) == Gpus((1,))
-    assert build_gpus("cuda", 10) == Gpus((0, 1))
+    assert gpus_for_build("cuda:1", 10) == Gpus((1,))
+    assert gpus_for_build("cuda", 10) == Gpus((0, 1))
     with pytest.raises(DeviceError, match="no CUDA device 'cuda:2'"):
-        build_gpus("cuda:2", 10)
+        gpus_for_build("cuda:2", 10)
 
 
 def test_a_device_for_models_alone_leaves_the_index_on_the_cpu() -> None:
     index = opened(unit_vectors(5))
-    assert on_device(index, "mps") is index
+    assert index_for_device(index, "mps") is index
 
 
 @pytest.mark.usefixtures("one_gpu")
 def test_small_indexes_stay_on_the_cpu_unless_cuda_is_asked_for() -> None:
     index = opened(unit_vectors(20))
-    assert on_device(index, "auto") is index
-    assert isinstance(on_device(index, "cuda"), DeviceIndex)
-    assert build_gpus("auto", 20) is None
-    assert build_gpus("auto", 20_000) == Gpus((0,))
-    assert build_gpus("cpu", 20_000) is None
+    assert index_for_device(index, "auto") is index
+    assert isinstance(index_for_device(index, "cuda"), DeviceIndex)
+    assert gpus_for_build("auto", 20) is None
+    assert gpus_for_build("auto", 20_000) == Gpus((0,))
+    assert gpus_for_build("cpu", 20_000) is None
 
 
 @pytest.mark.gpu
@@ -89,16 +89,16 @@ def test_a_real_gpu_is_seen_with_its_memory() -> None:
 
 @pytest.fixture
 def cpu_in_place_of_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    def place(cpu: FaissIndex, chosen: Plan) -> PlacedIndex | TorchExact:
-        if chosen.where is Where.APPROXIMATE:
-            return PlacedIndex(cpu, CpuGpus((0,)))
-        return TorchExact(half_rows(cpu), "cpu", resident=chosen.where is Where.EXACT)
+    def place(cpu: FaissIndex, chosen: Placement) -> GpuApproximateIndex | TorchExact:
+        if chosen.mode is SearchMode.APPROXIMATE:
+            return GpuApproximateIndex(cpu, CpuGpus((0,)))
+        return TorchExact(float16_rows(cpu), "cpu", resident=chosen.mode is SearchMode.EXACT)
 
-    monkeypatch.setattr(indexes.gpu, "_placed", place)
+    monkeypatch.setattr(indexes.gpu, "_copy_to_gpus", place)
 
 
-def moving(index: FaissIndex, gpus: Sequence[Gpu], *, move_after: int = 0) -> DeviceIndex:
-    return DeviceIndex(index, move_after=move_after, gpus=lambda: gpus)
+def moving(index: FaissIndex, gpus: Sequence[Gpu], *, copy_after: int = 0) -> DeviceIndex:
+    return DeviceIndex(index, copy_after=copy_after, find_gpus=lambda: gpus)
 
 
 @pytest.mark.usefixtures("cpu_in_place_of_gpu")
@@ -110,7 +110,7 @@ class TestMovedExact(IndexContract):
 @pytest.mark.gpu
 class TestMovedToARealGpu(IndexContract):
     def build(self, vectors: NDArray[np.float32]) -> DeviceIndex:
-        index = on_device(opened(vectors), "cuda")
+        index = index_for_device(opened(vectors), "cuda")
         assert isinstance(index, DeviceIndex)
         return index
 
@@ -118,11 +118,11 @@ class TestMovedToARealGpu(IndexContract):
 @pytest.mark.usefixtures("cpu_in_place_of_gpu")
 def test_auto_answers_the_first_queries_on_the_cpu() -> None:
     vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
-    index = moving(opened(vectors), [gpu(0, 3.0)], move_after=10)
+    index = moving(opened(vectors), [gpu(0, 3.0)], copy_after=10)
     want = brute_force(vectors, queries, 5)[1]
-    for where in (Where.CPU, Where.CPU, Where.EXACT, Where.EXACT):
+    for where in (SearchMode.CPU, SearchMode.CPU, SearchMode.EXACT, SearchMode.EXACT):
         np.testing.assert_array_equal(index.search(queries, 5)[1], want)
-        assert index.where is where
+        assert index.mode is where
 
 
 @pytest.mark.usefixtures("cpu_in_place_of_gpu")
@@ -166,8 +166,8 @@ def test_exact_search_leaves_the_approximate_part_on_the_gpu_aside(
     vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
     monkeypatch.setattr(
         indexes.gpu,
-        "plan",
-        lambda rows, dim, part, gpus, visited: Plan(Where.APPROXIMATE, tuple(gpus)),
+        "choose_placement",
+        lambda rows, dim, part, gpus, visited: Placement(SearchMode.APPROXIMATE, tuple(gpus)),
     )
     part = build_approximate("IVF30,SQ8", vectors, [vectors])
     index = moving(FaissIndex(build_exact([vectors], DIM), part, Effort(1, 20)), [gpu(0, 3.0)])
@@ -182,8 +182,8 @@ def test_rows_stream_for_batches_only(monkeypatch: pytest.MonkeyPatch) -> None:
     index = moving(opened(vectors), [gpu(0, 3.0)])
     monkeypatch.setattr(
         indexes.gpu,
-        "plan",
-        lambda rows, dim, part, gpus, visited: Plan(Where.STREAMED, tuple(gpus)),
+        "choose_placement",
+        lambda rows, dim, part, gpus, visited: Placement(SearchMode.STREAMED, tuple(gpus)),
     )
     index.search(queries[:1], 3)
     streamed: list[int] = []
@@ -217,16 +217,16 @@ def test_a_gpu_that_fails_while_moving_or_searching_is_left(
         def search(self, *arguments: object, **options: object) -> None:
             raise RuntimeError("CUDA error: an illegal memory access\nwas encountered")
 
-    def refuse(cpu: FaissIndex, chosen: Plan) -> None:
+    def refuse(cpu: FaissIndex, chosen: Placement) -> None:
         raise RuntimeError("Error in alloc at GpuRes.cpp:1: Error: out of memory")
 
     vectors = unit_vectors(20)
     for place in (refuse, lambda cpu, chosen: Failing()):
-        monkeypatch.setattr(indexes.gpu, "_placed", place)
+        monkeypatch.setattr(indexes.gpu, "_copy_to_gpus", place)
         index = moving(opened(vectors), [gpu(0, 3.0)])
         for _ in range(2):
             assert index.search(vectors[:1], 1)[1].tolist() == [[0]]
-        assert index.where is Where.CPU
+        assert index.mode is SearchMode.CPU
     assert [record.getMessage() for record in caplog.records] == [
         "searching 20 rows on the CPU: out of memory",
         "searching 20 rows on the CPU: CUDA error: an illegal memory access was encountered",
@@ -245,13 +245,15 @@ def test_fault_10_the_batch_is_halved_where_gpu_memory_is_short(
                 raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return super().search(queries, k, **options)
 
-    monkeypatch.setattr(indexes.gpu, "_placed", lambda cpu, chosen: Small(half_rows(cpu), "cpu"))
+    monkeypatch.setattr(
+        indexes.gpu, "_copy_to_gpus", lambda cpu, chosen: Small(float16_rows(cpu), "cpu")
+    )
     vectors, queries = unit_vectors(50), unit_vectors(10, seed=1)
     index = moving(opened(vectors), [gpu(0, 3.0)])
     ids = index.search(queries, 5)[1]
     np.testing.assert_array_equal(ids, brute_force(vectors, queries, 5)[1])
     assert Small.batches == [10, 5, 2, 3, 5, 2, 3]
-    assert index.where is Where.EXACT
+    assert index.mode is SearchMode.EXACT
     assert not caplog.records
 
 
@@ -263,7 +265,7 @@ def test_threads_move_an_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
         moves.append(1)
         return [gpu(0, 3.0)]
 
-    index = DeviceIndex(opened(vectors), gpus=look)
+    index = DeviceIndex(opened(vectors), find_gpus=look)
     threads = [threading.Thread(target=index.search, args=(vectors, 3)) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -278,7 +280,7 @@ def test_threads_move_an_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_half_rows_are_the_exact_part_itself() -> None:
     vectors = unit_vectors(40)
     index = opened(vectors)
-    rows = half_rows(index)
+    rows = float16_rows(index)
     assert rows.dtype == np.float16
     np.testing.assert_array_equal(rows, vectors)
 

@@ -114,8 +114,8 @@ def test_fault_28_a_row_without_direction_fails() -> None:
 
 def test_a_gpu_that_refuses_fails_in_one_line() -> None:
     class Full(CpuGpus):
-        def place(self, *arguments: object, **options: object) -> None:
+        def to_gpu(self, *arguments: object, **options: object) -> None:
             raise RuntimeError("Error in alloc at GpuRes.cpp:1: Error: out of memory\nrequested 9")
 
-    with pytest.raises(IndexBuildError, match=r"out of memory requested 9; try --device cpu"):
+    with pytest.raises(IndexBuildError, match=r"out of memory requested 9; try the CPU"):
         build_approximate("IVF8,SQ8", VECTORS, [VECTORS], gpus=Full((0,)))

@@ -17,7 +17,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few hundred rows go through what a hundred million do."""
     monkeypatch.setattr(indexes.gpu_scores, "GROUP_ROWS", 4)
-    monkeypatch.setattr(indexes.gpu_exact, "QUERY_BLOCK", 3)
+    monkeypatch.setattr(indexes.gpu_exact, "QUERY_BATCH", 3)
     monkeypatch.setattr(indexes.gpu_exact, "PASS_SCORES", 3 * 160)
     monkeypatch.setattr(indexes.gpu_scores, "WORK_BYTES", 8_192)
     for module in (indexes.gpu_exact, indexes.gpu_stream):
@@ -81,9 +81,9 @@ def test_queries_that_the_first_pass_cannot_prove_are_answered_in_full(device: s
     index = exact(vectors, device)
     _, proven = index._best_keys(queries, 5, None, full=False)
     assert proven.tolist() == [True, True, False, True, True]
-    assert index.asked_again == 0
+    assert index.unproven_queries == 0
     ids = index.search(queries, 5)[1]
-    assert index.asked_again == 1
+    assert index.unproven_queries == 1
     assert ids[2].tolist() == [7, 200, 201, 202, 203]
     np.testing.assert_array_equal(ids, brute_force(vectors, queries, 5)[1])
 

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.index_contract import DIM, unit_vectors
 from indexes.building import build_approximate, build_exact
-from indexes.choose import candidates
+from indexes.candidates import candidates
 from indexes.errors import DimensionMismatchError, IndexFileError
 from indexes.faiss import FaissIndex
 from indexes.saved import open_index, write_index

@@ -18,10 +18,10 @@ from indexes.building import build_approximate, build_exact
 from indexes.effort import Effort
 from indexes.exact import exact_search
 from indexes.faiss import FaissIndex
-from indexes.gpu_candidates import PlacedIndex
+from indexes.gpu_approximate import GpuApproximateIndex
 from indexes.gpu_exact import ShardedExact, TorchExact
 from indexes.protocol import VectorIndex
-from indexes.scoring import on_grid, scores_of_all, scores_of_each, slack
+from indexes.scoring import exact_scores, exact_scores_by_id, round_to_grid, score_error_bound
 from support.gpus import CpuGpus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def asked() -> NDArray[np.float32]:
 
 def by_fractions(queries: NDArray[np.float32], rows: NDArray[np.floating]) -> NDArray[np.float32]:
     """The scores in whole numbers, which lose nothing."""
-    left, right = (np.rint(on_grid(x) * 2**26).astype(np.int64) for x in (queries, rows))
+    left, right = (np.rint(round_to_grid(x) * 2**26).astype(np.int64) for x in (queries, rows))
     sums = [[sum(a * b for a, b in zip(x, y, strict=True)) for y in right.tolist()]
             for x in left.tolist()]  # fmt: skip
     return np.array(sums, object).astype(np.float64).astype(np.float32) / np.float32(2**52)
@@ -57,10 +57,10 @@ def test_scores_are_those_of_whole_numbers() -> None:
     queries = unit_vectors(3, DIM, seed=1) + np.float32(1e-9)
     rows = unit_vectors(20, DIM, seed=2)
     want = by_fractions(queries, rows)
-    np.testing.assert_array_equal(scores_of_all(queries, rows), want)
-    np.testing.assert_array_equal(scores_of_all(queries, rows.astype(np.float16)), want)
+    np.testing.assert_array_equal(exact_scores(queries, rows), want)
+    np.testing.assert_array_equal(exact_scores(queries, rows.astype(np.float16)), want)
     ids = np.arange(20)[None].repeat(3, axis=0)
-    np.testing.assert_array_equal(scores_of_each(queries, rows, ids), want)
+    np.testing.assert_array_equal(exact_scores_by_id(queries, rows, ids), want)
 
 
 @pytest.mark.parametrize("dim", [1, 3, 24, 512, 1_152, 4_096])
@@ -69,10 +69,10 @@ def test_any_order_of_adding_gives_the_same_scores(dim: int) -> None:
     queries, rows = (rng.normal(size=(count, dim)) for count in (5, 60))
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
-    want = scores_of_all(queries, rows)
+    want = exact_scores(queries, rows)
     for _ in range(10):
         order, some = rng.permutation(dim), rng.permutation(60)
-        got = scores_of_all(queries[:, order], rows[some][:, order])
+        got = exact_scores(queries[:, order], rows[some][:, order])
         np.testing.assert_array_equal(got, want[:, some])
 
 
@@ -86,10 +86,10 @@ def test_rough_scores_lie_within_the_slack(dim: int) -> None:
     ):
         one, many = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, rows))
         unit, half = one.astype(np.float32), many.astype(np.float16)
-        want, wide = scores_of_all(unit, half), half.astype(np.float32)
+        want, wide = exact_scores(unit, half), half.astype(np.float32)
         one_by_one = np.add.accumulate(unit[:, None] * wide, axis=2)[:, :, -1]
         for rough in (unit @ wide.T, one_by_one):
-            assert np.abs(rough - want.astype(np.float64)).max() < slack(dim)
+            assert np.abs(rough - want.astype(np.float64)).max() < score_error_bound(dim)
 
 
 def faiss_index(vectors: NDArray[np.float32], factory: str | None = None) -> FaissIndex:
@@ -102,7 +102,9 @@ WAYS: dict[str, Callable[[NDArray[np.float32]], VectorIndex]] = {
     "lists": lambda vectors: faiss_index(vectors, "IVF16,Flat"),
     "torch": lambda vectors: TorchExact(vectors.astype(np.float16), "cpu"),
     "shards": lambda vectors: ShardedExact(vectors.astype(np.float16), ["cpu"] * 3, [2, 1, 3]),
-    "placed": lambda vectors: PlacedIndex(faiss_index(vectors, "IVF16,Flat"), CpuGpus((0,))),
+    "placed": lambda vectors: GpuApproximateIndex(
+        faiss_index(vectors, "IVF16,Flat"), CpuGpus((0,))
+    ),
 }
 
 

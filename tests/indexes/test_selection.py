@@ -11,7 +11,7 @@ import indexes.selection
 from contracts.index_contract import brute_force, unit_vectors
 from indexes.building import build_approximate, build_exact
 from indexes.faiss import FaissIndex
-from indexes.selection import grown
+from indexes.selection import lists_with_mask
 
 ROWS, DIM = 400, 16
 KINDS = {
@@ -102,7 +102,7 @@ def test_few_rows_are_copied_and_many_are_not(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(("share", "visited"), [(1.0, 8), (0.5, 12), (0.25, 16), (0.01, 80)])
 def test_more_lists_are_visited_the_fewer_rows_may_answer(share: float, visited: int) -> None:
-    assert grown(8, share) == visited
+    assert lists_with_mask(8, share) == visited
 
 
 def test_a_mask_of_another_length_is_not_prepared() -> None:

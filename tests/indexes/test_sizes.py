@@ -4,7 +4,7 @@ import faiss
 import numpy as np
 import pytest
 
-from indexes.choose import candidates
+from indexes.candidates import candidates
 from indexes.saved import write_index
 from indexes.sizes import IndexSize, index_sizes
 

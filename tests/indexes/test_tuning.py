@@ -9,7 +9,7 @@ from indexes import tuning
 from indexes.building import build_approximate, build_exact
 from indexes.effort import Effort
 from indexes.faiss import FaissIndex
-from indexes.tuning import QuerySample, latencies, recall, tune
+from indexes.tuning import QuerySample, TuningOptions, latencies, recall, tune
 
 
 def index_of(vectors: NDArray[np.float32], factory: str | None, effort: Effort | None = None):
@@ -27,10 +27,10 @@ def test_truth_is_what_brute_force_finds_without_the_own_row(
     vectors: NDArray[np.float32],
 ) -> None:
     index, own = index_of(vectors, None), np.array([3, 700])
-    sample = QuerySample.of(index, vectors[own], own)
+    sample = QuerySample.measure(index, vectors[own], own)
     want = brute_force(vectors, vectors[own], 101)[0][:, 1:]
     np.testing.assert_allclose(sample.truth, want, atol=2e-3)  # rows are float16
-    texts = QuerySample.of(index, unit_vectors(4, seed=9))
+    texts = QuerySample.measure(index, unit_vectors(4, seed=9))
     np.testing.assert_allclose(
         texts.truth, brute_force(vectors, unit_vectors(4, seed=9), 100)[0], atol=2e-3
     )
@@ -46,7 +46,7 @@ def test_recall_is_the_share_of_exact_neighbours_found(vectors: NDArray[np.float
         got = [i for i in index.search(query, 11)[1][0] if i != row][:10]
         shares.append(len(set(want) & set(got)) / 10)
     assert 0 < np.mean(shares) < 1
-    sample = QuerySample.of(index, vectors[own], own)
+    sample = QuerySample.measure(index, vectors[own], own)
     assert recall(index, sample, 10) == pytest.approx(np.mean(shares), abs=1e-6)
 
 
@@ -54,15 +54,15 @@ def test_equal_vectors_count_whichever_is_found() -> None:
     """Forty equal rows: any ten of them are a perfect answer."""
     vectors = np.concatenate([np.repeat(unit_vectors(1), 40, axis=0), unit_vectors(60, seed=2)])
     index, own = index_of(vectors, "HNSW8,SQ8", Effort(200, 100)), np.arange(5)
-    assert recall(index, QuerySample.of(index, vectors[own], own), 10) == 1.0
+    assert recall(index, QuerySample.measure(index, vectors[own], own), 10) == 1.0
 
 
 def test_recall_where_nothing_can_be_found_is_one() -> None:
     one = index_of(unit_vectors(1), None)
-    assert recall(one, QuerySample.of(one, unit_vectors(1), np.array([0])), 10) == 1.0
+    assert recall(one, QuerySample.measure(one, unit_vectors(1), np.array([0])), 10) == 1.0
     few = index_of(unit_vectors(3), None)
-    assert recall(few, QuerySample.of(few, unit_vectors(0)), 10) == 1.0
-    assert recall(few, QuerySample.of(few, unit_vectors(2, seed=1)), 10) == 1.0
+    assert recall(few, QuerySample.measure(few, unit_vectors(0)), 10) == 1.0
+    assert recall(few, QuerySample.measure(few, unit_vectors(2, seed=1)), 10) == 1.0
 
 
 @pytest.mark.parametrize("factory", ["IVF32,SQ8", "IVF32,PQ16x4fs", "HNSW8,SQ8", "IVF32,RaBitQ"])
@@ -71,8 +71,8 @@ def test_the_chosen_effort_reaches_the_target_for_both_kinds_of_query(
 ) -> None:
     index, own = index_of(vectors, factory), np.arange(0, 2_000, 20)
     samples = {
-        "text": QuerySample.of(index, unit_vectors(100, seed=5)),
-        "media": QuerySample.of(index, vectors[own], own),
+        "text": QuerySample.measure(index, unit_vectors(100, seed=5)),
+        "media": QuerySample.measure(index, vectors[own], own),
     }
     tuned = tune(index, samples, 0.9)
     assert tuned.reached
@@ -86,13 +86,13 @@ def test_the_chosen_effort_reaches_the_target_for_both_kinds_of_query(
 
 def test_more_effort_never_finds_less(vectors: NDArray[np.float32]) -> None:
     index = index_of(vectors, "IVF64,SQ8")
-    samples = {"text": QuerySample.of(index, unit_vectors(50, seed=5))}
-    points = tune(index, samples, 1.0, curve=True).points
+    samples = {"text": QuerySample.measure(index, unit_vectors(50, seed=5))}
+    points = tune(index, samples, 1.0, TuningOptions(full_curve=True)).points
     visited = [point.effort.visited for point in points if point.effort]
     assert visited == sorted(set(visited))
     assert visited[0] == 1
     shares = [point.recall["text"] for point in points]
-    assert all(b >= a - tuning.SETTLED for a, b in pairwise(shares))
+    assert all(b >= a - tuning.MIN_RECALL_GAIN for a, b in pairwise(shares))
 
 
 def test_halves_find_what_every_step_finds(
@@ -101,13 +101,16 @@ def test_halves_find_what_every_step_finds(
     """With speeds that only depend on the effort, both ways end at the same one."""
     monkeypatch.setattr(tuning, "_speed", lambda index, samples: 1 / index.effort.visited)
     index = index_of(vectors, "IVF64,SQ8")
-    samples = {"text": QuerySample.of(index, unit_vectors(50, seed=5))}
+    samples = {"text": QuerySample.measure(index, unit_vectors(50, seed=5))}
     for target in (0.3, 0.6, 0.9, 0.99):
-        quick, whole = (tune(index, samples, target, curve=curve) for curve in (False, True))
-        assert quick.best == whole.best
+        quick, full = (
+            tune(index, samples, target, TuningOptions(full_curve=full_curve))
+            for full_curve in (False, True)
+        )
+        assert quick.best == full.best
         assert quick.reached
-        assert whole.reached
-    assert len(quick.points) < len(whole.points)
+        assert full.reached
+    assert len(quick.points) < len(full.points)
 
 
 def test_a_target_out_of_reach_gives_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +118,7 @@ def test_a_target_out_of_reach_gives_the_best_there_is(monkeypatch: pytest.Monke
     monkeypatch.setattr(tuning, "CANDIDATES", (10, 50))
     vectors = unit_vectors(3_000)
     index = index_of(vectors, "IVF1,PQ2x4fs")
-    samples = {"text": QuerySample.of(index, unit_vectors(40, seed=3))}
+    samples = {"text": QuerySample.measure(index, unit_vectors(40, seed=3))}
     tuned = tune(index, samples, 0.99)
     assert not tuned.reached
     assert tuned.best.recall["text"] == max(point.recall["text"] for point in tuned.points)
@@ -127,21 +130,23 @@ def test_of_a_sample_candidates_are_bounded_by_the_root_of_what_it_stands_for(
 ) -> None:
     """What fifty of 2,000 rows are enough for takes 1,600 of a thousand times as many."""
     index = index_of(vectors, "IVF1,PQ8x4fs")
-    samples = {"text": QuerySample.of(index, unit_vectors(40, seed=3))}
+    samples = {"text": QuerySample.measure(index, unit_vectors(40, seed=3))}
     free = tune(index, samples, 0.9).best.effort
     assert free is not None
     growth = (tuning.CANDIDATES[-1] / free.candidates) ** 2
-    assert tune(index, samples, 0.9, growth=growth).best.effort == free
-    bounded = tune(index, samples, 0.9, growth=1.1 * growth)
+    assert tune(index, samples, 0.9, TuningOptions(growth=growth)).best.effort == free
+    bounded = tune(index, samples, 0.9, TuningOptions(growth=1.1 * growth))
     assert not bounded.reached
     assert bounded.best.effort is not None
     assert bounded.best.effort.candidates < free.candidates
-    assert tune(index, samples, 0.9, growth=1e9).best.effort == Effort(1, tuning.CANDIDATES[0])
+    assert tune(index, samples, 0.9, TuningOptions(growth=1e9)).best.effort == Effort(
+        1, tuning.CANDIDATES[0]
+    )
 
 
 def test_exact_search_needs_no_effort(vectors: NDArray[np.float32]) -> None:
     index = index_of(vectors, None)
-    samples = {"text": QuerySample.of(index, unit_vectors(10, seed=5))}
+    samples = {"text": QuerySample.measure(index, unit_vectors(10, seed=5))}
     tuned = tune(index, samples, 0.95)
     assert (tuned.reached, tuned.best.effort, tuned.best.recall) == (True, None, {"text": 1.0})
 
@@ -156,4 +161,4 @@ def test_latencies_are_of_whole_batches(vectors: NDArray[np.float32]) -> None:
 def test_queries_are_of_the_rows_length(vectors: NDArray[np.float32]) -> None:
     index = index_of(vectors, None)
     with pytest.raises(ValueError, match=f"the index holds {DIM}-d"):
-        QuerySample.of(index, np.ones((2, DIM + 1), np.float32))
+        QuerySample.measure(index, np.ones((2, DIM + 1), np.float32))

@@ -6,8 +6,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.gpu_plan import Gpu
-from indexes.gpus import FREE_SHARE, WORK_BYTES, Gpus, unsuitable
+from indexes.gpu_placement import Gpu
+from indexes.gpus import FREE_SHARE, WORK_BYTES, Gpus, unsupported_reason
 
 GIB = 1 << 30
 PLENTY = 100 * GIB
@@ -21,14 +21,14 @@ def gpu(number: int, gib: float) -> Gpu:
 class CpuGpus(Gpus):
     """Copies are clones on the CPU; what FAISS cannot place is refused as FAISS does."""
 
-    def place(self, index: Any, *, shard: bool = False, half: bool = True) -> Any:
-        if not isinstance(index, faiss.IndexFlat) and unsuitable(index) is not None:
+    def to_gpu(self, index: Any, *, shard: bool = False, half: bool = True) -> Any:
+        if not isinstance(index, faiss.IndexFlat) and unsupported_reason(index) is not None:
             raise RuntimeError("Error in clone_Index: This index type is not implemented on GPU.")
         # FAISS clones no graph of CAGRA's as what it is.
         graph = isinstance(faiss.downcast_index(index), faiss.IndexHNSWCagra)
         return index if graph else faiss.clone_index(index)
 
-    def fetch(self, index: Any) -> Any:
+    def to_cpu(self, index: Any) -> Any:
         return faiss.clone_index(index)
 
     def free_bytes(self) -> list[int]:

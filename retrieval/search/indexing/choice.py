@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.choose import (
+from indexes.candidates import (
     EXACT_BELOW_ROWS,
     GPU_EXACT_BELOW_ROWS,
     TRIAL_ROWS,
     Candidate,
-    affordable,
     candidates,
+    fit_memory,
     gpu_candidates,
     training_rows,
 )
@@ -156,10 +156,10 @@ def choose(
         if rows < GPU_EXACT_BELOW_ROWS and 2 * rows * exact.dim <= room:
             return Choice((None,), f"a GPU searches {rows:,} rows exactly in milliseconds")
         memory = room if memory is None else min(room, memory)
-        return trials.best(affordable(gpu_candidates(exact.dim), max(1, rows), memory))
+        return trials.best(fit_memory(gpu_candidates(exact.dim), max(1, rows), memory))
     if rows < EXACT_BELOW_ROWS and request.latency_ms is None:
         return Choice((None,), f"exact search is fast enough below {EXACT_BELOW_ROWS:,} rows")
-    fit = affordable(candidates(exact.dim), max(1, rows), memory)
+    fit = fit_memory(candidates(exact.dim), max(1, rows), memory)
     if request.latency_ms is not None and not fit[0].template:
         median = _exact_latency(exact)
         if median <= request.latency_ms:
@@ -311,7 +311,7 @@ class _Trials:
             OutOfTimeError: The deadline is over.
         """
         from indexes.building import build_approximate
-        from indexes.tuning import tune
+        from indexes.tuning import TuningOptions, tune
 
         index, sample = few.index, few.rows
         factory = kind.factory(len(sample))
@@ -324,16 +324,10 @@ class _Trials:
             )
         built = time.perf_counter() - began
         growth = self.exact.rows / max(1, len(sample))
-        tuning = tune(
-            index,
-            few.asked,
-            self.target,
-            step=2,
-            curve=True,
-            growth=growth,
-            worth=worth,
-            place=self._placed,
+        options = TuningOptions(
+            step=2, full_curve=True, growth=growth, min_speed=worth, prepare=self._placed
         )
+        tuning = tune(index, few.asked, self.target, options)
         best = tuning.best
         return Trial(
             factory=factory,
@@ -343,16 +337,16 @@ class _Trials:
             queries_per_second=best.queries_per_second,
             bytes_per_row=kind.row_bytes,
             build_seconds=round(built, 3),
-            curve=tuple((point.least, point.queries_per_second) for point in tuning.points),
+            curve=tuple((point.min_recall, point.queries_per_second) for point in tuning.points),
         )
 
     def _placed(self, index: FaissIndex) -> VectorIndex:
         """An index where it will be searched."""
         if self.gpus is None:
             return index
-        from indexes.gpu_candidates import PlacedIndex
+        from indexes.gpu_approximate import GpuApproximateIndex
 
-        return PlacedIndex(index, self.gpus)
+        return GpuApproximateIndex(index, self.gpus)
 
 
 def sample_rows(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:

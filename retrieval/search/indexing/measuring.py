@@ -18,9 +18,9 @@ from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium
 
 if TYPE_CHECKING:
+    from indexes.equal_rows import DeduplicatedIndex
     from indexes.faiss import FaissIndex
     from indexes.tuning import QuerySample
-    from indexes.twins import TwinIndex
 
 MEDIA_QUERIES = 100
 """Rows of each medium that serve as media queries for calibration."""
@@ -45,10 +45,10 @@ def samples_of(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, Query
     from indexes.tuning import QuerySample
 
     chosen = sample_rows(np.arange(index.rows), len(texts) or TEXTS)
-    media = QuerySample.of(index, index.gather(chosen), chosen)
+    media = QuerySample.measure(index, index.gather(chosen), chosen)
     if not len(texts):
         return {QueryKind.MEDIA: media}
-    return {QueryKind.TEXT: QuerySample.of(index, texts), QueryKind.MEDIA: media}
+    return {QueryKind.TEXT: QuerySample.measure(index, texts), QueryKind.MEDIA: media}
 
 
 def measure_index(
@@ -81,7 +81,7 @@ def measure_index(
 
 
 def measure_calibration(
-    exact: FaissIndex | TwinIndex, rows: RowTable, texts: NDArray[np.float32]
+    exact: FaissIndex | DeduplicatedIndex, rows: RowTable, texts: NDArray[np.float32]
 ) -> Calibration:
     """Measure unrelated texts, and rows against rows of other items, medium by medium."""
     backgrounds: dict[tuple[QueryKind, Medium], Background] = {}
@@ -101,7 +101,7 @@ def measure_calibration(
 
 
 def _best_of_other_items(
-    exact: FaissIndex | TwinIndex, item_ids: NDArray[np.int64], of_medium: NDArray[np.bool_]
+    exact: FaissIndex | DeduplicatedIndex, item_ids: NDArray[np.int64], of_medium: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Best score of sampled rows against other items' rows of the same medium; -inf for none."""
     chosen = sample_rows(np.flatnonzero(of_medium), MEDIA_QUERIES)

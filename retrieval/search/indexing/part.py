@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.choose import asked_factory, training_rows
+from indexes.candidates import factory_for_kind, training_rows
 from indexes.effort import Effort
 from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.errors import IndexBuildError
@@ -112,7 +112,7 @@ class PartWriter:
             IndexBuildError: FAISS refuses, nothing fits the memory, or no kind that was to be
                 found reaches the target.
         """
-        from indexes.twins import TwinIndex
+        from indexes.equal_rows import DeduplicatedIndex
 
         began = time.monotonic()
         self._say("reading the vectors")
@@ -136,7 +136,7 @@ class PartWriter:
             first_item_id=self._after + 1,
             last_item_id=last,
             calibration=measure_calibration(
-                exact if rows.places is None else TwinIndex(exact, rows.places),
+                exact if rows.places is None else DeduplicatedIndex(exact, rows.places),
                 rows,
                 probes,
             ),
@@ -185,11 +185,11 @@ class PartWriter:
     def _choice(self, exact: FaissIndex, texts: NDArray[np.float32]) -> Choice:
         kind = self._request.kind
         if kind == "auto":
-            from indexes.gpu import build_gpus
+            from indexes.gpu import gpus_for_build
 
             some = texts[:: max(1, -(-len(texts) // TRIAL_TEXTS))]
             # Only who asks for a GPU by name searches on one wherever the index is opened.
-            gpus = None if self._device == "auto" else build_gpus(self._device, exact.rows)
+            gpus = None if self._device == "auto" else gpus_for_build(self._device, exact.rows)
             return choose(
                 exact,
                 self._request,
@@ -198,7 +198,7 @@ class PartWriter:
                 gpus,
                 deadline=self._deadline,
             )
-        factory = asked_factory(kind, exact.rows)
+        factory = factory_for_kind(kind, exact.rows)
         if factory is None and kind != "exact":
             self._say(f"{exact.rows} rows are too few for {kind}")
         return Choice((factory,), "it was asked for")
@@ -226,22 +226,22 @@ class PartWriter:
 
     def _exact_part(self) -> tuple[FaissIndex, RowTable]:
         from indexes.building import build_exact
+        from indexes.equal_rows import RowDigests, drop_equal_rows
         from indexes.faiss import FaissIndex
         from indexes.saved import open_index, write_index
-        from indexes.twins import Digests, drop_twins
 
         blocks: list[SegmentBlock] = []
         path = self._folder / EXACT
         listed = self._snapshot.manifest.listed(f"segments/{self._space.name}")
         expected = sum(file.rows for file in listed if (file.last_item_id or 0) > self._after)
-        digests = Digests()
+        digests = RowDigests()
         exact = build_exact(
-            digests.of(self._vectors(blocks)), self._space.dim, expected_rows=expected
+            digests.collect(self._vectors(blocks)), self._space.dim, expected_rows=expected
         )
-        places = digests.places()
+        places = digests.vector_numbers()
         if places is not None:
             self._say(f"{exact.ntotal - places.max() - 1:,} rows are equal to others")
-            drop_twins(exact, places)
+            drop_equal_rows(exact, places)
         write_index(exact, path)
         return FaissIndex(open_index(path)), RowTable.of_blocks(blocks, places)
 
@@ -254,11 +254,11 @@ class PartWriter:
 
     def _train(self, exact: FaissIndex, factory: str) -> None:
         from indexes.building import build_approximate
-        from indexes.gpu import build_gpus
+        from indexes.gpu import gpus_for_build
         from indexes.saved import write_index
 
         count = training_rows(factory, exact.rows)
-        gpus = build_gpus(self._device, exact.rows)
+        gpus = gpus_for_build(self._device, exact.rows)
         self._say(f"training {factory} on {count} rows{' by a GPU' if gpus else ''}")
         sample = exact.gather(sample_rows(np.arange(exact.rows), count))
         try:
@@ -269,11 +269,11 @@ class PartWriter:
 
     def _fill_alike(self, exact: FaissIndex, trained: Path) -> None:
         from indexes.building import refill
-        from indexes.gpu import build_gpus
+        from indexes.gpu import gpus_for_build
         from indexes.saved import read_trained, write_index
 
         self._say("filling a part of the same quantizer")
-        gpus = build_gpus(self._device, exact.rows)
+        gpus = gpus_for_build(self._device, exact.rows)
         filled = refill(read_trained(trained), _read_back(exact), gpus=gpus)
         write_index(filled, self._folder / APPROXIMATE)
 
@@ -303,7 +303,7 @@ class PartWriter:
                 kind: index.with_effort(efforts.get(kind, most) if kind == QueryKind.TEXT else most)
                 for kind in QueryKind
             },
-            min(tuning.best.least for tuning in tunings.values()),
+            min(tuning.best.min_recall for tuning in tunings.values()),
             all(tuning.reached for tuning in tunings.values()),
         )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from indexes.choose import EXACT_BELOW_ROWS
+from indexes.candidates import EXACT_BELOW_ROWS
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.indexing.request import IndexRequest
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.choose import EXACT_BELOW_ROWS
+from indexes.candidates import EXACT_BELOW_ROWS
 from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.store.reader import Snapshot
 

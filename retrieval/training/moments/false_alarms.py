@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.localization.hammer import HammerLocalizer, chances_of_match, spans_of
-from retrieval.localization.hammer_model import UNMEASURED
+from retrieval.localization.hammer import HammerLocalizer, match_probabilities, rank_spans
+from retrieval.localization.hammer_model import DEFAULT_LIKELY_SCORE
 from retrieval.training.moments.data import MomentData
 from retrieval.types import MomentQuery, TimedRows
 
@@ -82,13 +82,13 @@ def calibrate(
         answered.append(asks[:ITEMS])
         rivals_only.append(asks[1:])
     if not answered:
-        return FalseAlarms(None, UNMEASURED, 1.0, 1.0, 0, 0)
+        return FalseAlarms(None, DEFAULT_LIKELY_SCORE, 1.0, 1.0, 0, 0)
     no_match = likeliest_no_match([a.matches for a in answered], [a.matches for a in rivals_only])
     alarms = [
         _Asked.of(localizer, query, _nearest(query, data.videos)).best(no_match)
         for query in unrelated
     ]
-    likely = float(f"{np.quantile(alarms, 1 - ALARMS):.4g}") if alarms else UNMEASURED
+    likely = float(f"{np.quantile(alarms, 1 - ALARMS):.4g}") if alarms else DEFAULT_LIKELY_SCORE
     found, near_misses = (
         float(np.mean([asks.best(no_match) >= likely for asks in kind]))
         for kind in (answered, rivals_only)
@@ -115,7 +115,7 @@ def likeliest_no_match(
     low, high = float(logits.min()) - 50.0, float(logits.max()) + 50.0
     for _ in range(100):
         middle = (low + high) / 2
-        none = sum(1.0 - float(chances_of_match(row, middle).sum()) for row in rows)
+        none = sum(1.0 - float(match_probabilities(row, middle).sum()) for row in rows)
         if none < len(unanswered):
             low = middle
         else:
@@ -134,9 +134,9 @@ class _Asked:
     def of(
         cls, localizer: HammerLocalizer, query: MomentQuery, items: Sequence[TimedRows]
     ) -> _Asked:
-        readings = localizer.read(query, items)
+        readings = localizer.predict(query, items)
         spans = [
-            spans_of(reading.labels, item, 1.0)
+            rank_spans(reading.labels, item, 1.0)
             for reading, item in zip(readings, items, strict=True)
         ]
         return cls(
@@ -149,7 +149,7 @@ class _Asked:
 
     def best(self, no_match: float) -> float:
         """The score of the best span of all videos."""
-        return float((chances_of_match(self.matches, no_match) * self.spans).max())
+        return float((match_probabilities(self.matches, no_match) * self.spans).max())
 
 
 def _nearest(query: MomentQuery, videos: Sequence[TimedRows]) -> list[TimedRows]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
-from retrieval.localization.hammer_model import OTHER, Hammer, Understanding
+from retrieval.localization.hammer_model import OTHER, Hammer, HammerOutput
 from retrieval.training.checkpoint import Checkpoint
 from retrieval.training.history import TrainingHistory
 from retrieval.training.moments.batches import PADDED, MomentBatch
@@ -105,7 +105,7 @@ def train_hammer_steps(
         with attention(device):
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
                 read = model(*(t.to(device) for t in batch_inputs(batch)))
-                words = model.words(read.text[:: len(read.match) // len(batch.labels)])
+                words = model.token_logits(read.text[:: len(read.match) // len(batch.labels)])
             losses = hammer_losses(read, words.float(), batch)
             losses.total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -129,7 +129,7 @@ def batch_inputs(batch: MomentBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return batch.rows, batch.real, batch.sentences, batch.tokens
 
 
-def hammer_losses(read: Understanding, words: Tensor, batch: MomentBatch) -> HammerLosses:
+def hammer_losses(read: HammerOutput, words: Tensor, batch: MomentBatch) -> HammerLosses:
     """The losses of a batch.
 
     Args:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retrieval.collection import Collection
-from retrieval.duplicates.identical import first_of_identical
+from retrieval.duplicates.identical import first_identical_rows
 from retrieval.search.open_space import OpenedSpace
 from retrieval.types import Medium
 from support.vector_items import DIM, directions, item_of, near, write_items
@@ -22,10 +22,10 @@ def test_the_first_of_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     snapshot = collection_of(tmp_path, rows).snapshot
     parts = OpenedSpace(snapshot, snapshot.spaces[0]).parts
     everything = np.ones(7, np.bool_)
-    assert first_of_identical(parts, [everything], DIM).tolist() == [0, 1, 0, 3, 1, 0, 6]
+    assert first_identical_rows(parts, [everything], DIM).tolist() == [0, 1, 0, 3, 1, 0, 6]
     without_the_first = np.arange(7) > 0
-    assert first_of_identical(parts, [without_the_first], DIM).tolist() == [0, 1, 2, 3, 1, 2, 6]
-    assert first_of_identical([], [], DIM).tolist() == []
+    assert first_identical_rows(parts, [without_the_first], DIM).tolist() == [0, 1, 2, 3, 1, 2, 6]
+    assert first_identical_rows([], [], DIM).tolist() == []
 
 
 def test_many_copies_and_their_neighbours_are_one_group(

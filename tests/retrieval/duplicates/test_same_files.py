@@ -11,7 +11,7 @@ import pytest
 
 from retrieval.collection import Collection
 from retrieval.duplicates.report import write_report
-from retrieval.duplicates.same_files import further_paths
+from retrieval.duplicates.same_files import alias_item_ids
 from retrieval.types import EmbeddedItem, Medium
 from support.commands import run
 from support.media_files import picture_bytes, write_tar
@@ -52,7 +52,7 @@ def test_field_01_links_are_no_duplicates_of_their_file(tmp_path: Path) -> None:
     hard.hardlink_to(owl)
     opened = collection(tmp_path, best, hard, owl, copy)
     # The first of the two that are no links to other names stays.
-    assert further_paths(opened.snapshot).tolist() == [0, 2]
+    assert alias_item_ids(opened.snapshot).tolist() == [0, 2]
     assert groups(opened) == [["hard.jpg", "copy.jpg"]]
     assert run("dups", tmp_path / "c", "--format", "paths").splitlines() == [str(copy)]
 
@@ -83,7 +83,7 @@ def test_field_01_members_of_a_tar_reached_by_two_paths(tmp_path: Path) -> None:
     opened = collection(
         tmp_path, *(tmp_path / f"{tar}.tar!{n}.png" for tar in "ba" for n in (1, 2))
     )
-    assert further_paths(opened.snapshot).tolist() == [0, 1]
+    assert alias_item_ids(opened.snapshot).tolist() == [0, 1]
     assert groups(opened) == [["a.tar!1.png", "a.tar!2.png"]]
 
 

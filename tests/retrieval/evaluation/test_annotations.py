@@ -81,7 +81,7 @@ def test_an_entry_in_no_known_format_fails(tmp_path: Path, line: str) -> None:
     path = tmp_path / "moments.jsonl"
     path.write_text('{"vid":"a","query":"b","duration":9,"relevant_windows":[[1,2]]}\n' + line)
     with pytest.raises(
-        SourceError, match=r"moments\.jsonl, line 2: (in none of the known formats|no JSON)"
+        SourceError, match=r"moments\.jsonl, line 2: (in none of the known formats|not JSON)"
     ):
         list(read_annotations(path))
 
@@ -132,7 +132,7 @@ def test_times_that_are_none_fail(tmp_path: Path, wrong: dict[str, object]) -> N
     path = tmp_path / "moments.jsonl"
     line = {"vid": "a", "query": "b", "duration": 9, "relevant_windows": [[1, 2]]}
     path.write_text(json.dumps(line | wrong))
-    with pytest.raises(SourceError, match=r"line 1: .* is no "):
+    with pytest.raises(SourceError, match=r"line 1: .* is not a "):
         list(read_annotations(path))
 
 
@@ -140,11 +140,11 @@ def test_times_that_are_none_fail(tmp_path: Path, wrong: dict[str, object]) -> N
     ("line", "message"),
     [
         ({"relevant_windows": [[10, 4]]}, r"the window \[10, 4\] ends before it starts"),
-        ({"relevant_windows": [[1, 2], [20, 99]]}, r"\[20, 99\] does not lie in its video of 30 s"),
-        ({"relevant_windows": [[30, 31]]}, r"\[30, 31\] does not lie in its video of 30 seconds"),
-        ({"relevant_windows": [[-1, 4]]}, r"\[-1, 4\] is no span of time"),
+        ({"relevant_windows": [[1, 2], [20, 99]]}, r"\[20, 99\] is outside its video of 30 s"),
+        ({"relevant_windows": [[30, 31]]}, r"\[30, 31\] is outside its video of 30 seconds"),
+        ({"relevant_windows": [[-1, 4]]}, r"\[-1, 4\] is not a time span"),
         ({"relevant_windows": [[1, 2, 3]]}, "too many values"),
-        ({"duration": None}, "None is no length of time"),
+        ({"duration": None}, "None is not a duration"),
         ({"duration": ...}, "lacks 'duration'"),
         ({"query": ...}, "lacks 'query'"),
     ],

@@ -44,7 +44,7 @@ def test_runs_that_differ_by_chance_hold_zero() -> None:
 def test_many_queries_are_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).random(30)
     at_once = interval(values)
-    monkeypatch.setattr(bootstrap, "DRAWN_AT_ONCE", 100)
+    monkeypatch.setattr(bootstrap, "BLOCK_NUMBERS", 100)
     # One stream of random numbers, cut in another way.
     assert interval(values) == at_once
 

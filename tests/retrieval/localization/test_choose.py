@@ -38,7 +38,7 @@ def test_a_hammer_of_another_space_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["anvil", "hammer:", "similarity:x", ""])
 def test_an_unknown_localizer_fails(name: str) -> None:
-    with pytest.raises(QueryError, match="there is: auto, similarity, hammer"):
+    with pytest.raises(QueryError, match="expected auto, similarity, hammer"):
         choose_localizers(name, [SPACE])
 
 

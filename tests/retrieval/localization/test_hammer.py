@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
-from retrieval.localization.hammer import HammerLocalizer, spans_of, windows_of
+from retrieval.localization.hammer import HammerLocalizer, rank_spans, split_into_windows
 from retrieval.localization.hammer_model import (
     BEGIN,
     END,
     OTHER,
     Hammer,
-    best_segment,
-    differences,
-    frame_labels,
-    standardised,
+    best_segment_score,
+    differences_from_mean,
+    frame_log_probabilities,
+    standardise,
 )
 from retrieval.training.moments.steps import label_grams
 from retrieval.types import Medium, MomentQuery, Space, TimedRows
@@ -51,22 +51,22 @@ QUERY = MomentQuery(video(1, 9).vectors[0], "a red circle")
 
 def test_padding_and_company_in_a_batch_change_nothing(hammer: HammerLocalizer) -> None:
     items = [video(30), video(5, 1), video(17, 2)]
-    together = hammer.read(QUERY, items)
+    together = hammer.predict(QUERY, items)
     for item, reading in zip(items, together, strict=True):
-        (alone,) = hammer.read(QUERY, [item])
+        (alone,) = hammer.predict(QUERY, [item])
         np.testing.assert_allclose(alone.labels, reading.labels, atol=1e-5)
         assert alone.match == pytest.approx(reading.match, abs=1e-5)
 
 
 def test_every_level_and_both_streams_count(folder: Path, hammer: HammerLocalizer) -> None:
     item = video(24)
-    labels = hammer.read(QUERY, [item])[0].labels
-    other_words = hammer.read(replace(QUERY, text="a blue star"), [item])[0].labels
+    labels = hammer.predict(QUERY, [item])[0].labels
+    other_words = hammer.predict(replace(QUERY, text="a blue star"), [item])[0].labels
     assert np.abs(labels - other_words).max() > 1e-4
     far = TimedRows(item.start_seconds, item.end_seconds, item.vectors.copy())
     far.vectors[23] = -far.vectors[23]
     # Row 0 and row 23 share no clip: what reaches row 0 has gone through the levels above.
-    assert np.abs(hammer.read(QUERY, [far])[0].labels[0] - labels[0]).max() > 1e-6
+    assert np.abs(hammer.predict(QUERY, [far])[0].labels[0] - labels[0]).max() > 1e-6
 
 
 def test_padding_tokens_are_not_read(hammer: HammerLocalizer) -> None:
@@ -79,7 +79,7 @@ def test_padding_tokens_are_not_read(hammer: HammerLocalizer) -> None:
     short = model(rows[:1], real[:1], sentence[:1], tokens[:1, :3])
     torch.testing.assert_close(long.match[:1], short.match)
     torch.testing.assert_close(long.labels[:1], short.labels)
-    assert model.words(long.text).shape == (2, 5, config.vocabulary)
+    assert model.token_logits(long.text).shape == (2, 5, config.vocabulary)
 
 
 def test_what_stands_still_differs_from_nothing() -> None:
@@ -87,7 +87,7 @@ def test_what_stands_still_differs_from_nothing() -> None:
     still[:, 20:] = 2.0  # a cut
     real = torch.ones(1, 40, dtype=torch.bool)
     real[:, 36:] = False
-    differs = differences(still, real)[0, :, 0]
+    differs = differences_from_mean(still, real)[0, :, 0]
     assert differs[:12].abs().max() < 1e-6
     assert differs[28:].abs().max() < 1e-6
     assert differs[19] == pytest.approx(1 - (9 * 1 + 8 * 2) / 17)
@@ -99,7 +99,7 @@ def test_the_first_stage_sees_the_best_four_neighbours() -> None:
     real = torch.ones(2, 8, dtype=torch.bool)
     real[1, 2:] = False
     # Of a shorter window all that is there.
-    torch.testing.assert_close(best_segment(scores, real), torch.tensor([0.6, 0.4]))
+    torch.testing.assert_close(best_segment_score(scores, real), torch.tensor([0.6, 0.4]))
 
 
 def test_a_frame_is_what_its_n_grams_agree_on() -> None:
@@ -108,33 +108,33 @@ def test_a_frame_is_what_its_n_grams_agree_on() -> None:
     assert grams[0].tolist() == [3, 9 + 2, 6, 18, 0]
     assert weights.tolist() == [1.0] + [12.0] * 26
     sure = torch.nn.functional.one_hot(grams, 27) * 20.0
-    assert frame_labels(sure, 3).argmax(dim=-1).tolist() == labels.tolist()
+    assert frame_log_probabilities(sure, 3).argmax(dim=-1).tolist() == labels.tolist()
     alone = torch.randn(2, 6, 3)
-    torch.testing.assert_close(frame_labels(alone, 1), alone.log_softmax(dim=-1))
+    torch.testing.assert_close(frame_log_probabilities(alone, 1), alone.log_softmax(dim=-1))
 
 
 # ---------------------------------------------------------------- spans
 
 
 def test_windows_overlap_by_half_and_reach_the_end() -> None:
-    assert [(w.first, w.last) for w in windows_of(0, 100, 32)] == [
+    assert [(w.first, w.last) for w in split_into_windows(0, 100, 32)] == [
         (0, 32), (16, 48), (32, 64), (48, 80), (64, 96), (68, 100),
     ]  # fmt: skip
-    assert [(w.first, w.last) for w in windows_of(0, 32, 32)] == [(0, 32)]
-    assert [(w.first, w.last) for w in windows_of(0, 3, 32)] == [(0, 3)]
-    assert list(windows_of(0, 0, 32)) == []
+    assert [(w.first, w.last) for w in split_into_windows(0, 32, 32)] == [(0, 32)]
+    assert [(w.first, w.last) for w in split_into_windows(0, 3, 32)] == [(0, 3)]
+    assert list(split_into_windows(0, 0, 32)) == []
 
 
 def test_a_row_of_two_windows_is_read_where_it_lies_deepest(hammer: HammerLocalizer) -> None:
     item = video(48)
-    labels = hammer.read(QUERY, [item])[0].labels
+    labels = hammer.predict(QUERY, [item])[0].labels
     for first, rows in ((0, slice(0, 23)), (16, slice(25, 48))):
         window = TimedRows(
             item.start_seconds[first : first + 32],
             item.end_seconds[first : first + 32],
             item.vectors[first : first + 32],
         )
-        alone = hammer.read(QUERY, [window])[0].labels
+        alone = hammer.predict(QUERY, [window])[0].labels
         np.testing.assert_allclose(
             alone[rows.start - first : rows.stop - first], labels[rows], atol=1e-5
         )
@@ -146,19 +146,19 @@ def test_the_best_pair_of_begin_and_end_comes_first() -> None:
     labels[5, BEGIN] = labels[11, END] = np.log(0.9)
     labels[14, BEGIN] = labels[18, END] = np.log(0.5)
     item = video(20)
-    spans = spans_of(labels, item, 0.5)
+    spans = rank_spans(labels, item, 0.5)
     assert spans[0][:2] == (2.5, 6.0)
     assert spans[1][:2] == (7.0, 9.5)
     # p(span) is a share of all pairs, and is multiplied by the video's probability.
     assert spans[0][2] > spans[1][2]
     assert sum(score for _, _, score in spans) <= 0.5 + 1e-6
-    assert spans_of(labels, item, 1.0)[0][2] == pytest.approx(2 * spans[0][2])
+    assert rank_spans(labels, item, 1.0)[0][2] == pytest.approx(2 * spans[0][2])
 
 
 def test_an_end_never_lies_before_its_begin() -> None:
     labels = np.log(np.full((3, 3), 1e-9, np.float32))
     labels[2, BEGIN] = labels[0, END] = 0.0
-    (start, end, _), *_ = spans_of(labels, video(3), 1.0)
+    (start, end, _), *_ = rank_spans(labels, video(3), 1.0)
     assert 0 <= start < end <= 1.5
 
 
@@ -234,5 +234,5 @@ def test_missing_files_fail(tmp_path: Path, name: str) -> None:
 def test_curves_are_standardised_over_the_real_rows_only() -> None:
     scores = torch.tensor([[1.0, 3.0, 99.0], [2.0, 2.0, 2.0]])
     real = torch.tensor([[True, True, False], [True, True, True]])
-    got = standardised(scores, real)
+    got = standardise(scores, real)
     torch.testing.assert_close(got, torch.tensor([[-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))

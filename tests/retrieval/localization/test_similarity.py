@@ -13,7 +13,7 @@ CLIP = 2.0
 def localize(scores, clip_seconds: float = CLIP):
     scores = np.asarray(scores, np.float32)
     starts = np.arange(len(scores)) * clip_seconds
-    return SimilarityLocalizer().spans_of(scores, starts, starts + clip_seconds)
+    return SimilarityLocalizer().rank_spans(scores, starts, starts + clip_seconds)
 
 
 def step_curve(duration: int, start: float, end: float, *, low=0.1, high=0.6, noise=0.0, seed=0):

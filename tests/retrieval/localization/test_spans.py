@@ -1,6 +1,6 @@
 import pytest
 
-from retrieval.localization.spans import overlap, without_overlaps
+from retrieval.localization.spans import overlap, suppress_overlaps
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,6 @@ def test_overlap_by_hand(first, second, expected) -> None:
 
 def test_the_best_of_overlapping_spans_stays() -> None:
     spans = [(0, 4, 0.5), (3, 6, 0.9), (6, 8, 0.4), (7, 9, 0.3)]
-    assert without_overlaps(spans, limit=10) == [(3, 6, 0.9), (6, 8, 0.4)]
-    assert without_overlaps(spans, limit=1) == [(3, 6, 0.9)]
-    assert without_overlaps([], limit=3) == []
+    assert suppress_overlaps(spans, limit=10) == [(3, 6, 0.9), (6, 8, 0.4)]
+    assert suppress_overlaps(spans, limit=1) == [(3, 6, 0.9)]
+    assert suppress_overlaps([], limit=3) == []

@@ -6,9 +6,9 @@ import pytest
 
 import indexes.gpu
 import retrieval.search.open_space
-from indexes.faiss import half_rows
+from indexes.faiss import float16_rows
 from indexes.gpu_exact import TorchExact
-from indexes.gpu_plan import Gpu, Plan
+from indexes.gpu_placement import Gpu, Placement
 from indexes.gpus import WORK_BYTES
 from retrieval.collection import Collection
 from retrieval.demo.world import World
@@ -54,12 +54,12 @@ def test_a_gpu_finds_what_the_cpu_finds(
     """The code of the GPU, over rows that lie on the CPU."""
     rows_moved = []
 
-    def place(cpu: indexes.gpu.FaissIndex, chosen: Plan) -> TorchExact:
+    def place(cpu: indexes.gpu.FaissIndex, chosen: Placement) -> TorchExact:
         rows_moved.append(cpu.rows)
-        return TorchExact(half_rows(cpu), "cpu")
+        return TorchExact(float16_rows(cpu), "cpu")
 
     monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: (Gpu(0, 2 * WORK_BYTES),))
-    monkeypatch.setattr(indexes.gpu, "_placed", place)
+    monkeypatch.setattr(indexes.gpu, "_copy_to_gpus", place)
     searcher = Searcher(indexed.snapshot, indexed.encoder, device="cuda")
     assert not rows_moved
     for query in ("a red circle", "calm piano"):
@@ -78,7 +78,7 @@ def test_a_collection_searches_on_its_device(
     devices = []
     monkeypatch.setattr(
         retrieval.search.open_space,
-        "on_device",
+        "index_for_device",
         lambda index, device: devices.append(device) or index,
     )
     _ = Collection(indexed.root, device="auto", localizer="similarity").searcher

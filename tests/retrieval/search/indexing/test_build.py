@@ -188,7 +188,7 @@ def test_a_gpu_builds_what_the_cpu_searches(root: Path, monkeypatch: pytest.Monk
         return CpuGpus((0,))
 
     cards_before, _ = built(root, "exact")
-    monkeypatch.setattr(indexes.gpu, "build_gpus", gpus)
+    monkeypatch.setattr(indexes.gpu, "gpus_for_build", gpus)
     cards, said = built(root, "CAGRA32", device="cuda")
     card = cards[PICTURES.name]
     assert card.factory == "CAGRA32"

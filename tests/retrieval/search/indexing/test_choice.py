@@ -13,11 +13,11 @@ from PIL import Image
 import retrieval.search.indexing.choice as choice
 from benchmarks.speed.gap import GapRows
 from indexes.building import build_approximate, build_exact
-from indexes.choose import Candidate
+from indexes.candidates import Candidate
 from indexes.errors import IndexBuildError
 from indexes.faiss import FaissIndex
-from indexes.gpus import FREE_SHARE, WORK_BYTES, innermost
-from indexes.tuning import QuerySample, tune
+from indexes.gpus import FREE_SHARE, WORK_BYTES, innermost_index
+from indexes.tuning import QuerySample, TuningOptions, tune
 from retrieval.search.indexing.choice import (
     Deadline,
     OutOfTimeError,
@@ -125,9 +125,9 @@ def test_field_57_what_is_slow_and_misses_the_target_is_given_up(exact: FaissInd
     index = exact.with_approximate(
         build_approximate("IVF64,SQ8", exact.vectors(0, 2_000), [exact.vectors(0, ROWS)])
     )
-    asked = ask(exact)
-    assert len(tune(index, asked, 0.999, step=2, curve=True).points) > 2
-    hopeless = tune(index, asked, 0.999, step=2, curve=True, worth=1e12)
+    asked, curve = ask(exact), TuningOptions(step=2, full_curve=True)
+    assert len(tune(index, asked, 0.999, curve).points) > 2
+    hopeless = tune(index, asked, 0.999, replace(curve, min_speed=1e12))
     assert len(hopeless.points) == 1
     assert not hopeless.reached
 
@@ -252,10 +252,12 @@ def test_of_many_rows_every_gpu_kind_is_tried(
     placed: list[str] = []
 
     class Noting(CpuGpus):
-        def place(self, index: Any, *, shard: bool = False, half: bool = True) -> Any:
-            placed.append(type(innermost(index)).__name__)
-            found = super().place(index, shard=shard, half=half)
-            return OnGpu(found) if isinstance(innermost(index), faiss.IndexHNSWCagra) else found
+        def to_gpu(self, index: Any, *, shard: bool = False, half: bool = True) -> Any:
+            placed.append(type(innermost_index(index)).__name__)
+            found = super().to_gpu(index, shard=shard, half=half)
+            return (
+                OnGpu(found) if isinstance(innermost_index(index), faiss.IndexHNSWCagra) else found
+            )
 
     monkeypatch.setattr(choice, "GPU_EXACT_BELOW_ROWS", ROWS)
     chosen = choose(exact, IndexRequest(recall=0.9), ask, lambda line: None, Noting((0,)))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.localization.hammer import HammerLocalizer, chances_of_match
+from retrieval.localization.hammer import HammerLocalizer, match_probabilities
 from retrieval.localization.hammer_files import load_hammer
 from retrieval.localization.hammer_model import Level
 from retrieval.training.moments.batches import BatchShape
@@ -19,14 +19,14 @@ SPACE = Space("toy-12345678", "toy", DIM, (Medium.IMAGE, Medium.VIDEO), "1234567
 
 
 def test_field_22_none_of_these_is_an_answer() -> None:
-    chances = chances_of_match(np.array([1.0, 0.0, -np.inf]), 2.0)
+    chances = match_probabilities(np.array([1.0, 0.0, -np.inf]), 2.0)
     e = np.exp([1.0, 0.0, 2.0])
     np.testing.assert_allclose(chances, [e[0] / e.sum(), e[1] / e.sum(), 0.0])
     # Without it the best of a bad lot takes all.
-    assert chances_of_match(np.array([-9.0]), None).tolist() == [1.0]
-    assert chances_of_match(np.array([-9.0]), 0.0)[0] == pytest.approx(np.exp(-9), rel=1e-3)
-    assert chances_of_match(np.array([-np.inf]), None).tolist() == [0.0]
-    assert chances_of_match(np.empty(0), 1.0).shape == (0,)
+    assert match_probabilities(np.array([-9.0]), None).tolist() == [1.0]
+    assert match_probabilities(np.array([-9.0]), 0.0)[0] == pytest.approx(np.exp(-9), rel=1e-3)
+    assert match_probabilities(np.array([-np.inf]), None).tolist() == [0.0]
+    assert match_probabilities(np.empty(0), 1.0).shape == (0,)
 
 
 def test_field_22_its_logit_is_the_likeliest() -> None:
@@ -36,8 +36,8 @@ def test_field_22_its_logit_is_the_likeliest() -> None:
     found = likeliest_no_match(answered, unanswered)
 
     def loss(no_match: float) -> float:
-        own = [chances_of_match(row, no_match)[0] for row in answered]
-        none = [1 - chances_of_match(row, no_match).sum() for row in unanswered]
+        own = [match_probabilities(row, no_match)[0] for row in answered]
+        none = [1 - match_probabilities(row, no_match).sum() for row in unanswered]
         return -float(np.sum(np.log(own)) + np.sum(np.log(none)))
 
     # Its own video is right of several; what is left for the likelihood is "none" or not.

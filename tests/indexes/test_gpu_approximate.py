@@ -9,7 +9,7 @@ from contracts.index_contract import DIM, IndexContract, brute_force, unit_vecto
 from indexes.building import build_approximate, build_exact
 from indexes.effort import Effort
 from indexes.faiss import FaissIndex
-from indexes.gpu_candidates import PlacedIndex
+from indexes.gpu_approximate import GpuApproximateIndex
 from indexes.gpus import Gpus
 from support.gpus import CpuGpus, neighbour_graph
 
@@ -27,8 +27,8 @@ class OneNumberType:
 
 
 class GraphOnCpu(CpuGpus):
-    def place(self, index: Any, *, shard: bool = False, half: bool = True) -> Any:
-        return OneNumberType(super().place(index))
+    def to_gpu(self, index: Any, *, shard: bool = False, half: bool = True) -> Any:
+        return OneNumberType(super().to_gpu(index))
 
 
 GPUS = [
@@ -46,11 +46,11 @@ class Contract(IndexContract):
         self.gpus = gpus
         monkeypatch.setattr(indexes.faiss, "SCORED_QUERIES", 2)
 
-    def build(self, vectors: NDArray[np.float32]) -> PlacedIndex:
+    def build(self, vectors: NDArray[np.float32]) -> GpuApproximateIndex:
         lists = min(8, len(vectors))
         part = build_approximate(f"IVF{lists},{self.storage}", vectors, [vectors])
         exact = build_exact([vectors], vectors.shape[1])
-        return PlacedIndex(FaissIndex(exact, part, Effort(lists, 200)), self.gpus)
+        return GpuApproximateIndex(FaissIndex(exact, part, Effort(lists, 200)), self.gpus)
 
 
 class TestFlat(Contract):
@@ -64,18 +64,18 @@ class TestQuantized(Contract):
 class TestGraph(IndexContract):
     recall = 0.9
 
-    def build(self, vectors: NDArray[np.float32]) -> PlacedIndex:
+    def build(self, vectors: NDArray[np.float32]) -> GpuApproximateIndex:
         part = neighbour_graph(vectors, 32)
-        return PlacedIndex(FaissIndex(build_exact([vectors], DIM), part), GraphOnCpu((0,)))
+        return GpuApproximateIndex(FaissIndex(build_exact([vectors], DIM), part), GraphOnCpu((0,)))
 
 
 @pytest.mark.gpu
 class TestGraphOnGpu(IndexContract):
     recall = 0.9
 
-    def build(self, vectors: NDArray[np.float32]) -> PlacedIndex:
+    def build(self, vectors: NDArray[np.float32]) -> GpuApproximateIndex:
         part = neighbour_graph(vectors, 32)
-        return PlacedIndex(FaissIndex(build_exact([vectors], DIM), part), Gpus((0,)))
+        return GpuApproximateIndex(FaissIndex(build_exact([vectors], DIM), part), Gpus((0,)))
 
 
 class Counting(CpuGpus):
@@ -83,8 +83,8 @@ class Counting(CpuGpus):
 
     asked: list[int] = []  # noqa: RUF012 - shared by the clones of one test
 
-    def place(self, index: Any, *, shard: bool = False, half: bool = True) -> Any:
-        placed, asked = super().place(index), self.asked
+    def to_gpu(self, index: Any, *, shard: bool = False, half: bool = True) -> Any:
+        placed, asked = super().to_gpu(index), self.asked
 
         class Placed:
             def search(self, x: Any, k: int) -> Any:
@@ -100,10 +100,10 @@ def asked() -> list[int]:
     return Counting.asked
 
 
-def placed(vectors: NDArray[np.float32], *, visited: int = 16) -> PlacedIndex:
+def placed(vectors: NDArray[np.float32], *, visited: int = 16) -> GpuApproximateIndex:
     part = build_approximate("IVF16,SQ8", vectors, [vectors])
     index = FaissIndex(build_exact([vectors], DIM), part, Effort(visited, 200))
-    return PlacedIndex(index, Counting((0,)))
+    return GpuApproximateIndex(index, Counting((0,)))
 
 
 def test_a_mask_asks_for_more_candidates(asked: list[int]) -> None:

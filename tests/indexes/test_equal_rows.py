@@ -5,35 +5,35 @@ from numpy.typing import NDArray
 from contracts.index_contract import IndexContract, brute_force, unit_vectors
 from indexes.building import build_approximate, build_exact
 from indexes.effort import Effort
-from indexes.faiss import FaissIndex, half_rows
-from indexes.twins import Digests, TwinIndex, drop_twins
+from indexes.equal_rows import DeduplicatedIndex, RowDigests, drop_equal_rows
+from indexes.faiss import FaissIndex, float16_rows
 
 
 def twin_index(
     vectors: NDArray[np.float32], factory: str | None = None, effort: Effort | None = None
-) -> TwinIndex:
+) -> DeduplicatedIndex:
     """As a part is built: equal rows dropped, the approximate part over what is left."""
-    digests, blocks = Digests(), np.array_split(vectors.astype(np.float16), 3)
-    exact = build_exact(digests.of(blocks), vectors.shape[1])
-    places = digests.places()
+    digests, blocks = RowDigests(), np.array_split(vectors.astype(np.float16), 3)
+    exact = build_exact(digests.collect(blocks), vectors.shape[1])
+    places = digests.vector_numbers()
     if places is None:
         places = np.arange(len(vectors))
     else:
-        drop_twins(exact, places)
+        drop_equal_rows(exact, places)
     index = FaissIndex(exact)
     if factory is not None:
         rows = index.vectors(0, index.rows)
         index = index.with_approximate(build_approximate(factory, rows, [rows]), effort)
-    return TwinIndex(index, places)
+    return DeduplicatedIndex(index, places)
 
 
 class TestExact(IndexContract):
-    def build(self, vectors: NDArray[np.float32]) -> TwinIndex:
+    def build(self, vectors: NDArray[np.float32]) -> DeduplicatedIndex:
         return twin_index(vectors)
 
 
 class TestLists(IndexContract):
-    def build(self, vectors: NDArray[np.float32]) -> TwinIndex:
+    def build(self, vectors: NDArray[np.float32]) -> DeduplicatedIndex:
         return twin_index(vectors, f"IVF{min(4, len(np.unique(vectors, axis=0)))},SQ8")
 
 
@@ -65,7 +65,7 @@ def test_each_vector_lies_in_the_index_once_in_order() -> None:
     index = twin_index(vectors)
     distinct, firsts = np.unique(vectors, axis=0, return_index=True)
     assert index._index.rows == len(distinct)
-    np.testing.assert_array_equal(half_rows(index._index), vectors[np.sort(firsts)])
+    np.testing.assert_array_equal(float16_rows(index._index), vectors[np.sort(firsts)])
     np.testing.assert_array_equal(index.vectors(10, 200), vectors[10:200])
     np.testing.assert_array_equal(index.gather(np.array([299, 0, 7])), vectors[[299, 0, 7]])
 
@@ -86,9 +86,9 @@ def test_masks_choose_among_equal_rows(k: int, every: int) -> None:
 
 def test_rows_that_all_differ_have_no_places() -> None:
     for rows in (0, 1, 50):
-        digests = Digests()
-        assert len(list(digests.of([unit_vectors(rows).astype(np.float16)]))) == 1
-        assert digests.places() is None
+        digests = RowDigests()
+        assert len(list(digests.collect([unit_vectors(rows).astype(np.float16)]))) == 1
+        assert digests.vector_numbers() is None
 
 
 def test_all_rows_equal() -> None:

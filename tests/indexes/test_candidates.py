@@ -1,13 +1,13 @@
 import pytest
 
-from indexes.choose import (
-    affordable,
-    asked_factory,
+from indexes.candidates import (
     candidates,
+    factory_for_kind,
+    factory_lists,
+    fit_memory,
+    format_bytes,
     gpu_candidates,
-    lists_for,
-    lists_of,
-    size_text,
+    list_count,
     training_rows,
 )
 from indexes.errors import IndexBuildError
@@ -29,7 +29,7 @@ MILLION = 1_000_000
 def test_a_named_kind_needs_as_many_rows_as_lists(
     kind: str, rows: int, factory: str | None
 ) -> None:
-    assert asked_factory(kind, rows) == factory
+    assert factory_for_kind(kind, rows) == factory
 
 
 def test_every_kind_that_was_promised_is_a_candidate() -> None:
@@ -79,12 +79,12 @@ def test_field_56_lists_of_few_rows_are_mostly_filling() -> None:
     assert kind.bytes(1) == pytest.approx(32 * 24 + 4 * 64 + 8 + 4096, abs=8)
     assert kind.bytes(0) == 4096 + 4 * 64 + 8
     rows = 100_000_000
-    added = kind.bytes(rows) - 24 * rows - lists_for(rows) * (4 * 64 + 8) - 4096
-    assert added == pytest.approx(24 * 16 * lists_for(rows), rel=0.01)
+    added = kind.bytes(rows) - 24 * rows - list_count(rows) * (4 * 64 + 8) - 4096
+    assert added == pytest.approx(24 * 16 * list_count(rows), rel=0.01)
 
 
 def test_a_memory_budget_leaves_what_fits() -> None:
-    fit = affordable(candidates(512), MILLION, 100_000_000)
+    fit = fit_memory(candidates(512), MILLION, 100_000_000)
     assert {one.factory(MILLION) for one in fit} == {
         "IVF4096,RaBitQ",
         "IVF4096,RaBitQfs",
@@ -92,25 +92,25 @@ def test_a_memory_budget_leaves_what_fits() -> None:
         "OPQ128,IVF4096,PQ128x4fs",
         "OPQ64,IVF4096,PQ64x4fs",
     }
-    assert affordable(candidates(512), MILLION, None) == candidates(512)
+    assert fit_memory(candidates(512), MILLION, None) == candidates(512)
 
 
 def test_fault_10_a_budget_that_nothing_fits_names_the_smallest() -> None:
     with pytest.raises(IndexBuildError, match="fits into 1 MB; the smallest, OPQ64") as caught:
-        affordable(candidates(512), MILLION, 1_000_000)
-    assert "--memory" in str(caught.value)
+        fit_memory(candidates(512), MILLION, 1_000_000)
+    assert "raise the memory limit" in str(caught.value)
 
 
 def test_lists_never_outnumber_rows() -> None:
-    assert lists_for(1) >= 1
-    assert all(lists_for(rows) <= rows for rows in range(1, 1000))
+    assert list_count(1) >= 1
+    assert all(list_count(rows) <= rows for rows in range(1, 1000))
 
 
 @pytest.mark.parametrize(
     ("factory", "lists"), [("IVF64,SQ8", 64), ("OPQ16,IVF65536_HNSW32,PQ16", 65_536), ("HNSW32", 0)]
 )
 def test_lists_are_read_from_the_factory_string(factory: str, lists: int) -> None:
-    assert lists_of(factory) == lists
+    assert factory_lists(factory) == lists
 
 
 def test_training_sample_is_bounded() -> None:
@@ -133,12 +133,12 @@ def test_training_sample_is_bounded() -> None:
     ],
 )
 def test_bytes_are_told_as_people_read_them(count: int, text: str) -> None:
-    assert size_text(count) == text
+    assert format_bytes(count) == text
 
 
 def test_field_56_who_gives_the_memory_that_is_named_gives_enough() -> None:
     for rows in (1, 300, 20_000, 1_234_567, 80_000_001):
         with pytest.raises(IndexBuildError) as caught:
-            affordable(candidates(96), rows, 10)
+            fit_memory(candidates(96), rows, 10)
         named = str(caught.value).split("takes ")[1].split(":")[0]
-        assert affordable(candidates(96), rows, parse_bytes(named))
+        assert fit_memory(candidates(96), rows, parse_bytes(named))
