@@ -14,7 +14,6 @@ from cli.terminal import (
     CsvPrinter,
     PathCell,
     cell,
-    console,
     console_for_tables,
     json_text,
     print_paths,
@@ -59,10 +58,8 @@ def dups(
     it. `paths` prints all but the first of every group, which is the one to keep: missing files are
     neither, where any file of their group is there.
     """
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
     import retrieval
+    from cli.progress import progress_bar
     from retrieval.duplicates.report import check_report, write_page, write_report
     from retrieval.files.writing import check_output
 
@@ -72,18 +69,14 @@ def dups(
     if gallery is not None:
         check_output(gallery)
     opened = retrieval.open(collection)
-    with Progress(
-        TextColumn("dups"), BarColumn(), TaskProgressColumn(), Remaining(),
-        console=console(stderr=True),
-    ) as bar:  # fmt: skip
-        task = bar.add_task("dups")
+    with progress_bar() as progress:
         groups = opened.duplicates(
             threshold,
             min_seconds=min_seconds,
             share=share,
             spaces=space or (),
             exact=exact,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     _print_groups(groups, output, nul=print0)
     if out is not None:

@@ -15,6 +15,7 @@ from retrieval.duplicates.groups import DuplicateGroup
 from retrieval.embedding.options import EmbedOptions, EmbedReport
 from retrieval.embedding.run import embed
 from retrieval.errors import CollectionNotFoundError, RetrievalError
+from retrieval.progress import Progress, no_progress
 from retrieval.search.arguments import names_of, query_of, targets_of
 from retrieval.search.filtering import chosen_items
 from retrieval.search.hits import Hits
@@ -286,7 +287,7 @@ class Collection(OpenCollection):
         share: float = 0.5,
         spaces: str | Sequence[str] = (),
         exact: bool = False,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Progress = no_progress,
     ) -> list[DuplicateGroup]:
         """Groups of near-duplicate items: pictures, recordings, videos; the largest first.
 
@@ -296,7 +297,7 @@ class Collection(OpenCollection):
             share: Least share of the shorter one that matches in such spans.
             spaces: Compare in these; empty: for each modality the first space that embeds it.
             exact: Compare everything with everything even where there is an approximate index.
-            progress: Told how many rows are done, and of how many.
+            progress: Receives the number of compared rows.
 
         Raises:
             QueryError: An option makes no sense.

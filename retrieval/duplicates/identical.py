@@ -1,7 +1,4 @@
-"""Rows with the very same vector: found by hashing, before anything is compared.
-
-A corpus may hold one placeholder fifty thousand times: more than a thousand million pairs.
-"""
+"""Finds rows with identical vectors by hashing."""
 
 from __future__ import annotations
 
@@ -15,33 +12,32 @@ from retrieval.search.open_space import Part
 BLOCK_ROWS = 8_192
 
 ZERO_BITS = 13
-"""Low bits of a float32 that was a float16: always zero, and no help to a hash."""
+"""Low bits that are always zero in a float32 converted from float16."""
 
 
 def first_identical_rows(
     parts: Sequence[Part], allowed: Sequence[NDArray[np.bool_]], dim: int
 ) -> NDArray[np.int64]:
-    """The first row that has the same vector as each row, by positions over all parts.
+    """Return the first row with the same vector as each row, by position over all parts.
 
     Args:
-        parts: Of one space.
-        allowed: For each part (rows,) bool: which rows take part.
-        dim: Length of a vector.
+        parts: The parts of one space.
+        allowed: For each part (rows,) bool: the rows to compare.
+        dim: Vector dimension.
 
     Returns:
-        (all rows,) int64; a row that takes no part, or is the first of its kind, has itself.
+        (all rows,) int64; rows that are not compared map to themselves.
     """
     hashes = np.concatenate([np.empty(0, np.uint64), *(_hashes(part, dim) for part in parts)])
     first = np.arange(len(hashes))
     rows = np.flatnonzero(np.concatenate([np.empty(0, np.bool_), *allowed]))
-    # np.unique gives the first place of each hash.
-    _, places, kinds = np.unique(hashes[rows], return_index=True, return_inverse=True)
-    first[rows] = rows[places[kinds]]
+    _, first_positions, inverse = np.unique(hashes[rows], return_index=True, return_inverse=True)
+    first[rows] = rows[first_positions[inverse]]
     return first
 
 
 def _hashes(part: Part, dim: int) -> NDArray[np.uint64]:
-    """A 64-bit hash of each row: the sum of its numbers' bits, each times a random odd number."""
+    """Return a 64-bit hash of each row: the bits of its numbers times random odd factors, added."""
     rng = np.random.default_rng(0)
     factors = rng.integers(2**64 - 1, size=dim, dtype=np.uint64) | np.uint64(1)
     hashes = np.empty(len(part.rows), np.uint64)

@@ -1,8 +1,8 @@
-"""All rows of a space that score at least a threshold with given rows: a range search.
+"""Range search: finds all rows of a space whose cosine with given rows reaches a threshold.
 
-Up to a few hundred thousand rows, and parts without an approximate index, are compared block by
-block with everything. An approximate index proposes neighbours instead, ever more of them
-for the rows whose last one still reaches the threshold, and the stored vectors decide.
+Small parts, and parts without an approximate index, are compared completely. Otherwise the
+approximate index proposes neighbours, and more of them for rows whose last neighbour still reaches
+the threshold. The stored vectors decide.
 """
 
 from __future__ import annotations
@@ -17,50 +17,51 @@ from indexes.selection import Selection
 from retrieval.search.open_space import Part
 
 QUERY_ROWS, OTHER_ROWS = 512, 4_096
-"""Rows compared at once: a block of scores takes 8 MiB, and 50 where all of them match."""
+"""Rows compared at once: a block of scores takes 8 MiB, and 50 MiB if all of them match."""
 
 EXACT_ROWS = 200_000
-"""Parts of which no more take part are compared with everything."""
+"""Parts with at most this many allowed rows are compared completely."""
 
 VISITED_SHARE = 1 / 64
-"""Lists of an IVF index that are looked into: near-duplicates share a list, or lie in the next."""
+"""Share of IVF lists to visit: near-duplicates are in the same list or an adjacent one."""
 
 FIRST_ANSWERS = 16
-"""Neighbours that an index is first asked for, beside the rows of the item itself."""
+"""Neighbours requested first, in addition to the rows of the item itself."""
 
 MAX_ANSWERS = 1 << 20
-"""Answers of an index held at a time, however many neighbours a row has."""
+"""Maximum number of answers held at a time."""
 
-VERIFIED_AT_ONCE = 4_096
+VERIFIED_ROWS = 4_096
+"""Pairs scored at once."""
 
 ROUNDING = 2e-3
-"""How far scores of stored float16 vectors may lie below their cosine, whose lengths are not 1."""
+"""Maximum difference between scores of stored float16 vectors and their cosine."""
 
 EQUAL = 1e-6
-"""Identical vectors may score this much below 1."""
+"""Maximum difference between the score of identical vectors and 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class RowPairs:
     """Pairs of rows, parallel arrays (n,): positions over all parts, and their cosine."""
 
     rows: NDArray[np.int64]
     others: NDArray[np.int64]
     scores: NDArray[np.float32]
 
-    def chosen(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Matches:
-        """Some of them."""
-        return Matches(self.rows[which], self.others[which], self.scores[which])
+    def take(self, selected: NDArray[np.bool_] | NDArray[np.int64]) -> RowPairs:
+        """Return the selected pairs."""
+        return RowPairs(self.rows[selected], self.others[selected], self.scores[selected])
 
 
-class Neighbours:
-    """Rows of some parts, compared with each other.
+class NeighbourSearch:
+    """Finds matching rows among all parts of a space.
 
     Args:
-        parts: Of one space.
-        allowed: For each part (rows,) bool: which rows take part.
-        threshold: Least cosine.
-        exact: Compare everything even where there is an approximate index.
+        parts: The parts of one space.
+        allowed: For each part (rows,) bool: the rows to compare.
+        threshold: Minimum cosine.
+        exact: Compare all rows even if there is an approximate index.
     """
 
     def __init__(
@@ -82,93 +83,95 @@ class Neighbours:
 
     @property
     def threshold(self) -> float:
-        """Least cosine, less what rounding may take."""
+        """Minimum cosine minus the rounding error of identical vectors."""
         return self._threshold - EQUAL
 
-    def of(self, number: int, rows: slice) -> Iterator[Matches]:
-        """Pairs of some neighbouring rows of a part with rows of other items, in any order.
+    def find(self, number: int, rows: slice) -> Iterator[RowPairs]:
+        """Yield pairs of the given rows with rows of other items, in any order.
 
         Args:
-            number: Of the part.
-            rows: Positions in the part; whole items.
+            number: Number of the part.
+            rows: Consecutive rows of the part; complete items.
         """
         item_ids = self._item_ids[number][rows]
         own = int(np.unique(item_ids, return_counts=True)[1].max(initial=0))
         for first in range(rows.start, rows.stop, QUERY_ROWS):
             block = slice(first, min(first + QUERY_ROWS, rows.stop))
-            kept = np.flatnonzero(self._allowed[number][block])
-            if not len(kept):
+            positions = np.flatnonzero(self._allowed[number][block])
+            if not len(positions):
                 continue
-            queries = unit(self._parts[number].vectors(block)[kept])
+            queries = normalise(self._parts[number].vectors(block)[positions])
             for other, part in enumerate(self._parts):
                 if self._exact or not part.approximates or self._counts[other] <= EXACT_ROWS:
-                    found = self._compared(other, queries)
+                    matches = self._compare_all(other, queries)
                 else:
-                    found = self._asked(other, queries, np.arange(len(kept)), FIRST_ANSWERS + own)
-                for matches in found:
-                    yield self._of_other_items(number, first + kept, other, matches)
+                    every_query = np.arange(len(positions))
+                    matches = self._search_index(other, queries, every_query, FIRST_ANSWERS + own)
+                for pairs in matches:
+                    yield self._with_other_items(number, first + positions, other, pairs)
 
-    def _of_other_items(
-        self, number: int, rows: NDArray[np.int64], other: int, matches: Matches
-    ) -> Matches:
-        """Positions over all parts, without the matches inside an item."""
-        mine, theirs = rows[matches.rows], matches.others
-        apart = self._item_ids[number][mine] != self._item_ids[other][theirs]
-        placed = Matches(
-            mine + self._offsets[number], theirs + self._offsets[other], matches.scores
+    def _with_other_items(
+        self, number: int, rows: NDArray[np.int64], other: int, pairs: RowPairs
+    ) -> RowPairs:
+        """Convert to positions over all parts and drop pairs within an item."""
+        own_rows, other_rows = rows[pairs.rows], pairs.others
+        different = self._item_ids[number][own_rows] != self._item_ids[other][other_rows]
+        global_pairs = RowPairs(
+            own_rows + self._offsets[number], other_rows + self._offsets[other], pairs.scores
         )
-        return placed.chosen(apart)
+        return global_pairs.take(different)
 
-    def _compared(self, other: int, queries: NDArray[np.float32]) -> Iterator[Matches]:
-        """Compare queries with every row of a part."""
+    def _compare_all(self, other: int, queries: NDArray[np.float32]) -> Iterator[RowPairs]:
+        """Compare queries with all rows of a part."""
         part, allowed = self._parts[other], self._allowed[other]
         for first in range(0, len(part.rows), OTHER_ROWS):
             block = slice(first, min(first + OTHER_ROWS, len(part.rows)))
             if allowed[block].any():
-                scores = queries @ unit(part.vectors(block)).T
-                mine, theirs = np.nonzero((scores >= self.threshold) & allowed[block])
-                yield Matches(mine, theirs + first, scores[mine, theirs])
+                scores = queries @ normalise(part.vectors(block)).T
+                rows, others = np.nonzero((scores >= self.threshold) & allowed[block])
+                yield RowPairs(rows, others + first, scores[rows, others])
 
-    def _asked(
+    def _search_index(
         self, other: int, queries: NDArray[np.float32], rows: NDArray[np.int64], k: int
-    ) -> Iterator[Matches]:
-        """Ask a part's index, and again for more where the last answer is still near enough."""
+    ) -> Iterator[RowPairs]:
+        """Search a part's index; repeat with a larger k while the last answer is near enough."""
         part = self._parts[other]
         k = min(k, len(part.rows))
         step = max(1, MAX_ANSWERS // k)
         for first in range(0, len(rows), step):
-            some = rows[first : first + step]
+            batch = rows[first : first + step]
             scores, ids = part.nearest(
-                queries[some], k, self._selection(other), visited_share=VISITED_SHARE
+                queries[batch], k, self._selection(other), visited_share=VISITED_SHARE
             )
             near = scores >= self._threshold - ROUNDING
             more = near[:, -1] & (k < len(part.rows))
-            mine, place = np.nonzero(near & ~more[:, None])
-            yield from self._verified(part, queries, some[mine], ids[mine, place])
+            positions, ranks = np.nonzero(near & ~more[:, None])
+            yield from self._verify(part, queries, batch[positions], ids[positions, ranks])
             if more.any():
-                yield from self._asked(other, queries, some[more], 4 * k)
+                yield from self._search_index(other, queries, batch[more], 4 * k)
 
     def _selection(self, other: int) -> Selection:
-        """A part's mask, prepared once for all blocks."""
+        """Return the mask of a part, prepared once."""
         if other not in self._selections:
             self._selections[other] = self._parts[other].selection(self._allowed[other])
         return self._selections[other]
 
-    def _verified(
+    def _verify(
         self,
         part: Part,
         queries: NDArray[np.float32],
         rows: NDArray[np.int64],
-        ids: NDArray[np.int64],
-    ) -> Iterator[Matches]:
-        for first in range(0, len(rows), VERIFIED_AT_ONCE):
-            block = slice(first, first + VERIFIED_AT_ONCE)
-            mine, theirs = rows[block], ids[block]
-            scores = np.einsum("ij,ij->i", queries[mine], unit(part.gather(theirs)))
-            yield Matches(mine, theirs, scores).chosen(scores >= self.threshold)
+        others: NDArray[np.int64],
+    ) -> Iterator[RowPairs]:
+        """Yield the pairs whose stored vectors reach the threshold."""
+        for first in range(0, len(rows), VERIFIED_ROWS):
+            block = slice(first, first + VERIFIED_ROWS)
+            vectors = normalise(part.gather(others[block]))
+            scores = np.einsum("ij,ij->i", queries[rows[block]], vectors)
+            yield RowPairs(rows[block], others[block], scores).take(scores >= self.threshold)
 
 
-def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Stored rows at unit length: float16 leaves them off by up to 5e-4."""
+def normalise(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale stored rows to unit length, from which float16 rounding deviates by up to 5e-4."""
     scaled: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return scaled

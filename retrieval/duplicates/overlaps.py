@@ -1,4 +1,4 @@
-"""Which seconds of two recordings or videos match: runs of matching segments, joined."""
+"""Finds the matching spans of two recordings or videos by joining runs of matching segments."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from retrieval.types import TimedRows
 
-LONGEST_STEP = 2
-"""Segments from one match of a run to the next: one segment that does not match is bridged."""
+MAX_STEP = 2
+"""Maximum distance in segments between matches of a run; bridges one segment without a match."""
 
-AT_THE_SAME_PACE = np.array([0.0, 5e-3, 0.0], np.float32)
-"""What the very next segment has ahead of the one at hand and the one after it: in a still scene
-all three match alike, and the run would stay behind."""
+PACE_BONUS = np.array([0.0, 5e-3, 0.0], np.float32)
+"""Added to the scores of the previous, the expected and the following segment of the other item: in
+a still scene all three match equally, and the run would fall behind."""
 
-ROWS_AT_ONCE = 1_024
-"""Segments scored at once, so that two recordings of ten hours need no quadratic memory."""
+BLOCK_ROWS = 1_024
+"""Segments scored at once; bounds memory for long recordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Overlap:
     score: float
 
     def mirrored(self) -> Overlap:
-        """The same, as the other item sees it."""
+        """Return the overlap from the perspective of the other item."""
         return Overlap(
             self.other_start_seconds,
             self.other_end_seconds,
@@ -46,25 +46,24 @@ class Overlap:
 
 
 @dataclass(slots=True)
-class _Run:
-    """Matching rows that follow each other in both items."""
+class _MatchRun:
+    """Matching rows that are consecutive in both items."""
 
     rows: list[int]
     others: list[int]
     scores: list[float]
 
-    def goes_on(self, row: int, score_of: NDArray[np.float32], threshold: float) -> int | None:
-        """The other item's row that continues the run at `row`; None where none does.
+    def continuation(self, row: int, scores: NDArray[np.float32], threshold: float) -> int | None:
+        """Return the other item's row that continues the run at `row`; None if there is none.
 
-        Segments of the two need not begin at the same moments, so the other item may stay at a
-        segment, or pass one.
+        The segments of the two items may be offset, so the other item may repeat or skip one.
         """
         step = row - self.rows[-1]
         first = self.others[-1] + step - 1
-        near = score_of[first : first + 3]
-        if step > LONGEST_STEP or not len(near) or near.max() < threshold:
+        near = scores[first : first + 3]
+        if step > MAX_STEP or not len(near) or near.max() < threshold:
             return None
-        paced = np.where(near >= threshold, near + AT_THE_SAME_PACE[: len(near)], -np.inf)
+        paced = np.where(near >= threshold, near + PACE_BONUS[: len(near)], -np.inf)
         return first + int(paced.argmax())
 
     def add(self, row: int, other: int, score: float) -> None:
@@ -76,26 +75,26 @@ class _Run:
 def find_overlaps(
     item: TimedRows, other: TimedRows, threshold: float, min_seconds: float
 ) -> tuple[list[Overlap], float]:
-    """Find the spans of two items that match.
+    """Find the matching spans of two items.
 
-    Each segment of the first takes the best of the second's segments, or the one that goes on where
-    the segment before matched, so that a still scene does not tear a run apart.
+    Each segment is matched with the segment of the other item that continues the current run, or
+    else with the most similar one, so that a still scene does not break a run.
 
     Args:
-        item: Segments of one medium in order of time; better the shorter of the two.
+        item: Segments of one medium in order of time; preferably the shorter item.
         other: Likewise, in the same space.
-        threshold: Least cosine of two segments that match.
-        min_seconds: Least length of a span, or that of the whole item where it is shorter.
+        threshold: Minimum cosine of two matching segments.
+        min_seconds: Minimum length of a span; a shorter item must match completely.
 
     Returns:
         The spans in order of time, and the share of the item's segments that match in them.
     """
     length = float(item.end_seconds[-1] - item.start_seconds[0])
-    least = min(min_seconds, length) - 1e-3
+    min_length = min(min_seconds, length) - 1e-3
     overlaps, matching = [], 0
     for run in _runs(item.vectors, other.vectors, threshold):
         start, end = item.start_seconds[run.rows[0]], item.end_seconds[run.rows[-1]]
-        if end - start < least:
+        if end - start < min_length:
             continue
         matching += len(run.rows)
         overlaps.append(
@@ -112,17 +111,17 @@ def find_overlaps(
 
 def _runs(
     vectors: NDArray[np.float32], others: NDArray[np.float32], threshold: float
-) -> Iterator[_Run]:
-    run: _Run | None = None
-    for first in range(0, len(vectors), ROWS_AT_ONCE):
-        scores = vectors[first : first + ROWS_AT_ONCE] @ others.T
-        for place in np.flatnonzero(scores.max(axis=1) >= threshold).tolist():
-            row, score_of = first + place, scores[place]
-            following = run.goes_on(row, score_of, threshold) if run else None
-            if run is None or following is None:
+) -> Iterator[_MatchRun]:
+    run: _MatchRun | None = None
+    for first in range(0, len(vectors), BLOCK_ROWS):
+        block_scores = vectors[first : first + BLOCK_ROWS] @ others.T
+        for position in np.flatnonzero(block_scores.max(axis=1) >= threshold).tolist():
+            row, scores = first + position, block_scores[position]
+            other = run.continuation(row, scores, threshold) if run else None
+            if run is None or other is None:
                 if run is not None:
                     yield run
-                run, following = _Run([], [], []), int(score_of.argmax())
-            run.add(row, following, float(score_of[following]))
+                run, other = _MatchRun([], [], []), int(scores.argmax())
+            run.add(row, other, float(scores[other]))
     if run is not None:
         yield run

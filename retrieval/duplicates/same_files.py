@@ -1,4 +1,4 @@
-"""Items that are one file under several paths: no duplicates of each other."""
+"""Finds items that are further paths of a file that another item has as well."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from retrieval.store.reader import Snapshot
 
 
 def alias_item_ids(snapshot: Snapshot) -> NDArray[np.int64]:
-    """Sorted ids of the items whose file is another item's as well.
+    """Return the sorted ids of items whose file belongs to another item.
 
-    Of the items of one file the oldest stays out of it, and a link only where all are links.
-    `embed` makes one item of them; a collection that was written before can still have several.
+    The oldest item of a file is not included; regular paths take precedence over symbolic links.
+    `embed` creates one item per file, but older collections may contain several.
     """
     first: dict[tuple[int, int, str | None], tuple[bool, int]] = {}
-    further: list[int] = []
-    statuses: dict[str, os.stat_result | None] = {}  # of tars
+    aliases: list[int] = []
+    tar_statuses: dict[str, os.stat_result | None] = {}
     for batch in snapshot.iter_items():
         columns = (batch.column(name).to_pylist() for name in ("item_id", "uri"))
         for item_id, uri in zip(*columns, strict=True):
@@ -29,16 +29,18 @@ def alias_item_ids(snapshot: Snapshot) -> NDArray[np.int64]:
             if member is None:
                 status = _status(uri)
             else:
-                status = statuses.setdefault(container, _status(container))
+                if container not in tar_statuses:
+                    tar_statuses[container] = _status(container)
+                status = tar_statuses[container]
             key = None if status is None else identity(status)
             if key is None:
                 continue
-            mine = (os.path.islink(uri_to_path(container)), item_id)
-            other = first.setdefault((*key, member), mine)
-            if other != mine:
-                first[(*key, member)] = min(mine, other)
-                further.append(max(mine, other)[1])
-    return np.sort(np.array(further, np.int64))
+            own = (os.path.islink(uri_to_path(container)), item_id)
+            other = first.setdefault((*key, member), own)
+            if other != own:
+                first[(*key, member)] = min(own, other)
+                aliases.append(max(own, other)[1])
+    return np.sort(np.array(aliases, np.int64))
 
 
 def _status(uri: str) -> os.stat_result | None:

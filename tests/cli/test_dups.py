@@ -60,7 +60,7 @@ def test_nothing_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("--threshold", "2"), QueryError, "--threshold is a cosine"),
+        (("--threshold", "2"), QueryError, "the threshold must be a cosine"),
         (("--space", "nowhere"), RetrievalError, "no space 'nowhere'"),
         (("--out", "g.xml"), QueryError, "the formats are"),
         (("--gallery", "nowhere/g.html"), StorageError, "nowhere/g.html"),

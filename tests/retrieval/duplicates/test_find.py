@@ -78,7 +78,7 @@ def test_rows_newer_than_the_index_are_compared_too(tmp_path: Path) -> None:
 def test_the_best_five_are_named_and_the_group_holds_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.duplicates.groups.PAIRS_WAITING", 10)
+    monkeypatch.setattr("retrieval.duplicates.groups.MAX_PENDING_PAIRS", 10)
     monkeypatch.setattr("retrieval.duplicates.neighbours.OTHER_ROWS", 7)
     rows = near(np.repeat(directions(1), 50, axis=0), 0.2)
     collection = collection_of(tmp_path, pictures(rows))
@@ -185,10 +185,15 @@ def test_a_space_that_is_named(tmp_path: Path) -> None:
 
 def test_progress_reaches_the_end(tmp_path: Path) -> None:
     collection = collection_of(tmp_path, pictures(directions(1200)))
-    told: list[tuple[int, int]] = []
-    assert collection.duplicates(progress=lambda done, total: told.append((done, total))) == []
-    assert told[-1][0] == told[-1][1] == 3 * 1200  # each modality passes all rows of the space
-    assert len(told) > 3
+    updates: list[tuple[float, float | None]] = []
+
+    def record(task: str, done: float, total: float | None, note: str = "") -> None:
+        updates.append((done, total))
+
+    assert collection.duplicates(progress=record) == []
+    # Each modality passes all rows of the space.
+    assert updates[-1] == (3 * 1200, 3 * 1200)
+    assert len(updates) > 3
 
 
 def test_fault_30_an_empty_collection_and_one_item(tmp_path: Path) -> None:
@@ -199,11 +204,11 @@ def test_fault_30_an_empty_collection_and_one_item(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"threshold": 1.5}, "--threshold is a cosine"),
-        ({"threshold": 0.0}, "--threshold is a cosine"),
-        ({"threshold": float("nan")}, "--threshold is a cosine"),
-        ({"share": 2.0}, "--share is between"),
-        ({"min_seconds": -1.0}, "--min-seconds is at least"),
+        ({"threshold": 1.5}, "the threshold must be a cosine"),
+        ({"threshold": 0.0}, "the threshold must be a cosine"),
+        ({"threshold": float("nan")}, "the threshold must be a cosine"),
+        ({"share": 2.0}, "the share must be between"),
+        ({"min_seconds": -1.0}, "the minimum seconds must be at least"),
     ],
 )
 def test_fault_31_options_that_make_no_sense(

@@ -40,10 +40,10 @@ def test_many_copies_and_their_neighbours_are_one_group(
         compared.append(len(queries))
         return compare(self, other, queries)
 
-    from retrieval.duplicates.neighbours import Neighbours
+    from retrieval.duplicates.neighbours import NeighbourSearch
 
-    compare = Neighbours._compared
-    monkeypatch.setattr(Neighbours, "_compared", counted)
+    compare = NeighbourSearch._compare_all
+    monkeypatch.setattr(NeighbourSearch, "_compare_all", counted)
     (group,) = collection.duplicates()
     assert [item.item_id for item in group.items] == list(range(501))
     assert group.items[7].matches[0].item_id == 0

@@ -63,7 +63,7 @@ def test_the_same_whatever_number_of_rows_is_scored_at_once(
 ) -> None:
     item, film = scenes(1, 2, 3, 4, 9, 9, 5, 6), scenes(4, 9, 9, 5, 6, 1, 2, 3)
     whole = spans(item, film)
-    monkeypatch.setattr("retrieval.duplicates.overlaps.ROWS_AT_ONCE", 1)
+    monkeypatch.setattr("retrieval.duplicates.overlaps.BLOCK_ROWS", 1)
     assert spans(item, film) == whole
     assert len(whole) == 2
 

@@ -59,7 +59,7 @@ def test_a_page_of_groups(groups: list[DuplicateGroup], tmp_path: Path) -> None:
     write_page(tmp_path / "g.html", groups, title="Near-duplicates")
     page = (tmp_path / "g.html").read_text()
     assert page.count("<article") == 5
-    assert "3 of a kind" in page
+    assert "3 near-duplicates" in page
     assert "/archive/&lt;é&gt;" in page
     assert "clip.mp4#t=0.0,8.0" in page
 
