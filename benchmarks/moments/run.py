@@ -30,7 +30,7 @@ from benchmarks.moments.task import (
 )
 from benchmarks.results.outcome import Outcome
 from benchmarks.results.tables import Result
-from retrieval.evaluation.blind import WHOLE, best_constant_window, placed
+from retrieval.evaluation.blind import WHOLE_VIDEO, best_constant_window, scale_window
 from retrieval.localization.spans import Span
 from retrieval.protocols import Localizer
 from retrieval.search.searcher import Searcher
@@ -73,7 +73,7 @@ class MomentRun:
         named = f"constant window {window[0]:.0%} to {window[1]:.0%} (best on {where})"
         constant = self._blind(asked, window, named)
         floor = {row.metric: row.value or 0.0 for row in constant.results}
-        return constant.joined(self._blind(asked, WHOLE, "whole video")), floor
+        return constant.joined(self._blind(asked, WHOLE_VIDEO, "whole video")), floor
 
     def _constant_window(self, asked: Sequence[Question]) -> tuple[Span, str]:
         """The window, and on what it was chosen.
@@ -89,7 +89,7 @@ class MomentRun:
         return window, "the training split" if learnt else "these queries"
 
     def _blind(self, asked: Sequence[Question], window: Span, name: str) -> Outcome:
-        spans = placed(window, [one.duration_seconds for one in asked])
+        spans = scale_window(window, [one.duration_seconds for one in asked])
         found = [[(one.video_id, *span, 1.0)] for one, span in zip(asked, spans, strict=True)]
         values = scored_in_video(asked, found, with_map=self.suite.with_map)
         alone = Task(self.suite.name, f"{IN_VIDEO}, {name}", asked, len(asked)).outcome(values)

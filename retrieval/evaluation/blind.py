@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from retrieval.localization.spans import Span
 
-WHOLE: Final[Span] = (0.0, 1.0)
+WHOLE_VIDEO: Final[Span] = (0.0, 1.0)
 """The whole video as fractions of its duration."""
 
 
@@ -37,7 +37,7 @@ def best_constant_window(
         Among equal windows, the one with the smallest start, then end.
     """
     true = _fractions(windows, durations)
-    best: tuple[Span, float] = (WHOLE, -1.0)
+    best: tuple[Span, float] = (WHOLE_VIDEO, -1.0)
     for first in range(steps):
         for last in range(first + 1, steps + 1):
             window = (first / steps, last / steps)
@@ -47,7 +47,7 @@ def best_constant_window(
     return best
 
 
-def placed(window: Span, durations: Sequence[float]) -> list[Span]:
+def scale_window(window: Span, durations: Sequence[float]) -> list[Span]:
     """Convert a window of fractions to seconds of each video."""
     return [(window[0] * duration, window[1] * duration) for duration in durations]
 

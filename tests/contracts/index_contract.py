@@ -1,4 +1,4 @@
-"""What every vector index must do, checked against exact search in NumPy."""
+"""Tests that every vector index must pass, compared with exact search in NumPy."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ROWS, DIM = 500, 16
 
 
 def unit_vectors(rows: int, dim: int = DIM, *, seed: int = 0) -> NDArray[np.float32]:
-    """Random unit vectors that float16 holds exactly, so that every storage scores them alike."""
+    """Random unit vectors that float16 represents exactly, so that all storages score equally."""
     vectors = np.random.default_rng(seed).normal(size=(rows, dim))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    # Below its smallest normal number float16 is read as 0 once a training has torch flush them.
+    # Training may make torch flush subnormal float16 numbers to zero.
     vectors[np.abs(vectors) < np.finfo(np.float16).smallest_normal] = 0
     return vectors.astype(np.float16).astype(np.float32)
 
@@ -28,7 +28,7 @@ def brute_force(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Score all rows in float64 and sort; ties by row.
 
-    Row by row in one order: a product of matrices gives equal rows unequal scores on some kernels.
+    Sums use one order: matrix products give equal rows unequal scores on some kernels.
     """
     queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
     wide = vectors.astype(np.float64)
@@ -76,7 +76,7 @@ class IndexContract:
             assert (np.diff(row_scores[real]) <= 0).all()
             assert len(set(row_ids[real].tolist())) == real.sum()
 
-    def test_same_answers_as_exact_search_for_queries_of_any_length(self) -> None:
+    def test_answers_equal_exact_search_for_queries_of_any_length(self) -> None:
         self.check(unit_vectors(ROWS), 3.0 * unit_vectors(5, seed=1), k=10)
 
     def test_equal_scores_rank_by_row(self) -> None:
@@ -85,14 +85,14 @@ class IndexContract:
         np.testing.assert_array_equal(ids, [[40, 41, 42, 43]])
         np.testing.assert_allclose(scores, 1.0, atol=2e-3)
 
-    def test_more_answers_than_rows_are_padded(self) -> None:
+    def test_answers_are_padded_if_k_exceeds_rows(self) -> None:
         self.check(unit_vectors(7), unit_vectors(3, seed=1), k=12)
 
     def test_one_row(self) -> None:
         self.check(unit_vectors(1), unit_vectors(2, seed=1), k=1)
 
     @pytest.mark.parametrize("share", [0.0, 0.004, 0.1, 0.5, 1.0])
-    def test_only_allowed_rows_answer(self, share: float) -> None:
+    def test_only_allowed_rows_are_answers(self, share: float) -> None:
         allowed = np.random.default_rng(2).random(ROWS) < share
         self.check(unit_vectors(ROWS), unit_vectors(4, seed=1), k=10, allowed=allowed)
 
@@ -101,31 +101,31 @@ class IndexContract:
         self.check(unit_vectors(ROWS), queries, k=3)
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
-    def test_a_query_without_direction_fails(self, bad: float) -> None:
+    def test_invalid_query_fails(self, bad: float) -> None:
         with pytest.raises(InvalidVectorError, match="query 1"):
             self.build(unit_vectors(5)).search(
                 np.stack([unit_vectors(1)[0], np.full(DIM, bad, np.float32)]), 1
             )
 
-    def test_a_query_of_another_dimension_fails(self) -> None:
+    def test_query_of_another_dimension_fails(self) -> None:
         with pytest.raises(DimensionMismatchError, match="8-d, the index holds 16-d"):
             self.build(unit_vectors(5)).search(unit_vectors(1, 8), 1)
 
     @pytest.mark.parametrize("k", [0, -3])
-    def test_fewer_than_one_answer_fails(self, k: int) -> None:
+    def test_k_below_one_fails(self, k: int) -> None:
         with pytest.raises(ValueError, match="at least 1"):
             self.build(unit_vectors(5)).search(unit_vectors(1), k)
 
-    def test_fault_30_a_billion_answers_fails_before_memory_is_taken(self) -> None:
+    def test_fault_30_excessive_k_fails_before_allocation(self) -> None:
         with pytest.raises(ValueError, match="k is 1000000000, the index has 5 rows"):
             self.build(unit_vectors(5)).search(unit_vectors(1), 10**9)
 
-    def test_a_mask_of_another_length_fails(self) -> None:
+    def test_mask_of_another_length_fails(self) -> None:
         with pytest.raises(ValueError, match="5 rows"):
             self.build(unit_vectors(5)).search(unit_vectors(1), 1, allowed=np.ones(6, dtype=bool))
 
-    def test_a_mask_of_numbers_fails(self) -> None:
-        """Row numbers in place of a mask would select the wrong rows in silence."""
+    def test_integer_mask_fails(self) -> None:
+        """Row numbers used as a mask would silently select wrong rows."""
         with pytest.raises(ValueError, match="expected bool"):
             self.build(unit_vectors(5)).search(
                 unit_vectors(1),

@@ -1,4 +1,4 @@
-"""What importing the vector layer tells the OpenBLAS in FAISS's wheels."""
+"""Importing the vector layer selects kernels for the OpenBLAS of FAISS's wheels."""
 
 import os
 import subprocess
@@ -25,12 +25,12 @@ def named_after_import(**already: str) -> str:
     return done.stdout.strip()
 
 
-def test_avx512_is_named_where_the_processor_has_it() -> None:
+def test_avx512_kernels_are_selected_if_supported() -> None:
     cpuinfo = Path("/proc/cpuinfo")
     has_it = cpuinfo.exists() and set(cpuinfo.read_text().split()) >= AVX512
     assert named_after_import() == ("SkylakeX" if has_it else "")
 
 
 @pytest.mark.parametrize("kernels", ["Haswell", "Zen"])
-def test_whoever_has_named_kernels_is_left_alone(kernels: str) -> None:
+def test_existing_kernel_selection_is_kept(kernels: str) -> None:
     assert named_after_import(OPENBLAS_CORETYPE=kernels) == kernels

@@ -26,13 +26,13 @@ MILLION = 1_000_000
         ("HNSW32", 0, None),
     ],
 )
-def test_a_named_kind_needs_as_many_rows_as_lists(
+def test_requested_kind_needs_as_many_rows_as_lists(
     kind: str, rows: int, factory: str | None
 ) -> None:
     assert factory_for_kind(kind, rows) == factory
 
 
-def test_every_kind_that_was_promised_is_a_candidate() -> None:
+def test_all_documented_kinds_are_candidates() -> None:
     assert [one.factory(MILLION) for one in candidates(512)] == [
         None,
         "HNSW32",
@@ -48,8 +48,8 @@ def test_every_kind_that_was_promised_is_a_candidate() -> None:
     ]
 
 
-def test_a_gpu_is_offered_what_faiss_searches_there() -> None:
-    """FAISS has GPU kernels for codes of 64 and 96 bytes, for none of 128."""
+def test_gpu_candidates_are_searchable_on_gpu() -> None:
+    """FAISS has GPU kernels for codes of 64 and 96 bytes, but not of 128."""
     of = {dim: [one.factory(MILLION) for one in gpu_candidates(dim)] for dim in (512, 768, 1024)}
     usual = ["CAGRA", "IVF4096,SQfp16", "IVF4096,SQ8"]
     assert of[512] == [*usual, "IVF4096,PQ64", "IVF4096,PQ32"]
@@ -57,7 +57,7 @@ def test_a_gpu_is_offered_what_faiss_searches_there() -> None:
     assert of[1024] == [*usual, "IVF4096,PQ64"]
 
 
-def test_lengths_that_cannot_be_cut_evenly_have_no_product_quantizer() -> None:
+def test_indivisible_dimensions_have_no_product_quantizer() -> None:
     assert not [one for one in candidates(33) if "PQ" in (one.template or "")]
 
 
@@ -73,8 +73,8 @@ def test_bytes_of_a_million_rows_by_hand() -> None:
     assert filled == pytest.approx((32 + 8) * 4096 * 260.5, rel=1e-3)
 
 
-def test_field_56_lists_of_few_rows_are_mostly_filling() -> None:
-    """A single row takes a block; of long lists half a block is added each."""
+def test_field_56_short_lists_are_mostly_padding() -> None:
+    """A single row takes a block; long lists gain half a block on average."""
     (kind,) = [one for one in candidates(64) if one.template == "IVF{lists},PQ32x4fs"]
     assert kind.bytes(1) == pytest.approx(32 * 24 + 4 * 64 + 8 + 4096, abs=8)
     assert kind.bytes(0) == 4096 + 4 * 64 + 8
@@ -83,7 +83,7 @@ def test_field_56_lists_of_few_rows_are_mostly_filling() -> None:
     assert added == pytest.approx(24 * 16 * list_count(rows), rel=0.01)
 
 
-def test_a_memory_budget_leaves_what_fits() -> None:
+def test_memory_limit_filters_candidates() -> None:
     fit = fit_memory(candidates(512), MILLION, 100_000_000)
     assert {one.factory(MILLION) for one in fit} == {
         "IVF4096,RaBitQ",
@@ -95,13 +95,13 @@ def test_a_memory_budget_leaves_what_fits() -> None:
     assert fit_memory(candidates(512), MILLION, None) == candidates(512)
 
 
-def test_fault_10_a_budget_that_nothing_fits_names_the_smallest() -> None:
+def test_fault_10_too_small_memory_limit_names_smallest_index() -> None:
     with pytest.raises(IndexBuildError, match="fits into 1 MB; the smallest, OPQ64") as caught:
         fit_memory(candidates(512), MILLION, 1_000_000)
     assert "raise the memory limit" in str(caught.value)
 
 
-def test_lists_never_outnumber_rows() -> None:
+def test_list_count_is_at_most_row_count() -> None:
     assert list_count(1) >= 1
     assert all(list_count(rows) <= rows for rows in range(1, 1000))
 
@@ -109,11 +109,11 @@ def test_lists_never_outnumber_rows() -> None:
 @pytest.mark.parametrize(
     ("factory", "lists"), [("IVF64,SQ8", 64), ("OPQ16,IVF65536_HNSW32,PQ16", 65_536), ("HNSW32", 0)]
 )
-def test_lists_are_read_from_the_factory_string(factory: str, lists: int) -> None:
+def test_factory_lists_parses_factory_string(factory: str, lists: int) -> None:
     assert factory_lists(factory) == lists
 
 
-def test_training_sample_is_bounded() -> None:
+def test_training_sample_is_limited() -> None:
     assert training_rows("IVF512,SQ8", 1_000) == 1_000
     assert training_rows("IVF4096,SQ8", 10_000_000) == 64 * 4096
     assert training_rows("HNSW32,SQ8", 10_000_000) == 20_000
@@ -132,11 +132,11 @@ def test_training_sample_is_bounded() -> None:
         (1_636_000_000_001, "1.637 TB"),
     ],
 )
-def test_bytes_are_told_as_people_read_them(count: int, text: str) -> None:
+def test_format_bytes(count: int, text: str) -> None:
     assert format_bytes(count) == text
 
 
-def test_field_56_who_gives_the_memory_that_is_named_gives_enough() -> None:
+def test_field_56_formatted_memory_suffices_as_limit() -> None:
     for rows in (1, 300, 20_000, 1_234_567, 80_000_001):
         with pytest.raises(IndexBuildError) as caught:
             fit_memory(candidates(96), rows, 10)

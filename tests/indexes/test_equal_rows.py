@@ -12,7 +12,7 @@ from indexes.faiss import FaissIndex, float16_rows
 def twin_index(
     vectors: NDArray[np.float32], factory: str | None = None, effort: Effort | None = None
 ) -> DeduplicatedIndex:
-    """As a part is built: equal rows dropped, the approximate part over what is left."""
+    """Build an index as for a part: drop equal rows, then build the approximate part."""
     digests, blocks = RowDigests(), np.array_split(vectors.astype(np.float16), 3)
     exact = build_exact(digests.collect(blocks), vectors.shape[1])
     places = digests.vector_numbers()
@@ -38,7 +38,7 @@ class TestLists(IndexContract):
 
 
 def with_equal_rows(rows: int, share: float, *, of: int = 20) -> NDArray[np.float32]:
-    """Random vectors; a share of them are copies of a few, scattered."""
+    """Random vectors; a share of them are copies of a few vectors."""
     rng, vectors = np.random.default_rng(5), unit_vectors(rows)
     copies = rng.permutation(rows)[: int(share * rows)]
     vectors[copies] = vectors[rng.integers(0, of, len(copies))]
@@ -47,8 +47,8 @@ def with_equal_rows(rows: int, share: float, *, of: int = 20) -> NDArray[np.floa
 
 @pytest.mark.parametrize("share", [0.3, 0.5])
 @pytest.mark.parametrize("factory", [None, "NSG32", "HNSW32", "IVF32,SQ8", "IVF32,PQ8x4fs"])
-def test_field_55_rows_find_themselves_among_equal_rows(factory: str | None, share: float) -> None:
-    """Recall of ten neighbours, and of the row itself with its twins, which lie together."""
+def test_field_55_equal_rows_do_not_reduce_recall(factory: str | None, share: float) -> None:
+    """Checks recall@10, and that a row and its copies are the first answers."""
     vectors = with_equal_rows(2_000, share)
     index = twin_index(vectors, factory, Effort(32 if factory and "IVF" in factory else 100, 400))
     queries = vectors[::7]
@@ -60,7 +60,7 @@ def test_field_55_rows_find_themselves_among_equal_rows(factory: str | None, sha
     np.testing.assert_array_equal(found[:, 0], want[:, 0])
 
 
-def test_each_vector_lies_in_the_index_once_in_order() -> None:
+def test_index_stores_each_vector_once_in_order() -> None:
     vectors = with_equal_rows(300, 0.5)
     index = twin_index(vectors)
     distinct, firsts = np.unique(vectors, axis=0, return_index=True)
@@ -72,7 +72,7 @@ def test_each_vector_lies_in_the_index_once_in_order() -> None:
 
 @pytest.mark.parametrize("k", [1, 3, 40, 300])
 @pytest.mark.parametrize("every", [1, 2, 50])
-def test_masks_choose_among_equal_rows(k: int, every: int) -> None:
+def test_masks_select_individual_equal_rows(k: int, every: int) -> None:
     vectors = with_equal_rows(300, 0.6, of=4)
     index = twin_index(vectors)
     mask = np.arange(300) % every == every - 1
@@ -84,7 +84,7 @@ def test_masks_choose_among_equal_rows(k: int, every: int) -> None:
     assert index.select(mask).bytes > 300
 
 
-def test_rows_that_all_differ_have_no_places() -> None:
+def test_distinct_rows_have_no_vector_numbers() -> None:
     for rows in (0, 1, 50):
         digests = RowDigests()
         assert len(list(digests.collect([unit_vectors(rows).astype(np.float16)]))) == 1

@@ -25,7 +25,7 @@ class TestGatheringInsteadOfSelector(TestExactPart):
 
 
 class TestMatrixProducts(TestExactPart):
-    """As if every search asked for many queries, over several blocks of rows."""
+    """Every search uses matrix products over several blocks of rows."""
 
     @pytest.fixture(autouse=True)
     def _always_multiply(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ class TestMatrixProducts(TestExactPart):
 
 
 class TestEveryListVisited(IndexContract):
-    """Re-ranking makes the answers exact where the candidates hold them."""
+    """Re-ranking makes answers exact if the candidates contain them."""
 
     def build(self, vectors: NDArray[np.float32]) -> FaissIndex:
         lists = min(8, len(vectors))
@@ -52,7 +52,7 @@ class TestGraph(IndexContract):
 
 
 class TestRandomRotation(IndexContract):
-    """A transform before the index, and the part's own setting of the lists it visits."""
+    """An index behind a transform."""
 
     recall = 0.9
 
@@ -69,7 +69,7 @@ def built(factory: str, vectors: NDArray[np.float32], effort: Effort | None = No
     return FaissIndex(build_exact([vectors], vectors.shape[1]), part, effort)
 
 
-def test_fault_30_lists_with_too_few_rows_are_completed_exactly() -> None:
+def test_fault_30_short_approximate_answers_are_completed_exactly() -> None:
     """One visited list of 20 holds fewer than 50 of 100 rows."""
     vectors, queries = unit_vectors(100), unit_vectors(4, seed=1)
     scores, ids = built("IVF20,SQ8", vectors, ONE_LIST).search(queries, 50)
@@ -78,7 +78,7 @@ def test_fault_30_lists_with_too_few_rows_are_completed_exactly() -> None:
     np.testing.assert_allclose(scores, want_scores, atol=2e-6)
 
 
-def test_a_part_that_takes_no_selector_leaves_masks_to_the_exact_part() -> None:
+def test_index_without_selector_support_searches_masks_exactly() -> None:
     vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
     index = built("NSG8", vectors)
     allowed = np.arange(300) % 2 == 0
@@ -87,35 +87,35 @@ def test_a_part_that_takes_no_selector_leaves_masks_to_the_exact_part() -> None:
         np.testing.assert_array_equal(ids, brute_force(vectors, queries, 10, allowed)[1])
 
 
-def test_an_answer_too_long_to_rerank_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_too_long_to_rerank_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes.faiss, "MAX_CANDIDATES", 9)
     vectors, queries = unit_vectors(200), unit_vectors(4, seed=1)
     ids = built("IVF50,SQ8", vectors, ONE_LIST).search(queries, 10)[1]
     np.testing.assert_array_equal(ids, brute_force(vectors, queries, 10)[1])
 
 
-def test_an_eighth_of_the_lists_is_visited_and_at_least_eight() -> None:
+def test_default_effort_visits_an_eighth_of_lists_and_at_least_eight() -> None:
     vectors = unit_vectors(200)
     for lists, visited in [(4, 8), (16, 8), (80, 10)]:
         assert built(f"IVF{lists},SQ8", vectors).effort == Effort(visited, 200)
     assert built("HNSW8", vectors).effort == Effort(200, 200)
 
 
-def test_longer_answers_get_more_candidates_and_never_fewer_than_they_hold() -> None:
+def test_candidates_grow_with_k_and_are_at_least_k() -> None:
     effort = Effort(visited=1, candidates=200)
     assert [effort.candidates_for(k) for k in (1, 10, 40, 1_000)] == [200, 200, 400, 2_000]
     assert Effort(1, 20).candidates_for(1_000) == 1_000
 
 
 @pytest.mark.parametrize("factory", ["IVF16,SQ8", "RR32,IVF16,PQ8x4fs", "HNSW8,SQ8", "SQ8"])
-def test_an_effort_reaches_every_kind_of_index(factory: str) -> None:
-    """With every list visited the proposals of a part hold each row once."""
+def test_effort_applies_to_all_kinds_of_index(factory: str) -> None:
+    """If all lists are visited, the proposals contain each row once."""
     vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
     ids = built(factory, vectors).propose(queries, 300, visited=300)
     assert [len(set(line[line >= 0].tolist())) for line in ids] == [300] * 4
 
 
-def test_a_part_that_shares_a_trained_quantizer_holds_its_own_rows_only() -> None:
+def test_refill_keeps_quantizer_and_replaces_rows() -> None:
     old, new, queries = unit_vectors(300), unit_vectors(80, seed=2), unit_vectors(4, seed=1)
     trained = build_approximate("IVF8,PQ8x4fs", old, [old])
     part = refill(trained, [new[:30], new[30:]])
@@ -124,7 +124,7 @@ def test_a_part_that_shares_a_trained_quantizer_holds_its_own_rows_only() -> Non
     np.testing.assert_array_equal(index.search(queries, 5)[1], brute_force(new, queries, 5)[1])
 
 
-def test_no_rows_at_all() -> None:
+def test_index_without_rows() -> None:
     index = FaissIndex(build_exact([], DIM))
     scores, ids = index.search(unit_vectors(2), 3)
     assert index.rows == 0
@@ -132,8 +132,8 @@ def test_no_rows_at_all() -> None:
     assert np.isneginf(scores).all()
 
 
-def test_expected_rows_that_do_not_come_leave_nothing_behind() -> None:
-    """Every row that was counted on may have been removed."""
+def test_missing_expected_rows_leave_no_data() -> None:
+    """All expected rows may have been removed."""
     index = build_exact([], DIM, expected_rows=100)
     assert (index.ntotal, index.codes.size()) == (0, 0)
 
@@ -143,7 +143,7 @@ def test_no_queries_give_no_answers() -> None:
     assert scores.shape == ids.shape == (0, 3)
 
 
-def test_expected_rows_change_nothing_but_memory() -> None:
+def test_expected_rows_do_not_change_index() -> None:
     vectors, queries = unit_vectors(30), unit_vectors(2, seed=1)
     for expected in (0, 7, 30, 1000):
         index = FaissIndex(build_exact([vectors[:9], vectors[9:]], DIM, expected_rows=expected))
@@ -163,7 +163,7 @@ def test_expected_rows_change_nothing_but_memory() -> None:
         ("IVF0,Flat", "cannot build"),
     ],
 )
-def test_a_factory_string_that_faiss_refuses_fails_in_one_line(factory: str, reason: str) -> None:
+def test_invalid_factory_string_fails_with_one_line(factory: str, reason: str) -> None:
     vectors = unit_vectors(10)
     with pytest.raises(IndexBuildError, match=reason) as caught:
         build_approximate(factory, vectors, [vectors])
@@ -172,12 +172,12 @@ def test_a_factory_string_that_faiss_refuses_fails_in_one_line(factory: str, rea
     assert "faiss/" not in str(caught.value)
 
 
-def test_fewer_rows_than_numbers_fail_where_a_rotation_is_trained() -> None:
+def test_rotation_with_fewer_rows_than_dimensions_fails() -> None:
     with pytest.raises(IndexBuildError, match="at least as many rows as dimensions"):
         build_approximate("OPQ8,IVF2,PQ8x4fs", unit_vectors(DIM - 1), [])
 
 
-def test_a_rotation_for_codes_of_four_bits_is_a_rotation() -> None:
+def test_rotation_for_four_bit_codes_is_orthogonal() -> None:
     vectors, queries = unit_vectors(400), unit_vectors(4, seed=1)
     part = build_approximate("OPQ8,IVF4,PQ8x4fs", vectors, [vectors])
     rotation = faiss.vector_to_array(faiss.downcast_VectorTransform(part.chain.at(0)).A)
@@ -194,14 +194,14 @@ def test_fewer_rows_than_lists_fails() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
-def test_fault_28_a_row_without_direction_fails(bad: float) -> None:
+def test_fault_28_invalid_row_fails(bad: float) -> None:
     vectors = unit_vectors(4)
     vectors[2] = bad
     with pytest.raises(InvalidVectorError, match="row 6"):
         build_exact([unit_vectors(4), vectors], DIM)
 
 
-def test_rows_are_read_back() -> None:
+def test_rows_can_be_read() -> None:
     vectors = unit_vectors(9)
     index = FaissIndex(build_exact([vectors], DIM))
     np.testing.assert_array_equal(index.vectors(2, 5), vectors[2:5])
@@ -209,7 +209,7 @@ def test_rows_are_read_back() -> None:
     assert index.vectors(3, 3).shape == (0, DIM)
 
 
-def test_a_row_is_found_in_few_lists_and_more_lists_find_more() -> None:
+def test_rows_find_themselves_in_few_lists_and_recall_grows_with_lists() -> None:
     vectors = unit_vectors(2_000)
     exact = build_exact([vectors], DIM)
     index = FaissIndex(exact, build_approximate("IVF64,SQ8", vectors, [vectors]), Effort(64, 200))

@@ -1,4 +1,4 @@
-"""Searches in a process that was forked after its parent had searched."""
+"""Searches in a process forked after its parent has searched."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot f
 @pytest.mark.parametrize(
     "factory", ["exact", "IVF16,SQ8", "HNSW16", "NSG16", "IVF16,PQ32x4fs", "OPQ16,IVF4,RaBitQ"]
 )
-def test_field_51_a_forked_process_finds_what_its_parent_finds(factory: str) -> None:
+def test_field_51_forked_process_gives_same_answers_as_parent(factory: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SCRIPT, factory],
         env={
@@ -62,8 +62,8 @@ def test_field_51_a_forked_process_finds_what_its_parent_finds(factory: str) -> 
 
 
 @forks
-def test_field_51_a_lock_that_was_held_is_free_in_the_child() -> None:
-    """The holder, another thread, is not in the child."""
+def test_field_51_held_lock_is_free_in_child() -> None:
+    """The thread that holds the lock does not exist in the child."""
     code = """
 import os, threading
 from indexes.forking import ForkSafeLock
@@ -87,7 +87,7 @@ os._exit(0)
     assert ran.returncode == 0
 
 
-def test_a_lock_is_reentrant() -> None:
+def test_lock_is_reentrant() -> None:
     lock = ForkSafeLock()
     with lock, lock:
         pass

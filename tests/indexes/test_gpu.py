@@ -26,16 +26,16 @@ def opened(vectors: NDArray[np.float32], factory: str | None = None) -> FaissInd
     return FaissIndex(build_exact([vectors], vectors.shape[1]), part)
 
 
-# ------------------------------------------------------------------ which device
+# ------------------------------------------------------------------ devices
 
 
 @pytest.fixture
 def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU in name; its rows lie on the CPU."""
+    """A simulated GPU; its rows are on the CPU."""
     monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: (gpu(0, 3.0),))
 
 
-def test_without_a_gpu_auto_and_cpu_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_and_cpu_return_the_same_index_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: ())
     monkeypatch.setattr(indexes.gpu, "GPU_FROM_ROWS", 1)
     index = opened(unit_vectors(20))
@@ -44,7 +44,7 @@ def test_without_a_gpu_auto_and_cpu_change_nothing(monkeypatch: pytest.MonkeyPat
     assert gpus_for_build("auto", 10**6) is None
 
 
-def test_a_gpu_that_is_asked_for_and_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gpu_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: ())
     for ask in (
         lambda device: gpus_for_build(device, 10),
@@ -54,7 +54,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_fails(monkeypatch: pytest.MonkeyP
             ask("cuda")
 
 
-def test_one_of_several_gpus_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_selects_one_of_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: (gpu(0, 3.0), gpu(1, 3.0)))
     assert gpus_for_build("cuda:1", 10) == Gpus((1,))
     assert gpus_for_build("cuda", 10) == Gpus((0, 1))
@@ -62,13 +62,13 @@ def test_one_of_several_gpus_can_be_named(monkeypatch: pytest.MonkeyPatch) -> No
         gpus_for_build("cuda:2", 10)
 
 
-def test_a_device_for_models_alone_leaves_the_index_on_the_cpu() -> None:
+def test_device_for_models_only_keeps_index_on_cpu() -> None:
     index = opened(unit_vectors(5))
     assert index_for_device(index, "mps") is index
 
 
 @pytest.mark.usefixtures("one_gpu")
-def test_small_indexes_stay_on_the_cpu_unless_cuda_is_asked_for() -> None:
+def test_small_indexes_stay_on_cpu_except_for_cuda() -> None:
     index = opened(unit_vectors(20))
     assert index_for_device(index, "auto") is index
     assert isinstance(index_for_device(index, "cuda"), DeviceIndex)
@@ -78,13 +78,13 @@ def test_small_indexes_stay_on_the_cpu_unless_cuda_is_asked_for() -> None:
 
 
 @pytest.mark.gpu
-def test_a_real_gpu_is_seen_with_its_memory() -> None:
+def test_real_gpu_is_visible_with_its_memory() -> None:
     gpus = visible_gpus()
     assert gpus
     assert all(gpu.free_bytes > GIB for gpu in gpus)
 
 
-# ------------------------------------------------------------------ moving
+# ------------------------------------------------------------------ copying to a GPU
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ class TestMovedToARealGpu(IndexContract):
 
 
 @pytest.mark.usefixtures("cpu_in_place_of_gpu")
-def test_auto_answers_the_first_queries_on_the_cpu() -> None:
+def test_auto_answers_first_queries_on_cpu() -> None:
     vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
     index = moving(opened(vectors), [gpu(0, 3.0)], copy_after=10)
     want = brute_force(vectors, queries, 5)[1]
@@ -126,7 +126,7 @@ def test_auto_answers_the_first_queries_on_the_cpu() -> None:
 
 
 @pytest.mark.usefixtures("cpu_in_place_of_gpu")
-def test_rows_are_read_from_the_cpu() -> None:
+def test_rows_are_read_from_cpu() -> None:
     vectors = unit_vectors(30)
     index = moving(opened(vectors), [gpu(0, 3.0)])
     index.search(vectors[:1], 1)
@@ -137,8 +137,8 @@ def test_rows_are_read_from_the_cpu() -> None:
 
 @pytest.mark.usefixtures("cpu_in_place_of_gpu")
 @pytest.mark.parametrize("every", [2, 50])
-def test_selections_answer_as_their_masks(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few rows were copied together, and are scored on the CPU."""
+def test_selection_gives_same_answers_as_mask(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Selections with copied rows are searched on the CPU."""
     monkeypatch.setattr(indexes.selection, "COPIED_BYTES", 20 * 2 * DIM)
     vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
     index = moving(opened(vectors), [gpu(0, 3.0)])
@@ -160,7 +160,7 @@ def test_selections_answer_as_their_masks(every: int, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("cpu_in_place_of_gpu")
-def test_exact_search_leaves_the_approximate_part_on_the_gpu_aside(
+def test_exact_search_bypasses_approximate_part_on_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
@@ -177,7 +177,7 @@ def test_exact_search_leaves_the_approximate_part_on_the_gpu_aside(
 
 
 @pytest.mark.usefixtures("cpu_in_place_of_gpu")
-def test_rows_stream_for_batches_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_streamed_for_batches_only(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, queries = unit_vectors(300), unit_vectors(8, seed=1)
     index = moving(opened(vectors), [gpu(0, 3.0)])
     monkeypatch.setattr(
@@ -197,7 +197,7 @@ def test_rows_stream_for_batches_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert streamed == [8]
 
 
-def test_what_does_not_fit_stays_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_index_too_large_for_gpu_logs_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     vectors = unit_vectors(20)
     index = moving(opened(vectors), [Gpu(0, 1_000)])
     with caplog.at_level(logging.WARNING):
@@ -208,7 +208,7 @@ def test_what_does_not_fit_stays_with_one_line(caplog: pytest.LogCaptureFixture)
     ]
 
 
-def test_a_gpu_that_fails_while_moving_or_searching_is_left(
+def test_gpu_error_falls_back_to_cpu(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing:
@@ -233,7 +233,7 @@ def test_a_gpu_that_fails_while_moving_or_searching_is_left(
     ]
 
 
-def test_fault_10_the_batch_is_halved_where_gpu_memory_is_short(
+def test_fault_10_batch_is_halved_when_gpu_memory_is_insufficient(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Small(TorchExact):
@@ -258,7 +258,7 @@ def test_fault_10_the_batch_is_halved_where_gpu_memory_is_short(
 
 
 @pytest.mark.usefixtures("cpu_in_place_of_gpu")
-def test_threads_move_an_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_copy_an_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, moves = unit_vectors(100), []
 
     def look() -> Sequence[Gpu]:
@@ -277,7 +277,7 @@ def test_threads_move_an_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------ rows and shards
 
 
-def test_half_rows_are_the_exact_part_itself() -> None:
+def test_float16_rows_are_those_of_the_exact_part() -> None:
     vectors = unit_vectors(40)
     index = opened(vectors)
     rows = float16_rows(index)
@@ -286,7 +286,7 @@ def test_half_rows_are_the_exact_part_itself() -> None:
 
 
 class TestSharded(IndexContract):
-    """Three devices; one of them holds next to nothing."""
+    """Three devices, one of them nearly empty."""
 
     def build(self, vectors: NDArray[np.float32]) -> ShardedExact:
         return ShardedExact(vectors.astype(np.float16), ["cpu"] * 3, [5, 0.001, 3])
@@ -298,7 +298,7 @@ class TestShardedOverOneRealGpu(IndexContract):
         return ShardedExact(vectors.astype(np.float16), ["cuda:0"] * 2, [1, 1])
 
 
-def test_sharded_masks_and_ties_go_by_row() -> None:
+def test_sharded_search_applies_masks_and_breaks_ties_by_row() -> None:
     vectors = np.repeat(unit_vectors(5), 60, axis=0)
     allowed = np.arange(300) % 3 == 0
     index = ShardedExact(vectors.astype(np.float16), ["cpu"] * 4, [1, 1, 1, 1])

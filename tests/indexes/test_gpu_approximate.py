@@ -15,7 +15,7 @@ from support.gpus import CpuGpus, neighbour_graph
 
 
 class OneNumberType:
-    """A graph on the CPU behind the arguments of one on a GPU."""
+    """A CPU graph with the interface of a GPU graph."""
 
     def __init__(self, graph: Any) -> None:
         self._graph = graph
@@ -79,7 +79,7 @@ class TestGraphOnGpu(IndexContract):
 
 
 class Counting(CpuGpus):
-    """Counts the candidates that were asked for."""
+    """Records the number of requested candidates."""
 
     asked: list[int] = []  # noqa: RUF012 - shared by the clones of one test
 
@@ -106,7 +106,7 @@ def placed(vectors: NDArray[np.float32], *, visited: int = 16) -> GpuApproximate
     return GpuApproximateIndex(index, Counting((0,)))
 
 
-def test_a_mask_asks_for_more_candidates(asked: list[int]) -> None:
+def test_mask_increases_candidates(asked: list[int]) -> None:
     vectors, queries = unit_vectors(3_000), unit_vectors(4, seed=1)
     allowed = np.arange(3_000) % 2 == 0
     ids = placed(vectors).search(queries, 10, allowed=allowed)[1]
@@ -115,17 +115,17 @@ def test_a_mask_asks_for_more_candidates(asked: list[int]) -> None:
 
 
 @pytest.mark.parametrize(("k", "every"), [(10, 8), (2_500, 1)])
-def test_small_masks_and_long_answers_stay_on_the_cpu(asked: list[int], k: int, every: int) -> None:
+def test_small_masks_and_long_answers_use_the_cpu(asked: list[int], k: int, every: int) -> None:
     vectors, queries = unit_vectors(3_000), unit_vectors(4, seed=1)
     allowed = np.arange(3_000) % every == 0
     scores, ids = placed(vectors).search(queries, k, allowed=allowed)
     assert not asked
-    # Of thousands of rows two may score alike to the last digit, and change places.
+    # Two of thousands of rows may have equal scores and exchange positions.
     np.testing.assert_allclose(scores, brute_force(vectors, queries, k, allowed)[0], atol=2e-6)
     assert all(len(set(line.tolist())) == len(line) and allowed[line].all() for line in ids)
 
 
-def test_queries_that_come_up_short_are_completed_on_the_cpu(asked: list[int]) -> None:
+def test_short_answers_are_completed_on_the_cpu(asked: list[int]) -> None:
     """One visited list of 16 holds fewer than 150 of 600 rows."""
     vectors, queries = unit_vectors(600), unit_vectors(4, seed=1)
     ids = placed(vectors, visited=1).search(queries, 150)[1]

@@ -22,7 +22,7 @@ VECTORS = unit_vectors(400)
 
 
 def recall(exact: Any, part: Any, visited: int = 4) -> float:
-    """Of a part that visits half of eight lists."""
+    """Recall@10 of a part that visits half of eight lists."""
     index = FaissIndex(exact, part, Effort(visited, 100))
     queries = unit_vectors(20, seed=1)
     found, want = index.search(queries, 10)[1], index.search(queries, 10, exact=True)[1]
@@ -31,7 +31,7 @@ def recall(exact: Any, part: Any, visited: int = 4) -> float:
 
 FACTORIES = ["IVF8,Flat", "IVF8,SQ8", "RR16,IVF8,SQ8", "IVF8,PQ2x4", "IVF8,RaBitQ"]
 SLOW_TO_TRAIN = [
-    # Codebooks of 256 entries take a CPU half a minute.
+    # Training codebooks of 256 entries takes half a minute on a CPU.
     pytest.param(Gpus((0,)), factory, id=f"{factory}-gpu", marks=pytest.mark.gpu)
     for factory in ("IVF8,PQ8", "OPQ8,IVF8,PQ8")
 ]
@@ -46,7 +46,7 @@ SLOW_TO_TRAIN = [
     ]
     + SLOW_TO_TRAIN,
 )
-def test_built_on_a_gpu_and_opened_anywhere(
+def test_index_built_on_gpu_opens_on_cpu(
     gpus: Gpus, factory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(indexes.gpu_build, "ASSIGNED_ROWS", 90)
@@ -61,7 +61,7 @@ def test_built_on_a_gpu_and_opened_anywhere(
 
 
 @pytest.mark.parametrize("gpus", GPUS)
-def test_the_graph_is_built_on_a_gpu_and_opened_anywhere(gpus: Gpus, tmp_path: Path) -> None:
+def test_graph_built_on_gpu_opens_on_cpu(gpus: Gpus, tmp_path: Path) -> None:
     built = build_approximate("CAGRA16", VECTORS[:10], [VECTORS[:150], VECTORS[150:]], gpus=gpus)
     write_index(built, tmp_path / "part.faiss")
     part = open_index(tmp_path / "part.faiss", dim=DIM, rows=400)
@@ -69,14 +69,14 @@ def test_the_graph_is_built_on_a_gpu_and_opened_anywhere(gpus: Gpus, tmp_path: P
     assert recall(build_exact([VECTORS], DIM), part, visited=100) >= 0.95
 
 
-def test_the_graph_without_a_gpu_fails() -> None:
+def test_building_graph_without_gpu_fails() -> None:
     with pytest.raises(IndexBuildError, match=r"CAGRA is built on a GPU.*HNSW32,SQ8"):
         build_approximate("CAGRA", VECTORS, [VECTORS])
 
 
 @pytest.mark.parametrize("gpus", GPUS)
 @pytest.mark.parametrize("factory", ["IVF8,SQ8", "RR16,IVF8,SQ8", "IVF8,RaBitQ", "CAGRA32"])
-def test_other_rows_take_the_place_of_the_first(gpus: Gpus, factory: str) -> None:
+def test_refill_replaces_rows(gpus: Gpus, factory: str) -> None:
     index = build_approximate(factory, VECTORS, [VECTORS], gpus=gpus)
     others = unit_vectors(300, seed=5)
     filled = refill(index, [others[:100], others[100:]], gpus=gpus)
@@ -84,19 +84,19 @@ def test_other_rows_take_the_place_of_the_first(gpus: Gpus, factory: str) -> Non
     assert recall(build_exact([others], DIM), filled, visited=100) >= 0.9
 
 
-def test_other_rows_of_a_graph_without_a_gpu_fails() -> None:
+def test_refilling_graph_without_gpu_fails() -> None:
     index = build_approximate("CAGRA8", VECTORS, [VECTORS], gpus=CpuGpus((0,)))
     with pytest.raises(IndexBuildError, match="CAGRA8 is built on a GPU"):
         refill(index, [VECTORS])
 
 
 @pytest.mark.parametrize("factory", ["CAGRA0", "CAGRA7", "CAGRA400"])
-def test_neighbours_that_no_graph_can_have_fails(factory: str) -> None:
+def test_invalid_number_of_neighbours_fails(factory: str) -> None:
     with pytest.raises(IndexBuildError, match=f"{factory} over 400 rows"):
         build_approximate(factory, VECTORS, [VECTORS], gpus=CpuGpus((0,)))
 
 
-def test_a_graph_larger_than_the_gpu_fails_before_memory_is_taken() -> None:
+def test_graph_too_large_for_gpu_fails_before_allocation() -> None:
     class Small(CpuGpus):
         def free_bytes(self) -> list[int]:
             return [10_000]
@@ -105,14 +105,14 @@ def test_a_graph_larger_than_the_gpu_fails_before_memory_is_taken() -> None:
         build_approximate("CAGRA8", VECTORS, [VECTORS], gpus=Small((0,)))
 
 
-def test_fault_28_a_row_without_direction_fails() -> None:
+def test_fault_28_invalid_row_fails() -> None:
     vectors = VECTORS.copy()
     vectors[203] = np.nan
     with pytest.raises(InvalidVectorError, match="row 203"):
         build_approximate("IVF8,SQ8", VECTORS, [vectors[:150], vectors[150:]], gpus=CpuGpus((0,)))
 
 
-def test_a_gpu_that_refuses_fails_in_one_line() -> None:
+def test_gpu_error_fails_with_one_line() -> None:
     class Full(CpuGpus):
         def to_gpu(self, *arguments: object, **options: object) -> None:
             raise RuntimeError("Error in alloc at GpuRes.cpp:1: Error: out of memory\nrequested 9")

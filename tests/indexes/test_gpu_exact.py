@@ -15,7 +15,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few hundred rows go through what a hundred million do."""
+    """Small blocks, so that few rows use all code paths."""
     monkeypatch.setattr(indexes.gpu_scores, "GROUP_ROWS", 4)
     monkeypatch.setattr(indexes.gpu_exact, "QUERY_BATCH", 3)
     monkeypatch.setattr(indexes.gpu_exact, "PASS_SCORES", 3 * 160)
@@ -61,7 +61,7 @@ def exact(vectors: NDArray[np.float32], device: str = "cpu", **options: bool) ->
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.usefixtures("small_pieces")
-def test_many_queries_and_answers_over_all_pieces(device: str, resident: bool) -> None:
+def test_large_batches_and_answers_span_all_blocks(device: str, resident: bool) -> None:
     vectors, queries = unit_vectors(ROWS), unit_vectors(10, seed=1)
     allowed = np.random.default_rng(5).random(ROWS) < 0.6
     for k in (1, 7, 60, ROWS):
@@ -73,8 +73,8 @@ def test_many_queries_and_answers_over_all_pieces(device: str, resident: bool) -
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.usefixtures("small_pieces")
-def test_queries_that_the_first_pass_cannot_prove_are_answered_in_full(device: str) -> None:
-    """A hundred equal rows: the groups left out hold rows as good as the answers."""
+def test_unproven_queries_use_full_scores(device: str) -> None:
+    """A hundred equal rows: omitted groups contain rows as good as the answers."""
     vectors = unit_vectors(ROWS)
     vectors[200:300] = vectors[7]
     queries = np.concatenate([unit_vectors(2, seed=1), vectors[7:8], unit_vectors(2, seed=2)])
@@ -89,8 +89,10 @@ def test_queries_that_the_first_pass_cannot_prove_are_answered_in_full(device: s
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_rows_that_only_full_queries_tell_apart_are_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twins one float16 step apart: the first pass, of rounded queries, mistakes their order."""
+def test_rows_distinguished_only_by_float32_queries_are_ranked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows one float16 step apart: the first pass with rounded queries confuses their order."""
     rng = np.random.default_rng(3)
     vectors = np.repeat(unit_vectors(125), 4, axis=0).astype(np.float16)
     steps = rng.integers(-1, 2, vectors.shape)
@@ -111,7 +113,7 @@ def test_blocks_cover_all_rows_in_order(device: str) -> None:
     assert torch.equal(torch.cat([block for _, block in blocks]).cpu(), rows)
 
 
-def test_a_read_only_mapped_file_is_searched(tmp_path) -> None:
+def test_read_only_mapped_file_is_searched(tmp_path) -> None:
     vectors, queries = unit_vectors(ROWS), unit_vectors(3, seed=1)
     np.save(tmp_path / "rows.npy", vectors.astype(np.float16))
     rows = np.load(tmp_path / "rows.npy", mmap_mode="r")
@@ -126,7 +128,7 @@ def test_no_rows_and_no_queries() -> None:
     assert exact(unit_vectors(5)).search(unit_vectors(0), 3)[1].shape == (0, 3)
 
 
-def test_more_rows_than_a_key_can_name_fails() -> None:
+def test_more_rows_than_keys_support_fails() -> None:
     rows = np.broadcast_to(np.zeros(1, np.float16), (1 << 32, 1))
     with pytest.raises(ValueError, match="4294967296 rows"):
         TorchExact(rows, "cpu", resident=False)

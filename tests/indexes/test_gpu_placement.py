@@ -29,7 +29,7 @@ def compressed(factory: str) -> Any:
         (50 * MILLION, [3.0], SearchMode.STREAMED, [0], False),
     ],
 )
-def test_exact_search_takes_the_gpus_that_hold_the_rows(
+def test_exact_search_uses_the_gpus_that_fit_the_rows(
     rows: int, room: list[float], where: SearchMode, numbers: list[int], shard: bool
 ) -> None:
     gpus = [gpu(number, gib) for number, gib in enumerate(room)]
@@ -42,7 +42,7 @@ def test_exact_search_takes_the_gpus_that_hold_the_rows(
     assert [gpu.number for gpu in chosen.gpus] == numbers
 
 
-def test_what_does_not_fit_says_what_it_takes() -> None:
+def test_placement_reason_states_required_memory() -> None:
     chosen = choose_placement(50 * MILLION, 512, None, [gpu(0, 3.0)])
     assert chosen.reason == "50000000 rows x 512 take 47.7 GiB, 3.0 GiB of GPU memory are free"
 
@@ -58,7 +58,7 @@ def test_what_does_not_fit_says_what_it_takes() -> None:
         ([0.5], SearchMode.CPU, [], False),
     ],
 )
-def test_a_compressed_index_is_copied_to_each_gpu_or_divided(
+def test_compressed_index_is_copied_to_each_gpu_or_divided(
     monkeypatch: pytest.MonkeyPatch,
     room: list[float],
     where: SearchMode,
@@ -76,7 +76,7 @@ def test_a_compressed_index_is_copied_to_each_gpu_or_divided(
         assert chosen.reason.endswith("the compressed index takes 1.0 GiB")
 
 
-def test_a_graph_takes_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graph_uses_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes.gpu_placement, "gpu_bytes", lambda index: GIB)
     graph = neighbour_graph(unit_vectors(50), 8)
     assert (
@@ -87,7 +87,7 @@ def test_a_graph_takes_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (chosen.mode, [gpu.number for gpu in chosen.gpus]) == (SearchMode.APPROXIMATE, [1])
 
 
-def test_many_rows_are_searched_approximately_even_where_they_fit() -> None:
+def test_many_rows_are_searched_approximately_even_if_they_fit() -> None:
     there, refused = compressed("IVF4,SQ8"), compressed("HNSW8,SQ8")
     room = [gpu(0, 50.0)]
     assert choose_placement(GPU_EXACT_BELOW_ROWS - 1, 512, there, room).mode is SearchMode.EXACT
@@ -96,12 +96,12 @@ def test_many_rows_are_searched_approximately_even_where_they_fit() -> None:
         assert choose_placement(GPU_EXACT_BELOW_ROWS, 512, part, room).mode is SearchMode.EXACT
 
 
-def test_an_index_that_faiss_keeps_on_the_cpu_says_so() -> None:
+def test_placement_reason_names_unsupported_index() -> None:
     part = compressed("HNSW8,SQ8")
     chosen = choose_placement(100 * MILLION, 512, part, [gpu(0, 50.0)])
     assert chosen.mode is SearchMode.CPU
     assert chosen.reason.endswith("are free; FAISS has no GPU form of IndexHNSWSQ")
 
 
-def test_a_gpu_whose_memory_is_taken_has_no_room() -> None:
+def test_full_gpu_has_no_usable_memory() -> None:
     assert Gpu(0, 1_000).usable_bytes == 0

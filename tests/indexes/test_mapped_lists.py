@@ -34,7 +34,7 @@ def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
         np.testing.assert_array_equal(got, want)
 
 
-def test_mapped_lists_answer_as_those_in_memory(built: Any, tmp_path: Path) -> None:
+def test_mapped_lists_give_same_answers_as_lists_in_memory(built: Any, tmp_path: Path) -> None:
     path = tmp_path / "part.faiss"
     before = answers(built)
     write_index(built, path)
@@ -42,11 +42,11 @@ def test_mapped_lists_answer_as_those_in_memory(built: Any, tmp_path: Path) -> N
     assert_same(answers(opened), before)
     chosen = faiss.IDSelectorBatch(np.arange(0, ROWS, 3))
     assert_same(answers(opened, sel=chosen), answers(built, sel=chosen))
-    assert_same(answers(built), before)  # as it was before it was written
+    assert_same(answers(built), before)  # Writing does not change the index.
     assert (built.ntotal, opened.ntotal) == (ROWS, ROWS)
 
 
-def test_they_stay_in_the_file(built: Any, tmp_path: Path) -> None:
+def test_lists_are_not_read_into_memory(built: Any, tmp_path: Path) -> None:
     path = tmp_path / "part.faiss"
     write_index(built, path)
     opened = open_index(path)
@@ -56,7 +56,7 @@ def test_they_stay_in_the_file(built: Any, tmp_path: Path) -> None:
     assert str(path) not in Path("/proc/self/maps").read_text()
 
 
-def test_a_list_may_be_empty(tmp_path: Path) -> None:
+def test_empty_lists_are_supported(tmp_path: Path) -> None:
     rows = np.repeat(VECTORS[:3], 40, axis=0)
     built = build_approximate("IVF8,PQ32x4fs", VECTORS, [rows])
     sizes = [built.invlists.list_size(number) for number in range(8)]
@@ -65,7 +65,7 @@ def test_a_list_may_be_empty(tmp_path: Path) -> None:
     assert_same(answers(open_index(tmp_path / "part.faiss", rows=120)), answers(built))
 
 
-def test_what_was_trained_is_filled_with_other_rows(built: Any, tmp_path: Path) -> None:
+def test_trained_index_can_be_refilled(built: Any, tmp_path: Path) -> None:
     write_index(built, tmp_path / "part.faiss")
     others = unit_vectors(300, dim=DIM, seed=2)
     filled = refill(read_trained(tmp_path / "part.faiss"), [others])
@@ -74,7 +74,7 @@ def test_what_was_trained_is_filled_with_other_rows(built: Any, tmp_path: Path) 
     assert_same(answers(filled), answers(built))
 
 
-def test_written_plainly_faiss_alone_reads_them(built: Any, tmp_path: Path) -> None:
+def test_plain_file_is_readable_by_faiss(built: Any, tmp_path: Path) -> None:
     write_index(built, tmp_path / "part.faiss")
     write_index(open_index(tmp_path / "part.faiss"), tmp_path / "plain.faiss", plain=True)
     assert_same(answers(faiss.read_index(str(tmp_path / "plain.faiss"))), answers(built))
@@ -82,7 +82,7 @@ def test_written_plainly_faiss_alone_reads_them(built: Any, tmp_path: Path) -> N
     assert (tmp_path / "plain.faiss").read_bytes() == (tmp_path / "theirs.faiss").read_bytes()
 
 
-def test_other_kinds_are_left_to_faiss(tmp_path: Path) -> None:
+def test_other_kinds_are_written_by_faiss(tmp_path: Path) -> None:
     for factory in ("IVF16,SQ8", "IVF16,RaBitQfs", "IVF16,PQ32x4fs,RFlat", "HNSW8"):
         built = build_approximate(factory, VECTORS, [VECTORS])
         assert fast_scan(built) is None
@@ -91,7 +91,7 @@ def test_other_kinds_are_left_to_faiss(tmp_path: Path) -> None:
 
 
 def damaged(content: bytes, how: str) -> bytes:
-    """Sixteen sizes of eight bytes stand at the end."""
+    """The file ends with sixteen list sizes of eight bytes."""
     sizes = np.frombuffer(content[-128:], np.int64).copy()
     if how == "cut":
         return content[:-PAGE]
@@ -100,7 +100,7 @@ def damaged(content: bytes, how: str) -> bytes:
 
 
 @pytest.mark.parametrize("how", ["cut", "negative", "endless", "one more block"])
-def test_fault_13_damaged_lists_fail_in_one_line(built: Any, tmp_path: Path, how: str) -> None:
+def test_fault_13_damaged_lists_fail_with_one_line(built: Any, tmp_path: Path, how: str) -> None:
     path = tmp_path / "part.faiss"
     write_index(built, path)
     path.write_bytes(damaged(path.read_bytes(), how))

@@ -21,7 +21,7 @@ def saved(tmp_path: Path) -> Path:
     return path
 
 
-def test_opened_index_answers_like_the_one_in_memory(saved: Path) -> None:
+def test_opened_index_gives_same_answers_as_in_memory(saved: Path) -> None:
     queries = unit_vectors(3, seed=1)
     want = FaissIndex(build_exact([unit_vectors(50)], DIM)).search(queries, 5)
     for got, expected in zip(FaissIndex(open_index(saved)).search(queries, 5), want, strict=True):
@@ -51,8 +51,8 @@ def test_an_index_for_distances_fails(tmp_path: Path) -> None:
         open_index(tmp_path / "exact.faiss")
 
 
-def test_fault_13_a_header_that_counts_too_much_fails(saved: Path) -> None:
-    """The count of code bytes claims 2^39 of them: refused before they are taken."""
+def test_fault_13_excessive_count_in_header_fails(saved: Path) -> None:
+    """The header claims 2^39 code bytes."""
     content = bytearray(saved.read_bytes())
     place = content.index((50 * DIM * 2).to_bytes(8, "little"))
     content[place : place + 8] = (1 << 39).to_bytes(8, "little")
@@ -62,7 +62,7 @@ def test_fault_13_a_header_that_counts_too_much_fails(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 3, 40, 700])
-def test_fault_13_truncated_index_fails_in_one_line(saved: Path, size: int) -> None:
+def test_fault_13_truncated_index_fails_with_one_line(saved: Path, size: int) -> None:
     saved.write_bytes(saved.read_bytes()[:size])
     with pytest.raises(IndexFileError, match="damaged") as caught:
         open_index(saved)
@@ -86,7 +86,7 @@ def test_fault_06_small_index_on_a_full_disk_fails(tmp_path: Path) -> None:
 
 def test_fault_06_a_full_device_fails(tmp_path: Path) -> None:
     path = tmp_path / "exact.faiss"
-    path.symlink_to("/dev/full")  # a link, because a partial file is removed
+    path.symlink_to("/dev/full")  # A link, because the partial file is removed.
     with pytest.raises(IndexFileError, match=r"exact\.faiss cannot be written: no space left"):
         write_index(build_exact([unit_vectors(5)], DIM), path)
     assert not path.is_symlink()
@@ -97,7 +97,7 @@ def test_fault_07_a_missing_folder_fails(tmp_path: Path) -> None:
         write_index(build_exact([unit_vectors(5)], DIM), tmp_path / "none" / "exact.faiss")
 
 
-def test_an_approximate_index_is_written_too(tmp_path: Path) -> None:
+def test_approximate_index_is_written(tmp_path: Path) -> None:
     vectors = unit_vectors(200)
     index = faiss.index_factory(DIM, "IVF4,SQ8", faiss.METRIC_INNER_PRODUCT)
     index.train(vectors)
@@ -109,8 +109,8 @@ def test_an_approximate_index_is_written_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "factory", sorted({one.factory(400) or "" for one in candidates(64)} - {""})
 )
-def test_few_rows_in_any_kind_of_index_are_read_back(factory: str, tmp_path: Path) -> None:
-    """Of fast scans FAISS wants room for a table that outweighs so few rows."""
+def test_small_indexes_of_all_kinds_can_be_read(factory: str, tmp_path: Path) -> None:
+    """For fast scans FAISS checks the size of a table that is larger than the rows."""
     rows = unit_vectors(400, dim=64)
     built = build_approximate(factory, rows, [rows])
     write_index(built, tmp_path / "part.faiss")

@@ -1,4 +1,4 @@
-"""One score for a query and a row, whatever computes it."""
+"""Scores do not depend on the implementation that computes them."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ DIM, ROWS = 96, 3_000
 
 
 def equal_rows() -> NDArray[np.float32]:
-    """A third of the rows are one of ten, scattered; 40 rows differ by one float16 step."""
+    """A third of the rows are copies of ten rows; 40 rows differ by one float16 step."""
     rng = np.random.default_rng(7)
     vectors = unit_vectors(ROWS, DIM, seed=3)
     vectors[rng.permutation(ROWS)[: ROWS // 3]] = vectors[rng.integers(0, 10, ROWS // 3)]
@@ -40,20 +40,20 @@ def equal_rows() -> NDArray[np.float32]:
 
 
 def asked() -> NDArray[np.float32]:
-    """Queries in general position, and near to rows that have equals."""
+    """Random queries, and queries near rows with copies."""
     vectors, general = equal_rows(), np.random.default_rng(8).normal(size=(40, DIM))
     return np.concatenate([general, vectors[:12] + 0.05 * general[:12], vectors[500:501]])
 
 
 def by_fractions(queries: NDArray[np.float32], rows: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The scores in whole numbers, which lose nothing."""
+    """Scores in integer arithmetic, without rounding."""
     left, right = (np.rint(round_to_grid(x) * 2**26).astype(np.int64) for x in (queries, rows))
     sums = [[sum(a * b for a, b in zip(x, y, strict=True)) for y in right.tolist()]
             for x in left.tolist()]  # fmt: skip
     return np.array(sums, object).astype(np.float64).astype(np.float32) / np.float32(2**52)
 
 
-def test_scores_are_those_of_whole_numbers() -> None:
+def test_scores_equal_integer_arithmetic() -> None:
     queries = unit_vectors(3, DIM, seed=1) + np.float32(1e-9)
     rows = unit_vectors(20, DIM, seed=2)
     want = by_fractions(queries, rows)
@@ -64,7 +64,7 @@ def test_scores_are_those_of_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize("dim", [1, 3, 24, 512, 1_152, 4_096])
-def test_any_order_of_adding_gives_the_same_scores(dim: int) -> None:
+def test_scores_do_not_depend_on_summation_order(dim: int) -> None:
     rng = np.random.default_rng(dim)
     queries, rows = (rng.normal(size=(count, dim)) for count in (5, 60))
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
@@ -77,8 +77,8 @@ def test_any_order_of_adding_gives_the_same_scores(dim: int) -> None:
 
 
 @pytest.mark.parametrize("dim", [1, 3, 24, 512, 4_096])
-def test_rough_scores_lie_within_the_slack(dim: int) -> None:
-    """Numbers of one sign lose most: each sum is rounded at its full length."""
+def test_float32_scores_are_within_error_bound(dim: int) -> None:
+    """Numbers of equal sign give the largest rounding errors."""
     rng = np.random.default_rng(dim)
     for queries, rows in (
         (rng.normal(size=(20, dim)), rng.normal(size=(300, dim))),
@@ -110,8 +110,8 @@ WAYS: dict[str, Callable[[NDArray[np.float32]], VectorIndex]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("k", [1, 7, 60, 1_200])
-def test_equal_rows_score_alike_and_rank_by_row_on_every_way(way: str, k: int) -> None:
-    """Bit for bit what NumPy finds, one query at a time or all at once."""
+def test_all_indexes_give_equal_rows_equal_scores_and_rank_by_row(way: str, k: int) -> None:
+    """Answers equal NumPy's bit for bit, for single queries and batches."""
     vectors, queries = equal_rows(), asked()
     want = exact_search(vectors.astype(np.float16), queries, k)
     index = WAYS[way](vectors)
@@ -126,7 +126,7 @@ def test_equal_rows_score_alike_and_rank_by_row_on_every_way(way: str, k: int) -
 
 
 @pytest.mark.parametrize("every", [1, 2, 40])
-def test_masks_change_no_score(every: int) -> None:
+def test_masks_do_not_change_scores(every: int) -> None:
     vectors, queries = equal_rows(), asked()
     allowed = np.arange(ROWS) % every == 0
     want = exact_search(vectors[allowed].astype(np.float16), queries, 20)
@@ -140,7 +140,7 @@ def test_masks_change_no_score(every: int) -> None:
         np.testing.assert_array_equal(scores, want[0][: len(query)])
 
 
-def test_blocks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_size_and_threads_do_not_change_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, queries = equal_rows(), asked()
     want = exact_search(vectors, queries, 30)
     for block in (30, 77, 1_024):
@@ -194,7 +194,7 @@ KERNELS = (
 )
 
 
-def test_processors_and_libraries_change_no_bit_of_an_answer() -> None:
+def test_processor_kernels_do_not_change_answers() -> None:
     found = set()
     for named in KERNELS:
         ran = subprocess.run(

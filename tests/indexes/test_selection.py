@@ -1,4 +1,4 @@
-"""Any mask, any k, any kind of index: the answers are those of brute force over the rows left."""
+"""Filtered answers of all kinds of index equal brute force over the allowed rows."""
 
 from functools import cache
 
@@ -16,7 +16,7 @@ from indexes.selection import lists_with_mask
 ROWS, DIM = 400, 16
 KINDS = {
     "exact": 1.0,
-    # Every list is visited, and as many candidates as there are rows are scored again.
+    # All lists are visited and all rows are re-ranked.
     "IVF8,SQ8": 1.0,
     "IVF8,Flat": 1.0,
     "IVF8,RaBitQ": 0.9,
@@ -24,7 +24,7 @@ KINDS = {
     "HNSW16,SQ8": 0.8,
     "NSG8": 0.8,  # takes no selector
 }
-"""Kinds of index and the least recall@k of a search, whatever the mask."""
+"""Kinds of index and their minimum recall@k for any mask."""
 
 
 @cache
@@ -37,7 +37,7 @@ def index_of(kind: str) -> FaissIndex:
 
 
 masks = st.one_of(
-    # A share of the rows, a range of them, a handful, all but a handful.
+    # A share of the rows, a range, a few, all but a few.
     st.tuples(st.floats(0, 1, allow_subnormal=False), st.integers(0, 99)).map(
         lambda drawn: np.random.default_rng(drawn[1]).random(ROWS) < drawn[0]
     ),
@@ -62,7 +62,7 @@ masks = st.one_of(
     copied=st.booleans(),
     prepared=st.booleans(),
 )
-def test_fault_32_any_mask_any_k_answers_like_brute_force(
+def test_fault_32_filtered_answers_equal_brute_force(
     kind: str, mask: np.ndarray, k: int, seed: int, copied: bool, prepared: bool
 ) -> None:
     index, queries = index_of(kind), unit_vectors(3, seed=100 + seed)
@@ -87,7 +87,7 @@ def test_fault_32_any_mask_any_k_answers_like_brute_force(
         np.testing.assert_array_equal(ids[:, :matching], want_ids[:, :matching])
 
 
-def test_few_rows_are_copied_and_many_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_small_selections_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     index = index_of("exact")
     few, many = np.arange(ROWS) < 5, np.arange(ROWS) < 6
     monkeypatch.setattr(indexes.selection, "COPIED_BYTES", 5 * 2 * DIM)
@@ -101,10 +101,10 @@ def test_few_rows_are_copied_and_many_are_not(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("share", "visited"), [(1.0, 8), (0.5, 12), (0.25, 16), (0.01, 80)])
-def test_more_lists_are_visited_the_fewer_rows_may_answer(share: float, visited: int) -> None:
+def test_visited_lists_increase_as_fewer_rows_are_allowed(share: float, visited: int) -> None:
     assert lists_with_mask(8, share) == visited
 
 
-def test_a_mask_of_another_length_is_not_prepared() -> None:
+def test_mask_of_another_length_fails() -> None:
     with pytest.raises(ValueError, match="expected bool"):
         index_of("exact").select(np.ones(ROWS + 1, dtype=bool))

@@ -18,11 +18,11 @@ def vectors() -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", index_sizes(ROWS, DIM)[1:], ids=lambda size: size.factory)
-def test_field_56_formulae_are_near_what_is_written(
+def test_field_56_formulas_approximate_file_sizes(
     size: IndexSize, vectors: np.ndarray, tmp_path: Path
 ) -> None:
-    """Of 4,000 rows in 256 lists fast scans take twice what their codes do."""
-    # Training a rotation takes long; its matrix is what it adds.
+    """Fast-scan lists with 4,000 rows in 256 lists take twice the size of their codes."""
+    # Training a rotation is slow; only its matrix is added.
     rotation = size.factory.startswith("OPQ")
     factory = size.factory.split(",", 1)[1] if rotation else size.factory
     index = faiss.index_factory(DIM, factory, faiss.METRIC_INNER_PRODUCT)
@@ -37,7 +37,7 @@ def test_field_56_formulae_are_near_what_is_written(
     assert size.memory_bytes == pytest.approx(written, rel=0.1)
 
 
-def test_of_the_exact_part_and_in_order() -> None:
+def test_sizes_include_exact_part_in_order() -> None:
     sizes = index_sizes(1_000_000, 512)
     assert (sizes[0].memory_bytes, sizes[0].disk_bytes) == (0, 1_024_000_000)
     assert [size.factory for size in sizes[1:]] == [

@@ -23,7 +23,7 @@ def vectors() -> NDArray[np.float32]:
     return unit_vectors(2_000)
 
 
-def test_truth_is_what_brute_force_finds_without_the_own_row(
+def test_truth_equals_brute_force_without_own_row(
     vectors: NDArray[np.float32],
 ) -> None:
     index, own = index_of(vectors, None), np.array([3, 700])
@@ -36,8 +36,8 @@ def test_truth_is_what_brute_force_finds_without_the_own_row(
     )
 
 
-def test_recall_is_the_share_of_exact_neighbours_found(vectors: NDArray[np.float32]) -> None:
-    """Counted by hand from the two answers, the row itself left out."""
+def test_recall_is_share_of_exact_neighbours(vectors: NDArray[np.float32]) -> None:
+    """Computed from both answers, without the row itself."""
     index, own = index_of(vectors, "IVF40,SQ8", Effort(1, 200)), np.arange(0, 2_000, 31)
     shares = []
     for row in own:
@@ -50,14 +50,14 @@ def test_recall_is_the_share_of_exact_neighbours_found(vectors: NDArray[np.float
     assert recall(index, sample, 10) == pytest.approx(np.mean(shares), abs=1e-6)
 
 
-def test_equal_vectors_count_whichever_is_found() -> None:
-    """Forty equal rows: any ten of them are a perfect answer."""
+def test_equal_vectors_are_interchangeable() -> None:
+    """Any ten of forty equal rows are a perfect answer."""
     vectors = np.concatenate([np.repeat(unit_vectors(1), 40, axis=0), unit_vectors(60, seed=2)])
     index, own = index_of(vectors, "HNSW8,SQ8", Effort(200, 100)), np.arange(5)
     assert recall(index, QuerySample.measure(index, vectors[own], own), 10) == 1.0
 
 
-def test_recall_where_nothing_can_be_found_is_one() -> None:
+def test_recall_without_answers_is_one() -> None:
     one = index_of(unit_vectors(1), None)
     assert recall(one, QuerySample.measure(one, unit_vectors(1), np.array([0])), 10) == 1.0
     few = index_of(unit_vectors(3), None)
@@ -66,7 +66,7 @@ def test_recall_where_nothing_can_be_found_is_one() -> None:
 
 
 @pytest.mark.parametrize("factory", ["IVF32,SQ8", "IVF32,PQ16x4fs", "HNSW8,SQ8", "IVF32,RaBitQ"])
-def test_the_chosen_effort_reaches_the_target_for_both_kinds_of_query(
+def test_best_effort_reaches_target_for_both_kinds_of_query(
     vectors: NDArray[np.float32], factory: str
 ) -> None:
     index, own = index_of(vectors, factory), np.arange(0, 2_000, 20)
@@ -79,12 +79,12 @@ def test_the_chosen_effort_reaches_the_target_for_both_kinds_of_query(
     assert tuned.best.effort is not None
     found = index.with_effort(tuned.best.effort)
     for kind, sample in samples.items():
-        # Tuned by re-ranking the proposals: the index itself finds the same.
+        # Tuning re-ranks proposals; searching the index gives the same recall.
         assert recall(found, sample, 10) == pytest.approx(tuned.best.recall[kind], abs=0.03)
         assert tuned.best.recall[kind] >= 0.9
 
 
-def test_more_effort_never_finds_less(vectors: NDArray[np.float32]) -> None:
+def test_recall_increases_with_effort(vectors: NDArray[np.float32]) -> None:
     index = index_of(vectors, "IVF64,SQ8")
     samples = {"text": QuerySample.measure(index, unit_vectors(50, seed=5))}
     points = tune(index, samples, 1.0, TuningOptions(full_curve=True)).points
@@ -95,10 +95,10 @@ def test_more_effort_never_finds_less(vectors: NDArray[np.float32]) -> None:
     assert all(b >= a - tuning.MIN_RECALL_GAIN for a, b in pairwise(shares))
 
 
-def test_halves_find_what_every_step_finds(
+def test_binary_search_finds_same_effort_as_full_curve(
     vectors: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With speeds that only depend on the effort, both ways end at the same one."""
+    """The speed depends only on the effort."""
     monkeypatch.setattr(tuning, "_speed", lambda index, samples: 1 / index.effort.visited)
     index = index_of(vectors, "IVF64,SQ8")
     samples = {"text": QuerySample.measure(index, unit_vectors(50, seed=5))}
@@ -113,8 +113,8 @@ def test_halves_find_what_every_step_finds(
     assert len(quick.points) < len(full.points)
 
 
-def test_a_target_out_of_reach_gives_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One candidate in sixty: codes of one byte hardly know which."""
+def test_unreachable_target_returns_highest_recall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One-byte codes hardly distinguish sixty rows."""
     monkeypatch.setattr(tuning, "CANDIDATES", (10, 50))
     vectors = unit_vectors(3_000)
     index = index_of(vectors, "IVF1,PQ2x4fs")
@@ -125,10 +125,10 @@ def test_a_target_out_of_reach_gives_the_best_there_is(monkeypatch: pytest.Monke
     assert tuned.best.effort == Effort(1, 50)
 
 
-def test_of_a_sample_candidates_are_bounded_by_the_root_of_what_it_stands_for(
+def test_candidates_are_limited_by_root_of_growth(
     vectors: NDArray[np.float32],
 ) -> None:
-    """What fifty of 2,000 rows are enough for takes 1,600 of a thousand times as many."""
+    """Fifty candidates of 2,000 rows correspond to 1,600 of a thousand times as many rows."""
     index = index_of(vectors, "IVF1,PQ8x4fs")
     samples = {"text": QuerySample.measure(index, unit_vectors(40, seed=3))}
     free = tune(index, samples, 0.9).best.effort
@@ -144,21 +144,21 @@ def test_of_a_sample_candidates_are_bounded_by_the_root_of_what_it_stands_for(
     )
 
 
-def test_exact_search_needs_no_effort(vectors: NDArray[np.float32]) -> None:
+def test_exact_search_has_no_effort(vectors: NDArray[np.float32]) -> None:
     index = index_of(vectors, None)
     samples = {"text": QuerySample.measure(index, unit_vectors(10, seed=5))}
     tuned = tune(index, samples, 0.95)
     assert (tuned.reached, tuned.best.effort, tuned.best.recall) == (True, None, {"text": 1.0})
 
 
-def test_latencies_are_of_whole_batches(vectors: NDArray[np.float32]) -> None:
+def test_latencies_measure_complete_batches(vectors: NDArray[np.float32]) -> None:
     index = index_of(vectors, None)
     for at_once in (1, 8):
         median, late = latencies(index, unit_vectors(20, seed=1), at_once)
         assert 0 < median <= late
 
 
-def test_queries_are_of_the_rows_length(vectors: NDArray[np.float32]) -> None:
+def test_queries_of_another_dimension_fail(vectors: NDArray[np.float32]) -> None:
     index = index_of(vectors, None)
     with pytest.raises(ValueError, match=f"the index holds {DIM}-d"):
         QuerySample.measure(index, np.ones((2, DIM + 1), np.float32))

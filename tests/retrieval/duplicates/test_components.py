@@ -5,7 +5,7 @@ from retrieval.duplicates.components import Components
 
 
 def partition(count: int, edges: list[tuple[int, int]]) -> list[int]:
-    """The least node of each node's component, node by node."""
+    """The smallest node of each node's component, node by node."""
     roots = list(range(count))
     for _ in range(count):
         for a, b in edges:
@@ -23,7 +23,7 @@ def test_components_of_random_graphs(seed: int) -> None:
     assert components.roots().tolist() == partition(60, [tuple(edge) for edge in edges.tolist()])
 
 
-def test_a_long_chain_and_a_star() -> None:
+def test_long_chain_and_star() -> None:
     chain = np.arange(10_000)
     components = Components(20_001)
     components.join(chain[:-1], chain[1:])
@@ -33,7 +33,7 @@ def test_a_long_chain_and_a_star() -> None:
     assert (roots[10_000:] == 10_000).all()
 
 
-def test_nothing_joined() -> None:
+def test_graph_without_edges() -> None:
     components = Components(3)
     nothing = np.empty(0, np.int64)
     components.join(nothing, nothing)

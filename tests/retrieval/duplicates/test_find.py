@@ -33,7 +33,7 @@ def ids(groups: list[DuplicateGroup]) -> list[list[int]]:
 
 
 def brute_force(vectors: np.ndarray, threshold: float) -> list[list[int]]:
-    """Groups of rows by all cosines and repeated spreading; the largest first."""
+    """Groups by all cosines and repeated label propagation, largest first."""
     rows = vectors.astype(np.float16).astype(np.float64)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     alike = rows @ rows.T >= threshold
@@ -45,7 +45,7 @@ def brute_force(vectors: np.ndarray, threshold: float) -> list[list[int]]:
 
 
 def clusters(seed: int = 0) -> np.ndarray:
-    """Rows around few directions, so that many are near each other and groups grow long."""
+    """Rows around few directions, so that many are near each other and groups are large."""
     centres = directions(40, seed)
     rng = np.random.default_rng(seed)
     rows = centres[rng.integers(0, 40, 600)]
@@ -67,7 +67,7 @@ def test_groups_of_pictures_equal_brute_force(
     assert ids(collection.duplicates(threshold)) == want
 
 
-def test_rows_newer_than_the_index_are_compared_too(tmp_path: Path) -> None:
+def test_rows_newer_than_index_are_compared(tmp_path: Path) -> None:
     rows = directions(30)
     collection_of(tmp_path, pictures(rows), "IVF4,SQ8")
     write_items(tmp_path / "c", [item_of("new.jpg", IMAGE, near(rows[:1], 0.1))])
@@ -75,7 +75,7 @@ def test_rows_newer_than_the_index_are_compared_too(tmp_path: Path) -> None:
     assert ids(Collection.open(tmp_path / "c").duplicates()) == [[0, 30, 31]]
 
 
-def test_the_best_five_are_named_and_the_group_holds_all(
+def test_items_list_best_five_matches_and_group_contains_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retrieval.duplicates.groups.MAX_PENDING_PAIRS", 10)
@@ -101,7 +101,7 @@ def test_identical_pictures_reach_a_threshold_of_one(tmp_path: Path) -> None:
     ]
 
 
-def test_a_clip_and_its_film_with_the_seconds_they_share(tmp_path: Path) -> None:
+def test_clip_and_film_match_with_overlap(tmp_path: Path) -> None:
     scenes = directions(40)
     collection = collection_of(
         tmp_path,
@@ -124,7 +124,7 @@ def test_a_clip_and_its_film_with_the_seconds_they_share(tmp_path: Path) -> None
     assert film.matches[0].overlaps == (match.overlaps[0].mirrored(),)
 
 
-def test_a_film_names_its_best_five_clips_and_each_clip_the_film(tmp_path: Path) -> None:
+def test_film_lists_best_five_clips_and_clips_list_film(tmp_path: Path) -> None:
     scenes = directions(40)
     clips = [near(scenes[n : n + 6], 0.02 * (7 - k), k + 1) for k, n in enumerate(range(0, 35, 5))]
     items = [item_of("film.mp4", VIDEO, scenes)]
@@ -138,7 +138,7 @@ def test_a_film_names_its_best_five_clips_and_each_clip_the_film(tmp_path: Path)
         assert clip.matches[0].overlaps[0].other_start_seconds == 10 * number
 
 
-def test_a_smaller_share_lets_a_common_ending_count(tmp_path: Path) -> None:
+def test_smaller_share_finds_common_ending(tmp_path: Path) -> None:
     scenes = directions(40)
     items = [
         item_of("one.mp4", VIDEO, scenes[:10]),
@@ -154,7 +154,7 @@ def test_a_smaller_share_lets_a_common_ending_count(tmp_path: Path) -> None:
 def test_still_videos_in_an_approximate_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exact: bool
 ) -> None:
-    """All segments of a still video are nearest to themselves, before those of its copy."""
+    """Segments of a still video are nearer to each other than to those of its copy."""
     monkeypatch.setattr("retrieval.duplicates.neighbours.EXACT_ROWS", 0)
     monkeypatch.setattr("retrieval.duplicates.find.QUERY_ROWS", 16)
     still = np.repeat(directions(3), 60, axis=0)
@@ -168,14 +168,14 @@ def test_still_videos_in_an_approximate_index(
     assert all(match.share > 0.9 for item in groups[0].items for match in item.matches)
 
 
-def test_removed_items_are_left_out(tmp_path: Path) -> None:
+def test_removed_items_are_excluded(tmp_path: Path) -> None:
     rows = np.repeat(directions(2), 3, axis=0)
     collection = collection_of(tmp_path, pictures(rows), "exact")
     collection.remove(ids=[1, 4, 5])
     assert ids(collection.duplicates()) == [[0, 2]]
 
 
-def test_a_space_that_is_named(tmp_path: Path) -> None:
+def test_space_can_be_selected(tmp_path: Path) -> None:
     collection = collection_of(tmp_path, pictures(np.repeat(directions(1), 2, axis=0)))
     name = collection.snapshot.spaces[0].name
     assert [group.space for group in collection.duplicates(spaces=[name])] == [name]
@@ -211,7 +211,7 @@ def test_fault_30_an_empty_collection_and_one_item(tmp_path: Path) -> None:
         ({"min_seconds": -1.0}, "the minimum seconds must be at least"),
     ],
 )
-def test_fault_31_options_that_make_no_sense(
+def test_fault_31_invalid_options_fail(
     tmp_path: Path, options: dict[str, float], message: str
 ) -> None:
     collection = collection_of(tmp_path, pictures(directions(2)))
@@ -220,7 +220,7 @@ def test_fault_31_options_that_make_no_sense(
 
 
 @pytest.mark.parametrize("counts", [[1] * 2000, [5000, 1, 1], [3, 600, 2, 511, 1], [512, 512], []])
-def test_blocks_hold_whole_items(counts: list[int]) -> None:
+def test_blocks_contain_complete_items(counts: list[int]) -> None:
     item_ids = np.repeat(np.arange(len(counts)), counts)
     blocks = list(item_blocks(item_ids))
     assert [row for block in blocks for row in range(block.start, block.stop)] == list(

@@ -16,7 +16,7 @@ def collection_of(tmp_path: Path, rows: np.ndarray) -> Collection:
     return Collection.open(tmp_path / "c")
 
 
-def test_the_first_of_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_row_of_each_vector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval.duplicates.identical.BLOCK_ROWS", 3)
     rows = directions(4)[[0, 1, 0, 2, 1, 0, 3]]
     snapshot = collection_of(tmp_path, rows).snapshot
@@ -28,7 +28,7 @@ def test_the_first_of_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert first_identical_rows([], [], DIM).tolist() == []
 
 
-def test_many_copies_and_their_neighbours_are_one_group(
+def test_many_copies_and_their_neighbours_form_one_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     placeholder = directions(1)

@@ -1,4 +1,4 @@
-"""Copies as people have them: saved again, smaller, cut out of something longer."""
+"""Realistic copies: saved again, scaled down, cut from a longer file."""
 
 from pathlib import Path
 

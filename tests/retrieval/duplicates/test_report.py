@@ -16,7 +16,7 @@ from support.vector_items import directions, item_of, near, write_items
 
 @pytest.fixture
 def groups(tmp_path: Path) -> list[DuplicateGroup]:
-    """Three pictures of a kind, one of whose names is awkward, and a clip with its film."""
+    """Three similar pictures, one with special characters in its name, and a clip with its film."""
     rows, scenes = np.repeat(directions(1), 3, axis=0), directions(9, 2)
     write_items(
         tmp_path / "c",
@@ -30,7 +30,7 @@ def groups(tmp_path: Path) -> list[DuplicateGroup]:
     return Collection.open(tmp_path / "c").duplicates()
 
 
-def test_parquet_and_json_say_the_same(groups: list[DuplicateGroup], tmp_path: Path) -> None:
+def test_parquet_equals_json(groups: list[DuplicateGroup], tmp_path: Path) -> None:
     write_report(tmp_path / "g.json", groups)
     write_report(tmp_path / "g.parquet", groups)
     document = json.loads((tmp_path / "g.json").read_text())
@@ -48,14 +48,14 @@ def test_parquet_and_json_say_the_same(groups: list[DuplicateGroup], tmp_path: P
     assert flat[4]["matches"][0]["overlaps"][0]["other_start_seconds"] == 6
 
 
-def test_no_groups_are_a_report_too(tmp_path: Path) -> None:
+def test_report_without_groups(tmp_path: Path) -> None:
     write_report(tmp_path / "g.json", [])
     write_report(tmp_path / "g.parquet", [])
     assert json.loads((tmp_path / "g.json").read_text()) == {"groups": []}
     assert pq.read_table(tmp_path / "g.parquet").num_rows == 0
 
 
-def test_a_page_of_groups(groups: list[DuplicateGroup], tmp_path: Path) -> None:
+def test_page_of_groups(groups: list[DuplicateGroup], tmp_path: Path) -> None:
     write_page(tmp_path / "g.html", groups, title="Near-duplicates")
     page = (tmp_path / "g.html").read_text()
     assert page.count("<article") == 5
@@ -64,7 +64,7 @@ def test_a_page_of_groups(groups: list[DuplicateGroup], tmp_path: Path) -> None:
     assert "clip.mp4#t=0.0,8.0" in page
 
 
-def test_fault_7_a_report_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_fault_7_unwritable_report_fails(tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="the formats are"):
         check_report(tmp_path / "g.txt")
     with pytest.raises(StorageError, match="its folder does not exist"):

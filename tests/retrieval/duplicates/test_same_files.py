@@ -1,4 +1,4 @@
-"""Names of one file are no duplicates, and a missing file is never the one to keep."""
+"""Paths of one file are not duplicates, and missing files are last in their group."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.vector_items import directions, item_of, write_items
 
 
 def alike(*paths: Path) -> list[EmbeddedItem]:
-    """Items of one vector."""
+    """Items with the same vector."""
     rows = directions(1)
     items = [item_of(path.name, Medium.IMAGE, rows) for path in paths]
     return [
@@ -45,19 +45,19 @@ def touch(folder: Path, *names: str) -> list[Path]:
     return paths
 
 
-def test_field_01_links_are_no_duplicates_of_their_file(tmp_path: Path) -> None:
+def test_field_01_links_are_not_duplicates_of_their_file(tmp_path: Path) -> None:
     owl, copy = touch(tmp_path, "owl.jpg", "copy.jpg")
     best, hard = tmp_path / "best.jpg", tmp_path / "hard.jpg"
     best.symlink_to(owl)
     hard.hardlink_to(owl)
     opened = collection(tmp_path, best, hard, owl, copy)
-    # The first of the two that are no links to other names stays.
+    # The first of the two regular paths is kept.
     assert alias_item_ids(opened.snapshot).tolist() == [0, 2]
     assert groups(opened) == [["hard.jpg", "copy.jpg"]]
     assert run("dups", tmp_path / "c", "--format", "paths").splitlines() == [str(copy)]
 
 
-def test_field_01_a_file_of_many_names_is_no_group(tmp_path: Path) -> None:
+def test_field_01_paths_of_one_file_are_not_a_group(tmp_path: Path) -> None:
     (owl,) = touch(tmp_path, "owl.jpg")
     links = [tmp_path / f"{n}.jpg" for n in range(8)]
     for link in links:
@@ -67,8 +67,8 @@ def test_field_01_a_file_of_many_names_is_no_group(tmp_path: Path) -> None:
     assert run("dups", tmp_path / "c", "--format", "paths") == ""
 
 
-def test_field_01_links_leave_room_for_the_pairs_of_other_files(tmp_path: Path) -> None:
-    """Five pairs of each item are kept: none of them is of a link."""
+def test_field_01_links_do_not_displace_pairs_of_other_files(tmp_path: Path) -> None:
+    """Links are not among the five matches of an item."""
     owl, copy = touch(tmp_path, "owl.jpg", "copy.jpg")
     links = [tmp_path / f"{n}.jpg" for n in range(8)]
     for link in links:
@@ -104,7 +104,7 @@ def test_field_01_links_to_films_and_recordings(tmp_path: Path, modality: Medium
     assert groups(Collection.open(tmp_path / "c")) == [["film.mkv", "copy.mkv"]]
 
 
-def test_field_02_a_missing_file_is_never_the_one_to_keep(tmp_path: Path) -> None:
+def test_field_02_missing_files_are_last_in_their_group(tmp_path: Path) -> None:
     dead, dogs, other = touch(tmp_path, "IMG_1.jpg", "dogs.jpg", "other.jpg")
     opened = collection(tmp_path, dead, dogs, other)
     dead.unlink()
@@ -133,7 +133,7 @@ def test_field_02_reports_say_which_files_are_missing(tmp_path: Path) -> None:
     assert [item["missing"] for item in written["items"]] == [False, True]
 
 
-def test_field_02_what_cannot_be_known_is_not_missing(tmp_path: Path) -> None:
+def test_field_02_files_of_unknown_status_are_not_missing(tmp_path: Path) -> None:
     rows = np.repeat(directions(1), 2, axis=0)
     items = [item_of("x", Medium.IMAGE, row[None]) for row in rows]
     uris = ("https://example.org/1.jpg", "relative.jpg")

@@ -49,7 +49,7 @@ def test_qvhighlights_has_several_windows(real_data: Path) -> None:
     assert max(len(one.windows) for one in read) > 3
 
 
-def test_the_data_sets_own_forms_are_read(tmp_path: Path) -> None:
+def test_original_formats_are_read(tmp_path: Path) -> None:
     charades = tmp_path / "charades_sta_test.txt"
     charades.write_text("3MSZA 24.3 30.4##person turn a light on.\n")
     assert list(read_annotations(charades)) == [
@@ -77,7 +77,7 @@ def test_the_data_sets_own_forms_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ['{"vid": "a", "query": "b"}', '{"vid_name": "a"', "3MSZA 24.3##x", "[1]", "nonsense"]
 )
-def test_an_entry_in_no_known_format_fails(tmp_path: Path, line: str) -> None:
+def test_unknown_format_fails(tmp_path: Path, line: str) -> None:
     path = tmp_path / "moments.jsonl"
     path.write_text('{"vid":"a","query":"b","duration":9,"relevant_windows":[[1,2]]}\n' + line)
     with pytest.raises(
@@ -86,7 +86,7 @@ def test_an_entry_in_no_known_format_fails(tmp_path: Path, line: str) -> None:
         list(read_annotations(path))
 
 
-def test_a_missing_file_fails(tmp_path: Path) -> None:
+def test_missing_file_fails(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be read"):
         list(read_annotations(tmp_path / "none.jsonl"))
 
@@ -98,7 +98,7 @@ def didemo(*times: tuple[int, int]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def test_didemos_window_is_the_one_most_annotators_chose(tmp_path: Path) -> None:
+def test_didemo_windows_are_those_most_annotators_chose(tmp_path: Path) -> None:
     path = tmp_path / "test_data.json"
     path.write_text(json.dumps([didemo((0, 0), (1, 2), (1, 2), (5, 5))]))
     assert list(read_annotations(path)) == [
@@ -108,7 +108,7 @@ def test_didemos_window_is_the_one_most_annotators_chose(tmp_path: Path) -> None
     assert next(read_annotations(path)).windows == ((0.0, 5.0), (20.0, 25.0))
 
 
-def test_didemos_official_files(real_data: Path) -> None:
+def test_official_didemo_files(real_data: Path) -> None:
     for split, queries, videos in (("val", 4_180, 1_094), ("test", 4_021, 1_037)):
         read = list(read_annotations(real_data / f"annotations/didemo/{split}_data.json"))
         assert len(read) == queries
@@ -116,7 +116,7 @@ def test_didemos_official_files(real_data: Path) -> None:
         assert len({one.query_id for one in read}) == queries
 
 
-def test_an_entry_without_an_id_is_numbered(tmp_path: Path) -> None:
+def test_entries_without_id_are_numbered(tmp_path: Path) -> None:
     path = tmp_path / "moments.jsonl"
     line = {"vid": "a", "query": "b", "duration": 9, "relevant_windows": [[1, 2]]}
     path.write_text("\n".join(json.dumps(line | {"qid": qid}) for qid in ("x", 7)))
@@ -128,7 +128,7 @@ def test_an_entry_without_an_id_is_numbered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"duration": 0}, {"duration": "NaN"}, {"relevant_windows": [[1, float("nan")]]}]
 )
-def test_times_that_are_none_fail(tmp_path: Path, wrong: dict[str, object]) -> None:
+def test_invalid_times_fail(tmp_path: Path, wrong: dict[str, object]) -> None:
     path = tmp_path / "moments.jsonl"
     line = {"vid": "a", "query": "b", "duration": 9, "relevant_windows": [[1, 2]]}
     path.write_text(json.dumps(line | wrong))
@@ -149,7 +149,7 @@ def test_times_that_are_none_fail(tmp_path: Path, wrong: dict[str, object]) -> N
         ({"query": ...}, "lacks 'query'"),
     ],
 )
-def test_field_26_windows_that_cannot_be_are_refused_with_their_line(
+def test_field_26_impossible_windows_fail_with_their_line(
     tmp_path: Path, line: dict[str, object], message: str
 ) -> None:
     path = tmp_path / "moments.jsonl"
@@ -169,7 +169,7 @@ def test_field_26_windows_that_cannot_be_are_refused_with_their_line(
         ("d.json", json.dumps([didemo((2, 1))])),
     ],
 )
-def test_field_26_reversed_windows_are_refused_in_every_format(
+def test_field_26_reversed_windows_fail_in_all_formats(
     tmp_path: Path, name: str, content: str
 ) -> None:
     (tmp_path / name).write_text(content)
@@ -177,7 +177,7 @@ def test_field_26_reversed_windows_are_refused_in_every_format(
         list(read_annotations(tmp_path / name, strict=True))
 
 
-def test_field_26_a_window_rounded_past_the_end_is_cut(tmp_path: Path) -> None:
+def test_field_26_windows_rounded_past_the_end_are_clipped(tmp_path: Path) -> None:
     path = tmp_path / "moments.jsonl"
     line = {"vid": "a", "query": "b", "duration": 30, "relevant_windows": [[20, 31.5]]}
     path.write_text(json.dumps(line))

@@ -13,13 +13,13 @@ def test_ranks_by_hand() -> None:
         np.array([[0.0, 10]]),
         IOUS,
     )
-    # Rank 1 and 3 are the right span of a wrong video.
+    # Ranks 1 and 3 are correct spans of another video.
     assert ranks.moment.tolist() == [2, 5]
     assert ranks.moment_in_video.tolist() == [1, 3]
     assert ranks.video == 2
 
 
-def test_what_is_never_found_has_no_rank() -> None:
+def test_missing_prediction_has_infinite_rank() -> None:
     wrong = corpus_ranks(np.array([False]), np.array([[0.0, 10]]), np.array([[0.0, 10]]), IOUS)
     assert (wrong.moment.tolist(), wrong.moment_in_video.tolist(), wrong.video) == (
         [INF, INF], [INF, INF], INF,

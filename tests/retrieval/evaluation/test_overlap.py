@@ -15,13 +15,13 @@ def test_jaccard_by_hand() -> None:
     ("one", "other", "want"),
     [
         ("ab", "ab", 1.0),
-        # Agreement 1 and 1/2 at depths 1 and 2, the latter taken to go on:
+        # Agreement 1 and 1/2 at depths 1 and 2, the latter extrapolated:
         # 0.1 / 0.9 · (0.9 + 0.81 / 2) + 0.81 / 2
         ("ab", "ac", 0.55),
         # 0 and 1: 0.1 / 0.9 · 0.81 + 0.81
         ("ab", "ba", 0.9),
         ("ab", "cd", 0.0),
-        # A prefix says nothing against the rest.
+        # A prefix agrees with the longer ranking.
         ("a", "ab", 1.0),
         ("", "", 1.0),
         ("a", "", 0.0),
@@ -32,13 +32,13 @@ def test_rank_biased_overlap_by_hand(one: str, other: str, want: float) -> None:
     assert rank_biased_overlap(other, one) == pytest.approx(want)
 
 
-def test_the_first_ranks_weigh_most() -> None:
+def test_first_ranks_weigh_most() -> None:
     first = rank_biased_overlap("abcdefghij", "xbcdefghij")
     last = rank_biased_overlap("abcdefghij", "abcdefghix")
     assert first < last < 1
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0, 1.5])
-def test_a_persistence_that_is_no_chance_fails(p: float) -> None:
+def test_persistence_out_of_range_fails(p: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         rank_biased_overlap("a", "b", p)

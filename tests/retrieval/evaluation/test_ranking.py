@@ -26,21 +26,21 @@ def test_ranks_by_hand() -> None:
     np.testing.assert_array_equal(first_relevant_ranks(scores, relevant), [1, 3, 2])
 
 
-def test_ties_count_against_the_system_and_once() -> None:
+def test_ties_count_against_the_system() -> None:
     scores = np.array([[0.5, 0.5, 0.5, 0.1]])
     assert first_relevant_ranks(scores, np.array([[False, True, False, False]])).tolist() == [3]
     assert relevant_ranks(scores[0], [1]).tolist() == [3]
-    # Two relevant items among three equal ones: behind the irrelevant one, and not behind each
-    # other twice.
+    # Two of three equal items are relevant: both rank behind the irrelevant one, but not behind
+    # each other.
     assert relevant_ranks(scores[0], [0, 1]).tolist() == [2, 3]
 
 
-def test_the_best_of_several_relevant_items_counts() -> None:
+def test_best_of_several_relevant_items_counts() -> None:
     scores = np.array([[0.9, 0.8, 0.1]])
     assert first_relevant_ranks(scores, np.array([[False, True, True]])).tolist() == [2]
 
 
-def test_a_query_without_a_relevant_item_fails() -> None:
+def test_query_without_relevant_item_fails() -> None:
     with pytest.raises(ValueError, match="at least one relevant"):
         first_relevant_ranks(np.ones((1, 2)), np.zeros((1, 2), dtype=bool))
     with pytest.raises(ValueError, match="at least one relevant"):
@@ -62,7 +62,7 @@ def test_ranks_of_all_relevant_items_by_hand() -> None:
         ([0.1, np.nan], [0], "NaN"),
     ],
 )
-def test_relevant_items_that_cannot_be_ranked_fail(
+def test_invalid_relevant_items_fail(
     scores: list[float], relevant: list[int], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -92,17 +92,17 @@ def test_metrics_with_several_relevant_items_by_hand() -> None:
             (three + 1 / np.log2(6)) / (1 + two + three),
         ],
     )
-    # At depth 1 the best possible ranking has a single item.
+    # At depth 1 the ideal ranking has a single item.
     np.testing.assert_allclose(ndcg_at_k(RANKS, COUNTS, 1), [1, 0, 0])
 
 
-def test_an_item_that_was_not_retrieved_counts_as_relevant() -> None:
+def test_items_not_retrieved_count_as_relevant() -> None:
     ranks, counts = np.array([[1, INF]]), np.array([2])
     assert recall_at_k(ranks, counts, 1000).tolist() == [0.5]
     assert average_precision_at_k(ranks, counts, 1000).tolist() == [0.5]
 
 
-def test_blocks_give_what_one_block_gives() -> None:
+def test_metrics_do_not_depend_on_block_size() -> None:
     random = np.random.default_rng(0)
     scores = random.integers(0, 20, (12, 30)).astype(np.float32)
     relevant = [random.choice(30, size=1 + i % 4, replace=False).tolist() for i in range(12)]
@@ -120,7 +120,7 @@ def test_blocks_give_what_one_block_gives() -> None:
     np.testing.assert_array_equal(whole.first_ranks, first_relevant_ranks(scores, mask))
 
 
-def test_names_are_the_printed_ones() -> None:
+def test_metric_names_equal_published_ones() -> None:
     metrics = RankingMetrics(ks=(1, 50), depth=5)
     metrics.add(np.eye(3), [[0], [1], [0]])
     assert metrics.summary() == pytest.approx(
@@ -138,7 +138,7 @@ def test_no_queries_and_depth_zero_fail() -> None:
         RankingMetrics(ks=(0, 1))
 
 
-def test_memory_is_the_block_and_a_byte_an_item() -> None:
+def test_memory_is_one_block_and_one_byte_per_item() -> None:
     items, queries = 100_000, 16
     scores = np.random.default_rng(0).random((queries, items), dtype=np.float32)
     relevant = [[i, i + 1] for i in range(queries)]
@@ -150,7 +150,7 @@ def test_memory_is_the_block_and_a_byte_an_item() -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # A million items would take ten times this, beside a block of any size: far below 2 GiB.
+    # A million items would take ten times this plus one block: far below 2 GiB.
     assert peak < 2 * items
     assert len(metrics.first_ranks) == 4 * queries
 

@@ -18,7 +18,7 @@ def kinds(name: str, *spaces: Space) -> list[type]:
     return [type(one) for one in choose_localizers(name, spaces, device="cpu")]
 
 
-def test_auto_takes_the_bundled_hammer_where_it_fits(
+def test_auto_selects_bundled_hammer_if_it_fits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choose, "BUNDLED", tmp_path)
@@ -30,19 +30,19 @@ def test_auto_takes_the_bundled_hammer_where_it_fits(
     assert kinds("similarity", SPACE) == [SimilarityLocalizer]
 
 
-def test_a_hammer_of_another_space_fails(tmp_path: Path) -> None:
+def test_hammer_of_another_space_fails(tmp_path: Path) -> None:
     write_hammer(tmp_path)
     with pytest.raises(SpaceMismatchError, match=r"digest ffffffff, .* has: toy-00000000"):
         choose_localizers(f"hammer:{tmp_path}", [OTHER])
 
 
 @pytest.mark.parametrize("name", ["anvil", "hammer:", "similarity:x", ""])
-def test_an_unknown_localizer_fails(name: str) -> None:
+def test_unknown_localizer_fails(name: str) -> None:
     with pytest.raises(QueryError, match="expected auto, similarity, hammer"):
         choose_localizers(name, [SPACE])
 
 
-def test_a_folder_without_a_hammer_fails(tmp_path: Path) -> None:
+def test_folder_without_hammer_fails(tmp_path: Path) -> None:
     with pytest.raises(WeightsNotAvailableError, match="is no folder"):
         choose_localizers(f"hammer:{tmp_path / 'none'}", [SPACE])
     with pytest.raises(WeightsNotAvailableError, match=r"config\.json is missing"):

@@ -49,7 +49,7 @@ QUERY = MomentQuery(video(1, 9).vectors[0], "a red circle")
 # ---------------------------------------------------------------- the network
 
 
-def test_padding_and_company_in_a_batch_change_nothing(hammer: HammerLocalizer) -> None:
+def test_predictions_do_not_depend_on_batch(hammer: HammerLocalizer) -> None:
     items = [video(30), video(5, 1), video(17, 2)]
     together = hammer.predict(QUERY, items)
     for item, reading in zip(items, together, strict=True):
@@ -58,18 +58,18 @@ def test_padding_and_company_in_a_batch_change_nothing(hammer: HammerLocalizer) 
         assert alone.match == pytest.approx(reading.match, abs=1e-5)
 
 
-def test_every_level_and_both_streams_count(folder: Path, hammer: HammerLocalizer) -> None:
+def test_all_levels_and_both_streams_affect_output(folder: Path, hammer: HammerLocalizer) -> None:
     item = video(24)
     labels = hammer.predict(QUERY, [item])[0].labels
     other_words = hammer.predict(replace(QUERY, text="a blue star"), [item])[0].labels
     assert np.abs(labels - other_words).max() > 1e-4
     far = TimedRows(item.start_seconds, item.end_seconds, item.vectors.copy())
     far.vectors[23] = -far.vectors[23]
-    # Row 0 and row 23 share no clip: what reaches row 0 has gone through the levels above.
+    # Rows 0 and 23 share no clip: row 0 only changes through the levels above.
     assert np.abs(hammer.predict(QUERY, [far])[0].labels[0] - labels[0]).max() > 1e-6
 
 
-def test_padding_tokens_are_not_read(hammer: HammerLocalizer) -> None:
+def test_padding_tokens_are_ignored(hammer: HammerLocalizer) -> None:
     config = hammer.config
     model = Hammer(config).eval()
     rows, real = torch.randn(2, 8, config.dim), torch.ones(2, 8, dtype=torch.bool)
@@ -82,7 +82,7 @@ def test_padding_tokens_are_not_read(hammer: HammerLocalizer) -> None:
     assert model.token_logits(long.text).shape == (2, 5, config.vocabulary)
 
 
-def test_what_stands_still_differs_from_nothing() -> None:
+def test_static_frames_have_no_differences() -> None:
     still = torch.ones(1, 40, 3)
     still[:, 20:] = 2.0  # a cut
     real = torch.ones(1, 40, dtype=torch.bool)
@@ -94,15 +94,15 @@ def test_what_stands_still_differs_from_nothing() -> None:
     assert differs[20] == pytest.approx(2 - (8 * 1 + 9 * 2) / 17)
 
 
-def test_the_first_stage_sees_the_best_four_neighbours() -> None:
+def test_best_segment_score_averages_four_neighbours() -> None:
     scores = torch.tensor([[0.1, 0.9, 0.1, 0.5, 0.5, 0.5, 0.5, 0.9], [0.2, 0.4, 9, 9, 9, 9, 9, 9]])
     real = torch.ones(2, 8, dtype=torch.bool)
     real[1, 2:] = False
-    # Of a shorter window all that is there.
+    # A shorter window averages all of its rows.
     torch.testing.assert_close(best_segment_score(scores, real), torch.tensor([0.6, 0.4]))
 
 
-def test_a_frame_is_what_its_n_grams_agree_on() -> None:
+def test_frame_labels_average_n_grams() -> None:
     labels = torch.tensor([[OTHER, BEGIN, OTHER, END, OTHER]])
     grams, weights = label_grams(labels, 27)
     assert grams[0].tolist() == [3, 9 + 2, 6, 18, 0]
@@ -125,7 +125,7 @@ def test_windows_overlap_by_half_and_reach_the_end() -> None:
     assert list(split_into_windows(0, 0, 32)) == []
 
 
-def test_a_row_of_two_windows_is_read_where_it_lies_deepest(hammer: HammerLocalizer) -> None:
+def test_labels_come_from_the_window_with_most_context(hammer: HammerLocalizer) -> None:
     item = video(48)
     labels = hammer.predict(QUERY, [item])[0].labels
     for first, rows in ((0, slice(0, 23)), (16, slice(25, 48))):
@@ -140,7 +140,7 @@ def test_a_row_of_two_windows_is_read_where_it_lies_deepest(hammer: HammerLocali
         )
 
 
-def test_the_best_pair_of_begin_and_end_comes_first() -> None:
+def test_best_pair_of_begin_and_end_comes_first() -> None:
     labels = np.full((20, 3), np.log(0.02), np.float32)
     labels[:, OTHER] = np.log(0.96)
     labels[5, BEGIN] = labels[11, END] = np.log(0.9)
@@ -149,20 +149,20 @@ def test_the_best_pair_of_begin_and_end_comes_first() -> None:
     spans = rank_spans(labels, item, 0.5)
     assert spans[0][:2] == (2.5, 6.0)
     assert spans[1][:2] == (7.0, 9.5)
-    # p(span) is a share of all pairs, and is multiplied by the video's probability.
+    # p(span) is a share of all pairs, multiplied by the probability of the video.
     assert spans[0][2] > spans[1][2]
     assert sum(score for _, _, score in spans) <= 0.5 + 1e-6
     assert rank_spans(labels, item, 1.0)[0][2] == pytest.approx(2 * spans[0][2])
 
 
-def test_an_end_never_lies_before_its_begin() -> None:
+def test_ends_do_not_precede_begins() -> None:
     labels = np.log(np.full((3, 3), 1e-9, np.float32))
     labels[2, BEGIN] = labels[0, END] = 0.0
     (start, end, _), *_ = rank_spans(labels, video(3), 1.0)
     assert 0 <= start < end <= 1.5
 
 
-def test_spans_never_overlap_and_probabilities_add_up_to_one(hammer: HammerLocalizer) -> None:
+def test_spans_do_not_overlap_and_probabilities_sum_to_one(hammer: HammerLocalizer) -> None:
     found = hammer.localize(QUERY, [video(90, seed) for seed in range(5)])
     assert all(found)
     for spans in found:
@@ -173,7 +173,7 @@ def test_spans_never_overlap_and_probabilities_add_up_to_one(hammer: HammerLocal
     assert sum(span[2] for spans in found for span in spans) <= 1 + 1e-6
 
 
-def test_no_rows_no_spans(hammer: HammerLocalizer) -> None:
+def test_item_without_rows_has_no_spans(hammer: HammerLocalizer) -> None:
     assert hammer.localize(QUERY, [video(0)]) == [[]]
     assert hammer.localize(QUERY, []) == []
     empty, real = hammer.localize(QUERY, [video(0), video(9)])
@@ -181,10 +181,10 @@ def test_no_rows_no_spans(hammer: HammerLocalizer) -> None:
     assert real
 
 
-# ---------------------------------------------------------------- what it can answer, and files
+# ---------------------------------------------------------------- supported queries, files
 
 
-def test_it_answers_texts_in_its_own_space_only(hammer: HammerLocalizer) -> None:
+def test_hammer_answers_only_texts_in_its_space(hammer: HammerLocalizer) -> None:
     assert hammer.can_answer(QUERY, SPACE, Medium.VIDEO)
     assert not hammer.can_answer(replace(QUERY, text=None), SPACE, Medium.VIDEO)
     assert not hammer.can_answer(QUERY, SPACE, Medium.AUDIO)
@@ -231,7 +231,7 @@ def test_missing_files_fail(tmp_path: Path, name: str) -> None:
         HammerLocalizer.load(tmp_path)
 
 
-def test_curves_are_standardised_over_the_real_rows_only() -> None:
+def test_scores_are_standardised_over_unmasked_rows() -> None:
     scores = torch.tensor([[1.0, 3.0, 99.0], [2.0, 2.0, 2.0]])
     real = torch.tensor([[True, True, False], [True, True, True]])
     got = standardise(scores, real)

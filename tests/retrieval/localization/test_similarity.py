@@ -17,14 +17,14 @@ def localize(scores, clip_seconds: float = CLIP):
 
 
 def step_curve(duration: int, start: float, end: float, *, low=0.1, high=0.6, noise=0.0, seed=0):
-    """Means over 2-s clips of a curve that is high in [start, end)."""
+    """Means over 2-s segments of a curve that is high in [start, end)."""
     times = np.arange(0, duration, 0.01)
     curve = np.where((times >= start) & (times < end), high, low)
     clips = curve.reshape(-1, round(CLIP / 0.01)).mean(axis=1)
     return clips + np.random.default_rng(seed).normal(0, noise, len(clips))
 
 
-def test_a_clean_step_is_found_to_the_tenth_of_a_second() -> None:
+def test_clean_step_is_localized_within_a_tenth_of_a_second() -> None:
     start, end, score = localize(step_curve(60, 13.0, 27.4))[0]
     assert start == pytest.approx(13.0, abs=0.1)
     assert end == pytest.approx(27.4, abs=0.1)
@@ -32,12 +32,12 @@ def test_a_clean_step_is_found_to_the_tenth_of_a_second() -> None:
 
 
 @pytest.mark.parametrize("span", [(0.0, 8.0), (52.0, 60.0), (20.0, 24.0), (6.0, 50.0)])
-def test_steps_at_the_ends_short_ones_and_long_ones(span) -> None:
+def test_steps_at_the_ends_and_of_different_lengths(span) -> None:
     start, end, _ = localize(step_curve(60, *span))[0]
     assert overlap((start, end), span) > 0.95
 
 
-def test_noise_moves_borders_a_little() -> None:
+def test_noise_moves_borders_slightly() -> None:
     overlaps = []
     for seed in range(50):
         rng = np.random.default_rng(seed)
@@ -49,7 +49,7 @@ def test_noise_moves_borders_a_little() -> None:
     assert np.mean(np.array(overlaps) >= 0.7) >= 0.85
 
 
-def test_two_events_are_two_spans_best_first() -> None:
+def test_two_events_give_two_spans_best_first() -> None:
     curve = np.maximum(step_curve(80, 10, 20, high=0.5), step_curve(80, 50, 64, high=0.7))
     spans = localize(curve)
     assert overlap(spans[0][:2], (50, 64)) > 0.9
@@ -57,7 +57,7 @@ def test_two_events_are_two_spans_best_first() -> None:
     assert len(spans) == 2
 
 
-def test_spans_never_overlap_and_lie_inside() -> None:
+def test_spans_do_not_overlap_and_are_within_item() -> None:
     rng = np.random.default_rng(3)
     for _ in range(200):
         scores = rng.normal(0, 1, int(rng.integers(1, 60)))
@@ -69,11 +69,11 @@ def test_spans_never_overlap_and_lie_inside() -> None:
         assert [s[2] for s in spans] == sorted((s[2] for s in spans), reverse=True)
 
 
-def test_a_flat_curve_is_one_span_over_everything() -> None:
+def test_flat_curve_gives_one_span_over_the_item() -> None:
     assert localize([0.25] * 8) == [(0.0, 16.0, pytest.approx(0.25))]
 
 
-def test_one_segment_and_none() -> None:
+def test_one_segment_and_no_segments() -> None:
     assert localize([0.3]) == [(0.0, 2.0, pytest.approx(0.3))]
     nothing = np.empty(0)
     query = MomentQuery(np.ones(4, np.float32))

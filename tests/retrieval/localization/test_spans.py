@@ -18,7 +18,7 @@ def test_overlap_by_hand(first, second, expected) -> None:
     assert overlap(second, first) == pytest.approx(expected)
 
 
-def test_the_best_of_overlapping_spans_stays() -> None:
+def test_best_of_overlapping_spans_is_kept() -> None:
     spans = [(0, 4, 0.5), (3, 6, 0.9), (6, 8, 0.4), (7, 9, 0.3)]
     assert suppress_overlaps(spans, limit=10) == [(3, 6, 0.9), (6, 8, 0.4)]
     assert suppress_overlaps(spans, limit=1) == [(3, 6, 0.9)]
