@@ -18,7 +18,7 @@ from indexes.faiss import FaissIndex
 from indexes.gpu import DeviceIndex
 from indexes.protocol import Ids, Scores
 from indexes.selection import Selection
-from indexes.vectors import check_search, pad_answers
+from indexes.vectors import check_search, no_answers, pad_answers
 
 
 class RowDigests:
@@ -97,25 +97,11 @@ class DeduplicatedIndex:
     """
 
     def __init__(self, index: FaissIndex | DeviceIndex, vector_numbers: Ids) -> None:
+        self.dim, self.rows, self.approximate = index.dim, len(vector_numbers), index.approximate
         self._index = index
         self._vector_numbers = vector_numbers
         self._rows = np.argsort(vector_numbers, kind="stable")
         self._starts = np.searchsorted(vector_numbers[self._rows], np.arange(index.rows + 1))
-
-    @property
-    def dim(self) -> int:
-        """Vector dimension."""
-        return self._index.dim
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return len(self._vector_numbers)
-
-    @property
-    def approximate(self) -> bool:
-        """See `FaissIndex.approximate`."""
-        return self._index.approximate
 
     def vectors(self, first: int, last: int) -> NDArray[np.float32]:
         """See `FaissIndex.vectors`."""
@@ -156,7 +142,7 @@ class DeduplicatedIndex:
         )
         answers = [self._expand(*line, k, mask) for line in zip(scores, numbers, strict=True)]
         if not answers:
-            return pad_answers(scores[:, :0], numbers[:, :0], k)
+            return no_answers(0, k)
         return np.stack([line[0] for line in answers]), np.stack([line[1] for line in answers])
 
     def _distinct_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

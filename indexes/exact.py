@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from indexes.protocol import Ids, Scores
 from indexes.scoring import best_columns, exact_scores, rerank_exactly, score_error_bound
-from indexes.vectors import check_search, pad_answers, unit_queries
+from indexes.vectors import check_search, no_answers, pad_answers, unit_queries
 
 BLOCK_ROWS = 16_384
 """Rows scored at once. Float16 rows are converted to float32 block by block to bound memory."""
@@ -47,8 +47,7 @@ def exact_search(
     count = rows if row_ids is None else len(row_ids)
     width = min(k, count)
     if not width or not len(unit):
-        empty = np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
-        return pad_answers(*empty, k)
+        return no_answers(len(unit), k)
     scores, ids = rerank_exactly(
         vectors,
         unit,

@@ -18,7 +18,7 @@ from indexes.exact import exact_search, search_all_rows
 from indexes.protocol import Ids, Scores
 from indexes.scoring import best_columns, exact_scores_by_id, rerank_count, rerank_exactly
 from indexes.selection import SCANNED_SHARE, Selection, lists_with_mask, select
-from indexes.vectors import check_search, pad_answers, unit_queries
+from indexes.vectors import check_search, no_answers, pad_answers, unit_queries
 
 MANY_QUERIES = 20
 """From this batch size on, float32 matrix products are faster than a scan per query. FAISS switches
@@ -41,69 +41,55 @@ class FaissIndex:
         exact: Built by `build_exact`.
         approximate: Built by `build_approximate` over the same rows, or None.
         effort: Search effort of the approximate part; None for `default_effort`.
+
+    Attributes:
+        dim: Vector dimension.
+        rows: Number of vectors.
+        exact_part: The exact part, a float16 scalar quantizer.
+        approximate_part: The approximate part, or None.
+        lists: Number of IVF lists of the approximate part; 0 if it has none.
     """
 
     def __init__(
         self, exact: Any, approximate: Any | None = None, effort: Effort | None = None
     ) -> None:
-        self._exact = exact
-        self._approximate = approximate
+        self.dim: int = exact.d
+        self.rows: int = exact.ntotal
+        self.exact_part = exact
+        self.approximate_part = approximate
+        self.lists = 0
         self._takes_selector = True
         if approximate is not None:
             self.effort = effort or default_effort(approximate)
             self._refined = faiss.IndexRefine(approximate, exact)
+            ivf = faiss.try_extract_index_ivf(approximate)
+            self.lists = ivf.nlist if ivf else 0
 
     def with_approximate(self, approximate: Any, effort: Effort | None = None) -> FaissIndex:
         """Return an index of the same rows with another approximate part."""
-        return FaissIndex(self._exact, approximate, effort)
+        return FaissIndex(self.exact_part, approximate, effort)
 
     def with_effort(self, effort: Effort) -> FaissIndex:
         """Return an index of the same parts with another effort."""
-        return FaissIndex(self._exact, self._approximate, effort)
-
-    @property
-    def exact_part(self) -> Any:
-        """The exact part, a float16 scalar quantizer."""
-        return self._exact
-
-    @property
-    def approximate_part(self) -> Any | None:
-        """The approximate part."""
-        return self._approximate
+        return FaissIndex(self.exact_part, self.approximate_part, effort)
 
     @property
     def approximate(self) -> bool:
         """Whether there is an approximate part."""
-        return self._approximate is not None
-
-    @property
-    def lists(self) -> int:
-        """Number of IVF lists of the approximate part; 0 if it has none."""
-        ivf = self._approximate and faiss.try_extract_index_ivf(self._approximate)
-        return int(ivf.nlist) if ivf else 0
-
-    @property
-    def dim(self) -> int:
-        """Vector dimension."""
-        return int(self._exact.d)
-
-    @property
-    def rows(self) -> int:
-        """Number of vectors."""
-        return int(self._exact.ntotal)
+        return self.approximate_part is not None
 
     def vectors(self, first: int, last: int) -> NDArray[np.float32]:
         """Return rows first … last - 1 of the exact part, (last - first, dim)."""
         if last <= first:
             return np.empty((0, self.dim), np.float32)
-        vectors: NDArray[np.float32] = self._exact.reconstruct_n(first, last - first)
+        vectors: NDArray[np.float32] = self.exact_part.reconstruct_n(first, last - first)
         return vectors
 
     def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the given rows of the exact part, (n, dim) float32."""
         if not len(rows):
             return np.empty((0, self.dim), np.float32)
-        vectors: NDArray[np.float32] = self._exact.reconstruct_batch(rows)
+        vectors: NDArray[np.float32] = self.exact_part.reconstruct_batch(rows)
         return vectors
 
     def score(self, unit: NDArray[np.float32], ids: Ids) -> Scores:
@@ -125,7 +111,7 @@ class FaissIndex:
     def select(self, mask: NDArray[np.bool_]) -> Selection:
         """Prepare a mask, (rows,) bool, for many searches; it must not change afterwards."""
         check_search(1, mask, self.rows)
-        return select(self._exact, mask)
+        return select(self.exact_part, mask)
 
     def search(
         self,
@@ -151,14 +137,14 @@ class FaissIndex:
         check_search(k, allowed.mask if isinstance(allowed, Selection) else allowed, self.rows)
         unit = unit_queries(queries, self.dim)
         if isinstance(allowed, np.ndarray):
-            allowed = select(self._exact, allowed, single_use=True)
+            allowed = select(self.exact_part, allowed, single_use=True)
         count = self.rows if allowed is None else allowed.count
         if count == self.rows:
             allowed = None
         width = min(k, count)
         if not width or not len(unit):
-            scores, ids = np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
-        elif allowed is not None and allowed.ids is not None:
+            return no_answers(len(unit), k)
+        if allowed is not None and allowed.ids is not None:
             scores, positions = _scan(allowed.vectors, unit, width)
             ids = allowed.ids[positions]
         elif exact or not self._uses_approximate(width, allowed):
@@ -169,7 +155,7 @@ class FaissIndex:
 
     def _uses_approximate(self, k: int, allowed: Selection | None) -> bool:
         """Whether the approximate part is faster than an exact scan."""
-        if self._approximate is None or k > MAX_CANDIDATES:
+        if self.approximate_part is None or k > MAX_CANDIDATES:
             return False
         if allowed is None:
             return True
@@ -184,7 +170,7 @@ class FaissIndex:
     ) -> tuple[Scores, Ids]:
         """Scan the rows for each query, or use matrix products for many queries."""
         if len(unit) < MANY_QUERIES:
-            return _scan(self._exact, unit, k, allowed)
+            return _scan(self.exact_part, unit, k, allowed)
         mask = None if allowed is None else allowed.mask
         return exact_search(float16_rows(self), unit, k, allowed=mask)
 
@@ -196,8 +182,8 @@ class FaissIndex:
             count: Rows per query.
             visited: As `Effort.visited`.
         """
-        parameters = _parameters(self._approximate, max(visited, 1), None)
-        ids: Ids = self._approximate.search(unit, count, params=parameters)[1]  # type: ignore[union-attr]
+        parameters = _parameters(self.approximate_part, max(visited, 1), None)
+        ids: Ids = self.approximate_part.search(unit, count, params=parameters)[1]  # type: ignore[union-attr]
         return ids
 
     def _search_and_rerank(
@@ -211,7 +197,7 @@ class FaissIndex:
         if visited_share is not None and self.lists:
             visited = max(8, int(self.lists * visited_share))
         candidates = min(self.rows, self.effort.candidates_for(k))
-        base = _parameters(self._approximate, visited, allowed)
+        base = _parameters(self.approximate_part, visited, allowed)
 
         def search(queries: NDArray[np.float32], count: int) -> tuple[Scores, Ids]:
             parameters = faiss.IndexRefineSearchParameters(

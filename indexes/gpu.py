@@ -107,6 +107,8 @@ class DeviceIndex:
         find_gpus: Callable[[], Sequence[Gpu]] = visible_gpus,
     ) -> None:
         self._cpu = cpu
+        self.dim, self.rows, self.approximate = cpu.dim, cpu.rows, cpu.approximate
+        self.vectors, self.gather, self.select = cpu.vectors, cpu.gather, cpu.select
         self._queries_before_copy = copy_after
         self._find_gpus = find_gpus
         self._lock = ForkSafeLock()
@@ -114,36 +116,9 @@ class DeviceIndex:
         self._gpu_index: VectorIndex | None = None
 
     @property
-    def dim(self) -> int:
-        """Vector dimension."""
-        return self._cpu.dim
-
-    @property
-    def rows(self) -> int:
-        """Number of vectors."""
-        return self._cpu.rows
-
-    @property
-    def approximate(self) -> bool:
-        """See `FaissIndex.approximate`."""
-        return self._cpu.approximate
-
-    @property
     def mode(self) -> SearchMode:
         """How the index is currently searched."""
         return self._placement.mode if self._placement is not None else SearchMode.CPU
-
-    def vectors(self, first: int, last: int) -> NDArray[np.float32]:
-        """See `FaissIndex.vectors`."""
-        return self._cpu.vectors(first, last)
-
-    def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """See `FaissIndex.gather`."""
-        return self._cpu.gather(rows)
-
-    def select(self, mask: NDArray[np.bool_]) -> Selection:
-        """See `FaissIndex.select`."""
-        return self._cpu.select(mask)
 
     def search(
         self,

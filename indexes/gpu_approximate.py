@@ -36,22 +36,13 @@ class GpuApproximateIndex:
 
     def __init__(self, cpu: FaissIndex, gpus: Gpus, *, shard: bool = False) -> None:
         self._cpu = cpu
+        self.dim, self.rows = cpu.dim, cpu.rows
         part = cpu.approximate_part
         self._graph = isinstance(faiss.downcast_index(part), faiss.IndexHNSWCagra)
         if cpu.lists:
             # GPU indexes behind transforms or in several copies take no search parameters.
             faiss.try_extract_index_ivf(part).nprobe = min(cpu.effort.visited, cpu.lists)
         self._gpu_index = gpus.to_gpu(part, shard=shard)
-
-    @property
-    def dim(self) -> int:
-        """Vector dimension."""
-        return self._cpu.dim
-
-    @property
-    def rows(self) -> int:
-        """Number of vectors."""
-        return self._cpu.rows
 
     def search(
         self,

@@ -20,7 +20,7 @@ from indexes.gpu_scores import GROUP_ROWS, MAX_ROWS, QueryBatch, RowBlock, unpac
 from indexes.gpu_stream import STREAM_BLOCK_BYTES, stream_blocks
 from indexes.protocol import Ids, Scores
 from indexes.scoring import best_columns
-from indexes.vectors import check_search, pad_answers, unit_queries
+from indexes.vectors import check_search, no_answers, pad_answers, unit_queries
 
 QUERY_BATCH: Final = 1_024
 """Queries scored against each block of rows at once."""
@@ -61,6 +61,7 @@ class TorchExact:
         if len(rows) > MAX_ROWS:
             raise ValueError(f"{len(rows)} rows; one device searches at most {MAX_ROWS}")
         self._rows = rows if isinstance(rows, Tensor) else _as_tensor(rows)
+        self.rows, self.dim = rows.shape
         self.device = torch.device(device)
         self.unproven_queries = 0
         self._resident: Tensor | None = None
@@ -71,16 +72,6 @@ class TorchExact:
             for first, block in stream_blocks(self._rows, self.device):
                 copy[first : first + len(block)] = block
             self._resident = copy
-
-    @property
-    def dim(self) -> int:
-        """Vector dimension."""
-        return int(self._rows.shape[1])
-
-    @property
-    def rows(self) -> int:
-        """Number of vectors."""
-        return len(self._rows)
 
     def search(
         self,
@@ -95,8 +86,7 @@ class TorchExact:
         count = self.rows if allowed is None else int(np.count_nonzero(allowed))
         width = min(k, count)
         if not width or not len(unit):
-            empty = np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
-            return pad_answers(*empty, k)
+            return no_answers(len(unit), k)
         if count == self.rows:
             allowed = None
         with torch.inference_mode():
@@ -171,6 +161,7 @@ class ShardedExact:
     def __init__(
         self, rows: NDArray[np.float16], devices: Sequence[str], shares: Sequence[float]
     ) -> None:
+        self.rows, self.dim = rows.shape
         ends = np.round(np.cumsum(shares) / np.sum(shares) * len(rows)).astype(int)
         self._starts = [0, *ends[:-1].tolist()]
         self._shards = [
@@ -178,16 +169,6 @@ class ShardedExact:
             for first, last, device in zip(self._starts, ends, devices, strict=True)
         ]
         self._threads = ThreadPoolExecutor(len(devices), thread_name_prefix="gpu")
-
-    @property
-    def dim(self) -> int:
-        """Vector dimension."""
-        return self._shards[0].dim
-
-    @property
-    def rows(self) -> int:
-        """Number of vectors."""
-        return sum(shard.rows for shard in self._shards)
 
     def search(
         self,

@@ -90,6 +90,11 @@ def check_search(k: int, allowed: NDArray[np.bool_] | None, rows: int) -> None:
         )
 
 
+def no_answers(queries: int, k: int) -> tuple[Scores, Ids]:
+    """Return answers of padding only, (queries, k)."""
+    return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64)
+
+
 def pad_answers(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
     """Extend answers to k columns with -inf and -1, or cut them to k columns."""
     missing = k - scores.shape[1]

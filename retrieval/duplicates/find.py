@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.duplicates.groups import DuplicateGroup, ItemPairs, PairCollector
+from retrieval.duplicates.groups import DuplicateGroup, PairCollector, item_pairs, mirrored
 from retrieval.duplicates.identical import first_identical_rows
 from retrieval.duplicates.neighbours import QUERY_ROWS, NeighbourSearch, RowPairs, normalise
 from retrieval.duplicates.overlaps import Overlap, find_overlaps
@@ -186,9 +186,8 @@ class _Comparison:
         self, rows: NDArray[np.int64], others: NDArray[np.int64], scores: NDArray[np.float32]
     ) -> None:
         if len(rows):
-            shares = np.ones(len(rows), np.float32)
-            pairs = ItemPairs(self._positions(rows), self._positions(others), scores, shares)
-            self._pairs.add(pairs)
+            items = self._positions(rows), self._positions(others)
+            self._pairs.add(item_pairs(*items, scores, 1.0))
 
     # ------------------------------------------------------------ recordings and videos
 
@@ -213,7 +212,7 @@ class _Comparison:
 
     def _verify(self, item: int, others: Sequence[int]) -> None:
         rows = self._timed_rows(item)
-        pairs: list[ItemPairs] = []
+        pairs = []
         overlaps: dict[tuple[int, int], tuple[Overlap, ...]] = {}
         for other in others:
             spans, share = find_overlaps(
@@ -224,10 +223,10 @@ class _Comparison:
             )
             if spans and share >= self._options.share:
                 overlaps[item, other] = tuple(spans)
-                pairs.append(ItemPairs.single(item, other, _mean_score(spans), share))
+                pairs.append(item_pairs(item, other, _mean_score(spans), share))
         if pairs:
-            verified = ItemPairs.concatenate(pairs)
-            self._pairs.add(ItemPairs.concatenate([verified, verified.mirrored()]), overlaps)
+            verified = np.concatenate(pairs)
+            self._pairs.add(np.concatenate([verified, mirrored(verified)]), overlaps)
 
     def _timed_rows(self, item: int) -> TimedRows:
         item_id = int(self._items.item_ids[item])

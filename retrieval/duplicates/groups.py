@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,12 @@ MAX_MATCHES = 5
 
 MAX_PENDING_PAIRS = 1 << 20
 """Pairs held before the weaker ones of each item are dropped."""
+
+PAIR = np.dtype([("item", "i8"), ("other", "i8"), ("score", "f4"), ("share", "f4")])
+"""A pair of items, as positions in the item table."""
+
+ItemPairs = NDArray[np.void]
+"""(n,) of dtype `PAIR`."""
 
 Overlaps = Mapping[tuple[int, int], tuple[Overlap, ...]]
 """Overlaps by item and other item."""
@@ -69,64 +75,47 @@ class DuplicateGroup:
     items: tuple[DuplicateItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ItemPairs:
-    """Pairs of items, parallel arrays (n,): positions in the item table, score and share."""
+def item_pairs(
+    items: NDArray[np.int64] | int,
+    others: NDArray[np.int64] | int,
+    scores: NDArray[np.float32] | float,
+    shares: NDArray[np.float32] | float,
+) -> ItemPairs:
+    """Create pairs of items from arrays (n,) or single values."""
+    pairs = np.empty(np.size(items), PAIR)
+    pairs["item"], pairs["other"], pairs["score"], pairs["share"] = items, others, scores, shares
+    return pairs
 
-    items: NDArray[np.int64]
-    others: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    shares: NDArray[np.float32]
 
-    @classmethod
-    def concatenate(cls, parts: Sequence[ItemPairs]) -> ItemPairs:
-        """Concatenate several sets of pairs."""
-        names = ("items", "others", "scores", "shares")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+def mirrored(pairs: ItemPairs) -> ItemPairs:
+    """Return the pairs with items and others exchanged."""
+    return item_pairs(pairs["other"], pairs["item"], pairs["score"], pairs["share"])
 
-    @classmethod
-    def single(cls, item: int, other: int, score: float, share: float) -> ItemPairs:
-        """Create a single pair."""
-        scores, shares = np.array([score], np.float32), np.array([share], np.float32)
-        return cls(np.array([item]), np.array([other]), scores, shares)
 
-    def mirrored(self) -> ItemPairs:
-        """Return the pairs with items and others exchanged."""
-        return ItemPairs(self.others, self.items, self.scores, self.shares)
+def best_of_each(pairs: ItemPairs) -> ItemPairs:
+    """Return the best distinct pairs of each item, best first, grouped by item.
 
-    def take(self, positions: NDArray[np.int64]) -> ItemPairs:
-        """Return the pairs at the given positions."""
-        return ItemPairs(
-            self.items[positions],
-            self.others[positions],
-            self.scores[positions],
-            self.shares[positions],
-        )
+    A pair may occur twice, found from both of its items.
+    """
+    best = _strongest(pairs, 2 * MAX_MATCHES)
+    best = best[np.lexsort((best["other"], best["item"]))]
+    changed = (np.diff(best["item"]) != 0) | (np.diff(best["other"]) != 0)
+    return _strongest(best[np.append(True, changed)[: len(best)]], MAX_MATCHES)
 
-    @property
-    def strengths(self) -> NDArray[np.float32]:
-        """Score times share, which ranks a complete copy above a short exact one."""
-        return self.scores * self.shares
 
-    def best_of_each(self) -> ItemPairs:
-        """Return the best distinct pairs of each item, best first, grouped by item.
+def _strongest(pairs: ItemPairs, count: int) -> ItemPairs:
+    """Return the strongest pairs of each item, grouped by item."""
+    ordered = pairs[np.lexsort((-_strengths(pairs), pairs["item"]))]
+    positions = np.arange(len(ordered))
+    is_first = np.append(True, np.diff(ordered["item"]) != 0)[: len(ordered)]
+    starts = np.maximum.accumulate(np.where(is_first, positions, 0))
+    return ordered[positions - starts < count]
 
-        A pair may occur twice, found from both of its items.
-        """
-        best = self._strongest(2 * MAX_MATCHES)
-        best = best.take(np.lexsort((best.others, best.items)))
-        changed = (np.diff(best.items) != 0) | (np.diff(best.others) != 0)
-        distinct = best.take(np.flatnonzero(np.append(True, changed)[: len(best.items)]))
-        return distinct._strongest(MAX_MATCHES)
 
-    def _strongest(self, count: int) -> ItemPairs:
-        """Return the strongest pairs of each item, grouped by item."""
-        order = np.lexsort((-self.strengths, self.items))
-        items = self.items[order]
-        positions = np.arange(len(items))
-        is_first = np.append(True, np.diff(items) != 0)[: len(items)]
-        starts = np.maximum.accumulate(np.where(is_first, positions, 0))
-        return self.take(order[positions - starts < count])
+def _strengths(pairs: ItemPairs) -> NDArray[np.float32]:
+    """Return score times share, which ranks a complete copy above a short exact one."""
+    strengths: NDArray[np.float32] = pairs["score"] * pairs["share"]
+    return strengths
 
 
 class PairCollector:
@@ -148,31 +137,31 @@ class PairCollector:
                 one pair each is kept in the opposite direction.
             overlaps: Overlaps of recordings and videos, by positions of the item and the other.
         """
-        self._components.join(pairs.items, pairs.others)
-        mirrored = self._strongest_so_far(pairs).mirrored()
-        best = ItemPairs.concatenate([pairs.best_of_each(), mirrored])
+        self._components.join(pairs["item"], pairs["other"])
+        best = np.concatenate([best_of_each(pairs), mirrored(self._strongest_so_far(pairs))])
         if overlaps:
-            for pair in zip(best.items.tolist(), best.others.tolist(), strict=True):
+            for pair in best[["item", "other"]].tolist():
                 pair = pair if pair in overlaps else pair[::-1]
                 self._overlaps[pair] = overlaps[pair]
         self._pairs.append(best)
-        self._pending += len(best.items)
-        if self._pending > max(MAX_PENDING_PAIRS, len(self._pairs[0].items)):
-            self._pairs = [ItemPairs.concatenate(self._pairs).best_of_each()]
+        self._pending += len(best)
+        if self._pending > max(MAX_PENDING_PAIRS, len(self._pairs[0])):
+            self._pairs = [best_of_each(np.concatenate(self._pairs))]
             self._pending = 0
 
     def _strongest_so_far(self, pairs: ItemPairs) -> ItemPairs:
         """Return one pair for each other item that has no stronger one, so that all are listed."""
-        np.maximum.at(self._strongest, pairs.others, pairs.strengths)
-        best = pairs.take(np.flatnonzero(pairs.strengths >= self._strongest[pairs.others]))
-        return best.take(np.unique(best.others, return_index=True)[1])
+        strengths = _strengths(pairs)
+        np.maximum.at(self._strongest, pairs["other"], strengths)
+        best = pairs[strengths >= self._strongest[pairs["other"]]]
+        return best[np.unique(best["other"], return_index=True)[1]]
 
     def groups(self, space: str, modality: Medium) -> Iterator[DuplicateGroup]:
         """Yield the groups, largest first."""
         if not self._pairs:
             return
-        best = ItemPairs.concatenate(self._pairs).best_of_each()
-        members = np.unique(best.items)
+        best = best_of_each(np.concatenate(self._pairs))
+        members = np.unique(best["item"])
         roots = self._components.roots()[members]
         order = np.lexsort((members, roots))
         groups = np.split(members[order], np.flatnonzero(np.diff(roots[order])) + 1)
@@ -184,20 +173,15 @@ class PairCollector:
         item_ids = self._items.item_ids
         rows = self._items.rows(item_ids[group].tolist())
         for item, (uri, _, metadata) in zip(group.tolist(), rows, strict=True):
-            first, last = np.searchsorted(pairs.items, [item, item + 1])
+            first, last = np.searchsorted(pairs["item"], [item, item + 1])
             matches = tuple(
                 Match(int(item_ids[other]), min(1.0, score), share, self._overlaps_of(item, other))
-                for other, score, share in zip(
-                    pairs.others[first:last].tolist(),
-                    pairs.scores[first:last].tolist(),
-                    pairs.shares[first:last].tolist(),
-                    strict=True,
-                )
+                for _, other, score, share in pairs[first:last].tolist()
             )
             yield DuplicateItem(int(item_ids[item]), uri, matches, metadata, is_missing(uri))
 
     def _overlaps_of(self, item: int, other: int) -> tuple[Overlap, ...]:
         if (item, other) in self._overlaps:
             return self._overlaps[item, other]
-        mirrored = (overlap.mirrored() for overlap in self._overlaps.get((other, item), ()))
-        return tuple(sorted(mirrored, key=lambda overlap: overlap.start_seconds))
+        overlaps = (overlap.mirrored() for overlap in self._overlaps.get((other, item), ()))
+        return tuple(sorted(overlaps, key=lambda overlap: overlap.start_seconds))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
 
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.tokens import clean_texts
@@ -174,17 +175,13 @@ class HammerLocalizer:
     def _pad(
         self, windows: list[RowWindow], items: Sequence[TimedRows]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        longest = windows[0].last - windows[0].first
-        rows = np.zeros((len(windows), longest, self.config.dim), np.float32)
-        mask = np.zeros((len(windows), longest), np.bool_)
-        for number, window in enumerate(windows):
-            length = window.last - window.first
-            rows[number, :length] = items[window.item].vectors[window.first : window.last]
-            mask[number, :length] = True
-        return (
-            torch.from_numpy(rows).to(self._device),
-            torch.from_numpy(mask).to(self._device),
+        vectors = [items[window.item].vectors[window.first : window.last] for window in windows]
+        rows = pad_sequence(
+            [torch.tensor(rows, dtype=torch.float32) for rows in vectors], batch_first=True
         )
+        lengths = torch.tensor([len(rows) for rows in vectors])
+        mask = torch.arange(rows.shape[1]) < lengths[:, None]
+        return rows.to(self._device), mask.to(self._device)
 
 
 def match_probabilities(
