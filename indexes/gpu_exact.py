@@ -61,7 +61,8 @@ class TorchExact:
         if len(rows) > MAX_ROWS:
             raise ValueError(f"{len(rows)} rows; one device searches at most {MAX_ROWS}")
         self._rows = rows if isinstance(rows, Tensor) else _as_tensor(rows)
-        self.rows, self.dim = rows.shape
+        self.rows: int = rows.shape[0]
+        self.dim: int = rows.shape[1]
         self.device = torch.device(device)
         self.unproven_queries = 0
         self._resident: Tensor | None = None

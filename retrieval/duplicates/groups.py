@@ -153,7 +153,7 @@ class PairCollector:
         """Return one pair for each other item that has no stronger one, so that all are listed."""
         strengths = _strengths(pairs)
         np.maximum.at(self._strongest, pairs["other"], strengths)
-        best = pairs[strengths >= self._strongest[pairs["other"]]]
+        best: ItemPairs = pairs[strengths >= self._strongest[pairs["other"]]]
         return best[np.unique(best["other"], return_index=True)[1]]
 
     def groups(self, space: str, modality: Medium) -> Iterator[DuplicateGroup]:
