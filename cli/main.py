@@ -32,7 +32,7 @@ from cli import (
     verify,
 )
 from cli.terminal import escaped, escaped_streams
-from retrieval.errors import RetrievalError
+from retrieval.errors import RetrievalError, WeightsNotAvailableError
 
 app = typer.Typer(
     name="retrieval",
@@ -109,7 +109,7 @@ def main() -> None:
         try:
             app()
         except RetrievalError as error:
-            print(f"retrieval: {one_line(error)}", file=sys.stderr)
+            print(f"retrieval: {one_line(error)}{_hint(error)}", file=sys.stderr)
             sys.exit(2)
 
 
@@ -123,6 +123,13 @@ def one_line(error: RetrievalError) -> str:
     if len(message) <= MAX_MESSAGE_LENGTH:
         return message
     return f"{message[: MAX_MESSAGE_LENGTH - 500]} … {message[-500:]}"
+
+
+def _hint(error: RetrievalError) -> str:
+    """Return the command that resolves an error, or ''."""
+    if isinstance(error, WeightsNotAvailableError) and error.fetchable is not None:
+        return f": `retrieval models fetch {error.fetchable}`"
+    return ""
 
 
 class _StderrHandler(logging.Handler):

@@ -1,8 +1,8 @@
-"""Two hundred English texts that have nothing to do with each other.
+"""Two hundred unrelated English texts.
 
-The guard against collapsed text towers embeds the first fifty, the calibration of scores all of
-them: what an unrelated text scores is the floor a real answer has to beat. Their order is fixed,
-and so are the first fifty: a threshold measured on them would move with them.
+The check for collapsed text towers embeds the first fifty; the calibration of scores embeds all,
+because a real answer must score higher than an unrelated text. Their order is fixed: thresholds
+measured on the first fifty depend on it.
 """
 
 PROBE_TEXTS: tuple[str, ...] = (
@@ -56,7 +56,7 @@ PROBE_TEXTS: tuple[str, ...] = (
     "silence before a storm",
     "a subway map",
     "four acrobats forming a pyramid",
-    # ------------------------------------------------ the guard stops here
+    # ------------------------------------------------ end of the texts of the guard
     "a camel caravan at sunset",
     "an accordion waltz",
     "peeling a potato",

@@ -35,7 +35,7 @@ def test_memory_for_not_even_one_sample_fails() -> None:
     def encode(part: slice) -> torch.Tensor:
         raise MemoryError
 
-    with pytest.raises(ModelError, match=r"model: memory does not suffice.*smaller --model"):
+    with pytest.raises(ModelError, match=r"model: memory does not suffice.*smaller model"):
         Batcher(CPU, "model").run(3, 2, encode)
 
 

@@ -56,11 +56,11 @@ def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         ("smal", r"did you mean 'small'\? the names are tiny, small, base, .*open_clip:NAME/TAG"),
         ("", "the names are tiny"),
-        ("onnx:x", "the kinds are open_clip, clap, mulan, video-text, pe-av, xclip, muq"),
+        ("onnx:x", "the prefixes are open_clip, clap, mulan, video-text, pe-av, xclip, muq"),
         ("open_clip:", "open_clip:FOLDER"),
-        ("mulan", "say which one: mulan:FOLDER"),
+        ("mulan", "expected mulan:FOLDER"),
         ("muq", "use muq-mulan"),
-        ("xclip", "say which one: xclip:HUB-ID-OR-FOLDER"),
+        ("xclip", "expected xclip:HUB-ID-OR-FOLDER"),
     ],
 )
 def test_unknown_names_fail(model: str, hint: str) -> None:
@@ -71,7 +71,7 @@ def test_unknown_names_fail(model: str, hint: str) -> None:
 
 
 def test_a_name_of_several_encoders_is_none_of_them() -> None:
-    with pytest.raises(UnknownModelError, match="one by one: tiny-image, tiny-music"):
+    with pytest.raises(UnknownModelError, match="one of them: tiny-image, tiny-music"):
         load_encoder("tiny")
 
 

@@ -153,7 +153,7 @@ def test_fault_17_a_pickle_under_the_name_of_weights_fails(
 ) -> None:
     folder, canary = Path(shutil.copytree(checkpoint(kind), tmp_path / "bad")), tmp_path / "canary"
     weights_of(folder).write_bytes(pickle.dumps(Canary(canary)))
-    refused(kind, folder, canary, "not a sound safetensors file")
+    refused(kind, folder, canary, "not a valid safetensors file")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -161,7 +161,7 @@ def test_fault_18_truncated_weights_fail(kind: str, checkpoint: Checkpoint, tmp_
     folder = Path(shutil.copytree(checkpoint(kind), tmp_path / "bad"))
     weights = weights_of(folder)
     weights.write_bytes(weights.read_bytes()[:-1000])
-    refused(kind, folder, tmp_path / "canary", "not a sound safetensors file")
+    refused(kind, folder, tmp_path / "canary", "not a valid safetensors file")
 
 
 @pytest.mark.parametrize("kind", KINDS)

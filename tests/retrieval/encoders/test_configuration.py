@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from retrieval.encoders.adapter import Adapter, AdapterConfig, AdapterEncoder, AdapterPair
-from retrieval.encoders.configuration import build, check_sizes
+from retrieval.encoders.configuration import build_model, check_sizes
 from retrieval.encoders.mulan import MulanEncoder, read_model
 from retrieval.encoders.video_text import VideoTextConfig
 from retrieval.encoders.video_text import read_config as read_video_config
@@ -95,7 +95,7 @@ def test_field_29_an_adapter_and_a_video_model_with_wrong_types(tmp_path: Path) 
 @pytest.mark.parametrize("content", [b"", b"[", b"[" * 100_000, b"\xff", b"[]", b"1", b"null"])
 def test_field_29_no_configuration_at_all(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(WeightsFormatError, match=r"config\.json is not a Hammer's configuration"):
+    with pytest.raises(WeightsFormatError, match=r"config\.json is not a Hammer configuration"):
         read_config(tmp_path / "config.json")
 
 
@@ -119,8 +119,8 @@ def test_field_29_no_memory_is_taken_for_sizes_that_the_weights_have_not(tmp_pat
         built.append(module.weight.device.type)
         return module
 
-    with pytest.raises(WeightsFormatError, match="describes 1,000,001,000,000 numbers, its weig"):
-        build(factory, [tmp_path / "w.safetensors"], spec="x")
+    with pytest.raises(WeightsFormatError, match="describes 1,000,001,000,000 parameters"):
+        build_model(factory, [tmp_path / "w.safetensors"], spec="x")
     assert built == ["meta"]
 
 
@@ -145,8 +145,10 @@ def test_field_29_whatever_a_factory_raises_is_told(tmp_path: Path) -> None:
         def factory(error: Exception = error) -> object:
             raise error
 
-        with pytest.raises(WeightsFormatError, match="x: its configuration describes no model"):
-            build(factory, [tmp_path / "w.safetensors"], spec="x")
+        with pytest.raises(
+            WeightsFormatError, match="x: its configuration does not describe a model"
+        ):
+            build_model(factory, [tmp_path / "w.safetensors"], spec="x")
 
 
 def test_field_29_an_adapter_with_wrong_types(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from huggingface_hub import constants
 
 from retrieval.encoders.catalogue import BUNDLED, CATALOGUE
-from retrieval.encoders.inventory import bytes_here, list_models
+from retrieval.encoders.inventory import list_models, size_on_disk
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,11 +31,11 @@ def test_every_encoder_of_the_catalogue_is_listed(snapshot: Path) -> None:
 
 def test_what_is_cached_has_its_size(snapshot: Path) -> None:
     files = [path for path in snapshot.iterdir() if path.suffix != ".md"]
-    assert bytes_here("clap:maker/clap") == sum(path.stat().st_size for path in files)
-    assert bytes_here("clap:maker/other") is None
+    assert size_on_disk("clap:maker/clap") == sum(path.stat().st_size for path in files)
+    assert size_on_disk("clap:maker/other") is None
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "config.json"])
 def test_what_was_interrupted_is_not_here(snapshot: Path, missing: str) -> None:
     (snapshot / missing).unlink()
-    assert bytes_here("clap:maker/clap") is None
+    assert size_on_disk("clap:maker/clap") is None

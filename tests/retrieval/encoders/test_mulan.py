@@ -13,8 +13,16 @@ from cli.main import app
 from retrieval.demo.world import World
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.mulan import MulanEncoder, read_config, write_config
-from retrieval.encoders.mulan_sizes import MULAN_AST, MULAN_RESNET, MULAN_SIZES, TINY
-from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize, TransformerSize
+from retrieval.encoders.mulan_sizes import (
+    MULAN_AST,
+    MULAN_RESNET,
+    MULAN_SIZES,
+    TINY,
+    MulanConfig,
+    ResNetSize,
+    TransformerSize,
+)
+from retrieval.encoders.towers import Mulan
 from retrieval.errors import RetrievalError, WeightsFormatError
 from retrieval.training.bundled.music_text import save_weights, write_vocabulary
 from retrieval.types import Medium
@@ -121,8 +129,8 @@ def test_every_mel_band_hears_something(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"audio": {"width": 4, "blocks": [1]}}, "bottleneck"),
-        ({"patch_bands": 16}, "go with a transformer"),
+        ({"audio": {"width": 4, "blocks": [1]}}, r"audio\..* is missing"),
+        ({"patch_bands": 16}, "go with an audio transformer"),
         ({"audio": None}, "not a MuLan configuration"),
         ({"speed": 1}, "speed"),
     ],

@@ -206,8 +206,8 @@ def test_a_model_that_is_not_in_the_cache_fails_without_a_socket(
         load_encoder(spec)
     message = str(caught.value)
     assert repository in message
-    assert f"`retrieval models fetch {spec}`" in message
-    assert "the model `tiny`" in message
+    assert caught.value.fetchable == spec
+    assert "the model tiny" in message
     assert "\n" not in message
 
 
@@ -254,9 +254,9 @@ def test_nan_weights_make_no_vectors(small_clip: Path, tmp_path: Path) -> None:
     weights["visual.proj"][:] = 0
     save_file(weights, folder / WEIGHTS)
     broken = load(folder)
-    with pytest.raises(InvalidVectorError, match=r"copy: text: vector 0 of 1 holds NaN"):
+    with pytest.raises(InvalidVectorError, match=r"copy: text: vector 0 of 1 contains NaN"):
         broken.encode_text(["a"])
-    with pytest.raises(InvalidVectorError, match=r"copy: picture: vector 0 of 2 has no length"):
+    with pytest.raises(InvalidVectorError, match=r"copy: picture: vector 0 of 2 has length zero"):
         broken.encode_images(noise(2, 32))
 
 
@@ -274,7 +274,7 @@ def test_pictures_of_another_size_or_type_fail(encoder: OpenClipEncoder) -> None
         encoder.encode_images(noise(1, 16, 32))
     with pytest.raises(ValueError, match="got float32"):
         encoder.encode_images(noise(1, 32).astype(np.float32))
-    with pytest.raises(ValueError, match="embeds no sound"):
+    with pytest.raises(ValueError, match="does not embed audio"):
         encoder.encode_audio(np.zeros((1, 8), np.float32), np.zeros(1))
 
 

@@ -34,7 +34,7 @@ def test_vectors_are_those_of_the_whole_model(
         [list(clip) for clip in pixels], do_sample_frames=False, return_tensors="pt"
     )["pixel_values_videos"]
     texts = ["a dog", "two cats running"]
-    tokens = encoder._tokens.tokenizer(texts, padding=True, return_tensors="pt")
+    tokens = encoder._tokenizer.tokenizer(texts, padding=True, return_tensors="pt")
     with torch.inference_mode():
         want = pe_av_model.video_model(
             input_ids=tokens["input_ids"],

@@ -56,7 +56,7 @@ def test_one_frame_and_none() -> None:
 
 
 def test_frames_that_cancel_out_fail() -> None:
-    with pytest.raises(InvalidVectorError, match="clip's frames: vector 0 of 1 has no length"):
+    with pytest.raises(InvalidVectorError, match="clip's frames: vector 0 of 1 has length zero"):
         pool([0.0, 1.0], [X, [-1.0, 0.0]])
 
 
@@ -69,7 +69,7 @@ def test_unit_rows_scales_to_length_one() -> None:
 
 @pytest.mark.parametrize(
     ("row", "complaint"),
-    [([np.nan, 1], "NaN"), ([np.inf, 1], "infinity"), ([0.0, 0.0], "has no length")],
+    [([np.nan, 1], "NaN"), ([np.inf, 1], "infinity"), ([0.0, 0.0], "has length zero")],
 )
 def test_a_vector_without_direction_fails(row: list[float], complaint: str) -> None:
     with pytest.raises(InvalidVectorError, match=f"model: vector 1 of 2 .*{complaint}"):

@@ -56,5 +56,7 @@ def test_resizing_that_cannot_be_followed_fails(changes: dict[str, Any]) -> None
 
 
 def test_an_incomplete_configuration_fails() -> None:
-    with pytest.raises(WeightsFormatError, match="m: its processor's configuration is incomplete"):
+    with pytest.raises(
+        WeightsFormatError, match="m: the configuration of its processor is incomplete"
+    ):
         Preprocessing.of(processor(image_mean=None), spec="m")

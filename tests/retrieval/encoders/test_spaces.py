@@ -2,7 +2,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from retrieval.encoders.spaces import check_encoder, decode_plan, make_space, slug_of
+from retrieval.encoders.spaces import check_encoder, decode_plan, make_slug, make_space
 from retrieval.errors import CollapsedEncoderError, ModelError, SpaceMismatchError
 from retrieval.types import AudioWindows, ClipFrames, Medium, Sampling
 from support.toy_encoder import ToyEncoder
@@ -62,7 +62,7 @@ def test_the_digest_covers_how_clips_are_read() -> None:
 @pytest.mark.parametrize(
     ("windows", "complaint"),
     [
-        (AudioWindows(16_000, 2.0, 2.0), "hears 8000 Hz, got windows of 16000 Hz"),
+        (AudioWindows(16_000, 2.0, 2.0), "reads 8000 Hz, got windows of 16000 Hz"),
         (AudioWindows(8_000, 20.0, 20.0), "at most 2 s at a time, got windows of 20 s"),
         (AudioWindows(8_000, 2.0, 0.0), "every 0 s"),
     ],
@@ -122,4 +122,4 @@ def test_spaces_that_sample_videos_differently_fail() -> None:
     ],
 )
 def test_slugs_are_fit_for_folders(text: str, slug: str) -> None:
-    assert slug_of(text) == slug
+    assert make_slug(text) == slug

@@ -43,7 +43,7 @@ def test_vectors_are_those_of_transformers(encoder: XClipEncoder, small_x_clip: 
     processor = AutoImageProcessor.from_pretrained(small_x_clip)
     pixels = clips(5)
     prepared = processor([list(clip) for clip in pixels], return_tensors="pt")["pixel_values"]
-    tokens = encoder._tokens.tokenizer(
+    tokens = encoder._tokenizer.tokenizer(
         ["a dog", "a running cat"], padding=True, return_tensors="pt"
     )
     with torch.inference_mode():
@@ -73,9 +73,9 @@ def test_nothing_and_too_much(encoder: XClipEncoder) -> None:
 def test_what_it_does_not_read_fails(encoder: XClipEncoder) -> None:
     with pytest.raises(ValueError, match=r"reads uint8 \(8, 32, 32, 3\), got uint8 \(1, 4, 32"):
         encoder.encode_clips(clips(1)[:, :4])
-    with pytest.raises(ValueError, match="embeds no single pictures"):
+    with pytest.raises(ValueError, match="does not embed images"):
         encoder.encode_images(np.zeros((1, 32, 32, 3), np.uint8))
-    with pytest.raises(ValueError, match="embeds no sound"):
+    with pytest.raises(ValueError, match="does not embed audio"):
         encoder.encode_audio(np.zeros((1, 8), np.float32), np.zeros(1))
 
 
@@ -95,4 +95,4 @@ def test_what_it_is_for_is_told_when_it_is_chosen(
     small_x_clip: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     open_spaces(None, EmbedOptions(models=(f"xclip:{small_x_clip}",), device="cpu"))
-    assert f"xclip:{small_x_clip}: a recognition model" in caplog.text
+    assert f"xclip:{small_x_clip}: an action recognition model" in caplog.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from support.hub.clip_layouts import add_pickle, add_tokenizer_files, files_of, repository
+from support.hub.open_clip_layouts import add_pickle, add_tokenizer_files, files_of, repository
 from support.hub.repository import Repository
 from support.small_models.blip import WORDS, save_blip
 from support.small_models.muq import MUQ, ROBERTA, save_muq, save_muq_mulan, save_xlm_roberta

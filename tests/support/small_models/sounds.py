@@ -57,7 +57,8 @@ def save_mulan(folder: Path) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from retrieval.encoders.towers import Mulan, MulanConfig, TransformerSize
+    from retrieval.encoders.mulan_sizes import MulanConfig, TransformerSize
+    from retrieval.encoders.towers import Mulan
 
     folder.mkdir()
     tokenizer = tokenizer_of_bytes()

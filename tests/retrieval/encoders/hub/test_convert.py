@@ -54,7 +54,7 @@ def test_a_damaged_pickle_fails(content: bytes, tmp_path: Path) -> None:
 def test_a_pickle_without_tensors_fails(tmp_path: Path) -> None:
     torch.save({"epoch": 1}, tmp_path / "none.bin")
     done = convert(tmp_path / "none.bin", tmp_path / "out.safetensors")
-    assert "it holds no tensors" in done.stderr
+    assert "it contains no tensors" in done.stderr
 
 
 @pytest.mark.parametrize(

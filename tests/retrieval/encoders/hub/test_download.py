@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.encoders.hub.cache import storage_of
+from retrieval.encoders.hub.cache import repository_folder
 from retrieval.encoders.hub.download import RemoteFile, cached_path, digest, download
 from support.hub.client import use
 from support.hub.faults import Fault
@@ -39,8 +39,8 @@ def test_a_file_lies_where_huggingface_hub_looks_for_it(hub: Hub) -> None:
     assert path.read_bytes() == CONTENT
     assert path == cached_path(REPO, commit, file)
     assert try_to_load_from_cache(REPO, file.name, revision=commit) == str(path)
-    assert path.resolve() == storage_of(REPO) / "blobs" / file.digest
-    assert not list((storage_of(REPO) / "retrieval").iterdir())  # no partial file, no lock
+    assert path.resolve() == repository_folder(REPO) / "blobs" / file.digest
+    assert not list((repository_folder(REPO) / "retrieval").iterdir())  # no partial file, no lock
 
 
 def test_row_8_a_new_run_goes_on_where_the_last_one_stopped(
@@ -52,7 +52,7 @@ def test_row_8_a_new_run_goes_on_where_the_last_one_stopped(
         patch.setattr("time.sleep", interrupt)
         with pytest.raises(KeyboardInterrupt):
             download(REPO, commit, file)
-    (partial,) = (storage_of(REPO) / "retrieval").glob("*.partial")
+    (partial,) = (repository_folder(REPO) / "retrieval").glob("*.partial")
     received = partial.stat().st_size
     assert partial.read_bytes() == CONTENT[:received]
     assert received > 0
@@ -77,7 +77,7 @@ def test_a_lost_connection_is_resumed_within_the_run(hub: Hub) -> None:
 
 def test_a_partial_file_of_other_bytes_is_received_anew(hub: Hub) -> None:
     commit, file = large(hub)
-    partial = storage_of(REPO) / "retrieval" / f"{file.digest}.partial"
+    partial = repository_folder(REPO) / "retrieval" / f"{file.digest}.partial"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(b"x" * 10_000)
     assert download(REPO, commit, file).read_bytes() == CONTENT
@@ -85,7 +85,7 @@ def test_a_partial_file_of_other_bytes_is_received_anew(hub: Hub) -> None:
 
 def test_a_host_that_ignores_ranges_sends_the_whole_file(hub: Hub) -> None:
     commit, file = large(hub)
-    partial = storage_of(REPO) / "retrieval" / f"{file.digest}.partial"
+    partial = repository_folder(REPO) / "retrieval" / f"{file.digest}.partial"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(CONTENT[:10_000])
     hub.faults = [Fault("*/model.safetensors", "ignore_range", method="GET")]

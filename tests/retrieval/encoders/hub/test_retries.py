@@ -105,7 +105,7 @@ def test_a_page_that_is_no_hub_is_told_from_an_absent_network(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.faults = [Fault("*", "html")]
-    assert f"{hub.endpoint} answers, but not as a model hub does" in message()
+    assert f"{hub.endpoint} responds, but not as a model hub" in message()
     use("http://127.0.0.1:9", tmp_path / "other", monkeypatch)  # nobody listens there
     assert "http://127.0.0.1:9 cannot be reached" in message()
 
