@@ -118,12 +118,15 @@ def check_declared_size(factory: Callable[[], Any], weights: Iterable[Path], *, 
 
     Raises:
         WeightsFormatError: The factory fails, or the model is far larger than its weights.
+        OSError: A file that the factory reads is missing.
     """
     import torch
 
     try:
         with torch.device("meta"):
             declared = sum(tensor.numel() for tensor in factory().state_dict().values())
+    except OSError:
+        raise
     except Exception as error:  # an untrusted configuration fails in any way, assertions too
         raise WeightsFormatError(
             f"{spec}: its configuration does not describe a model that can be built: "
