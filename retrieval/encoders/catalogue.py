@@ -99,7 +99,7 @@ def _images_and_music(image_model: str, description: str) -> CatalogueEntry:
 CATALOGUE: dict[str, CatalogueEntry] = {
     "tiny": CatalogueEntry(
         {"tiny-image": VISUAL, "tiny-music": AUDIO, "tiny-video": (Medium.VIDEO,)},
-        "a few MB, works offline; knows the generated demo world only",
+        "a few MB, works offline; trained on the generated demo world only",
         "Apache-2.0",
         "package",
     ),
@@ -107,7 +107,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         "open_clip:ViT-B-32-SigLIP2-256/webli", "the default: photographs, videos and music"
     ),
     "base": _images_and_music("open_clip:PE-Core-B-16/meta", "better, about four times slower"),
-    "large": _images_and_music("open_clip:PE-Core-L-14-336/meta", "best; wants a GPU"),
+    "large": _images_and_music("open_clip:PE-Core-L-14-336/meta", "best; needs a GPU"),
     "music": CatalogueEntry({CLAP: AUDIO}, "music and sounds", "Apache-2.0", "hub"),
     "music-and-speech": CatalogueEntry(
         {CLAP_SPEECH: AUDIO}, "music, sounds and speech", "Apache-2.0", "hub"
@@ -116,7 +116,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         {"muq:OpenMuQ/MuQ-MuLan-large": AUDIO}, "music", "CC-BY-NC-4.0", "hub, extra muq"
     ),
     "pe-av": CatalogueEntry(
-        {PE_AV: (Medium.VIDEO,)}, "videos, by whole clips; wants a GPU", "Apache-2.0", "hub"
+        {PE_AV: (Medium.VIDEO,)}, "videos, by whole clips; needs a GPU", "Apache-2.0", "hub"
     ),
     "x-clip": CatalogueEntry(
         {X_CLIP: (Medium.VIDEO,)}, "actions in videos, by whole clips", "MIT", "hub"

@@ -30,7 +30,7 @@ def test_the_list_names_media_licences_and_sizes() -> None:
         assert words in table
 
 
-def test_fetching_shows_progress_and_what_to_know(
+def test_fetch_prints_progress_and_cautions(
     real_layout_hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TQDM_POSITION", "-1")  # a bar where no terminal is

@@ -29,7 +29,7 @@ def base() -> Encoder:
 
 
 def write(folder: Path, config: AdapterConfig, *, seed: int | None = 0) -> Path:
-    """An adapter with random weights; seed None: a new one."""
+    """Write an adapter with random weights; seed None writes a new one."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(seed or 0)
     pair = AdapterPair(config)
@@ -55,7 +55,7 @@ def test_a_new_adapter_changes_nothing(
     np.testing.assert_allclose(encoder.encode_images(PICTURES), want, atol=1e-6)
 
 
-def test_vectors_are_the_mixture_of_the_paper(
+def test_vectors_are_mixed_as_in_the_paper(
     base: Encoder, config: AdapterConfig, tmp_path: Path
 ) -> None:
     encoder = AdapterEncoder.load(write(tmp_path / "a", config), device="cpu")
@@ -69,7 +69,7 @@ def test_vectors_are_the_mixture_of_the_paper(
     assert encoder.encode_images(PICTURES).dtype == np.float32
 
 
-def test_rows_are_measured_before_training(config: AdapterConfig) -> None:
+def test_normalization_is_fitted_before_training(config: AdapterConfig) -> None:
     adapter = AdapterPair(config).text
     rows = torch.randn(50, 256) * torch.linspace(0, 2, 256) + 3
     adapter.fit_normalization(rows)

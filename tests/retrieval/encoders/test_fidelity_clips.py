@@ -1,4 +1,4 @@
-"""Vectors of clips against those of plain transformers' X-CLIP and PE-AV, on the same weights."""
+"""Clip vectors compared with transformers' X-CLIP and PE-AV on the same weights."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -44,7 +44,7 @@ def test_fault_17_a_pickle_in_a_folder_fails_and_is_never_executed(
 ) -> None:
     folder, canary = copy_of(small_clip, tmp_path), tmp_path / "canary"
     (folder / "open_clip_pytorch_model.bin").write_bytes(pickle.dumps(Canary(canary)))
-    load_encoder(f"open_clip:{folder}")  # the safe file beside it wins
+    load_encoder(f"open_clip:{folder}")  # safetensors are preferred
     (folder / WEIGHTS).rename(folder / "model.safetensors")  # open_clip would take the pickle now
     with pytest.raises(
         WeightsFormatError, match=r"contains open_clip_pytorch_model\.bin, a pickle"

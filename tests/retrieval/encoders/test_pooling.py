@@ -41,13 +41,13 @@ def test_the_last_clip_ends_where_the_video_does(duration: float | None, end: fl
     np.testing.assert_array_equal(ends, [2, end])
 
 
-def test_a_frame_on_a_border_belongs_to_the_later_clip_whatever_floating_point_says() -> None:
+def test_a_frame_on_a_border_belongs_to_the_later_clip_despite_rounding() -> None:
     assert 0.3 / 0.1 < 3
     starts, _, _ = pool([0.3], [X], clip_seconds=0.1)
     np.testing.assert_allclose(starts, [0.3])
 
 
-def test_one_frame_and_none() -> None:
+def test_single_and_no_frames() -> None:
     starts, ends, vectors = pool([0.0], [X], duration=0.04)
     assert (starts.tolist(), ends.tolist(), vectors.tolist()) == ([0.0], [0.04], [X])
     starts, ends, vectors = pool([], [])

@@ -50,7 +50,7 @@ def test_grey_levels_are_scaled_and_normalised_per_channel() -> None:
         {"resample": 1},
     ],
 )
-def test_resizing_that_cannot_be_followed_fails(changes: dict[str, Any]) -> None:
+def test_unsupported_resizing_fails(changes: dict[str, Any]) -> None:
     with pytest.raises(WeightsFormatError, match="m: its processor resizes to"):
         Preprocessing.of(processor(**changes), spec="m")
 

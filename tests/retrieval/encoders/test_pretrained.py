@@ -16,7 +16,7 @@ INDEX = "model.safetensors.index.json"
 
 @pytest.fixture
 def parts(small_x_clip: Path, tmp_path: Path) -> Path:
-    """An X-CLIP whose weights lie in several files, as those of large models."""
+    """Save an X-CLIP with sharded weights."""
     folder = Path(shutil.copytree(small_x_clip, tmp_path / "parts"))
     (folder / "model.safetensors").unlink()
     with quiet_transformers():
@@ -25,7 +25,7 @@ def parts(small_x_clip: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_weights_in_parts_make_the_same_vectors(parts: Path, small_x_clip: Path) -> None:
+def test_sharded_weights_make_the_same_vectors(parts: Path, small_x_clip: Path) -> None:
     assert len(weight_files(parts)) >= 2
     want = load_encoder(f"xclip:{small_x_clip}", device="cpu").encode_text(["a dog"])
     found = load_encoder(f"xclip:{parts}", device="cpu")
@@ -60,7 +60,7 @@ def test_a_list_that_leads_out_of_the_folder_fails(parts: Path) -> None:
         weight_files(parts)
 
 
-def test_quiet_keeps_answers_clean(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_transformers_keeps_stdout_clean(capsys: pytest.CaptureFixture[str]) -> None:
     with quiet_transformers():
         sys.stdout.write("loading …")
     sys.stdout.write("an answer")

@@ -15,7 +15,7 @@ def renamed(name: str) -> str:
     return f"{OURS[first]}.{rest}"
 
 
-def test_it_computes_what_torchvision_computes_on_a_grey_picture() -> None:
+def test_it_agrees_with_torchvision_on_a_grey_picture() -> None:
     torch.manual_seed(0)
     theirs = resnet18().eval()
     size = ResNetSize(width=64, blocks=(2, 2, 2, 2), bottleneck=False)

@@ -28,7 +28,7 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def test_sound_weights_pass(weights: Path) -> None:
+def test_valid_weights_pass(weights: Path) -> None:
     check_safetensors(weights)
     assert find_safetensors(weights.parent, weights.name) == weights
 
@@ -38,7 +38,7 @@ def test_sound_weights_pass(weights: Path) -> None:
     [
         b"",
         b"\x80\x04pickle",
-        struct.pack("<Q", 2**62) + b"{}",  # a header said to be huge
+        struct.pack("<Q", 2**62) + b"{}",  # a header that claims to be huge
         struct.pack("<Q", 99_999_999) + b"{}",
         struct.pack("<Q", 2) + b"[]",
         struct.pack("<Q", 60)
@@ -85,7 +85,7 @@ def test_file_digest_is_the_sha256_and_notices_a_change(weights: Path) -> None:
     assert file_digest(weights) == hashlib.sha256(b"other bytes").hexdigest()
 
 
-def test_digest_of_ignores_order_only() -> None:
+def test_json_digest_ignores_order_only() -> None:
     assert json_digest({"a": 1, "b": [2]}) == json_digest({"b": [2], "a": 1})
     assert json_digest({"a": 1}) != json_digest({"a": 2})
 
@@ -102,7 +102,7 @@ def test_fault_18_mismatches_become_one_short_line() -> None:
     assert summarize_error(KeyError("visual.proj")) == "'visual.proj'"
 
 
-def test_quantized_weights_fill_a_module_within_half_a_step_of_each_row(tmp_path: Path) -> None:
+def test_quantization_error_is_at_most_half_a_step(tmp_path: Path) -> None:
     torch.manual_seed(0)
     trained, loaded = (
         torch.nn.Sequential(
@@ -127,6 +127,6 @@ def test_quantized_weights_fill_a_module_within_half_a_step_of_each_row(tmp_path
             torch.testing.assert_close(tensor, wanted[name], atol=1e-3, rtol=1e-3)
 
 
-def test_a_tensor_of_its_own_may_be_called_scale() -> None:
+def test_a_tensor_may_have_the_suffix_of_scales() -> None:
     tensors = {"norm.scale": torch.ones(3), "norm.bias": torch.zeros(3)}
     assert dequantize(tensors) == tensors

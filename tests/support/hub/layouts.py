@@ -1,4 +1,4 @@
-"""Repositories as the real hub lays them out, with random weights at reduced size.
+"""Repositories in the layouts of the real hub, with random weights at reduced size.
 
 What a repository lacks on the hub it lacks here, and pickles lie where they lie there. Each is made
 when it is first asked for.
@@ -36,11 +36,11 @@ MOVED = {
     "roberta-base": "FacebookAI/roberta-base",
     "xlm-roberta-base": "FacebookAI/xlm-roberta-base",
 }
-"""Old names, which models still use; the hub redirects them."""
+"""Old names that models still use; the hub redirects them."""
 
 
 class RealLayouts(Mapping[str, Repository]):
-    """The repositories of `LAYOUTS` by name, each made once, when it is first asked for."""
+    """The repositories of `LAYOUTS` by name, each made at first use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""Layouts of the repositories that transformers and muq read."""
+"""Repositories in the layouts that transformers and muq read."""
 
 from __future__ import annotations
 
@@ -26,42 +26,42 @@ BLIP = "98cf803d8586e8e8b3ec527885ac50c422d514ae"
 
 
 def pickled(folder: Path, licence: str | None) -> Repository:
-    """A repository whose weights are a pickle."""
+    """Make a repository whose weights are a pickle."""
     add_pickle(folder, SAFE, PICKLE)
     return repository(folder, licence, SAFE)
 
 
 def with_conversion(folder: Path, licence: str | None, ref: str, commit: str) -> Repository:
-    """A repository whose weights are a pickle on main, and safetensors at a pull request too."""
+    """Make a repository with a pickle on main, and safetensors in a pull request."""
     weights = (folder / SAFE).read_bytes()
     main = pickled(folder, licence)
     return main.with_revision(ref, commit, files_of(main) | {SAFE: weights})
 
 
 def clap(folder: Path) -> Path:
-    """A CLAP without fusion, with the tokenizer's files as its repositories have them."""
+    """Save a CLAP without fusion, with the tokenizer files of its repositories."""
     made = save_clap(folder / "model", fusion=False)
     add_tokenizer_files(made)
     return made
 
 
 def clap_general(folder: Path) -> Repository:
-    """LAION's CLAP of music and sounds."""
+    """Make LAION's CLAP of music and sounds."""
     return with_conversion(clap(folder), "apache-2.0", "refs/pr/2", CLAP_GENERAL)
 
 
 def clap_music_and_speech(folder: Path) -> Repository:
-    """LAION's CLAP of music, sounds and speech."""
+    """Make LAION's CLAP of music, sounds and speech."""
     return with_conversion(clap(folder), "apache-2.0", "refs/pr/1", CLAP_SPEECH)
 
 
 def clap_unfused(folder: Path) -> Repository:
-    """An older CLAP, with a pickle and nothing else."""
+    """Make an older CLAP with a pickle only."""
     return pickled(clap(folder), "apache-2.0")
 
 
 def blip(folder: Path) -> Repository:
-    """BLIP's image-text matching."""
+    """Make BLIP's image-text matching."""
     made = save_blip(folder / "model")
     (made / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     (made / "special_tokens_map.json").write_text('{"unk_token": "[UNK]"}')
@@ -69,7 +69,7 @@ def blip(folder: Path) -> Repository:
 
 
 def x_clip(folder: Path) -> Repository:
-    """X-CLIP: both formats of weights, and a processor's configuration as written years ago."""
+    """Make X-CLIP: both formats of weights, and an old processor configuration."""
     made = save_x_clip(folder / "model")
     add_tokenizer_files(made)
     add_pickle(made, SAFE, PICKLE)
@@ -83,7 +83,7 @@ def x_clip(folder: Path) -> Repository:
 
 
 def pe_av(folder: Path) -> Repository:
-    """PE-AV: one processor_config.json describes all of its preprocessing."""
+    """Make PE-AV, whose processor_config.json describes all of its preprocessing."""
     from transformers import DacFeatureExtractor, PeAudioVideoProcessor
 
     made = folder / "model"
@@ -95,19 +95,19 @@ def pe_av(folder: Path) -> Repository:
 
 
 def muq(folder: Path) -> Repository:
-    """The model of sound that MuQ-MuLan is built on."""
+    """Make the audio tower of MuQ-MuLan."""
     return repository(save_muq(folder / "model"), "cc-by-nc-4.0")
 
 
 def muq_mulan(folder: Path) -> Repository:
-    """MuQ-MuLan, which names the repositories of its parts."""
+    """Make MuQ-MuLan, which names the repositories of its towers."""
     save_muq(folder / MUQ)
     save_xlm_roberta(folder / ROBERTA)
     return repository(save_muq_mulan(folder / "model", folder), "cc-by-nc-4.0")
 
 
 def xlm_roberta(folder: Path) -> Repository:
-    """The model of text that MuQ-MuLan is built on, under its present name."""
+    """Make the text tower of MuQ-MuLan under its current name."""
     made = save_xlm_roberta(folder / "model")
     add_pickle(made, SAFE, PICKLE)
     return repository(made, "mit")

@@ -1,4 +1,4 @@
-"""Layouts of the repositories that open_clip reads."""
+"""Repositories in the layouts that open_clip reads."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ROBERTA = "roberta-base"
 
 @contextmanager
 def quiet_and_seeded() -> Iterator[None]:
-    """Make models without progress bars, and leave torch's random numbers as they were."""
+    """Suppress progress bars and restore torch's random state."""
     import torch
     from transformers.utils import logging as transformers_logging
 
@@ -56,7 +56,7 @@ def quiet_and_seeded() -> Iterator[None]:
 
 
 def repository(folder: Path, licence: str | None, *left_out: str) -> Repository:
-    """A repository of a folder's files and a model card.
+    """Make a repository of a folder's files and a model card.
 
     Args:
         folder: With the model.
@@ -68,11 +68,11 @@ def repository(folder: Path, licence: str | None, *left_out: str) -> Repository:
     head = f"license: {licence}\n" if licence else ""
     (folder / "README.md").write_text(f"---\n{head}tags:\n- test\n---\n# A model\n")
     (folder / ".gitattributes").write_text("*.safetensors filter=lfs diff=lfs merge=lfs -text\n")
-    return Repository.of(folder)
+    return Repository.from_folder(folder)
 
 
 def add_tokenizer_files(folder: Path, *, special: bool = True) -> None:
-    """Add what lay beside a tokenizer.json before transformers 5: vocabulary, merges, marks."""
+    """Add the tokenizer files of before transformers 5: vocabulary, merges, special tokens."""
     content = json.loads((folder / "tokenizer.json").read_text())
     (folder / "vocab.json").write_text(json.dumps(content["model"]["vocab"]))
     (folder / "merges.txt").write_text("#version: 0.2\n")
@@ -83,12 +83,12 @@ def add_tokenizer_files(folder: Path, *, special: bool = True) -> None:
 
 
 def files_of(found: Repository) -> dict[str, Content]:
-    """The files of a repository's main branch."""
+    """Return the files of a repository's main branch."""
     return found.revisions[found.refs["main"]]
 
 
 def add_pickle(folder: Path, weights: str, pickle: str) -> None:
-    """Save a state dict as torch does, beside the safetensors that hold the same."""
+    """Save the tensors of a safetensors file as a pickle."""
     import torch
     from safetensors.torch import load_file
 
@@ -96,7 +96,7 @@ def add_pickle(folder: Path, weights: str, pickle: str) -> None:
 
 
 def siglip2(folder: Path) -> Repository:
-    """timm's SigLIP2: open_clip's files and a tokenizer, and no config.json."""
+    """Make timm's SigLIP2: open_clip's files and a tokenizer, without config.json."""
     tokenizer = gemma_tokenizer_of_bytes()
     config = siglip2_config(len(tokenizer), "timm/ViT-B-32-SigLIP2-256")
     config["text_cfg"]["context_length"] = 64
@@ -107,7 +107,7 @@ def siglip2(folder: Path) -> Repository:
 
 
 def pe_core(folder: Path) -> Repository:
-    """timm's PE-Core: open_clip's files alone; the tokenizer is open_clip's own."""
+    """Make timm's PE-Core: open_clip's files only; the tokenizer is open_clip's own."""
     preprocessing = {
         "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "resize_mode": "squash",
     }  # fmt: skip
@@ -118,7 +118,7 @@ def pe_core(folder: Path) -> Repository:
 
 
 def openai_clip(folder: Path) -> Repository:
-    """timm's copy of OpenAI's CLIP: also timm's image tower, whose config.json lies there."""
+    """Make timm's copy of OpenAI's CLIP, with the config.json of timm's image tower."""
     made = save_open_clip(
         folder / "model",
         CLIP | {"quick_gelu": True},
@@ -134,7 +134,7 @@ def openai_clip(folder: Path) -> Repository:
 
 
 def laion_clip(folder: Path) -> Repository:
-    """LAION's ViT-B/32: open_clip's files, and the same model as transformers' CLIP."""
+    """Make LAION's ViT-B/32: open_clip's files, and the same model as transformers' CLIP."""
     made = save_open_clip(folder / "model", CLIP, clip_tokenizer_of_bytes(), CLIP_PREPROCESSING)
     add_pickle(made, WEIGHTS, PICKLE)
     add_tokenizer_files(made)
@@ -147,7 +147,7 @@ def laion_clip(folder: Path) -> Repository:
 
 
 def _other_weights(folder: Path) -> None:
-    """Weights of another library's model, under the names that transformers and timm use."""
+    """Write weights of another model under the names of transformers and timm."""
     import torch
     from safetensors.torch import save_file
 
@@ -157,7 +157,7 @@ def _other_weights(folder: Path) -> None:
 
 
 def clip_with_roberta(folder: Path) -> Repository:
-    """LAION's CLIP whose text tower and tokenizer are those of another repository."""
+    """Make LAION's CLIP with text tower and tokenizer of another repository."""
     text_tower = save_roberta(folder / ROBERTA)
     text = {
         "hf_model_name": str(text_tower),
@@ -176,7 +176,7 @@ def clip_with_roberta(folder: Path) -> Repository:
 
 
 def save_roberta(folder: Path) -> Path:
-    """The text tower at reduced size, as transformers saves it."""
+    """Save a small text tower as transformers does."""
     import torch
     from transformers import RobertaConfig, RobertaModel
 
@@ -201,7 +201,7 @@ def save_roberta(folder: Path) -> Path:
 
 
 def roberta_base(folder: Path) -> Repository:
-    """roberta-base under its present name: configuration, tokenizer, weights in many formats."""
+    """Make roberta-base under its current name, with weights in several formats."""
     made = save_roberta(folder / "model")
     add_tokenizer_files(made, special=False)
     add_pickle(made, "model.safetensors", "pytorch_model.bin")

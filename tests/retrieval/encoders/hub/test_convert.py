@@ -79,6 +79,6 @@ def test_the_process_that_converts_opens_no_connection_and_starts_no_program(att
 
 
 def test_a_missing_pickle_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.addaudithook", lambda hook: None)  # it could never be taken out again
+    monkeypatch.setattr("sys.addaudithook", lambda hook: None)  # a hook cannot be removed
     with pytest.raises(FileNotFoundError):
         main([str(tmp_path / "none.bin")], str(tmp_path / "out.safetensors"))

@@ -18,7 +18,7 @@ SMALL = b'{"a": 1}'
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    repository = Repository.holding({"model.safetensors": CONTENT, "config.json": SMALL})
+    repository = Repository.from_files({"model.safetensors": CONTENT, "config.json": SMALL})
     with serve(Hub({REPO: repository})) as running:
         use(running, tmp_path / "cache", monkeypatch)
         yield running
@@ -31,7 +31,7 @@ def large(hub: Hub) -> tuple[str, RemoteFile]:
     )
 
 
-def test_a_file_lies_where_huggingface_hub_looks_for_it(hub: Hub) -> None:
+def test_downloads_use_the_cache_layout_of_huggingface_hub(hub: Hub) -> None:
     from huggingface_hub import try_to_load_from_cache
 
     commit, file = large(hub)
@@ -43,7 +43,7 @@ def test_a_file_lies_where_huggingface_hub_looks_for_it(hub: Hub) -> None:
     assert not list((repository_folder(REPO) / "retrieval").iterdir())  # no partial file, no lock
 
 
-def test_row_8_a_new_run_goes_on_where_the_last_one_stopped(
+def test_row_8_a_new_run_resumes_an_interrupted_download(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, file = large(hub)
@@ -75,7 +75,7 @@ def test_a_lost_connection_is_resumed_within_the_run(hub: Hub) -> None:
     assert len(starts) == 9
 
 
-def test_a_partial_file_of_other_bytes_is_received_anew(hub: Hub) -> None:
+def test_a_partial_file_with_wrong_bytes_is_downloaded_again(hub: Hub) -> None:
     commit, file = large(hub)
     partial = repository_folder(REPO) / "retrieval" / f"{file.digest}.partial"
     partial.parent.mkdir(parents=True)

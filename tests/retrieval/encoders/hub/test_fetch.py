@@ -42,13 +42,13 @@ def hub(small_clap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         "modeling.py": b"import os",
         "onnx/model.safetensors": b"elsewhere",
     }
-    with serve(Hub({REPO: Repository.holding(files_of(small_clap) | others)})) as running:
+    with serve(Hub({REPO: Repository.from_files(files_of(small_clap) | others)})) as running:
         use(running, tmp_path / "cache", monkeypatch)
         yield running
 
 
 def renamed(weights: bytes) -> bytes:
-    """The same weights in other bytes: a further key in the header's metadata."""
+    """Change the bytes of weights, not their values, by a key in the header."""
     from safetensors.torch import load, save
 
     return save(load(weights), metadata={"format": "pt", "other": "1"})
@@ -84,7 +84,7 @@ def test_the_commit_and_the_digests_are_recorded_next_to_the_snapshot(hub: Hub) 
         assert (folder / name).stat().st_size == file["bytes"]
 
 
-def test_what_is_whole_is_not_fetched_again(hub: Hub) -> None:
+def test_complete_files_are_not_fetched_again(hub: Hub) -> None:
     fetch(SPEC)
     hub.downloaded.clear()
     assert len(fetch(SPEC)) > 3
@@ -168,6 +168,6 @@ def test_offline_it_fails_without_a_socket(hub: Hub, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("model", ["tiny", "mulan:some/folder"])
-def test_models_of_this_machine_need_no_fetching(model: str) -> None:
+def test_local_models_cannot_be_fetched(model: str) -> None:
     with pytest.raises(WeightsNotAvailableError, match=f"{model}: nothing to fetch"):
         fetch(model)

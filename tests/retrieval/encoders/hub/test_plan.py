@@ -15,7 +15,7 @@ from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 
 
 def nothing(repo: str, name: str) -> None:
-    """A cache without any configuration."""
+    """Read nothing: an empty cache."""
 
 
 def test_every_repository_of_the_catalogue_is_known_without_open_clip() -> None:
@@ -29,7 +29,9 @@ def test_every_repository_of_the_catalogue_is_known_without_open_clip() -> None:
 @pytest.mark.parametrize(
     "spec", [spec for spec in REPOSITORY_BY_SPEC if spec.startswith("open_clip:")]
 )
-def test_the_table_says_what_open_clip_says(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_repositories_agree_with_open_clip(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = list_sources(spec, nothing)
     monkeypatch.setattr("retrieval.encoders.hub.repositories.REPOSITORY_BY_SPEC", {})
     assert list_sources(spec, nothing) == known
@@ -60,7 +62,7 @@ def test_a_configuration_names_further_repositories() -> None:
     ]
 
 
-def test_weights_in_parts_come_with_their_index() -> None:
+def test_sharded_weights_come_with_their_index() -> None:
     parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     index = "model.safetensors.index.json"
     names = ["config.json", index, *parts[::-1], "vocab.txt", "README.md"]
