@@ -109,7 +109,7 @@ def main() -> None:
         try:
             app()
         except RetrievalError as error:
-            print(f"retrieval: {one_line(error)}{_hint(error)}", file=sys.stderr)
+            print(f"retrieval: {one_line(error)}", file=sys.stderr)
             sys.exit(2)
 
 
@@ -118,18 +118,13 @@ MAX_MESSAGE_LENGTH = 2_000
 
 
 def one_line(error: RetrievalError) -> str:
-    """Return the message of an error as one line."""
+    """Return the message of an error as one line, with the command that resolves it."""
     message = " ".join(str(error).split("\n"))
+    if isinstance(error, WeightsNotAvailableError) and error.fetchable is not None:
+        message += f": `retrieval models fetch {error.fetchable}`"
     if len(message) <= MAX_MESSAGE_LENGTH:
         return message
     return f"{message[: MAX_MESSAGE_LENGTH - 500]} … {message[-500:]}"
-
-
-def _hint(error: RetrievalError) -> str:
-    """Return the command that resolves an error, or ''."""
-    if isinstance(error, WeightsNotAvailableError) and error.fetchable is not None:
-        return f": `retrieval models fetch {error.fetchable}`"
-    return ""
 
 
 class _StderrHandler(logging.Handler):

@@ -93,12 +93,6 @@ def list_models() -> list[CatalogueEncoder]:
     return encoders
 
 
-def size_on_disk(spec: str) -> int | None:
-    """Return the size of an encoder's files on this machine; None if some are missing."""
-    local = _local_files(spec)
-    return local.bytes if local.usable else None
-
-
 def missing_repositories(spec: str) -> list[MissingRepository]:
     """List the repositories to fetch before an encoder can be used; empty if it is usable.
 

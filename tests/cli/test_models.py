@@ -37,7 +37,7 @@ def test_fetch_prints_progress_and_cautions(
     done = CliRunner().invoke(app, ["models", "fetch", "x-clip"])
     assert done.exit_code == 0, done.output
     assert re.fullmatch(r"x-clip: \d+ files, \d+\.\d MB, checked\n", done.stdout)
-    assert "a recognition model" in done.stderr
+    assert "an action recognition model" in done.stderr
     assert re.search(
         r"microsoft/xclip-base-patch32 at [0-9a-f]{12}: \d+ files, .* to download, licence MIT",
         done.stderr,

@@ -5,7 +5,8 @@ import pytest
 from huggingface_hub import constants
 
 from retrieval.encoders.catalogue import BUNDLED, CATALOGUE
-from retrieval.encoders.inventory import list_models, size_on_disk
+from retrieval.encoders.hub.cache import availability
+from retrieval.encoders.inventory import list_models
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,11 +32,12 @@ def test_every_encoder_of_the_catalogue_is_listed(snapshot: Path) -> None:
 
 def test_size_of_a_cached_model(snapshot: Path) -> None:
     files = [path for path in snapshot.iterdir() if path.suffix != ".md"]
-    assert size_on_disk("clap:maker/clap") == sum(path.stat().st_size for path in files)
-    assert size_on_disk("clap:maker/other") is None
+    assert availability("clap:maker/clap").usable
+    assert availability("clap:maker/clap").bytes == sum(path.stat().st_size for path in files)
+    assert not availability("clap:maker/other").usable
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "config.json"])
 def test_incomplete_models_have_no_size(snapshot: Path, missing: str) -> None:
     (snapshot / missing).unlink()
-    assert size_on_disk("clap:maker/clap") is None
+    assert not availability("clap:maker/clap").usable

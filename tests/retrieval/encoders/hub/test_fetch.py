@@ -6,11 +6,10 @@ import pytest
 from huggingface_hub import constants
 
 from retrieval.encoders.catalogue import load_encoder
-from retrieval.encoders.hub.cache import find_snapshot
+from retrieval.encoders.hub.cache import availability, find_snapshot
 from retrieval.encoders.hub.download import digest
 from retrieval.encoders.hub.fetch import fetch, fetch_repository
 from retrieval.encoders.hub.plan import plan_downloads
-from retrieval.encoders.inventory import size_on_disk
 from retrieval.errors import (
     StorageError,
     UnknownModelError,
@@ -61,12 +60,14 @@ def names_sent(hub: Hub) -> list[str]:
 def test_a_model_is_fetched_checked_and_used_without_a_network(
     hub: Hub, small_clap: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert size_on_disk(SPEC) is None
+    assert not availability(SPEC).usable
     files = fetch(SPEC)
     wanted = sorted(path.name for path in small_clap.iterdir())
     assert sorted(names_sent(hub)) == wanted  # no pickle, no code, nothing twice
     assert files[0].path.name == "model.safetensors"
-    assert size_on_disk(SPEC) == sum(path.stat().st_size for path in small_clap.iterdir())
+    assert availability(SPEC).usable
+    size = sum(path.stat().st_size for path in small_clap.iterdir())
+    assert availability(SPEC).bytes == size
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("socket.socket", None)
     want = load_encoder(f"clap:{small_clap}", device="cpu").digest
