@@ -107,9 +107,7 @@ class ClapEncoder(NoImages):
     @cached_property
     def digest(self) -> str:
         """sha256 of weights, configuration, preprocessing and tokenizer."""
-        return folder_digest(
-            self._folder, self._tokenizer.tokenizer, self._tokenizer.specimen_ids()
-        )
+        return folder_digest(self._folder, self._tokenizer)
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the tokenizer's context length."""

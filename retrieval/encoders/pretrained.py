@@ -126,22 +126,6 @@ def load_tokenizer(folder: Path, *, spec: str) -> Any:
     return load_component(AutoTokenizer, folder, spec=spec, name="tokenizer")
 
 
-def folder_digest(folder: Path, tokenizer: Any, specimen_ids: list[int]) -> str:
-    """Digest weights, configuration, preprocessing, and the behaviour of the tokenizer.
-
-    Args:
-        folder: The model's folder.
-        tokenizer: The tokenizer of that folder.
-        specimen_ids: Its ids for `SPECIMEN`, truncated as for the model.
-    """
-    others = [folder / name for name in ("config.json", *PREPROCESSING)]
-    files = weight_files(folder) + [path for path in others if path.is_file()]
-    return json_digest(
-        {path.name: file_digest(path) for path in files}
-        | {"tokenizer": tokenizer_digest(tokenizer.get_vocab(), specimen_ids)}
-    )
-
-
 class TextTokenizer:
     """A tokenizer of transformers that pads to the longest text and truncates to the context."""
 
@@ -156,10 +140,19 @@ class TextTokenizer:
             texts, padding=True, truncation=True, max_length=self._length, return_tensors="pt"
         ).to(self._device)
 
-    def specimen_ids(self) -> list[int]:
-        """Tokenize `SPECIMEN`, for the digest."""
-        ids: list[int] = self([SPECIMEN])["input_ids"][0].tolist()
-        return ids
+    def digest(self) -> str:
+        """Digest the vocabulary, and the ids of `SPECIMEN` as the model reads them."""
+        ids = self([SPECIMEN])["input_ids"][0].tolist()
+        return tokenizer_digest(self.tokenizer.get_vocab(), ids)
+
+
+def folder_digest(folder: Path, tokenizer: TextTokenizer) -> str:
+    """Digest weights, configuration, preprocessing, and the behaviour of the tokenizer."""
+    others = [folder / name for name in ("config.json", *PREPROCESSING)]
+    files = weight_files(folder) + [path for path in others if path.is_file()]
+    return json_digest(
+        {path.name: file_digest(path) for path in files} | {"tokenizer": tokenizer.digest()}
+    )
 
 
 def autocast(device: torch.device) -> torch.autocast:

@@ -85,9 +85,7 @@ class VideoClipEncoder(NoImages, NoAudio, ABC):
     @cached_property
     def digest(self) -> str:
         """sha256 of weights, configuration, preprocessing and tokenizer."""
-        return folder_digest(
-            self._folder, self._tokenizer.tokenizer, self._tokenizer.specimen_ids()
-        )
+        return folder_digest(self._folder, self._tokenizer)
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the tokenizer's context length."""
