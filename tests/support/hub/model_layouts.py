@@ -40,9 +40,9 @@ def with_conversion(folder: Path, licence: str | None, ref: str, commit: str) ->
 
 def clap(folder: Path) -> Path:
     """Save a CLAP without fusion, with the tokenizer files of its repositories."""
-    made = save_clap(folder / "model", fusion=False)
-    add_tokenizer_files(made)
-    return made
+    model = save_clap(folder / "model", fusion=False)
+    add_tokenizer_files(model)
+    return model
 
 
 def clap_general(folder: Path) -> Repository:
@@ -62,36 +62,36 @@ def clap_unfused(folder: Path) -> Repository:
 
 def blip(folder: Path) -> Repository:
     """Make BLIP's image-text matching."""
-    made = save_blip(folder / "model")
-    (made / "vocab.txt").write_text("\n".join(WORDS) + "\n")
-    (made / "special_tokens_map.json").write_text('{"unk_token": "[UNK]"}')
-    return with_conversion(made, "bsd-3-clause", "refs/pr/5", BLIP)
+    model = save_blip(folder / "model")
+    (model / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    (model / "special_tokens_map.json").write_text('{"unk_token": "[UNK]"}')
+    return with_conversion(model, "bsd-3-clause", "refs/pr/5", BLIP)
 
 
 def x_clip(folder: Path) -> Repository:
     """Make X-CLIP: both formats of weights, and an old processor configuration."""
-    made = save_x_clip(folder / "model")
-    add_tokenizer_files(made)
-    add_pickle(made, SAFE, PICKLE)
-    path = made / "preprocessor_config.json"
+    model = save_x_clip(folder / "model")
+    add_tokenizer_files(model)
+    add_pickle(model, SAFE, PICKLE)
+    path = model / "preprocessor_config.json"
     old = json.loads(path.read_text())
     for name in ("image_processor_type", "size", "crop_size", "rescale_factor", "do_rescale"):
         old.pop(name, None)
     old |= {"feature_extractor_type": "VideoMAEFeatureExtractor", "size": 32, "crop_size": 32}
     path.write_text(json.dumps(old))
-    return repository(made, "mit")
+    return repository(model, "mit")
 
 
 def pe_av(folder: Path) -> Repository:
     """Make PE-AV, whose processor_config.json describes all of its preprocessing."""
     from transformers import DacFeatureExtractor, PeAudioVideoProcessor
 
-    made = folder / "model"
-    make_pe_av().save_pretrained(made)
+    model = folder / "model"
+    make_pe_av().save_pretrained(model)
     PeAudioVideoProcessor(
         DacFeatureExtractor(), pe_av_video_processor(), tokenizer_of_bytes()
-    ).save_pretrained(made)
-    return repository(made, "apache-2.0")
+    ).save_pretrained(model)
+    return repository(model, "apache-2.0")
 
 
 def muq(folder: Path) -> Repository:
@@ -108,6 +108,6 @@ def muq_mulan(folder: Path) -> Repository:
 
 def xlm_roberta(folder: Path) -> Repository:
     """Make the text tower of MuQ-MuLan under its current name."""
-    made = save_xlm_roberta(folder / "model")
-    add_pickle(made, SAFE, PICKLE)
-    return repository(made, "mit")
+    model = save_xlm_roberta(folder / "model")
+    add_pickle(model, SAFE, PICKLE)
+    return repository(model, "mit")
