@@ -248,7 +248,7 @@ def test_a_connection_without_an_answer(hub: Hub) -> None:
 
 
 def test_an_unknown_fault_fails() -> None:
-    with pytest.raises(ValueError, match="no effect '418'"):
+    with pytest.raises(ValueError, match="no effect of fault '418'"):
         Fault("*", "418")
 
 
