@@ -32,7 +32,7 @@ from cli import (
     verify,
 )
 from cli.terminal import escaped, escaped_streams
-from retrieval.errors import RetrievalError
+from retrieval.errors import RetrievalError, WeightsNotAvailableError
 
 app = typer.Typer(
     name="retrieval",
@@ -118,8 +118,10 @@ MAX_MESSAGE_LENGTH = 2_000
 
 
 def one_line(error: RetrievalError) -> str:
-    """Return the message of an error as one line."""
+    """Return the message of an error as one line, with the command that resolves it."""
     message = " ".join(str(error).split("\n"))
+    if isinstance(error, WeightsNotAvailableError) and error.fetchable is not None:
+        message += f": `retrieval models fetch {error.fetchable}`"
     if len(message) <= MAX_MESSAGE_LENGTH:
         return message
     return f"{message[: MAX_MESSAGE_LENGTH - 500]} … {message[-500:]}"

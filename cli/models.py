@@ -14,7 +14,7 @@ from cli.terminal import console_for_tables, escaped, json_text
 
 if TYPE_CHECKING:
     from retrieval.encoders.hub.plan import Download
-    from retrieval.encoders.inventory import MissingEncoder, NeededRepository, OfferedModel
+    from retrieval.encoders.inventory import CatalogueEncoder, MissingEncoder, MissingRepository
 
 app = typer.Typer(
     name="models",
@@ -78,22 +78,21 @@ def fetch(
 
 def fetch_models(models: Sequence[str], *, convert: bool = True, yes: bool = False) -> None:
     """Fetch models; stderr shows what will be downloaded and what has arrived."""
-    from retrieval.encoders.hub.fetch import FetchedFile
-    from retrieval.encoders.hub.fetch import fetch as run
-
-    def arrived(file: FetchedFile) -> None:
-        name = escaped(file.path.name)
-        typer.echo(f"{file.repo}: {name} is whole ({size(file.bytes)})", err=True)
-
-    def confirm(downloads: list[Download]) -> bool:
-        _print_downloads(downloads)
-        return yes or _confirmed(models, sum(one.missing_bytes for one in downloads))
+    from retrieval.encoders.hub.fetch import fetch_repository
+    from retrieval.encoders.hub.plan import plan_downloads
 
     _print_cautions(models)
-    files = run(models, convert=convert, confirm=confirm, on_file=arrived)
-    if not files:
+    downloads = plan_downloads(models, convert=convert)
+    _print_downloads(downloads)
+    if not (yes or _confirmed(models, sum(one.missing_bytes for one in downloads))):
         typer.echo("nothing was downloaded", err=True)
         raise typer.Exit(1)
+    files = []
+    for one in downloads:
+        for file in fetch_repository(one):
+            files.append(file)
+            name = escaped(file.path.name)
+            typer.echo(f"{file.repo}: {name} is whole ({size(file.bytes)})", err=True)
     names = ", ".join(models)
     print(f"{names}: {len(files)} files, {size(sum(file.bytes for file in files))}, checked")
 
@@ -143,7 +142,7 @@ def size(count: int | None) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _about(part: NeededRepository) -> str:
+def _about(part: MissingRepository) -> str:
     return "size unknown" if part.bytes is None else f"about {size(part.bytes)}"
 
 
@@ -182,20 +181,19 @@ def _print_downloads(downloads: Sequence[Download]) -> None:
     for one in downloads:
         missing = one.missing_bytes
         todo = f"{size(missing)} to download" if missing else "all on this machine"
-        files = len(one.weights) + len(one.texts) + len(one.pickles)
         note = ", a pickle that is converted" if one.pickles else ""
-        described = f"{files} files, {todo}, licence {one.licence}{note}"
+        described = f"{len(one.files)} files, {todo}, licence {one.licence}{note}"
         typer.echo(escaped(f"{one.repo} at {one.commit[:12]}: {described}"), err=True)
 
 
-def _here(model: OfferedModel) -> str:
+def _here(model: CatalogueEncoder) -> str:
     if model.bytes is not None:
         return size(model.bytes)
     nothing = all(part.endswith(": files") for part in model.missing)
     return "not fetched" if nothing else "incomplete"
 
 
-def _print_table(models: list[OfferedModel]) -> None:
+def _print_table(models: list[CatalogueEncoder]) -> None:
     from rich.table import Table
 
     console = console_for_tables()

@@ -1,4 +1,4 @@
-"""The local hub, asked by plain huggingface_hub as the real one is."""
+"""The local hub, used by huggingface_hub as the real one."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ CARD = b"---\ntags:\n- music\nlicense: apache-2.0\n---\n# A model\n"
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     files = {"README.md": CARD, "config.json": SMALL, "weights.bin": LARGE, "1/a/b.txt": b"deep"}
-    repository = Repository.holding(files).with_revision(
+    repository = Repository.from_files(files).with_revision(
         "refs/pr/2", PULL, {"config.json": SMALL, "model.safetensors": LARGE[::-1]}
     )
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between huggingface_hub's attempts
@@ -63,7 +63,7 @@ def test_a_model_is_described(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("revision", ["refs/pr/2", PULL])
-def test_other_revisions_are_described_and_sent(hub: Hub, revision: str) -> None:
+def test_other_revisions(hub: Hub, revision: str) -> None:
     info = HfApi().model_info(REPO, revision=revision)
     assert info.sha == PULL
     assert [file.rfilename for file in info.siblings or []] == ["config.json", "model.safetensors"]
@@ -91,7 +91,7 @@ def test_the_tree_is_listed(hub: Hub) -> None:
     assert large.lfs.sha256 == hashlib.sha256(LARGE).hexdigest()  # type: ignore[union-attr]
 
 
-def test_a_snapshot_is_whole_and_passes_the_hubs_own_check(hub: Hub) -> None:
+def test_a_snapshot_passes_the_check_of_huggingface_hub(hub: Hub) -> None:
     folder = Path(huggingface_hub.snapshot_download(REPO))
     assert folder.name == main_commit(hub)
     sent = hub.repositories[REPO].revisions[folder.name]
@@ -120,7 +120,7 @@ def test_large_files_come_from_the_other_host_without_the_token(
     assert (small.etag, small.commit_hash) == (git_name(SMALL), main_commit(hub))
 
 
-def test_names_without_a_maker_and_old_names(hub: Hub, tmp_path: Path) -> None:
+def test_bare_names_and_moved_names(hub: Hub, tmp_path: Path) -> None:
     assert Path(hf_hub_download("legacy", "config.json")).read_bytes() == SMALL
     hub.moved["roberta"] = REPO
     assert HfApi().model_info("roberta").id == REPO
@@ -174,10 +174,12 @@ def test_other_bytes_of_the_same_length(hub: Hub) -> None:
     assert HfApi().verify_repo_checksums(REPO).mismatches
 
 
-def test_what_does_not_exist(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_repositories_revisions_and_files(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(errors.RepositoryNotFoundError) as caught:
         HfApi().model_info("maker/none")
-    assert caught.value.response.status_code == 401  # as the hub answers strangers
+    assert caught.value.response.status_code == 401  # the response without a token
     with pytest.raises(errors.RevisionNotFoundError):
         HfApi().model_info(REPO, revision="refs/pr/9")
     with pytest.raises(errors.RemoteEntryNotFoundError):
@@ -230,7 +232,7 @@ def test_a_rate_limit_says_how_long_to_wait(hub: Hub, monkeypatch: pytest.Monkey
     assert waits == [8, 8]  # huggingface_hub adds a second
 
 
-def test_a_page_in_the_hubs_place(hub: Hub) -> None:
+def test_a_web_page_instead_of_the_hub(hub: Hub) -> None:
     hub.faults = [Fault("*", "html")]
     with pytest.raises(ValueError, match="Expecting value"):  # no JSON
         HfApi().model_info(REPO)
@@ -246,7 +248,7 @@ def test_a_connection_without_an_answer(hub: Hub) -> None:
 
 
 def test_an_unknown_fault_fails() -> None:
-    with pytest.raises(ValueError, match="no kind of fault '418'"):
+    with pytest.raises(ValueError, match="no effect of fault '418'"):
         Fault("*", "418")
 
 
@@ -270,7 +272,7 @@ def test_a_folder_becomes_a_repository(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b.json").write_bytes(SMALL)
     commit = "0123456789abcdef0123456789abcdef01234567"
-    repository = Repository.of(tmp_path, commit=commit)
+    repository = Repository.from_folder(tmp_path, commit=commit)
     assert repository.revisions == {commit: {"a/b.json": tmp_path / "a/b.json"}}
     assert repository.commit("main") == repository.commit(commit) == commit
     assert repository.commit("none") is None

@@ -1,4 +1,4 @@
-"""The layouts of the local hub: what lies where, and that every model is one that works."""
+"""Layouts of the local hub: files of each repository, and models that load."""
 
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def test_an_old_clap_is_a_pickle_everywhere(real_layouts: RealLayouts) -> None:
         ("xclip", "microsoft/xclip-base-patch32", "main"),
     ],
 )
-def test_a_copy_of_a_repository_is_a_model_that_tells_texts_apart(
+def test_copies_of_repositories_load_and_distinguish_texts(
     real_layouts: RealLayouts, tmp_path: Path, backend: str, repo: str, ref: str
 ) -> None:
     folder = real_layouts.copy(repo, tmp_path / "model", ref)

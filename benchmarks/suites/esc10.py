@@ -27,9 +27,9 @@ from benchmarks.datasets.esc10 import CLASSES, FOLDS, Clip, read_clips, split
 from benchmarks.results.outcome import Outcome, QueryValues
 from benchmarks.results.tables import Result
 from retrieval.encoders.mulan import MulanEncoder, read_model, tokenize, write_config
-from retrieval.encoders.mulan_sizes import TINY
+from retrieval.encoders.mulan_sizes import TINY, MulanConfig, ResNetSize, TransformerSize
 from retrieval.encoders.pooling import unit_rows
-from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize, TransformerSize
+from retrieval.encoders.towers import Mulan
 from retrieval.media.windows import cut_windows
 from retrieval.training.bundled.music_text import save_weights, write_vocabulary
 from retrieval.training.pairs.augmentation import Augmentation, Augmented

@@ -25,9 +25,9 @@ from retrieval.embedding.options import (
     wanted_encoders,
 )
 from retrieval.embedding.reconciling import SPACE_STAGE, Reconciler
-from retrieval.encoders.hub.cache import snapshot_of
-from retrieval.encoders.inventory import MissingEncoder, NeededRepository, needed_for
-from retrieval.encoders.names import repository_named
+from retrieval.encoders.hub.cache import find_snapshot
+from retrieval.encoders.inventory import MissingEncoder, MissingRepository, missing_repositories
+from retrieval.encoders.names import unidentified_repository
 from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import InvalidVectorError
 from retrieval.media.decode import NO_ENCODER
@@ -109,16 +109,16 @@ def missing_encoders(root: Path, options: EmbedOptions) -> list[MissingEncoder]:
     """The encoders that a run of `embed` works with and this machine lacks."""
     snapshot = Snapshot.open(root) if read_current(root) else None
     unknown = [
-        MissingEncoder(repo, model, [NeededRepository(repo, None, "")], optional=False)
+        MissingEncoder(repo, model, [MissingRepository(repo, None, "")], optional=False)
         for model in options.models
-        if (repo := repository_named(model)) is not None and snapshot_of(repo) is None
+        if (repo := unidentified_repository(model)) is not None and find_snapshot(repo) is None
     ]
     if unknown:
         return unknown  # what else is missing can be told when they are here
     return [
         MissingEncoder(wanted.spec, wanted.model, needed, wanted.optional)
         for wanted in wanted_encoders(snapshot, options)
-        if (needed := needed_for(wanted.spec))
+        if (needed := missing_repositories(wanted.spec))
     ]
 
 

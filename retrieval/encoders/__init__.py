@@ -1,1 +1,1 @@
-"""Encode: pixels, windows and text in, unit vectors out."""
+"""Encoders: pixels, audio windows and texts in, unit vectors out."""

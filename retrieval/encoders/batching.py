@@ -1,4 +1,4 @@
-"""Devices, memory and batches: how many samples go through a model at once."""
+"""Devices, compute types, and batches whose size adapts to the memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from retrieval.encoders.pooling import unit_rows
 from retrieval.errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -18,10 +19,10 @@ GPU_BATCH = 256
 
 
 def choose_device(name: str) -> torch.device:
-    """Resolve `auto` to the GPU where there is one.
+    """Resolve a device name; `auto` is the GPU if one is visible.
 
     Raises:
-        ModelError: A GPU was asked for and none is visible, or no such device exists.
+        ModelError: The name is unknown, or it names a GPU and none is visible.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -30,31 +31,40 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ModelError(f"no device {name!r}; use auto, cpu or cuda") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"device {name} asked for, but no GPU is visible here; use --device cpu")
+        raise ModelError(f"device {name}: no GPU is visible; use the device cpu")
     return device
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
-    """float32 on a CPU, half precision on a GPU: bfloat16, which cannot overflow, where it can."""
+    """Return float32 for a CPU; for a GPU bfloat16 if supported, because it cannot overflow."""
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
 class Batcher:
-    """Runs a model over many samples, in batches as large as memory allows.
+    """Runs a model over many samples in batches as large as memory allows.
 
-    Starts at a size that keeps the device busy and halves it, for good, whenever memory runs out.
+    The size is halved for the rest of the process whenever memory runs out.
+
+    Args:
+        device: Device of the model; it sets the first size.
+        model: Name of the model, for messages.
     """
 
-    def __init__(self, device: torch.device, what: str) -> None:
+    def __init__(self, device: torch.device, model: str) -> None:
         self.size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
-        self._what = what
+        self._model = model
 
     def run(
         self, count: int, dim: int, encode: Callable[[slice], torch.Tensor]
     ) -> NDArray[np.float32]:
-        """Encode samples 0 … count - 1; `encode` gets a slice of them and returns (n, dim).
+        """Encode samples 0 … count - 1 in inference mode.
+
+        Args:
+            count: Number of samples.
+            dim: Columns of the result.
+            encode: Maps a slice of the samples to (n, dim).
 
         Returns:
             (count, dim) float32.
@@ -67,29 +77,40 @@ class Batcher:
         while first < count:
             part = slice(first, min(first + self.size, count))
             try:
-                rows[part] = encode(part).float().cpu().numpy()
+                with torch.inference_mode():
+                    rows[part] = encode(part).float().cpu().numpy()
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not _is_out_of_memory(error):
                     raise
                 self._halve(error)
                 continue
             first = part.stop
         return rows
 
+    def embed(
+        self, count: int, dim: int, encode: Callable[[slice], torch.Tensor], input_name: str
+    ) -> NDArray[np.float32]:
+        """Encode samples as `run` does and scale the rows to unit length.
+
+        Raises:
+            InvalidVectorError: A row is not finite or has no length; names `input_name`.
+        """
+        return unit_rows(self.run(count, dim, encode), f"{self._model}: {input_name}")
+
     def _halve(self, error: Exception) -> None:
         if self.size == 1:
             raise ModelError(
-                f"{self._what}: memory does not suffice for a single sample; "
-                "close other programs or choose a smaller --model"
+                f"{self._model}: memory does not suffice for a single sample; close other "
+                "programs or choose a smaller model"
             ) from error
         self.size = max(1, self.size // 2)  # another thread may have halved it too
-        logger.warning("%s: out of memory, going on with batches of %d", self._what, self.size)
+        logger.warning("%s: out of memory; the batch size is now %d", self._model, self.size)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
-def _out_of_memory(error: Exception) -> bool:
-    # On the CPU torch raises a plain RuntimeError that only its text tells apart.
+def _is_out_of_memory(error: Exception) -> bool:
+    # On a CPU torch raises a plain RuntimeError, so only its text identifies it.
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         "can't allocate memory" in str(error) or "not enough memory" in str(error)
     )

@@ -1,4 +1,4 @@
-"""Models by name: what the names mean, and how a specification becomes an encoder."""
+"""The catalogue of models, and the loading of encoders by specification."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from retrieval.encoders.hub.repositories import canonical_repository
 from retrieval.encoders.names import (
     FOLDER_PREFIX,
     HUB_PREFIX,
-    folded,
-    open_clip_location,
-    repository_spec,
+    fold_name,
+    resolve_open_clip,
+    resolve_repository,
 )
 from retrieval.errors import MissingExtraError, UnknownModelError
 from retrieval.protocols import Encoder
@@ -28,27 +28,27 @@ class CatalogueEntry:
     """A set of encoders under one name.
 
     Attributes:
-        encoders: Their specifications, and what each embeds.
-        what: What it is good for, in one line.
-        licence: Of the weights.
-        source: Where the weights come from.
+        encoders: Their specifications with the media that each embeds.
+        description: Use and cost, in one line.
+        licence: Licence of the weights.
+        source: Origin of the weights.
     """
 
     encoders: dict[str, tuple[Medium, ...]]
-    what: str
+    description: str
     licence: str
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A kind of encoder, imported when one is loaded.
+    """A class of encoders, imported when one is loaded.
 
     Attributes:
         target: `module:class`; the class has `load(location, *, spec, device)`.
-        requires: A module that it needs beyond the dependencies.
+        requires: A module beyond the dependencies.
         extra: The extra that installs it.
-        caution: What to know before.
+        caution: Warning to show before use.
     """
 
     target: str
@@ -65,8 +65,8 @@ BACKENDS: dict[str, Backend] = {
     "pe-av": Backend("retrieval.encoders.pe_av:PeAvEncoder"),
     "xclip": Backend(
         "retrieval.encoders.x_clip:XClipEncoder",
-        caution="a recognition model: it knows the names of actions, not captions; "
-        "keep a model of images beside it, as --model small",
+        caution="an action recognition model: it is trained on names of actions, not on captions; "
+        "use it together with an image model such as small",
     ),
     "muq": Backend(
         "retrieval.encoders.muq_mulan:MuqMulanEncoder",
@@ -82,41 +82,41 @@ BUNDLED: dict[str, str] = {
     "tiny-music": "mulan",
     "tiny-video": "video-text",
 }
-"""Models in the package, by the name that collections store, with their backends."""
+"""Backends of the models in the package, by the names that collections store."""
 
 CLAP = "clap:laion/larger_clap_general"
 CLAP_SPEECH = "clap:laion/larger_clap_music_and_speech"
 PE_AV = "pe-av:facebook/pe-av-small-16-frame"
 X_CLIP = "xclip:microsoft/xclip-base-patch32"
 
-SEEN, HEARD = (Medium.IMAGE, Medium.VIDEO), (Medium.AUDIO,)
+VISUAL, AUDIO = (Medium.IMAGE, Medium.VIDEO), (Medium.AUDIO,)
 
 
-def _clip_and_music(clip: str, what: str) -> CatalogueEntry:
-    return CatalogueEntry({clip: SEEN, CLAP: HEARD}, what, "Apache-2.0", "hub")
+def _images_and_music(image_model: str, description: str) -> CatalogueEntry:
+    return CatalogueEntry({image_model: VISUAL, CLAP: AUDIO}, description, "Apache-2.0", "hub")
 
 
 CATALOGUE: dict[str, CatalogueEntry] = {
     "tiny": CatalogueEntry(
-        {"tiny-image": SEEN, "tiny-music": HEARD, "tiny-video": (Medium.VIDEO,)},
-        "a few MB, works offline; knows the generated demo world only",
+        {"tiny-image": VISUAL, "tiny-music": AUDIO, "tiny-video": (Medium.VIDEO,)},
+        "a few MB, works offline; trained on the generated demo world only",
         "Apache-2.0",
         "package",
     ),
-    "small": _clip_and_music(
+    "small": _images_and_music(
         "open_clip:ViT-B-32-SigLIP2-256/webli", "the default: photographs, videos and music"
     ),
-    "base": _clip_and_music("open_clip:PE-Core-B-16/meta", "better, about four times slower"),
-    "large": _clip_and_music("open_clip:PE-Core-L-14-336/meta", "best; wants a GPU"),
-    "music": CatalogueEntry({CLAP: HEARD}, "music and sounds", "Apache-2.0", "hub"),
+    "base": _images_and_music("open_clip:PE-Core-B-16/meta", "better, about four times slower"),
+    "large": _images_and_music("open_clip:PE-Core-L-14-336/meta", "best; needs a GPU"),
+    "music": CatalogueEntry({CLAP: AUDIO}, "music and sounds", "Apache-2.0", "hub"),
     "music-and-speech": CatalogueEntry(
-        {CLAP_SPEECH: HEARD}, "music, sounds and speech", "Apache-2.0", "hub"
+        {CLAP_SPEECH: AUDIO}, "music, sounds and speech", "Apache-2.0", "hub"
     ),
     "muq-mulan": CatalogueEntry(
-        {"muq:OpenMuQ/MuQ-MuLan-large": HEARD}, "music", "CC-BY-NC-4.0", "hub, extra muq"
+        {"muq:OpenMuQ/MuQ-MuLan-large": AUDIO}, "music", "CC-BY-NC-4.0", "hub, extra muq"
     ),
     "pe-av": CatalogueEntry(
-        {PE_AV: (Medium.VIDEO,)}, "videos, by whole clips; wants a GPU", "Apache-2.0", "hub"
+        {PE_AV: (Medium.VIDEO,)}, "videos, by whole clips; needs a GPU", "Apache-2.0", "hub"
     ),
     "x-clip": CatalogueEntry(
         {X_CLIP: (Medium.VIDEO,)}, "actions in videos, by whole clips", "MIT", "hub"
@@ -138,52 +138,52 @@ FORMS = (
 """The forms of a specification, besides the catalogue's names."""
 
 RERANKERS = ("blip",)
-"""Kinds that are fetched like encoders and re-rank answers."""
+"""Prefixes of re-rankers, which are fetched like encoders."""
 
 
 def resolve(model: str) -> tuple[str, ...]:
-    """Turn the name of a model into specifications of encoders; local paths become absolute.
+    """Resolve the name of a model to specifications of encoders; local paths become absolute.
 
-    Letter case does not matter. Besides the catalogue's names and `FORMS`, open_clip's own forms
-    are read (`hf-hub:ORG/NAME`, `local-dir:FOLDER`), and `ORG/NAME` or a folder whose files tell
-    what reads them.
+    Letter case does not matter. Besides the catalogue's names and `FORMS`, a name may have
+    open_clip's own forms (`hf-hub:ORG/NAME`, `local-dir:FOLDER`), or be `ORG/NAME` or a folder
+    whose files identify the backend.
 
     Raises:
-        UnknownModelError: Neither a name of the catalogue nor a specification.
-        WeightsNotAvailableError: A repository that only its files can identify is not here.
+        UnknownModelError: The name is neither in the catalogue nor a specification.
+        WeightsNotAvailableError: Only its files can identify a repository that is not cached.
     """
     entry = CATALOGUE.get(model.casefold())
     if entry is not None:
         return tuple(entry.encoders)
     if model in BUNDLED:
         return (model,)
-    kind, colon, location = model.partition(":")
-    backend = _kind_of_model(kind)
-    if f"{kind}:".casefold() in (HUB_PREFIX, FOLDER_PREFIX) and location:
-        backend, location = "open_clip", f"{kind.casefold()}:{location}"
+    prefix, colon, location = model.partition(":")
+    backend = _find_backend(prefix)
+    if f"{prefix}:".casefold() in (HUB_PREFIX, FOLDER_PREFIX) and location:
+        backend, location = "open_clip", f"{prefix.casefold()}:{location}"
     if backend == "open_clip" and location:
-        return (f"open_clip:{open_clip_location(location)}",)
+        return (f"open_clip:{resolve_open_clip(location)}",)
     if backend is not None and location:
-        return (f"{backend}:{_local_or_repository(location)}",)
-    spec = repository_spec(model) if model and not colon else None
+        return (f"{backend}:{_path_or_repository(location)}",)
+    spec = resolve_repository(model) if model and not colon else None
     if spec is not None:
         return (spec,)
-    raise _unknown(model, backend)
+    raise _unknown_model(model, backend)
 
 
-def _kind_of_model(written: str) -> str | None:
-    """Find the kind that is meant, whatever its letter case and separators."""
-    kinds = {folded(kind).replace("-", ""): kind for kind in (*BACKENDS, *RERANKERS)}
-    return kinds.get(folded(written).replace("-", ""))
+def _find_backend(prefix: str) -> str | None:
+    """Find a backend or re-ranker, ignoring letter case and separators."""
+    names = {fold_name(name).replace("-", ""): name for name in (*BACKENDS, *RERANKERS)}
+    return names.get(fold_name(prefix).replace("-", ""))
 
 
-def _unknown(model: str, backend: str | None) -> UnknownModelError:
+def _unknown_model(model: str, backend: str | None) -> UnknownModelError:
     _, colon, location = model.partition(":")
     if colon and location:
-        hint = f"the kinds are {', '.join(BACKENDS)}"
+        hint = f"the prefixes are {', '.join(BACKENDS)}"
     elif backend is not None:
         forms = [form for form in FORMS if form.startswith(f"{backend}:")]
-        hint = f"say which one: {', '.join(forms)}" if forms else "use muq-mulan"
+        hint = f"expected {', '.join(forms)}" if forms else "use muq-mulan"
     else:
         close = difflib.get_close_matches(model.casefold(), CATALOGUE, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
@@ -192,14 +192,14 @@ def _unknown(model: str, backend: str | None) -> UnknownModelError:
 
 
 def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
-    """Load one encoder; its backend is imported only now.
+    """Load one encoder, and import its backend.
 
     Args:
-        spec: As `resolve` returns it and collections store it.
+        spec: Specification as `resolve` returns it and collections store it.
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        UnknownModelError: No such model, or a name of several encoders.
+        UnknownModelError: There is no such model, or the name stands for several encoders.
         MissingExtraError: The backend's optional dependency is not installed.
         WeightsNotAvailableError: The weights are not on this machine.
         WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
@@ -207,21 +207,24 @@ def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
     spec, *others = resolve(spec)
     if others:
         raise UnknownModelError(
-            f"that name stands for several encoders, load them one by one: {spec}, "
-            f"{', '.join(others)}"
+            f"this name stands for several encoders, load one of them: {spec}, {', '.join(others)}"
         )
     if spec in BUNDLED:
-        name = BUNDLED[spec]
-        location = str(Path(__file__).parents[1] / "weights" / spec)
+        name, location = BUNDLED[spec], str(bundled_folder(spec))
     else:
         name, _, location = spec.partition(":")
     if name not in BACKENDS:
-        raise UnknownModelError(f"{spec} re-ranks the answers of a search and embeds nothing")
+        raise UnknownModelError(f"{spec} is a re-ranker, not an encoder")
     return _loader(spec, BACKENDS[name])(location, spec=spec, device=device)
 
 
+def bundled_folder(spec: str) -> Path:
+    """Return the folder of a model in the package."""
+    return Path(__file__).parents[1] / "weights" / spec
+
+
 def caution_of(spec: str) -> str:
-    """What to know before a model is used, as a licence that forbids something; often empty."""
+    """Return the warning to show before a model is used, such as a restrictive licence, or ''."""
     backend = BACKENDS.get(spec.partition(":")[0])
     return backend.caution if backend else ""
 
@@ -229,15 +232,15 @@ def caution_of(spec: str) -> str:
 def _loader(spec: str, backend: Backend) -> Callable[..., Encoder]:
     if backend.requires is not None and find_spec(backend.requires) is None:
         raise MissingExtraError(
-            f"{spec} needs the package {backend.requires!r}; install it with "
-            f"`pip install 'retrieval[{backend.extra}]'`; {backend.caution}"
+            f"{spec} needs the package {backend.requires!r}; install retrieval[{backend.extra}]; "
+            f"{backend.caution}"
         )
     module, _, name = backend.target.partition(":")
     loader: Callable[..., Encoder] = getattr(importlib.import_module(module), name).load
     return loader
 
 
-def _local_or_repository(location: str) -> str:
-    """A local path, absolute because collections are used from other folders, or a repository."""
+def _path_or_repository(location: str) -> str:
+    """Make a local path absolute, because collections are used from other folders."""
     path = os.path.expanduser(location)
     return os.path.abspath(path) if os.path.exists(path) else canonical_repository(location)

@@ -1,4 +1,4 @@
-"""CLAP models (2211.06687) by transformers: sound and texts in one space."""
+"""CLAP models (2211.06687) by transformers: audio and texts in one space."""
 
 from __future__ import annotations
 
@@ -13,31 +13,30 @@ from numpy.typing import NDArray
 from transformers import ClapFeatureExtractor, ClapModel
 
 from retrieval.encoders.batching import Batcher, choose_device
-from retrieval.encoders.pooling import unit_rows
+from retrieval.encoders.inputs import NoImages, trim_padding
 from retrieval.encoders.pretrained import (
-    Tokens,
+    TextTokenizer,
     autocast,
-    checked_folder,
+    find_checked_folder,
     folder_digest,
+    load_component,
     load_model,
-    load_part,
     load_tokenizer,
-    tensor_of,
+    pooled_output,
 )
-from retrieval.encoders.spaces import slug_of
+from retrieval.encoders.spaces import make_slug
 from retrieval.encoders.tokens import clean_texts
-from retrieval.errors import InvalidVectorError
 from retrieval.types import AudioWindows, ImageGeometry, Medium
 
 WINDOW_BATCH = 16
-"""Windows at once on any device: each is 10 s of sound and a log-mel picture."""
+"""Windows per batch on any device: each is 10 s of audio and a log-mel spectrogram."""
 
 
-class ClapEncoder:
-    """Implements retrieval.protocols.Encoder with a CLAP of transformers.
+class ClapEncoder(NoImages):
+    """An Encoder with a CLAP of transformers.
 
-    Windows are never longer than the model's 10 s: beyond them its feature extractor would embed a
-    random crop, another vector each time. Shorter ones are repeated as in its training.
+    Windows are at most the model's 10 s: its feature extractor crops longer ones at random, so
+    that their vectors differ from call to call. Shorter ones are repeated, as in its training.
     """
 
     media: tuple[Medium, ...] = (Medium.AUDIO,)
@@ -54,12 +53,12 @@ class ClapEncoder:
         device: torch.device,
     ) -> None:
         self.spec = spec
-        self.slug = slug_of(spec.rstrip("/").rpartition("/")[2].removeprefix("clap:"))
+        self.slug = make_slug(spec.rstrip("/").rpartition("/")[2].removeprefix("clap:"))
         self._model = model.to(device).eval()
         text = model.config.text_config
-        # Roberta's positions start behind the padding's.
+        # Roberta's positions start after that of the padding.
         context = text.max_position_embeddings - text.pad_token_id - 1
-        self._tokens = Tokens(tokenizer, context, device)
+        self._tokenizer = TextTokenizer(tokenizer, context, device)
         self._extractor = extractor
         self._folder = folder
         self._device = device
@@ -72,22 +71,22 @@ class ClapEncoder:
         """Load a model from a folder or from the hub's cache.
 
         Args:
-            location: A folder as `save_pretrained` writes it, or a name on the hub.
-            spec: The specification it came from.
+            location: A folder as `save_pretrained` writes it, or a repository of the hub.
+            spec: Specification of the model.
             device: `auto`, `cpu` or `cuda`.
 
         Raises:
-            WeightsNotAvailableError: It is not on this machine.
+            WeightsNotAvailableError: The model is not on this machine.
             WeightsFormatError: Its weights are a pickle, damaged, or of another architecture.
         """
-        chosen = choose_device(device)
-        folder = checked_folder(location, spec=spec)
+        torch_device = choose_device(device)
+        folder = find_checked_folder(location, spec=spec)
         tokenizer = load_tokenizer(folder, spec=spec)
-        extractor = load_part(
-            ClapFeatureExtractor, folder, spec=spec, what="preprocessor_config.json"
+        extractor = load_component(
+            ClapFeatureExtractor, folder, spec=spec, name="preprocessor_config.json"
         )
         model = load_model(ClapModel, folder, spec=spec)
-        return cls(model, tokenizer, extractor, folder, spec=spec, device=chosen)
+        return cls(model, tokenizer, extractor, folder, spec=spec, device=torch_device)
 
     @property
     def dim(self) -> int:
@@ -96,69 +95,52 @@ class ClapEncoder:
 
     @property
     def logit_scale(self) -> float:
-        """The inverse temperature of its sound side; see `Tempered`."""
+        """Inverse temperature of the audio side; see `Tempered`."""
         return float(self._model.logit_scale_a.detach().exp())
 
     @property
     def windows(self) -> AudioWindows:
-        """The sample rate and window that the feature extractor was made for."""
+        """Sample rate and window of the feature extractor."""
         seconds = float(self._extractor.max_length_s)
         return AudioWindows(int(self._extractor.sampling_rate), seconds, seconds)
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over weights, configuration, preprocessing and tokenizer."""
-        return folder_digest(self._folder, self._tokens.tokenizer, self._tokens.specimen_ids())
+        """sha256 of weights, configuration, preprocessing and tokenizer."""
+        return folder_digest(self._folder, self._tokenizer)
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the tokenizer's context length."""
         cleaned = clean_texts(texts)
 
-        @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
             with autocast(self._device):
-                output = self._model.get_text_features(**self._tokens(cleaned[part]))
-            return tensor_of(output)
+                output = self._model.get_text_features(**self._tokenizer(cleaned[part]))
+            return pooled_output(output)
 
-        rows = self._text_batches.run(len(cleaned), self.dim, encode)
-        return unit_rows(rows, f"{self.spec}: text")
-
-    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Refuse: a CLAP sees nothing."""
-        raise ValueError(f"{self.spec} embeds no pictures")
+        return self._text_batches.embed(len(cleaned), self.dim, encode, "text")
 
     def encode_audio(
         self, windows: NDArray[np.float32], seconds: NDArray[np.float64]
     ) -> NDArray[np.float32]:
-        """Embed (n, window_samples) float32 mono windows; `seconds` (n,) is real sound in each.
+        """Embed (n, window_samples) float32 mono windows with `seconds` (n,) of audio in each.
 
         Raises:
-            InvalidVectorError: A window, or the model's answer to it, is not finite.
-            ValueError: Windows are longer than the model hears.
+            InvalidVectorError: A window, or the model's output for it, is not finite.
+            ValueError: Windows are longer than the model's.
         """
-        longest = self.windows.window_samples
-        if windows.ndim != 2 or not 0 < windows.shape[1] <= longest:
-            raise ValueError(
-                f"{self.spec} reads windows of up to {longest} samples, got {windows.shape}"
-            )
-        if not np.isfinite(windows).all():
-            raise InvalidVectorError(f"{self.spec}: sound with NaN or infinite samples")
-        real = np.rint(seconds * self.windows.sample_rate_hz).astype(int)
-        real = real.clip(1, windows.shape[1])
+        audio = trim_padding(windows, seconds, self.windows, self.spec)
 
-        @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
-            sound = [row[:end] for row, end in zip(windows[part], real[part], strict=True)]
             features = self._extractor(
-                sound, sampling_rate=self.windows.sample_rate_hz, return_tensors="pt"
+                audio[part], sampling_rate=self.windows.sample_rate_hz, return_tensors="pt"
             )["input_features"]
-            # The extractor marks a random window as long where none is; none is, ever.
-            none_longer = torch.zeros((len(sound), 1), dtype=torch.bool, device=self._device)
+            # The extractor marks one window at random as longer if none is.
+            is_longer = torch.zeros((len(features), 1), dtype=torch.bool, device=self._device)
             with autocast(self._device):
                 output = self._model.get_audio_features(
-                    input_features=features.to(self._device), is_longer=none_longer
+                    input_features=features.to(self._device), is_longer=is_longer
                 )
-            return tensor_of(output)
+            return pooled_output(output)
 
-        rows = self._audio_batches.run(len(windows), self.dim, encode)
-        return unit_rows(rows, f"{self.spec}: sound")
+        return self._audio_batches.embed(len(windows), self.dim, encode, "audio")

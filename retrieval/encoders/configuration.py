@@ -1,4 +1,4 @@
-"""Configurations of models, which may come from anybody: checked before anything is built."""
+"""Untrusted model configurations, checked before memory is allocated for the model."""
 
 from __future__ import annotations
 
@@ -6,96 +6,84 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
-from retrieval.encoders.weights import MISMATCHES_SHOWN, list_mismatches
+from retrieval.encoders.weights import summarize_error
 from retrieval.errors import WeightsFormatError
+from retrieval.files.documents import parse_json
 from retrieval.files.reading import read_regular
 from retrieval.wording import shortened
 
 Config = TypeVar("Config")
 
-MOST = 10_000_000
-"""No size of a model is larger: not its vocabulary, nor its longest text."""
+MAX_SIZE = 10_000_000
+"""Upper bound of every integer of a configuration, vocabulary and context length included."""
 
-MOST_LAYERS = 1_000
-"""Layers and blocks are built one by one, before their weights are compared."""
+MAX_LAYERS = 1_000
+"""Upper bound of layer counts: layers are built one by one before their weights are compared."""
 
-SLACK = 4
-"""How many times the numbers of its files a model may declare: some are shared or quantized."""
+MAX_DECLARED_RATIO = 4
+"""Parameters that a model may declare per stored number: some are tied or quantized."""
 
-SMALL = 10_000_000
-"""Numbers that any model may declare."""
+FREE_PARAMETERS = 10_000_000
+"""Parameters that any model may declare, whatever its weights hold."""
 
-_COUNTED = re.compile(r"layers|blocks|depths?$")
+_LAYER_COUNT = re.compile(r"layers|blocks|depths?$")
 
 
-def read_config(kind: type[Config], path: Path, wrong: str) -> Config:
-    """Read a dataclass from JSON; every value must have the type of its field.
+def read_config(config_class: type[Config], path: Path, description: str) -> Config:
+    """Read a configuration dataclass from JSON.
 
     Args:
-        kind: The dataclass; its fields may be dataclasses.
+        config_class: The dataclass; its fields may be dataclasses.
         path: The file.
-        wrong: What is wrong with another file, for the message: `is not a MuLan configuration`.
+        description: Name of the kind of file in messages, such as `a MuLan configuration`.
 
     Raises:
-        WeightsFormatError: No JSON, unknown or missing keys, wrong types, impossible sizes.
+        WeightsFormatError: The file is not JSON, a key is unknown or missing, or a value has
+            another type or is not a possible size.
         OSError: The file cannot be read.
     """
-    from pydantic import TypeAdapter, ValidationError
-
     try:
-        raw = json.loads(read_regular(path))
-        check_sizes(raw)
-        config = TypeAdapter(kind).validate_json(json.dumps(raw), strict=True)
-        _check_keys(raw, asdict(config))  # type: ignore[call-overload]
-        check_sizes(asdict(config), least=1)  # type: ignore[call-overload]
-    except ValidationError as error:
-        found = error.errors(include_url=False)[:MISMATCHES_SHOWN]
-        raise WeightsFormatError(f"{path} {wrong}: {'; '.join(map(_told, found))}") from error
+        raw = read_regular(path)
+        check_sizes(json.loads(raw))
+        config = parse_json(config_class, raw)
+        check_sizes(asdict(config), min_size=1)  # type: ignore[call-overload]
     except (ValueError, RecursionError) as error:
-        raise WeightsFormatError(f"{path} {wrong}: {error}") from error
+        raise WeightsFormatError(f"{path} is not {description}: {error}") from error
     return config
 
 
-def _told(error: Any) -> str:
-    """One of pydantic's errors."""
-    field = ".".join(map(str, error["loc"])) or "the file"
-    if error["type"] == "missing":
-        return f"{field} is missing"
-    return f"{field}: {error['msg']}, got {shortened(error['input'])}"
-
-
-def check_sizes(raw: object, name: str = "", *, least: int | None = None) -> None:
-    """Refuse sizes that no model has, before memory is taken for them.
+def check_sizes(raw: object, name: str = "", *, min_size: int = -MAX_SIZE) -> None:
+    """Check every integer of a configuration against the bounds of this module.
 
     Args:
         raw: Parsed JSON, or a dataclass as a dictionary.
-        name: Of the value, for the message.
-        least: The least size; None: -`MOST`, for configurations in which -1 has a meaning.
+        name: Key of the value, for messages.
+        min_size: Smallest integer allowed; negative where -1 has a meaning.
 
     Raises:
-        ValueError: Names the value.
+        ValueError: An integer is out of bounds; the message names its key.
     """
     if isinstance(raw, dict):
         for key, value in raw.items():
-            check_sizes(value, str(key), least=least)
+            check_sizes(value, str(key), min_size=min_size)
     elif isinstance(raw, list | tuple):
         for value in raw:
-            check_sizes(value, name, least=least)
+            check_sizes(value, name, min_size=min_size)
     elif isinstance(raw, int) and not isinstance(raw, bool):
-        most = MOST_LAYERS if _COUNTED.search(name) else MOST
-        smallest = -MOST if least is None else least
-        if not smallest <= raw <= most:
-            raise ValueError(f"{name} is {shortened(raw)}, expected {smallest:,} to {most:,}")
+        max_size = MAX_LAYERS if _LAYER_COUNT.search(name) else MAX_SIZE
+        if not min_size <= raw <= max_size:
+            raise ValueError(f"{name} is {shortened(raw)}, expected {min_size:,} to {max_size:,}")
 
 
 def read_tokenizer(path: Path, *, context_length: int, vocabulary: int) -> Any:
-    """A fast tokenizer that cuts at the context length and pads to the longest of a batch.
+    """Load a fast tokenizer that truncates to the context length and pads to the batch's longest.
 
     Raises:
-        WeightsFormatError: The file is no tokenizer, or knows more tokens than the model.
+        WeightsFormatError: The file is not a tokenizer, or has more tokens than the model.
     """
     from tokenizers import Tokenizer
 
@@ -105,7 +93,7 @@ def read_tokenizer(path: Path, *, context_length: int, vocabulary: int) -> Any:
         tokenizer.enable_padding()
     except Exception as error:  # the library raises nothing more specific
         raise WeightsFormatError(
-            f"{path} is not a readable tokenizer: {list_mismatches(error)}"
+            f"{path} is not a readable tokenizer: {summarize_error(error)}"
         ) from error
     if tokenizer.get_vocab_size() > vocabulary:
         raise WeightsFormatError(
@@ -114,60 +102,46 @@ def read_tokenizer(path: Path, *, context_length: int, vocabulary: int) -> Any:
     return tokenizer
 
 
-def build(factory: Callable[[], Any], weights: Iterable[Path], *, spec: str) -> Any:
-    """Build a model from a foreign configuration, as large as its weights.
-
-    It is built without memory first, and compared with the tensors of its files.
-
-    Args:
-        factory: Builds the module; called twice.
-        weights: Checked safetensors files.
-        spec: What the user asked for.
-
-    Raises:
-        WeightsFormatError: Whatever the configuration makes the factory raise, or a model that is
-            far larger than its weights.
-    """
-    check_declared(factory, weights, spec=spec)
+def build_model(factory: Callable[[], Any], weights: Iterable[Path], *, spec: str) -> Any:
+    """Build a model whose size `check_declared_size` accepts; the arguments are the same."""
+    check_declared_size(factory, weights, spec=spec)
     return factory()
 
 
-def check_declared(factory: Callable[[], Any], weights: Iterable[Path], *, spec: str) -> None:
-    """The first half of `build`."""
+def check_declared_size(factory: Callable[[], Any], weights: Iterable[Path], *, spec: str) -> None:
+    """Build a model on torch's meta device, without memory, and compare its size with its weights.
+
+    Args:
+        factory: Builds the module.
+        weights: Checked safetensors files.
+        spec: Specification of the model, for messages.
+
+    Raises:
+        WeightsFormatError: The factory fails, or the model is far larger than its weights.
+        OSError: A file that the factory reads is missing.
+    """
     import torch
 
     try:
         with torch.device("meta"):
             declared = sum(tensor.numel() for tensor in factory().state_dict().values())
-    except Exception as error:  # a foreign configuration fails in any way, assertions too
+    except OSError:
+        raise
+    except Exception as error:  # an untrusted configuration fails in any way, assertions too
         raise WeightsFormatError(
-            f"{spec}: its configuration describes no model that can be built: "
-            f"{list_mismatches(error)}"
+            f"{spec}: its configuration does not describe a model that can be built: "
+            f"{summarize_error(error)}"
         ) from error
-    held = sum(_numbers(path) for path in weights)
-    if declared > SLACK * held + SMALL:
+    stored = sum(_count_numbers(path) for path in weights)
+    if declared > MAX_DECLARED_RATIO * stored + FREE_PARAMETERS:
         raise WeightsFormatError(
-            f"{spec}: its configuration describes {declared:,} numbers, its weights hold {held:,}; "
-            "the two belong to different models"
+            f"{spec}: its configuration describes {declared:,} parameters, its weights have "
+            f"{stored:,}; use the configuration and the weights of the same model"
         )
 
 
-def _numbers(path: Path) -> int:
-    from math import prod
-
+def _count_numbers(path: Path) -> int:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
         return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-
-
-def _check_keys(raw: Any, read: Any) -> None:
-    if isinstance(raw, dict) and isinstance(read, dict):
-        unknown = raw.keys() - read.keys()
-        if unknown:
-            raise ValueError(f"unknown key {shortened(min(unknown))}")
-        for name, value in raw.items():
-            _check_keys(value, read[name])
-    elif isinstance(raw, list) and isinstance(read, list | tuple):
-        for one, other in zip(raw, read, strict=False):
-            _check_keys(one, other)

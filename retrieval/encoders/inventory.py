@@ -1,34 +1,33 @@
-"""What the catalogue offers, and how much of it lies on this machine."""
+"""The encoders of the catalogue and their state on this machine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from retrieval.encoders.catalogue import BUNDLED, CATALOGUE
+from retrieval.encoders.catalogue import BUNDLED, CATALOGUE, bundled_folder
 from retrieval.encoders.hub.cache import (
     Availability,
     availability,
     cached_config,
-    missing_parts,
-    snapshot_of,
+    find_snapshot,
+    missing_files,
 )
-from retrieval.encoders.hub.repositories import KNOWN, sources_of
+from retrieval.encoders.hub.repositories import KNOWN, list_sources
 
 
 @dataclass(frozen=True, slots=True)
-class OfferedModel:
+class CatalogueEncoder:
     """One encoder of a catalogue entry.
 
     Attributes:
-        name: The entry's.
-        media: What of the entry's media it embeds.
-        spec: Its specification.
-        what: What the entry is good for.
-        licence: Of the entry's weights.
-        bytes: Its size on this machine; None where it has to be fetched first.
-        in_package: It comes with the package.
-        missing: What its loader lacks on this machine; empty where it is usable.
+        name: Name of the entry.
+        media: Media that the encoder embeds.
+        spec: Specification of the encoder.
+        what: Description of the entry.
+        licence: Licence of the entry's weights.
+        bytes: Size on this machine; None if it must be fetched first.
+        in_package: The encoder comes with the package.
+        missing: Files that its loader lacks on this machine; empty if it is usable.
     """
 
     name: str
@@ -42,13 +41,13 @@ class OfferedModel:
 
 
 @dataclass(frozen=True, slots=True)
-class NeededRepository:
-    """A repository that has to be fetched before a model can be used.
+class MissingRepository:
+    """A repository that must be fetched before a model can be used.
 
     Attributes:
-        repo: The repository.
-        bytes: About what will be downloaded; None: unknown without asking the hub.
-        licence: Of its weights; empty: unknown without asking the hub.
+        repo: Name of the repository.
+        bytes: Approximate size of the download; None if only the hub knows it.
+        licence: Licence of the weights; empty if only the hub knows it.
     """
 
     repo: str
@@ -58,66 +57,58 @@ class NeededRepository:
 
 @dataclass(frozen=True, slots=True)
 class MissingEncoder:
-    """An encoder that a command lacks.
+    """An encoder of a request that is not usable on this machine.
 
     Attributes:
         spec: Its specification, or a repository that only its files can identify.
-        model: The name that was asked for; it may stand for several encoders.
+        model: Name in the request; it may stand for several encoders.
         needed: The repositories to download.
-        optional: The command can do without.
+        optional: The request can be served without the encoder.
     """
 
     spec: str
     model: str
-    needed: list[NeededRepository]
+    needed: list[MissingRepository]
     optional: bool
 
 
-def list_models() -> list[OfferedModel]:
-    """Every encoder of the catalogue, in its order; looks at this machine only."""
-    offered = []
+def list_models() -> list[CatalogueEncoder]:
+    """List the encoders of the catalogue in its order, without connecting to the hub."""
+    encoders = []
     for name, entry in CATALOGUE.items():
         for spec, media in entry.encoders.items():
-            here = _bundled(spec) if spec in BUNDLED else availability(spec)
-            offered.append(
-                OfferedModel(
+            local = _local_files(spec)
+            encoders.append(
+                CatalogueEncoder(
                     name=name,
                     media=tuple(medium.value for medium in media),
                     spec=spec,
-                    what=entry.what,
+                    what=entry.description,
                     licence=entry.licence,
-                    bytes=here.bytes if here.usable else None,
+                    bytes=local.bytes if local.usable else None,
                     in_package=spec in BUNDLED,
-                    missing=here.missing,
+                    missing=local.missing,
                 )
             )
-    return offered
+    return encoders
 
 
-def bytes_here(spec: str) -> int | None:
-    """Size of an encoder's files on this machine; None where some are missing."""
-    here = _bundled(spec) if spec in BUNDLED else availability(spec)
-    return here.bytes if here.usable else None
-
-
-def needed_for(spec: str) -> list[NeededRepository]:
-    """What must be fetched before an encoder can be used; empty where it is usable.
+def missing_repositories(spec: str) -> list[MissingRepository]:
+    """List the repositories to fetch before an encoder can be used; empty if it is usable.
 
     Args:
-        spec: As `resolve` returns it.
+        spec: Specification as `resolve` returns it.
     """
-    needed = []
-    for source in () if spec in BUNDLED else sources_of(spec, cached_config):
-        if missing_parts(snapshot_of(source.repo), source):
+    missing = []
+    for source in () if spec in BUNDLED else list_sources(spec, cached_config):
+        if missing_files(find_snapshot(source.repo), source):
             known = KNOWN.get(source.repo)
-            needed.append(
-                NeededRepository(
-                    source.repo, known.bytes if known else None, known.licence if known else ""
-                )
-            )
-    return needed
+            size, licence = (known.bytes, known.licence) if known else (None, "")
+            missing.append(MissingRepository(source.repo, size, licence))
+    return missing
 
 
-def _bundled(spec: str) -> Availability:
-    folder = Path(__file__).parents[1] / "weights" / spec
-    return Availability(sum(path.stat().st_size for path in folder.iterdir()), ())
+def _local_files(spec: str) -> Availability:
+    if spec not in BUNDLED:
+        return availability(spec)
+    return Availability(sum(path.stat().st_size for path in bundled_folder(spec).iterdir()), ())

@@ -1,4 +1,4 @@
-"""Sound as a picture: the log-mel spectrogram that audio transformers read."""
+"""Log-mel spectrograms of audio windows, computed by torch."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 
 DECIBELS_PER_UNIT = 30.0
-"""Of a picture's values."""
+"""Decibels per unit of a spectrogram's values."""
 
 
 class LogMel(nn.Module):
-    """Short-time Fourier transform by torch, mel bands after Slaney, logarithm of the energy.
+    """Short-time Fourier transform, Slaney's mel bands, logarithm of the energy.
 
     Args:
-        sample_rate_hz: Of the sound.
-        bands: Mel bands.
+        sample_rate_hz: Sample rate of the audio.
+        bands: Number of mel bands.
         window_samples: Length of the Hann window and of the transform.
-        hop_samples: Distance of two frames.
+        hop_samples: Distance between two frames.
     """
 
     filters: Tensor
@@ -34,14 +34,14 @@ class LogMel(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("hann", torch.hann_window(window_samples), persistent=False)
 
-    def forward(self, sound: Tensor) -> Tensor:
-        """(n, samples) float32 in [-1, 1] → (n, bands, samples // hop) float32, about 0 ± 1.
+    def forward(self, audio: Tensor) -> Tensor:
+        """Convert (n, samples) float32 in [-1, 1] to (n, bands, samples // hop), about 0 ± 1.
 
-        Silence is the same everywhere: energies below -80 dB of full scale are cut off.
+        Energies below -80 dB of full scale are clipped, so that silence is uniform.
         """
-        with torch.autocast(sound.device.type, enabled=False):
+        with torch.autocast(audio.device.type, enabled=False):
             spectrum = torch.stft(
-                sound,
+                audio,
                 self._window_samples,
                 self._hop_samples,
                 window=self.hann,
@@ -53,7 +53,7 @@ class LogMel(nn.Module):
 
 
 def mel_filters(sample_rate_hz: int, bands: int, window_samples: int) -> Tensor:
-    """Triangles of equal area on the mel scale from 0 Hz to half the sample rate.
+    """Build triangular filters of equal area on the mel scale from 0 Hz to half the sample rate.
 
     Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above.
 

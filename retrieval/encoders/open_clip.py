@@ -16,36 +16,39 @@ from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg
 
 from retrieval.encoders.batching import Batcher, choose_device, compute_dtype
-from retrieval.encoders.hub.repositories import CLIP_CONFIG
+from retrieval.encoders.hub.repositories import OPEN_CLIP_CONFIG
+from retrieval.encoders.inputs import NoAudio, check_pixels
 from retrieval.encoders.open_clip_checkpoint import (
-    Checkpoint,
+    OpenClipCheckpoint,
     find_checkpoint,
     load_model,
     load_tokenizer,
 )
-from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.tokens import SPECIMEN, clean_texts, tokenizer_digest
-from retrieval.encoders.weights import (
-    digest_of,
-    file_digest,
-)
+from retrieval.encoders.weights import file_digest, json_digest
+from retrieval.files.writing import write_text
 from retrieval.types import AudioWindows, ImageGeometry, Medium
 
 
-class OpenClipEncoder:
-    """Implements retrieval.protocols.Encoder with any model of open_clip's factory."""
+class OpenClipEncoder(NoAudio):
+    """An Encoder with any model of open_clip's factory."""
 
     media: tuple[Medium, ...] = (Medium.IMAGE, Medium.VIDEO)
     windows: AudioWindows | None = None
 
     def __init__(
-        self, model: Any, tokenizer: Any, checkpoint: Checkpoint, *, spec: str, device: torch.device
+        self,
+        model: Any,
+        tokenizer: Any,
+        checkpoint: OpenClipCheckpoint,
+        *,
+        spec: str,
+        device: torch.device,
     ) -> None:
         self.spec = spec
         self.slug = checkpoint.slug
-        self._model = model.eval().to(
-            memory_format=torch.channels_last
-        )  # convolutions: half the time
+        # channels_last halves the time of convolutions.
+        self._model = model.eval().to(memory_format=torch.channels_last)
         self._tokenizer = tokenizer
         self._checkpoint = checkpoint
         self._config = open_clip.get_model_config(checkpoint.name)
@@ -53,7 +56,7 @@ class OpenClipEncoder:
         self._device = device
         self._dtype = compute_dtype(device)
         self._batcher = Batcher(device, spec)
-        # As torchvision's Normalize makes them, so that results agree to the bit.
+        # Shaped as in torchvision's Normalize, so that results are bit-identical.
         shape = (-1, 1, 1)
         self._mean = torch.tensor(self._preprocessing.mean, device=device).view(shape)
         self._std = torch.tensor(self._preprocessing.std, device=device).view(shape)
@@ -65,19 +68,19 @@ class OpenClipEncoder:
         Args:
             location: `NAME/TAG`, `NAME/path/to.safetensors`, or a folder with
                 `open_clip_config.json`, `open_clip_model.safetensors` and the tokenizer's files.
-            spec: The specification it came from.
+            spec: Specification of the model.
             device: `auto`, `cpu` or `cuda`.
 
         Raises:
-            UnknownModelError: open_clip knows no such name or tag.
+            UnknownModelError: open_clip has no such name or tag.
             WeightsNotAvailableError: Weights or tokenizer are not on this machine.
             WeightsFormatError: They are a pickle, damaged, or of another architecture.
         """
-        chosen = choose_device(device)
+        torch_device = choose_device(device)
         checkpoint = find_checkpoint(location, spec=spec)
         tokenizer = load_tokenizer(checkpoint, spec)
-        model = load_model(checkpoint, chosen, spec)
-        return cls(model, tokenizer, checkpoint, spec=spec, device=chosen)
+        model = load_model(checkpoint, torch_device, spec)
+        return cls(model, tokenizer, checkpoint, spec=spec, device=torch_device)
 
     @property
     def dim(self) -> int:
@@ -86,55 +89,63 @@ class OpenClipEncoder:
 
     @property
     def logit_scale(self) -> float:
-        """The inverse temperature that the model was trained to; see `Tempered`."""
+        """Inverse temperature of training; see `Tempered`."""
         return float(self._model.logit_scale.detach().exp())
 
     @property
     def geometry(self) -> ImageGeometry:
-        """The size and cropping that the model's own preprocessing asks for."""
-        size, wanted = self._preprocessing.size, self._preprocessing
+        """Size and cropping of the model's own preprocessing."""
+        size = self._preprocessing.size
         height, width = (size, size) if isinstance(size, int) else size
+        bilinear = self._preprocessing.interpolation == "bilinear"
         return ImageGeometry(
             height=height,
             width=width,
-            # open_clip reads everything else as bicubic too
-            interpolation="bilinear" if wanted.interpolation == "bilinear" else "bicubic",
-            resize_mode=wanted.resize_mode,
-            fill=wanted.fill_color,
+            # open_clip treats all other values as bicubic too.
+            interpolation="bilinear" if bilinear else "bicubic",
+            resize_mode=self._preprocessing.resize_mode,
+            fill=self._preprocessing.fill_color,
         )
 
     @property
     def model(self) -> Any:
-        """The open_clip model itself, for training."""
+        """The open_clip model, for training."""
         return self._model
 
+    @property
+    def _transformers_tokenizer(self) -> Any:
+        """The wrapped tokenizer of transformers; None for open_clip's own."""
+        return getattr(self._tokenizer, "tokenizer", None)
+
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
-        """(n, context length) int64 token ids."""
+        """Tokenize texts as (n, context length) int64 ids."""
         tokens: torch.Tensor = self._tokenizer(clean_texts(texts))
         return tokens
 
     def write_configuration(self, folder: Path) -> None:
-        """Write everything but the weights of a folder that `open_clip:FOLDER` loads."""
+        """Write all files but the weights, such that `open_clip:FOLDER` loads the folder.
+
+        Raises:
+            StorageError: The configuration cannot be written.
+        """
         model = dict(self._config) | ({"quick_gelu": True} if self._checkpoint.quick_gelu else {})
         config = {"model_cfg": model, "preprocess_cfg": asdict(self._preprocessing)}
-        (folder / CLIP_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        wrapped = getattr(self._tokenizer, "tokenizer", None)  # that of transformers, if one is
-        if wrapped is not None:
-            wrapped.save_pretrained(folder)
+        write_text(folder / OPEN_CLIP_CONFIG, json.dumps(config, indent=2) + "\n")
+        if self._transformers_tokenizer is not None:
+            self._transformers_tokenizer.save_pretrained(folder)
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over weights, configuration, preprocessing and tokenizer."""
-        wrapped = getattr(self._tokenizer, "tokenizer", None)  # that of transformers, if one is
+        """sha256 of weights, configuration, preprocessing and tokenizer."""
+        wrapped = self._transformers_tokenizer
         vocabulary = self._tokenizer.encoder if wrapped is None else wrapped.get_vocab()
-        preprocessing = self._preprocessing
-        return digest_of(
+        return json_digest(
             {
                 "weights": file_digest(self._checkpoint.weights),
                 "model": self._config,
                 "quick_gelu": self._checkpoint.quick_gelu,
-                "mean": list(preprocessing.mean),
-                "std": list(preprocessing.std),
+                "mean": list(self._preprocessing.mean),
+                "std": list(self._preprocessing.std),
                 "geometry": repr(self.geometry),
                 "tokenizer": tokenizer_digest(vocabulary, self._tokenizer([SPECIMEN])[0].tolist()),
             }
@@ -144,42 +155,31 @@ class OpenClipEncoder:
         """Embed texts; longer ones are cut at the tokenizer's context length."""
         cleaned = clean_texts(texts)
 
-        @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
             tokens = self._tokenizer(cleaned[part]).to(self._device)
             features: torch.Tensor = self._model.encode_text(tokens)
             return features
 
-        return unit_rows(self._batcher.run(len(cleaned), self.dim, encode), f"{self.spec}: text")
+        return self._batcher.embed(len(cleaned), self.dim, encode, "text")
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed (n, height, width, 3) uint8 RGB pictures or frames of `geometry`'s size.
 
         Raises:
-            InvalidVectorError: The model answered with NaN, infinity or nothing.
+            InvalidVectorError: An output is not finite or has length zero.
             ValueError: The pictures have another size or type.
         """
-        wanted = (self.geometry.height, self.geometry.width, 3)
-        if pixels.shape[1:] != wanted or pixels.dtype != np.uint8:
-            raise ValueError(f"{self.spec} reads uint8 {wanted}, got {pixels.dtype} {pixels.shape}")
+        check_pixels(pixels, (self.geometry.height, self.geometry.width, 3), self.spec)
 
-        @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
-            features: torch.Tensor = self._model.encode_image(
-                self.prepare(pixels[part]).to(self._dtype)
-            )
+            batch = self.prepare(pixels[part]).to(self._dtype)
+            features: torch.Tensor = self._model.encode_image(batch)
             return features
 
-        return unit_rows(self._batcher.run(len(pixels), self.dim, encode), f"{self.spec}: picture")
-
-    def encode_audio(
-        self, windows: NDArray[np.float32], seconds: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        """Refuse: a CLIP hears nothing."""
-        raise ValueError(f"{self.spec} embeds no sound")
+        return self._batcher.embed(len(pixels), self.dim, encode, "picture")
 
     def prepare(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
-        """Scale and normalise cropped pictures exactly as open_clip's transform does.
+        """Scale and normalize cropped pictures exactly as open_clip's transform does.
 
         Args:
             pixels: (n, height, width, 3) uint8.

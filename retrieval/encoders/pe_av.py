@@ -1,4 +1,4 @@
-"""PE-AV models (2512.19687) by transformers: clips of a video and texts in one space."""
+"""PE-AV models (2512.19687) by transformers: video clips and texts in one space."""
 
 from __future__ import annotations
 
@@ -9,63 +9,51 @@ import torch
 from transformers import AutoConfig, PeVideoModel, PeVideoVideoProcessor
 
 from retrieval.encoders.batching import choose_device
-from retrieval.encoders.clip_models import ClipModelEncoder
 from retrieval.encoders.preprocessing import Preprocessing
 from retrieval.encoders.pretrained import (
-    Tokens,
-    checked_folder,
+    TextTokenizer,
+    find_checked_folder,
+    load_component,
     load_model,
-    load_part,
     load_tokenizer,
-    tensor_of,
+    pooled_output,
 )
+from retrieval.encoders.video_clip_encoder import VideoClipEncoder, VideoClipModel
 from retrieval.errors import WeightsFormatError
 from retrieval.types import ClipFrames
 
 FRAMES = 16
-"""Frames of a clip for the models that take any number."""
+"""Frames per clip for models that accept any number."""
 
 
-class PeAvEncoder(ClipModelEncoder):
-    """The video half of a PE-AV: every frame by an image tower, then a transformer over frames.
+class PeAvEncoder(VideoClipEncoder):
+    """The video half of a PE-AV: an image tower per frame, then a transformer over frames.
 
-    The whole model has a text head for each of video, sound, and both; a space has one, here that
-    of video. So only this part of a checkpoint is loaded. (The whole class does not load anyway:
-    transformers 5.23 takes a buffer of timm 1.0.31 for a tied parameter.)
+    The whole model has text heads for video, audio and both; a space has one text head, here that
+    of video, so only this part is loaded. (The whole class does not load: transformers 5.23 takes
+    a buffer of timm 1.0.31 for a tied parameter.)
     """
 
     @classmethod
     def load(cls, location: str, *, spec: str, device: str = "auto") -> PeAvEncoder:
-        """Load a model from a folder or from the hub's cache.
-
-        Args:
-            location: A folder as `save_pretrained` writes it, or a name on the hub.
-            spec: The specification it came from.
-            device: `auto`, `cpu` or `cuda`.
-
-        Raises:
-            WeightsNotAvailableError: It is not on this machine.
-            WeightsFormatError: Its weights are a pickle, damaged, or of another architecture.
-        """
-        chosen = choose_device(device)
-        folder = checked_folder(location, spec=spec)
+        """Load a model; arguments and errors as `ClapEncoder.load`."""
+        torch_device = choose_device(device)
+        folder = find_checked_folder(location, spec=spec)
         tokenizer = load_tokenizer(folder, spec=spec)
-        processor = load_part(
-            PeVideoVideoProcessor, folder, spec=spec, what="video_preprocessor_config.json"
+        processor = load_component(
+            PeVideoVideoProcessor, folder, spec=spec, name="video_preprocessor_config.json"
         )
-        config = _video_part(folder, spec)
-        model = load_model(PeVideoModel, folder, spec=spec, config=config)
+        config = _video_config(folder, spec)
         text = config.text_config
-        return cls(
-            model,
-            folder,
-            Tokens(tokenizer, int(text.max_position_embeddings), chosen),
-            Preprocessing.of(processor, spec=spec),
-            ClipFrames(int(getattr(processor, "num_frames", None) or FRAMES)),
+        loaded = VideoClipModel(
+            model=load_model(PeVideoModel, folder, spec=spec, config=config),
+            folder=folder,
+            tokenizer=TextTokenizer(tokenizer, int(text.max_position_embeddings), torch_device),
+            preprocessing=Preprocessing.of(processor, spec=spec),
+            clip_frames=ClipFrames(int(getattr(processor, "num_frames", None) or FRAMES)),
             dim=int(text.hidden_size),
-            spec=spec,
-            device=chosen,
         )
+        return cls(loaded, spec=spec, device=torch_device)
 
     def _embed_text(self, tokens: Any) -> torch.Tensor:
         output = self._model.text_model(
@@ -78,14 +66,14 @@ class PeAvEncoder(ClipModelEncoder):
 
     def _embed_clips(self, clips: torch.Tensor) -> torch.Tensor:
         vectors: torch.Tensor = self._model.video_head(
-            tensor_of(self._model.video_encoder(pixel_values_videos=clips))
+            pooled_output(self._model.video_encoder(pixel_values_videos=clips))
         )
         return vectors
 
 
-def _video_part(folder: Path, spec: str) -> Any:
-    """The configuration of the video towers, out of that of the whole model."""
-    config = load_part(AutoConfig, folder, spec=spec, what="config.json")
+def _video_config(folder: Path, spec: str) -> Any:
+    """Return the configuration of the video towers out of that of the whole model."""
+    config = load_component(AutoConfig, folder, spec=spec, name="config.json")
     if config.model_type == "pe_audio_video":
         return config.video_config
     if config.model_type == "pe_video":

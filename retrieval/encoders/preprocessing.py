@@ -1,4 +1,4 @@
-"""What a processor of transformers does to pictures: read from it, then done as everywhere here."""
+"""Image preprocessing as a processor of transformers configures it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from retrieval.errors import WeightsFormatError
 from retrieval.types import ImageGeometry
 
 INTERPOLATIONS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers, as configurations store them."""
+"""Interpolations by Pillow's numbers, which configurations store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """From pictures as they are decoded to what a model reads.
+    """Conversion of decoded pictures to a model's input.
 
     Attributes:
         geometry: How decoders resize and crop.
-        scale: What grey levels 0 … 255 are multiplied with.
+        scale: Factor of the grey levels 0 … 255.
         mean: Subtracted per channel, after scaling.
-        std: Divided by per channel.
+        std: Divisor per channel.
     """
 
     geometry: ImageGeometry
@@ -34,10 +34,10 @@ class Preprocessing:
 
     @classmethod
     def of(cls, processor: Any, *, spec: str) -> Preprocessing:
-        """Read a processor of transformers.
+        """Read the settings of a processor of transformers.
 
         Raises:
-            WeightsFormatError: It resizes in a way that decoders here cannot follow.
+            WeightsFormatError: Settings are missing, or the decoders do not support the resizing.
         """
         normalizes = bool(getattr(processor, "do_normalize", True))
         scales = bool(getattr(processor, "do_rescale", True))
@@ -50,16 +50,16 @@ class Preprocessing:
             )
         except (AttributeError, TypeError, KeyError) as error:
             raise WeightsFormatError(
-                f"{spec}: its processor's configuration is incomplete ({error}); "
-                "get the whole model again"
+                f"{spec}: the configuration of its processor is incomplete ({error}); download "
+                "the model again"
             ) from error
 
     def prepare(self, pixels: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-        """Scale and normalise pictures of the model's size.
+        """Scale and normalize pictures of the model's size.
 
         Args:
             pixels: (…, height, width, 3) uint8.
-            device: Where the model is.
+            device: Device of the result.
 
         Returns:
             (…, 3, height, width) float32.
@@ -77,17 +77,17 @@ def _geometry(processor: Any, spec: str) -> ImageGeometry:
     if getattr(processor, "do_center_crop", False):
         crop = _sides(processor.crop_size)
     interpolation = INTERPOLATIONS.get(int(processor.resample))
-    wanted = crop or size
-    if interpolation is not None and {"height", "width"} <= wanted.keys():
-        height, width = wanted["height"], wanted["width"]
-        if size == wanted:
+    final = crop or size
+    if interpolation is not None and {"height", "width"} <= final.keys():
+        height, width = final["height"], final["width"]
+        if size == final:
             return ImageGeometry(height, width, interpolation, "squash")
         if size == {"shortest_edge": min(height, width)}:
             return ImageGeometry(height, width, interpolation, "shortest")
     raise WeightsFormatError(
         f"{spec}: its processor resizes to {size}, crops to {crop} and resamples by "
-        f"{processor.resample}; only the short side or both sides of the model's own input, "
-        f"{', '.join(INTERPOLATIONS.values())}, can be followed"
+        f"{processor.resample}; supported are the short side or both sides of the model's input, "
+        f"resampled by {', '.join(INTERPOLATIONS.values())}"
     )
 
 

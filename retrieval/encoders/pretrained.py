@@ -1,4 +1,4 @@
-"""Model folders as transformers saves them: checked, then loaded, and nothing in them executed."""
+"""Loading of model folders that transformers saved: files are checked and no code in them runs."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from typing import Any
 
 import torch
 from transformers import AutoTokenizer
-from transformers.utils import logging as transformers_logging
+from transformers.utils import logging as _untyped_logging
 
 from retrieval.encoders.batching import compute_dtype
-from retrieval.encoders.configuration import check_declared, check_sizes
+from retrieval.encoders.configuration import check_declared_size, check_sizes
 from retrieval.encoders.hub.cache import model_folder
 from retrieval.encoders.tokens import SPECIMEN, tokenizer_digest
 from retrieval.encoders.weights import (
     MISMATCHES_SHOWN,
-    digest_of,
     file_digest,
-    list_mismatches,
+    json_digest,
+    summarize_error,
     weight_files,
 )
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 from retrieval.files.reading import read_text
 
-tell: Any = transformers_logging  # only half of it is typed
+transformers_logging: Any = _untyped_logging
 
 PREPROCESSING = (
     "preprocessor_config.json",
     "video_preprocessor_config.json",
     "processor_config.json",
 )
-"""Where processors are described, depending on the version that saved them."""
+"""Names of processor configurations; they depend on the version of transformers."""
 
 
-def checked_folder(location: str, *, spec: str) -> Path:
-    """Find a model's folder, local or in the hub's cache, and check its files of weights.
+def find_checked_folder(location: str, *, spec: str) -> Path:
+    """Return a model's folder, local or in the hub's cache, after checking its weights.
 
     Raises:
-        WeightsNotAvailableError: It is not on this machine.
+        WeightsNotAvailableError: The model is not on this machine.
         WeightsFormatError: Its weights are a pickle or damaged.
     """
     folder = model_folder(location, spec=spec)
@@ -50,21 +50,21 @@ def checked_folder(location: str, *, spec: str) -> Path:
 
 
 def load_model(factory: Any, folder: Path, *, spec: str, config: Any = None) -> Any:
-    """Build a model from its configuration and fill it; every tensor must be there, in its shape.
+    """Build a model from its configuration and load its weights; all tensors must match.
 
     Args:
         factory: A model class of transformers.
-        folder: As `checked_folder` returns it.
-        spec: What the user asked for.
-        config: Of the part to load; None: config.json, of the whole.
+        folder: A folder, as `find_checked_folder` returns it.
+        spec: Specification of the model, for messages.
+        config: Configuration of a part of the model; None reads config.json.
 
     Raises:
-        WeightsFormatError: The folder holds another architecture.
+        WeightsFormatError: The folder contains another architecture.
     """
     name = factory.__name__
     try:
-        _check_sizes(factory, folder, config, spec)
-        with quiet():
+        _check_declared_sizes(factory, folder, config, spec)
+        with quiet_transformers():
             model, report = factory.from_pretrained(
                 folder,
                 config=config,
@@ -76,14 +76,14 @@ def load_model(factory: Any, folder: Path, *, spec: str, config: Any = None) -> 
             )
     except (torch.OutOfMemoryError, MemoryError, WeightsFormatError):
         raise
-    except Exception as error:  # a foreign configuration fails in any way, assertions too
+    except Exception as error:  # an untrusted configuration fails in any way, assertions too
         raise WeightsFormatError(
-            f"{spec}: {folder} does not load as a {name}: {list_mismatches(error)}"
+            f"{spec}: {folder} does not load as a {name}: {summarize_error(error)}"
         ) from error
-    faults = [f"{name} is missing" for name in sorted(report["missing_keys"])]
+    faults = [f"{tensor} is missing" for tensor in sorted(report["missing_keys"])]
     faults += [
-        f"{name} is {tuple(found)}, expected {tuple(wanted)}"
-        for name, found, wanted in sorted(report["mismatched_keys"])
+        f"{tensor} is {tuple(shape)}, expected {tuple(expected)}"
+        for tensor, shape, expected in sorted(report["mismatched_keys"])
     ]
     if faults:
         raise WeightsFormatError(
@@ -93,52 +93,41 @@ def load_model(factory: Any, folder: Path, *, spec: str, config: Any = None) -> 
     return model.eval()
 
 
-def _check_sizes(factory: Any, folder: Path, config: Any, spec: str) -> None:
-    """Refuse a configuration that is far larger than the weights: the rest would be made up."""
+def _check_declared_sizes(factory: Any, folder: Path, config: Any, spec: str) -> None:
     check_sizes(json.loads(read_text(folder / "config.json")))
-    with quiet():
-        described = factory.config_class.from_pretrained(folder) if config is None else config
-        check_declared(lambda: factory(described), weight_files(folder), spec=spec)
+    with quiet_transformers():
+        declared = factory.config_class.from_pretrained(folder) if config is None else config
+        check_declared_size(lambda: factory(declared), weight_files(folder), spec=spec)
 
 
-def load_part(factory: Any, folder: Path, *, spec: str, what: str) -> Any:
-    """Load a tokenizer or a processor from a model's folder.
+def load_component(factory: Any, folder: Path, *, spec: str, name: str) -> Any:
+    """Load a tokenizer, processor or configuration from a model's folder.
+
+    Args:
+        factory: A class of transformers.
+        folder: The model's folder.
+        spec: Specification of the model, for messages.
+        name: Name of the component, for messages.
 
     Raises:
-        WeightsNotAvailableError: It is missing, unreadable, or would need code from the folder.
+        WeightsNotAvailableError: It is missing, unreadable, or needs code from the folder.
     """
     try:
-        with quiet():
+        with quiet_transformers():
             return factory.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # as above
+    except Exception as error:  # a damaged file fails in any way
         raise WeightsNotAvailableError(
-            f"{spec}: {folder} lacks a readable {what}; get the whole model again"
+            f"{spec}: {folder} has no readable {name}; download the model again"
         ) from error
 
 
 def load_tokenizer(folder: Path, *, spec: str) -> Any:
-    """Load the tokenizer that lies beside the weights."""
-    return load_part(AutoTokenizer, folder, spec=spec, what="tokenizer")
+    """Load the tokenizer of a model's folder; errors as `load_component`."""
+    return load_component(AutoTokenizer, folder, spec=spec, name="tokenizer")
 
 
-def folder_digest(folder: Path, tokenizer: Any, specimen_ids: list[int]) -> str:
-    """sha256 over weights, configuration, preprocessing and what the tokenizer does.
-
-    Args:
-        folder: The model's.
-        tokenizer: Loaded from it.
-        specimen_ids: The ids it gives `SPECIMEN`, cut as the model gets them.
-    """
-    others = [folder / name for name in ("config.json", *PREPROCESSING)]
-    files = weight_files(folder) + [path for path in others if path.is_file()]
-    return digest_of(
-        {path.name: file_digest(path) for path in files}
-        | {"tokenizer": tokenizer_digest(tokenizer.get_vocab(), specimen_ids)}
-    )
-
-
-class Tokens:
-    """Texts as a model wants them: padded to the longest, cut at the context length."""
+class TextTokenizer:
+    """A tokenizer of transformers that pads to the longest text and truncates to the context."""
 
     def __init__(self, tokenizer: Any, context_length: int, device: torch.device) -> None:
         self.tokenizer = tokenizer
@@ -146,38 +135,48 @@ class Tokens:
         self._device = device
 
     def __call__(self, texts: list[str]) -> Any:
-        """Ids and attention mask of texts, each (n, longest) int64, on the model's device."""
+        """Return ids and attention mask, each (n, longest) int64, on the model's device."""
         return self.tokenizer(
             texts, padding=True, truncation=True, max_length=self._length, return_tensors="pt"
         ).to(self._device)
 
-    def specimen_ids(self) -> list[int]:
-        """What becomes of the specimen text, for the digest."""
-        ids: list[int] = self([SPECIMEN])["input_ids"][0].tolist()
-        return ids
+    def digest(self) -> str:
+        """Digest the vocabulary, and the ids of `SPECIMEN` as the model reads them."""
+        ids = self([SPECIMEN])["input_ids"][0].tolist()
+        return tokenizer_digest(self.tokenizer.get_vocab(), ids)
+
+
+def folder_digest(folder: Path, tokenizer: TextTokenizer) -> str:
+    """Digest weights, configuration, preprocessing, and the behaviour of the tokenizer."""
+    others = [folder / name for name in ("config.json", *PREPROCESSING)]
+    files = weight_files(folder) + [path for path in others if path.is_file()]
+    return json_digest(
+        {path.name: file_digest(path) for path in files} | {"tokenizer": tokenizer.digest()}
+    )
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """Half precision on a GPU; nothing on a CPU."""
+    """Use half precision on a GPU; change nothing on a CPU."""
     return torch.autocast(device.type, dtype=compute_dtype(device), enabled=device.type == "cuda")
 
 
-def tensor_of(output: Any) -> torch.Tensor:
-    """The vectors; transformers 5 wraps them in an object."""
-    tensor: torch.Tensor = getattr(output, "pooler_output", output)
-    return tensor
+def pooled_output(output: Any) -> torch.Tensor:
+    """Return the vectors of a model's output, which transformers 5 wraps in an object."""
+    vectors: torch.Tensor = getattr(output, "pooler_output", output)
+    return vectors
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' progress bar, table of tensors and prints off the user's screen."""
-    shown, level = tell.is_progress_bar_enabled(), tell.get_verbosity()
-    tell.disable_progress_bar()
-    tell.set_verbosity_error()
+def quiet_transformers() -> Iterator[None]:
+    """Suppress the progress bar, warnings and prints of transformers."""
+    progress_bar = transformers_logging.is_progress_bar_enabled()
+    level = transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     try:
-        with redirect_stdout(io.StringIO()):  # where answers go, and PE-AV's class prints
+        with redirect_stdout(io.StringIO()):  # results go to stdout, and PE-AV's class prints
             yield
     finally:
-        tell.set_verbosity(level)
-        if shown:
-            tell.enable_progress_bar()
+        transformers_logging.set_verbosity(level)
+        if progress_bar:
+            transformers_logging.enable_progress_bar()

@@ -1,4 +1,4 @@
-"""A MuLan's convolutional tower: a ResNet (1512.03385) that looks at the log-mel picture."""
+"""The convolutional audio tower of a MuLan: a ResNet (1512.03385) over log-mel spectrograms."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from retrieval.encoders.towers import MulanConfig, ResNetSize
+from retrieval.encoders.mulan_sizes import MulanConfig, ResNetSize
 
 
 class ResNetTower(nn.Module):
     """ResNet on one channel, averaged over bands and frames; ResNet-50 as in MuLan (2208.12415).
 
-    Convolutions share what they learn over time and pitch, so it learns from far fewer recordings
-    than a transformer over patches.
+    Convolutions share weights over time and pitch, so it needs far fewer recordings to train than
+    a transformer over patches.
     """
 
     def __init__(self, config: MulanConfig) -> None:
         super().__init__()
         size = config.audio
-        assert isinstance(size, ResNetSize)  # `audio_tower` tells them apart
+        assert isinstance(size, ResNetSize)  # checked by `make_audio_tower`
         self.log_mel = config.log_mel()
         self.stem = nn.Sequential(
             nn.Conv2d(1, size.width, kernel_size=7, stride=2, padding=3, bias=False),
@@ -29,30 +29,30 @@ class ResNetTower(nn.Module):
             nn.ReLU(inplace=True),
             nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
         )
-        self.stages = nn.Sequential(*_stages(size))
+        self.stages = nn.Sequential(*_make_stages(size))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.project = nn.Linear(_channels(size)[-1], config.dim, bias=False)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """(n, window_samples) float32 → (n, dim) of unit length."""
-        return self.read(self.log_mel(windows))
+        """Embed (n, window_samples) float32 windows as (n, dim) unit vectors."""
+        return self.embed_spectrograms(self.log_mel(windows))
 
-    def read(self, pictures: Tensor) -> Tensor:
-        """(n, mel_bands, frames) log-mel pictures → (n, dim) of unit length."""
-        pooled = self.stages(self.stem(pictures[:, None])).mean(dim=(2, 3))
+    def embed_spectrograms(self, spectrograms: Tensor) -> Tensor:
+        """Embed (n, mel_bands, frames) log-mel spectrograms as (n, dim) unit vectors."""
+        pooled = self.stages(self.stem(spectrograms[:, None])).mean(dim=(2, 3))
         return functional.normalize(self.project(pooled), dim=-1)
 
 
 def _channels(size: ResNetSize) -> list[int]:
-    """Channels after the stem and after each stage."""
+    """Return the channels after the stem and after each stage."""
     expansion = Bottleneck.expansion if size.bottleneck else BasicBlock.expansion
     return [size.width, *(expansion * (size.width << stage) for stage in range(len(size.blocks)))]
 
 
-def _stages(size: ResNetSize) -> list[nn.Module]:
-    """Stages of residual blocks; every stage but the first halves the picture."""
+def _make_stages(size: ResNetSize) -> list[nn.Module]:
+    """Build the residual stages; all but the first halve the height and width."""
     block = Bottleneck if size.bottleneck else BasicBlock
     stages: list[nn.Module] = []
     for stage, (inside, outside) in enumerate(pairwise(_channels(size))):

@@ -1,4 +1,4 @@
-"""Encoder + options → space: what a collection remembers, and the checks that hold it to that."""
+"""Spaces of encoders: their description in a collection, checks against it, and decode plans."""
 
 from __future__ import annotations
 
@@ -8,40 +8,39 @@ from dataclasses import asdict
 
 from retrieval.encoders.catalogue import BUNDLED
 from retrieval.encoders.guard import check_text_tower
-from retrieval.encoders.weights import digest_of
+from retrieval.encoders.weights import json_digest
 from retrieval.errors import ModelError, SpaceMismatchError
 from retrieval.protocols import Encoder, reads_clips
 from retrieval.types import AudioWindows, DecodePlan, Medium, Sampling, Space
 
 POOLING = "unit-mean-of-frames"
-"""Part of every video space's digest: another way of pooling makes other vectors."""
+"""Part of the digest of video spaces: another pooling makes other vectors."""
 
 
-def slug_of(text: str) -> str:
-    """Lower case, digits and single dashes, at most 40 characters: fit for a folder's name."""
+def make_slug(text: str) -> str:
+    """Reduce a text to lower case, digits and single dashes, at most 40 characters."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower())[:40].strip("-") or "model"
 
 
 def make_space(encoder: Encoder, *, sampling: Sampling, windows: AudioWindows | None) -> Space:
-    """Describe the space that an encoder spans under some options.
+    """Describe the space of an encoder under some options.
 
     Args:
-        encoder: Its text tower is tested on the way, unless it is a bundled one.
-        sampling: How videos will be sampled.
-        windows: How sound will be cut; None: as the encoder wants it.
+        encoder: The encoder; its text tower is tested, unless it is a bundled one.
+        sampling: Sampling of videos.
+        windows: Windows of audio; None for the encoder's own.
 
     Raises:
-        CollapsedEncoderError: All texts look alike to the encoder.
-        ModelError: The windows are longer than the encoder hears, or of another sample rate.
+        CollapsedEncoderError: The encoder maps all texts to almost the same vector.
+        ModelError: The windows are longer than the encoder's, or of another sample rate.
     """
     windows = _checked_windows(encoder, windows)
     if encoder.spec not in BUNDLED:
-        # The bundled models know their demo world only: to them the wide world's texts do look
-        # alike, and `bench run demo` measures them instead.
+        # The bundled models know the demo world only, so that other texts are alike to them.
         check_text_tower(encoder)
     digest = _space_digest(encoder, sampling, windows)
     return Space(
-        name=f"{slug_of(encoder.slug)}-{digest[:8]}",
+        name=f"{make_slug(encoder.slug)}-{digest[:8]}",
         encoder=encoder.spec,
         dim=encoder.dim,
         media=encoder.media,
@@ -52,25 +51,25 @@ def make_space(encoder: Encoder, *, sampling: Sampling, windows: AudioWindows | 
 
 
 def check_encoder(space: Space, encoder: Encoder) -> None:
-    """Make sure that an encoder is the one a space was made with.
+    """Check that an encoder is the one that made a space.
 
     Raises:
-        SpaceMismatchError: Its weights, preprocessing, tokenizer or dimension are others.
+        SpaceMismatchError: Its weights, preprocessing, tokenizer or dimension differ.
     """
     digest = _space_digest(encoder, space.sampling, space.windows)
     if (digest, encoder.dim) != (space.digest, space.dim):
         raise SpaceMismatchError(
             f"space {space.name} was made by {space.encoder} ({space.dim}-d, digest "
             f"{space.digest[:8]}), but {encoder.spec} is another model now ({encoder.dim}-d, "
-            f"digest {digest[:8]}); bring back its weights, or embed into a new collection"
+            f"digest {digest[:8]}); restore its weights, or embed into a new collection"
         )
 
 
 def decode_plan(pairs: Sequence[tuple[Space, Encoder]], *, sound_of_videos: bool) -> DecodePlan:
-    """Collect what the decoders must produce for some spaces.
+    """Collect the inputs of several spaces, for the decoders.
 
     Raises:
-        ModelError: Two spaces sample videos differently; one pass cannot serve both.
+        ModelError: Two spaces sample videos differently, so that one pass cannot serve both.
     """
     plan = DecodePlan(
         sampling=_common_sampling([space for space, _ in pairs]), sound_of_videos=sound_of_videos
@@ -92,7 +91,7 @@ def _common_sampling(spaces: Sequence[Space]) -> Sampling:
         if space.sampling != of_videos[0].sampling:
             raise ModelError(
                 f"space {of_videos[0].name} samples videos with {of_videos[0].sampling}, "
-                f"{space.name} with {space.sampling}; embed with the sampling the collection has"
+                f"{space.name} with {space.sampling}; embed with the collection's sampling"
             )
     return of_videos[0].sampling if of_videos else Sampling()
 
@@ -103,23 +102,23 @@ def _checked_windows(encoder: Encoder, windows: AudioWindows | None) -> AudioWin
         return own
     if windows.sample_rate_hz != own.sample_rate_hz:
         raise ModelError(
-            f"{encoder.spec} hears {own.sample_rate_hz} Hz, got windows of "
+            f"{encoder.spec} reads {own.sample_rate_hz} Hz, got windows of "
             f"{windows.sample_rate_hz} Hz"
         )
     if not 0 < windows.window_seconds <= own.window_seconds or windows.hop_seconds <= 0:
         raise ModelError(
-            f"{encoder.spec} hears at most {own.window_seconds:g} s at a time, got windows of "
+            f"{encoder.spec} reads at most {own.window_seconds:g} s at a time, got windows of "
             f"{windows.window_seconds:g} s every {windows.hop_seconds:g} s; choose shorter ones"
         )
     return windows
 
 
 def _space_digest(encoder: Encoder, sampling: Sampling, windows: AudioWindows | None) -> str:
-    """Cover what decides a stored vector; how videos are sampled is nothing to sound."""
+    """Digest all settings that determine a vector; video sampling does not affect audio digests."""
     parts: dict[str, object] = {"encoder": encoder.digest}
     if Medium.VIDEO in encoder.media:
         pooling = asdict(encoder.clip_frames) if reads_clips(encoder) else POOLING
         parts |= {"sampling": asdict(sampling), "pooling": pooling}
     if Medium.AUDIO in encoder.media and windows is not None:
         parts["windows"] = asdict(windows)
-    return digest_of(parts)
+    return json_digest(parts)

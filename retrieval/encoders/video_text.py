@@ -1,4 +1,4 @@
-"""Video-text models from a folder: clips of a video, read in time, and texts in one space."""
+"""Video-text models from a folder: clips, read in temporal order, and texts in one space."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,67 +14,80 @@ from numpy.typing import NDArray
 
 from retrieval.encoders import configuration
 from retrieval.encoders.batching import Batcher, choose_device
+from retrieval.encoders.inputs import NoAudio, NoImages, check_pixels
 from retrieval.encoders.open_clip import OpenClipEncoder
-from retrieval.encoders.pooling import unit_rows
-from retrieval.encoders.spaces import slug_of
-from retrieval.encoders.video_towers import Factorised, VideoText, VideoTextConfig
-from retrieval.encoders.weights import digest_of, file_digest, fill, safetensors_of
+from retrieval.encoders.spaces import make_slug
+from retrieval.encoders.video_towers import VideoTextConfig, VideoTextModel, VideoTextTowers
+from retrieval.encoders.weights import MODEL_WEIGHTS as WEIGHTS
+from retrieval.encoders.weights import file_digest, find_safetensors, json_digest, load_weights
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
+from retrieval.files.writing import write_text
+from retrieval.protocols import Encoder
 from retrieval.types import AudioWindows, ClipFrames, ImageGeometry, Medium
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
 IMAGES = "images"
-"""Subfolder of an image-text model that was trained along."""
+"""Subfolder of an image-text model that was trained together with the towers."""
+
+__all__ = ["IMAGES", "WEIGHTS", "VideoTextEncoder", "load_image_encoder", "read_config",
+           "write_config"]  # fmt: skip
 
 
-class VideoTextEncoder:
-    """Implements retrieval.protocols.ClipEncoder with a model that `train video` wrote."""
+class VideoTextEncoder(NoImages, NoAudio):
+    """A ClipEncoder with a video-text model that `retrieval.training` wrote."""
 
     media: tuple[Medium, ...] = (Medium.VIDEO,)
     windows: AudioWindows | None = None
 
     def __init__(
-        self, own: VideoText, config: VideoTextConfig, images: OpenClipEncoder, folder: Path, *,
-        spec: str, device: torch.device,
-    ) -> None:  # fmt: skip
+        self,
+        towers: VideoTextTowers,
+        config: VideoTextConfig,
+        images: OpenClipEncoder,
+        folder: Path,
+        *,
+        spec: str,
+        device: torch.device,
+    ) -> None:
         self.spec = spec
-        self.slug = slug_of(spec.rstrip("/").rpartition("/")[2].removeprefix("video-text:"))
+        self.slug = make_slug(spec.rstrip("/").rpartition("/")[2].removeprefix("video-text:"))
         self.images = images
         self._config = config
         self._folder = folder
         self.device = device
         pad = int(images.tokenize([""])[0, -1])
-        self._model = Factorised(images.model, own.to(device).eval(), pad)
+        self._model = VideoTextModel(images.model, towers.to(device).eval(), pad)
         self._text_batches = Batcher(device, spec)
         self._clip_batches = Batcher(device, spec)
-        self._seen: dict[bytes, NDArray[np.float32]] = {}
+        self._frame_cache: dict[bytes, NDArray[np.float32]] = {}
 
     @classmethod
     def load(cls, location: str, *, spec: str, device: str = "auto") -> VideoTextEncoder:
-        """Load config.json, model.safetensors, and the image-text model that they stand on.
+        """Load config.json, model.safetensors, and the image-text model that they name.
 
         Raises:
             WeightsNotAvailableError: The folder, one of its files, or that model is missing.
-            WeightsFormatError: The weights are a pickle, damaged, or of another architecture or
-                another image-text model.
+            WeightsFormatError: The weights are a pickle, damaged, or of another architecture, or
+                the image-text model is not the one of training.
         """
         folder = Path(location)
         if not (folder / CONFIG).is_file():
             raise WeightsNotAvailableError(
-                f"{spec}: {folder / CONFIG} is missing; `retrieval train video --out DIR` writes it"
+                f"{spec}: {folder / CONFIG} is missing; expected the folder of a trained "
+                "video-text model"
             )
-        weights = safetensors_of(folder, WEIGHTS)
+        weights = find_safetensors(folder, WEIGHTS)
         config = read_config(folder / CONFIG)
-        images = load_images(config.images, folder, spec=spec, device=device)
+        images = load_image_encoder(config.images, folder, spec=spec, device=device)
         if images.digest != config.images_digest:
             raise WeightsFormatError(
-                f"{spec} stands on {config.images} with digest {config.images_digest[:8]}, which "
-                f"is another model now ({images.digest[:8]}); train it anew, or bring that one back"
+                f"{spec} needs {config.images} with digest {config.images_digest[:8]}, found "
+                f"digest {images.digest[:8]}; restore that model, or train the video-text model "
+                "again"
             )
-        own = configuration.build(lambda: VideoText(config), [weights], spec=spec)
-        fill(own, weights, spec=spec)
-        return cls(own, config, images, folder, spec=spec, device=choose_device(device))
+        towers = configuration.build_model(lambda: VideoTextTowers(config), [weights], spec=spec)
+        load_weights(towers, weights, spec=spec)
+        return cls(towers, config, images, folder, spec=spec, device=choose_device(device))
 
     @property
     def dim(self) -> int:
@@ -84,86 +96,70 @@ class VideoTextEncoder:
 
     @property
     def geometry(self) -> ImageGeometry:
-        """As the image-text model wants pictures."""
+        """Picture size and cropping of the image-text model."""
         return self.images.geometry
 
     @property
     def clip_frames(self) -> ClipFrames:
-        """How the frames of a clip must arrive."""
+        """How the model reads clips."""
         return self._config.clip_frames
 
     @property
     def config(self) -> VideoTextConfig:
-        """Its sizes."""
+        """Sizes of the model."""
         return self._config
 
     @property
     def logit_scale(self) -> float:
-        """The inverse temperature that the model was trained to; see `Tempered`."""
+        """Inverse temperature of training; see `Tempered`."""
         return float(self._model.logit_scale.detach().exp())
 
     @property
-    def model(self) -> Factorised:
+    def model(self) -> VideoTextModel:
         """All towers, for training."""
         return self._model
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
-        """(n, context length) int64 token ids."""
+        """Tokenize texts as (n, context length) int64 ids."""
         return self.images.tokenize(texts)
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over configuration and weights; the image-text model's digest is among them."""
-        return digest_of({name: file_digest(self._folder / name) for name in (CONFIG, WEIGHTS)})
+        """sha256 of weights and configuration, which contains the image-text model's digest."""
+        return json_digest({name: file_digest(self._folder / name) for name in (CONFIG, WEIGHTS)})
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the tokenizer's context length."""
         tokens = self.tokenize(texts)
 
-        @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
             return self._model.embed_text(tokens[part].to(self.device))
 
-        rows = self._text_batches.run(len(tokens), self.dim, encode)
-        return unit_rows(rows, f"{self.spec}: text")
-
-    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Refuse: one picture is no clip."""
-        raise ValueError(f"{self.spec} embeds no single pictures")
-
-    def encode_audio(
-        self, windows: NDArray[np.float32], seconds: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        """Refuse: it reads pictures only."""
-        raise ValueError(f"{self.spec} embeds no sound")
+        return self._text_batches.embed(len(tokens), self.dim, encode, "text")
 
     def encode_clips(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embed (n, frames, height, width, 3) uint8 RGB clips, each with its frames in order.
+        """Embed (n, frames, height, width, 3) uint8 RGB clips with their frames in order.
 
         Raises:
-            InvalidVectorError: The model answered with NaN, infinity or nothing.
+            InvalidVectorError: An output is not finite or has length zero.
             ValueError: The clips have another shape or type.
         """
-        wanted = (self.clip_frames.frames, self.geometry.height, self.geometry.width, 3)
-        if clips.shape[1:] != wanted or clips.dtype != np.uint8:
-            raise ValueError(f"{self.spec} reads uint8 {wanted}, got {clips.dtype} {clips.shape}")
+        shape = (self.clip_frames.frames, self.geometry.height, self.geometry.width, 3)
+        check_pixels(clips, shape, self.spec)
         if not len(clips):
             return np.empty((0, self.dim), np.float32)
         vectors = torch.from_numpy(self._frame_vectors(clips))
 
-        @torch.inference_mode()
         def encode(part: slice) -> torch.Tensor:
-            video: torch.Tensor = self._model.own.video(vectors[part].to(self.device))
-            return video
+            return self._model.embed_frames(vectors[part].to(self.device))
 
-        rows = self._clip_batches.run(len(clips), self.dim, encode)
-        return unit_rows(rows, f"{self.spec}: clip")
+        return self._clip_batches.embed(len(clips), self.dim, encode, "clip")
 
     def _frame_vectors(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(n, frames, dim) of the image tower.
+        """Embed the frames of clips by the image tower, as (n, frames, dim).
 
-        Neighbouring clips share most of their frames as context: each is embedded once, and those
-        of the call before are kept for the clips that follow.
+        Neighbouring clips share most of their frames as context. Each frame is embedded once, and
+        the vectors of one call are cached for the next.
         """
         keys = [[frame.tobytes() for frame in clip] for clip in clips]
         frames = {
@@ -171,50 +167,46 @@ class VideoTextEncoder:
             for row, clip in zip(keys, clips, strict=True)
             for key, frame in zip(row, clip, strict=True)
         }
-        new = {key: frame for key, frame in frames.items() if key not in self._seen}
+        new = {key: frame for key, frame in frames.items() if key not in self._frame_cache}
         if new:
             vectors = self.images.encode_images(np.stack(list(new.values())))
-            self._seen |= dict(zip(new, vectors, strict=True))
-        self._seen = {key: self._seen[key] for key in frames}
-        return np.stack([[self._seen[key] for key in row] for row in keys])
+            self._frame_cache |= dict(zip(new, vectors, strict=True))
+        self._frame_cache = {key: self._frame_cache[key] for key in frames}
+        return np.stack([[self._frame_cache[key] for key in row] for row in keys])
 
 
-def load_images(images: str, folder: Path, *, spec: str, device: str) -> OpenClipEncoder:
-    """The image-text model under a video-text model.
+def load_image_encoder(images: str, folder: Path, *, spec: str, device: str) -> OpenClipEncoder:
+    """Load the image-text model of a video-text model.
 
     Args:
-        images: As a configuration names it.
-        folder: Of that configuration.
-        spec: What the user asked for.
+        images: Its specification, or `IMAGES` for the subfolder.
+        folder: Folder of the video-text model.
+        spec: Specification of the video-text model, for messages.
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        WeightsFormatError: It is no model of open_clip.
+        WeightsFormatError: The image-text model is not one of open_clip.
     """
     from retrieval.encoders.catalogue import load_encoder
 
-    beside = folder / images
-    encoder: Any = load_encoder(
-        f"open_clip:{beside}" if images == IMAGES else images, device=device
-    )
+    images = f"open_clip:{folder / images}" if images == IMAGES else images
+    encoder: Encoder = load_encoder(images, device=device)
     if not isinstance(encoder, OpenClipEncoder):
         raise WeightsFormatError(
-            f"{spec}: a video-text model stands on an image-text model of open_clip, "
-            f"and {encoder.spec} is none"
+            f"{spec}: a video-text model needs an image-text model of open_clip, got {encoder.spec}"
         )
     return encoder
 
 
 def read_config(path: Path) -> VideoTextConfig:
-    """Parse config.json.
-
-    Raises:
-        WeightsFormatError: Unknown or missing keys, wrong types, or no JSON.
-    """
-    return configuration.read_config(VideoTextConfig, path, "is not a video-text configuration")
+    """Parse config.json; errors as `configuration.read_config`."""
+    return configuration.read_config(VideoTextConfig, path, "a video-text configuration")
 
 
 def write_config(config: VideoTextConfig, folder: Path) -> None:
-    """Write config.json as `read_config` reads it."""
-    text = json.dumps(asdict(config), indent=2) + "\n"
-    (folder / CONFIG).write_text(text, encoding="utf-8")
+    """Write config.json, readable by `read_config`.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    write_text(folder / CONFIG, json.dumps(asdict(config), indent=2) + "\n")

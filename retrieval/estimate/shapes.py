@@ -75,11 +75,11 @@ def _shape(spec: str) -> Shape:
         hop_seconds = config.get("window_seconds", WINDOW_SECONDS)
         return Shape(spec, int(config["dim"]), media, keeps_frames=False, hop_seconds=hop_seconds)
     if backend == "clap":
-        return Shape(spec, CLAP_DIM, catalogue.HEARD)
+        return Shape(spec, CLAP_DIM, catalogue.AUDIO)
     if backend == "open_clip":
         import open_clip
 
         known = open_clip.get_model_config(location.partition("/")[0])
         if known:
-            return Shape(spec, int(known["embed_dim"]), catalogue.SEEN)
+            return Shape(spec, int(known["embed_dim"]), catalogue.VISUAL)
     raise ModelError(f"{spec}: its vectors are known only once it is loaded; leave --no-time out")

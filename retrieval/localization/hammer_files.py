@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.encoders import configuration
-from retrieval.encoders.weights import fill, safetensors_of
+from retrieval.encoders.weights import find_safetensors, load_weights
 from retrieval.errors import WeightsNotAvailableError
 from retrieval.files.reading import read_text
 
@@ -43,11 +43,11 @@ def load_hammer(folder: Path) -> tuple[Hammer, HammerConfig, Any]:
             raise WeightsNotAvailableError(
                 f"hammer:{folder}: {folder / name} is missing; name a folder with a trained Hammer"
             )
-    weights = safetensors_of(folder, WEIGHTS)
+    weights = find_safetensors(folder, WEIGHTS)
     config = read_config(folder / CONFIG)
     tokenizer = read_tokenizer(folder / TOKENIZER, config)
-    model = configuration.build(lambda: Hammer(config), [weights], spec=f"hammer:{folder}")
-    fill(model, weights, spec=f"hammer:{folder}")
+    model = configuration.build_model(lambda: Hammer(config), [weights], spec=f"hammer:{folder}")
+    load_weights(model, weights, spec=f"hammer:{folder}")
     return model.eval(), config, tokenizer
 
 
@@ -59,7 +59,7 @@ def read_config(path: Path) -> HammerConfig:
     """
     from retrieval.localization.hammer_model import HammerConfig
 
-    return configuration.read_config(HammerConfig, path, "is not a Hammer's configuration")
+    return configuration.read_config(HammerConfig, path, "a Hammer configuration")
 
 
 def read_tokenizer(path: Path, config: HammerConfig) -> Any:

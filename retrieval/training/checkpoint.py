@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from retrieval.encoders.weights import check_safetensors, list_mismatches
+from retrieval.encoders.weights import check_safetensors, summarize_error
 from retrieval.errors import WeightsFormatError
 from retrieval.training.history import TrainingHistory
 from retrieval.training.pairs.grad_cache import random_state, set_random_state
@@ -95,7 +95,7 @@ class Checkpoint:
             set_random_state(states, next(model.parameters()).device)
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
             raise WeightsFormatError(
-                f"{self.path} does not fit the model: {list_mismatches(error)}"
+                f"{self.path} does not fit the model: {summarize_error(error)}"
             ) from error
         history.losses[:], history.scores[:] = before.losses, before.scores
         history.seconds = before.seconds

@@ -1,4 +1,4 @@
-"""What went wrong between the commands and the real hub, row by row, on a hub with its layouts."""
+"""Past faults between the commands and the real hub, reproduced on a local hub."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.main import app, main
+from cli.main import app, main, one_line
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.errors import RetrievalError, WeightsFormatError, WeightsNotAvailableError
 from support.hub.client import environment
@@ -29,16 +29,16 @@ def run(*arguments: object, code: int = 0) -> Result:
 
 
 def error(*arguments: object) -> str:
-    """The one line with which a command ends."""
+    """Return the error line of a command."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert isinstance(result.exception, RetrievalError), (result.output, result.exception)
-    message = str(result.exception)
+    message = one_line(result.exception)
     assert "\n" not in message
     return message
 
 
 def advice(message: str) -> list[str]:
-    """The command that a message names between backquotes, without `retrieval`."""
+    """Return the command in a message's backquotes, without `retrieval`."""
     command = next(part for part in message.split("`") if part.startswith("retrieval "))
     return command.split()[1:]
 
@@ -80,7 +80,7 @@ def test_row_2_a_pickle_is_converted_once_or_refused(
     converted = json.loads(record.read_text())["converted"]
     assert [file["name"] for file in converted["from"]] == ["pytorch_model.bin"]
     assert len(converted["sha256"]) == 64
-    assert not list((tmp_path / "hub-cache").rglob("*.bin"))  # gone, and so never read again
+    assert not list((tmp_path / "hub-cache").rglob("*.bin"))  # deleted after conversion
     real_layout_hub.downloaded.clear()
     run("models", "fetch", spec)
     assert real_layout_hub.downloaded == []
@@ -144,13 +144,11 @@ def test_row_6_fetch_suggests_close_names(real_layout_hub: Hub) -> None:
         "models", "fetch", "open_clip:ViT-B-23/openai"
     )
     assert "did you mean 'small'" in error("models", "fetch", "smal")
-    assert "is no model that can be used here" in error(
-        "models", "fetch", "FacebookAI/roberta-base"
-    )
+    assert "is not a supported model" in error("models", "fetch", "FacebookAI/roberta-base")
 
 
 def test_row_7_refusals_have_their_own_messages(real_layout_hub: Hub) -> None:
-    """Each cause in detail: tests/retrieval/encoders/hub/test_refusals.py."""
+    """Each cause in detail: tests/retrieval/encoders/hub/test_retries.py."""
     said = set()
     for kind in ("gated", "403", "500", "html", "repo_not_found"):
         real_layout_hub.faults = [Fault("/api/*", kind)]
@@ -195,11 +193,10 @@ def test_row_9_the_list_shows_as_present_what_loads(
         path.unlink()
     assert listed(spec) is None
     assert "incomplete" in run("models", "list").stdout
-    with pytest.raises(
-        WeightsNotAvailableError, match=f"`retrieval models fetch {spec}`"
-    ) as caught:
+    with pytest.raises(WeightsNotAvailableError) as caught:
         load_encoder(spec, device="cpu")
-    run(*advice(str(caught.value)))
+    assert caught.value.fetchable == spec
+    run("models", "fetch", spec)
     assert listed(spec) is not None
     load_encoder(spec, device="cpu")
 
@@ -218,14 +215,14 @@ def test_without_a_terminal_embed_stops_with_a_command_that_works(
     message = error("embed", mixed, "-c", tmp_path / "c")
     assert "timm/ViT-B-32-SigLIP2-256, about 1.51 GB" in message
     assert "laion/larger_clap_general, about 776.0 MB" in message
-    assert real_layout_hub.requests == []  # nothing was asked of the hub
+    assert real_layout_hub.requests == []  # no request
     command = advice(message)
     assert command == ["models", "fetch", "--yes", "small"]
     run(*command)
     run("embed", mixed, "-c", tmp_path / "c", "--fps", "0.5")
 
 
-def test_sound_is_left_out_where_only_its_model_is_missing(
+def test_audio_is_skipped_if_only_its_model_is_missing(
     real_layout_hub: Hub,
     mixed: Path,
     tmp_path: Path,
@@ -239,12 +236,12 @@ def test_sound_is_left_out_where_only_its_model_is_missing(
     assert line.startswith("sound is left out of this run: clap:laion/larger_clap_general")
     run("index", collection)
     assert search(collection, "image", "video") == {"image", "video"}
-    run(*advice(line))
+    run("models", "fetch", "clap:laion/larger_clap_general")
     run("embed", mixed, "-c", collection, "--fps", "0.5", "--model", "small")
     assert search(collection, "image", "music", "video") == {"image", "audio", "video"}
 
 
-def test_a_collection_whose_model_of_sound_is_gone_goes_on_without_it(
+def test_a_collection_works_without_its_missing_audio_model(
     real_layout_hub: Hub,
     mixed: Path,
     world_pictures: list[Path],
@@ -275,7 +272,7 @@ def search(collection: Path, *targets: str) -> set[str]:
     return {hit["modality"] for hit in json.loads(output)["hits"]}
 
 
-def test_on_a_terminal_embed_asks_and_goes_on_after_a_yes(
+def test_embed_on_a_terminal_downloads_after_confirmation(
     real_layout_hub: Hub, mixed: Path, tmp_path: Path
 ) -> None:
     asked, code = on_terminal(
@@ -287,20 +284,21 @@ def test_on_a_terminal_embed_asks_and_goes_on_after_a_yes(
     assert code == 0
 
 
-def test_on_a_terminal_embed_downloads_nothing_after_a_no(
+def test_embed_on_a_terminal_downloads_nothing_without_confirmation(
     real_layout_hub: Hub, mixed: Path, tmp_path: Path
 ) -> None:
     asked, code = on_terminal(
         real_layout_hub, tmp_path, "n\n", "embed", mixed, "-c", tmp_path / "c"
     )
-    assert "fetch it once with `retrieval models fetch " in " ".join(asked.split())
+    assert "fetch the model first" in " ".join(asked.split())
+    assert "`retrieval models fetch " in " ".join(asked.split())
     assert code == 2
     assert real_layout_hub.requests == []
     assert not (tmp_path / "c" / "CURRENT").exists()
 
 
 def on_terminal(hub: Hub, home: Path, typed: str, *arguments: object) -> tuple[str, int]:
-    """Run a command on a terminal of its own; returns what it showed, and its exit code."""
+    """Run a command on a new terminal; return its output and exit code."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", "import cli.main; cli.main.main()", *map(str, arguments)]
     env = environment(hub, home / "home") | {"COLUMNS": "300"}
@@ -320,7 +318,9 @@ def on_terminal(hub: Hub, home: Path, typed: str, *arguments: object) -> tuple[s
     return shown.decode(), process.wait()
 
 
-def test_large_downloads_need_a_yes(real_layout_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_downloads_need_confirmation(
+    real_layout_hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cli.models.ASK_ABOVE_BYTES", 1_000)
     message = error("models", "fetch", SIGLIP)
     assert "there is no terminal to ask on" in message
@@ -338,7 +338,7 @@ def test_main_prints_one_line(
 
 
 def test_a_pickle_in_a_shared_cache_is_never_read(real_layout_hub: Hub, tmp_path: Path) -> None:
-    """Another tool has left a snapshot of main, with a pickle only."""
+    """Another tool has cached a snapshot of main with a pickle only."""
     spec = "clap:laion/clap-htsat-unfused"
     snapshot = tmp_path / "hub-cache" / "models--laion--clap-htsat-unfused" / "snapshots" / "1"
     snapshot.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Every model of the catalogue from a hub with the real one's layouts, by the public commands."""
+"""Fetch and use each model of the catalogue from a local hub, by the public commands."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def hits(collection: Path, *arguments: object) -> list[dict[str, object]]:
 
 
 def stay_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No hub, no network: every socket is refused."""
+    """Refuse all sockets."""
     hub.repositories = {}
     hub.requests.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -103,7 +103,7 @@ def test_a_model_is_fetched_used_and_used_offline(
 
 
 def listed(model: str) -> bool:
-    """Whether `models list` shows all of an entry's encoders as usable."""
+    """Check that `models list` shows all encoders of an entry as usable."""
     models = json.loads(run("models", "list", "--format", "json").stdout)
     return all(one["bytes"] is not None for one in models if one["name"] == model)
 

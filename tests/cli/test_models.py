@@ -30,14 +30,14 @@ def test_the_list_names_media_licences_and_sizes() -> None:
         assert words in table
 
 
-def test_fetching_shows_progress_and_what_to_know(
+def test_fetch_prints_progress_and_cautions(
     real_layout_hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TQDM_POSITION", "-1")  # a bar where no terminal is
     done = CliRunner().invoke(app, ["models", "fetch", "x-clip"])
     assert done.exit_code == 0, done.output
     assert re.fullmatch(r"x-clip: \d+ files, \d+\.\d MB, checked\n", done.stdout)
-    assert "a recognition model" in done.stderr
+    assert "an action recognition model" in done.stderr
     assert re.search(
         r"microsoft/xclip-base-patch32 at [0-9a-f]{12}: \d+ files, .* to download, licence MIT",
         done.stderr,

@@ -1,4 +1,4 @@
-"""Collections made by real architectures, whose weights nobody here has: random ones stand in."""
+"""Collections made by real architectures with random weights."""
 
 import json
 from pathlib import Path

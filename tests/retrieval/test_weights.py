@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from retrieval.encoders.weights import SCALE
+from retrieval.encoders.weights import SCALE_SUFFIX
 
 WEIGHTS = Path(str(files("retrieval"))) / "weights"
 
@@ -23,5 +23,5 @@ def test_every_model_has_a_card_and_weights_of_two_bytes_at_most() -> None:
         assert "Licence: Apache-2.0" in card
         with safe_open(path, "pt") as weights:
             types = {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no mapping
-        small = {type_ for name, type_ in types.items() if not name.endswith(SCALE)}
+        small = {type_ for name, type_ in types.items() if not name.endswith(SCALE_SUFFIX)}
         assert small <= {"F16", "I8", "I64"}

@@ -1,1 +1,1 @@
-"""The model hub: which repositories a model needs, what the cache holds, and how it is filled."""
+"""The model hub: repositories of each model, the local cache, and downloads into it."""

@@ -1,7 +1,7 @@
-"""A pickle of weights → safetensors, as a program: `python -m … PICKLE [PICKLE...] OUT`.
+"""Conversion of pickled weights to safetensors: `python -m … PICKLE [PICKLE...] OUT`.
 
-It runs in a process of its own that opens no connection and starts no program. torch's restricted
-reader takes tensors and plain containers out of the pickle and refuses everything else.
+It runs in a separate process that may neither open connections nor start programs. torch's
+restricted reader loads tensors and plain containers and refuses all other objects.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ REFUSED = (
     "os.fork",
     "os.spawn",
 )
-"""Audit events of connections and programs."""
+"""Prefixes of audit events of connections and programs."""
 
 
 def refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook that ends what a pickle has no business with."""
+    """Raise PermissionError for connections and programs; an audit hook."""
     del arguments
     if event.startswith(REFUSED):
         raise PermissionError(f"{event} is refused while a pickle is converted")
@@ -38,16 +38,16 @@ def main(pickles: list[str], out: str) -> None:
     storages: set[int] = set()
     for pickle in pickles:
         state = torch.load(pickle, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)  # training checkpoints hold it under that name
+        state = state.get("state_dict", state)  # the key in training checkpoints
         for name, tensor in state.items():
             if not isinstance(tensor, torch.Tensor):
                 continue
             shared = tensor.untyped_storage().data_ptr() in storages
             storages.add(tensor.untyped_storage().data_ptr())
-            # safetensors holds every tensor by itself, tied ones as well.
+            # safetensors stores each tensor separately, tied ones too.
             tensors[name] = tensor.clone().contiguous() if shared else tensor.contiguous()
     if not tensors:
-        raise ValueError("it holds no tensors")
+        raise ValueError("it contains no tensors")
     save_file(tensors, out, metadata={"format": "pt"})
 
 

@@ -1,4 +1,4 @@
-"""One file of the hub into the cache: resumed after an interruption, checked by its digest."""
+"""Download of one file of the hub into the cache, resumable and checked by its digest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from retrieval.encoders.hub.cache import storage_of
-from retrieval.encoders.hub.refusals import disk_errors, patiently
+from retrieval.encoders.hub.cache import repository_folder
+from retrieval.encoders.hub.retries import with_retries
 from retrieval.errors import WeightsFormatError
+from retrieval.files.writing import storage_errors
 
 PARTIAL_CONTENT = 206
 
@@ -22,8 +23,8 @@ class RemoteFile:
     Attributes:
         name: Path inside its repository.
         bytes: Size.
-        digest: In hex: sha256 of a large file, git's name of a small one's content.
-        by_git: Which of the two.
+        digest: In hex: sha256 of a large file, git's blob name of a small one.
+        by_git: The digest is git's.
     """
 
     name: str
@@ -33,43 +34,59 @@ class RemoteFile:
 
 
 def cached_path(repo: str, commit: str, file: RemoteFile) -> Path:
-    """Where a file of a commit lies in the cache, once it is there."""
-    return storage_of(repo) / "snapshots" / commit / file.name
+    """Return the path of a commit's file in the cache; the file may be missing."""
+    return repository_folder(repo) / "snapshots" / commit / file.name
 
 
 def download(repo: str, commit: str, file: RemoteFile) -> Path:
-    """Put a file into the cache unless it is there, and check its digest.
+    """Download a file into the cache if it is missing, and check its digest.
 
     Raises:
         WeightsNotAvailableError: The hub refuses, fails or cannot be reached.
-        WeightsFormatError: The file in the cache, or the one that arrived, has another digest. It
-            is deleted.
+        WeightsFormatError: The cached or the downloaded file has another digest; it is deleted.
         StorageError: The cache cannot be written.
     """
     from huggingface_hub import hf_hub_download
 
     pointer = cached_path(repo, commit, file)
-    blob = storage_of(repo) / "blobs" / file.digest
+    blob = repository_folder(repo) / "blobs" / file.digest
     if not pointer.exists() and not blob.exists():
-        with disk_errors():
-            _receive(repo, commit, file, blob)
-    # huggingface_hub finds the content and only links it into the snapshot.
-    path = Path(patiently(repo, lambda: str(hf_hub_download(repo, file.name, revision=commit))))
+        download_to(repo, commit, file, blob)
+    # huggingface_hub finds the blob and only links it into the snapshot.
+    path = Path(with_retries(repo, lambda: str(hf_hub_download(repo, file.name, revision=commit))))
     if digest(path, by_git=file.by_git) != file.digest:
         path.resolve().unlink()
         path.unlink(missing_ok=True)
-        raise _another_digest(repo, file)
+        raise _digest_error(repo, file)
     return path
 
 
-def download_aside(repo: str, commit: str, file: RemoteFile, path: Path) -> None:
-    """Download a file to a place outside the snapshots; raises as `download` does."""
-    with disk_errors():
-        _receive(repo, commit, file, path)
+def download_to(repo: str, commit: str, file: RemoteFile, path: Path) -> None:
+    """Download a file to a path outside the snapshots; errors as `download`.
+
+    An interrupted download leaves a partial file, which the next one continues.
+    """
+    from filelock import FileLock
+
+    partial = repository_folder(repo) / "retrieval" / f"{file.digest}.partial"
+    with storage_errors(path):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{partial}.lock"):
+            if path.exists():
+                return  # another process was faster
+            resumed = _size(partial) > 0
+            complete = _continue_download(repo, commit, file, partial)
+            if not complete and resumed:  # the partial file was not the start of this file
+                complete = _continue_download(repo, commit, file, partial)
+            if not complete:
+                raise _digest_error(repo, file)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(path)
+        Path(f"{partial}.lock").unlink(missing_ok=True)
 
 
 def digest(path: Path, *, by_git: bool) -> str:
-    """sha256 of a file, or git's name of its content, in hex."""
+    """Return the hexadecimal sha256 of a file, or git's name of its content."""
     if not by_git:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -78,50 +95,32 @@ def digest(path: Path, *, by_git: bool) -> str:
     return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
 
 
-def _receive(repo: str, commit: str, file: RemoteFile, path: Path) -> None:
-    """Receive a file next to its place, after what an earlier run received, then rename it."""
-    from filelock import FileLock
-
-    partial = storage_of(repo) / "retrieval" / f"{file.digest}.partial"
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{partial}.lock"):
-        if path.exists():
-            return  # another process was faster
-        resumed = _size(partial) > 0
-        whole = _append(repo, commit, file, partial)
-        if not whole and resumed:  # what an earlier run left was not the beginning of this file
-            whole = _append(repo, commit, file, partial)
-        if not whole:
-            raise _another_digest(repo, file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.replace(path)
-    Path(f"{partial}.lock").unlink(missing_ok=True)
-
-
-def _append(repo: str, commit: str, file: RemoteFile, partial: Path) -> bool:
-    """Receive what a partial file lacks; deletes it and returns False where the digest is wrong."""
+def _continue_download(repo: str, commit: str, file: RemoteFile, partial: Path) -> bool:
+    """Download the rest of a partial file; delete it and return False if its digest is wrong."""
     if _size(partial) > file.bytes:
         partial.unlink()
-    with partial.open("ab") as received:
-        patiently(
-            repo, lambda: _stream(repo, commit, file, received), progress=lambda: _size(partial)
+    with partial.open("ab") as target:
+        with_retries(
+            repo,
+            lambda: _stream(repo, commit, file, target),
+            received_bytes=lambda: _size(partial),
         )
-        os.fsync(received.fileno())
+        os.fsync(target.fileno())
     if digest(partial, by_git=file.by_git) == file.digest:
         return True
     partial.unlink()
     return False
 
 
-def _stream(repo: str, commit: str, file: RemoteFile, received: BinaryIO) -> None:
-    """Append the bytes from the file's end on, as far as the connection lasts.
+def _stream(repo: str, commit: str, file: RemoteFile, target: BinaryIO) -> None:
+    """Append the remaining bytes of a file until it is complete or the connection is lost.
 
-    huggingface_hub's own download begins anew in every run, so only its session is used here.
+    huggingface_hub's own download starts again in each process, so only its session is used.
     """
     from huggingface_hub import constants, hf_hub_url, utils
 
-    hub: Any = utils  # only half of it is typed
-    start = received.seek(0, os.SEEK_END)
+    hub: Any = utils  # partly untyped
+    start = target.seek(0, os.SEEK_END)
     if start == file.bytes:
         return
     headers = hub.build_hf_headers() | {"Accept-Encoding": "identity"}
@@ -134,23 +133,23 @@ def _stream(repo: str, commit: str, file: RemoteFile, received: BinaryIO) -> Non
     ) as response:
         hub.hf_raise_for_status(response)
         if response.status_code != PARTIAL_CONTENT:
-            received.truncate(0)
+            target.truncate(0)
             start = 0
         with hub.tqdm(
             desc=file.name, total=file.bytes, initial=start, unit="B", unit_scale=True
         ) as bar:
-            for block in response.iter_bytes():
-                received.write(block)
-                received.flush()  # a killed run keeps what has arrived
-                bar.update(len(block))
+            for chunk in response.iter_bytes():
+                target.write(chunk)
+                target.flush()  # a killed process leaves what it received
+                bar.update(len(chunk))
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _another_digest(repo: str, file: RemoteFile) -> WeightsFormatError:
+def _digest_error(repo: str, file: RemoteFile) -> WeightsFormatError:
     return WeightsFormatError(
-        f"{repo}: {file.name} has arrived with another digest than the hub's {file.digest[:12]}…; "
-        "it was deleted: fetch it again"
+        f"{repo}: {file.name} has another digest than the hub's {file.digest[:12]}… and was "
+        "deleted; fetch it again"
     )

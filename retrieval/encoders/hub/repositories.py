@@ -1,4 +1,4 @@
-"""Which repositories of the hub a model reads, and which of their files it needs."""
+"""The repositories of the hub that a model reads, and the files it needs of each."""
 
 from __future__ import annotations
 
@@ -8,36 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retrieval.encoders.weights import MODEL_WEIGHTS, OPEN_CLIP_WEIGHTS
 from retrieval.errors import WeightsNotAvailableError
 from retrieval.files.reading import read_text
 
-MODEL_WEIGHTS = "model.safetensors"
-CLIP_WEIGHTS = "open_clip_model.safetensors"
-CLIP_CONFIG = "open_clip_config.json"
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 
-PICKLE_OF = {MODEL_WEIGHTS: "pytorch_model.bin", CLIP_WEIGHTS: "open_clip_pytorch_model.bin"}
-"""The pickle that holds the same tensors in repositories without safetensors."""
+PICKLE_OF = {MODEL_WEIGHTS: "pytorch_model.bin", OPEN_CLIP_WEIGHTS: "open_clip_pytorch_model.bin"}
+"""The pickle with the same tensors in repositories without safetensors."""
 
 ReadConfig = Callable[[str, str], dict[str, Any] | None]
-"""Reads a JSON file of a repository: (repository, file name) → its object, or None."""
+"""Maps repository and file name to the JSON object in that file, or None."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Something a loader reads besides weights, in one of several sets of files.
+class RequiredFiles:
+    """Files that a loader needs besides weights, in one of several sets.
 
     Attributes:
-        name: What messages call it.
-        alternatives: Sets of file names; one whole set is enough.
+        name: Name in messages.
+        alternatives: Sets of file names; one complete set is enough.
     """
 
     name: str
     alternatives: tuple[tuple[str, ...], ...]
 
 
-CONFIG = Part("configuration", (("config.json",),))
-CLIP_CONFIGURATION = Part("configuration", ((CLIP_CONFIG,),))
-TOKENIZER = Part(
+CONFIG = RequiredFiles("configuration", (("config.json",),))
+OPEN_CLIP_CONFIG_FILES = RequiredFiles("configuration", ((OPEN_CLIP_CONFIG,),))
+TOKENIZER = RequiredFiles(
     "tokenizer",
     (
         ("tokenizer.json",),
@@ -47,20 +46,22 @@ TOKENIZER = Part(
         ("spiece.model",),
     ),
 )
-PREPROCESSOR = Part("preprocessor", (("preprocessor_config.json",), ("processor_config.json",)))
-VIDEO_PREPROCESSOR = Part(
+PREPROCESSOR = RequiredFiles(
+    "preprocessor", (("preprocessor_config.json",), ("processor_config.json",))
+)
+VIDEO_PREPROCESSOR = RequiredFiles(
     "preprocessor", (("video_preprocessor_config.json",), *PREPROCESSOR.alternatives)
 )
 
-TRANSFORMERS_PARTS: dict[str, tuple[Part, ...]] = {
+TRANSFORMERS_FILES: dict[str, tuple[RequiredFiles, ...]] = {
     "clap": (CONFIG, PREPROCESSOR, TOKENIZER),
     "xclip": (CONFIG, PREPROCESSOR, TOKENIZER),
     "pe-av": (CONFIG, VIDEO_PREPROCESSOR, TOKENIZER),
     "blip": (CONFIG, PREPROCESSOR, TOKENIZER),
 }
-"""What the loader of each backend reads from the folder of its model."""
+"""Files that the loader of each backend needs."""
 
-BACKEND_OF_TYPE = {
+BACKEND_BY_MODEL_TYPE = {
     "clap": "clap",
     "xclip": "xclip",
     "pe_audio_video": "pe-av",
@@ -71,17 +72,17 @@ BACKEND_OF_TYPE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What a model needs of one repository.
+class HubSource:
+    """The files that a model needs of one repository.
 
     Attributes:
         repo: `ORG/NAME`, or a bare name as the hub's oldest repositories have.
-        parts: What must be there besides the weights.
-        weights: File name of the weights; None where none are read.
+        required: Files besides the weights.
+        weights: File name of the weights; None if none are read.
     """
 
     repo: str
-    parts: tuple[Part, ...]
+    required: tuple[RequiredFiles, ...]
     weights: str | None = MODEL_WEIGHTS
 
 
@@ -90,10 +91,10 @@ class KnownRepository:
     """A repository of the catalogue.
 
     Attributes:
-        spec: The specification that reads it; empty for a part of another model.
-        licence: Of its weights.
-        bytes: Size of what is read, as its architecture in float32 takes; None: unknown.
-        commit: The revision that is fetched; None: whatever `main` is at that time.
+        spec: Specification of its model; empty for a part of another model.
+        licence: Licence of its weights.
+        bytes: Size of the files that are read, computed for float32; None if unknown.
+        commit: Revision to fetch; None for the current `main`.
     """
 
     spec: str
@@ -112,7 +113,7 @@ KNOWN: dict[str, KnownRepository] = {
     "timm/PE-Core-L-14-336": KnownRepository(
         "open_clip:PE-Core-L-14-336/meta", "Apache-2.0", 2_685_000_000
     ),
-    # Their `main` holds pickles only. These commits add safetensors, made by the hub's converter.
+    # `main` has pickles only; these commits add safetensors, made by the hub's converter.
     "laion/larger_clap_general": KnownRepository(
         "clap:laion/larger_clap_general",
         "Apache-2.0",
@@ -142,43 +143,43 @@ KNOWN: dict[str, KnownRepository] = {
     "xlm-roberta-base": KnownRepository("", "MIT"),
 }
 
-REPOSITORY_OF = {known.spec: repo for repo, known in KNOWN.items() if known.spec}
+REPOSITORY_BY_SPEC = {known.spec: repo for repo, known in KNOWN.items() if known.spec}
 
 MUQ_CONFIG = {
     "audio_model": {"name": "OpenMuQ/MuQ-large-msd-iter"},
     "text_model": {"name": "xlm-roberta-base"},
 }
-"""What MuQ-MuLan's config.json names as its towers, until that file is on this machine."""
+"""Towers in MuQ-MuLan's config.json, used until that file is on this machine."""
 
 MUQ_TOWERS = {"audio_model": (CONFIG,), "text_model": (CONFIG, TOKENIZER)}
-"""Keys of that file that name repositories, and what is read of each besides its weights."""
+"""Keys of that file that name repositories, with the files needed of each besides weights."""
 
 
 def canonical_repository(name: str) -> str:
-    """The catalogue's spelling of a repository's name, which people type in any letter case."""
+    """Return the catalogue's spelling of a repository's name; letter case does not matter."""
     by_case = {repo.casefold(): repo for repo in KNOWN}
     return by_case.get(name.casefold(), name)
 
 
-def sources_of(spec: str, read_config: ReadConfig) -> list[Source]:
-    """What a model needs of the hub, its own repository first; nothing for files of this machine.
+def list_sources(spec: str, read_config: ReadConfig) -> list[HubSource]:
+    """List what a model needs of the hub, its own repository first; empty for local files.
 
     Args:
-        spec: As `resolve` returns it; `blip:` re-rankers as well.
-        read_config: Some models name further repositories in a configuration. Until it can be
-            read, those are left out.
+        spec: Specification as `resolve` returns it, or of a `blip:` re-ranker.
+        read_config: Reads configurations that name further repositories; those are left out while
+            the configuration is unavailable.
 
     Raises:
         WeightsNotAvailableError: open_clip publishes no such weights.
     """
     backend, _, location = spec.partition(":")
     if backend in ("adapter", "video-text"):
-        base = _base_of(Path(location))
-        return sources_of(base, read_config) if base else []
+        base = _base_spec(Path(location))
+        return list_sources(base, read_config) if base else []
     folder = Path(location).expanduser()
-    if backend == "open_clip" and (folder / CLIP_CONFIG).is_file():
-        # The folder holds all but the configuration of a text tower of transformers.
-        tower = text_config(read_json(folder / CLIP_CONFIG) or {}).get("hf_model_name")
+    if backend == "open_clip" and (folder / OPEN_CLIP_CONFIG).is_file():
+        # The folder has all files but the configuration of a transformers text tower.
+        tower = text_config(read_json_object(folder / OPEN_CLIP_CONFIG) or {}).get("hf_model_name")
         return _text_sources({"hf_model_name": tower})
     if backend == "muq" and location:
         return _muq_sources(location, read_config)
@@ -186,12 +187,12 @@ def sources_of(spec: str, read_config: ReadConfig) -> list[Source]:
         return []
     if backend == "open_clip":
         return _open_clip_sources(location, spec, read_config)
-    parts = TRANSFORMERS_PARTS.get(backend)
-    return [] if parts is None else [Source(location, parts)]
+    required = TRANSFORMERS_FILES.get(backend)
+    return [] if required is None else [HubSource(location, required)]
 
 
 def identify(repo: str, names: set[str], config: Callable[[], dict[str, Any]]) -> str | None:
-    """The specification that reads a repository, judged by its files; None where nothing here can.
+    """Return the specification that reads a repository, judged by its files, or None.
 
     Args:
         repo: The repository.
@@ -200,86 +201,86 @@ def identify(repo: str, names: set[str], config: Callable[[], dict[str, Any]]) -
     """
     if repo in KNOWN and KNOWN[repo].spec:
         return KNOWN[repo].spec
-    if CLIP_CONFIG in names:
+    if OPEN_CLIP_CONFIG in names:
         return f"open_clip:hf-hub:{repo}"
     if "config.json" not in names:
         return None
-    described = config()
-    if {"mulan", "audio_model", "text_model"} <= described.keys():
+    content = config()
+    if {"mulan", "audio_model", "text_model"} <= content.keys():
         return f"muq:{repo}"
-    backend = BACKEND_OF_TYPE.get(str(described.get("model_type")))
+    backend = BACKEND_BY_MODEL_TYPE.get(str(content.get("model_type")))
     return f"{backend}:{repo}" if backend else None
 
 
-def _open_clip_sources(location: str, spec: str, read_config: ReadConfig) -> list[Source]:
+def _open_clip_sources(location: str, spec: str, read_config: ReadConfig) -> list[HubSource]:
     if location.startswith("hf-hub:"):
         repo = location.removeprefix("hf-hub:")
-        config = read_config(repo, CLIP_CONFIG) or {}
-        own = Source(repo, (CLIP_CONFIGURATION,), CLIP_WEIGHTS)
+        config = read_config(repo, OPEN_CLIP_CONFIG) or {}
+        own = HubSource(repo, (OPEN_CLIP_CONFIG_FILES,), OPEN_CLIP_WEIGHTS)
         return _with_text_tower(own, text_config(config))
-    if spec in REPOSITORY_OF:
-        repo = REPOSITORY_OF[spec]  # known without importing open_clip, which takes seconds
-        own = Source(repo, (), CLIP_WEIGHTS)
+    if spec in REPOSITORY_BY_SPEC:
+        repo = REPOSITORY_BY_SPEC[spec]  # without importing open_clip, which takes seconds
+        own = HubSource(repo, (), OPEN_CLIP_WEIGHTS)
         return _with_text_tower(own, {"hf_tokenizer_name": repo} if "SigLIP" in repo else {})
-    from retrieval.encoders.open_clip_checkpoint import published_files, text_configuration
+    from retrieval.encoders.open_clip_registry import published_files, text_configuration
 
     name, _, tag = location.partition("/")
-    if Path(tag).is_file():  # weights of this machine; the tokenizer may come from the hub
+    if Path(tag).is_file():  # local weights; the tokenizer may come from the hub
         return _text_sources(text_configuration(name))
-    found = published_files(name, tag)
-    if found is None:
+    files = published_files(name, tag)
+    if files is None:
         raise WeightsNotAvailableError(
             f"{spec}: open_clip publishes no weights of that name on the hub"
         )
-    repo, weights = found
-    return _with_text_tower(Source(repo, (), weights), text_configuration(name))
+    repo, weights = files
+    return _with_text_tower(HubSource(repo, (), weights), text_configuration(name))
 
 
 def text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The text tower's part of an open_clip_config.json; empty where it has none."""
+    """Return the text tower's part of an open_clip_config.json; empty if there is none."""
     model = config.get("model_cfg")
     text = model.get("text_cfg") if isinstance(model, dict) else None
     return text if isinstance(text, dict) else {}
 
 
-def _with_text_tower(own: Source, text: dict[str, Any]) -> list[Source]:
-    """Add what a text tower needs, of the model's own repository or of others."""
+def _with_text_tower(own: HubSource, text: dict[str, Any]) -> list[HubSource]:
+    """Add the files of a text tower, from the model's own repository or from others."""
     others = []
     for source in _text_sources(text):
         if source.repo == own.repo:
-            own = Source(own.repo, own.parts + source.parts, own.weights)
+            own = HubSource(own.repo, own.required + source.required, own.weights)
         else:
             others.append(source)
     return [own, *others]
 
 
-def _text_sources(text: dict[str, Any]) -> list[Source]:
-    """The repositories of a text tower's tokenizer, and of the model it wraps."""
-    parts: dict[str, tuple[Part, ...]] = {}
-    for key, part in (("hf_tokenizer_name", TOKENIZER), ("hf_model_name", CONFIG)):
+def _text_sources(text: dict[str, Any]) -> list[HubSource]:
+    """List the repositories of a text tower's tokenizer and of the model it wraps."""
+    required: dict[str, tuple[RequiredFiles, ...]] = {}
+    for key, files in (("hf_tokenizer_name", TOKENIZER), ("hf_model_name", CONFIG)):
         if text.get(key):
             repo = str(text[key])
-            parts[repo] = (*parts.get(repo, ()), part)
-    return [Source(repo, needed, None) for repo, needed in parts.items()]
+            required[repo] = (*required.get(repo, ()), files)
+    return [HubSource(repo, files, None) for repo, files in required.items()]
 
 
-def _muq_sources(location: str, read_config: ReadConfig) -> list[Source]:
+def _muq_sources(location: str, read_config: ReadConfig) -> list[HubSource]:
     folder = Path(location).expanduser()
     if folder.is_dir():
-        sources, config = [], read_json(folder / "config.json") or {}
+        sources, config = [], read_json_object(folder / "config.json") or {}
     else:
-        sources = [Source(location, (CONFIG,))]
+        sources = [HubSource(location, (CONFIG,))]
         config = read_config(location, "config.json") or MUQ_CONFIG
-    for tower, parts in MUQ_TOWERS.items():
-        described = config.get(tower)
-        name = described.get("name") if isinstance(described, dict) else None
+    for tower, required in MUQ_TOWERS.items():
+        content = config.get(tower)
+        name = content.get("name") if isinstance(content, dict) else None
         if name and not Path(str(name)).exists():
-            sources.append(Source(str(name), parts))
+            sources.append(HubSource(str(name), required))
     return sources
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None where it is missing or damaged."""
+def read_json_object(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object from a file; None if it is missing or damaged."""
     try:
         value = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
@@ -287,10 +288,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _base_of(folder: Path) -> str | None:
-    """The specification of the model that an adapter or a video-text model stands on."""
+def _base_spec(folder: Path) -> str | None:
+    """Return the specification of the base model of an adapter or a video-text model."""
     for name, key in (("adapter.json", "base"), ("config.json", "images")):
-        base = (read_json(folder / name) or {}).get(key)
+        base = (read_json_object(folder / name) or {}).get(key)
         if isinstance(base, str) and ":" in base:
             return base
     return None

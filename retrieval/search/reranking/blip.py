@@ -12,10 +12,10 @@ from transformers import BlipForImageTextRetrieval, BlipImageProcessor
 from retrieval.encoders.batching import Batcher, choose_device, compute_dtype
 from retrieval.encoders.preprocessing import Preprocessing
 from retrieval.encoders.pretrained import (
-    Tokens,
-    checked_folder,
+    TextTokenizer,
+    find_checked_folder,
+    load_component,
     load_model,
-    load_part,
     load_tokenizer,
 )
 from retrieval.encoders.tokens import clean_texts
@@ -42,7 +42,7 @@ class BlipReranker:
         self._dtype = compute_dtype(device)
         self._model = model.to(device, self._dtype).eval()
         context = model.config.text_config.max_position_embeddings
-        self._tokens = Tokens(tokenizer, context, device)
+        self._tokens = TextTokenizer(tokenizer, context, device)
         self._preprocessing = preprocessing
         self._device = device
         self._batcher = Batcher(device, spec)
@@ -62,10 +62,10 @@ class BlipReranker:
             WeightsFormatError: Its weights are a pickle, damaged, or of another architecture.
         """
         chosen = choose_device(device)
-        folder = checked_folder(location, spec=spec)
+        folder = find_checked_folder(location, spec=spec)
         tokenizer = load_tokenizer(folder, spec=spec)
-        processor = load_part(
-            BlipImageProcessor, folder, spec=spec, what="preprocessor_config.json"
+        processor = load_component(
+            BlipImageProcessor, folder, spec=spec, name="preprocessor_config.json"
         )
         preprocessing = Preprocessing.of(processor, spec=spec)
         model = load_model(BlipForImageTextRetrieval, folder, spec=spec)

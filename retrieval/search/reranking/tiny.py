@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.tokens import clean_texts
-from retrieval.encoders.weights import fill, safetensors_of
+from retrieval.encoders.weights import find_safetensors, load_weights
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 from retrieval.files.reading import read_text
 from retrieval.search.reranking.cross_modal import PAD, CrossModal, CrossModalConfig
@@ -57,11 +57,11 @@ class TinyReranker:
                 raise WeightsNotAvailableError(
                     f"{spec}: {folder / name} is missing; `retrieval train rerank` writes it"
                 )
-        weights = safetensors_of(folder, WEIGHTS)
+        weights = find_safetensors(folder, WEIGHTS)
         config = read_config(folder / CONFIG)
         tokenizer = read_tokenizer(folder / TOKENIZER, config)
         model = CrossModal(config)
-        fill(model, weights, spec=spec)
+        load_weights(model, weights, spec=spec)
         return cls(model, config, tokenizer, spec=spec, device=choose_device(device))
 
     @property

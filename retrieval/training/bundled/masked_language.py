@@ -36,7 +36,7 @@ class MaskedLanguageHead(nn.Module):
         if not chosen.any():
             return self.bias.sum() * 0.0
         rows = torch.where(hidden[..., None], self.mask, tower.embed(given))
-        rows = tower.contextual(rows, tower.real(tokens))
+        rows = tower.contextualize(rows, tower.token_mask(tokens))
         guesses = self.transform(rows[chosen]) @ tower.embed.weight.T + self.bias
         return functional.cross_entropy(guesses.float(), tokens[chosen])
 

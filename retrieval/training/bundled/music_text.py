@@ -17,8 +17,8 @@ from retrieval.demo.music import sample_tune, synthesize
 from retrieval.demo.music_captions import caption_tune
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.mulan import WEIGHTS, read_tokenizer, tokenize, write_config
-from retrieval.encoders.mulan_sizes import TINY
-from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize
+from retrieval.encoders.mulan_sizes import TINY, MulanConfig, ResNetSize
+from retrieval.encoders.towers import Mulan
 from retrieval.evaluation.ranking import first_relevant_ranks
 from retrieval.files.writing import write_text
 from retrieval.training.bundled.masked_language import WithMaskedLanguage
@@ -213,7 +213,7 @@ class Gallery:
         model.eval()
         device = next(model.parameters()).device
         parts = torch.split(self._pictures, WINDOWS)
-        media = torch.cat([model.audio.read(part.to(device)) for part in parts])
+        media = torch.cat([model.audio.embed_spectrograms(part.to(device)) for part in parts])
         scores = (model.text(self._tokens.to(device)) @ media.T).float().cpu().numpy()
         model.train(training)
         ranks = first_relevant_ranks(scores, np.eye(len(scores), dtype=bool))

@@ -22,7 +22,7 @@ from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.variations import CHANGES
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.catalogue import load_encoder
-from retrieval.encoders.weights import quantized
+from retrieval.encoders.weights import quantize
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.protocols import Encoder
 from retrieval.search.reranking.cross_modal import CrossModal, CrossModalConfig
@@ -130,7 +130,7 @@ def train_tiny_rerank(
     learn_to_see(model, families, steps, seed, say)
     read = partial(tokenize, read_tokenizer(out / TOKENIZER, config))
     learn_to_match(model, read, families, steps, seed, say)
-    write_tensors(out / WEIGHTS, quantized(model.state_dict()))
+    write_tensors(out / WEIGHTS, quantize(model.state_dict()))
     reranker = TinyReranker.load(str(out), spec=f"tiny:{out}", device=device)
     wall_minutes, cpu_minutes = (
         (now - then) / 60 for now, then in ((time.monotonic(), wall), (time.process_time(), cpu))

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.video_text import WEIGHTS, VideoTextEncoder
-from retrieval.encoders.video_towers import VideoText
-from retrieval.encoders.weights import quantized
+from retrieval.encoders.video_towers import VideoTextTowers
+from retrieval.encoders.weights import quantize
 from retrieval.files.writing import write_text
 from retrieval.training.bundled.demo_moments import drawn_families, half_precision
 from retrieval.training.bundled.video_pairs import BatchGroups, VideoLessons
@@ -112,7 +112,7 @@ def train_tiny_video(
         checkpoint=run.checkpoint,
         history=run.history,
     )
-    write_tensors(out / WEIGHTS, quantized(own.state_dict()))
+    write_tensors(out / WEIGHTS, quantize(own.state_dict()))
     report = VideoTrainingReport(
         parameters=sum(parameter.numel() for parameter in own.parameters()),
         events=sum(map(len, drawn)),
@@ -152,7 +152,7 @@ class ReadCaptions:
             tokens = encoder.tokenize(captions[first : first + READ_AT_ONCE])
             with half_precision():
                 words, real, vectors = (
-                    one.cpu() for one in encoder.model.read(tokens.to(encoder.device))
+                    one.cpu() for one in encoder.model.encode_tokens(tokens.to(encoder.device))
                 )
             missing = encoder.config.context_length - words.shape[1]
             parts.append(
@@ -165,7 +165,7 @@ class ReadCaptions:
             telling.progress("read captions", first + len(tokens), len(captions), "")
         return cls(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def embed(self, own: VideoText, numbers: Tensor) -> Tensor:
+    def embed(self, own: VideoTextTowers, numbers: Tensor) -> Tensor:
         """(n,) numbers of captions → (n, dim) of unit length."""
         device, numbers = own.logit_scale.device, numbers.cpu()
         real = self.real[numbers]
@@ -179,7 +179,7 @@ class ReadCaptions:
 class OnVectors(nn.Module):
     """A video-text model's own towers over frames and captions that were read before."""
 
-    def __init__(self, own: VideoText, captions: ReadCaptions) -> None:
+    def __init__(self, own: VideoTextTowers, captions: ReadCaptions) -> None:
         super().__init__()
         self.own = own
         self._captions = captions
@@ -208,7 +208,7 @@ class HeldOut:
         self._captions = ReadCaptions.read(encoder, lessons.captions, telling)
 
     @torch.inference_mode()
-    def score(self, own: VideoText, step: int) -> ValidationScore:
+    def score(self, own: VideoTextTowers, step: int) -> ValidationScore:
         """Share of captions whose own clip is the nearest of the batch, and of its group."""
         training = own.training
         own.eval()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.encoders.pooling import SHORTEST
+from retrieval.encoders.pooling import MIN_LENGTH
 from retrieval.localization.hammer_model import BEGIN, END, OTHER
 from retrieval.localization.spans import Span
 from retrieval.types import TimedRows
@@ -125,5 +125,5 @@ def _clip_means(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     firsts = np.arange(0, len(vectors), CLIP_ROWS)
     sums = np.add.reduceat(vectors.astype(np.float32), firsts, axis=0)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    means: NDArray[np.float32] = sums / np.maximum(lengths, SHORTEST)
+    means: NDArray[np.float32] = sums / np.maximum(lengths, MIN_LENGTH)
     return means

@@ -68,8 +68,8 @@ def train_adapter(run: PairsRun) -> tuple[str, TrainingRun]:
     validation = Validation(run.held_out)
     texts = TextFeatures(base, [text for one in run.clips for text in one.captions])
     if encoder is base:  # a new adapter
-        pair.media.measure(torch.from_numpy(media))
-        pair.text.measure(torch.from_numpy(texts.vectors))
+        pair.media.fit_normalization(torch.from_numpy(media))
+        pair.text.fit_normalization(torch.from_numpy(texts.vectors))
     freeze(pair, options.frozen)
     asked = base.encode_text(validation.texts)
     settings = run.settings(steps=STEPS, learning_rate=RATE, bf16=False)

@@ -13,13 +13,13 @@ import torch
 
 from retrieval.encoders.mulan import WEIGHTS as MULAN_WEIGHTS
 from retrieval.encoders.mulan import write_config
-from retrieval.encoders.mulan_sizes import MULAN_SIZES
+from retrieval.encoders.mulan_sizes import MULAN_SIZES, TransformerSize
 from retrieval.encoders.open_clip import OpenClipEncoder
-from retrieval.encoders.towers import Mulan, TransformerSize
+from retrieval.encoders.towers import Mulan
 from retrieval.encoders.video_text import WEIGHTS as VIDEO_WEIGHTS
-from retrieval.encoders.video_text import load_images
+from retrieval.encoders.video_text import load_image_encoder
 from retrieval.encoders.video_text import write_config as write_config_of_video
-from retrieval.encoders.video_towers import VideoText, VideoTextConfig
+from retrieval.encoders.video_towers import VideoTextConfig, VideoTextTowers
 from retrieval.files.writing import write_text
 from retrieval.training.bundled.image_text import (
     CONTEXT,
@@ -81,11 +81,11 @@ def begin_video(folder: Path, images: str, seed: int) -> None:
         ModelError: That model cannot be loaded, or is none of open_clip.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    encoder = load_images(images, folder, spec=f"--init {images}", device="cpu")
+    encoder = load_image_encoder(images, folder, spec=f"--init {images}", device="cpu")
     config = video_text_config(encoder)
     torch.manual_seed(seed)
     write_config_of_video(config, folder)
-    write_tensors(folder / VIDEO_WEIGHTS, VideoText(config).state_dict())
+    write_tensors(folder / VIDEO_WEIGHTS, VideoTextTowers(config).state_dict())
 
 
 def video_text_config(images: OpenClipEncoder) -> VideoTextConfig:

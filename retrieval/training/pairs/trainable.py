@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from retrieval.encoders.catalogue import BUNDLED, CATALOGUE, load_encoder, resolve
-from retrieval.encoders.hub.repositories import CLIP_WEIGHTS
 from retrieval.encoders.mulan import WEIGHTS as MULAN_WEIGHTS
 from retrieval.encoders.mulan import MulanEncoder
 from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.video_text import IMAGES as IMAGES_FOLDER
 from retrieval.encoders.video_text import WEIGHTS as VIDEO_WEIGHTS
 from retrieval.encoders.video_text import VideoTextEncoder, write_config
+from retrieval.encoders.weights import OPEN_CLIP_WEIGHTS
 from retrieval.errors import ModelError, UnknownModelError
 from retrieval.protocols import Encoder, reads_clips
 from retrieval.training.pairs.media import ClipReader, PictureReader, RecordingReader, Sample
@@ -216,7 +216,7 @@ def _clip(encoder: OpenClipEncoder, frozen: str | None, device: torch.device) ->
 
     def save(folder: Path) -> None:
         encoder.write_configuration(folder)
-        write_tensors(folder / CLIP_WEIGHTS, half(model.state_dict()))
+        write_tensors(folder / OPEN_CLIP_WEIGHTS, half(model.state_dict()))
 
     return Trainable(
         spec=encoder.spec,
@@ -244,7 +244,7 @@ def _mulan(encoder: MulanEncoder, frozen: str | None, device: torch.device) -> T
     return Trainable(
         spec=encoder.spec,
         digest=encoder.digest,
-        towers=TwoTowers(model, "audio", model.audio.read, model.text, frozen),
+        towers=TwoTowers(model, "audio", model.audio.embed_spectrograms, model.text, frozen),
         reader=reader_of("mulan", encoder),
         prepare=pictures,
         tokenize=encoder.tokenize,
@@ -266,7 +266,7 @@ def _video(encoder: VideoTextEncoder, frozen: str | None, device: torch.device) 
             beside = folder / IMAGES_FOLDER
             beside.mkdir(exist_ok=True)
             encoder.images.write_configuration(beside)
-            write_tensors(beside / CLIP_WEIGHTS, half(encoder.images.model.state_dict()))
+            write_tensors(beside / OPEN_CLIP_WEIGHTS, half(encoder.images.model.state_dict()))
             digest = load_encoder(f"open_clip:{beside}", device="cpu").digest
             config = replace(config, images=IMAGES_FOLDER, images_digest=digest)
         write_config(config, folder)

@@ -29,7 +29,7 @@ def base() -> Encoder:
 
 
 def write(folder: Path, config: AdapterConfig, *, seed: int | None = 0) -> Path:
-    """An adapter with random weights; seed None: a new one."""
+    """Write an adapter with random weights; seed None writes a new one."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(seed or 0)
     pair = AdapterPair(config)
@@ -55,7 +55,7 @@ def test_a_new_adapter_changes_nothing(
     np.testing.assert_allclose(encoder.encode_images(PICTURES), want, atol=1e-6)
 
 
-def test_vectors_are_the_mixture_of_the_paper(
+def test_vectors_are_mixed_as_in_the_paper(
     base: Encoder, config: AdapterConfig, tmp_path: Path
 ) -> None:
     encoder = AdapterEncoder.load(write(tmp_path / "a", config), device="cpu")
@@ -69,10 +69,10 @@ def test_vectors_are_the_mixture_of_the_paper(
     assert encoder.encode_images(PICTURES).dtype == np.float32
 
 
-def test_rows_are_measured_before_training(config: AdapterConfig) -> None:
+def test_normalization_is_fitted_before_training(config: AdapterConfig) -> None:
     adapter = AdapterPair(config).text
     rows = torch.randn(50, 256) * torch.linspace(0, 2, 256) + 3
-    adapter.measure(rows)
+    adapter.fit_normalization(rows)
     torch.testing.assert_close(adapter.mean, rows.mean(dim=0))
     assert adapter.deviation[-1] == pytest.approx(2, abs=0.6)
     assert adapter.deviation[0] == pytest.approx(0.1, abs=0.03)  # not zero: a tenth of the mean
@@ -105,16 +105,16 @@ def test_the_catalogue_loads_it_and_a_space_is_made(config: AdapterConfig, tmp_p
 
 def test_another_base_than_in_training_fails(config: AdapterConfig, tmp_path: Path) -> None:
     write(tmp_path / "a", replace(config, base_digest="0" * 64))
-    with pytest.raises(SpaceMismatchError, match=r"another model now .*train the adapter again"):
+    with pytest.raises(SpaceMismatchError, match=r"digest 00000000.*train the adapter again"):
         load_encoder(f"adapter:{tmp_path}/a", device="cpu")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "describes no adapter"),
-        ("[]", "describes no adapter"),
-        ('{"base": "tiny-image"}', "describes no adapter.*missing"),
+        ("{", "not an adapter configuration"),
+        ("[]", "not an adapter configuration"),
+        ('{"base": "tiny-image"}', "not an adapter configuration.*missing"),
         (
             '{"base": 3, "base_digest": "x", "dim": 1, "hidden": 1, "ratio": 1}',
             "base: .*valid string, got 3",
@@ -122,7 +122,7 @@ def test_another_base_than_in_training_fails(config: AdapterConfig, tmp_path: Pa
         ('{"base": "a", "base_digest": "x", "dim": 9, "hidden": 1, "ratio": 0}', "0 < ratio <= 1"),
         (
             '{"base": "adapter:x", "base_digest": "x", "dim": 1, "hidden": 1, "ratio": 1}',
-            "its base is an adapter again",
+            "its base is an adapter itself",
         ),
     ],
 )
@@ -144,10 +144,10 @@ def test_fault_18_weights_of_other_sizes_fail(config: AdapterConfig, tmp_path: P
 
 
 def test_missing_files_fail(config: AdapterConfig, tmp_path: Path) -> None:
-    with pytest.raises(WeightsNotAvailableError, match=r"holds no adapter\.safetensors"):
+    with pytest.raises(WeightsNotAvailableError, match=r"contains no adapter\.safetensors"):
         AdapterEncoder.load(tmp_path, device="cpu")
     (write(tmp_path / "a", config) / "adapter.json").unlink()
-    with pytest.raises(WeightsNotAvailableError, match=r"train clip --adapter"):
+    with pytest.raises(WeightsNotAvailableError, match=r"adapter.json is missing"):
         AdapterEncoder.load(tmp_path / "a", device="cpu")
-    with pytest.raises(UnknownModelError, match="say which one: adapter:FOLDER"):
+    with pytest.raises(UnknownModelError, match="expected adapter:FOLDER"):
         resolve("adapter")

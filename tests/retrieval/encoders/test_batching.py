@@ -28,14 +28,14 @@ def test_the_batch_is_halved_when_memory_runs_out(error: Exception) -> None:
     rows = batcher.run(20, 2, encode)
     assert rows.tolist() == [[i, i] for i in range(20)]
     assert sizes == [20, 16, 8, 8, 4]
-    assert batcher.size == 8  # for good
+    assert batcher.size == 8  # permanently
 
 
 def test_memory_for_not_even_one_sample_fails() -> None:
     def encode(part: slice) -> torch.Tensor:
         raise MemoryError
 
-    with pytest.raises(ModelError, match=r"model: memory does not suffice.*smaller --model"):
+    with pytest.raises(ModelError, match=r"model: memory does not suffice.*smaller model"):
         Batcher(CPU, "model").run(3, 2, encode)
 
 

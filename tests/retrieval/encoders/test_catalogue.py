@@ -24,7 +24,7 @@ def test_names_stand_for_sets_of_encoders() -> None:
     for entry in CATALOGUE.values():
         for spec, media in entry.encoders.items():
             assert set(media) <= set(Medium)
-            assert resolve(spec) == (spec,)  # as a collection will ask for it
+            assert resolve(spec) == (spec,)  # as stored in a collection
 
 
 def test_names_of_open_clip_exist_there() -> None:
@@ -56,11 +56,11 @@ def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         ("smal", r"did you mean 'small'\? the names are tiny, small, base, .*open_clip:NAME/TAG"),
         ("", "the names are tiny"),
-        ("onnx:x", "the kinds are open_clip, clap, mulan, video-text, pe-av, xclip, muq"),
+        ("onnx:x", "the prefixes are open_clip, clap, mulan, video-text, pe-av, xclip, muq"),
         ("open_clip:", "open_clip:FOLDER"),
-        ("mulan", "say which one: mulan:FOLDER"),
+        ("mulan", "expected mulan:FOLDER"),
         ("muq", "use muq-mulan"),
-        ("xclip", "say which one: xclip:HUB-ID-OR-FOLDER"),
+        ("xclip", "expected xclip:HUB-ID-OR-FOLDER"),
     ],
 )
 def test_unknown_names_fail(model: str, hint: str) -> None:
@@ -70,8 +70,8 @@ def test_unknown_names_fail(model: str, hint: str) -> None:
         load_encoder(model)
 
 
-def test_a_name_of_several_encoders_is_none_of_them() -> None:
-    with pytest.raises(UnknownModelError, match="one by one: tiny-image, tiny-music"):
+def test_a_name_of_several_encoders_is_not_loadable() -> None:
+    with pytest.raises(UnknownModelError, match="one of them: tiny-image, tiny-music"):
         load_encoder("tiny")
 
 
@@ -82,13 +82,13 @@ def test_a_backend_without_its_extra_fails(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("spec", list(BUNDLED))
-def test_bundled_models_load_without_naming_where_they_lie(spec: str) -> None:
+def test_bundled_models_load_by_name(spec: str) -> None:
     encoder = load_encoder(spec, device="cpu")
     assert encoder.spec == spec
     assert encoder.encode_text(["a red circle", "slow piano"]).shape == (2, encoder.dim)
 
 
-def test_looking_a_name_up_imports_no_model_library() -> None:
+def test_resolving_a_name_imports_no_model_library() -> None:
     code = (
         "import sys, retrieval.encoders.catalogue as c, retrieval.encoders.spaces;"
         "c.resolve('tiny');"

@@ -1,4 +1,4 @@
-"""Every kind of checkpoint, from its real class: through the public commands, and refused."""
+"""Checkpoints of all backends: use by the public commands, and refusals."""
 
 import contextlib
 import json
@@ -37,13 +37,13 @@ Checkpoint = Callable[[str], Path]
 
 @pytest.fixture
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
-    """Makes the folder of a kind, at first use."""
-    return lambda kind: Path(request.getfixturevalue(kind))
+    """Return the folder of a backend's small model."""
+    return lambda fixture: Path(request.getfixturevalue(fixture))
 
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two pictures, a video of 5 s that brightens, one that darkens, and 25 s of sound."""
+    """Write two pictures, a video of 5 s that brightens, one that darkens, and 25 s of audio."""
     folder = tmp_path_factory.mktemp("media")
     for seed in (1, 2):
         make_picture(seed=seed).save(folder / f"{seed}.png")
@@ -56,7 +56,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object) -> str:
-    """Run a command; its standard output, or the error it raised."""
+    """Run a command; return its standard output or raise its error."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -68,14 +68,16 @@ def hits(collection: Path, query: str, *options: object) -> list[dict]:
     return json.loads(run("search", collection, query, *options, "--format", "json"))["hits"]
 
 
-@pytest.mark.parametrize("kind", [*SEEING, *WATCHING, *HEARING])
-def test_embed_and_search(kind: str, checkpoint: Checkpoint, media: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fixture", [*SEEING, *WATCHING, *HEARING])
+def test_embed_and_search(
+    fixture: str, checkpoint: Checkpoint, media: Path, tmp_path: Path
+) -> None:
     collection = tmp_path / "c"
-    model = f"{BACKENDS[kind]}:{checkpoint(kind)}"
+    model = f"{BACKENDS[fixture]}:{checkpoint(fixture)}"
     # PE-Core's smallest image tower reads 384 pixels: a few frames suffice.
-    fps = 0.4 if kind == "small_pe_core" else 2
+    fps = 0.4 if fixture == "small_pe_core" else 2
     embed = ("embed", media, "-c", collection, "--model", model, "--workers", 0, "--fps", fps)
-    pictures, recordings = (2 if kind in SEEING else 0), (1 if kind in HEARING else 0)
+    pictures, recordings = (2 if fixture in SEEING else 0), (1 if fixture in HEARING else 0)
     items = pictures + recordings + 2
     assert run(*embed, "--device", "cpu").startswith(
         f"{items} items added ({pictures} {'image' if pictures == 1 else 'images'}, "
@@ -91,13 +93,13 @@ def test_embed_and_search(kind: str, checkpoint: Checkpoint, media: Path, tmp_pa
         assert best["score"] == pytest.approx(1.0, abs=2e-3)
 
 
-@pytest.mark.parametrize("kind", WATCHING)
-def test_an_encoder_of_clips_stands_beside_one_of_images(
-    kind: str, checkpoint: Checkpoint, small_clip: Path, media: Path, tmp_path: Path
+@pytest.mark.parametrize("fixture", WATCHING)
+def test_a_clip_encoder_and_an_image_encoder_share_a_collection(
+    fixture: str, checkpoint: Checkpoint, small_clip: Path, media: Path, tmp_path: Path
 ) -> None:
-    """A photograph finds videos by the space of images; texts ask both."""
+    """Images search the image space; texts search both spaces."""
     collection = tmp_path / "c"
-    models = (f"open_clip:{small_clip}", f"{BACKENDS[kind]}:{checkpoint(kind)}")
+    models = (f"open_clip:{small_clip}", f"{BACKENDS[fixture]}:{checkpoint(fixture)}")
     for model in models:  # the second completes the items of the first
         run("embed", media, "-c", collection, "--model", model, "--workers", 0)
     run("index", collection)
@@ -120,82 +122,95 @@ class Canary:
         return (os.mkdir, (str(self.path),))
 
 
-KINDS = ("small_clip", "small_clap", "small_mulan", "small_x_clip", "small_pe_av")
+FIXTURES = ("small_clip", "small_clap", "small_mulan", "small_x_clip", "small_pe_av")
 
 
 def weights_of(folder: Path) -> Path:
     return next(folder.glob("*.safetensors"))
 
 
-def refused(kind: str, folder: Path, canary: Path, match: str) -> None:
-    """Load a folder; it must fail in one line that names it, and nothing may have run."""
+def check_refusal(fixture: str, folder: Path, canary: Path, match: str) -> None:
+    """Check that loading fails in one line that names the folder, and runs no code."""
     with pytest.raises(ModelError, match=match) as caught:
-        load_encoder(f"{BACKENDS[kind]}:{folder}", device="cpu")
+        load_encoder(f"{BACKENDS[fixture]}:{folder}", device="cpu")
     assert "\n" not in str(caught.value)
     assert folder.name in str(caught.value)
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.ckpt"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fixture", FIXTURES)
 def test_fault_17_a_pickle_in_place_of_weights_fails(
-    kind: str, name: str, checkpoint: Checkpoint, tmp_path: Path
+    fixture: str, name: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    folder, canary = Path(shutil.copytree(checkpoint(kind), tmp_path / "bad")), tmp_path / "canary"
+    folder, canary = (
+        Path(shutil.copytree(checkpoint(fixture), tmp_path / "bad")),
+        tmp_path / "canary",
+    )
     weights_of(folder).unlink()
     (folder / name).write_bytes(pickle.dumps(Canary(canary)))
-    refused(kind, folder, canary, f"{name}, a pickle")
+    check_refusal(fixture, folder, canary, f"{name}, a pickle")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fixture", FIXTURES)
 def test_fault_17_a_pickle_under_the_name_of_weights_fails(
-    kind: str, checkpoint: Checkpoint, tmp_path: Path
+    fixture: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    folder, canary = Path(shutil.copytree(checkpoint(kind), tmp_path / "bad")), tmp_path / "canary"
+    folder, canary = (
+        Path(shutil.copytree(checkpoint(fixture), tmp_path / "bad")),
+        tmp_path / "canary",
+    )
     weights_of(folder).write_bytes(pickle.dumps(Canary(canary)))
-    refused(kind, folder, canary, "not a sound safetensors file")
+    check_refusal(fixture, folder, canary, "not a valid safetensors file")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_fault_18_truncated_weights_fail(kind: str, checkpoint: Checkpoint, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(checkpoint(kind), tmp_path / "bad"))
+@pytest.mark.parametrize("fixture", FIXTURES)
+def test_fault_18_truncated_weights_fail(
+    fixture: str, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(checkpoint(fixture), tmp_path / "bad"))
     weights = weights_of(folder)
     weights.write_bytes(weights.read_bytes()[:-1000])
-    refused(kind, folder, tmp_path / "canary", "not a sound safetensors file")
+    check_refusal(fixture, folder, tmp_path / "canary", "not a valid safetensors file")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_weights_of_another_kind_fail(kind: str, checkpoint: Checkpoint, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(checkpoint(kind), tmp_path / "bad"))
-    other = "small_x_clip" if kind != "small_x_clip" else "small_clap"
+@pytest.mark.parametrize("fixture", FIXTURES)
+def test_weights_of_another_kind_fail(fixture: str, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint(fixture), tmp_path / "bad"))
+    other = "small_x_clip" if fixture != "small_x_clip" else "small_clap"
     shutil.copy(weights_of(checkpoint(other)), weights_of(folder))
-    refused(kind, folder, tmp_path / "canary", "fit")
+    check_refusal(fixture, folder, tmp_path / "canary", "fit")
 
 
-@pytest.mark.parametrize("kind", ["small_clap", "small_x_clip", "small_pe_av"])
-def test_a_folder_of_another_kind_fails(kind: str, checkpoint: Checkpoint, tmp_path: Path) -> None:
-    other = "small_x_clip" if kind != "small_x_clip" else "small_clap"
-    folder = Path(shutil.copytree(checkpoint(other), tmp_path / "bad"))
-    refused(kind, folder, tmp_path / "canary", "bad")
-
-
-@pytest.mark.parametrize("kind", ["small_clap", "small_x_clip", "small_pe_av"])
-def test_code_beside_the_weights_is_never_executed(
-    kind: str, checkpoint: Checkpoint, tmp_path: Path
+@pytest.mark.parametrize("fixture", ["small_clap", "small_x_clip", "small_pe_av"])
+def test_a_folder_of_another_kind_fails(
+    fixture: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    """Configurations can name Python files of the folder; a loader that trusts them runs these."""
-    folder, canary = Path(shutil.copytree(checkpoint(kind), tmp_path / "bad")), tmp_path / "canary"
+    other = "small_x_clip" if fixture != "small_x_clip" else "small_clap"
+    folder = Path(shutil.copytree(checkpoint(other), tmp_path / "bad"))
+    check_refusal(fixture, folder, tmp_path / "canary", "bad")
+
+
+@pytest.mark.parametrize("fixture", ["small_clap", "small_x_clip", "small_pe_av"])
+def test_code_beside_the_weights_is_never_executed(
+    fixture: str, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """Configurations can name Python files, which a trusting loader would run."""
+    folder, canary = (
+        Path(shutil.copytree(checkpoint(fixture), tmp_path / "bad")),
+        tmp_path / "canary",
+    )
     (folder / "evil.py").write_text(f"import os\nos.mkdir({str(canary)!r})\n")
     auto = dict.fromkeys(("AutoConfig", "AutoModel", "AutoImageProcessor"), "evil.Evil")
     auto |= {"AutoTokenizer": ["evil.Evil", "evil.Evil"], "AutoFeatureExtractor": "evil.Evil"}
     for path in folder.glob("*config.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": auto}))
     with contextlib.suppress(ModelError):  # refused, or loaded without it
-        load_encoder(f"{BACKENDS[kind]}:{folder}", device="cpu").encode_text(["a"])
+        load_encoder(f"{BACKENDS[fixture]}:{folder}", device="cpu").encode_text(["a"])
     assert not canary.exists()
 
 
-def test_a_single_file_fails_and_says_how_to_convert(tmp_path: Path) -> None:
+def test_a_single_file_fails_and_the_message_names_the_converter(tmp_path: Path) -> None:
     canary, path = tmp_path / "canary", tmp_path / "630k-audioset-best.pt"
     path.write_bytes(pickle.dumps(Canary(canary)))
     with pytest.raises(

@@ -39,7 +39,7 @@ def encoder(small_clap: Path) -> ClapEncoder:
     return load(small_clap)
 
 
-def test_everything_comes_with_the_model(encoder: ClapEncoder, small_clap: Path) -> None:
+def test_properties_come_from_the_model(encoder: ClapEncoder, small_clap: Path) -> None:
     assert encoder.spec == f"clap:{small_clap}"
     assert encoder.slug == "small-clap"
     assert encoder.dim == 24
@@ -57,7 +57,9 @@ def test_vectors_are_those_of_transformers(small_clap: Path, device: str) -> Non
     features = extractor(list(sound), sampling_rate=RATE, return_tensors="pt")["input_features"]
     with torch.inference_mode():
         want = model.get_audio_features(features, torch.zeros((2, 1), dtype=torch.bool))
-        tokens = encoder._tokens.tokenizer(["a low drum", "b"], padding=True, return_tensors="pt")
+        tokens = encoder._tokenizer.tokenizer(
+            ["a low drum", "b"], padding=True, return_tensors="pt"
+        )
         want_text = model.get_text_features(**tokens)
     got = encoder.encode_audio(sound, np.array([10.0, 10.0]))
     np.testing.assert_allclose(got, want.pooler_output.numpy(), atol=tolerance)
@@ -65,8 +67,8 @@ def test_vectors_are_those_of_transformers(small_clap: Path, device: str) -> Non
     np.testing.assert_allclose(got, want_text.pooler_output.numpy(), atol=tolerance)
 
 
-def test_windows_are_embedded_alike_each_time_and_with_any_neighbours(encoder: ClapEncoder) -> None:
-    """Feature extractors of fused models mark a random window as long; ours must not."""
+def test_vectors_of_windows_are_independent_of_the_batch(encoder: ClapEncoder) -> None:
+    """Feature extractors of fused models mark a random window as longer; ours must not."""
     sound, seconds = windows(5), np.full(5, 10.0)
     rows = encoder.encode_audio(sound, seconds)
     assert rows.shape == (5, 24)
@@ -77,10 +79,10 @@ def test_windows_are_embedded_alike_each_time_and_with_any_neighbours(encoder: C
 
 
 @pytest.mark.parametrize("kind", ["small_clap", "small_clap_general"])
-def test_no_crop_is_random(
+def test_cropping_is_deterministic(
     kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both extractors would crop or stack at random what is longer than a window; nothing is."""
+    """Both extractors crop or stack longer windows at random; none is longer."""
     encoder = load(request.getfixturevalue(kind))
     space = make_space(encoder, sampling=Sampling(), windows=None)
     assert space.windows == AudioWindows(RATE, 10.0, 10.0)
@@ -91,12 +93,12 @@ def test_no_crop_is_random(
         monkeypatch.setattr(np.random, "choice", None)
         drawn.append(encoder.encode_audio(sound, seconds))
     np.testing.assert_array_equal(*drawn)
-    with pytest.raises(ModelError, match="hears at most 10 s at a time, got windows of 11 s"):
+    with pytest.raises(ModelError, match="reads at most 10 s at a time, got windows of 11 s"):
         make_space(encoder, sampling=Sampling(), windows=AudioWindows(RATE, 11.0, 11.0))
 
 
 def test_a_collapsed_text_tower_is_refused(small_clap: Path, tmp_path: Path) -> None:
-    """As that of `laion/larger_clap_music`: whatever the text, nearly the same vector."""
+    """Collapse a text tower as in `laion/larger_clap_music`."""
     folder = Path(shutil.copytree(small_clap, tmp_path / "copy"))
     weights = load_file(folder / "model.safetensors")
     weights["text_projection.linear2.weight"] *= 0.01
@@ -108,7 +110,7 @@ def test_a_collapsed_text_tower_is_refused(small_clap: Path, tmp_path: Path) -> 
         make_space(load(folder), sampling=Sampling(), windows=None)
 
 
-def test_a_short_window_is_repeated_and_its_padding_not_heard(encoder: ClapEncoder) -> None:
+def test_short_audio_is_repeated_without_its_padding(encoder: ClapEncoder) -> None:
     sound = windows(1)
     sound[:, 2 * RATE :] = 0
     short = encoder.encode_audio(sound, np.array([2.0]))
@@ -118,7 +120,7 @@ def test_a_short_window_is_repeated_and_its_padding_not_heard(encoder: ClapEncod
     np.testing.assert_allclose(short, cut, atol=1e-6)
 
 
-def test_silence_and_nothing(encoder: ClapEncoder) -> None:
+def test_silence_and_empty_batches(encoder: ClapEncoder) -> None:
     assert np.isfinite(encoder.encode_audio(np.zeros((1, RATE), np.float32), np.zeros(1))).all()
     assert encoder.encode_audio(windows(0), np.empty(0)).shape == (0, 24)
     assert encoder.encode_text([]).shape == (0, 24)
@@ -130,10 +132,10 @@ def test_texts_are_cut_at_the_context_length(encoder: ClapEncoder) -> None:
     np.testing.assert_allclose(rows[2], rows[3], atol=1e-6)
 
 
-def test_sound_it_cannot_hear_fails(encoder: ClapEncoder) -> None:
+def test_invalid_audio_fails(encoder: ClapEncoder) -> None:
     with pytest.raises(ValueError, match=r"windows of up to 480000 samples, got \(1, 528000\)"):
         encoder.encode_audio(windows(1, 11.0), np.array([11.0]))
-    with pytest.raises(ValueError, match="embeds no pictures"):
+    with pytest.raises(ValueError, match="does not embed images"):
         encoder.encode_images(np.zeros((1, 8, 8, 3), np.uint8))
     broken = windows(2)
     broken[1, 7] = np.nan
@@ -141,7 +143,7 @@ def test_sound_it_cannot_hear_fails(encoder: ClapEncoder) -> None:
         encoder.encode_audio(broken, np.full(2, 10.0))
 
 
-def test_it_spans_a_space(encoder: ClapEncoder) -> None:
+def test_its_space(encoder: ClapEncoder) -> None:
     space = make_space(encoder, sampling=Sampling(), windows=AudioWindows(RATE, 5.0, 2.5))
     assert space.name.startswith("small-clap-")
     assert space.windows == AudioWindows(RATE, 5.0, 2.5)
@@ -172,7 +174,7 @@ def test_a_model_that_is_not_in_the_cache_fails(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("socket.socket", None)
     with pytest.raises(
         WeightsNotAvailableError,
-        match=r"`retrieval models fetch clap:maker/nothing`, or use the model `tiny`",
+        match=r"maker/nothing is missing .* or use the model tiny",
     ):
         load_encoder("clap:maker/nothing")
     with pytest.raises(
@@ -204,7 +206,7 @@ def test_safetensors_with_missing_keys_and_wrong_shapes_fails(
 
 
 def test_a_folder_of_another_kind_fails(small_clap: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsNotAvailableError, match=r"holds no model\.safetensors"):
+    with pytest.raises(WeightsNotAvailableError, match=r"contains no model\.safetensors"):
         load(tmp_path)
     folder = Path(shutil.copytree(small_clap, tmp_path / "copy"))
     (folder / "preprocessor_config.json").unlink()

@@ -7,14 +7,14 @@ from retrieval.types import ClipFrames
 
 
 def numbered(count: int, first: int = 0) -> NDArray[np.uint8]:
-    """Frames of 1 x 1 that show their own number."""
+    """Make frames of 1 x 1 whose value is their index."""
     return np.arange(first, first + count, dtype=np.uint8)[:, None, None, None].repeat(3, 3)
 
 
 def cut(
     wanted: ClipFrames, seconds: list[float], *, clip_seconds: float = 2.0, chunk: int = 1_000
 ) -> dict[float, list[int]]:
-    """Numbers of the frames of every clip, by its start."""
+    """Return the frame indices of each clip by its start."""
     cutter, found = ClipCutter(wanted, clip_seconds), {}
     times, frames = np.array(seconds), numbered(len(seconds))
     for first in range(0, len(seconds), chunk):
@@ -28,21 +28,21 @@ def cut(
 HALVES = [number / 2 for number in range(10)]  # 0, 0.5, … 4.5: the last clip has two frames
 
 
-def test_each_frame_once_where_as_many_are_wanted_as_sampled() -> None:
+def test_each_frame_is_used_once_if_sampling_matches() -> None:
     assert cut(ClipFrames(4), HALVES) == {
         0.0: [0, 1, 2, 3],
         2.0: [4, 5, 6, 7],
-        4.0: [8, 9, 9, 9],  # the picture stands still at the end
+        4.0: [8, 9, 9, 9],  # the last frame is repeated
     }
 
 
-def test_frames_hold_until_the_next_and_are_evenly_left_out() -> None:
+def test_frames_are_repeated_or_dropped_evenly() -> None:
     assert cut(ClipFrames(8), HALVES)[2.0] == [4, 4, 5, 5, 6, 6, 7, 7]
     assert cut(ClipFrames(2), HALVES)[2.0] == [5, 7]
     assert cut(ClipFrames(1), HALVES)[2.0] == [6]
 
 
-def test_context_shows_the_neighbours_and_time_runs_alike_at_both_ends() -> None:
+def test_context_comes_from_neighbouring_clips() -> None:
     assert cut(ClipFrames(8, context_seconds=1.0), HALVES) == {
         0.0: [0, 0, 0, 1, 2, 3, 4, 5],
         2.0: [2, 3, 4, 5, 6, 7, 8, 9],
@@ -52,7 +52,7 @@ def test_context_shows_the_neighbours_and_time_runs_alike_at_both_ends() -> None
 
 @pytest.mark.parametrize("chunk", [1, 3, 4, 10])
 @pytest.mark.parametrize("wanted", [ClipFrames(4), ClipFrames(6, 1.0), ClipFrames(5, 3.5)])
-def test_how_frames_arrive_changes_nothing(wanted: ClipFrames, chunk: int) -> None:
+def test_clips_are_independent_of_the_chunks_of_frames(wanted: ClipFrames, chunk: int) -> None:
     seconds = [number / 3 for number in range(60)]
     assert cut(wanted, seconds, chunk=chunk) == cut(wanted, seconds)
 
@@ -72,7 +72,7 @@ def test_a_video_without_frames_has_no_clips() -> None:
     assert len(starts) == len(clips) == 0
 
 
-def test_memory_holds_no_more_than_a_clip_and_its_context() -> None:
+def test_memory_is_bounded_by_a_clip_and_its_context() -> None:
     cutter = ClipCutter(ClipFrames(4, context_seconds=1.0), 2.0)
     for number in range(100):
         cutter.add(np.array([number / 2]), numbered(1, number))

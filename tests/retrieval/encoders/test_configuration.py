@@ -1,4 +1,4 @@
-"""Row 29: configurations with wrong types and impossible sizes."""
+"""Configurations with wrong types and impossible sizes."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from retrieval.encoders.adapter import Adapter, AdapterConfig, AdapterEncoder, AdapterPair
-from retrieval.encoders.configuration import build, check_sizes
+from retrieval.encoders.configuration import build_model, check_sizes
 from retrieval.encoders.mulan import MulanEncoder, read_model
 from retrieval.encoders.video_text import VideoTextConfig
 from retrieval.encoders.video_text import read_config as read_video_config
@@ -21,11 +21,11 @@ from retrieval.localization.hammer_files import load_hammer, read_config
 WEIGHTS = Path(__file__).parents[3] / "retrieval" / "weights"
 
 WRONG = [None, "x", "1", 1.5, -1, 0, True, [], {}, [[]], 10**9, 10**400, float("nan")]
-"""Put into each field in turn; some are legal somewhere, and load or are refused by type."""
+"""Values put into each field in turn; some are valid for some fields."""
 
 
 def _changed(config: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, str]]:
-    """The configuration with each of its values replaced by each of the wrong ones."""
+    """Yield the configuration with each value replaced by each of `WRONG`."""
     entries = config.items() if isinstance(config, dict) else enumerate(config)
     for key, value in list(entries):
         for wrong in WRONG:
@@ -42,7 +42,7 @@ def _changed(config: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[An
 
 
 def _error_of(load: Callable[[], object]) -> RetrievalError | None:
-    """What is told of it; anything else than a known error ends the test."""
+    """Return the RetrievalError of loading, or None."""
     try:
         load()
     except RetrievalError as error:
@@ -50,15 +50,15 @@ def _error_of(load: Callable[[], object]) -> RetrievalError | None:
     return None
 
 
-def _every_wrong_value_is_told(
-    file: Path, load: Callable[[], object], *, told: type[Exception] = WeightsFormatError
+def _count_refusals(
+    file: Path, load: Callable[[], object], *, expected: type[Exception] = WeightsFormatError
 ) -> int:
     good = file.read_text()
     refused = 0
     for config, what in _changed(json.loads(good)):
         file.write_text(json.dumps(config))
         error = _error_of(load)
-        refused += isinstance(error, told)
+        refused += isinstance(error, expected)
         assert "\n" not in str(error), what
         assert len(str(error)) < 2_000, what
     file.write_text(good)
@@ -68,7 +68,7 @@ def _every_wrong_value_is_told(
 
 def test_field_29_a_mulan_with_wrong_types(tmp_path: Path) -> None:
     shutil.copytree(WEIGHTS / "tiny-music", tmp_path / "m")
-    refused = _every_wrong_value_is_told(
+    refused = _count_refusals(
         tmp_path / "m" / "config.json", lambda: read_model(tmp_path / "m", spec="mulan:m")
     )
     assert refused > 100
@@ -76,9 +76,7 @@ def test_field_29_a_mulan_with_wrong_types(tmp_path: Path) -> None:
 
 def test_field_29_a_hammer_with_wrong_types(tmp_path: Path) -> None:
     shutil.copytree(WEIGHTS / "tiny-hammer", tmp_path / "h")
-    refused = _every_wrong_value_is_told(
-        tmp_path / "h" / "config.json", lambda: load_hammer(tmp_path / "h")
-    )
+    refused = _count_refusals(tmp_path / "h" / "config.json", lambda: load_hammer(tmp_path / "h"))
     assert refused > 100
 
 
@@ -89,13 +87,13 @@ def test_field_29_an_adapter_and_a_video_model_with_wrong_types(tmp_path: Path) 
     def load() -> VideoTextConfig:
         return read_video_config(folder / "config.json")
 
-    assert _every_wrong_value_is_told(folder / "config.json", load) > 80
+    assert _count_refusals(folder / "config.json", load) > 80
 
 
 @pytest.mark.parametrize("content", [b"", b"[", b"[" * 100_000, b"\xff", b"[]", b"1", b"null"])
 def test_field_29_no_configuration_at_all(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(WeightsFormatError, match=r"config\.json is not a Hammer's configuration"):
+    with pytest.raises(WeightsFormatError, match=r"config\.json is not a Hammer configuration"):
         read_config(tmp_path / "config.json")
 
 
@@ -119,8 +117,8 @@ def test_field_29_no_memory_is_taken_for_sizes_that_the_weights_have_not(tmp_pat
         built.append(module.weight.device.type)
         return module
 
-    with pytest.raises(WeightsFormatError, match="describes 1,000,001,000,000 numbers, its weig"):
-        build(factory, [tmp_path / "w.safetensors"], spec="x")
+    with pytest.raises(WeightsFormatError, match="describes 1,000,001,000,000 parameters"):
+        build_model(factory, [tmp_path / "w.safetensors"], spec="x")
     assert built == ["meta"]
 
 
@@ -145,8 +143,10 @@ def test_field_29_whatever_a_factory_raises_is_told(tmp_path: Path) -> None:
         def factory(error: Exception = error) -> object:
             raise error
 
-        with pytest.raises(WeightsFormatError, match="x: its configuration describes no model"):
-            build(factory, [tmp_path / "w.safetensors"], spec="x")
+        with pytest.raises(
+            WeightsFormatError, match="x: its configuration does not describe a model"
+        ):
+            build_model(factory, [tmp_path / "w.safetensors"], spec="x")
 
 
 def test_field_29_an_adapter_with_wrong_types(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Vectors against those of plain transformers' CLAP, on the same weights."""
+"""Vectors compared with transformers' CLAP on the same weights."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from support.hub.layouts import RealLayouts
 RATE = 48_000
 CONVERTED = {"laion/larger_clap_general": "refs/pr/2"}
 FUSED = "fused"
-"""Another kind of CLAP, of which the catalogue has none: it reads four pictures of a window."""
+"""A CLAP with fusion, which reads four spectrograms of a window; not in the catalogue."""
 
 
 @pytest.fixture(scope="module", params=[*CONVERTED, FUSED])
@@ -53,10 +53,8 @@ def test_texts(encoder: ClapEncoder, plain: tuple[Any, Any]) -> None:
     assert_faithful(encoder.encode_text(TEXTS), want)
 
 
-def test_sounds_window_by_window(
-    encoder: ClapEncoder, plain: tuple[Any, Any], tmp_path: Path
-) -> None:
-    """Of more than 10 s the plain extractor takes a random crop; the engine takes all, in order."""
+def test_audio_windows(encoder: ClapEncoder, plain: tuple[Any, Any], tmp_path: Path) -> None:
+    """The extractor crops more than 10 s at random; the engine reads all windows in order."""
     model, processor = plain
     assert encoder.windows is not None
     got, want = [], []

@@ -1,4 +1,4 @@
-"""Vectors of clips against those of plain transformers' X-CLIP and PE-AV, on the same weights."""
+"""Clip vectors compared with transformers' X-CLIP and PE-AV on the same weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +18,8 @@ from transformers import (
 )
 
 from retrieval.encoders.catalogue import load_encoder
-from retrieval.encoders.clip_models import ClipModelEncoder
 from retrieval.encoders.clips import ClipCutter
+from retrieval.encoders.video_clip_encoder import VideoClipEncoder
 from support.fidelity import TEXTS, assert_faithful, decoded_frames
 from support.hub.layouts import RealLayouts
 from support.media_files import make_picture, write_video
@@ -86,17 +86,17 @@ def both(
     request: pytest.FixtureRequest,
     real_layouts: RealLayouts,
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[ClipModelEncoder, Plain]:
+) -> tuple[VideoClipEncoder, Plain]:
     backend, plain = MODELS[request.param]
     folder = real_layouts.copy(request.param, tmp_path_factory.mktemp("copy") / "model")
     encoder = load_encoder(f"{backend}:{folder}", device="cpu")
-    assert isinstance(encoder, ClipModelEncoder)
+    assert isinstance(encoder, VideoClipEncoder)
     return encoder, plain(folder)
 
 
 @pytest.mark.parametrize("size", [(64, 48), (48, 86), (33, 33)])
 def test_clips_of_a_video(
-    both: tuple[ClipModelEncoder, Plain], size: tuple[int, int], tmp_path: Path
+    both: tuple[VideoClipEncoder, Plain], size: tuple[int, int], tmp_path: Path
 ) -> None:
     encoder, plain = both
     wanted = encoder.clip_frames.frames
@@ -116,7 +116,7 @@ def test_clips_of_a_video(
     assert_faithful(encoder.encode_clips(np.concatenate([cut, rest])), want)
 
 
-def test_texts(both: tuple[ClipModelEncoder, Plain]) -> None:
+def test_texts(both: tuple[VideoClipEncoder, Plain]) -> None:
     encoder, plain = both
     frames, side = encoder.clip_frames.frames, encoder.geometry.height
     clip: Any = np.zeros((frames, side, side, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Vectors against those of the plain package `muq`, on the same weights."""
+"""Vectors compared with the package `muq` on the same weights."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def encoder(small_muq_mulan: Path) -> MuqMulanEncoder:
 
 
 def test_texts(encoder: MuqMulanEncoder, plain: Any) -> None:
-    """One by one: the package averages over padding, so a longer text changes its neighbours."""
+    """The package averages over padding, so that a longer text changes others of its batch."""
     short = [text for text in TEXTS if len(text) < 500]
     with torch.inference_mode():
         want = np.concatenate([plain(texts=[text]).numpy() for text in short])
@@ -50,7 +50,7 @@ def test_texts(encoder: MuqMulanEncoder, plain: Any) -> None:
 
 
 def test_a_text_is_cut_at_the_context_length(encoder: MuqMulanEncoder, plain: Any) -> None:
-    """Where the package itself fails."""
+    """The package itself fails on long texts."""
     long = "b" * 5_000
     with pytest.raises((IndexError, RuntimeError)), torch.inference_mode():
         plain(texts=[long])
@@ -60,7 +60,7 @@ def test_a_text_is_cut_at_the_context_length(encoder: MuqMulanEncoder, plain: An
     assert encoder.encode_text(TEXTS).shape == (len(TEXTS), 512)
 
 
-def test_sounds_window_by_window(encoder: MuqMulanEncoder, plain: Any, tmp_path: Path) -> None:
+def test_audio_windows(encoder: MuqMulanEncoder, plain: Any, tmp_path: Path) -> None:
     """The package fills the last 10 s of a long recording from its beginning, and averages; the
     engine repeats the rest itself, and keeps every window."""
     assert encoder.windows is not None

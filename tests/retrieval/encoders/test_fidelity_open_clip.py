@@ -1,4 +1,4 @@
-"""Vectors against those of plain open_clip, on the same weights, as its README uses it."""
+"""Vectors compared with open_clip on the same weights, used as in its README."""
 
 from pathlib import Path
 
@@ -62,8 +62,10 @@ def test_pictures(encoder: OpenClipEncoder, folder: Path, tmp_path: Path) -> Non
     assert_faithful(got, want, 0.999)  # large JPEGs are decoded at a half or a quarter
 
 
-def test_siglip2_lowers_case_and_drops_marks(real_layouts: RealLayouts, tmp_path: Path) -> None:
-    """Its configuration says `clean: canonicalize`; the other models' say nothing."""
+def test_siglip2_lowercases_and_drops_punctuation(
+    real_layouts: RealLayouts, tmp_path: Path
+) -> None:
+    """Its configuration has `clean: canonicalize`; others have no such key."""
     cased = {}
     for repo in REPOSITORIES[:1] + REPOSITORIES[3:]:
         encoder = load_encoder(
@@ -77,7 +79,7 @@ def test_siglip2_lowers_case_and_drops_marks(real_layouts: RealLayouts, tmp_path
 
 
 def test_a_text_tower_of_another_repository(real_layout_hub: Hub, tmp_path: Path) -> None:
-    """Plain open_clip reads the hub itself; the engine what was fetched, with the hub gone."""
+    """open_clip reads the hub, the engine the fetched files without the hub."""
     repo = "laion/CLIP-ViT-B-32-roberta-base-laion2B-s12B-b32k"
     spec = "open_clip:roberta-ViT-B-32/laion2b_s12b_b32k"
     fetch(spec)

@@ -11,7 +11,7 @@ from support.toy_encoder import ToyEncoder
 
 @dataclass(frozen=True)
 class Collapsed(ToyEncoder):
-    """Its texts share a direction; `share` is the cosine of any two."""
+    """An encoder whose texts have the pairwise cosine `share`."""
 
     dim: int = 64
     share: float = 0.95

@@ -5,14 +5,15 @@ import pytest
 from huggingface_hub import constants
 
 from retrieval.encoders.catalogue import BUNDLED, CATALOGUE
-from retrieval.encoders.inventory import bytes_here, list_models
+from retrieval.encoders.hub.cache import availability
+from retrieval.encoders.inventory import list_models
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
 def snapshot(small_clap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cached snapshot of `maker/clap`, complete."""
+    """Return a complete cached snapshot of `maker/clap`."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     folder = tmp_path / "models--maker--clap"
     (folder / "refs").mkdir(parents=True)
@@ -29,13 +30,14 @@ def test_every_encoder_of_the_catalogue_is_listed(snapshot: Path) -> None:
     assert {model.spec for model in models if model.bytes is not None} == set(BUNDLED)
 
 
-def test_what_is_cached_has_its_size(snapshot: Path) -> None:
+def test_size_of_a_cached_model(snapshot: Path) -> None:
     files = [path for path in snapshot.iterdir() if path.suffix != ".md"]
-    assert bytes_here("clap:maker/clap") == sum(path.stat().st_size for path in files)
-    assert bytes_here("clap:maker/other") is None
+    assert availability("clap:maker/clap").usable
+    assert availability("clap:maker/clap").bytes == sum(path.stat().st_size for path in files)
+    assert not availability("clap:maker/other").usable
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "config.json"])
-def test_what_was_interrupted_is_not_here(snapshot: Path, missing: str) -> None:
+def test_incomplete_models_have_no_size(snapshot: Path, missing: str) -> None:
     (snapshot / missing).unlink()
-    assert bytes_here("clap:maker/clap") is None
+    assert not availability("clap:maker/clap").usable

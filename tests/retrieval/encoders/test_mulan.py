@@ -13,8 +13,16 @@ from cli.main import app
 from retrieval.demo.world import World
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.mulan import MulanEncoder, read_config, write_config
-from retrieval.encoders.mulan_sizes import MULAN_AST, MULAN_RESNET, MULAN_SIZES, TINY
-from retrieval.encoders.towers import Mulan, MulanConfig, ResNetSize, TransformerSize
+from retrieval.encoders.mulan_sizes import (
+    MULAN_AST,
+    MULAN_RESNET,
+    MULAN_SIZES,
+    TINY,
+    MulanConfig,
+    ResNetSize,
+    TransformerSize,
+)
+from retrieval.encoders.towers import Mulan
 from retrieval.errors import RetrievalError, WeightsFormatError
 from retrieval.training.bundled.music_text import save_weights, write_vocabulary
 from retrieval.types import Medium
@@ -27,11 +35,11 @@ REDUCED = {
         MULAN_RESNET, audio=ResNetSize(width=4, blocks=(1, 1, 1, 1), bottleneck=True), **TEXT
     ),
 }
-"""The paper's shapes, but narrow."""
+"""The paper's models at reduced width."""
 
 
 def build(config: MulanConfig, folder: Path) -> Path:
-    """A folder with random weights."""
+    """Write a folder with random weights."""
     torch.manual_seed(0)
     folder.mkdir()
     write_vocabulary(folder, config, ["a slow piano", "fast drums", "a flute in a cave"])
@@ -40,7 +48,7 @@ def build(config: MulanConfig, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", REDUCED)
-def test_both_towers_of_the_paper_go_through_the_commands(
+def test_both_towers_of_the_paper_work_in_the_commands(
     name: str, world: World, tmp_path: Path
 ) -> None:
     folder = build(REDUCED[name], tmp_path / name)
@@ -62,7 +70,7 @@ def test_both_towers_of_the_paper_go_through_the_commands(
 
 
 @pytest.mark.parametrize("name", REDUCED)
-def test_an_encoder_from_a_folder_computes_what_its_towers_do(name: str, tmp_path: Path) -> None:
+def test_vectors_are_those_of_the_towers(name: str, tmp_path: Path) -> None:
     encoder = load_encoder(f"mulan:{build(REDUCED[name], tmp_path / name)}", device="cpu")
     again = MulanEncoder.load(tmp_path / name, device="cpu")
     assert (encoder.dim, encoder.digest) == (128, again.digest)
@@ -75,7 +83,7 @@ def test_an_encoder_from_a_folder_computes_what_its_towers_do(name: str, tmp_pat
     np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, rtol=1e-6)
 
 
-def test_a_short_sound_is_repeated(tmp_path: Path) -> None:
+def test_short_audio_is_repeated(tmp_path: Path) -> None:
     encoder = MulanEncoder.load(build(REDUCED["mulan-resnet"], tmp_path / "m"), device="cpu")
     second = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
     padded = np.concatenate([second, np.zeros(16_000, np.float32)])
@@ -92,7 +100,7 @@ def test_the_bundled_model_loads_unchanged() -> None:
 
 
 @pytest.mark.parametrize("name", MULAN_SIZES)
-def test_configurations_survive_their_file(name: str, tmp_path: Path) -> None:
+def test_configurations_round_trip(name: str, tmp_path: Path) -> None:
     write_config(MULAN_SIZES[name], tmp_path / "config.json")
     assert "null" not in (tmp_path / "config.json").read_text()
     assert read_config(tmp_path / "config.json") == MULAN_SIZES[name]
@@ -114,20 +122,20 @@ def test_the_papers_sizes(name: str, audio: float, text: float) -> None:
 
 
 @pytest.mark.parametrize("name", MULAN_SIZES)
-def test_every_mel_band_hears_something(name: str) -> None:
+def test_mel_filters_are_not_empty(name: str) -> None:
     assert (MULAN_SIZES[name].log_mel().filters.sum(dim=1) > 0).all()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"audio": {"width": 4, "blocks": [1]}}, "bottleneck"),
-        ({"patch_bands": 16}, "go with a transformer"),
+        ({"audio": {"width": 4, "blocks": [1]}}, r"audio\..* is missing"),
+        ({"patch_bands": 16}, "go with an audio transformer"),
         ({"audio": None}, "not a MuLan configuration"),
         ({"speed": 1}, "speed"),
     ],
 )
-def test_a_configuration_that_says_something_else_fails(
+def test_an_invalid_configuration_fails(
     change: dict[str, object], message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "config.json"
@@ -155,7 +163,7 @@ def test_fault_17_a_pickle_is_refused(tmp_path: Path) -> None:
         MulanEncoder.load(folder)
 
 
-def test_weights_are_halves_but_counters_stay_whole(tmp_path: Path) -> None:
+def test_weights_are_half_precision_but_counters_are_integers(tmp_path: Path) -> None:
     folder = build(REDUCED["mulan-resnet"], tmp_path / "m")
     kinds = {name: tensor.dtype for name, tensor in load_file(folder / "model.safetensors").items()}
     assert kinds["audio.stem.0.weight"] is torch.float16

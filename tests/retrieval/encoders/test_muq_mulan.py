@@ -1,4 +1,4 @@
-"""The adapter of the package `muq`, with the package itself and a small model."""
+"""MuQ-MuLan with the package `muq` and a small model."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from retrieval.errors import InvalidVectorError, WeightsFormatError
 
 @pytest.fixture
 def folder(small_muq_mulan: Path, tmp_path: Path) -> Path:
-    """A copy that a test may change."""
+    """Copy the model for changes."""
     return Path(shutil.copytree(small_muq_mulan, tmp_path / "model"))
 
 
@@ -67,15 +67,13 @@ def test_nan_and_pickles_fail(folder: Path) -> None:
         load_encoder(f"muq:{folder}")
 
 
-def test_its_licence_is_told_when_it_is_chosen(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_its_licence_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     open_spaces(None, EmbedOptions(models=(f"muq:{folder}",), device="cpu"))
     assert f"muq:{folder}: its weights are CC-BY-NC-4.0: not for commercial use" in caplog.text
 
 
-def test_hidden_states_are_those_of_every_layer() -> None:
-    """As transformers 4 gave them: the inputs of the layers, then the normalised last output."""
+def test_hidden_states_of_all_layers() -> None:
+    """As in transformers 4: the inputs of the layers, then the normalized last output."""
     config = Wav2Vec2ConformerConfig(
         num_hidden_layers=3,
         hidden_size=16,

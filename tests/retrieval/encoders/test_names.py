@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from retrieval.encoders.catalogue import CATALOGUE, resolve
-from retrieval.encoders.names import folded
+from retrieval.encoders.names import fold_name
 from retrieval.errors import UnknownModelError, WeightsNotAvailableError
 
 SMALL = "open_clip:ViT-B-32-SigLIP2-256/webli"
@@ -40,10 +40,10 @@ OPENAI = "open_clip:ViT-B-32/openai"
         ("Salesforce/blip-itm-base-coco", "blip:Salesforce/blip-itm-base-coco"),
     ],
 )
-def test_row_6_what_people_type_is_understood(typed: str, meant: str | None) -> None:
+def test_row_6_spellings_are_resolved(typed: str, meant: str | None) -> None:
     if meant is None:
-        # It has the form of a repository, and only the hub can tell that it is none.
-        with pytest.raises(WeightsNotAvailableError, match="no folder of this machine"):
+        # It has the form of a repository; only the hub knows that it does not exist.
+        with pytest.raises(WeightsNotAvailableError, match="neither a folder on this machine"):
             resolve(typed)
         return
     assert resolve(typed) == (meant,)
@@ -51,12 +51,12 @@ def test_row_6_what_people_type_is_understood(typed: str, meant: str | None) -> 
 
 
 @pytest.mark.parametrize("name", ["Small", "TINY", "X-CLIP"])
-def test_row_6_names_of_the_catalogue_are_read_in_any_case(name: str) -> None:
+def test_row_6_letter_case_does_not_matter(name: str) -> None:
     assert resolve(name) == tuple(CATALOGUE[name.lower()].encoders)
 
 
 def test_no_two_published_models_are_folded_together() -> None:
-    counted = Counter(folded(f"{name}-{tag}") for name, tag in open_clip.list_pretrained())
+    counted = Counter(fold_name(f"{name}-{tag}") for name, tag in open_clip.list_pretrained())
     assert max(counted.values()) == 1
 
 
@@ -80,7 +80,7 @@ def test_rows_5_and_6_other_names_fail_with_close_ones(typed: str, hint: str) ->
     assert "safetensors only" not in str(caught.value)
 
 
-def test_folders_are_known_by_their_files(
+def test_folders_are_identified_by_their_files(
     small_clip: Path, small_clap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert resolve(str(small_clip)) == (f"open_clip:{small_clip}",)
@@ -89,16 +89,17 @@ def test_folders_are_known_by_their_files(
     monkeypatch.chdir(small_clap.parent)
     assert resolve(small_clap.name) == (f"clap:{small_clap}",)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UnknownModelError, match="holds no model that its files identify"):
+    with pytest.raises(UnknownModelError, match="its files do not identify a model"):
         resolve(str(tmp_path / "empty"))
 
 
-def test_a_cached_repository_is_known_by_its_files(
+def test_a_cached_repository_is_identified_by_its_files(
     small_clap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(WeightsNotAvailableError, match=r"`retrieval models fetch maker/sound`"):
+    with pytest.raises(WeightsNotAvailableError, match="maker/sound") as caught:
         resolve("maker/sound")
+    assert caught.value.fetchable == "maker/sound"
     folder = tmp_path / "models--maker--sound"
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text("1" * 40)

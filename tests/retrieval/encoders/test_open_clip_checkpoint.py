@@ -3,7 +3,9 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
+import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -42,9 +44,11 @@ def test_fault_17_a_pickle_in_a_folder_fails_and_is_never_executed(
 ) -> None:
     folder, canary = copy_of(small_clip, tmp_path), tmp_path / "canary"
     (folder / "open_clip_pytorch_model.bin").write_bytes(pickle.dumps(Canary(canary)))
-    load_encoder(f"open_clip:{folder}")  # the safe file beside it wins
+    load_encoder(f"open_clip:{folder}")  # safetensors are preferred
     (folder / WEIGHTS).rename(folder / "model.safetensors")  # open_clip would take the pickle now
-    with pytest.raises(WeightsFormatError, match=r"holds open_clip_pytorch_model\.bin, a pickle"):
+    with pytest.raises(
+        WeightsFormatError, match=r"contains open_clip_pytorch_model\.bin, a pickle"
+    ):
         load_encoder(f"open_clip:{folder}")
     assert not canary.exists()
 
@@ -82,6 +86,49 @@ def test_a_folder_with_a_damaged_configuration_fails(
     (folder / "open_clip_config.json").write_text(content)
     with pytest.raises(WeightsFormatError, match=r"open_clip_config\.json"):
         load_encoder(f"open_clip:{folder}")
+
+
+@pytest.mark.parametrize(
+    ("part", "size", "value", "message"),
+    [
+        ("text_cfg", "vocab_size", 10**9, r"open_clip_config\.json: vocab_size is 1000000000"),
+        ("vision_cfg", "layers", 5_000, r"open_clip_config\.json: layers is 5000"),
+        ("text_cfg", "width", 10**6, r"its configuration describes [\d,]+ parameters"),
+        ("vision_cfg", "width", 2**17, r"its configuration describes [\d,]+ parameters"),
+    ],
+)
+def test_field_29_no_memory_is_taken_for_declared_sizes_beyond_the_weights(
+    small_clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    size: str,
+    value: int,
+    message: str,
+) -> None:
+    folder = copy_of(small_clip, tmp_path)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"][part][size] = value
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    devices = []
+    create = open_clip.create_model
+
+    def spy(name: str, **options: Any) -> Any:
+        devices.append(options["device"])
+        return create(name, **options)
+
+    monkeypatch.setattr(open_clip, "create_model", spy)
+    with pytest.raises(WeightsFormatError, match=message) as caught:
+        load_encoder(f"open_clip:{folder}", device="cpu")
+    assert "\n" not in str(caught.value)
+    assert set(devices) <= {"meta"}
+
+
+def test_the_check_of_declared_sizes_logs_nothing(
+    small_clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_encoder(f"open_clip:{small_clip}", device="cpu")
+    assert "initialized randomly" not in caplog.text
 
 
 def test_a_tokenizer_that_is_not_on_this_machine_fails(small_clip: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def encoder(small_pe_av: Path) -> PeAvEncoder:
     return encoder
 
 
-def test_everything_comes_with_the_model(encoder: PeAvEncoder) -> None:
+def test_properties_come_from_the_model(encoder: PeAvEncoder) -> None:
     assert (encoder.slug, encoder.dim, encoder.media) == ("small-pe-av", 24, (Medium.VIDEO,))
     assert encoder.geometry == ImageGeometry(32, 32, "bilinear", "squash")
     assert encoder.clip_frames == ClipFrames(16)
@@ -34,7 +34,7 @@ def test_vectors_are_those_of_the_whole_model(
         [list(clip) for clip in pixels], do_sample_frames=False, return_tensors="pt"
     )["pixel_values_videos"]
     texts = ["a dog", "two cats running"]
-    tokens = encoder._tokens.tokenizer(texts, padding=True, return_tensors="pt")
+    tokens = encoder._tokenizer.tokenizer(texts, padding=True, return_tensors="pt")
     with torch.inference_mode():
         want = pe_av_model.video_model(
             input_ids=tokens["input_ids"],
@@ -49,6 +49,6 @@ def test_vectors_are_those_of_the_whole_model(
         np.testing.assert_allclose(got, unit, atol=1e-5)
 
 
-def test_a_text_is_embedded_alike_beside_a_longer_one(encoder: PeAvEncoder) -> None:
+def test_vectors_of_texts_are_independent_of_the_batch(encoder: PeAvEncoder) -> None:
     alone, (beside, _) = encoder.encode_text(["a dog"]), encoder.encode_text(["a dog", "b" * 40])
     np.testing.assert_allclose(alone[0], beside, atol=1e-5)

@@ -41,13 +41,13 @@ def test_the_last_clip_ends_where_the_video_does(duration: float | None, end: fl
     np.testing.assert_array_equal(ends, [2, end])
 
 
-def test_a_frame_on_a_border_belongs_to_the_later_clip_whatever_floating_point_says() -> None:
+def test_a_frame_on_a_border_belongs_to_the_later_clip_despite_rounding() -> None:
     assert 0.3 / 0.1 < 3
     starts, _, _ = pool([0.3], [X], clip_seconds=0.1)
     np.testing.assert_allclose(starts, [0.3])
 
 
-def test_one_frame_and_none() -> None:
+def test_single_and_no_frames() -> None:
     starts, ends, vectors = pool([0.0], [X], duration=0.04)
     assert (starts.tolist(), ends.tolist(), vectors.tolist()) == ([0.0], [0.04], [X])
     starts, ends, vectors = pool([], [])
@@ -56,7 +56,7 @@ def test_one_frame_and_none() -> None:
 
 
 def test_frames_that_cancel_out_fail() -> None:
-    with pytest.raises(InvalidVectorError, match="clip's frames: vector 0 of 1 has no length"):
+    with pytest.raises(InvalidVectorError, match="clip's frames: vector 0 of 1 has length zero"):
         pool([0.0, 1.0], [X, [-1.0, 0.0]])
 
 
@@ -69,7 +69,7 @@ def test_unit_rows_scales_to_length_one() -> None:
 
 @pytest.mark.parametrize(
     ("row", "complaint"),
-    [([np.nan, 1], "NaN"), ([np.inf, 1], "infinity"), ([0.0, 0.0], "has no length")],
+    [([np.nan, 1], "NaN"), ([np.inf, 1], "infinity"), ([0.0, 0.0], "has length zero")],
 )
 def test_a_vector_without_direction_fails(row: list[float], complaint: str) -> None:
     with pytest.raises(InvalidVectorError, match=f"model: vector 1 of 2 .*{complaint}"):

@@ -50,11 +50,13 @@ def test_grey_levels_are_scaled_and_normalised_per_channel() -> None:
         {"resample": 1},
     ],
 )
-def test_resizing_that_cannot_be_followed_fails(changes: dict[str, Any]) -> None:
+def test_unsupported_resizing_fails(changes: dict[str, Any]) -> None:
     with pytest.raises(WeightsFormatError, match="m: its processor resizes to"):
         Preprocessing.of(processor(**changes), spec="m")
 
 
 def test_an_incomplete_configuration_fails() -> None:
-    with pytest.raises(WeightsFormatError, match="m: its processor's configuration is incomplete"):
+    with pytest.raises(
+        WeightsFormatError, match="m: the configuration of its processor is incomplete"
+    ):
         Preprocessing.of(processor(image_mean=None), spec="m")

@@ -8,7 +8,7 @@ import pytest
 from transformers import XCLIPModel
 
 from retrieval.encoders.catalogue import load_encoder
-from retrieval.encoders.pretrained import quiet, weight_files
+from retrieval.encoders.pretrained import quiet_transformers, weight_files
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 
 INDEX = "model.safetensors.index.json"
@@ -16,16 +16,16 @@ INDEX = "model.safetensors.index.json"
 
 @pytest.fixture
 def parts(small_x_clip: Path, tmp_path: Path) -> Path:
-    """An X-CLIP whose weights lie in several files, as those of large models."""
+    """Save an X-CLIP with sharded weights."""
     folder = Path(shutil.copytree(small_x_clip, tmp_path / "parts"))
     (folder / "model.safetensors").unlink()
-    with quiet():
+    with quiet_transformers():
         XCLIPModel.from_pretrained(small_x_clip).save_pretrained(folder, max_shard_size="200KB")
     assert (folder / INDEX).is_file()
     return folder
 
 
-def test_weights_in_parts_make_the_same_vectors(parts: Path, small_x_clip: Path) -> None:
+def test_sharded_weights_make_the_same_vectors(parts: Path, small_x_clip: Path) -> None:
     assert len(weight_files(parts)) >= 2
     want = load_encoder(f"xclip:{small_x_clip}", device="cpu").encode_text(["a dog"])
     found = load_encoder(f"xclip:{parts}", device="cpu")
@@ -38,7 +38,7 @@ def test_a_part_that_is_missing_or_damaged_fails(parts: Path) -> None:
     part = weight_files(parts)[-1]
     content = part.read_bytes()
     part.write_bytes(content[:-10])
-    with pytest.raises(WeightsFormatError, match=f"{part.name}: not a sound safetensors file"):
+    with pytest.raises(WeightsFormatError, match=f"{part.name}: not a valid safetensors file"):
         load_encoder(f"xclip:{parts}", device="cpu")
     part.unlink()
     with pytest.raises(WeightsNotAvailableError, match=f"{part.name}: no such file of weights"):
@@ -60,8 +60,8 @@ def test_a_list_that_leads_out_of_the_folder_fails(parts: Path) -> None:
         weight_files(parts)
 
 
-def test_quiet_keeps_answers_clean(capsys: pytest.CaptureFixture[str]) -> None:
-    with quiet():
+def test_quiet_transformers_keeps_stdout_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    with quiet_transformers():
         sys.stdout.write("loading …")
     sys.stdout.write("an answer")
     assert capsys.readouterr().out == "an answer"

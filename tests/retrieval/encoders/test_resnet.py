@@ -4,9 +4,8 @@ import pytest
 import torch
 from torchvision.models import resnet18, resnet50
 
-from retrieval.encoders.mulan_sizes import MULAN_RESNET
+from retrieval.encoders.mulan_sizes import MULAN_RESNET, ResNetSize
 from retrieval.encoders.resnet import ResNetTower
-from retrieval.encoders.towers import ResNetSize
 
 OURS = {"conv1": "stem.0", "bn1": "stem.1"} | {f"layer{i + 1}": f"stages.{i}" for i in range(4)}
 
@@ -16,7 +15,7 @@ def renamed(name: str) -> str:
     return f"{OURS[first]}.{rest}"
 
 
-def test_it_computes_what_torchvision_computes_on_a_grey_picture() -> None:
+def test_it_agrees_with_torchvision_on_a_grey_picture() -> None:
     torch.manual_seed(0)
     theirs = resnet18().eval()
     size = ResNetSize(width=64, blocks=(2, 2, 2, 2), bottleneck=False)
@@ -29,7 +28,7 @@ def test_it_computes_what_torchvision_computes_on_a_grey_picture() -> None:
     theirs.fc = tower.project
     picture = torch.randn(1, 64, 96)
     want = torch.nn.functional.normalize(theirs(picture[:, None].expand(1, 3, 64, 96)), dim=-1)
-    torch.testing.assert_close(tower.read(picture), want, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(tower.embed_spectrograms(picture), want, atol=1e-5, rtol=1e-4)
 
 
 def test_the_papers_tower_is_a_resnet_50_with_one_channel() -> None:

@@ -2,7 +2,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from retrieval.encoders.spaces import check_encoder, decode_plan, make_space, slug_of
+from retrieval.encoders.spaces import check_encoder, decode_plan, make_slug, make_space
 from retrieval.errors import CollapsedEncoderError, ModelError, SpaceMismatchError
 from retrieval.types import AudioWindows, ClipFrames, Medium, Sampling
 from support.toy_encoder import ToyEncoder
@@ -16,7 +16,7 @@ def space_of(
     return make_space(encoder, sampling=sampling, windows=windows)
 
 
-def test_a_space_remembers_its_encoder() -> None:
+def test_fields_of_a_space() -> None:
     space = space_of(ToyEncoder())
     assert space.name == f"toy-{space.digest[:8]}"
     assert (space.encoder, space.dim, space.media) == (
@@ -29,7 +29,7 @@ def test_a_space_remembers_its_encoder() -> None:
     assert space_of(ToyEncoder()) == space
 
 
-def test_the_digest_covers_what_decides_a_vector_and_nothing_else() -> None:
+def test_the_digest_covers_all_settings_that_affect_vectors() -> None:
     video, music = ToyEncoder(), ToyEncoder.music()
     own = AudioWindows(8000, 2.0, 2.0)
     digests = [
@@ -42,7 +42,7 @@ def test_the_digest_covers_what_decides_a_vector_and_nothing_else() -> None:
     ]
     assert len(set(digests)) == len(digests)
     assert space_of(music, windows=own).digest == space_of(music).digest
-    # How videos are sampled is nothing to sound.
+    # Video sampling does not affect audio digests.
     assert space_of(music, Sampling(1.0, 8.0)).digest == space_of(music).digest
 
 
@@ -62,17 +62,17 @@ def test_the_digest_covers_how_clips_are_read() -> None:
 @pytest.mark.parametrize(
     ("windows", "complaint"),
     [
-        (AudioWindows(16_000, 2.0, 2.0), "hears 8000 Hz, got windows of 16000 Hz"),
+        (AudioWindows(16_000, 2.0, 2.0), "reads 8000 Hz, got windows of 16000 Hz"),
         (AudioWindows(8_000, 20.0, 20.0), "at most 2 s at a time, got windows of 20 s"),
         (AudioWindows(8_000, 2.0, 0.0), "every 0 s"),
     ],
 )
-def test_windows_the_encoder_cannot_hear_fail(windows: AudioWindows, complaint: str) -> None:
+def test_unsupported_windows_fail(windows: AudioWindows, complaint: str) -> None:
     with pytest.raises(ModelError, match=complaint):
         space_of(ToyEncoder.music(), windows=windows)
 
 
-def test_an_encoder_whose_texts_look_alike_gets_no_space() -> None:
+def test_a_collapsed_encoder_gets_no_space() -> None:
     @dataclass(frozen=True)
     class Collapsed(ToyEncoder):
         def encode_text(self, texts):
@@ -93,7 +93,7 @@ def test_space_of_another_encoder_or_dimension_fails() -> None:
         check_encoder(space, ToyEncoder(name="other"))
 
 
-def test_decode_plan_lists_what_each_space_reads() -> None:
+def test_decode_plan_lists_the_inputs_of_each_space() -> None:
     clip, photo, music = ToyEncoder(), ToyEncoder((Medium.IMAGE,), name="photo"), ToyEncoder.music()
     spaces = [space_of(encoder, Sampling(1.0, 4.0)) for encoder in (clip, photo, music)]
     plan = decode_plan(list(zip(spaces, (clip, photo, music), strict=True)), sound_of_videos=False)
@@ -121,5 +121,5 @@ def test_spaces_that_sample_videos_differently_fail() -> None:
         ("a" * 99, "a" * 40),
     ],
 )
-def test_slugs_are_fit_for_folders(text: str, slug: str) -> None:
-    assert slug_of(text) == slug
+def test_slugs_are_valid_folder_names(text: str, slug: str) -> None:
+    assert make_slug(text) == slug

@@ -25,7 +25,7 @@ def load(folder: Path) -> VideoTextEncoder:
 
 
 def clips(count: int, seed: int = 0) -> np.ndarray:
-    """Frames of one colour each: to the image tower, noise looks like other noise."""
+    """Make frames of one colour each, because the image tower does not distinguish noise."""
     colours = np.random.default_rng(seed).integers(0, 256, (count, 16, 1, 1, 3), dtype=np.uint8)
     return np.broadcast_to(colours, (count, 16, 64, 64, 3)).copy()
 
@@ -46,7 +46,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stirred(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One whose towers add something."""
+    """Load a model whose towers change the vectors."""
     folder = tmp_path_factory.mktemp("stirred")
     begin_video(folder, "tiny-image", seed=0)
     own = load(folder).model.own
@@ -56,7 +56,7 @@ def stirred(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_everything_comes_with_the_model(untrained: Path) -> None:
+def test_properties_come_from_the_model(untrained: Path) -> None:
     encoder = load(untrained)
     assert (encoder.dim, encoder.media) == (256, (Medium.VIDEO,))
     assert encoder.clip_frames == ClipFrames(16, 7.0)
@@ -65,7 +65,7 @@ def test_everything_comes_with_the_model(untrained: Path) -> None:
     assert encoder.logit_scale == pytest.approx(14.3, abs=0.1)
 
 
-def test_untrained_it_is_nearly_the_mean_of_the_clips_own_frames(
+def test_an_untrained_model_is_almost_the_mean_of_the_own_frames(
     untrained: Path, images: OpenClipEncoder
 ) -> None:
     encoder, pixels = load(untrained), clips(2)
@@ -76,14 +76,14 @@ def test_untrained_it_is_nearly_the_mean_of_the_clips_own_frames(
     assert (encoder.encode_text(TEXTS) * images.encode_text(TEXTS)).sum(axis=1).min() > 0.98
 
 
-def test_order_context_and_words_count(stirred: Path) -> None:
+def test_order_context_and_words_affect_vectors(stirred: Path) -> None:
     encoder, pixels = load(stirred), clips(1)
     rows = encoder.encode_clips(pixels)
     assert np.abs(rows - encoder.encode_clips(pixels[:, ::-1].copy())).max() > 1e-3
     other = pixels.copy()
     other[:, 0] = 255 - other[:, 0]
     assert np.abs(rows - encoder.encode_clips(other)).max() > 1e-3
-    # Padding is not read: a longer company changes nothing.
+    # Padding is masked: a longer text in the batch changes nothing.
     alone = encoder.encode_text(TEXTS[:1])
     np.testing.assert_allclose(encoder.encode_text(TEXTS)[:1], alone, atol=1e-5)
 
@@ -108,28 +108,28 @@ def test_shared_frames_are_embedded_once(stirred: Path, monkeypatch: pytest.Monk
     assert seen == [22, 6]
 
 
-def test_what_it_does_not_read_fails(untrained: Path) -> None:
+def test_unsupported_inputs_fail(untrained: Path) -> None:
     encoder = load(untrained)
     assert encoder.encode_clips(clips(0)).shape == (0, 256)
     with pytest.raises(ValueError, match=r"reads uint8 \(16, 64, 64, 3\), got uint8 \(1, 4, 64"):
         encoder.encode_clips(clips(1)[:, :4])
-    with pytest.raises(ValueError, match="embeds no single pictures"):
+    with pytest.raises(ValueError, match="does not embed images"):
         encoder.encode_images(np.zeros((1, 64, 64, 3), np.uint8))
-    with pytest.raises(ValueError, match="embeds no sound"):
+    with pytest.raises(ValueError, match="does not embed audio"):
         encoder.encode_audio(np.zeros((1, 8), np.float32), np.zeros(1))
 
 
-def test_another_image_model_under_it_is_refused(untrained: Path, tmp_path: Path) -> None:
+def test_another_image_model_is_refused(untrained: Path, tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((untrained / name).read_bytes())
     config = json.loads((tmp_path / "config.json").read_text())
     config["images_digest"] = "0" * 64
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(WeightsFormatError, match="stands on tiny-image with digest 00000000"):
+    with pytest.raises(WeightsFormatError, match="needs tiny-image with digest 00000000"):
         load(tmp_path)
     config["images"] = "tiny-music"
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(WeightsFormatError, match="stands on an image-text model of open_clip"):
+    with pytest.raises(WeightsFormatError, match="needs an image-text model of open_clip"):
         load(tmp_path)
 
 
@@ -143,7 +143,7 @@ def test_damaged_folders_are_refused(untrained: Path, tmp_path: Path) -> None:
     (tmp_path / "model.bin").unlink()
     whole = (untrained / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[:-100])
-    with pytest.raises(WeightsFormatError, match="not a sound safetensors file"):
+    with pytest.raises(WeightsFormatError, match="not a valid safetensors file"):
         load(tmp_path)
     write_tensors(tmp_path / "model.safetensors", {"other": torch.zeros(1)})
     with pytest.raises(WeightsFormatError, match=r"does not fit its config\.json"):
@@ -153,6 +153,6 @@ def test_damaged_folders_are_refused(untrained: Path, tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_it_begins_on_models_of_open_clip_only(tmp_path: Path) -> None:
+def test_only_open_clip_models_are_accepted(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="image-text model of open_clip"):
         begin_video(tmp_path, "tiny-music", seed=0)

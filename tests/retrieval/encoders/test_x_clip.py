@@ -30,7 +30,7 @@ def encoder(small_x_clip: Path) -> XClipEncoder:
     return load(small_x_clip)
 
 
-def test_everything_comes_with_the_model(encoder: XClipEncoder) -> None:
+def test_properties_come_from_the_model(encoder: XClipEncoder) -> None:
     assert (encoder.slug, encoder.dim, encoder.media) == ("small-x-clip", 24, (Medium.VIDEO,))
     assert encoder.geometry == ImageGeometry(32, 32, "bilinear", "shortest")
     assert encoder.clip_frames == ClipFrames(8)
@@ -43,7 +43,7 @@ def test_vectors_are_those_of_transformers(encoder: XClipEncoder, small_x_clip: 
     processor = AutoImageProcessor.from_pretrained(small_x_clip)
     pixels = clips(5)
     prepared = processor([list(clip) for clip in pixels], return_tensors="pt")["pixel_values"]
-    tokens = encoder._tokens.tokenizer(
+    tokens = encoder._tokenizer.tokenizer(
         ["a dog", "a running cat"], padding=True, return_tensors="pt"
     )
     with torch.inference_mode():
@@ -63,19 +63,19 @@ def test_the_order_of_frames_matters(encoder: XClipEncoder) -> None:
     assert np.abs(encoder.encode_clips(pixels) - encoder.encode_clips(pixels[:, ::-1])).max() > 1e-4
 
 
-def test_nothing_and_too_much(encoder: XClipEncoder) -> None:
+def test_empty_batches_and_long_texts(encoder: XClipEncoder) -> None:
     assert encoder.encode_clips(clips(0)).shape == (0, 24)
     rows = encoder.encode_text(["a" * 100_000, "a" * 500, "\ud800", "?"])
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
     np.testing.assert_allclose(rows[2], rows[3], atol=1e-6)
 
 
-def test_what_it_does_not_read_fails(encoder: XClipEncoder) -> None:
+def test_unsupported_inputs_fail(encoder: XClipEncoder) -> None:
     with pytest.raises(ValueError, match=r"reads uint8 \(8, 32, 32, 3\), got uint8 \(1, 4, 32"):
         encoder.encode_clips(clips(1)[:, :4])
-    with pytest.raises(ValueError, match="embeds no single pictures"):
+    with pytest.raises(ValueError, match="does not embed images"):
         encoder.encode_images(np.zeros((1, 32, 32, 3), np.uint8))
-    with pytest.raises(ValueError, match="embeds no sound"):
+    with pytest.raises(ValueError, match="does not embed audio"):
         encoder.encode_audio(np.zeros((1, 8), np.float32), np.zeros(1))
 
 
@@ -91,8 +91,6 @@ def test_digest_covers_the_preprocessing(encoder: XClipEncoder, small_x_clip: Pa
         load(folder)
 
 
-def test_what_it_is_for_is_told_when_it_is_chosen(
-    small_x_clip: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_its_caution_is_logged(small_x_clip: Path, caplog: pytest.LogCaptureFixture) -> None:
     open_spaces(None, EmbedOptions(models=(f"xclip:{small_x_clip}",), device="cpu"))
-    assert f"xclip:{small_x_clip}: a recognition model" in caplog.text
+    assert f"xclip:{small_x_clip}: an action recognition model" in caplog.text

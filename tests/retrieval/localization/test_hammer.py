@@ -210,10 +210,10 @@ def test_fault_17_a_pickle_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", "{}", "not a Hammer's configuration"),
-        ("config.json", "no json", "not a Hammer's configuration"),
+        ("config.json", "{}", "not a Hammer configuration"),
+        ("config.json", "no json", "not a Hammer configuration"),
         ("tokenizer.json", "{}", "not a readable tokenizer"),
-        ("model.safetensors", "short", "not a sound safetensors"),
+        ("model.safetensors", "short", "not a valid safetensors"),
     ],
 )
 def test_damaged_files_fail(tmp_path: Path, name: str, content: str, message: str) -> None:

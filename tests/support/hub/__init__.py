@@ -1,1 +1,1 @@
-"""A model hub on the loopback, and repositories in the layouts of the real one."""
+"""A local model hub with repositories in the layouts of the real one."""

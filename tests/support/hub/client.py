@@ -1,4 +1,4 @@
-"""How tests point huggingface_hub to another hub, in this process and in others."""
+"""Configuration of huggingface_hub for another hub, in this process and in others."""
 
 from __future__ import annotations
 

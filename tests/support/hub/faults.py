@@ -1,4 +1,4 @@
-"""What a hub does wrong, by rule: broken connections, refusals, foreign bytes, foreign pages."""
+"""Faults of a hub by rule: broken connections, refusals, wrong bytes, web pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATUSES = {
     "503": (503, "", "Service Unavailable"),
     "504": (504, "", "Gateway Timeout"),
 }
-"""Status, X-Error-Code and X-Error-Message by kind of fault."""
+"""Status, X-Error-Code and X-Error-Message by effect of fault."""
 
 OTHERS = ("drop", "stall", "wrong_digest", "ignore_range", "html")
 
@@ -33,20 +33,20 @@ class Fault:
     Attributes:
         pattern: Of paths without the query, on both hosts, as `fnmatch` reads it: `*/config.json`.
             The file host's paths begin with `/lfs/` and end with the file's own.
-        kind: A key of `STATUSES`, or one of:
+        effect: A key of `STATUSES`, or one of:
             `drop`: closes the connection after `after_bytes` of the body, None: before any answer;
             `stall`: stops sending there, until the hub is closed;
             `wrong_digest`: sends as many bytes, of which the last is another;
             `ignore_range`: sends the whole file where a part was asked for;
             `html`: a page with status 200, as a hotel's or an airport's network sends.
         times: To how many requests it applies; None: to all.
-        after_bytes: See `kind`.
+        after_bytes: See `effect`.
         retry_after: Seconds, sent as Retry-After.
         method: The only method it applies to; None: any.
     """
 
     pattern: str
-    kind: str
+    effect: str
     times: int | None = None
     after_bytes: int | None = None
     retry_after: int | None = None
@@ -54,16 +54,18 @@ class Fault:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in STATUSES and self.kind not in OTHERS:
-            raise ValueError(f"no kind of fault {self.kind!r}; {', '.join((*STATUSES, *OTHERS))}")
+        if self.effect not in STATUSES and self.effect not in OTHERS:
+            raise ValueError(
+                f"no effect of fault {self.effect!r}; {', '.join((*STATUSES, *OTHERS))}"
+            )
 
     @property
     def within_body(self) -> bool:
-        """Whether it changes the bytes of a file; the others come in an answer's place."""
-        return self.after_bytes is not None or self.kind in ("wrong_digest", "ignore_range")
+        """Whether the fault changes a file's bytes; others replace the response."""
+        return self.after_bytes is not None or self.effect in ("wrong_digest", "ignore_range")
 
     def applies(self, method: str, path: str) -> bool:
-        """Whether the rule is for this request; counts it if so."""
+        """Check whether the rule applies to a request, and count it."""
         if self.method not in (None, method) or not fnmatchcase(path, self.pattern):
             return False
         with self._lock:

@@ -1,4 +1,4 @@
-"""How a hub answers single requests: the API, redirects, parts of files, refusals."""
+"""Request handlers of the hub: API, redirects, ranges of files, refusals."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 class RefusedError(Exception):
-    """An answer other than the one that was asked for."""
+    """A response with an error status."""
 
     def __init__(self, status: int, code: str = "", message: str = "", **headers: str) -> None:
         self.status, self.code, self.message, self.headers = status, code, message, headers
 
 
 class Handler(BaseHTTPRequestHandler):
-    """What both hosts share: one request per connection, faults, and how bytes are sent."""
+    """Common base of both hosts: one request per connection, faults, responses."""
 
     protocol_version = "HTTP/1.1"
     timeout = 30
@@ -56,11 +56,11 @@ class Handler(BaseHTTPRequestHandler):
         self.handle_request()
 
     def handle_request(self) -> None:
-        """Note the request, and answer it or do what a fault asks for instead."""
+        """Record the request, and answer it or apply a fault."""
         self.raw, _, self.query = self.path.partition("?")
         path = unquote(self.raw)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.hub.note(self.command, path, self.query, dict(self.headers.items()), self.host)
+        self.hub.record(self.command, path, self.query, dict(self.headers.items()), self.host)
         fault = self.hub.fault(self.command, path, within_body=False)
         try:
             if fault is not None:
@@ -73,19 +73,19 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def answer(self) -> None:
-        """Answer a request that no fault interferes with."""
+        """Answer a request without a fault."""
         raise NotImplementedError
 
     def fail(self, fault: Fault) -> None:
-        """Do what a fault says, in an answer's place."""
-        if fault.kind == "stall":
+        """Apply a fault instead of a response."""
+        if fault.effect == "stall":
             self.hub.closing.wait()
-        if fault.kind in ("stall", "drop"):
+        if fault.effect in ("stall", "drop"):
             self.close_connection = True
-        elif fault.kind == "html":
+        elif fault.effect == "html":
             self.send(200, PAGE, {"Content-Type": "text/html; charset=utf-8"})
         else:
-            status, code, message = STATUSES[fault.kind]
+            status, code, message = STATUSES[fault.effect]
             wait = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
             raise RefusedError(status, code, message, **wait)
 
@@ -98,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(refused.status, json.dumps({"error": refused.message}).encode(), headers)
 
     def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        """Send a whole answer; of one to HEAD, the headers."""
+        """Send a response; for HEAD, its headers."""
         self.begin(status, len(body), headers)
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -112,18 +112,18 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send_file(self, name: str, content: Content, headers: dict[str, str]) -> None:
-        """Send a file, or the part of it that was asked for."""
+        """Send a file or the requested range of it."""
         fault = None
         if self.command == "GET":
             fault = self.hub.fault("GET", unquote(self.raw), within_body=True)
-        kind = fault.kind if fault else ""
+        effect = fault.effect if fault else ""
         body = read(content)
-        if kind == "wrong_digest" and body:
+        if effect == "wrong_digest" and body:
             body = body[:-1] + bytes([body[-1] ^ 1])
         status, size = 200, len(body)
         headers = headers | {"Accept-Ranges": "bytes"}
         asked = RANGE.fullmatch(self.headers.get("Range", ""))
-        if asked and any(asked.groups()) and kind != "ignore_range":
+        if asked and any(asked.groups()) and effect != "ignore_range":
             first, last = _span(asked, size)
             if first >= size or last < first:
                 raise RefusedError(416, **{"Content-Range": f"bytes */{size}"})
@@ -143,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _span(asked: re.Match[str], size: int) -> tuple[int, int]:
-    """First and last byte of a range: `5-9`, `5-`, or `-5` for the last five."""
+    """Return the first and last byte of a range: `5-9`, `5-`, or `-5` for the last five."""
     first, last = asked.groups()
     if not first:
         return max(size - int(last), 0), size - 1
@@ -151,12 +151,12 @@ def _span(asked: re.Match[str], size: int) -> tuple[int, int]:
 
 
 class MainHost(Handler):
-    """The hub itself: its API and small files; large ones are redirected."""
+    """The hub: API, small files, and redirects of large ones."""
 
     host = "main"
 
     def answer(self) -> None:
-        """Answer the API's requests and those for files."""
+        """Answer requests of the API and of files."""
         api, file = API.fullmatch(self.raw), RESOLVE.fullmatch(self.raw)
         found = api or file
         if found is None:
@@ -179,14 +179,14 @@ class MainHost(Handler):
             self.send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     def repository(self, name: str) -> Repository:
-        """The repository that was asked for, if the client may know of it."""
+        """Return the requested repository if the client may see it."""
         sent = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.hub.token is not None and sent and sent != self.hub.token:
             raise RefusedError(401, "", "Invalid credentials in Authorization header")
         self.known = bool(sent)
         repository = self.hub.repositories.get(name)
         if repository is None or (repository.private and not self.known):
-            # Of what it does not have, the hub says to strangers that they may not see it.
+            # Without a token the hub answers 401 for missing repositories too.
             if self.known:
                 raise RefusedError(404, "RepoNotFound", "Repository not found")
             raise RefusedError(401, "RepoNotFound", "Invalid username or password.")
@@ -195,7 +195,7 @@ class MainHost(Handler):
     def api_answer(
         self, name: str, repository: Repository, what: str | None, revision: str, folder: str
     ) -> Any:
-        """What the API says: of the model, or of its refs, files, or some files by path."""
+        """Return the API's description of a model, its refs, or its files."""
         query = parse_qs(self.query)
         if what == "refs":
             return refs_json(repository, pull_requests="include_prs" in query)
@@ -215,7 +215,7 @@ class MainHost(Handler):
         return model_json(name, repository, commit, lfs_bytes=lfs_bytes, blobs=blobs)
 
     def answer_file(self, name: str, repository: Repository, revision: str, path: str) -> None:
-        """Send a small file; redirect to where a large one lies."""
+        """Send a small file; redirect to a large one."""
         if repository.gated:
             page = f"{self.hub.endpoint}/{name}"
             message = f"Access to model {name} is restricted. Visit {page} to ask for access."
@@ -238,7 +238,7 @@ class MainHost(Handler):
         self.send(302, b"Found", headers)
 
     def commit(self, repository: Repository, revision: str) -> str:
-        """The commit that a client named or meant."""
+        """Return the commit of a revision."""
         commit = repository.commit(revision)
         if commit is None:
             raise RefusedError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
@@ -246,7 +246,7 @@ class MainHost(Handler):
 
 
 class FileHost(Handler):
-    """Where large files lie; what it is asked carries a signature, and no token."""
+    """The host of large files; requests have a signature and no token."""
 
     host = "lfs"
 

@@ -1,4 +1,4 @@
-"""Repositories as the real hub lays them out, with random weights at reduced size.
+"""Repositories in the layouts of the real hub, with random weights at reduced size.
 
 What a repository lacks on the hub it lacks here, and pickles lie where they lie there. Each is made
 when it is first asked for.
@@ -10,17 +10,17 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from support.hub import clip_layouts, model_layouts
+from support.hub import model_layouts, open_clip_layouts
 from support.hub.repository import Repository, read
 
 LAYOUTS: dict[str, Callable[[Path], Repository]] = {
-    "timm/ViT-B-32-SigLIP2-256": clip_layouts.siglip2,
-    "timm/PE-Core-B-16": clip_layouts.pe_core,
-    "timm/PE-Core-L-14-336": clip_layouts.pe_core,
-    "timm/vit_base_patch32_clip_224.openai": clip_layouts.openai_clip,
-    "laion/CLIP-ViT-B-32-laion2B-s34B-b79K": clip_layouts.laion_clip,
-    "laion/CLIP-ViT-B-32-roberta-base-laion2B-s12B-b32k": clip_layouts.clip_with_roberta,
-    "FacebookAI/roberta-base": clip_layouts.roberta_base,
+    "timm/ViT-B-32-SigLIP2-256": open_clip_layouts.siglip2,
+    "timm/PE-Core-B-16": open_clip_layouts.pe_core,
+    "timm/PE-Core-L-14-336": open_clip_layouts.pe_core,
+    "timm/vit_base_patch32_clip_224.openai": open_clip_layouts.openai_clip,
+    "laion/CLIP-ViT-B-32-laion2B-s34B-b79K": open_clip_layouts.laion_clip,
+    "laion/CLIP-ViT-B-32-roberta-base-laion2B-s12B-b32k": open_clip_layouts.clip_with_roberta,
+    "FacebookAI/roberta-base": open_clip_layouts.roberta_base,
     "laion/larger_clap_general": model_layouts.clap_general,
     "laion/larger_clap_music_and_speech": model_layouts.clap_music_and_speech,
     "laion/clap-htsat-unfused": model_layouts.clap_unfused,
@@ -36,11 +36,11 @@ MOVED = {
     "roberta-base": "FacebookAI/roberta-base",
     "xlm-roberta-base": "FacebookAI/xlm-roberta-base",
 }
-"""Old names, which models still use; the hub redirects them."""
+"""Old names that models still use; the hub redirects them."""
 
 
 class RealLayouts(Mapping[str, Repository]):
-    """The repositories of `LAYOUTS` by name, each made once, when it is first asked for."""
+    """The repositories of `LAYOUTS` by name, each made at first use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -54,7 +54,7 @@ class RealLayouts(Mapping[str, Repository]):
             if name not in self._made:
                 folder = self._folder / name.replace("/", "--")
                 folder.mkdir(parents=True)
-                with clip_layouts.quiet_and_seeded():
+                with open_clip_layouts.quiet_and_seeded():
                     self._made[name] = LAYOUTS[name](folder)
             return self._made[name]
 

@@ -1,11 +1,11 @@
-"""Layouts of the repositories that transformers and muq read."""
+"""Repositories in the layouts that transformers and muq read."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from support.hub.clip_layouts import add_pickle, add_tokenizer_files, files_of, repository
+from support.hub.open_clip_layouts import add_pickle, add_tokenizer_files, files_of, repository
 from support.hub.repository import Repository
 from support.small_models.blip import WORDS, save_blip
 from support.small_models.muq import MUQ, ROBERTA, save_muq, save_muq_mulan, save_xlm_roberta
@@ -26,88 +26,88 @@ BLIP = "98cf803d8586e8e8b3ec527885ac50c422d514ae"
 
 
 def pickled(folder: Path, licence: str | None) -> Repository:
-    """A repository whose weights are a pickle."""
+    """Make a repository whose weights are a pickle."""
     add_pickle(folder, SAFE, PICKLE)
     return repository(folder, licence, SAFE)
 
 
 def with_conversion(folder: Path, licence: str | None, ref: str, commit: str) -> Repository:
-    """A repository whose weights are a pickle on main, and safetensors at a pull request too."""
+    """Make a repository with a pickle on main, and safetensors in a pull request."""
     weights = (folder / SAFE).read_bytes()
     main = pickled(folder, licence)
     return main.with_revision(ref, commit, files_of(main) | {SAFE: weights})
 
 
 def clap(folder: Path) -> Path:
-    """A CLAP without fusion, with the tokenizer's files as its repositories have them."""
-    made = save_clap(folder / "model", fusion=False)
-    add_tokenizer_files(made)
-    return made
+    """Save a CLAP without fusion, with the tokenizer files of its repositories."""
+    model = save_clap(folder / "model", fusion=False)
+    add_tokenizer_files(model)
+    return model
 
 
 def clap_general(folder: Path) -> Repository:
-    """LAION's CLAP of music and sounds."""
+    """Make LAION's CLAP of music and sounds."""
     return with_conversion(clap(folder), "apache-2.0", "refs/pr/2", CLAP_GENERAL)
 
 
 def clap_music_and_speech(folder: Path) -> Repository:
-    """LAION's CLAP of music, sounds and speech."""
+    """Make LAION's CLAP of music, sounds and speech."""
     return with_conversion(clap(folder), "apache-2.0", "refs/pr/1", CLAP_SPEECH)
 
 
 def clap_unfused(folder: Path) -> Repository:
-    """An older CLAP, with a pickle and nothing else."""
+    """Make an older CLAP with a pickle only."""
     return pickled(clap(folder), "apache-2.0")
 
 
 def blip(folder: Path) -> Repository:
-    """BLIP's image-text matching."""
-    made = save_blip(folder / "model")
-    (made / "vocab.txt").write_text("\n".join(WORDS) + "\n")
-    (made / "special_tokens_map.json").write_text('{"unk_token": "[UNK]"}')
-    return with_conversion(made, "bsd-3-clause", "refs/pr/5", BLIP)
+    """Make BLIP's image-text matching."""
+    model = save_blip(folder / "model")
+    (model / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    (model / "special_tokens_map.json").write_text('{"unk_token": "[UNK]"}')
+    return with_conversion(model, "bsd-3-clause", "refs/pr/5", BLIP)
 
 
 def x_clip(folder: Path) -> Repository:
-    """X-CLIP: both formats of weights, and a processor's configuration as written years ago."""
-    made = save_x_clip(folder / "model")
-    add_tokenizer_files(made)
-    add_pickle(made, SAFE, PICKLE)
-    path = made / "preprocessor_config.json"
+    """Make X-CLIP: both formats of weights, and an old processor configuration."""
+    model = save_x_clip(folder / "model")
+    add_tokenizer_files(model)
+    add_pickle(model, SAFE, PICKLE)
+    path = model / "preprocessor_config.json"
     old = json.loads(path.read_text())
     for name in ("image_processor_type", "size", "crop_size", "rescale_factor", "do_rescale"):
         old.pop(name, None)
     old |= {"feature_extractor_type": "VideoMAEFeatureExtractor", "size": 32, "crop_size": 32}
     path.write_text(json.dumps(old))
-    return repository(made, "mit")
+    return repository(model, "mit")
 
 
 def pe_av(folder: Path) -> Repository:
-    """PE-AV: one processor_config.json describes all of its preprocessing."""
+    """Make PE-AV, whose processor_config.json describes all of its preprocessing."""
     from transformers import DacFeatureExtractor, PeAudioVideoProcessor
 
-    made = folder / "model"
-    make_pe_av().save_pretrained(made)
+    model = folder / "model"
+    make_pe_av().save_pretrained(model)
     PeAudioVideoProcessor(
         DacFeatureExtractor(), pe_av_video_processor(), tokenizer_of_bytes()
-    ).save_pretrained(made)
-    return repository(made, "apache-2.0")
+    ).save_pretrained(model)
+    return repository(model, "apache-2.0")
 
 
 def muq(folder: Path) -> Repository:
-    """The model of sound that MuQ-MuLan is built on."""
+    """Make the audio tower of MuQ-MuLan."""
     return repository(save_muq(folder / "model"), "cc-by-nc-4.0")
 
 
 def muq_mulan(folder: Path) -> Repository:
-    """MuQ-MuLan, which names the repositories of its parts."""
+    """Make MuQ-MuLan, which names the repositories of its towers."""
     save_muq(folder / MUQ)
     save_xlm_roberta(folder / ROBERTA)
     return repository(save_muq_mulan(folder / "model", folder), "cc-by-nc-4.0")
 
 
 def xlm_roberta(folder: Path) -> Repository:
-    """The model of text that MuQ-MuLan is built on, under its present name."""
-    made = save_xlm_roberta(folder / "model")
-    add_pickle(made, SAFE, PICKLE)
-    return repository(made, "mit")
+    """Make the text tower of MuQ-MuLan under its current name."""
+    model = save_xlm_roberta(folder / "model")
+    add_pickle(model, SAFE, PICKLE)
+    return repository(model, "mit")

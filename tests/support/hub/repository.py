@@ -1,4 +1,4 @@
-"""Repositories of a hub: files by commit, refs, and the JSON that the hub's API says of them."""
+"""Repositories of a hub: files by commit, refs, and their JSON in the hub's API."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Repository:
     Attributes:
         revisions: Files by path, by commit (40 hexadecimal digits).
         refs: Commits by name: `main`, `refs/pr/2`, `refs/tags/v1`.
-        gated: Everybody reads its description; nobody reads its files before accepting its terms.
-        private: Without a valid token it looks like a repository that does not exist.
+        gated: The description is public; files need accepted terms.
+        private: Without a valid token it seems not to exist.
     """
 
     revisions: dict[str, dict[str, Content]]
@@ -31,44 +31,46 @@ class Repository:
     private: bool = False
 
     @classmethod
-    def of(cls, folder: Path, *, commit: str | None = None, ref: str = "main") -> Repository:
-        """A repository with one revision: the files of a folder and its subfolders."""
+    def from_folder(
+        cls, folder: Path, *, commit: str | None = None, ref: str = "main"
+    ) -> Repository:
+        """Make a repository with one revision: the files of a folder and its subfolders."""
         files: dict[str, Content] = {
             path.relative_to(folder).as_posix(): path
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
-        return cls.holding(files, commit=commit, ref=ref)
+        return cls.from_files(files, commit=commit, ref=ref)
 
     @classmethod
-    def holding(
+    def from_files(
         cls, files: dict[str, Content], *, commit: str | None = None, ref: str = "main"
     ) -> Repository:
-        """A repository with one revision, by default with a commit derived from its files."""
+        """Make a repository with one revision; the default commit is derived from its files."""
         commit = commit or commit_of(files)
         return cls({commit: files}, {ref: commit})
 
     def with_revision(self, ref: str, commit: str, files: dict[str, Content]) -> Repository:
-        """The same repository with one more revision; a ref that exists moves to it."""
+        """Add a revision; an existing ref moves to it."""
         return Repository(
             self.revisions | {commit: files}, self.refs | {ref: commit}, self.gated, self.private
         )
 
     def commit(self, revision: str) -> str | None:
-        """The commit that a ref or a commit names; None where there is no such revision."""
+        """Return the commit of a ref or commit; None if there is no such revision."""
         found = self.refs.get(revision, revision)
         return found if found in self.revisions else None
 
     @property
     def licence(self) -> str | None:
-        """What the head of its README.md says."""
+        """Licence in the header of README.md."""
         card = self.revisions.get(self.refs.get("main", ""), {}).get("README.md")
         found = _LICENCE.match(read(card)) if card is not None else None
         return found[1].decode() if found else None
 
 
 def commit_of(files: dict[str, Content]) -> str:
-    """A name for a revision, as stable as its files."""
+    """Derive the name of a revision from its files."""
     digest = hashlib.sha1(usedforsecurity=False)
     for path, content in sorted(files.items()):
         digest.update(f"{path}\0{describe(content).sha256}\n".encode())
@@ -76,19 +78,19 @@ def commit_of(files: dict[str, Content]) -> str:
 
 
 def read(content: Content) -> bytes:
-    """The bytes of a file."""
+    """Return the bytes of a file."""
     return content if isinstance(content, bytes) else content.read_bytes()
 
 
 @dataclass(frozen=True)
 class Description:
-    """What the hub knows of a file.
+    """Size and digests of a file.
 
     Attributes:
         size: In bytes.
         sha256: Names a large file.
         blob: git's name of a small file.
-        pointer: git's name of the pointer that git holds in a large file's place.
+        pointer: git's name of the LFS pointer of a large file.
         pointer_size: Of that pointer, in bytes.
     """
 
@@ -100,7 +102,7 @@ class Description:
 
 
 def describe(content: Content) -> Description:
-    """Digest a file; a file on disk is read once while its size and time stay the same."""
+    """Digest a file; cached while its size and time stay the same."""
     if isinstance(content, bytes):
         return _describe(content)
     stat = content.stat()

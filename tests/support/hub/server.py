@@ -1,4 +1,4 @@
-"""A hub on the loopback that answers as the real one answers huggingface_hub.
+"""A local hub with the protocol of the real one.
 
 Two servers run: the hub, and the host that it sends clients to for large files. The protocol is
 that of huggingface_hub's `HfApi.model_info`, `list_repo_refs`, `list_repo_tree`, `get_paths_info`,
@@ -22,7 +22,7 @@ __all__ = ["Fault", "Hub", "Repository", "Request", "serve"]
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked for.
+    """A request of a client.
 
     Attributes:
         method: `GET`, `HEAD` or `POST`.
@@ -41,15 +41,15 @@ class Request:
 
 @dataclass
 class Hub:
-    """What is served, how, and what was asked for; may change while it is served.
+    """The repositories, faults and requests of a hub; may change while it is served.
 
     Attributes:
         repositories: By `maker/name`, or by `name` alone.
         moved: New names by old ones; requests for an old name are redirected.
         token: The only valid one; None: nobody looks at tokens.
         lfs_bytes: Files from here on are large: sha256 names them, another host sends them.
-        faults: What goes wrong; the first rule that matches counts.
-        requests: Every request so far, in the order of arrival.
+        faults: Rules; the first that matches applies.
+        requests: All requests in the order of arrival.
         downloaded: Paths of the files whose bytes were sent, whole or in part, in that order.
         endpoint: Where it listens while it is served.
         lfs_endpoint: Where the host of large files listens.
@@ -66,18 +66,18 @@ class Hub:
     lfs_endpoint: str = ""
     closing: Event = field(default_factory=Event, repr=False)
 
-    def asked(self, method: str, host: str | None = None) -> list[str]:
-        """Paths of the requests of one method so far."""
+    def paths(self, method: str, host: str | None = None) -> list[str]:
+        """Return the paths of the requests of one method."""
         return [r.path for r in self.requests if r.method == method and host in (None, r.host)]
 
     def fault(self, method: str, path: str, *, within_body: bool) -> Fault | None:
-        """The rule for a request, if there is one."""
+        """Return the rule that applies to a request, if any."""
         for fault in tuple(self.faults):
             if fault.within_body == within_body and fault.applies(method, path):
                 return fault
         return None
 
-    def note(
+    def record(
         self, method: str, path: str, query: str, headers: Mapping[str, str], host: str
     ) -> None:
         """Record a request."""
@@ -92,7 +92,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def serve(hub: Hub) -> Iterator[Hub]:
-    """Answer on free ports until the block ends; `hub.endpoint` says where."""
+    """Serve on free ports until the block ends; sets `hub.endpoint`."""
     hub.closing.clear()
     with ExitStack() as stack:
         main, files = (stack.enter_context(_running(kind, hub)) for kind in (MainHost, FileHost))

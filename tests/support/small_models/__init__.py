@@ -1,1 +1,1 @@
-"""Models of every kind, real but small enough to be made, saved and loaded within a test."""
+"""Small models of all backends with random weights."""

@@ -1,4 +1,4 @@
-"""A BLIP that matches pictures with texts of eight words."""
+"""A small BLIP with a vocabulary of eight words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", "a", "red", "circle", "le
 
 
 def save_blip(folder: Path) -> Path:
-    """A folder as transformers saves a BLIP: a few thousand random weights."""
+    """Save a small BLIP as transformers does."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import (

@@ -1,4 +1,4 @@
-"""A MuQ-MuLan of the package `muq`, and the two models it is made of, at reduced size."""
+"""A small MuQ-MuLan of the package `muq`, and its two towers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from support.small_models.texts import attend
 
 MUQ, ROBERTA = "OpenMuQ/MuQ-large-msd-iter", "xlm-roberta-base"
-"""What its configuration calls the models of sound and of text."""
+"""Names of the towers in its configuration."""
 
 WIDTH = 16
 
 
 def save_muq(folder: Path) -> Path:
-    """The model of sound alone, as its class saves it."""
+    """Save the audio tower as its class does."""
     import torch
     from muq import MuQ, MuQConfig
     from transformers import Wav2Vec2ConformerConfig
@@ -42,7 +42,7 @@ def save_muq(folder: Path) -> Path:
 
 
 def save_xlm_roberta(folder: Path) -> Path:
-    """The model of text alone, with a vocabulary of letters."""
+    """Save the text tower with a vocabulary of letters."""
     import torch
     from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizerFast
 
@@ -71,7 +71,7 @@ def save_xlm_roberta(folder: Path) -> Path:
 
 
 def save_muq_mulan(folder: Path, parts: Path) -> Path:
-    """The whole, which names its parts as on the hub.
+    """Save the model, which names its towers as on the hub.
 
     Args:
         folder: Where it is saved.
@@ -101,7 +101,7 @@ def save_muq_mulan(folder: Path, parts: Path) -> Path:
 
 
 def _centre_texts(mulan: Any) -> None:
-    """Subtract what all texts have in common: means over a fresh tower's tokens are much alike."""
+    """Subtract the mean of texts, because means over an untrained tower's tokens are similar."""
     import torch
 
     from retrieval.encoders.probe_texts import PROBE_TEXTS

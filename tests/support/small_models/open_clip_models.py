@@ -1,4 +1,4 @@
-"""Models of open_clip: CLIP, PE-Core, SigLIP2, and one whose text tower is transformers'."""
+"""Small models of open_clip: CLIP, PE-Core and SigLIP2."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SQUASH = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
 
 
 def pe_core_config() -> dict[str, Any]:
-    """PE-Core by its smallest image tower, with a shorter text tower."""
+    """Return PE-Core with its smallest image tower and a shorter text tower."""
     import open_clip
 
     config: dict[str, Any] = open_clip.get_model_config("PE-Core-T-16-384")
@@ -29,7 +29,7 @@ def pe_core_config() -> dict[str, Any]:
 
 
 def siglip2_config(vocabulary: int, tokenizer: str = "beside") -> dict[str, Any]:
-    """SigLIP2 by a tiny image tower, pooled by attention as its own, and a small text tower."""
+    """Return SigLIP2 with a tiny image tower, pooled by attention, and a small text tower."""
     import open_clip
 
     config: dict[str, Any] = open_clip.get_model_config("ViT-B-32-SigLIP2-256")
@@ -73,7 +73,7 @@ def save_weights(model: Any, folder: Path) -> Path:
 
 
 def save_small_clip(folder: Path) -> Path:
-    """A folder in open_clip's format: random weights, open_clip's own tokenizer."""
+    """Save a small CLIP in open_clip's format, with open_clip's own tokenizer."""
     preprocessing = {
         "mean": [0.5, 0.4, 0.3],
         "std": [0.2, 0.3, 0.4],
@@ -85,6 +85,6 @@ def save_small_clip(folder: Path) -> Path:
 
 
 def save_small_siglip2(folder: Path) -> Path:
-    """SigLIP2 with a text tower of bytes."""
+    """Save SigLIP2 with a byte tokenizer."""
     tokenizer = tokenizer_of_bytes()
     return save_open_clip(folder, siglip2_config(len(tokenizer)), tokenizer)

@@ -1,4 +1,4 @@
-"""Models of sound and text: CLAP, and MuLan as this repository trains it."""
+"""Small models of audio and text: CLAP and MuLan."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.small_models.texts import attend, tokenizer_of_bytes
 
 
 def save_clap(folder: Path, *, fusion: bool = True) -> Path:
-    """A folder as transformers saves a CLAP: random weights and a tokenizer of bytes.
+    """Save a small CLAP as transformers does, with a byte tokenizer.
 
     LAION's general checkpoints have no fusion; their extractor crops long sound at random.
     """
@@ -53,11 +53,12 @@ def save_clap(folder: Path, *, fusion: bool = True) -> Path:
 
 
 def save_mulan(folder: Path) -> Path:
-    """A folder as this repository's trainer writes it."""
+    """Save a small MuLan in this repository's format."""
     import torch
     from safetensors.torch import save_file
 
-    from retrieval.encoders.towers import Mulan, MulanConfig, TransformerSize
+    from retrieval.encoders.mulan_sizes import MulanConfig, TransformerSize
+    from retrieval.encoders.towers import Mulan
 
     folder.mkdir()
     tokenizer = tokenizer_of_bytes()

@@ -1,4 +1,4 @@
-"""Tokenizers of single bytes, and fresh text towers that tell texts apart."""
+"""Byte tokenizers, and untrained text towers that distinguish texts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 
 def byte_alphabet() -> list[str]:
-    """The characters that stand for the 256 bytes in byte-level vocabularies."""
+    """Return the characters of the 256 bytes in byte-level vocabularies."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     return sorted(ByteLevel.alphabet())
 
 
 def tokenizer_of_bytes() -> Any:
-    """Roberta's tokenizer without a single merge."""
+    """Return Roberta's tokenizer without merges."""
     from transformers import RobertaTokenizerFast
 
     vocabulary = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *byte_alphabet()]
@@ -25,7 +25,7 @@ def tokenizer_of_bytes() -> Any:
 
 
 def clip_tokenizer_of_bytes() -> Any:
-    """CLIP's tokenizer without a single merge."""
+    """Return CLIP's tokenizer without merges."""
     from transformers import CLIPTokenizerFast
 
     alphabet = byte_alphabet()
@@ -35,7 +35,7 @@ def clip_tokenizer_of_bytes() -> Any:
 
 
 def gemma_tokenizer_of_bytes() -> Any:
-    """Gemma's tokenizer, as SigLIP2's: letters, bytes for the rest, and an end of text."""
+    """Return Gemma's tokenizer, as in SigLIP2, with letters and bytes only."""
     from tokenizers import processors
     from transformers import GemmaTokenizerFast
 
@@ -53,7 +53,7 @@ def gemma_tokenizer_of_bytes() -> Any:
 
 
 def attend(tower: Any, names: str = "attention", times: float = 40.0) -> None:
-    """Sharpen a fresh text tower's attention: it is collapsed, as it attends to a constant."""
+    """Sharpen the attention of an untrained text tower, which is collapsed otherwise."""
     import torch
 
     with torch.no_grad():

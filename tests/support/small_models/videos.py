@@ -1,4 +1,4 @@
-"""Models of clips and text by transformers: X-CLIP and PE-AV."""
+"""Small models of video clips and text by transformers: X-CLIP and PE-AV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.small_models.texts import attend, clip_tokenizer_of_bytes, tokenize
 
 
 def save_x_clip(folder: Path) -> Path:
-    """A folder as transformers saves an X-CLIP of 8 frames, with CLIP's tokenizer of bytes."""
+    """Save an X-CLIP of 8 frames as transformers does, with CLIP's byte tokenizer."""
     import torch
     from transformers import VideoMAEImageProcessor, XCLIPConfig, XCLIPModel
 
@@ -51,7 +51,7 @@ def save_x_clip(folder: Path) -> Path:
 
 
 def make_pe_av() -> Any:
-    """A whole PE-AV in memory, with every tower small."""
+    """Build a PE-AV with small towers."""
     import torch
     from transformers import PeAudioVideoConfig, PeAudioVideoModel
 
@@ -109,7 +109,7 @@ def make_pe_av() -> Any:
 
 
 def pe_av_video_processor() -> Any:
-    """The preprocessing of 16 frames of 32 × 32."""
+    """Return the preprocessing of 16 frames of 32 × 32."""
     from transformers import PeVideoVideoProcessor
 
     return PeVideoVideoProcessor(
@@ -124,7 +124,7 @@ def pe_av_video_processor() -> Any:
 
 
 def save_pe_av(folder: Path, model: Any) -> Path:
-    """A folder as transformers saves a PE-AV of 16 frames, part by part."""
+    """Save a PE-AV of 16 frames as transformers does."""
     model.save_pretrained(folder)
     tokenizer_of_bytes().save_pretrained(folder)
     pe_av_video_processor().save_pretrained(folder)

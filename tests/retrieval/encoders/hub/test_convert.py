@@ -54,7 +54,7 @@ def test_a_damaged_pickle_fails(content: bytes, tmp_path: Path) -> None:
 def test_a_pickle_without_tensors_fails(tmp_path: Path) -> None:
     torch.save({"epoch": 1}, tmp_path / "none.bin")
     done = convert(tmp_path / "none.bin", tmp_path / "out.safetensors")
-    assert "it holds no tensors" in done.stderr
+    assert "it contains no tensors" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,6 @@ def test_the_process_that_converts_opens_no_connection_and_starts_no_program(att
 
 
 def test_a_missing_pickle_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.addaudithook", lambda hook: None)  # it could never be taken out again
+    monkeypatch.setattr("sys.addaudithook", lambda hook: None)  # a hook cannot be removed
     with pytest.raises(FileNotFoundError):
         main([str(tmp_path / "none.bin")], str(tmp_path / "out.safetensors"))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.encoders.hub.cache import storage_of
+from retrieval.encoders.hub.cache import repository_folder
 from retrieval.encoders.hub.download import RemoteFile, cached_path, digest, download
 from support.hub.client import use
 from support.hub.faults import Fault
@@ -18,7 +18,7 @@ SMALL = b'{"a": 1}'
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    repository = Repository.holding({"model.safetensors": CONTENT, "config.json": SMALL})
+    repository = Repository.from_files({"model.safetensors": CONTENT, "config.json": SMALL})
     with serve(Hub({REPO: repository})) as running:
         use(running, tmp_path / "cache", monkeypatch)
         yield running
@@ -31,7 +31,7 @@ def large(hub: Hub) -> tuple[str, RemoteFile]:
     )
 
 
-def test_a_file_lies_where_huggingface_hub_looks_for_it(hub: Hub) -> None:
+def test_downloads_use_the_cache_layout_of_huggingface_hub(hub: Hub) -> None:
     from huggingface_hub import try_to_load_from_cache
 
     commit, file = large(hub)
@@ -39,11 +39,11 @@ def test_a_file_lies_where_huggingface_hub_looks_for_it(hub: Hub) -> None:
     assert path.read_bytes() == CONTENT
     assert path == cached_path(REPO, commit, file)
     assert try_to_load_from_cache(REPO, file.name, revision=commit) == str(path)
-    assert path.resolve() == storage_of(REPO) / "blobs" / file.digest
-    assert not list((storage_of(REPO) / "retrieval").iterdir())  # no partial file, no lock
+    assert path.resolve() == repository_folder(REPO) / "blobs" / file.digest
+    assert not list((repository_folder(REPO) / "retrieval").iterdir())  # no partial file, no lock
 
 
-def test_row_8_a_new_run_goes_on_where_the_last_one_stopped(
+def test_row_8_a_new_run_resumes_an_interrupted_download(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, file = large(hub)
@@ -52,7 +52,7 @@ def test_row_8_a_new_run_goes_on_where_the_last_one_stopped(
         patch.setattr("time.sleep", interrupt)
         with pytest.raises(KeyboardInterrupt):
             download(REPO, commit, file)
-    (partial,) = (storage_of(REPO) / "retrieval").glob("*.partial")
+    (partial,) = (repository_folder(REPO) / "retrieval").glob("*.partial")
     received = partial.stat().st_size
     assert partial.read_bytes() == CONTENT[:received]
     assert received > 0
@@ -75,9 +75,9 @@ def test_a_lost_connection_is_resumed_within_the_run(hub: Hub) -> None:
     assert len(starts) == 9
 
 
-def test_a_partial_file_of_other_bytes_is_received_anew(hub: Hub) -> None:
+def test_a_partial_file_with_wrong_bytes_is_downloaded_again(hub: Hub) -> None:
     commit, file = large(hub)
-    partial = storage_of(REPO) / "retrieval" / f"{file.digest}.partial"
+    partial = repository_folder(REPO) / "retrieval" / f"{file.digest}.partial"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(b"x" * 10_000)
     assert download(REPO, commit, file).read_bytes() == CONTENT
@@ -85,7 +85,7 @@ def test_a_partial_file_of_other_bytes_is_received_anew(hub: Hub) -> None:
 
 def test_a_host_that_ignores_ranges_sends_the_whole_file(hub: Hub) -> None:
     commit, file = large(hub)
-    partial = storage_of(REPO) / "retrieval" / f"{file.digest}.partial"
+    partial = repository_folder(REPO) / "retrieval" / f"{file.digest}.partial"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(CONTENT[:10_000])
     hub.faults = [Fault("*/model.safetensors", "ignore_range", method="GET")]

@@ -6,11 +6,10 @@ import pytest
 from huggingface_hub import constants
 
 from retrieval.encoders.catalogue import load_encoder
-from retrieval.encoders.hub.cache import snapshot_of
+from retrieval.encoders.hub.cache import availability, find_snapshot
 from retrieval.encoders.hub.download import digest
-from retrieval.encoders.hub.fetch import fetch
-from retrieval.encoders.hub.plan import Download
-from retrieval.encoders.inventory import bytes_here
+from retrieval.encoders.hub.fetch import fetch, fetch_repository
+from retrieval.encoders.hub.plan import plan_downloads
 from retrieval.errors import (
     StorageError,
     UnknownModelError,
@@ -42,13 +41,13 @@ def hub(small_clap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         "modeling.py": b"import os",
         "onnx/model.safetensors": b"elsewhere",
     }
-    with serve(Hub({REPO: Repository.holding(files_of(small_clap) | others)})) as running:
+    with serve(Hub({REPO: Repository.from_files(files_of(small_clap) | others)})) as running:
         use(running, tmp_path / "cache", monkeypatch)
         yield running
 
 
 def renamed(weights: bytes) -> bytes:
-    """The same weights in other bytes: a further key in the header's metadata."""
+    """Change the bytes of weights, not their values, by a key in the header."""
     from safetensors.torch import load, save
 
     return save(load(weights), metadata={"format": "pt", "other": "1"})
@@ -61,14 +60,14 @@ def names_sent(hub: Hub) -> list[str]:
 def test_a_model_is_fetched_checked_and_used_without_a_network(
     hub: Hub, small_clap: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert bytes_here(SPEC) is None
-    told: list[str] = []
-    files = fetch(SPEC, on_file=lambda file: told.append(file.path.name))
+    assert not availability(SPEC).usable
+    files = fetch(SPEC)
     wanted = sorted(path.name for path in small_clap.iterdir())
     assert sorted(names_sent(hub)) == wanted  # no pickle, no code, nothing twice
-    assert told == [file.path.name for file in files]
-    assert told[0] == "model.safetensors"
-    assert bytes_here(SPEC) == sum(path.stat().st_size for path in small_clap.iterdir())
+    assert files[0].path.name == "model.safetensors"
+    assert availability(SPEC).usable
+    size = sum(path.stat().st_size for path in small_clap.iterdir())
+    assert availability(SPEC).bytes == size
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("socket.socket", None)
     want = load_encoder(f"clap:{small_clap}", device="cpu").digest
@@ -77,7 +76,7 @@ def test_a_model_is_fetched_checked_and_used_without_a_network(
 
 def test_the_commit_and_the_digests_are_recorded_next_to_the_snapshot(hub: Hub) -> None:
     fetch(SPEC)
-    folder = snapshot_of(REPO)
+    folder = find_snapshot(REPO)
     assert folder is not None
     record = json.loads((folder.parents[1] / "retrieval" / f"{folder.name}.json").read_text())
     assert record["commit"] == hub.repositories[REPO].refs["main"] == folder.name
@@ -86,36 +85,30 @@ def test_the_commit_and_the_digests_are_recorded_next_to_the_snapshot(hub: Hub) 
         assert (folder / name).stat().st_size == file["bytes"]
 
 
-def test_what_is_whole_is_not_fetched_again(hub: Hub) -> None:
+def test_complete_files_are_not_fetched_again(hub: Hub) -> None:
     fetch(SPEC)
     hub.downloaded.clear()
     assert len(fetch(SPEC)) > 3
     assert hub.downloaded == []
 
 
-def test_everything_is_shown_before_the_first_byte_and_may_be_declined(
-    hub: Hub, small_clap: Path
-) -> None:
-    shown: list[Download] = []
-
-    def decline(downloads: list[Download]) -> bool:
-        assert hub.downloaded == []
-        shown.extend(downloads)
-        return False
-
-    assert fetch(SPEC, confirm=decline) == []
+def test_planning_downloads_nothing_and_files_arrive_one_by_one(hub: Hub, small_clap: Path) -> None:
+    (planned,) = plan_downloads([SPEC])
     assert hub.downloaded == []
-    (one,) = shown
-    assert one.bytes == one.missing_bytes == sum(p.stat().st_size for p in small_clap.iterdir())
-    assert (one.repo, one.licence) == (REPO, "not stated")
+    size = sum(path.stat().st_size for path in small_clap.iterdir())
+    assert planned.bytes == planned.missing_bytes == size
+    assert (planned.repo, planned.licence) == (REPO, "not stated")
+    assert next(fetch_repository(planned)).path.name == "model.safetensors"
+    assert names_sent(hub) == ["model.safetensors"]
+    assert planned.missing_bytes == size - (small_clap / "model.safetensors").stat().st_size
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_file_with_another_digest_fails_and_leaves_the_cache(hub: Hub, name: str) -> None:
     hub.faults = [Fault(f"*/{name}", "wrong_digest", method="GET")]
-    with pytest.raises(WeightsFormatError, match=f"{REPO}: {name} has arrived with another digest"):
+    with pytest.raises(WeightsFormatError, match=f"{REPO}: {name} has another digest"):
         fetch(SPEC)
-    with pytest.raises(WeightsNotAvailableError, match=f"`retrieval models fetch {SPEC}`"):
+    with pytest.raises(WeightsNotAvailableError, match="fetch the model first"):
         load_encoder(SPEC)
     hub.faults.clear()
     fetch(SPEC)
@@ -146,7 +139,7 @@ def test_an_interrupted_fetch_leaves_the_older_model_current(
     assert load_encoder(SPEC, device="cpu").digest == before
     hub.faults.clear()
     fetch(SPEC)
-    assert snapshot_of(REPO).name == "1" * 40  # type: ignore[union-attr]
+    assert find_snapshot(REPO).name == "1" * 40  # type: ignore[union-attr]
     assert load_encoder(SPEC, device="cpu").digest != before
 
 
@@ -164,7 +157,7 @@ def test_a_cache_that_cannot_be_written_fails(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file"))
-    with pytest.raises(StorageError, match=r"the hub.s cache cannot be written: .*file"):
+    with pytest.raises(StorageError, match=r"cannot write .*file"):
         fetch(SPEC)
 
 
@@ -176,6 +169,6 @@ def test_offline_it_fails_without_a_socket(hub: Hub, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("model", ["tiny", "mulan:some/folder"])
-def test_models_of_this_machine_need_no_fetching(model: str) -> None:
+def test_local_models_cannot_be_fetched(model: str) -> None:
     with pytest.raises(WeightsNotAvailableError, match=f"{model}: nothing to fetch"):
         fetch(model)

@@ -85,5 +85,5 @@ def test_an_unknown_kind_fails(spec: str) -> None:
 
 
 def test_a_model_that_is_not_cached_fails() -> None:
-    with pytest.raises(WeightsNotAvailableError, match="nobody/nothing is not in the hub's cache"):
+    with pytest.raises(WeightsNotAvailableError, match="nobody/nothing is missing"):
         load_reranker("blip:nobody/nothing", device="cpu")

@@ -3,7 +3,8 @@ import itertools
 import pytest
 import torch
 
-from retrieval.encoders.towers import Mulan, MulanConfig, TransformerSize
+from retrieval.encoders.mulan_sizes import MulanConfig, TransformerSize
+from retrieval.encoders.towers import Mulan
 from retrieval.training.bundled.masked_language import (
     MaskedLanguageHead,
     WithMaskedLanguage,

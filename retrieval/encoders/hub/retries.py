@@ -1,69 +1,60 @@
-"""What the hub refuses and why: one message for each cause, and patience where it helps."""
+"""Requests to the hub: retries, and one message for each cause of failure."""
 
 from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from retrieval.errors import RetrievalError, StorageError, WeightsNotAvailableError
 
 ATTEMPTS = 3
-"""Tries of one request while the hub's servers fail."""
+"""Attempts per request while the hub's servers fail."""
 
-LONGEST_WAIT_SECONDS = 120.0
-"""A rate limit that asks for more is reported at once."""
+MAX_WAIT_SECONDS = 120.0
+"""Longer waits for a rate limit are reported instead."""
 
 _Result = TypeVar("_Result")
 
 
-def patiently(
-    repo: str, call: Callable[[], _Result], *, progress: Callable[[], int] | None = None
+def with_retries(
+    repo: str,
+    call: Callable[[], _Result],
+    *,
+    received_bytes: Callable[[], int] | None = None,
 ) -> _Result:
-    """Run a request; wait once as a rate limit asks, and try three times while servers fail.
+    """Run a request; wait once for a rate limit, and retry while the hub's servers fail.
 
     Args:
-        repo: The repository it is about.
+        repo: Repository of the request.
         call: The request.
-        progress: For downloads, which go on where they stopped: the bytes received so far. Lost
-            connections are tried again too, and while more bytes arrive, the tries start over.
+        received_bytes: For downloads that resume: the bytes received so far. Lost connections are
+            retried too, and the attempts start over while more bytes arrive.
 
     Raises:
-        WeightsNotAvailableError: The hub refuses, fails or cannot be reached; the message says
-            which.
+        WeightsNotAvailableError: The hub refuses, fails or cannot be reached; the message names
+            the cause.
         StorageError: The cache cannot be written.
     """
-    attempt, received = 1, progress() if progress else 0
+    attempt, received = 1, received_bytes() if received_bytes else 0
     while True:
         try:
             return call()
         except RetrievalError:
             raise
-        except Exception as error:  # the network's errors have other names in each release
-            if progress and progress() != received:
-                attempt, received = 1, progress()
-            wait = _wait_seconds(error, attempt, resumes=progress is not None)
+        except Exception as error:  # network errors have other names in each release
+            if received_bytes and received_bytes() != received:
+                attempt, received = 1, received_bytes()
+            wait = _wait_seconds(error, attempt, resumes=received_bytes is not None)
             if wait is None:
-                raise refusal(repo, error) from error
+                raise request_error(repo, error) from error
             time.sleep(wait)
             attempt += 1
 
 
-@contextmanager
-def disk_errors() -> Iterator[None]:
-    """Turn what this disk refuses into a StorageError."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, RetrievalError):
-            raise
-        raise StorageError(f"the hub's cache cannot be written: {error}") from error
-
-
-def refusal(repo: str, error: Exception) -> RetrievalError:
-    """The one-line error for what a request ran into, on the network or on this disk."""
+def request_error(repo: str, error: Exception) -> RetrievalError:
+    """Convert an error of the network or the disk to a one-line error."""
     from huggingface_hub.errors import (
         GatedRepoError,
         OfflineModeIsEnabled,
@@ -74,7 +65,7 @@ def refusal(repo: str, error: Exception) -> RetrievalError:
     status = _status(error)
     on_disk = isinstance(error, OSError) and (error.filename or error.errno == errno.ENOSPC)
     if status is None and on_disk:
-        return StorageError(f"the hub's cache cannot be written: {error}")
+        return StorageError(f"cannot write the hub's cache: {error}")
     if isinstance(error, OfflineModeIsEnabled):
         message = "HF_HUB_OFFLINE is set; unset it to fetch"
     elif isinstance(error, GatedRepoError):
@@ -84,21 +75,21 @@ def refusal(repo: str, error: Exception) -> RetrievalError:
         )
     elif status == 401 and _has_token():
         message = (
-            "the hub refuses the access token; set HF_TOKEN to a valid one, or unset it and log "
-            "out with `hf auth logout`"
+            "the hub refuses the access token; set HF_TOKEN to a valid one, or unset it and delete "
+            "the stored token"
         )
     elif isinstance(error, RepositoryNotFoundError):
         message = "the hub has no such model, or it is private; check the name"
     elif isinstance(error, RevisionNotFoundError):
         message = "the hub lacks the commit that this version expects; update retrieval"
     elif status is not None:
-        message = _of_status(status, error)
+        message = _status_message(status, error)
     else:
-        message = _no_hub(error)
+        message = _connection_message(error)
     return WeightsNotAvailableError(f"{repo}: {message}")
 
 
-def _of_status(status: int, error: Exception) -> str:
+def _status_message(status: int, error: Exception) -> str:
     if status == 429:
         seconds = _retry_after(error)
         when = "later" if seconds is None else f"in {seconds:.0f} s"
@@ -107,31 +98,31 @@ def _of_status(status: int, error: Exception) -> str:
         return f"the hub denies access (status {status}); set HF_TOKEN to a token that may read it"
     if status >= 500:
         return f"the hub's server failed {ATTEMPTS} times (status {status}); try again later"
-    return f"the hub answered with status {status}; check HF_ENDPOINT, and try again later"
+    return f"the hub responded with status {status}; check HF_ENDPOINT, and try again later"
 
 
-def _no_hub(error: Exception) -> str:
-    """No answer at all, or one that no hub gives."""
+def _connection_message(error: Exception) -> str:
+    """Describe a missing response, or one that is not a hub's."""
     from huggingface_hub.errors import FileMetadataError
 
     first = (str(error).splitlines() or [""])[0] or type(error).__name__
     if isinstance(error, ValueError | KeyError | TypeError | FileMetadataError):
         return (
-            f"{_endpoint()} answers, but not as a model hub does; a network that asks for a login "
-            "may answer in its place: open a web page first, or check HF_ENDPOINT"
+            f"{_endpoint()} responds, but not as a model hub; the login page of a network may "
+            "respond instead: open a web page first, or check HF_ENDPOINT"
         )
     return (
         f"{_endpoint()} cannot be reached ({first}); try again with a network, or use the model "
-        "`tiny`, which comes with the package"
+        "tiny, which comes with the package"
     )
 
 
 def _wait_seconds(error: Exception, attempt: int, *, resumes: bool) -> float | None:
-    """Seconds until another try makes sense; None: it makes none."""
+    """Return the seconds until the next attempt, or None to give up."""
     status = _status(error)
     if status == 429 and attempt == 1:
         seconds = _retry_after(error) or 1.0
-        return seconds if seconds <= LONGEST_WAIT_SECONDS else None
+        return seconds if seconds <= MAX_WAIT_SECONDS else None
     fails = status >= 500 if status is not None else resumes and not isinstance(error, OSError)
     return float(attempt) if fails and attempt < ATTEMPTS else None
 

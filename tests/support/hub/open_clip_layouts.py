@@ -1,4 +1,4 @@
-"""Layouts of the repositories that open_clip reads."""
+"""Repositories in the layouts that open_clip reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from support.hub.repository import Content, Repository
 from support.small_models.open_clip_models import (
@@ -38,41 +37,38 @@ ROBERTA = "roberta-base"
 
 @contextmanager
 def quiet_and_seeded() -> Iterator[None]:
-    """Make models without progress bars, and leave torch's random numbers as they were."""
+    """Suppress progress bars and restore torch's random state."""
     import torch
-    from transformers.utils import logging as transformers_logging
 
-    tell: Any = transformers_logging
-    shown, level = tell.is_progress_bar_enabled(), logging.root.manager.disable
-    tell.disable_progress_bar()
+    from retrieval.encoders.pretrained import quiet_transformers
+
+    level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
             yield
     finally:
         logging.disable(level)
-        if shown:
-            tell.enable_progress_bar()
 
 
-def repository(folder: Path, licence: str | None, *left_out: str) -> Repository:
-    """A repository of a folder's files and a model card.
+def repository(folder: Path, licence: str | None, *omitted: str) -> Repository:
+    """Make a repository of a folder's files and a model card.
 
     Args:
         folder: With the model.
         licence: What the card says at its head; None: nothing.
-        left_out: Files that the hub lacks.
+        omitted: Files that the hub lacks.
     """
-    for name in left_out:
+    for name in omitted:
         (folder / name).unlink()
     head = f"license: {licence}\n" if licence else ""
     (folder / "README.md").write_text(f"---\n{head}tags:\n- test\n---\n# A model\n")
     (folder / ".gitattributes").write_text("*.safetensors filter=lfs diff=lfs merge=lfs -text\n")
-    return Repository.of(folder)
+    return Repository.from_folder(folder)
 
 
 def add_tokenizer_files(folder: Path, *, special: bool = True) -> None:
-    """Add what lay beside a tokenizer.json before transformers 5: vocabulary, merges, marks."""
+    """Add the tokenizer files of before transformers 5: vocabulary, merges, special tokens."""
     content = json.loads((folder / "tokenizer.json").read_text())
     (folder / "vocab.json").write_text(json.dumps(content["model"]["vocab"]))
     (folder / "merges.txt").write_text("#version: 0.2\n")
@@ -83,12 +79,12 @@ def add_tokenizer_files(folder: Path, *, special: bool = True) -> None:
 
 
 def files_of(found: Repository) -> dict[str, Content]:
-    """The files of a repository's main branch."""
+    """Return the files of a repository's main branch."""
     return found.revisions[found.refs["main"]]
 
 
 def add_pickle(folder: Path, weights: str, pickle: str) -> None:
-    """Save a state dict as torch does, beside the safetensors that hold the same."""
+    """Save the tensors of a safetensors file as a pickle."""
     import torch
     from safetensors.torch import load_file
 
@@ -96,18 +92,18 @@ def add_pickle(folder: Path, weights: str, pickle: str) -> None:
 
 
 def siglip2(folder: Path) -> Repository:
-    """timm's SigLIP2: open_clip's files and a tokenizer, and no config.json."""
+    """Make timm's SigLIP2: open_clip's files and a tokenizer, without config.json."""
     tokenizer = gemma_tokenizer_of_bytes()
     config = siglip2_config(len(tokenizer), "timm/ViT-B-32-SigLIP2-256")
     config["text_cfg"]["context_length"] = 64
-    made = save_open_clip(folder / "model", config, tokenizer)
+    model = save_open_clip(folder / "model", config, tokenizer)
     special = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}
-    (made / "special_tokens_map.json").write_text(json.dumps(special))
-    return repository(made, "apache-2.0")
+    (model / "special_tokens_map.json").write_text(json.dumps(special))
+    return repository(model, "apache-2.0")
 
 
 def pe_core(folder: Path) -> Repository:
-    """timm's PE-Core: open_clip's files alone; the tokenizer is open_clip's own."""
+    """Make timm's PE-Core: open_clip's files only; the tokenizer is open_clip's own."""
     preprocessing = {
         "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "resize_mode": "squash",
     }  # fmt: skip
@@ -118,36 +114,36 @@ def pe_core(folder: Path) -> Repository:
 
 
 def openai_clip(folder: Path) -> Repository:
-    """timm's copy of OpenAI's CLIP: also timm's image tower, whose config.json lies there."""
-    made = save_open_clip(
+    """Make timm's copy of OpenAI's CLIP, with the config.json of timm's image tower."""
+    model = save_open_clip(
         folder / "model",
         CLIP | {"quick_gelu": True},
         clip_tokenizer_of_bytes(),
         CLIP_PREPROCESSING,
     )
-    add_pickle(made, WEIGHTS, PICKLE)
-    add_tokenizer_files(made)
+    add_pickle(model, WEIGHTS, PICKLE)
+    add_tokenizer_files(model)
     image_tower = {"architecture": "vit_base_patch32_clip_224", "num_features": 64}
-    (made / "config.json").write_text(json.dumps(image_tower))
-    _other_weights(made)
-    return repository(made, None)
+    (model / "config.json").write_text(json.dumps(image_tower))
+    _other_weights(model)
+    return repository(model, None)
 
 
 def laion_clip(folder: Path) -> Repository:
-    """LAION's ViT-B/32: open_clip's files, and the same model as transformers' CLIP."""
-    made = save_open_clip(folder / "model", CLIP, clip_tokenizer_of_bytes(), CLIP_PREPROCESSING)
-    add_pickle(made, WEIGHTS, PICKLE)
-    add_tokenizer_files(made)
+    """Make LAION's ViT-B/32: open_clip's files, and the same model as transformers' CLIP."""
+    model = save_open_clip(folder / "model", CLIP, clip_tokenizer_of_bytes(), CLIP_PREPROCESSING)
+    add_pickle(model, WEIGHTS, PICKLE)
+    add_tokenizer_files(model)
     config = {"model_type": "clip", "architectures": ["CLIPModel"], "projection_dim": 64}
-    (made / "config.json").write_text(json.dumps(config))
+    (model / "config.json").write_text(json.dumps(config))
     size = {"size": 224, "crop_size": 224, "feature_extractor_type": "CLIPFeatureExtractor"}
-    (made / "preprocessor_config.json").write_text(json.dumps(size))
-    _other_weights(made)
-    return repository(made, "mit")
+    (model / "preprocessor_config.json").write_text(json.dumps(size))
+    _other_weights(model)
+    return repository(model, "mit")
 
 
 def _other_weights(folder: Path) -> None:
-    """Weights of another library's model, under the names that transformers and timm use."""
+    """Write weights of another model under the names of transformers and timm."""
     import torch
     from safetensors.torch import save_file
 
@@ -157,26 +153,26 @@ def _other_weights(folder: Path) -> None:
 
 
 def clip_with_roberta(folder: Path) -> Repository:
-    """LAION's CLIP whose text tower and tokenizer are those of another repository."""
+    """Make LAION's CLIP with text tower and tokenizer of another repository."""
     text_tower = save_roberta(folder / ROBERTA)
     text = {
         "hf_model_name": str(text_tower),
         "hf_tokenizer_name": str(text_tower),
         "hf_pooler_type": "mean_pooler",
     }
-    made = save_open_clip(
+    model = save_open_clip(
         folder / "model",
         CLIP | {"quick_gelu": True, "text_cfg": text},
         preprocessing=CLIP_PREPROCESSING,
     )
-    path = made / "open_clip_config.json"
+    path = model / "open_clip_config.json"
     path.write_text(path.read_text().replace(str(text_tower), ROBERTA))
-    add_pickle(made, WEIGHTS, PICKLE)
-    return repository(made, "mit")
+    add_pickle(model, WEIGHTS, PICKLE)
+    return repository(model, "mit")
 
 
 def save_roberta(folder: Path) -> Path:
-    """The text tower at reduced size, as transformers saves it."""
+    """Save a small text tower as transformers does."""
     import torch
     from transformers import RobertaConfig, RobertaModel
 
@@ -201,8 +197,8 @@ def save_roberta(folder: Path) -> Path:
 
 
 def roberta_base(folder: Path) -> Repository:
-    """roberta-base under its present name: configuration, tokenizer, weights in many formats."""
-    made = save_roberta(folder / "model")
-    add_tokenizer_files(made, special=False)
-    add_pickle(made, "model.safetensors", "pytorch_model.bin")
-    return repository(made, "mit")
+    """Make roberta-base under its current name, with weights in several formats."""
+    model = save_roberta(folder / "model")
+    add_tokenizer_files(model, special=False)
+    add_pickle(model, "model.safetensors", "pytorch_model.bin")
+    return repository(model, "mit")

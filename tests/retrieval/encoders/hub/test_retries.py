@@ -1,4 +1,4 @@
-"""Row 7: one message for each cause, and patience where it helps."""
+"""Messages for each cause of failure, and retries."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ REPO, SPEC = "maker/small-clap", "clap:maker/small-clap"
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that were waited, without waiting them."""
+    """Record the seconds of sleeps without sleeping."""
     seconds: list[float] = []
     monkeypatch.setattr("time.sleep", seconds.append)
     return seconds
@@ -27,7 +27,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def hub(
     small_clap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slept: list[float]
 ) -> Iterator[Hub]:
-    with serve(Hub({REPO: Repository.of(small_clap)})) as running:
+    with serve(Hub({REPO: Repository.from_folder(small_clap)})) as running:
         use(running, tmp_path / "cache", monkeypatch)
         yield running
 
@@ -57,7 +57,7 @@ def test_a_gated_repository_names_the_page_to_accept_at(hub: Hub) -> None:
     assert f"gated; accept its terms at {hub.endpoint}/{REPO}, then set HF_TOKEN" in message()
 
 
-def test_a_private_repository_looks_like_none_until_a_token_opens_it(
+def test_a_private_repository_is_missing_without_a_token(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.repositories[REPO].private = True
@@ -67,13 +67,13 @@ def test_a_private_repository_looks_like_none_until_a_token_opens_it(
     assert fetch(SPEC)
 
 
-def test_a_rate_limit_is_waited_for_as_told(hub: Hub, slept: list[float]) -> None:
+def test_a_rate_limit_is_waited_for(hub: Hub, slept: list[float]) -> None:
     hub.faults = [Fault("/api/*", "429", times=1, retry_after=7)]
     assert fetch(SPEC)
     assert slept == [7.0]
 
 
-def test_a_rate_limit_that_stays_is_reported(hub: Hub, slept: list[float]) -> None:
+def test_a_persistent_rate_limit_is_reported(hub: Hub, slept: list[float]) -> None:
     hub.faults = [Fault("/api/*", "429", retry_after=7)]
     assert "limits the rate of requests; try again in 7 s" in message()
     assert slept == [7.0]
@@ -93,7 +93,7 @@ def test_a_failing_server_is_tried_three_times(hub: Hub, slept: list[float], sta
     hub.requests.clear()
     hub.faults = [Fault("/api/*", status)]
     assert f"the hub's server failed 3 times (status {status}); try again later" in message()
-    assert len(hub.asked("GET")) == 3
+    assert len(hub.paths("GET")) == 3
 
 
 def test_denied_access_is_named(hub: Hub) -> None:
@@ -101,16 +101,16 @@ def test_denied_access_is_named(hub: Hub) -> None:
     assert "the hub denies access (status 403)" in message()
 
 
-def test_a_page_that_is_no_hub_is_told_from_an_absent_network(
+def test_a_login_page_and_an_absent_network_have_different_messages(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.faults = [Fault("*", "html")]
-    assert f"{hub.endpoint} answers, but not as a model hub does" in message()
-    use("http://127.0.0.1:9", tmp_path / "other", monkeypatch)  # nobody listens there
+    assert f"{hub.endpoint} responds, but not as a model hub" in message()
+    use("http://127.0.0.1:9", tmp_path / "other", monkeypatch)  # a closed port
     assert "http://127.0.0.1:9 cannot be reached" in message()
 
 
-def test_a_page_in_place_of_a_file_is_no_file(hub: Hub, tmp_path: Path) -> None:
+def test_a_web_page_instead_of_a_file_fails(hub: Hub, tmp_path: Path) -> None:
     hub.faults = [Fault("*/model.safetensors", "html", method="GET")]
     with pytest.raises(Exception, match="small-clap") as caught:
         fetch(SPEC)
