@@ -24,7 +24,7 @@ from retrieval.duplicates.same_files import further_paths
 from retrieval.errors import QueryError
 from retrieval.search.items import ItemTable
 from retrieval.search.open_space import OpenedSpace, Part
-from retrieval.store.blocks import contained
+from retrieval.store.blocks import isin_sorted
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium, Space, TimedRows
@@ -150,7 +150,7 @@ class _Comparison:
     def _mask(self, part: Part, left_out: NDArray[np.int64]) -> NDArray[np.bool_]:
         code = MEDIUM_CODES.index(self._modality)
         item_ids = part.rows.item_ids
-        mask: NDArray[np.bool_] = (part.rows.media == code) & ~contained(item_ids, left_out)
+        mask: NDArray[np.bool_] = (part.rows.media == code) & ~isin_sorted(item_ids, left_out)
         mask &= self._items.modalities_of(item_ids) == code
         return mask
 

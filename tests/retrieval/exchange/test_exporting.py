@@ -16,7 +16,7 @@ from retrieval.errors import (
     StorageError,
 )
 from retrieval.exchange.exporting import export
-from retrieval.exchange.layouts import open_layout
+from retrieval.exchange.sources import open_source
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest
 from retrieval.targets import ExportLayout
@@ -71,7 +71,7 @@ def test_clip_retrieval(
     assert [table.num_rows for table in tables] == [33, 1]
     assert tables[0].column("image_path")[3].as_py() == "/archive/4%.jpg"
     assert tables[0].column("caption")[0].as_py() == "what 0%25.jpg shows"
-    assert open_layout(tmp_path / "o").rows == 34
+    assert open_source(tmp_path / "o").rows == 34
 
 
 def test_parquet(collection: Collection, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_plain_faiss_index_with_its_ids(collection: Collection, tmp_path: Path
     _, rows = found.search(directions(34)[[0, 10, 33]], 1)
     assert [ids.column("item_id")[row].as_py() for row in rows[:, 0].tolist()] == [0, 10, 30]
     with pytest.raises(SourceError, match="no column of vectors"):
-        open_layout(tmp_path / "o")
+        open_source(tmp_path / "o")
 
 
 @pytest.mark.parametrize("kind", ["IVF4,SQ8", "IVF4,PQ2x4fs"])
@@ -123,7 +123,7 @@ def test_no_approximate_index_or_not_a_current_one(collection: Collection, tmp_p
         export(collection.snapshot, tmp_path / "o", ExportLayout.FAISS, approximate=True)
     index(collection, "IVF4,SQ8")
     collection.remove(ids=[5])
-    with pytest.raises(IndexMissingError, match="not one part of just its rows"):
+    with pytest.raises(IndexMissingError, match="several parts or outdated rows"):
         export(collection.snapshot, tmp_path / "o", ExportLayout.FAISS, approximate=True)
     assert not (tmp_path / "o").exists()
 

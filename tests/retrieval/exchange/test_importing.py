@@ -16,7 +16,8 @@ from retrieval.errors import (
     SourceError,
     UnknownModelError,
 )
-from retrieval.exchange.importing import ImportOptions, ImportReport, import_vectors
+from retrieval.exchange.importing import ImportReport, import_vectors
+from retrieval.exchange.options import ImportOptions
 from retrieval.types import Medium
 
 TINY = ImportOptions(model="tiny", device="cpu")
@@ -105,7 +106,7 @@ def test_files_that_exist_are_looked_at(tmp_path: Path, dim: int) -> None:
 def test_rows_of_a_video_are_its_segments(
     tmp_path: Path, dim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.exchange.pieces.BLOCK_ROWS", 2)
+    monkeypatch.setattr("retrieval.exchange.vector_files.BLOCK_ROWS", 2)
     source = written(
         tmp_path,
         directions(6, dim),
@@ -216,8 +217,8 @@ def test_fault_1_a_run_that_is_killed_goes_on(
     source = written(tmp_path, directions(9, dim), path=[f"{n}.jpg" for n in range(9)])
     monkeypatch.setattr("retrieval.store.pending.SHARD_ROWS", 2)
 
-    def stop(report: ImportReport) -> None:
-        if report.rows == 6:
+    def stop(task: str, done: float, total: float | None, note: str = "") -> None:
+        if (task, done, total) == ("import", 6, 9):
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
@@ -235,9 +236,9 @@ def test_bad_input_fails_before_anything_is_published(tmp_path: Path, dim: int) 
     wrong = written(tmp_path / "w", directions(2, dim + 1), path=["a.jpg", "b.jpg"])
     music = written(tmp_path / "m", directions(1, dim), path=["a.jpg"])
     for options, given, error, message in (
-        (ImportOptions(), source, SourceError, "does not say what made its vectors"),
+        (ImportOptions(), source, SourceError, "does not name the model"),
         (ImportOptions(model="tny"), source, UnknownModelError, "did you mean 'tiny'"),
-        (ImportOptions(model="music"), music, UnknownModelError, "--model music embeds no image"),
+        (ImportOptions(model="music"), music, UnknownModelError, "music embeds no image"),
         (TINY, wrong, DimensionMismatchError, f"{dim + 1}-d vectors, tiny-image makes {dim}-d"),
     ):
         with pytest.raises(error, match=message) as caught:

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from retrieval.exchange.exporting import export
-from retrieval.exchange.importing import ImportOptions, ImportReport, import_vectors
-from retrieval.store.filters import matching_ids
+from retrieval.exchange.importing import ImportReport, import_vectors
+from retrieval.exchange.options import ImportOptions
+from retrieval.store.filters.evaluation import matching_ids
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.targets import ExportLayout
@@ -56,7 +57,7 @@ def columns_of(snapshot: Snapshot, *names: str) -> list[tuple[object, ...]]:
 def test_field_53_rows_of_an_item_are_joined_in_any_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.exchange.pieces.BLOCK_ROWS", 2)
+    monkeypatch.setattr("retrieval.exchange.vector_files.BLOCK_ROWS", 2)
     names = ["a.mp4", "b.mp4", "a.mp4", "c.mp4", "b.mp4", "a.mp4"]
     starts = [0.0, 2.0, 4.0, 0.0, 0.0, 2.0]
     vectors = directions(6)
@@ -113,7 +114,7 @@ def test_field_54_shards_that_differ_are_joined(tmp_path: Path) -> None:
     ]
     assert matching_ids(snapshot, "n > 0.4 AND n < 2").tolist() == [0, 2]
     assert matching_ids(snapshot, f"id = '{2**60 + 2}'").tolist() == [1]
-    assert any("column 'id'" in note and "no double" in note for note in report.notes)
+    assert any("column 'id'" in note and "a double cannot hold" in note for note in report.notes)
 
 
 def test_field_54_names_that_are_taken_are_renamed(tmp_path: Path) -> None:

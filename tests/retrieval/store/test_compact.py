@@ -49,7 +49,7 @@ def test_compacting_twice_changes_nothing_and_frees_the_generation_before(
     collection: Snapshot,
 ) -> None:
     compact(collection.root)
-    assert collection.living_ids().tolist() == list(range(12))  # its files are kept at first
+    assert collection.item_ids().tolist() == list(range(12))  # its files are kept at first
     once = Snapshot.open(collection.root).manifest
     report = compact(collection.root)
     assert Snapshot.open(collection.root).manifest == once
@@ -66,13 +66,13 @@ def test_field_42_removed_items_go_counted_once_and_ids_and_coverage_stay(root: 
     assert content(root) == before
     assert snapshot.removed_ids().tolist() == []
     assert snapshot.manifest.next_item_id == 12
-    assert snapshot.covered(SOUND.name) == 11
-    assert snapshot.manifest.listed("items")[0].rows == 9
+    assert snapshot.last_embedded_id(SOUND.name) == 11
+    assert snapshot.manifest.files_in("items")[0].rows == 9
     assert report.items_dropped == 3  # an image and two videos, whatever rows they have
     grow(root, 14, publish_every=4)
     # 0, 5 and 11 are embedded anew, then the two that are new
-    assert snapshot.living_ids().tolist() == [1, 2, 3, 4, 6, 7, 8, 9, 10]
-    assert Snapshot.open(root).living_ids().tolist() == [*snapshot.living_ids(), *range(12, 17)]
+    assert snapshot.item_ids().tolist() == [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    assert Snapshot.open(root).item_ids().tolist() == [*snapshot.item_ids(), *range(12, 17)]
 
 
 def test_ids_that_an_index_holds_stay_removed_until_a_newer_index(collection: Snapshot) -> None:
@@ -87,7 +87,7 @@ def test_ids_that_an_index_holds_stay_removed_until_a_newer_index(collection: Sn
     assert [path for path, *_ in files(root) if path.startswith("removed/")] == [
         "removed/000006.parquet"
     ]
-    assert Snapshot.open(root).manifest.listed("items")[0].rows == 9
+    assert Snapshot.open(root).manifest.files_in("items")[0].rows == 9
     grow(root, 0, publish_every=1, index=True)
     remove(root, 4)
     compact(root)
@@ -103,7 +103,7 @@ def test_all_items_removed_leaves_no_rows(root: Path) -> None:
         f"segments/{SOUND.name}/00003.parquet",
     ]
     assert content(root) == []
-    assert Snapshot.open(root).covered(SOUND.name) == 11
+    assert Snapshot.open(root).last_embedded_id(SOUND.name) == 11
 
 
 def test_full_shards_are_left_alone(collection: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,19 +135,19 @@ def test_user_columns_of_all_shards_are_kept(root: Path) -> None:
 def test_failures_that_are_over_go(root: Path) -> None:
     grow(root, 3, publish_every=3)
     with CollectionWriter.open(root) as writer:
-        writer.fail(Failure("/media/0003", "decode", "empty"))
-        writer.fail(Failure("/media/0099", "decode", "empty"))
+        writer.add_failure(Failure("/media/0003", "decode", "empty"))
+        writer.add_failure(Failure("/media/0099", "decode", "empty"))
         writer.publish()
         writer.add(item(3))
-        writer.fail(Failure("/media/0099", "decode", "still empty"))
+        writer.add_failure(Failure("/media/0099", "decode", "still empty"))
     compact(root)
-    (listed,) = Snapshot.open(root).manifest.listed("failures")
+    (listed,) = Snapshot.open(root).manifest.files_in("failures")
     assert listed.rows == 1
     assert Snapshot.open(root).failures()["/media/0099"].reason == "still empty"
     with CollectionWriter.open(root) as writer:
         writer.add(item(99))
     compact(root)
-    assert Snapshot.open(root).manifest.listed("failures") == ()
+    assert Snapshot.open(root).manifest.files_in("failures") == ()
 
 
 def test_leftovers_are_collected_and_files_of_others_are_not(collection: Snapshot) -> None:

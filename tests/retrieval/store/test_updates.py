@@ -53,7 +53,7 @@ def test_field_18_an_update_changes_the_columns_named_and_no_row(collection: Sna
     assert [file for file in manifest.files if file.path.startswith(ROWS)] == [
         file for file in collection.manifest.files if file.path.startswith(ROWS)
     ]
-    assert [file.path for file in manifest.listed("items")] == [
+    assert [file.path for file in manifest.files_in("items")] == [
         "items/00000.parquet", "items/00002.parquet",
     ]  # fmt: skip
     assert verify(root) == []
@@ -92,7 +92,7 @@ def test_field_18_an_index_shows_new_columns_before_it_is_built_again(
     update(root, 2, caption="two")
     update(root, 9, caption="nine")
     snapshot = Snapshot.open(root)
-    assert [file.path for file in snapshot.manifest.listed("updated")] == [
+    assert [file.path for file in snapshot.manifest.files_in("updated")] == [
         "updated/000004.parquet", "updated/000005.parquet",
     ]  # fmt: skip
     assert snapshot.updated_ids(3).tolist() == [2, 9]
@@ -122,12 +122,12 @@ def test_compaction_keeps_the_ids_that_an_index_has_older_columns_of(collection:
     before = content(root)
     compact(root)
     assert Snapshot.open(root).updated_ids(3).tolist() == [2, 9]
-    assert len(Snapshot.open(root).manifest.listed("updated")) == 1
+    assert len(Snapshot.open(root).manifest.files_in("updated")) == 1
     assert content(root) == before
     with CollectionWriter.open(root) as writer, writer.index_folder(PICTURES.name) as folder:
         (folder / "card.json").write_bytes(b"{}")
     compact(root)
-    assert Snapshot.open(root).manifest.listed("updated") == ()
+    assert Snapshot.open(root).manifest.files_in("updated") == ()
     assert content(root) == before
     assert verify(root) == []
 
@@ -135,28 +135,28 @@ def test_compaction_keeps_the_ids_that_an_index_has_older_columns_of(collection:
 def test_without_an_index_no_ids_are_listed(root: Path) -> None:
     grow(root, 3, publish_every=3)
     update(root, 1, caption="one")
-    assert Snapshot.open(root).manifest.listed("updated") == ()
+    assert Snapshot.open(root).manifest.files_in("updated") == ()
 
 
 def test_failures_that_are_over_go_and_the_others_stay(root: Path) -> None:
     grow(root, 3, publish_every=3)
     with CollectionWriter.open(root) as writer:
         for name in "abc":
-            writer.fail(Failure(name, "open", f"no {name}"))
+            writer.add_failure(Failure(name, "open", f"no {name}"))
     with CollectionWriter.open(root) as writer:
-        writer.settle("b")
-        writer.settle("never failed")
-        writer.fail(Failure("d", "open", "no d"))
+        writer.resolve_failure("b")
+        writer.resolve_failure("never failed")
+        writer.add_failure(Failure("d", "open", "no d"))
     assert list(Snapshot.open(root).failures()) == ["a", "c", "d"]
-    assert len(Snapshot.open(root).manifest.listed("failures")) == 1
+    assert len(Snapshot.open(root).manifest.files_in("failures")) == 1
     before = (root / "CURRENT").read_bytes()
     with CollectionWriter.open(root) as writer:
-        writer.settle("b")
+        writer.resolve_failure("b")
     assert (root / "CURRENT").read_bytes() == before
     with CollectionWriter.open(root) as writer:
         for name in "acd":
-            writer.settle(name)
-    assert Snapshot.open(root).manifest.listed("failures") == ()
+            writer.resolve_failure(name)
+    assert Snapshot.open(root).manifest.files_in("failures") == ()
     assert verify(root) == []
 
 
@@ -166,14 +166,14 @@ def change_everything(root: Path) -> None:
         writer.update(1, info(uri="/new/1", caption="one"), {"uri", "caption"})
         writer.update(8, info(year=8), {"year"})
         writer.remove([4])
-        writer.settle("gone")
+        writer.resolve_failure("gone")
         writer.add(item(12))
 
 
 def sample(root: Path) -> None:
     grow(root, 12, publish_every=6, index=True)
     with CollectionWriter.open(root) as writer:
-        writer.fail(Failure("gone", "open", "no such file"))
+        writer.add_failure(Failure("gone", "open", "no such file"))
 
 
 def test_field_19_every_failing_step_keeps_the_generation_before(

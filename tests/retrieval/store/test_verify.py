@@ -23,7 +23,7 @@ def test_every_problem_is_one_line_that_names_its_file(collection: Snapshot) -> 
     problems = verify(root)
     assert len(problems) == 2
     assert "items/00000.parquet, which the manifest lists, cannot be opened: No such" in problems[0]
-    assert f"{names[1]} is damaged: its sha256 is not the manifest's" in problems[1]
+    assert f"{names[1]} is damaged: its sha256 differs from the manifest" in problems[1]
     assert not any("\n" in problem for problem in problems)
 
 

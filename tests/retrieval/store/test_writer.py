@@ -75,7 +75,7 @@ def test_spaces_alone_make_a_generation(root: Path) -> None:
         writer.add_space(PICTURES)
     snapshot = Snapshot.open(root)
     assert snapshot.spaces == (PICTURES,)
-    assert snapshot.covered(PICTURES.name) == -1
+    assert snapshot.last_embedded_id(PICTURES.name) == -1
     assert list(snapshot.iter_segments(PICTURES.name)) == []
 
 
@@ -137,7 +137,7 @@ def test_further_space_is_completed_before_new_items(collection: Snapshot) -> No
             writer.add_rows(12, FURTHER.name, rows, None)
         writer.add(item(12))
     snapshot = Snapshot.open(collection.root)
-    files = snapshot.manifest.listed(f"segments/{FURTHER.name}")
+    files = snapshot.manifest.files_in(f"segments/{FURTHER.name}")
     assert [(f.rows, f.first_item_id, f.last_item_id) for f in files] == [(4, 1, 5), (4, 6, 12)]
     (first, second) = snapshot.iter_segments(FURTHER.name)
     assert [*first.item_ids, *second.item_ids] == [1, 2, 4, 5, 7, 8, 10, 11]
@@ -147,7 +147,7 @@ def test_further_space_is_completed_before_new_items(collection: Snapshot) -> No
 def test_space_after_waiting_items_fails(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.add(item(12))
-        with pytest.raises(ValueError, match="comes after new items"):
+        with pytest.raises(ValueError, match="while new items are pending"):
             writer.add_space(FURTHER)
 
 
@@ -155,24 +155,24 @@ def test_due_by_rows_bytes_and_age(collection: Snapshot, monkeypatch: pytest.Mon
     now = 1000.0
     monkeypatch.setattr(pending.time, "monotonic", lambda: now)
     with CollectionWriter.open(collection.root) as writer:
-        assert not writer.due()
+        assert not writer.is_due()
         now += 1000
-        assert not writer.due()
+        assert not writer.is_due()
         writer.add(item(12))
         now += 59
-        assert not writer.due()
+        assert not writer.is_due()
         now += 1
-        assert writer.due()
+        assert writer.is_due()
         writer.publish()
-        assert not writer.due()
+        assert not writer.is_due()
         writer.add(item(13))
         monkeypatch.setattr(pending, "SHARD_ROWS", 3)
-        assert writer.due()
+        assert writer.is_due()
         writer.publish()
-        writer.fail(Failure("/media/x", "open", "empty"))
-        assert not writer.due()
+        writer.add_failure(Failure("/media/x", "open", "empty"))
+        assert not writer.is_due()
         monkeypatch.setattr(pending, "SHARD_BYTES", 1024)
-        assert writer.due()
+        assert writer.is_due()
 
 
 def test_ids_are_never_used_again(collection: Snapshot) -> None:
@@ -180,7 +180,7 @@ def test_ids_are_never_used_again(collection: Snapshot) -> None:
         writer.remove(range(12))
         writer.publish()
         writer.add(item(0))
-    assert Snapshot.open(collection.root).living_ids().tolist() == [12]
+    assert Snapshot.open(collection.root).item_ids().tolist() == [12]
 
 
 def test_index_replaces_the_older_one_of_its_space_only(collection: Snapshot) -> None:
@@ -188,7 +188,7 @@ def test_index_replaces_the_older_one_of_its_space_only(collection: Snapshot) ->
         writer.add(item(12))
         with writer.index_folder(SOUND.name) as folder:
             assert writer.snapshot is not None
-            assert writer.snapshot.covered(SOUND.name) == 12
+            assert writer.snapshot.last_embedded_id(SOUND.name) == 12
             (folder / "card.json").write_text("{}")
         with writer.index_folder(PICTURES.name) as folder:
             (folder / "card.json").write_text("{}")
@@ -224,10 +224,10 @@ def test_what_comes_while_an_index_is_built_waits_for_the_next_generation(
             writer.add(item(12))
             writer.remove([1])
         assert writer.snapshot is not None
-        assert writer.snapshot.living_ids().tolist() == list(range(12))
+        assert writer.snapshot.item_ids().tolist() == list(range(12))
     snapshot = Snapshot.open(collection.root)
     assert snapshot.manifest.generation == 5
-    assert snapshot.living_ids().tolist() == [0, *range(2, 13)]
+    assert snapshot.item_ids().tolist() == [0, *range(2, 13)]
 
 
 def test_item_without_rows_is_covered(root: Path) -> None:
@@ -235,6 +235,6 @@ def test_item_without_rows_is_covered(root: Path) -> None:
     with CollectionWriter.open(root) as writer:
         writer.add(EmbeddedItem(item(1).info, {}))
     snapshot = Snapshot.open(root)
-    assert [snapshot.covered(space.name) for space in snapshot.spaces] == [1, 1]
+    assert [snapshot.last_embedded_id(space.name) for space in snapshot.spaces] == [1, 1]
     assert snapshot.item_segments(SOUND.name, 1).vectors.shape == (0, 4)
     assert np.isnan(snapshot.item_segments(PICTURES.name, 0).start_seconds).all()
