@@ -68,11 +68,11 @@ class NpyVectors:
         array = _open_array(path)
         if array.ndim and not len(array):
             array = array.reshape(0, 1)  # an empty file can have any shape
-        is_numeric = array.dtype.kind == "f" or array.dtype == np.int8
+        is_numeric = array.dtype.kind in "fiu"
         if array.ndim != 2 or not is_numeric or not array.shape[1]:
             raise SourceError(
                 f"{path} holds {array.dtype} of shape {array.shape}, expected (rows, dim) floats "
-                "or int8"
+                "or integers"
             )
         if metadata is not None:
             rows = _count_rows(metadata)
@@ -239,7 +239,7 @@ def _is_list_of(arrow_type: pa.DataType, is_element: Callable[[pa.DataType], boo
 def _vector_column(path: Path, schema: pa.Schema, wanted: str | None) -> str:
     names = [field.name for field in schema if _is_list_of(field.type, pa.types.is_floating)]
     # Lists of integers can be anything, so only a usual name or the option makes them vectors.
-    integers = [field.name for field in schema if _is_list_of(field.type, pa.types.is_int8)]
+    integers = [field.name for field in schema if _is_list_of(field.type, pa.types.is_integer)]
     names += [name for name in integers if name == wanted or (not names and name in VECTOR_COLUMNS)]
     if wanted is not None:
         if wanted not in names:
@@ -279,5 +279,5 @@ def _vectors(column: pa.Array, dim: int) -> NDArray[np.floating]:
 
 
 def _as_floats(values: NDArray[Any]) -> NDArray[np.floating]:
-    """Convert quantized vectors to float32; their scale is lost when they are normalized."""
+    """Convert integers to float32; their scale has no effect, because vectors are normalized."""
     return values if values.dtype.kind == "f" else values.astype(np.float32)

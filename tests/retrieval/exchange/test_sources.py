@@ -55,7 +55,7 @@ def test_clip_retrieval_in_the_order_of_the_numbers(tmp_path: Path) -> None:
     assert [row["image_path"] for row in rows][-1] == "11/2.jpg"
 
 
-def test_vectors_of_texts_are_left_aside_and_said_to_be(tmp_path: Path) -> None:
+def test_vectors_of_texts_are_left_out_with_a_notice(tmp_path: Path) -> None:
     folder = clip_retrieval(tmp_path / "out", 3)
     (folder / "text_emb").mkdir()
     np.save(folder / "text_emb" / "text_emb_0.npy", vectors(3))
@@ -95,7 +95,7 @@ def test_rows_without_a_vector_or_with_another_length_are_nan(tmp_path: Path) ->
     assert np.isnan(found).any(axis=1).tolist() == [False, True, True, True, True, False]
 
 
-def test_which_column_holds_the_vectors(tmp_path: Path) -> None:
+def test_the_vector_column_is_found_or_named(tmp_path: Path) -> None:
     one = pa.array([[1.0, 0.0]])
     pq.write_table(pa.table({"a": one, "b": one}), tmp_path / "v.parquet")
     with pytest.raises(SourceError, match=r"several columns of vectors: a, b; name the"):
@@ -112,7 +112,7 @@ def test_which_column_holds_the_vectors(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize("beside", [True, False])
-def test_npy_with_its_description(tmp_path: Path, suffix: str, beside: bool) -> None:
+def test_npy_with_metadata(tmp_path: Path, suffix: str, beside: bool) -> None:
     np.save(tmp_path / "v.npy", vectors(3))
     described = tmp_path / ("v" if beside else "other")
     described = described.with_suffix(f".{suffix}")
@@ -129,13 +129,13 @@ def test_npy_with_its_description(tmp_path: Path, suffix: str, beside: bool) -> 
     assert rows == [{"path": f"{n}.jpg", "year": y} for y, n in enumerate("abc", 1)]
 
 
-def test_a_description_of_what_is_no_npy_file(tmp_path: Path) -> None:
+def test_metadata_of_another_file_than_npy_fails(tmp_path: Path) -> None:
     folder = clip_retrieval(tmp_path / "out", 2)
     with pytest.raises(SourceError, match=r"out is not a \.npy file, so .*rows\.csv cannot"):
         open_source(folder, metadata=tmp_path / "rows.csv")
 
 
-def test_npy_alone(tmp_path: Path) -> None:
+def test_npy_without_metadata(tmp_path: Path) -> None:
     want = np.asfortranarray(vectors(5).astype(np.float64))
     np.save(tmp_path / "v.npy", want)
     found, rows = read(tmp_path / "v.npy")
@@ -182,7 +182,8 @@ def test_fault_12_an_array_cut_short(tmp_path: Path) -> None:
     ("array", "message"),
     [
         (np.zeros(4), r"shape \(4,\), expected \(rows, dim\) floats"),
-        (np.zeros((4, 4), np.int64), "int64 of shape"),
+        (np.zeros((4, 4), np.bool_), "bool of shape"),
+        (np.zeros((4, 4), np.complex64), "complex64 of shape"),
         (np.zeros((4, 0)), r"shape \(4, 0\)"),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
     ],
@@ -193,7 +194,7 @@ def test_fault_31_arrays_of_another_kind(tmp_path: Path, array: np.ndarray, mess
         open_source(tmp_path / "v.npy")
 
 
-def test_vectors_and_descriptions_of_another_number(tmp_path: Path) -> None:
+def test_metadata_with_another_number_of_rows_fails(tmp_path: Path) -> None:
     folder = clip_retrieval(tmp_path / "out", 3)
     np.save(folder / "img_emb" / "img_emb_0.npy", vectors(4))
     with pytest.raises(SourceError, match=r"holds 4 vectors, .*metadata_0\.parquet describes 3"):
@@ -203,14 +204,14 @@ def test_vectors_and_descriptions_of_another_number(tmp_path: Path) -> None:
         open_source(folder)
 
 
-def test_files_of_two_lengths(tmp_path: Path) -> None:
+def test_files_with_vectors_of_two_lengths_fail(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", vectors(2, 4))
     np.save(tmp_path / "b.npy", vectors(2, 5))
     with pytest.raises(DimensionMismatchError, match=r"b\.npy holds 5-d vectors, .*a\.npy 4-d"):
         open_source(tmp_path)
 
 
-def test_what_is_no_source(tmp_path: Path) -> None:
+def test_other_files_fail_as_sources(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file or folder"):
         open_source(tmp_path / "nowhere")
     (tmp_path / "x.txt").touch()
