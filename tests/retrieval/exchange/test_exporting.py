@@ -82,7 +82,7 @@ def test_parquet(collection: Collection, tmp_path: Path) -> None:
     )
 
 
-def test_columns_that_are_called_as_added_ones_are_left_out(tmp_path: Path) -> None:
+def test_user_columns_with_names_of_added_columns_are_left_out(tmp_path: Path) -> None:
     columns = {"medium": "oil", "image_path": "x", "embedding": 1.5, "year": 3}
     write_items(tmp_path / "c", [item_of("a.jpg", Medium.IMAGE, directions(1), **columns)])
     snapshot = Collection.open(tmp_path / "c").snapshot
@@ -104,7 +104,9 @@ def test_a_plain_faiss_index_with_its_ids(collection: Collection, tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["IVF4,SQ8", "IVF4,PQ2x4fs"])
-def test_the_approximate_index_as_it_is(collection: Collection, tmp_path: Path, kind: str) -> None:
+def test_the_approximate_index_is_exported(
+    collection: Collection, tmp_path: Path, kind: str
+) -> None:
     """Fast scans, too, as FAISS alone reads them."""
     index(collection, kind)
     folders = export(collection.snapshot, tmp_path / "o", ExportLayout.FAISS, approximate=True)
@@ -118,7 +120,9 @@ def test_the_approximate_index_as_it_is(collection: Collection, tmp_path: Path, 
     assert all(item in answer for item, answer in zip([0, 10, 30], items, strict=True))
 
 
-def test_no_approximate_index_or_not_a_current_one(collection: Collection, tmp_path: Path) -> None:
+def test_a_missing_or_outdated_approximate_index_fails(
+    collection: Collection, tmp_path: Path
+) -> None:
     with pytest.raises(IndexMissingError, match="no approximate index"):
         export(collection.snapshot, tmp_path / "o", ExportLayout.FAISS, approximate=True)
     index(collection, "IVF4,SQ8")
@@ -128,7 +132,7 @@ def test_no_approximate_index_or_not_a_current_one(collection: Collection, tmp_p
     assert not (tmp_path / "o").exists()
 
 
-def test_nothing_to_export(collection: Collection, tmp_path: Path) -> None:
+def test_an_export_without_vectors_fails(collection: Collection, tmp_path: Path) -> None:
     with pytest.raises(SpaceMismatchError, match="no space 'nowhere'"):
         export(collection.snapshot, tmp_path / "o", ExportLayout.NPY, spaces=["nowhere"])
     write_items(tmp_path / "empty", [])

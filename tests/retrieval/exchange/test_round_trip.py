@@ -20,7 +20,7 @@ def shown(hits: tuple[Hit, ...]) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("layout", BACK)
-def test_the_same_answers_from_all_spaces(
+def test_an_imported_export_gives_the_same_answers(
     indexed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: ExportLayout
 ) -> None:
     monkeypatch.setattr("retrieval.exchange.vector_files.BLOCK_ROWS", 7)
@@ -46,7 +46,7 @@ def test_the_same_answers_from_all_spaces(
             )
 
 
-def test_vectors_come_back_as_they_were(indexed: Collection, tmp_path: Path) -> None:
+def test_vectors_are_unchanged_by_a_round_trip(indexed: Collection, tmp_path: Path) -> None:
     space = indexed.snapshot.spaces[0].name
     export(indexed.snapshot, tmp_path / "out", ExportLayout.NPY, spaces=[space])
     import_vectors(tmp_path / "out", tmp_path / "c")

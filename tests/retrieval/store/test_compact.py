@@ -30,7 +30,7 @@ def remove(root: Path, *item_ids: int) -> None:
         writer.remove(item_ids)
 
 
-def test_small_shards_become_one_with_the_same_rows(collection: Snapshot) -> None:
+def test_small_shards_are_merged_with_the_same_rows(collection: Snapshot) -> None:
     before = content(collection.root)
     report = compact(collection.root)
     assert files(collection.root) == [
@@ -45,7 +45,7 @@ def test_small_shards_become_one_with_the_same_rows(collection: Snapshot) -> Non
     assert report.summary().startswith("10 files became 6, 0 removed items dropped, 2 unused")
 
 
-def test_compacting_twice_changes_nothing_and_frees_the_generation_before(
+def test_compacting_twice_deletes_the_previous_generation(
     collection: Snapshot,
 ) -> None:
     compact(collection.root)
@@ -75,7 +75,7 @@ def test_field_42_removed_items_go_counted_once_and_ids_and_coverage_stay(root: 
     assert Snapshot.open(root).item_ids().tolist() == [*snapshot.item_ids(), *range(12, 17)]
 
 
-def test_ids_that_an_index_holds_stay_removed_until_a_newer_index(collection: Snapshot) -> None:
+def test_removed_ids_are_kept_until_a_newer_index(collection: Snapshot) -> None:
     root = collection.root
     remove(root, 0)
     remove(root, 2, 3)
@@ -106,7 +106,7 @@ def test_all_items_removed_leaves_no_rows(root: Path) -> None:
     assert Snapshot.open(root).last_embedded_id(SOUND.name) == 11
 
 
-def test_full_shards_are_left_alone(collection: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_shards_are_not_merged(collection: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compact_module, "SHARD_ROWS", 12)
     with CollectionWriter.open(collection.root) as writer:
         writer.add(item(12))
@@ -132,7 +132,7 @@ def test_user_columns_of_all_shards_are_kept(root: Path) -> None:
     assert content(root) == before
 
 
-def test_failures_that_are_over_go(root: Path) -> None:
+def test_resolved_failures_are_dropped(root: Path) -> None:
     grow(root, 3, publish_every=3)
     with CollectionWriter.open(root) as writer:
         writer.add_failure(Failure("/media/0003", "decode", "empty"))
@@ -150,7 +150,7 @@ def test_failures_that_are_over_go(root: Path) -> None:
     assert Snapshot.open(root).manifest.files_in("failures") == ()
 
 
-def test_leftovers_are_collected_and_files_of_others_are_not(collection: Snapshot) -> None:
+def test_unlisted_files_are_deleted_and_foreign_files_are_kept(collection: Snapshot) -> None:
     root = collection.root
     strays = ["items/00050.parquet", "segments/x/00000.parquet", "indexes/x/000009/card.json"]
     for name in [*strays, "manifests/000009.json", "items/.00051.parquet.tmp", "notes.txt"]:
@@ -176,7 +176,7 @@ def test_link_in_the_collection_is_not_followed(collection: Snapshot, tmp_path: 
     assert not (collection.root / "items/link").exists()
 
 
-def test_full_disk_leaves_the_collection_as_it_was(
+def test_a_full_disk_leaves_the_collection_unchanged(
     collection: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = content(collection.root)
@@ -191,12 +191,12 @@ def test_full_disk_leaves_the_collection_as_it_was(
     assert content(collection.root) == before
 
 
-def test_compacting_no_collection_fails(root: Path) -> None:
+def test_compacting_another_folder_fails(root: Path) -> None:
     with pytest.raises(CollectionNotFoundError, match="is not a collection"):
         compact(root)
 
 
-def test_recent_generations_keep_their_files_for_a_while(collection: Snapshot) -> None:
+def test_recent_generations_keep_their_files(collection: Snapshot) -> None:
     root = collection.root
     remove(root, 0)
     remove(root, 2)

@@ -30,14 +30,14 @@ def test_holder_is_named_while_the_lock_is_held(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "{}", "[1]", "\0"])
-def test_holder_that_has_not_written_its_name_fails(tmp_path: Path, name: str) -> None:
+def test_a_holder_without_a_valid_note_is_another_process(tmp_path: Path, name: str) -> None:
     with CollectionLock(tmp_path):
         (tmp_path / ".lock.holder").write_text(name)
         with pytest.raises(CollectionLockedError, match="being written by another process; wait"):
             CollectionLock(tmp_path).acquire()
 
 
-def test_place_that_cannot_hold_a_lock_fails(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_folder_fails(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"cannot write .*file/\.lock: "):
         CollectionLock(tmp_path / "file").acquire()
@@ -57,7 +57,7 @@ def test_fault_06_no_space_for_the_holders_name_is_said(
     CollectionLock(tmp_path).acquire()
 
 
-def test_lock_is_released_where_the_holder_cannot_be_named(tmp_path: Path) -> None:
+def test_the_lock_is_released_if_the_note_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / ".lock.holder").mkdir()
     with pytest.raises(StorageError, match="Is a directory"):
         CollectionLock(tmp_path).acquire()

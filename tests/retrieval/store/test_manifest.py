@@ -21,11 +21,11 @@ FILES = (
 MANIFEST = Manifest(7, (PICTURES, SOUND), 5, FILES)
 
 
-def test_json_comes_back_as_it_was() -> None:
+def test_json_round_trip() -> None:
     assert Manifest.from_json(MANIFEST.to_json(), "m") == MANIFEST
 
 
-def test_listed_are_the_files_of_one_folder_in_order() -> None:
+def test_files_in_returns_the_files_of_one_folder_in_order() -> None:
     assert MANIFEST.files_in("items") == FILES[:2]
     assert MANIFEST.files_in(f"segments/{SOUND.name}") == FILES[2:3]
     assert MANIFEST.files_in("segments") == ()
@@ -99,7 +99,7 @@ def test_parts_of_an_index_follow_each_other() -> None:
     assert Manifest.from_json(manifest.to_json(), "m") == manifest
 
 
-def test_files_of_a_part_are_about_one_span() -> None:
+def test_files_of_a_part_cover_one_range() -> None:
     path = FILES[3].path.replace("card.json", "rows.arrow")
     other = replace(FILES[3], path=path, first_item_id=0, last_item_id=4)
     with pytest.raises(CollectionFormatError, match="covers other items than the files beside it"):
@@ -107,7 +107,7 @@ def test_files_of_a_part_are_about_one_span() -> None:
 
 
 @pytest.mark.parametrize("blob", [b"", b"{", b"[1, NaN]", b"\xff\xfe"])
-def test_no_json_fails(blob: bytes) -> None:
+def test_invalid_json_fails(blob: bytes) -> None:
     with pytest.raises(CollectionFormatError, match="m is not valid JSON"):
         Manifest.from_json(blob, "m")
 
@@ -130,6 +130,6 @@ def test_no_json_fails(blob: bytes) -> None:
         "other/00000.parquet",
     ],
 )
-def test_path_that_the_format_does_not_know_fails(path: str) -> None:
+def test_an_invalid_path_fails(path: str) -> None:
     with pytest.raises(CollectionFormatError, match="is not valid in this format"):
         Manifest.from_json(changed(lambda raw: raw["files"][0].update(path=path)), "m")

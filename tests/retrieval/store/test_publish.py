@@ -17,7 +17,7 @@ def ids(*values: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(values, pa.int64())], schema=ITEM_IDS)
 
 
-def test_numbers_go_on_from_the_highest_present(tmp_path: Path) -> None:
+def test_file_numbers_continue_from_the_highest(tmp_path: Path) -> None:
     (tmp_path / "failures").mkdir()
     (tmp_path / "failures/00041.parquet").touch()
     (tmp_path / "failures/.00099.parquet.tmp").touch()
@@ -28,14 +28,14 @@ def test_numbers_go_on_from_the_highest_present(tmp_path: Path) -> None:
     assert not (tmp_path / listed.path).exists()  # it was never committed
 
 
-def test_zero_rows_are_a_file(tmp_path: Path) -> None:
+def test_a_shard_without_rows_is_written(tmp_path: Path) -> None:
     publication = Publication(tmp_path)
     listed = publication.write_shard("segments/x", ITEM_IDS, [], (3, 5))
     assert (listed.rows, listed.first_item_id, listed.last_item_id) == (0, 3, 5)
     assert pq.read_table(tmp_path / listed.path).num_rows == 0
 
 
-def test_row_groups_have_one_size_whatever_the_batches(
+def test_row_groups_have_one_size_for_batches_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shards, "ROW_GROUP_ROWS", 4)
@@ -59,7 +59,7 @@ def test_folder_through_a_link_out_fails(tmp_path: Path) -> None:
     assert os.listdir(outside) == []
 
 
-def test_file_that_reads_back_otherwise_fails(
+def test_a_file_that_differs_from_what_was_written_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retrieval.store.publish.has_content", lambda *_: False)

@@ -17,7 +17,7 @@ from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure, KnownFile, Medium
 
 
-def test_opening_what_is_no_collection_fails(root: Path) -> None:
+def test_opening_another_folder_fails(root: Path) -> None:
     with pytest.raises(CollectionNotFoundError, match="has no file CURRENT"):
         Snapshot.open(root)
     root.touch()
@@ -30,7 +30,7 @@ def test_unknown_space_fails(collection: Snapshot) -> None:
         collection.space("x")
 
 
-def test_items_come_in_order_with_user_columns_of_all_shards(root: Path) -> None:
+def test_items_are_ordered_and_have_the_user_columns_of_all_shards(root: Path) -> None:
     grow(root, 0, publish_every=1)
     with CollectionWriter.open(root) as writer:
         writer.add(item(0, year=1999))
@@ -55,7 +55,7 @@ def test_items_after_an_id(collection: Snapshot) -> None:
     assert [i for batch in batches for i in batch.column("item_id").to_pylist()] == [8, 10, 11]
 
 
-def test_segments_come_back_as_float16_with_times_and_media(collection: Snapshot) -> None:
+def test_segments_have_float16_vectors_times_and_media(collection: Snapshot) -> None:
     first, second = collection.iter_segments(PICTURES.name)
     assert first.item_ids.tolist() == [0, 2, 2, 3, 5, 5]
     assert second.item_ids.tolist() == [6, 8, 8, 9, 11, 11]
@@ -119,7 +119,7 @@ def test_one_item_is_read_from_its_row_group_only(
     )
 
 
-def test_known_files_are_the_living_ones(collection: Snapshot) -> None:
+def test_known_files_exclude_removed_items(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.remove([4])
     known = Snapshot.open(collection.root).known_files()
@@ -127,7 +127,7 @@ def test_known_files_are_the_living_ones(collection: Snapshot) -> None:
     assert known["/media/0005"] == KnownFile(5, 1005, 1.7e9 + 5 / 3, f"{5:064x}")
 
 
-def test_a_failure_ends_with_a_later_success_only(root: Path) -> None:
+def test_only_a_later_success_resolves_a_failure(root: Path) -> None:
     grow(root, 3, publish_every=3)
 
     def failure(number: int, reason: str) -> Failure:
@@ -155,7 +155,7 @@ def test_a_failure_ends_with_a_later_success_only(root: Path) -> None:
     assert Snapshot.open(root).failures() == expected
 
 
-def test_a_reader_stays_on_its_generation(collection: Snapshot) -> None:
+def test_a_snapshot_keeps_its_generation(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.add(item(12))
         writer.remove([0])
@@ -171,7 +171,7 @@ def test_shard_that_cannot_be_read_fails_in_one_line(collection: Snapshot) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_contained_compares_with_sorted_ids() -> None:
+def test_isin_sorted_equals_isin() -> None:
     ids = np.array([5, 0, 9, 7], np.int64)
     assert isin_sorted(ids, np.array([0, 7, 8], np.int64)).tolist() == [False, True, False, True]
     assert isin_sorted(ids, np.array([], np.int64)).tolist() == [False] * 4

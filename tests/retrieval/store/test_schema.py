@@ -146,7 +146,7 @@ def test_field_05_a_stored_column_widens_only_if_its_integers_are_exact() -> Non
     assert columns.types() == {"small": ColumnType.DOUBLE, "wide": ColumnType.STRING}
 
 
-def test_refused_item_leaves_no_type_behind() -> None:
+def test_a_refused_item_adds_no_column() -> None:
     columns = admitted({"a": 1})
     refused = dataclasses.replace(item(1, b=1, a="x").info, caption="\ud800")
     with pytest.raises(ColumnError, match="the caption of /media/0001 is not Unicode"):

@@ -66,7 +66,7 @@ def test_field_19_an_update_of_the_uri_keeps_the_id(collection: Snapshot) -> Non
     assert "/media/0000" not in known
 
 
-def test_two_updates_of_one_item_are_both_made(collection: Snapshot) -> None:
+def test_two_updates_of_one_item_are_combined(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.update(3, info(caption="first", year=1, place="here"), {"caption", "year", "place"})
         writer.update(3, info(caption="second", year=2, uri="/new"), {"year", "uri"})
@@ -75,7 +75,7 @@ def test_two_updates_of_one_item_are_both_made(collection: Snapshot) -> None:
     assert (row["uri"], row["mtime"]) == ("/new", item(3).info.mtime)
 
 
-def test_an_update_of_no_living_item_fails(collection: Snapshot) -> None:
+def test_updating_a_missing_or_removed_item_fails(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.remove([3])
         writer.publish()
@@ -115,7 +115,7 @@ def as_indexed(snapshot: Snapshot):
     )
 
 
-def test_compaction_keeps_the_ids_that_an_index_has_older_columns_of(collection: Snapshot) -> None:
+def test_compaction_keeps_updated_ids_while_an_older_index_exists(collection: Snapshot) -> None:
     root = collection.root
     update(root, 2, caption="two")
     update(root, 9, caption="nine")
@@ -132,13 +132,13 @@ def test_compaction_keeps_the_ids_that_an_index_has_older_columns_of(collection:
     assert verify(root) == []
 
 
-def test_without_an_index_no_ids_are_listed(root: Path) -> None:
+def test_updated_ids_are_not_listed_without_an_index(root: Path) -> None:
     grow(root, 3, publish_every=3)
     update(root, 1, caption="one")
     assert Snapshot.open(root).manifest.files_in("updated") == ()
 
 
-def test_failures_that_are_over_go_and_the_others_stay(root: Path) -> None:
+def test_only_resolved_failures_are_dropped(root: Path) -> None:
     grow(root, 3, publish_every=3)
     with CollectionWriter.open(root) as writer:
         for name in "abc":

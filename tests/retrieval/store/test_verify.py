@@ -10,7 +10,7 @@ from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 
 
-def test_whole_collection_has_no_problems(collection: Snapshot) -> None:
+def test_an_intact_collection_has_no_problems(collection: Snapshot) -> None:
     assert verify(collection.root) == []
 
 
@@ -27,6 +27,6 @@ def test_every_problem_is_one_line_that_names_its_file(collection: Snapshot) -> 
     assert not any("\n" in problem for problem in problems)
 
 
-def test_verifying_no_collection_fails(root: Path) -> None:
+def test_verifying_another_folder_fails(root: Path) -> None:
     with pytest.raises(CollectionNotFoundError, match="is not a collection"):
         verify(root)

@@ -44,7 +44,7 @@ def test_publishing_lists_files_by_number_with_their_ranges(collection: Snapshot
     assert collection.manifest.next_item_id == 12
 
 
-def test_nothing_pending_publishes_nothing(collection: Snapshot) -> None:
+def test_publish_without_changes_returns_none(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         assert writer.publish() is None
         writer.remove([99, -1])
@@ -69,7 +69,7 @@ def test_second_writer_of_one_process_fails(collection: Snapshot) -> None:
     CollectionWriter.open(collection.root).__exit__(None, None, None)
 
 
-def test_spaces_alone_make_a_generation(root: Path) -> None:
+def test_new_spaces_without_items_are_published(root: Path) -> None:
     with CollectionWriter.open(root, create=True) as writer:
         assert writer.snapshot is None
         writer.add_space(PICTURES)
@@ -79,7 +79,7 @@ def test_spaces_alone_make_a_generation(root: Path) -> None:
     assert list(snapshot.iter_segments(PICTURES.name)) == []
 
 
-def test_space_twice_fails(collection: Snapshot) -> None:
+def test_adding_a_space_twice_fails(collection: Snapshot) -> None:
     with (
         CollectionWriter.open(collection.root) as writer,
         pytest.raises(ValueError, match="already has a space"),
@@ -144,7 +144,7 @@ def test_further_space_is_completed_before_new_items(collection: Snapshot) -> No
     assert verify(collection.root) == []
 
 
-def test_space_after_waiting_items_fails(collection: Snapshot) -> None:
+def test_adding_a_space_while_items_are_pending_fails(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.add(item(12))
         with pytest.raises(ValueError, match="while new items are pending"):
@@ -175,7 +175,7 @@ def test_due_by_rows_bytes_and_age(collection: Snapshot, monkeypatch: pytest.Mon
         assert writer.is_due()
 
 
-def test_ids_are_never_used_again(collection: Snapshot) -> None:
+def test_ids_are_never_reused(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.remove(range(12))
         writer.publish()
@@ -183,7 +183,7 @@ def test_ids_are_never_used_again(collection: Snapshot) -> None:
     assert Snapshot.open(collection.root).item_ids().tolist() == [12]
 
 
-def test_index_replaces_the_older_one_of_its_space_only(collection: Snapshot) -> None:
+def test_a_new_index_replaces_only_the_index_of_its_space(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.add(item(12))
         with writer.index_folder(SOUND.name) as folder:
@@ -201,7 +201,7 @@ def test_index_replaces_the_older_one_of_its_space_only(collection: Snapshot) ->
     assert snapshot.index_folders(SOUND.name) == [collection.root / f"indexes/{SOUND.name}/000005"]
 
 
-def test_index_that_fails_leaves_the_older_one(collection: Snapshot) -> None:
+def test_a_failed_index_keeps_the_older_one(collection: Snapshot) -> None:
     writer = CollectionWriter.open(collection.root)
 
     def build() -> None:
@@ -215,7 +215,7 @@ def test_index_that_fails_leaves_the_older_one(collection: Snapshot) -> None:
     assert not list((collection.root / "indexes").rglob("*.tmp"))
 
 
-def test_what_comes_while_an_index_is_built_waits_for_the_next_generation(
+def test_items_added_while_an_index_is_built_are_published_later(
     collection: Snapshot,
 ) -> None:
     with CollectionWriter.open(collection.root) as writer:
@@ -230,7 +230,7 @@ def test_what_comes_while_an_index_is_built_waits_for_the_next_generation(
     assert snapshot.item_ids().tolist() == [0, *range(2, 13)]
 
 
-def test_item_without_rows_is_covered(root: Path) -> None:
+def test_an_item_without_rows_counts_as_embedded(root: Path) -> None:
     grow(root, 1, publish_every=1)
     with CollectionWriter.open(root) as writer:
         writer.add(EmbeddedItem(item(1).info, {}))

@@ -131,7 +131,7 @@ def test_fault_32_hostile_filters_fail(snapshot: Snapshot, where: str) -> None:
     assert len(str(caught.value)) < 500
 
 
-def test_a_type_that_does_not_fit_fails(snapshot: Snapshot) -> None:
+def test_a_text_that_is_not_a_number_fails(snapshot: Snapshot) -> None:
     with pytest.raises(FilterError, match="the condition cannot be evaluated"):
         matching_ids(snapshot, "year > 'soon'")
 
@@ -141,7 +141,7 @@ def test_an_unknown_column_lists_the_known_ones(snapshot: Snapshot) -> None:
         matching_ids(snapshot, "colour = 'red'")
 
 
-def test_what_runs_is_written_anew() -> None:
+def test_the_sql_is_generated_from_the_tree() -> None:
     assert parse_condition("YEAR>1 and caption='x'".replace("YEAR", "year"), COLUMNS).sql == (
         '"year" > 1 AND "caption" = \'x\''
     )
@@ -184,7 +184,7 @@ def test_fault_32_catastrophic_patterns_answer_at_once(snapshot: Snapshot, patte
     assert time.monotonic() - began < 5
 
 
-def test_the_collection_stays_readable_from_elsewhere(snapshot: Snapshot) -> None:
+def test_other_duckdb_connections_can_read_the_files(snapshot: Snapshot) -> None:
     path = Path(snapshot.root) / "items" / "*.parquet"
     count = duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchall()
     assert count == [(ROWS,)]
