@@ -45,6 +45,9 @@ class ItemReader:
         options: Names of the columns, columns to keep, and the default modality.
         exported: Whether the rows are an export of this program, whose uris stay unchanged.
         notices: Receives notices about values that are stored in another form.
+
+    Attributes:
+        path_columns: Columns that can name the items.
     """
 
     def __init__(
@@ -61,7 +64,6 @@ class ItemReader:
         self._exported = exported
         self._notices = notices or Notices()
         self.path_columns = ("uri",) if exported else URI_COLUMNS
-        """Columns that can name the items."""
         if options.path_column:
             self.path_columns = (options.path_column,)
         self._caption_columns = (
