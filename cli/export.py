@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.options import CollectionArgument
-from cli.terminal import console, escaped
+from cli.progress import progress_bar
+from cli.terminal import escaped
 from retrieval.targets import ExportLayout
 
 
@@ -32,23 +33,13 @@ def export(
 
     A row for each segment. `import` takes all but faiss back.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     import retrieval
     from retrieval.exchange.exporting import export as run
 
     snapshot = retrieval.open(collection).snapshot
-    with Progress(
-        TextColumn("export"), BarColumn(), MofNCompleteColumn(), console=console(stderr=True)
-    ) as bar:
-        task = bar.add_task("export")
+    with progress_bar() as progress:
         folders = run(
-            snapshot,
-            out,
-            to,
-            spaces=space or (),
-            approximate=approximate,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            snapshot, out, to, spaces=space or (), approximate=approximate, progress=progress
         )
     for folder in folders:
         print(escaped(folder))

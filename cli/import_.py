@@ -11,7 +11,8 @@ import typer
 
 from cli.interrupted import kept_on_interrupt
 from cli.options import Device, DeviceOption
-from cli.terminal import console, escaped
+from cli.progress import progress_bar
+from cli.terminal import escaped
 
 if TYPE_CHECKING:
     from retrieval.exchange.importing import ImportReport
@@ -74,10 +75,8 @@ def import_(
     vector is NaN, infinite or zero go to failures/. The exit code is 0 where at least one item is
     in the collection in the end, 1 where none is, and 2 for an error that ended the run.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    from retrieval.exchange.importing import ImportOptions, import_vectors
+    from retrieval.exchange.importing import import_vectors
+    from retrieval.exchange.options import ImportOptions
     from retrieval.types import Medium
 
     options = ImportOptions(
@@ -92,17 +91,8 @@ def import_(
         drop=_names(drop or []),
         device=device.value,
     )
-    with kept_on_interrupt(collection), Progress(
-        TextColumn("import"), BarColumn(), MofNCompleteColumn(), Remaining(),
-        console=console(stderr=True),
-    ) as bar:  # fmt: skip
-        task = bar.add_task("import")
-        report = import_vectors(
-            source,
-            collection,
-            options,
-            lambda report: bar.update(task, completed=report.rows, total=report.total),
-        )
+    with kept_on_interrupt(collection), progress_bar() as progress:
+        report = import_vectors(source, collection, options, progress)
     _print_report(report, collection)
     if not (sum(report.added.values()) or report.unchanged):
         raise typer.Exit(1)

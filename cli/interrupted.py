@@ -41,6 +41,6 @@ def _items(collection: Path) -> int:
     from retrieval.store.reader import Snapshot
 
     try:
-        return len(Snapshot.open(collection).living_ids())
+        return len(Snapshot.open(collection).item_ids())
     except RetrievalError:
         return 0

@@ -236,7 +236,7 @@ def _write(root: Path, corpus: GapRows, encoder: GapEncoder, places: _Places) ->
         writer.add_space(space)
         for item in _items(corpus, space.name, places):
             writer.add(item)
-            if writer.due():
+            if writer.is_due():
                 writer.publish()
         writer.publish()
     return {"rows": corpus.rows}

@@ -114,7 +114,7 @@ def write_items(
             for vectors in block.reshape(-1, rows_each, encoder.dim):
                 writer.add(_item(number, medium, space, vectors))
                 number += 1
-                if writer.due():
+                if writer.is_due():
                     writer.publish()
 
 

@@ -142,7 +142,7 @@ def _in_corpus(collection: Collection, asked: Sequence[Asked], what: str) -> lis
         right += best.uri.endswith(one.file) and overlap(span, one.span) >= 0.5
         videos = list(dict.fromkeys(hit.uri for hit in hits))
         ranks.append(next((n for n, uri in enumerate(videos, 1) if uri.endswith(one.file)), 999))
-    pool = len(collection.snapshot.living_ids())
+    pool = len(collection.snapshot.item_ids())
     goals = (CORPUS_GOAL, None, VIDEO_GOAL) if what == "Hammer" else (None, None, None)
     task = f"text → moment in a corpus, {what}"
     return [
@@ -170,5 +170,5 @@ def _speed(root: Path, name: str, asked: Sequence[Asked]) -> list[Result]:
     return [
         Result(SUITE, "localize a one-minute video", "ms, median", median(took), MINUTE_GOAL_MS),
         Result(SUITE, f"localize a query's top {localizer.max_items}", "ms, median", median(added),
-               ADDED_GOAL_MS, pool=len(hammer.snapshot.living_ids())),
+               ADDED_GOAL_MS, pool=len(hammer.snapshot.item_ids())),
     ]  # fmt: skip

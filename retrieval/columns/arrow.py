@@ -1,4 +1,4 @@
-"""The types of users' columns in Arrow: how they are stored, read out of other tables, and cast."""
+"""Converts metadata columns to and from Arrow."""
 
 from __future__ import annotations
 
@@ -19,61 +19,53 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     ColumnType.TIMESTAMP: pa.timestamp("us", "UTC"),
     ColumnType.DATE: pa.date32(),
 }
+_COLUMN_TYPES = {arrow_type: type_ for type_, arrow_type in ARROW_TYPES.items()}
 
 
-_COLUMN_TYPES = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
-
-
-def column_type(kind: pa.DataType) -> ColumnType:
-    """The type that is stored so.
+def column_type(arrow_type: pa.DataType) -> ColumnType:
+    """Look up the column type that is stored as an Arrow type.
 
     Raises:
-        KeyError: No user's column is.
+        KeyError: No metadata column has this Arrow type.
     """
-    return _COLUMN_TYPES[kind]
+    return _COLUMN_TYPES[arrow_type]
 
 
-def to_array(values: Sequence[Scalar], kind: ColumnType) -> pa.Array:
-    """Values of any types that join to `kind`, as they are stored."""
-    return pa.array([_converted(value, kind) for value in values], ARROW_TYPES[kind])
+def to_array(values: Sequence[Scalar], type_: ColumnType) -> pa.Array:
+    """Convert values, whose types have `type_` as their common type, to an Arrow array."""
+    return pa.array([_converted(value, type_) for value in values], ARROW_TYPES[type_])
 
 
-def cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The column of an older shard under the type that the collection has now.
+def cast(array: pa.Array, arrow_type: pa.DataType) -> pa.Array:
+    """Cast a column of an older shard to the current type of the collection's column.
 
     Raises:
-        pa.ArrowInvalid: A value does not fit, which no writer of ours leaves behind.
+        pa.ArrowInvalid: A value does not fit, so the file is damaged.
     """
-    return array if array.type == kind else array.cast(kind)
+    return array if array.type == arrow_type else array.cast(arrow_type)
 
 
-def stored_value(value: Scalar, kind: ColumnType) -> Scalar:
-    """A value as a reader gets it back from a column of some type."""
-    result: Scalar = to_array([value], kind)[0].as_py()
-    return result
-
-
-def _converted(value: Scalar, kind: ColumnType) -> Scalar:
-    if value is None or type_of(value) is kind:
+def _converted(value: Scalar, type_: ColumnType) -> Scalar:
+    if value is None or type_of(value) is type_:
         return value
-    if kind is ColumnType.STRING:
-        # Arrow writes the text, as it does where a whole shard is cast: both agree.
+    if type_ is ColumnType.STRING:
+        # Arrow formats the text, so that casting a whole shard gives the same result.
         text: str = pa.scalar(value, ARROW_TYPES[type_of(value)]).cast(pa.string()).as_py()
         return text
-    if kind is ColumnType.DOUBLE and isinstance(value, int):
+    if type_ is ColumnType.DOUBLE and isinstance(value, int):
         return float(value)
-    if kind is ColumnType.TIMESTAMP and isinstance(value, date):
+    if type_ is ColumnType.TIMESTAMP and isinstance(value, date):
         return datetime.combine(value, time(), UTC)
-    raise TypeError(f"{value!r} does not join to {kind}")
+    raise TypeError(f"{value!r} cannot be converted to {type_}")
 
 
-# ---------------------------------------------------------------- other tables
+# ---------------------------------------------------------------- foreign tables
 
 
-_BEYOND_PYTHON = (ValueError, OverflowError, pa.ArrowException)
+_CONVERSION_ERRORS = (ValueError, OverflowError, pa.ArrowException)
 
 
-def is_binary(kind: pa.DataType) -> bool:
+def is_binary(arrow_type: pa.DataType) -> bool:
     """Whether a column holds bytes."""
     tests = (
         pa.types.is_binary,
@@ -81,50 +73,39 @@ def is_binary(kind: pa.DataType) -> bool:
         pa.types.is_fixed_size_binary,
         pa.types.is_binary_view,
     )
-    return any(test(kind) for test in tests)
+    return any(test(arrow_type) for test in tests)
 
 
 def python_values(column: pa.Array) -> list[object]:
-    """The values of any column; what Python cannot hold comes as text.
+    """Convert any column to Python values.
 
-    Timestamps come in UTC. Those with more digits than microseconds, or beyond the years of
-    Python's calendar, come as text.
+    Timestamps are converted to UTC. Values without a Python equivalent, such as timestamps with
+    nanoseconds or beyond the years 1 to 9999, become text, or `Unreadable` where there is no text.
     """
-    if pa.types.is_timestamp(column.type):
-        return _timestamps(column)
     try:
-        values: list[object] = column.to_pylist()
-    except _BEYOND_PYTHON:
-        return [_any_value(scalar) for scalar in column]
+        values: list[object] = _in_utc(column).to_pylist()
+    except _CONVERSION_ERRORS:
+        return [_python_value(scalar) for scalar in column]
     return values
 
 
-def _timestamps(column: pa.Array) -> list[object]:
-    try:
-        values: list[object] = column.cast(ARROW_TYPES[ColumnType.TIMESTAMP]).to_pylist()
-    except _BEYOND_PYTHON:
-        return [_any_value(scalar) for scalar in column]
-    return values
+def _in_utc(value: pa.Array | pa.Scalar) -> pa.Array | pa.Scalar:
+    if pa.types.is_timestamp(value.type):
+        return value.cast(ARROW_TYPES[ColumnType.TIMESTAMP])
+    return value
 
 
-def _any_value(scalar: pa.Scalar) -> object:
-    """One value of a column that Python cannot hold as a whole."""
+def _python_value(scalar: pa.Scalar) -> object:
+    """Convert one value of a column that `to_pylist` rejects."""
     if isinstance(scalar, (pa.ListScalar, pa.LargeListScalar, pa.FixedSizeListScalar)):
-        return [_any_value(item) for item in scalar.values] if scalar.is_valid else None
+        return [_python_value(item) for item in scalar.values] if scalar.is_valid else None
     if isinstance(scalar, pa.StructScalar):
-        return {name: _any_value(scalar[name]) for name in scalar} if scalar.is_valid else None
-    if pa.types.is_timestamp(scalar.type):
-        with suppress(*_BEYOND_PYTHON):
-            return scalar.cast(ARROW_TYPES[ColumnType.TIMESTAMP]).as_py()
-    else:
-        with suppress(*_BEYOND_PYTHON):
-            return scalar.as_py()
-    return _as_text(scalar)
-
-
-def _as_text(scalar: pa.Scalar) -> object:
+        return {name: _python_value(scalar[name]) for name in scalar} if scalar.is_valid else None
+    with suppress(*_CONVERSION_ERRORS):
+        value: object = _in_utc(scalar).as_py()
+        return value
     try:
         text: str = scalar.cast(pa.string()).as_py()
-    except _BEYOND_PYTHON:
+    except _CONVERSION_ERRORS:
         return Unreadable(f"a {scalar.type} that cannot be read")
     return Unreadable(f"a {scalar.type} out of range") if text.startswith("<") else text

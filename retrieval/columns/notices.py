@@ -1,35 +1,35 @@
-"""Notices: what a run changed in form without losing it, or had to leave null, said once each."""
+"""Collects notices about values that are stored in another form or left out."""
 
 from __future__ import annotations
 
 
 class Notices:
-    """Collects notices; the same one from many places becomes one line with the first place."""
+    """Notices, grouped: equal ones become one line with the first location and a count."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, str], tuple[str, int]] = {}
+        self._groups: dict[tuple[str, str], tuple[str, int]] = {}
 
-    def add(self, problem: str, *, source: str = "", place: str = "") -> None:
-        """Take a notice.
+    def add(self, problem: str, *, source: str = "", location: str = "") -> None:
+        """Add a notice.
 
         Args:
-            problem: What was found and what is done, as "column 'a' is binary; it is left out".
-            source: The file or collection it is about. Notices are joined within one source.
-            place: Where in the source, as "row 7".
+            problem: What was found and how it is handled, as "column 'a' is binary; left out".
+            source: The file or collection concerned. Notices are grouped within one source.
+            location: Position in the source, as "row 7".
         """
-        first, count = self._places.get((source, problem), (place, 0))
-        self._places[source, problem] = (first, count + 1)
+        first, count = self._groups.get((source, problem), (location, 0))
+        self._groups[source, problem] = (first, count + 1)
 
-    def joined(self, other: Notices) -> Notices:
-        """This, after taking the notices of another."""
-        self._places |= other._places
+    def merge(self, other: Notices) -> Notices:
+        """Add all notices of another collection and return this one."""
+        self._groups |= other._groups
         return self
 
     def lines(self) -> list[str]:
-        """One line for each source and problem, in the order of their first places."""
+        """Format one line per source and problem, in the order of their first occurrence."""
         lines = []
-        for (source, problem), (place, count) in self._places.items():
-            where = ", ".join(part for part in (source, place) if part)
+        for (source, problem), (location, count) in self._groups.items():
+            prefix = ", ".join(part for part in (source, location) if part)
             more = f" (and {count - 1} more like this)" if count > 1 else ""
-            lines.append(f"{where}: {problem}{more}" if where else f"{problem}{more}")
+            lines.append(f"{prefix}: {problem}{more}" if prefix else f"{problem}{more}")
         return lines

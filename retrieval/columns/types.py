@@ -1,7 +1,7 @@
-"""Types of the users' columns: which there are, which a value has, and what two of them join to.
+"""Types of metadata columns: conversion of values and common types of mixed columns.
 
-Lists, tars and imported tables all go through this module, so that a column has the same type
-wherever its values come from. The types form a lattice with text at its top:
+Lists, tars and imported tables all use these rules, so a column's type does not depend on the
+source of its values. Two types have the first type that both lead to as their common type:
 
     date      → timestamp → text
     int64     → double    → text     (double only while every integer is below 2^53)
@@ -21,14 +21,14 @@ from typing import Any, NamedTuple, cast
 from retrieval.types import Scalar
 
 EXACT_INTEGERS = 2**53
-"""Every integer of a smaller magnitude is a double of its own."""
+"""A double represents every integer of a smaller magnitude exactly."""
 
 _MAX_DIGITS = 40
-"""Decimals of a larger magnitude are kept as they are written: their digits could fill memory."""
+"""Decimals with more integer digits stay text: written out, they could fill memory."""
 
 
 class ColumnType(StrEnum):
-    """The type of a user's column; the values are the names that messages use."""
+    """Type of a metadata column; messages use the values as names."""
 
     STRING = "text"
     INT64 = "int64"
@@ -38,31 +38,35 @@ class ColumnType(StrEnum):
     DATE = "date"
 
 
-class Adapted(NamedTuple):
-    """A value as a column can hold it, and what had to change; `problem` is None for nothing."""
+class Converted(NamedTuple):
+    """A value that a column can hold; `problem` says what the conversion changed, if anything."""
 
     value: Scalar
     problem: str | None = None
 
 
 class Unreadable(NamedTuple):
-    """Stands for a value that Python cannot hold; `what` says what it is."""
+    """Replaces a value without a Python equivalent, such as "a timestamp[ns] out of range"."""
 
-    what: str
+    description: str
 
 
 # ---------------------------------------------------------------- types
 
 
 def type_of(value: Scalar) -> ColumnType:
-    """The type of a value that `adapted` gave; None has none."""
-    for python_type, kind in _TYPES:
+    """Return the column type of a converted value.
+
+    Raises:
+        TypeError: The value is None or of a type that no column holds.
+    """
+    for python_type, type_ in _TYPES:
         if isinstance(value, python_type):
-            return kind
-    raise TypeError(f"{type(value).__name__} is no value of a column")
+            return type_
+    raise TypeError(f"no column holds a {type(value).__name__}")
 
 
-# Subclasses first: True is an int, and a datetime is a date.
+# Subclasses first: bool is a subclass of int, and datetime of date.
 _TYPES: tuple[tuple[type, ColumnType], ...] = (
     (str, ColumnType.STRING),
     (bool, ColumnType.BOOL),
@@ -73,17 +77,17 @@ _TYPES: tuple[tuple[type, ColumnType], ...] = (
 )
 
 
-def joined(one: ColumnType, other: ColumnType, *, wide: bool) -> ColumnType:
-    """The type that holds the values of both without losing a digit.
+def common_type(first: ColumnType, second: ColumnType, *, wide: bool) -> ColumnType:
+    """Return the type that holds the values of both without losing a digit.
 
     Args:
-        one: A type.
-        other: Another, or the same.
-        wide: Whether some integer of the column has a magnitude of 2^53 or more.
+        first: A type.
+        second: A type, perhaps the same.
+        wide: Whether an integer of the column has a magnitude of 2^53 or more.
     """
-    if one is other:
-        return one
-    both = {one, other}
+    if first is second:
+        return first
+    both = {first, second}
     if both == {ColumnType.INT64, ColumnType.DOUBLE} and not wide:
         return ColumnType.DOUBLE
     if both == {ColumnType.DATE, ColumnType.TIMESTAMP}:
@@ -92,7 +96,7 @@ def joined(one: ColumnType, other: ColumnType, *, wide: bool) -> ColumnType:
 
 
 def is_wide(value: Scalar) -> bool:
-    """Whether a value is an integer that a double may not hold exactly."""
+    """Whether a value is an integer that a double may not represent exactly."""
     return isinstance(value, int) and abs(value) >= EXACT_INTEGERS
 
 
@@ -100,103 +104,96 @@ def is_wide(value: Scalar) -> bool:
 
 
 def json_value(value: object) -> str:
-    """A timestamp or a date as JSON has it, for `json.dumps(default=...)`.
+    """Format a timestamp or date, for `json.dumps(default=...)`.
 
     Raises:
-        TypeError: Another value that JSON does not have.
+        TypeError: Another value without a JSON equivalent.
     """
     if isinstance(value, date):
         return value.isoformat()
-    raise TypeError(f"{type(value).__name__} is no value of JSON")
+    raise TypeError(f"JSON has no {type(value).__name__}")
 
 
 def clean_text(text: str) -> str:
-    """Replace what no UTF-8 file can hold (lone surrogates), so that every store takes it."""
+    """Replace lone surrogates, which UTF-8 cannot encode, by `?`."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def to_scalar(value: object) -> Scalar:
-    """Fit a value into a column; see `adapted`."""
-    return adapted(value).value
-
-
-def portable(value: object) -> Scalar:
-    """A value as another process is sent it: lists and objects as text, all else as it is.
-
-    What a column cannot hold is left to `adapted`, which says what is wrong with it.
-    """
+def nested_to_text(value: object) -> Scalar:
+    """Serialize a list or mapping as JSON text; return any other value unchanged."""
     return _nested(value).value if isinstance(value, (list, Mapping)) else cast(Scalar, value)
 
 
-def adapted(value: object) -> Adapted:
-    """Fit a value into a column and say what had to change.
+def convert_value(value: object) -> Converted:
+    """Convert a value to one that a column can hold.
 
-    Text, bool, numbers, timestamps and dates stay, timestamps in UTC; a time without a zone is
-    UTC. NaN is null. Integers beyond 64 bits are text, lists and objects are JSON text. Infinity
-    and bytes become null.
+    Text, bool, numbers, timestamps and dates stay; timestamps are converted to UTC, which is also
+    assumed where the zone is missing. NaN, infinity and bytes become null. Integers beyond 64 bits
+    become text, lists and mappings JSON text.
     """
     if value is None:
-        return Adapted(None)
-    for python_type, adapt in _ADAPTERS:
+        return Converted(None)
+    for python_type, convert in _CONVERTERS:
         if isinstance(value, python_type):
-            return adapt(value)
+            return convert(value)
     return _text(str(value))
 
 
-def _text(value: str) -> Adapted:
+def _text(value: str) -> Converted:
     text = clean_text(value)
-    return Adapted(text, None if text == value else "not Unicode; written with `?`")
+    return Converted(text, None if text == value else "not Unicode; written with `?`")
 
 
-def _integer(value: int) -> Adapted:
+def _integer(value: int) -> Converted:
     if -(2**63) <= value < 2**63:
-        return Adapted(int(value))
-    if abs(value) >= 10**4000:  # Python refuses to print it
-        return Adapted(None, "an integer of more than 4,000 digits; stored as null")
-    return Adapted(str(value), "an integer beyond 64 bits; stored as text")
+        return Converted(int(value))
+    if abs(value) >= 10**4000:  # beyond Python's limit of digits
+        return Converted(None, "an integer of more than 4,000 digits; stored as null")
+    return Converted(str(value), "an integer beyond 64 bits; stored as text")
 
 
-def _double(value: float) -> Adapted:
+def _double(value: float) -> Converted:
     if math.isinf(value):
-        return Adapted(None, "infinite; stored as null")
-    return Adapted(None if math.isnan(value) else float(value))
+        return Converted(None, "infinite; stored as null")
+    return Converted(None if math.isnan(value) else float(value))
 
 
-def _decimal(value: Decimal) -> Adapted:
+def _decimal(value: Decimal) -> Converted:
     if not value.is_finite():
         return _double(float(value))
     if value.adjusted() > _MAX_DIGITS:
-        return Adapted(str(value), "a decimal beyond 40 digits; stored as text")
+        return Converted(str(value), "a decimal beyond 40 digits; stored as text")
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and exponent >= 0:
         return _integer(int(value))
     nearest = float(value)
     if Decimal(repr(nearest)) == value:
-        return Adapted(nearest)
+        return Converted(nearest)
     if abs(value) >= EXACT_INTEGERS:
-        return Adapted(str(value), "a decimal with more digits than a double; stored as text")
-    return Adapted(nearest, "a decimal with more digits than a double; stored as the nearest one")
+        return Converted(str(value), "a decimal with more digits than a double; stored as text")
+    return Converted(nearest, "a decimal with more digits than a double; stored as the nearest one")
 
 
-def _timestamp(value: datetime) -> Adapted:
+def _timestamp(value: datetime) -> Converted:
     if value.tzinfo is None:
-        return Adapted(value.replace(tzinfo=UTC))
+        return Converted(value.replace(tzinfo=UTC))
     try:
-        return Adapted(value.astimezone(UTC))
-    except (OverflowError, ValueError):  # the first and last day of the calendar
-        return Adapted(value.isoformat(), "a timestamp beyond the years 1 to 9999; stored as text")
+        return Converted(value.astimezone(UTC))
+    except (OverflowError, ValueError):  # in the first or last day of the calendar
+        problem = "a timestamp beyond the years 1 to 9999; stored as text"
+        return Converted(value.isoformat(), problem)
 
 
-def _nested(value: object) -> Adapted:
+def _nested(value: object) -> Converted:
     try:
         text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
     except (RecursionError, ValueError):
-        return Adapted(None, "nested too deep; stored as null")
-    return Adapted(clean_text(text))
+        return Converted(None, "nested too deep; stored as null")
+    return Converted(clean_text(text))
 
 
 def _plain(value: object) -> object:
-    """A nested value of JSON's own types, for filters read it as JSON: NaN is null."""
+    """Convert a nested value to JSON types, so that filters can parse the text; NaN is null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -210,17 +207,17 @@ def _plain(value: object) -> object:
     return float(value) if isinstance(value, Decimal) else str(value)
 
 
-# Subclasses first, as in `_TYPES`; an `Unreadable` is a tuple.
-_ADAPTERS: tuple[tuple[type, Callable[[Any], Adapted]], ...] = (
+# Subclasses first, as in `_TYPES`.
+_CONVERTERS: tuple[tuple[type, Callable[[Any], Converted]], ...] = (
     (str, _text),
-    (bool, Adapted),
+    (bool, Converted),
     (int, _integer),
     (float, _double),
     (datetime, _timestamp),
-    (date, Adapted),
+    (date, Converted),
     (Decimal, _decimal),
-    (bytes, lambda value: Adapted(None, "binary; left out")),
-    (Unreadable, lambda value: Adapted(None, f"{value.what}; stored as null")),
+    (bytes, lambda value: Converted(None, "binary; left out")),
+    (Unreadable, lambda value: Converted(None, f"{value.description}; stored as null")),
     (list, _nested),
     (Mapping, _nested),
 )

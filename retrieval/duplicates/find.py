@@ -23,7 +23,7 @@ from retrieval.errors import QueryError
 from retrieval.progress import Progress, no_progress
 from retrieval.search.items import ItemTable
 from retrieval.search.open_space import OpenedSpace, Part
-from retrieval.store.blocks import contained
+from retrieval.store.blocks import isin_sorted
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium, Space, TimedRows

@@ -147,7 +147,7 @@ class Reconciler:
         known = self.known.files[info.uri]
         self._seen.add(info.uri)
         if not self._lacks_space(info.uri):
-            self._writer.settle(info.uri)
+            self._writer.resolve_failure(info.uri)
         names = self._changed(known, info, self._metadata)
         if names or info.mtime != known.mtime:
             self._writer.update(known.item_id, info, names | {"bytes", "mtime"})
@@ -164,7 +164,7 @@ class Reconciler:
         self._seen.add(info.uri)
         names = self._changed(known, info, self._metadata) | {"uri", "bytes", "mtime"}
         self._writer.update(known.item_id, info, names)
-        self._writer.settle(info.uri)
+        self._writer.resolve_failure(info.uri)
         if info.uri not in self._renamed_before:
             self._report.renamed += 1
             self._tell()
@@ -187,7 +187,7 @@ class Reconciler:
         value = info.columns[name]
         if name not in ITEMS.names and stored.get(name) == value:
             return False
-        row = self._writer.as_stored(replace(info, columns={name: value}))
+        row = self._writer.stored_columns(replace(info, columns={name: value}))
         return any(stored.get(column) != there for column, there in row.items())
 
     # ------------------------------------------------------------ failures
@@ -202,7 +202,7 @@ class Reconciler:
             return
         self._reported.add(failure.uri)
         if self._failed.get(failure.uri) != failure:
-            self._writer.fail(failure)
+            self._writer.add_failure(failure)
         if self._options.strict:
             raise DamagedMediaError(f"{failure.uri}: {failure.reason}; drop --strict to skip it")
         self._report.failed += 1
@@ -256,7 +256,7 @@ class Reconciler:
             if uri in self._reported or self._lacks_space(uri):
                 continue
             if (lists and uri.startswith(lists)) or (covers(uri) and _can_be_known(uri)):
-                self._writer.settle(uri)
+                self._writer.resolve_failure(uri)
 
     def _store_further_metadata(self) -> None:
         """Store what a list says of files that a folder had listed before, or the like."""

@@ -37,7 +37,7 @@ from retrieval.media.pool import decode_all
 from retrieval.protocols import Encoder
 from retrieval.store.current import read_current
 from retrieval.store.reader import Snapshot
-from retrieval.store.writer import CollectionWriter, publish_what_is_whole
+from retrieval.store.writer import CollectionWriter, publish_on_interrupt
 from retrieval.types import (
     DecodeEvent,
     DecodePlan,
@@ -95,7 +95,7 @@ def embed(
             listing=listing,
         )
 
-    with CollectionWriter.open(root, create=True) as writer, publish_what_is_whole(writer):
+    with CollectionWriter.open(root, create=True) as writer, publish_on_interrupt(writer):
         run = _Run(writer, open_spaces(writer.snapshot, options), options, report, on_item)
         run.complete(find)
         run.take_in(find)
@@ -143,7 +143,7 @@ class _Run:
         for name, (space, _) in spaces.items():
             if name not in existing:
                 writer.add_space(space)
-        writer.leave_out(existing - spaces.keys())
+        writer.exclude_spaces(existing - spaces.keys())
 
     # ------------------------------------------------------------ new and changed files
 
@@ -200,7 +200,7 @@ class _Run:
         if snapshot is None or snapshot.manifest.next_item_id == 0:
             return
         existing = {space.name for space in snapshot.spaces}
-        covered = {n: snapshot.covered(n) if n in existing else -1 for n in self._spaces}
+        covered = {n: snapshot.last_embedded_id(n) if n in existing else -1 for n in self._spaces}
         if all(last == snapshot.manifest.next_item_id - 1 for last in covered.values()):
             return
         # The files of items are read below: by then the collection knows where they are.
@@ -239,7 +239,7 @@ class _Run:
                 segments, frames = found.segments[name], found.frames.get(name)
             elif item in relevant:
                 reason = found.reason if isinstance(found, Failure) else "changed since embedded"
-                self._writer.fail(Failure(item.uri, SPACE_STAGE, f"{reason} (space {name})"))
+                self._writer.add_failure(Failure(item.uri, SPACE_STAGE, f"{reason} (space {name})"))
             self._writer.add_rows(item.item_id, name, segments, frames)
             self._report.completed += 1
             self._tell()
@@ -262,7 +262,7 @@ class _Run:
                 assembler.flush()
                 flushed = time.monotonic()
             yield from assembler.finished()
-            if self._writer.due():
+            if self._writer.is_due():
                 self._writer.publish()
         assembler.flush()
         yield from assembler.finished()

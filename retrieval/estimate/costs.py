@@ -79,8 +79,8 @@ def estimate_collection(root: Path) -> Estimate:
         items.update(batch.column("modality").to_pylist())
     spaces = []
     for space in snapshot.spaces:
-        segments = snapshot.manifest.listed(f"segments/{space.name}")
-        frames = snapshot.manifest.listed(f"frames/{space.name}")
+        segments = snapshot.manifest.files_in(f"segments/{space.name}")
+        frames = snapshot.manifest.files_in(f"frames/{space.name}")
         rows = sum(file.rows for file in segments)
         spaces.append(
             SpaceCost(

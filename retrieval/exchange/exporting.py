@@ -1,7 +1,7 @@
-"""`export`: the vectors of a collection in the layouts of other tools.
+"""Exports the vectors of a collection in the layouts of other tools.
 
-One row for each segment, in item order. Everything is written into a hidden folder beside the
-target, which takes its name when it is whole.
+An export has one row per segment, in item order. It is written to a hidden folder beside the
+target, which is renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from retrieval.errors import CollectionError, IndexMissingError
-from retrieval.exchange.card import write_card
+from retrieval.exchange.space_file import write_space
 from retrieval.files.writing import check_writable, storage_errors
 from retrieval.media.files import container_of, uri_to_path
+from retrieval.progress import Progress, no_progress
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.indexing.part import APPROXIMATE, CARD
 from retrieval.store.blocks import SegmentBlock
@@ -33,7 +34,7 @@ from retrieval.targets import ExportLayout
 from retrieval.types import Space
 
 PART_ROWS = 65_536
-"""Rows of one file where a layout has several."""
+"""Minimum rows of a file, except the last, in layouts of several files."""
 
 SEGMENT_FIELDS = (
     pa.field("medium", pa.string()),
@@ -41,17 +42,14 @@ SEGMENT_FIELDS = (
     pa.field("end_seconds", pa.float32()),
 )
 ADDED_COLUMNS = frozenset({*(field.name for field in SEGMENT_FIELDS), "image_path", "embedding"})
-"""A user's column of one of these names would be taken for the segment's: it is left out."""
+"""Columns that an export adds; user columns of these names are left out."""
 
 _MEDIA = pa.array([medium.value for medium in MEDIUM_CODES])
-
-Progress = Callable[[int, int], None]
-"""Told how many rows are written, and of how many."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedBlock:
-    """Some segments: float16 vectors (n, dim), and a row of everything known for each."""
+    """Consecutive segments: float16 vectors of shape (n, dim), and a row of columns for each."""
 
     vectors: NDArray[np.float16]
     rows: pa.Table
@@ -64,71 +62,75 @@ def export(
     *,
     spaces: Sequence[str] = (),
     approximate: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> list[Path]:
-    """Write the vectors of a collection, and what is known of their items, for other tools.
+    """Write the vectors of a collection and the columns of their items for other tools.
 
     Args:
         snapshot: The generation.
-        out: A new or empty folder; with several spaces it holds one folder for each.
-        layout: What to write.
-        spaces: Which; empty: all that hold something.
-        approximate: For `faiss`: the approximate index that the collection has, instead of a flat
-            one.
-        progress: Called after every block.
+        out: A new or empty folder; several spaces get one folder each inside it.
+        layout: The layout.
+        spaces: Names of the spaces; empty: all that have vectors.
+        approximate: For `faiss`: write the existing approximate index instead of a flat one.
+        progress: Receives the number of rows written after every block.
 
     Returns:
         The folders written.
     Raises:
-        StorageError: The folder holds something, or the disk refuses.
+        StorageError: The folder is not empty, or the disk refuses.
         SpaceMismatchError: The collection has no such space.
-        CollectionError: It has no vectors.
-        IndexMissingError: `approximate`, and there is no current approximate index.
+        CollectionError: The spaces have no vectors.
+        IndexMissingError: `approximate` is set, and a space has no current approximate index.
     """
-    named = [snapshot.space(name) for name in spaces] or list(snapshot.spaces)
-    totals = {space.name: _count(snapshot, space.name) for space in named}
-    chosen = [space for space in named if totals[space.name]]
+    requested = [snapshot.space(name) for name in spaces] or list(snapshot.spaces)
+    rows = {space.name: _count_rows(snapshot, space.name) for space in requested}
+    chosen = [space for space in requested if rows[space.name]]
     if not chosen:
-        raise CollectionError(f"{snapshot.root} holds no vectors there; embed something first")
-    indexes = {space.name: _index_file(snapshot, space) for space in chosen if approximate}
+        raise CollectionError(f"{snapshot.root} holds no vectors to export; embed media first")
+    indexes = {space.name: _approximate_index(snapshot, space) for space in chosen if approximate}
     done = 0
-    partial = _partial_folder(out)
+
+    def counted(blocks: Iterator[ExportedBlock]) -> Iterator[ExportedBlock]:
+        nonlocal done
+        for block in blocks:
+            yield block
+            done += len(block.vectors)
+            progress("export", done, sum(rows.values()))
+
+    partial = _prepare_partial_folder(out)
     try:
         with storage_errors(out):
             partial.mkdir()
             for space in chosen:
                 folder = partial if len(chosen) == 1 else partial / space.name
                 folder.mkdir(exist_ok=True)
-                write_card(folder, space)
-                counted = _told(_blocks(snapshot, space.name, layout), done, totals, progress)
-                rows = totals[space.name]
+                write_space(folder, space)
+                blocks = counted(_blocks(snapshot, space.name, layout))
                 if layout is ExportLayout.FAISS:
-                    _write_faiss(folder, space, counted, indexes.get(space.name))
+                    _write_faiss(folder, space, blocks, indexes.get(space.name))
                 elif layout is ExportLayout.NPY:
-                    _write_npy(folder, space, counted, rows)
+                    _write_npy(folder, space, blocks, rows[space.name])
                 elif layout is ExportLayout.PARQUET:
-                    _write_parquet(folder, space, counted)
+                    _write_parquet(folder, space, blocks)
                 else:
-                    _write_clip_retrieval(folder, space, counted, rows)
-                done += rows
+                    _write_clip_retrieval(folder, space, blocks)
             os.replace(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return [out if len(chosen) == 1 else out / space.name for space in chosen]
 
 
-def _partial_folder(out: Path) -> Path:
-    """A name beside the target, which must be free; refused before any work."""
+def _prepare_partial_folder(out: Path) -> Path:
+    """Check the target and return the free path of a hidden folder beside it."""
     with storage_errors(out):
-        if out.is_dir() and not any(out.iterdir()):
-            pass
-        elif os.path.lexists(out):
-            raise OSError(errno.EEXIST, "there is something already; name a new folder")
-        above = out.absolute().parent
-        if not above.is_dir():
-            raise OSError(errno.ENOENT, "the folder above does not exist")
-        check_writable(above)
-        partial = above / f".{out.name}.tmp"
+        is_empty_folder = out.is_dir() and not any(out.iterdir())
+        if os.path.lexists(out) and not is_empty_folder:
+            raise OSError(errno.EEXIST, "it exists already; name a new folder")
+        parent = out.absolute().parent
+        if not parent.is_dir():
+            raise OSError(errno.ENOENT, "the parent folder does not exist")
+        check_writable(parent)
+        partial = parent / f".{out.name}.tmp"
         shutil.rmtree(partial, ignore_errors=True)
         return partial
 
@@ -136,33 +138,24 @@ def _partial_folder(out: Path) -> Path:
 # ---------------------------------------------------------------- rows
 
 
-def _count(snapshot: Snapshot, space: str) -> int:
-    if not len(snapshot.removed_ids()):
-        return sum(file.rows for file in snapshot.manifest.listed(f"segments/{space}"))
-    return sum(len(block.item_ids) for block in snapshot.iter_segments(space))
-
-
-def _told(
-    blocks: Iterator[ExportedBlock], done: int, totals: dict[str, int], progress: Progress
-) -> Iterator[ExportedBlock]:
-    for block in blocks:
-        yield block
-        done += len(block.vectors)
-        progress(done, sum(totals.values()))
+def _count_rows(snapshot: Snapshot, space: str) -> int:
+    if len(snapshot.removed_ids()):
+        return snapshot.count_segments(space)
+    return sum(file.rows for file in snapshot.manifest.files_in(f"segments/{space}"))
 
 
 def _blocks(snapshot: Snapshot, space: str, layout: ExportLayout) -> Iterator[ExportedBlock]:
-    """Segments with the columns of their items, in item order."""
+    """Join segments with the columns of their items, in item order."""
     schema = snapshot.items_schema()
     names = [name for name in schema.names if name not in ADDED_COLUMNS]
     batches = snapshot.iter_items()
-    held = schema.empty_table()
+    items = schema.empty_table()
     for block in snapshot.iter_segments(space):
-        while not held.num_rows or held.column("item_id")[-1].as_py() < block.item_ids[-1]:
-            held = pa.concat_tables([held, pa.Table.from_batches([next(batches)])])
-        places = np.searchsorted(held.column("item_id").to_numpy(), block.item_ids)
-        rows = held.select(names).take(pa.array(places))
-        held = held.slice(int(places[0]))
+        while not items.num_rows or items.column("item_id")[-1].as_py() < block.item_ids[-1]:
+            items = pa.concat_tables([items, pa.Table.from_batches([next(batches)])])
+        positions = np.searchsorted(items.column("item_id").to_numpy(), block.item_ids)
+        rows = items.select(names).take(pa.array(positions))
+        items = items.slice(int(positions[0]))
         yield ExportedBlock(block.vectors, _with_segments(rows, block, layout))
 
 
@@ -181,7 +174,7 @@ def _with_segments(rows: pa.Table, block: SegmentBlock, layout: ExportLayout) ->
 
 
 def _path(uri: str) -> str:
-    """A uri as the path that other tools open; tar members and odd bytes stay as they are."""
+    """Convert a uri to a path; uris of tar members and of paths that are not UTF-8 stay."""
     path = uri if container_of(uri)[1] is not None else uri_to_path(uri)
     try:
         path.encode()
@@ -194,11 +187,12 @@ def _path(uri: str) -> str:
 
 
 def _write_parquet(folder: Path, space: Space, blocks: Iterator[ExportedBlock]) -> None:
-    """vectors-00000.parquet and so on, with the vectors in the column `embedding`."""
+    """Write vectors-00000.parquet and so on, with the vectors in the column `embedding`."""
+    embedding = pa.field("embedding", pa.list_(pa.float16(), space.dim))
     for number, part in enumerate(_parts(blocks)):
         tables = [
             block.rows.append_column(
-                pa.field("embedding", pa.list_(pa.float16(), space.dim)),
+                embedding,
                 pa.FixedSizeListArray.from_arrays(pa.array(block.vectors.reshape(-1)), space.dim),
             )
             for block in part
@@ -209,34 +203,32 @@ def _write_parquet(folder: Path, space: Space, blocks: Iterator[ExportedBlock]) 
 
 
 def _write_npy(folder: Path, space: Space, blocks: Iterator[ExportedBlock], rows: int) -> None:
-    """vectors.npy, and metadata.parquet with a row for each vector."""
+    """Write vectors.npy, and metadata.parquet with a row for each vector."""
     with open(folder / "vectors.npy", "wb") as file:
         _write_header(file, rows, space.dim)
-        _write_metadata(folder / "metadata.parquet", blocks, file)
+        _write_rows(folder / "metadata.parquet", blocks, file)
 
 
-def _write_clip_retrieval(
-    folder: Path, space: Space, blocks: Iterator[ExportedBlock], rows: int
-) -> None:
-    """img_emb/img_emb_0.npy and metadata/metadata_0.parquet, and so on."""
+def _write_clip_retrieval(folder: Path, space: Space, blocks: Iterator[ExportedBlock]) -> None:
+    """Write img_emb/img_emb_0.npy and metadata/metadata_0.parquet, and so on."""
     (folder / "img_emb").mkdir()
     (folder / "metadata").mkdir()
     for number, part in enumerate(_parts(blocks)):
         with open(folder / "img_emb" / f"img_emb_{number}.npy", "wb") as file:
             _write_header(file, sum(len(block.vectors) for block in part), space.dim)
-            _write_metadata(folder / "metadata" / f"metadata_{number}.parquet", iter(part), file)
+            _write_rows(folder / "metadata" / f"metadata_{number}.parquet", iter(part), file)
 
 
 def _write_faiss(
     folder: Path, space: Space, blocks: Iterator[ExportedBlock], index: Path | None
 ) -> None:
-    """index.faiss, and ids.parquet: what each of its rows is."""
+    """Write index.faiss, and ids.parquet with a row for each vector of the index."""
     from indexes.building import build_flat
     from indexes.saved import open_index, write_index
 
     if index is not None:
         write_index(open_index(index), folder / "index.faiss", plain=True)
-        _write_metadata(folder / "ids.parquet", blocks, None)
+        _write_rows(folder / "ids.parquet", blocks, None)
         return
     rows: list[pa.Table] = []
 
@@ -249,31 +241,30 @@ def _write_faiss(
     pq.write_table(pa.concat_tables(rows), folder / "ids.parquet")
 
 
-def _index_file(snapshot: Snapshot, space: Space) -> Path:
-    """The approximate part of a space's index, which must hold just the living rows."""
+def _approximate_index(snapshot: Snapshot, space: Space) -> Path:
+    """Return the approximate index of a space, which must hold exactly the exported rows."""
     folders = snapshot.index_folders(space.name)
     cards = [IndexCard.read(folder / CARD) for folder in folders]
     if not cards or cards[0].factory is None:
         raise IndexMissingError(
-            f"{space.name} has no approximate index; leave --approximate out, or build one: "
-            "retrieval index --kind IVF1024,SQ8"
+            f"{space.name} has no approximate index; build one, or export a flat index"
         )
-    # Rows of a part are living ones and perhaps some that were removed since.
+    # The rows of a part can include those of items removed later.
     if len(cards) > 1 or cards[0].rows != snapshot.count_segments(space.name):
         raise IndexMissingError(
-            f"the index of {space.name} is not one part of just its rows; leave --approximate out, "
-            f"or build it anew: retrieval index --kind {cards[0].factory}"
+            f"the index of {space.name} has several parts or outdated rows; build it again as "
+            f"{cards[0].factory}, or export a flat index"
         )
     if cards[0].vectors != cards[0].rows:
         raise IndexMissingError(
             f"the index of {space.name} holds {cards[0].vectors:,} vectors of {cards[0].rows:,} "
-            "rows, equal ones once; leave --approximate out"
+            "rows, because equal vectors are stored once; export a flat index"
         )
     return folders[0] / APPROXIMATE
 
 
 def _parts(blocks: Iterator[ExportedBlock]) -> Iterator[list[ExportedBlock]]:
-    """Blocks gathered to files of about `PART_ROWS`."""
+    """Group blocks into files of at least `PART_ROWS` rows."""
     part: list[ExportedBlock] = []
     for block in blocks:
         part.append(block)
@@ -285,12 +276,12 @@ def _parts(blocks: Iterator[ExportedBlock]) -> Iterator[list[ExportedBlock]]:
 
 
 def _write_header(file: BinaryIO, rows: int, dim: int) -> None:
-    described = {"descr": "<f2", "fortran_order": False, "shape": (rows, dim)}
-    np.lib.format.write_array_header_1_0(file, described)
+    header = {"descr": "<f2", "fortran_order": False, "shape": (rows, dim)}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
-def _write_metadata(path: Path, blocks: Iterator[ExportedBlock], vectors: BinaryIO | None) -> None:
-    """Write the rows of blocks as Parquet, and their vectors behind a header of .npy."""
+def _write_rows(path: Path, blocks: Iterator[ExportedBlock], vectors: BinaryIO | None) -> None:
+    """Write the rows of blocks as Parquet, and append their vectors to a .npy file."""
     writer: pq.ParquetWriter | None = None
     try:
         for block in blocks:

@@ -1,13 +1,13 @@
-"""`import`: vectors that another tool made, or an export of this one, become a collection.
+"""Imports vectors of other tools, or exports of this program, into a collection.
 
-Rows that name one item are its segments, wherever they are. An item that the collection has is
-left as it is, so that repeating an import changes nothing and a killed one goes on.
+Items that the collection has already stay unchanged, so a repeated import changes nothing and a
+killed one can be resumed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,11 +19,13 @@ from retrieval.embedding.options import FAILURES_KEPT
 from retrieval.encoders.catalogue import CATALOGUE, load_encoder, resolve
 from retrieval.encoders.spaces import make_space
 from retrieval.errors import CollectionError, DimensionMismatchError, SourceError, UnknownModelError
-from retrieval.exchange.card import read_card
-from retrieval.exchange.describe import Describer, medium_named, segment_of
-from retrieval.exchange.layouts import Layout, open_layout
-from retrieval.exchange.streams import ForeignItem, Stream, merged
-from retrieval.store.writer import CollectionWriter, publish_what_is_whole
+from retrieval.exchange.item_rows import ItemReader, parse_medium, segment_of
+from retrieval.exchange.item_streams import ImportedItem, ItemStream, merge_streams
+from retrieval.exchange.options import ImportOptions
+from retrieval.exchange.sources import VectorSource, open_source
+from retrieval.exchange.space_file import NAME, read_space
+from retrieval.progress import Progress, no_progress
+from retrieval.store.writer import CollectionWriter, publish_on_interrupt
 from retrieval.types import (
     EmbeddedItem,
     Failure,
@@ -36,43 +38,22 @@ from retrieval.types import (
 )
 
 STAGE = "import"
-"""Stage of the failures that are written here."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """How foreign vectors are read.
-
-    Attributes:
-        model: What made the vectors, a catalogue name or specification; None where the source says.
-        medium: What an item is where neither a column nor its name says.
-        vector_column: Parquet column of the vectors; None: the only one, or a usual name.
-        path_column: Column of the paths or addresses; None: a usual name.
-        caption_column: Column of the captions; None: a usual name.
-        metadata: List that describes the rows of a single .npy file; None: the one beside it.
-        digest: Read the media files that exist for their sha256, which a further model needs.
-        columns: The columns to keep beside those that describe an item; None keeps all.
-        drop: Columns to leave out.
-    """
-
-    model: str | None = None
-    medium: Medium = Medium.IMAGE
-    vector_column: str | None = None
-    path_column: str | None = None
-    caption_column: str | None = None
-    metadata: Path | None = None
-    digest: bool = True
-    columns: tuple[str, ...] | None = None
-    drop: tuple[str, ...] = ()
-    device: str = "auto"
+"""Stage of the failures of an import."""
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did, counted as it goes.
+    """Counts of an import.
 
-    `rows` of `total` are done; `unchanged` items were there already, in the collection or earlier
-    in the source.
+    Attributes:
+        total: Rows of the source.
+        rows: Rows read.
+        added: Items added, by modality.
+        unchanged: Items that were in the collection already.
+        failed: Items that could not be imported.
+        failures: The first failures.
+        notes: Columns and values that were left out or stored in another form.
+        seconds: Duration.
     """
 
     total: int
@@ -89,45 +70,46 @@ def import_vectors(
     source: Path,
     root: Path,
     options: ImportOptions | None = None,
-    progress: Callable[[ImportReport], None] = lambda report: None,
+    progress: Progress = no_progress,
 ) -> ImportReport:
-    """Add the vectors of a source to a collection, made where there is none.
+    """Add the vectors of a source to a collection, which is created if there is none.
 
     Args:
-        source: What `open_layout` takes, or a folder of several exports of one collection.
+        source: As for `open_source`, or a folder of exports of several spaces of one collection.
         root: Folder of the collection.
         options: How to read the source.
-        progress: Called with the running report after every item.
+        progress: Receives the number of rows read after every item.
 
     Raises:
-        SourceError: The source cannot be read, or does not say which model made its vectors.
+        SourceError: The source cannot be read, or neither it nor the options name the model.
         DimensionMismatchError: The model's vectors have another length.
-        CollectionError: The collection has items already, and not this space.
+        CollectionError: The collection has items, but not this space.
     """
     options = options or ImportOptions()
-    began = time.monotonic()
-    with CollectionWriter.open(root, create=True) as writer, publish_what_is_whole(writer):
-        streams = _streams(source, options, writer)
-        report = ImportReport(total=sum(stream.layout.rows for stream in streams))
-        report.notes = [stream.layout.note for stream in streams if stream.layout.note]
-        run = _Run(writer, report, streams)
-        for item in merged(streams):
-            run.take(item)
-            progress(report)
-            if writer.due():
+    start = time.monotonic()
+    with CollectionWriter.open(root, create=True) as writer, publish_on_interrupt(writer):
+        streams = _open_streams(source, options, writer)
+        report = ImportReport(total=sum(stream.source.rows for stream in streams))
+        importer = _Importer(writer, report, streams)
+        for item in merge_streams(streams):
+            importer.add(item)
+            progress("import", report.rows, report.total)
+            if writer.is_due():
                 writer.publish()
-        report.notes += run.notices()
-    report.seconds = time.monotonic() - began
+        report.notes = importer.notes()
+    report.seconds = time.monotonic() - start
     return report
 
 
 # ---------------------------------------------------------------- sources and their spaces
 
 
-def _streams(source: Path, options: ImportOptions, writer: CollectionWriter) -> list[Stream]:
-    """The source, or the exports of several spaces in it; their spaces join the collection."""
-    exports = sorted(path.parent for path in source.glob("*/space.json"))
-    streams = [_stream(folder, options, writer) for folder in exports or [source]]
+def _open_streams(
+    source: Path, options: ImportOptions, writer: CollectionWriter
+) -> list[ItemStream]:
+    """Open a source, or the exports of several spaces in it, and add their spaces."""
+    exports = sorted(path.parent for path in source.glob(f"*/{NAME}"))
+    streams = [_open_stream(path, options, writer) for path in exports or [source]]
     manifest = writer.manifest
     existing = {space.name for space in manifest.spaces}
     for stream in streams:
@@ -136,161 +118,163 @@ def _streams(source: Path, options: ImportOptions, writer: CollectionWriter) -> 
         if manifest.next_item_id:
             raise CollectionError(
                 f"{writer.root} has items, but not the space {stream.space.name}; import into a "
-                "new collection, or embed its files with a further --model"
+                "new collection, or embed its files with this model"
             )
         writer.add_space(stream.space)
     return streams
 
 
-def _stream(folder: Path, options: ImportOptions, writer: CollectionWriter) -> Stream:
-    card = read_card(folder) if folder.is_dir() else read_card(folder.parent)
-    layout = open_layout(folder, vector_column=options.vector_column, metadata=options.metadata)
-    layout = replace(layout, notices=writer.notices.joined(layout.notices))
-    describer = Describer(
-        layout.base,
-        exported=card is not None,
-        medium=options.medium,
-        path_column=options.path_column,
-        caption_column=options.caption_column,
-        digest=options.digest,
-        columns=options.columns,
-        drop=options.drop,
-        notices=writer.notices,
-    )
-    if card is not None and options.model is None:
-        space = card
+def _open_stream(path: Path, options: ImportOptions, writer: CollectionWriter) -> ItemStream:
+    exported_space = read_space(path if path.is_dir() else path.parent)
+    is_export = exported_space is not None
+    source = open_source(path, vector_column=options.vector_column, metadata=options.metadata)
+    source = replace(source, notices=writer.notices.merge(source.notices))
+    reader = ItemReader(source.base, options, exported=is_export, notices=writer.notices)
+    if exported_space is not None and options.model is None:
+        space = exported_space
     else:
-        space = _space(layout, describer, options, writer)
-    if space.dim != layout.dim:
-        raise DimensionMismatchError(
-            f"{folder} holds {layout.dim}-d vectors, {space.encoder} makes {space.dim}-d ones; "
-            "name the model that made them"
-        )
-    return Stream(layout, space, describer, exported=card is not None)
+        space = _space_of_model(source, reader, options, writer)
+    if space.dim != source.dim:
+        raise _dimension_error(path, source, space.encoder, space.dim)
+    return ItemStream(source, space, reader, exported=is_export)
 
 
-def _space(
-    layout: Layout, describer: Describer, options: ImportOptions, writer: CollectionWriter
+def _space_of_model(
+    source: VectorSource, reader: ItemReader, options: ImportOptions, writer: CollectionWriter
 ) -> Space:
-    """The space of the model that the user names; a collection's own is taken as it is."""
+    """Return the collection's space of the named model, or else a new one."""
     if options.model is None:
-        raise SourceError(f"{layout.base} does not say what made its vectors; name it: --model")
-    first = next(replace(layout, notices=Notices()).blocks(), None)
-    if first is None or not first.rows:
-        raise SourceError(f"{layout.base} holds no rows")
-    row = first.rows[0]
-    medium = medium_named(row.get("medium")) or describer.modality(row, describer.uri(row, ""))
-    spec = _spec_for(options.model, medium)
+        raise SourceError(f"{source.base} does not name the model that made its vectors; name it")
+    block = next(replace(source, notices=Notices()).blocks(), None)
+    if block is None or not block.rows:
+        raise SourceError(f"{source.base} holds no rows")
+    row = block.rows[0]
+    medium = parse_medium(row.get("medium")) or reader.modality(row, reader.uri(row, ""))
+    specification = _specification(options.model, medium)
     for space in writer.manifest.spaces:
-        if space.encoder == spec:
+        if space.encoder == specification:
             return space
-    encoder = load_encoder(spec, device=options.device)
-    if encoder.dim != layout.dim:
-        raise DimensionMismatchError(
-            f"{layout.base} holds {layout.dim}-d vectors, {spec} makes {encoder.dim}-d ones; "
-            "name the model that made them"
-        )
+    encoder = load_encoder(specification, device=options.device)
+    if encoder.dim != source.dim:
+        raise _dimension_error(source.base, source, specification, encoder.dim)
     return make_space(encoder, sampling=Sampling(), windows=encoder.windows)
 
 
-def _spec_for(model: str, medium: Medium) -> str:
-    """The encoder of a medium among those that a name stands for."""
+def _dimension_error(
+    path: Path, source: VectorSource, encoder: str, dim: int
+) -> DimensionMismatchError:
+    return DimensionMismatchError(
+        f"{path} holds {source.dim}-d vectors, {encoder} makes {dim}-d ones; "
+        "name the model that made them"
+    )
+
+
+def _specification(model: str, medium: Medium) -> str:
+    """Return the encoder of a medium among those of a catalogue entry."""
     entry = CATALOGUE.get(model)
     if entry is None:
         return resolve(model)[0]
-    able = [spec for spec, media in entry.encoders.items() if medium in media]
-    if not able:
-        raise UnknownModelError(
-            f"--model {model} embeds no {medium}; name the model that made the vectors"
-        )
-    return able[0]
+    for specification, media in entry.encoders.items():
+        if medium in media:
+            return specification
+    raise UnknownModelError(f"{model} embeds no {medium}; name the model that made the vectors")
 
 
 # ---------------------------------------------------------------- writing
 
 
-class _Run:
-    """Takes items into the collection and counts what becomes of them."""
+class _InvalidRowsError(ValueError):
+    """The rows of an item cannot be stored; the message is the reason of a failure."""
+
+
+class _Importer:
+    """Adds items to the collection and counts the results."""
 
     def __init__(
-        self, writer: CollectionWriter, report: ImportReport, streams: Sequence[Stream]
+        self, writer: CollectionWriter, report: ImportReport, streams: Sequence[ItemStream]
     ) -> None:
         self._writer = writer
         self._report = report
-        self._describers = [stream.describer for stream in streams]
-        self._left_out = 0
+        self._readers = [stream.reader for stream in streams]
+        self._ignored_vectors = 0
         snapshot = writer.snapshot
         self._known: dict[str, KnownFile] = snapshot.known_files() if snapshot else {}
         self._failed: Mapping[str, Failure] = snapshot.failures() if snapshot else {}
         self._seen: set[str] = set()
 
-    def take(self, parts: list[ForeignItem]) -> None:
-        """Add an item, or record why it cannot be."""
-        uri = parts[0].uri
+    def add(self, parts: list[ImportedItem]) -> None:
+        """Add an item, or record why it cannot be added."""
+        first = parts[0]
         self._report.rows += sum(len(part.rows) for part in parts)
-        if uri in self._known or uri in self._seen:
+        if first.uri in self._known or first.uri in self._seen:
             self._report.unchanged += 1
             return
-        self._seen.add(uri)
-        info = parts[0].describer.info(
-            parts[0].rows[0], uri, source=str(parts[0].path), place=f"row {parts[0].first_row}"
+        self._seen.add(first.uri)
+        info = first.reader.info(
+            first.rows[0], first.uri, source=str(first.path), location=f"row {first.first_row}"
         )
         if info.modality is Medium.IMAGE:
-            self._left_out += sum(len(part.rows) - 1 for part in parts)
-        segments: dict[str, Segments] = {}
-        for part in parts:
-            found = _segments(part, info)
-            if isinstance(found, str):
-                self._fail(Failure(uri, STAGE, found, info.bytes, info.mtime))
-                return
-            segments[part.space.name] = found
+            self._ignored_vectors += sum(len(part.rows) - 1 for part in parts)
+        try:
+            segments = {part.space.name: _segments(part, info) for part in parts}
+        except _InvalidRowsError as error:
+            self._add_failure(Failure(first.uri, STAGE, str(error), info.bytes, info.mtime))
+            return
         self._writer.add(EmbeddedItem(info, segments))
         self._report.added[info.modality] += 1
 
-    def notices(self) -> list[str]:
-        """What was stored in another form, or left out."""
-        notices = self._writer.notices.lines()
-        if self._left_out:
-            notices.append(
-                f"{self._left_out} further vectors of pictures were left out: a picture has one"
+    def notes(self) -> list[str]:
+        """Return notes about columns and values that were left out or stored in another form."""
+        notes = self._writer.notices.lines()
+        if self._ignored_vectors:
+            notes.append(
+                f"{self._ignored_vectors} further vectors of pictures were left out: a picture has "
+                "one"
             )
-        missing = {name for describer in self._describers for name in describer.missing_columns()}
-        return notices + [f"no row has a column {name!r}" for name in sorted(missing)]
+        missing = set().union(*(reader.missing_columns() for reader in self._readers))
+        return notes + [f"no row has a column {name!r}" for name in sorted(missing)]
 
-    def _fail(self, failure: Failure) -> None:
+    def _add_failure(self, failure: Failure) -> None:
         self._report.failed += 1
         if len(self._report.failures) < FAILURES_KEPT:
             self._report.failures.append(failure)
-        if (
-            self._failed.get(failure.uri) != failure
-        ):  # else a repeated import would change something
-            self._writer.fail(failure)
+        # A repeated import must not change the collection.
+        if self._failed.get(failure.uri) != failure:
+            self._writer.add_failure(failure)
 
 
-def _segments(part: ForeignItem, info: MediaInfo) -> Segments | str:
-    """The rows of an item, checked and at unit length; or what is wrong with them."""
+def _segments(part: ImportedItem, info: MediaInfo) -> Segments:
+    """Check the rows of an item and scale their vectors to unit length.
+
+    Raises:
+        _InvalidRowsError: A row has a wrong medium, no times, or no usable vector.
+    """
     rows = part.rows[:1] if info.modality is Medium.IMAGE else part.rows
-    described = [segment_of(row, info) for row in rows]
-    media = [medium for medium, _, _ in described]
-    strange = next((medium for medium in media if medium not in part.space.media), None)
-    if strange is not None:
-        return f"{part.place}: of {strange}, which {part.space.encoder} does not embed"
-    starts, ends = (np.array([row[n] for row in described], np.float32) for n in (1, 2))
-    if info.modality is not Medium.IMAGE and not (starts < ends).all():
-        return (
-            f"{part.place}: a row of a recording or video needs start_seconds before end_seconds, "
-            "or the item duration_seconds"
+    media, starts, ends = zip(*(segment_of(row, info) for row in rows), strict=True)
+    for medium in media:
+        if medium not in part.space.media:
+            raise _InvalidRowsError(
+                f"{part.location}: of {medium}, which {part.space.encoder} does not embed"
+            )
+    start_seconds, end_seconds = np.array(starts, np.float32), np.array(ends, np.float32)
+    if info.modality is not Medium.IMAGE and not (start_seconds < end_seconds).all():
+        raise _InvalidRowsError(
+            f"{part.location}: a row of a recording or video needs start_seconds before "
+            "end_seconds, or the item duration_seconds"
         )
-    # Squares of finite numbers such as 1e200 overflow.
-    vectors = scale_extremes(part.vectors[: len(rows)].astype(np.float64))
+    # Scale first, because squares of finite numbers such as 1e200 overflow.
+    vectors = scaled(part.vectors[: len(rows)].astype(np.float64))
     lengths = np.linalg.norm(vectors, axis=1)
-    right = np.isfinite(lengths) & (lengths > 0)
-    if not right.all():
-        return f"{part.place}: vector {int(right.argmin())} of it is missing, NaN, infinite or zero"
-    order = np.lexsort((starts, np.array(media))) if len(rows) > 1 else np.arange(1)
+    valid = np.isfinite(lengths) & (lengths > 0)
+    if not valid.all():
+        raise _InvalidRowsError(
+            f"{part.location}: vector {int(valid.argmin())} of the item is missing, NaN, infinite "
+            "or zero"
+        )
+    order = np.lexsort((start_seconds, np.array(media)))
     return Segments(
-        [media[place] for place in order],
-        starts[order],
-        ends[order],
+        [media[row] for row in order],
+        start_seconds[order],
+        end_seconds[order],
         (vectors / lengths[:, None]).astype(np.float32)[order],
     )

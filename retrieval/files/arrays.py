@@ -1,4 +1,4 @@
-"""Arrays in files of NumPy, read without trusting the file."""
+"""Reads NumPy files from untrusted sources."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 
 def read_array(path: Path) -> NDArray[Any]:
-    """The array of a .npy file, or the only one of a .npz; no pickle is read.
+    """Read the array of a .npy file, or the only array of a .npz file; pickles are refused.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is damaged, holds objects, several arrays, or more than memory can.
+        ValueError: The file is damaged, holds objects or several arrays, or exceeds the memory.
     """
     names: list[str] = []
     try:
@@ -28,7 +28,7 @@ def read_array(path: Path) -> NDArray[Any]:
                 return array
     except OSError:
         raise
-    except Exception as error:  # of zip, zlib, struct, the tokenizer: a damaged file raises any
+    except Exception as error:  # zipfile, zlib, struct and tokenize raise errors of their own
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"it is no whole .npy or .npz of numbers: {reason[:200]}") from error
+        raise ValueError(f"not a complete .npy or .npz file of numbers: {reason[:200]}") from error
     raise ValueError(f"it holds {len(names)} arrays, expected one")

@@ -16,11 +16,11 @@ ERRORS_SHOWN = 3
 """Number of fields that a message names."""
 
 
-def parse_json(kind: type[Document], raw: bytes | str) -> Document:
+def parse_json(document_type: type[Document], raw: bytes | str) -> Document:
     """Parse JSON into a dataclass; every value must have the type of its field.
 
     Args:
-        kind: A dataclass. Its fields may be dataclasses, tuples and mappings of them.
+        document_type: A dataclass. Its fields may be dataclasses, tuples and mappings of them.
         raw: The JSON text.
 
     Raises:
@@ -30,7 +30,7 @@ def parse_json(kind: type[Document], raw: bytes | str) -> Document:
     from pydantic import ValidationError
 
     try:
-        adapter = _adapter(kind)  # type: ignore[arg-type]  # a class is hashable
+        adapter = _adapter(document_type)  # type: ignore[arg-type]  # a class is hashable
         parsed: Document = adapter.validate_json(raw, strict=True, extra="forbid")
     except ValidationError as error:
         found = error.errors(include_url=False)
@@ -39,10 +39,10 @@ def parse_json(kind: type[Document], raw: bytes | str) -> Document:
 
 
 @cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(document_type: type[Any]) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(document_type)
 
 
 def _describe(error: Any) -> str:

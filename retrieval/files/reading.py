@@ -1,8 +1,9 @@
-"""Opens regular files only: a FIFO waits for its writer for ever, and a device never ends."""
+"""Reads regular files only, because a FIFO can block and a device can be endless."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -17,14 +18,14 @@ _NOUNS = {
 
 
 def check_regular(path: str | os.PathLike[str], status: os.stat_result | None = None) -> None:
-    """Refuse what is not a regular file, or a link to one.
+    """Refuse anything but a regular file or a link to one.
 
     Args:
-        path: What the message of the error names.
-        status: What `os.stat` says of it; None asks.
+        path: The path, named in the error message.
+        status: Its `os.stat` result; None calls `os.stat`.
 
     Raises:
-        OSError: The path is a FIFO, device, folder or socket, or it cannot be looked at.
+        OSError: The path is a FIFO, device, folder or socket, or its status cannot be read.
     """
     mode = (os.stat(path) if status is None else status).st_mode
     if stat.S_ISREG(mode):
@@ -35,13 +36,13 @@ def check_regular(path: str | os.PathLike[str], status: os.stat_result | None = 
 
 
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
-    """Open a regular file for reading; never waits.
+    """Open a regular file for reading without blocking.
 
     Raises:
-        OSError: The path is no regular file, or it cannot be opened.
+        OSError: The path is not a regular file, or it cannot be opened.
     """
-    check_regular(path)  # opening a device can have effects of its own
-    # The path can name another file by now, and opening a FIFO would wait.
+    check_regular(path)  # opening a device can have side effects
+    # The path may be a FIFO by now, whose opening would block.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         check_regular(path, os.fstat(handle))
@@ -55,7 +56,7 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
     """Read all of a regular file.
 
     Raises:
-        OSError: The path is no regular file, or it cannot be read.
+        OSError: The path is not a regular file, or it cannot be read.
     """
     with open_regular(path) as file:
         return file.read()
@@ -65,8 +66,18 @@ def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
     """Read all of a regular file as text.
 
     Raises:
-        OSError: The path is no regular file, or it cannot be read.
-        UnicodeDecodeError: Its content is not text of the encoding.
+        OSError: The path is not a regular file, or it cannot be read.
+        UnicodeDecodeError: The content is not valid in the encoding.
     """
     with io.TextIOWrapper(open_regular(path), encoding) as file:
         return file.read()
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Compute the sha256 of a regular file, in hex.
+
+    Raises:
+        OSError: The path is not a regular file, or it cannot be read.
+    """
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TextIO
 
 from retrieval.columns.notices import Notices
-from retrieval.columns.types import EXACT_INTEGERS, ColumnType, joined
+from retrieval.columns.types import EXACT_INTEGERS, ColumnType, common_type
 from retrieval.errors import SourceError
 from retrieval.media.encodings import TextEncoding
 from retrieval.types import Scalar
@@ -135,7 +135,7 @@ class _Fields:
         before = self.found or kind
         if kind in (ColumnType.INT64, ColumnType.DOUBLE):
             kind = self._checked(kind, text)
-        both = joined(before, kind, wide=self.wide)
+        both = common_type(before, kind, wide=self.wide)
         numbers = {before, kind} == {ColumnType.INT64, ColumnType.DOUBLE}
         if numbers and both is ColumnType.STRING:
             self.problem = "integers of 2^53 or more beside decimals"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from retrieval.columns.types import portable
+from retrieval.columns.types import nested_to_text
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular
 from retrieval.media.captions import joined_captions
@@ -112,7 +112,7 @@ def _opened(
     source: Source, uri: str, member: str, content: bytes, mtime: float, row: dict[str, object]
 ) -> OpenFile:
     captions = [row.pop(name) for name in CAPTION_COLUMNS if name in row][:1]
-    columns = {name: portable(value) for name, value in row.items()}
+    columns = {name: nested_to_text(value) for name, value in row.items()}
     return OpenFile(
         uri,
         member,

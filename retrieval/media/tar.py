@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
-from retrieval.columns.types import portable
+from retrieval.columns.types import nested_to_text
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular, open_regular
 from retrieval.media.captions import MAX_CAPTION_CHARACTERS, joined_captions
@@ -235,7 +235,7 @@ class _Texts:
         named = next((name for name in CAPTION_COLUMNS if columns.get(name) is not None), None)
         if named is not None:
             captions.append(columns.pop(named))
-        return captions, {name: portable(value) for name, value in columns.items()}
+        return captions, {name: nested_to_text(value) for name, value in columns.items()}
 
 
 # ---------------------------------------------------------------- reading

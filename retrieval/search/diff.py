@@ -64,7 +64,7 @@ class Side:
         snapshot = (
             Snapshot.open(self.root)
             if self.generation is None
-            else Snapshot.at(self.root, self.generation)
+            else Snapshot.open_generation(self.root, self.generation)
         )
         if self.space is not None:
             snapshot.space(self.space)

@@ -17,8 +17,8 @@ from retrieval.errors import QueryError
 from retrieval.search.arguments import item_ids_of, names_of
 from retrieval.search.items import ItemTable
 from retrieval.search.open_space import Part
-from retrieval.store.blocks import contained
-from retrieval.store.filters import matching_ids
+from retrieval.store.blocks import isin_sorted
+from retrieval.store.filters.evaluation import matching_ids
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.targets import Target
@@ -96,7 +96,7 @@ class RowFilter:
         """
         return self._matching.get(
             where,
-            lambda: contained(self._items.item_ids, matching_ids(self._snapshot, where)),
+            lambda: isin_sorted(self._items.item_ids, matching_ids(self._snapshot, where)),
         )
 
     def _target_mask(self, part: Part, targets: frozenset[Target]) -> NDArray[np.bool_]:
@@ -108,7 +108,7 @@ class RowFilter:
                 found |= rows.media == AUDIO
             found &= modalities >= 0
             if len(self._removed):
-                found &= ~contained(rows.item_ids, self._removed)
+                found &= ~isin_sorted(rows.item_ids, self._removed)
             return found
 
         return self._masks.get((id(part), targets), mask)

@@ -26,7 +26,7 @@ from retrieval.search.query import Askable, Query
 from retrieval.search.query_vectors import QueryVectors, embed_query
 from retrieval.search.reranking.reranker import TOP, Reranker, rerank, text_of
 from retrieval.search.vector_query import VectorQuery
-from retrieval.store.blocks import contained
+from retrieval.store.blocks import isin_sorted
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.targets import Target
@@ -234,9 +234,9 @@ class Searcher:
         own = np.asarray(sorted(without), np.int64)
 
         def narrowed(part: Part, rows: Selection) -> Selection:
-            mask = rows.mask & ~contained(part.rows.item_ids, own)
+            mask = rows.mask & ~isin_sorted(part.rows.item_ids, own)
             if among is not None:
-                mask &= contained(part.rows.item_ids, among)
+                mask &= isin_sorted(part.rows.item_ids, among)
             return part.selection(mask)
 
         return {
@@ -249,8 +249,8 @@ class Searcher:
         if isinstance(query, VectorQuery):
             return ()
         named = np.array(query.item_ids, np.int64)
-        there = contained(named, self._items.item_ids)
-        there &= ~contained(named, self._snapshot.removed_ids())
+        there = isin_sorted(named, self._items.item_ids)
+        there &= ~isin_sorted(named, self._snapshot.removed_ids())
         for item_id in named[~there]:
             raise QueryError(f"no item has the id {item_id}; every hit of a search shows its id")
         return query.item_ids

@@ -1,7 +1,8 @@
-"""Rows of Parquet files as NumPy arrays, checked on the way."""
+"""Converts rows of Parquet files to NumPy arrays and checks them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,74 +36,76 @@ class SegmentBlock:
 
 
 def segment_block(batch: pa.RecordBatch, dim: int) -> SegmentBlock:
-    """Rows of `segments/SPACE` as arrays; dim is the space's.
+    """Convert rows of `segments/SPACE` of dimension `dim`.
 
     Raises:
         CollectionDamagedError: A vector is not finite.
-        CollectionFormatError: A medium that this release does not know.
+        CollectionFormatError: A medium is unknown to this release.
     """
     codes = pc.index_in(batch.column("medium"), value_set=_MEDIA)
     if codes.null_count:
-        raise CollectionFormatError("a segment is of a medium that this release does not know")
+        raise CollectionFormatError(
+            "a segment has a medium that this release does not know; use a newer release"
+        )
     return SegmentBlock(
-        item_ids=ids_of(batch),
+        item_ids=id_array(batch),
         media=codes.to_numpy().astype(np.int8),
         start_seconds=_seconds(batch, "start_seconds"),
         end_seconds=_seconds(batch, "end_seconds"),
-        vectors=vectors_of(batch, dim),
+        vectors=vector_array(batch, dim),
     )
 
 
-def ids_of(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    """The column of ids, (n,), of rows of any kind."""
+def id_array(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    """Return the column `item_id` as an array of shape (n,)."""
     ids: NDArray[np.int64] = batch.column("item_id").to_numpy()
     return ids
 
 
 def _seconds(batch: pa.RecordBatch, name: str) -> NDArray[np.float32]:
-    """Times with NaN for null."""
+    """Return a column of times, with NaN for null."""
     values: NDArray[np.float32] = batch.column(name).to_numpy(zero_copy_only=False)
     return values
 
 
-def vectors_of(batch: pa.RecordBatch, dim: int) -> NDArray[np.float16]:
-    """The column of embeddings as (n, dim).
+def vector_array(batch: pa.RecordBatch, dim: int) -> NDArray[np.float16]:
+    """Return the column `embedding` as an array of shape (n, dim).
 
     Raises:
-        CollectionDamagedError: A vector is not finite, or lacks a number.
+        CollectionDamagedError: A vector is not finite, or a number of it is null.
     """
     numbers = batch.column("embedding").flatten()
     if numbers.null_count:
         raise CollectionDamagedError(
-            "a stored vector lacks a number; run verify, and restore the file that it names"
+            "a stored vector has null values; verify the collection and restore the damaged file"
         )
     values: NDArray[np.float16] = numbers.to_numpy()
-    # All bits of the exponent are set in infinities and NaN; `isfinite` takes three times as long.
+    # Infinities and NaN have all exponent bits set; `isfinite` takes three times as long.
     if len(values) and (values.view(np.uint16) & 0x7FFF).max() >= 0x7C00:
         raise CollectionDamagedError(
-            "a stored vector is not finite; run verify, and restore the file that it names"
+            "a stored vector is not finite; verify the collection and restore the damaged file"
         )
     return values.reshape(batch.num_rows, dim)
 
 
-def joined(parts: list[NDArray[np.float32]] | list[NDArray[np.float16]]) -> NDArray[np.float32]:
-    """Arrays one after the other as float32; of length 0 where there are none."""
-    empty = np.empty((0, *parts[0].shape[1:]) if parts else 0, np.float32)
-    return np.concatenate([empty, *parts]).astype(np.float32, copy=False)
+def concatenate(arrays: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
+    """Concatenate arrays as float32; no arrays give an array of length 0."""
+    empty = np.empty((0, *arrays[0].shape[1:]) if arrays else 0, np.float32)
+    return np.concatenate([empty, *arrays]).astype(np.float32, copy=False)
 
 
-def contained(ids: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which ids are among others.
+def isin_sorted(ids: NDArray[np.int64], sorted_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Test which ids are in a sorted array, without sorting as `np.isin` does.
 
     Args:
         ids: (n,), in any order.
-        among: (m,), ascending.
+        sorted_ids: (m,), ascending.
 
     Returns:
         (n,) bool.
     """
-    if not len(among):
+    if not len(sorted_ids):
         return np.zeros(len(ids), np.bool_)
-    positions = np.searchsorted(among, ids).clip(max=len(among) - 1)
-    found: NDArray[np.bool_] = among[positions] == ids
-    return found
+    positions = np.searchsorted(sorted_ids, ids).clip(max=len(sorted_ids) - 1)
+    mask: NDArray[np.bool_] = sorted_ids[positions] == ids
+    return mask

@@ -1,4 +1,4 @@
-"""Merges small shards, drops removed rows, and collects what no generation needs any more."""
+"""Merges small shards, drops the rows of removed items and deletes unused files."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from retrieval.store.blocks import contained, ids_of
+from retrieval.store.blocks import id_array, isin_sorted
 from retrieval.store.folder import delete_unlisted, recent_manifests
 from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import SHARD_ROWS, failures_batch
 from retrieval.store.publish import Publication
 from retrieval.store.reader import Snapshot
-from retrieval.store.schema import FAILURES, REMOVED, SPACE_SCHEMAS
+from retrieval.store.schema import FAILURES, ITEM_IDS, SPACE_SCHEMAS
 from retrieval.store.shards import read_rows, with_columns
 from retrieval.store.writer import CollectionWriter
 
 GRACE_SECONDS = 600.0
-"""A search that opened an older generation has ended by then, unless somebody keeps it open."""
+"""Time after which searches of an older generation are assumed to have ended."""
 
 MERGED_BYTES = 100_000_000
-"""Size up to which neighbouring shards are merged into one."""
+"""Maximum size of a merged shard, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompactReport:
-    """Listed files before and after, removed items dropped, unused files deleted."""
+    """Numbers of listed files, dropped items and deleted files."""
 
     files_before: int
     files_after: int
@@ -38,7 +37,7 @@ class CompactReport:
     bytes_freed: int
 
     def summary(self) -> str:
-        """One line for people."""
+        """Format the report as one line."""
         items = "item" if self.items_dropped == 1 else "items"
         return (
             f"{self.files_before} files became {self.files_after}, {self.items_dropped} removed "
@@ -48,19 +47,19 @@ class CompactReport:
 
 
 def compact(root: Path, *, grace_seconds: float = 0.0) -> CompactReport:
-    """Rewrite a collection in fewer files; ids, coverage and indexes stay as they are.
+    """Rewrite a collection in fewer files; ids, id ranges and indexes do not change.
 
-    The generation that was current when it began keeps its files for whoever reads it; older ones
-    are deleted. Ids of removed items stay in `removed` while an index still holds their rows.
+    The previous generation keeps its files for its readers; older ones are deleted. Ids of removed
+    items stay in `removed` while an index still holds their rows.
 
     Args:
         root: The collection's folder.
-        grace_seconds: Generations that were current as short a time ago keep their files too.
+        grace_seconds: Older generations that were current this recently keep their files too.
 
     Raises:
         CollectionNotFoundError: The folder is not a collection.
-        CollectionLockedError: A writer is at work.
-        StorageError: The disk refused; the collection is as it was.
+        CollectionLockedError: Another writer holds the lock.
+        StorageError: The disk refused; the collection is unchanged.
     """
     with CollectionWriter.open(root) as writer:
         before = writer.manifest
@@ -70,29 +69,27 @@ def compact(root: Path, *, grace_seconds: float = 0.0) -> CompactReport:
     return CompactReport(
         files_before=len(before.files),
         files_after=len(writer.manifest.files),
-        items_dropped=_items(before) - _items(writer.manifest),
+        items_dropped=_item_rows(before) - _item_rows(writer.manifest),
         files_deleted=deleted,
         bytes_freed=freed,
     )
 
 
-def _items(manifest: Manifest) -> int:
-    """Items in the shards, removed ones included."""
-    return sum(file.rows for file in manifest.listed("items"))
+def _item_rows(manifest: Manifest) -> int:
+    return sum(file.rows for file in manifest.files_in("items"))
 
 
 class _Compaction:
-    """The files of one generation, and the fewer ones that say the same."""
+    """Rewrites the files of one generation as fewer files with the same content."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._manifest = snapshot.manifest
         self._removed = snapshot.removed_ids()
-        spaces = snapshot.spaces
-        self._row_folders: dict[str, pa.Schema] = {"items": snapshot.items_schema()} | {
-            f"{kind}/{space.name}": schema(space.dim)
-            for kind, schema in SPACE_SCHEMAS.items()
-            for space in spaces
+        self._row_schemas: dict[str, pa.Schema] = {"items": snapshot.items_schema()} | {
+            f"{folder}/{space.name}": schema(space.dim)
+            for folder, schema in SPACE_SCHEMAS.items()
+            for space in snapshot.spaces
         }
 
     def publish(self, writer: CollectionWriter) -> None:
@@ -100,93 +97,83 @@ class _Compaction:
         with writer.publication() as publication:
             files = [
                 file
-                for folder, schema in self._row_folders.items()
-                for file in self._rows(publication, folder, schema)
+                for folder, schema in self._row_schemas.items()
+                for file in self._row_files(publication, folder, schema)
             ]
-            files += self._masked_files(publication)
+            files += self._id_files(publication)
             files += self._failure_files(publication)
-            files += [file for file in self._manifest.files if file.path.startswith("indexes/")]
+            files += [file for file in self._manifest.files if file.is_index_file]
             if set(files) != set(self._manifest.files):
                 writer.publish_files(files, publication)
 
     # ------------------------------------------------------------ items, segments, frames
 
-    def _rows(
+    def _row_files(
         self, publication: Publication, folder: str, schema: pa.Schema
     ) -> Iterator[ListedFile]:
-        for group in _neighbours(self._manifest.listed(folder)):
+        for group in _merge_groups(self._manifest.files_in(folder)):
             if len(group) == 1 and not self._has_removed(group[0]):
                 yield group[0]
                 continue
-            span = (group[0].first_item_id or 0, group[-1].last_item_id or 0)
-            rows = self._living(group, folder, schema)
-            merged = publication.shard(folder, schema, rows, span)
-            # Only of segments does a file without rows say something: what was computed.
+            id_range = (group[0].first_item_id or 0, group[-1].last_item_id or 0)
+            rows = self._remaining_rows(group, folder, schema)
+            merged = publication.write_shard(folder, schema, rows, id_range)
+            # A segments file without rows still records which items were embedded.
             if merged.rows or folder.startswith("segments/"):
                 yield merged
 
-    def _living(
+    def _remaining_rows(
         self, group: Sequence[ListedFile], folder: str, schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
+        required = self._snapshot.required_columns(folder)
         for file in group:
-            own = self._snapshot.own_columns(folder)
-            for batch in read_rows(self._snapshot.root / file.path, own):
-                living = ~contained(ids_of(batch), self._removed)
-                yield with_columns(batch.filter(pa.array(living)), schema)
+            for batch in read_rows(self._snapshot.root / file.path, required):
+                remaining = ~isin_sorted(id_array(batch), self._removed)
+                yield with_columns(batch.filter(pa.array(remaining)), schema)
 
     def _has_removed(self, file: ListedFile) -> bool:
         if not len(self._removed):
             return False
-        batches = read_rows(self._snapshot.root / file.path, REMOVED, columns=["item_id"])
-        return any(contained(ids_of(batch), self._removed).any() for batch in batches)
+        batches = read_rows(self._snapshot.root / file.path, ITEM_IDS, columns=["item_id"])
+        return any(isin_sorted(id_array(batch), self._removed).any() for batch in batches)
 
-    # ------------------------------------------------------------ removed, failures
+    # ------------------------------------------------------------ removed, updated, failures
 
-    def _masked_files(self, publication: Publication) -> Iterator[ListedFile]:
-        """Ids that some index has older rows of: taken out or changed since it was built."""
-        built = [_generation(file.folder) for file in self._manifest.files if _is_of_index(file)]
-        writers = {"removed": publication.removed, "updated": publication.updated}
-        for folder, write in writers.items():
-            files = self._manifest.listed(folder)
+    def _id_files(self, publication: Publication) -> Iterator[ListedFile]:
+        """Keep the ids that were removed or updated after the oldest index part was built."""
+        built = [int(Path(file.folder).name) for file in self._manifest.files if file.is_index_file]
+        for folder in ("removed", "updated"):
+            files = self._manifest.files_in(folder)
             needed = [file for file in files if file.number >= min(built, default=2**63)]
             if len(needed) < 2:
                 yield from needed
                 continue
-            ids = np.unique(np.concatenate([self._ids_of(file) for file in needed]))
-            yield write(REMOVED, pa.RecordBatch.from_arrays([pa.array(ids)], schema=REMOVED))
-
-    def _ids_of(self, file: ListedFile) -> NDArray[np.int64]:
-        batches = [ids_of(batch) for batch in read_rows(self._snapshot.root / file.path, REMOVED)]
-        return np.concatenate([np.empty(0, np.int64), *batches])
+            ids = [
+                id_array(batch)
+                for file in needed
+                for batch in read_rows(self._snapshot.root / file.path, ITEM_IDS)
+            ]
+            yield publication.write_ids(folder, np.unique(np.concatenate(ids)))
 
     def _failure_files(self, publication: Publication) -> Iterator[ListedFile]:
-        """Failures that still stand, in one file."""
-        files = self._manifest.listed("failures")
-        standing = list(self._snapshot.open_failures().values())
-        if len(files) == 1 and files[0].rows == len(standing):
+        """Keep the open failures, in one file."""
+        files = self._manifest.files_in("failures")
+        failures = list(self._snapshot.open_failures().values())
+        if len(files) == 1 and files[0].rows == len(failures):
             yield files[0]
-        elif standing:
-            yield publication.shard("failures", FAILURES, [failures_batch(standing)], None)
+        elif failures:
+            yield publication.write_shard("failures", FAILURES, [failures_batch(failures)], None)
 
 
-def _neighbours(files: Sequence[ListedFile]) -> Iterator[list[ListedFile]]:
-    """Files in item order, in groups that fit one shard each."""
+def _merge_groups(files: Sequence[ListedFile]) -> Iterator[list[ListedFile]]:
+    """Group consecutive files that fit into one shard."""
     group: list[ListedFile] = []
     for file in files:
-        together = [*group, file]
-        rows, size = sum(one.rows for one in together), sum(one.bytes for one in together)
+        extended = [*group, file]
+        rows, size = sum(each.rows for each in extended), sum(each.bytes for each in extended)
         if group and (rows > SHARD_ROWS or size > MERGED_BYTES):
             yield group
-            together = [file]
-        group = together
+            extended = [file]
+        group = extended
     if group:
         yield group
-
-
-def _generation(path: str) -> int:
-    """The number that names a file or folder."""
-    return int(Path(path).stem)
-
-
-def _is_of_index(file: ListedFile) -> bool:
-    return file.path.startswith("indexes/")

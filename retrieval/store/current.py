@@ -1,4 +1,4 @@
-"""`CURRENT`: which generation a collection is, and the way from there to its files."""
+"""Reads `CURRENT` and the manifests, and checks the paths and sizes of listed files."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _CURRENT = re.compile(r"(?P<generation>\d{6,18}) (?P<digest>[0-9a-f]{64})\n", re
 
 
 @dataclass(frozen=True, slots=True)
-class Current:
-    """The one line of `CURRENT`: a generation and the sha256 of its manifest."""
+class CurrentGeneration:
+    """The line in `CURRENT`: a generation and the sha256 of its manifest."""
 
     generation: int
     digest: str
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Current:
-        """The line that makes a manifest the current one."""
+    def of(cls, manifest: Manifest) -> CurrentGeneration:
+        """Create the line for a manifest."""
         return cls(manifest.generation, hashlib.sha256(manifest.to_json()).hexdigest())
 
     def to_bytes(self) -> bytes:
-        """The content of the file."""
+        """Return the content of the file."""
         return f"{self.generation:06d} {self.digest}\n".encode()
 
     @property
@@ -44,26 +44,26 @@ class Current:
 
 
 def manifest_path(generation: int) -> str:
-    """Path of a generation's manifest, relative to the collection."""
+    """Return the path of a generation's manifest, relative to the collection."""
     return f"manifests/{generation:06d}.json"
 
 
-def read_current(root: Path) -> Current | None:
-    """Read `CURRENT`; None where nothing was ever published.
+def read_current(root: Path) -> CurrentGeneration | None:
+    """Read `CURRENT`; None where no generation was published.
 
     Raises:
-        CollectionDamagedError: It is not one line of a generation and a digest, or it is missing
-            although generations were published.
+        CollectionDamagedError: The file is not one line of a generation and a digest, or it is
+            missing although a generation was published.
     """
     path = root / "CURRENT"
     try:
         content = read_regular(checked_path(root, "CURRENT"))
     except (FileNotFoundError, NotADirectoryError):
-        # One manifest alone is what a run leaves that was killed before its first `CURRENT`.
+        # A run that is killed before it writes the first `CURRENT` leaves one manifest.
         newest = highest_number(root / "manifests")
         if newest > 1:
             raise CollectionDamagedError(
-                f"{path} is missing, yet {manifest_path(newest)} exists; restore it from a copy"
+                f"{path} is missing, but {manifest_path(newest)} exists; restore it from a copy"
             ) from None
         return None
     except OSError as error:
@@ -74,29 +74,28 @@ def read_current(root: Path) -> Current | None:
             f"{path} is damaged: expected a generation and a sha256, found {content[:80]!r}; "
             "restore it from a copy"
         )
-    return Current(int(match["generation"]), match["digest"])
+    return CurrentGeneration(int(match["generation"]), match["digest"])
 
 
-def not_a_collection(root: Path) -> CollectionNotFoundError:
-    """The error for a folder without `CURRENT`: it is none, or its first files are being read."""
+def not_found_error(root: Path) -> CollectionNotFoundError:
+    """Create the error for a folder without `CURRENT`, which may be a collection in progress."""
     writer = live_writer(root)
     if writer is not None:
         return CollectionNotFoundError(
-            f"{root} has nothing to read yet: {writer} is making it and publishes for the first "
-            "time within a minute or so; try again then"
+            f"{root} has no published generation yet: {writer} is creating it and publishes within "
+            "about a minute; try again then"
         )
     return CollectionNotFoundError(
-        f"{root} is not a collection: it holds no CURRENT; "
-        f"make one with: retrieval embed SOURCE -c {root}"
+        f"{root} is not a collection: it has no file CURRENT; check the path, or embed media"
     )
 
 
-def read_manifest(root: Path, current: Current) -> Manifest:
-    """Read the manifest that `CURRENT` names, and compare its digest.
+def read_manifest(root: Path, current: CurrentGeneration) -> Manifest:
+    """Read the manifest that `CURRENT` names and compare its digest.
 
     Raises:
-        CollectionDamagedError: It is missing or differs from the digest in `CURRENT`.
-        CollectionFormatError: It breaks the rules of the format.
+        CollectionDamagedError: The manifest is missing or differs from the digest in `CURRENT`.
+        CollectionFormatError: The manifest breaks the rules of the format.
     """
     path = root / current.manifest_path
     try:
@@ -111,17 +110,11 @@ def read_manifest(root: Path, current: Current) -> Manifest:
             f"{path} differs from its digest in CURRENT: one of the two is damaged; "
             "restore both from a copy"
         )
-    manifest = Manifest.from_json(blob, str(path))
-    if manifest.generation != current.generation:
-        raise CollectionFormatError(
-            f"{path} says that it is generation {manifest.generation}, "
-            f"expected {current.generation}"
-        )
-    return manifest
+    return _parse_manifest(blob, path, current.generation)
 
 
 def read_generation(root: Path, generation: int) -> Manifest:
-    """Read the manifest of a generation that was published, whether or not it is current.
+    """Read the manifest of the current generation or of an older one that still exists.
 
     Raises:
         CollectionNotFoundError: The folder is not a collection, or has no such generation.
@@ -130,35 +123,39 @@ def read_generation(root: Path, generation: int) -> Manifest:
     """
     current = read_current(root)
     if current is None:
-        raise not_a_collection(root)
+        raise not_found_error(root)
     if generation == current.generation:
         return read_manifest(root, current)
     path = checked_path(root, manifest_path(generation))
-    # One above the current is what a run left that was killed before it was published.
+    # A killed run can leave the manifest of a later generation, which was never published.
     if generation > current.generation or not path.is_file():
         raise CollectionNotFoundError(
-            f"{root} has no generation {generation}; the current one is {current.generation}, "
-            "and older ones go with `compact`"
+            f"{root} has no generation {generation}; the current one is {current.generation}, and "
+            "compacting deletes older ones"
         )
-    manifest = Manifest.from_json(read_regular(path), str(path))
+    return _parse_manifest(read_regular(path), path, generation)
+
+
+def _parse_manifest(blob: bytes, path: Path, generation: int) -> Manifest:
+    manifest = Manifest.from_json(blob, str(path))
     if manifest.generation != generation:
         raise CollectionFormatError(
-            f"{path} says that it is generation {manifest.generation}, expected {generation}"
+            f"{path} is of generation {manifest.generation}, expected {generation}"
         )
     return manifest
 
 
 def checked_path(root: Path, relative: str) -> Path:
-    """The path of a file inside the collection.
+    """Return the path of a file inside the collection.
 
     Raises:
-        CollectionFormatError: A link on the way leads out of the collection.
+        CollectionFormatError: A link on the path leads out of the collection.
     """
     path = root / relative
-    # Not Path.resolve: it raises where links go in a circle.
+    # Path.resolve raises on circular links.
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise CollectionFormatError(
-            f"{path} leads out of the collection; expected a file inside, replace the link by it"
+            f"{path} leads out of the collection; replace the link by the file"
         )
     return path
 
@@ -167,28 +164,28 @@ def check_size(root: Path, file: ListedFile) -> None:
     """Compare a listed file with its size in the manifest.
 
     Raises:
-        CollectionDamagedError: It is missing, no plain file, or of another size.
+        CollectionDamagedError: The file is missing, not a plain file, or of another size.
         CollectionFormatError: A link leads out of the collection.
     """
     path = checked_path(root, file.path)
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise CollectionDamagedError(
             f"{path}, which the manifest lists, cannot be opened: {error.strerror}; "
             "restore it from a copy"
         ) from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise CollectionDamagedError(f"{path} is not a plain file; restore it from a copy")
-    if found.st_size != file.bytes:
+    if status.st_size != file.bytes:
         raise CollectionDamagedError(
-            f"{path} has {found.st_size} bytes, the manifest lists {file.bytes}; "
+            f"{path} has {status.st_size} bytes, the manifest lists {file.bytes}; "
             "restore it from a copy"
         )
 
 
 def highest_number(folder: Path) -> int:
-    """The highest number that names a file or folder here, listed or not; -1 where none does."""
+    """Return the highest number that names an entry of a folder, listed or not; -1 for none."""
     try:
         names = [entry.name.partition(".")[0] for entry in folder.iterdir()]
     except (FileNotFoundError, NotADirectoryError):

@@ -1,51 +1,73 @@
-"""One writer at a time: a lock on the collection that names its holder."""
+"""The lock that allows one writer per collection, and the note that names its holder."""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from retrieval.errors import CollectionLockedError, StorageError
+from retrieval.files.documents import parse_json
 from retrieval.files.reading import read_text
-from retrieval.files.writing import FULL
+from retrieval.files.writing import storage_errors, write_text
 
 LOCK_NAME = ".lock"
 HOLDER_NAME = ".lock.holder"
 
 
-def live_writer(root: Path) -> str | None:
-    """Name the process that holds a collection's lock, as far as its note tells; None for none.
+@dataclass(frozen=True, slots=True)
+class LockHolder:
+    """The process that holds a lock; the content of `.lock.holder`."""
 
-    Nothing is locked to find out, which could refuse a writer that begins now. Of a process on
-    another host nobody here can say whether it lives.
+    process: int
+    host: str
+
+    @classmethod
+    def current(cls) -> LockHolder:
+        """Describe this process."""
+        return cls(os.getpid(), socket.gethostname())
+
+    @classmethod
+    def read(cls, root: Path) -> LockHolder:
+        """Read the note in a collection's folder.
+
+        Raises:
+            OSError: There is no note, or it cannot be read.
+            ValueError: The note is incomplete or damaged.
+        """
+        return parse_json(cls, read_text(root / HOLDER_NAME))
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}"
+
+
+def live_writer(root: Path) -> LockHolder | None:
+    """Return the process that holds a collection's lock; None if there is none.
+
+    The lock is not tried, because that could make a writer that starts now fail. A process on
+    another host counts as alive.
     """
     try:
-        holder = _read_holder(root)
-        if holder["host"] == socket.gethostname():
-            os.kill(int(holder["process"]), 0)
+        holder = LockHolder.read(root)
+        if holder.host == socket.gethostname():
+            os.kill(holder.process, 0)
     except PermissionError:
-        pass  # somebody else's process
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        pass  # the process exists and belongs to another user
+    except (OSError, ValueError, OverflowError):
         return None
-    return f"process {holder['process']} on {holder['host']}"
-
-
-def _read_holder(root: Path) -> dict[str, Any]:
-    holder: dict[str, Any] = json.loads(read_text(root / HOLDER_NAME))
     return holder
 
 
 class CollectionLock:
-    """Held from `acquire` to `release`; the system lets go of it when the process dies.
+    """A lock from `acquire` to `release`; the system releases it when the process ends.
 
-    The file beside the lock names its holder. It only informs: of a dead process it stays behind,
-    and the next holder overwrites it.
+    The note beside the lock is for messages only. A killed process leaves its note behind, and the
+    next holder replaces it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -57,29 +79,27 @@ class CollectionLock:
 
         Raises:
             CollectionLockedError: A live process holds it; the message names process and host.
-            StorageError: The folder cannot be written to.
+            StorageError: The folder is not writable.
         """
+        with storage_errors(self._root / LOCK_NAME):
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                raise CollectionLockedError(
+                    f"{self._root} is being written by {self._holder()}; "
+                    "wait until it ends, or end it, then try again"
+                ) from None
+        path = self._root / HOLDER_NAME
         try:
-            self._lock.acquire(timeout=0)
-            holder = {"process": os.getpid(), "host": socket.gethostname()}
-            path = self._root / HOLDER_NAME
-            path.unlink(missing_ok=True)  # a FIFO of this name would wait for its reader
-            path.write_text(json.dumps(holder), encoding="utf-8")
-        except Timeout:
-            raise CollectionLockedError(
-                f"{self._root} is being written by {self._holder()}; "
-                "wait until that ends, or end it, then run again"
-            ) from None
-        except OSError as error:
+            with storage_errors(path):
+                path.unlink(missing_ok=True)  # may be a FIFO, which `write_text` refuses
+            write_text(path, json.dumps(asdict(LockHolder.current())))
+        except StorageError:
             self._lock.release()
-            if error.errno in FULL:
-                raise StorageError(
-                    f"no space left to write in {self._root}; free some and run again"
-                ) from error
-            raise StorageError(f"cannot write in {self._root}: {error.strerror}") from error
+            raise
 
     def release(self) -> None:
-        """Let the next writer in."""
+        """Delete the note and release the lock."""
         try:
             (self._root / HOLDER_NAME).unlink(missing_ok=True)
         finally:
@@ -99,7 +119,6 @@ class CollectionLock:
 
     def _holder(self) -> str:
         try:
-            holder = _read_holder(self._root)
-            return f"process {holder['process']} on {holder['host']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another process"  # it has not written its name yet
+            return str(LockHolder.read(self._root))
+        except (OSError, ValueError):
+            return "another process"  # its note is not written yet

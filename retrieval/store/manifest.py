@@ -1,24 +1,25 @@
-"""The manifest: which files are a generation, and the rules that its JSON must keep."""
+"""The manifest of a generation: its JSON and the rules of the format."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, NoReturn, TypeVar, cast
+from typing import NoReturn, cast
 
 from retrieval.errors import CollectionFormatError
-from retrieval.types import AudioWindows, Medium, Sampling, Space
+from retrieval.files.documents import parse_json
+from retrieval.types import Medium, Space
 
 SCHEMA_VERSION = 2
-"""What is written. Version 1 is the same without columns of timestamps and dates."""
+"""The version written. Version 1 lacks columns of timestamps and dates."""
 
 READ_VERSIONS = (1, SCHEMA_VERSION)
 
 REASON_CHARACTERS = 500
-"""A reason quotes what it found, which in a damaged manifest can be of any length."""
+"""Limit of a message, which quotes values of any length from a damaged manifest."""
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _PATHS = re.compile(
@@ -31,8 +32,6 @@ _PATHS = re.compile(
 _SPACE_NAME = re.compile(_NAME, re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
-Value = TypeVar("Value")
-
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
@@ -40,12 +39,12 @@ class ListedFile:
 
     Attributes:
         path: Relative to the collection, with `/` between folders.
-        bytes: Its size.
-        sha256: Digest of its content, in hex.
+        bytes: Size.
+        sha256: Digest of the content, in hex.
         rows: Rows of a Parquet file; 0 for a file of an index.
-        first_item_id: First id of the range of items that the file was computed for; None where
-            it is not about items in a range.
-        last_item_id: Last id of that range, included.
+        first_item_id: First id of the range of items that the file covers; None where the file
+            covers no range.
+        last_item_id: Last id of the range, inclusive.
     """
 
     path: str
@@ -57,229 +56,171 @@ class ListedFile:
 
     @property
     def folder(self) -> str:
-        """The folder it lies in, relative to the collection."""
+        """The folder of the file, relative to the collection."""
         return self.path.rpartition("/")[0]
 
     @property
     def number(self) -> int:
-        """The number that names it: the generation of a file of `removed` or `updated`."""
+        """The number in the file name; for `removed` and `updated` it is the generation."""
         return int(self.path.rpartition("/")[2].partition(".")[0])
+
+    @property
+    def is_index_file(self) -> bool:
+        """Whether the file belongs to an index."""
+        return self.path.startswith("indexes/")
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One immutable generation of a collection; files of a folder are in item order."""
+    """One immutable generation of a collection; the files of a folder are in item order."""
 
     generation: int
     spaces: tuple[Space, ...]
     next_item_id: int
     files: tuple[ListedFile, ...]
 
-    def listed(self, folder: str) -> tuple[ListedFile, ...]:
-        """The files directly in a folder, as `items` or `segments/NAME`, in item order."""
+    def files_in(self, folder: str) -> tuple[ListedFile, ...]:
+        """Return the files directly in a folder, as `items` or `segments/NAME`, in item order."""
         return tuple(file for file in self.files if file.folder == folder)
 
     def to_json(self) -> bytes:
-        """The content of `manifests/GENERATION.json`."""
+        """Return the content of `manifests/GENERATION.json`."""
         return json.dumps({"schema_version": SCHEMA_VERSION, **asdict(self)}, indent=1).encode()
 
     @classmethod
     def from_json(cls, blob: bytes, name: str) -> Manifest:
-        """Parse and check a manifest; `name` is what error messages call it.
+        """Parse and check a manifest; `name` identifies it in error messages.
 
         Raises:
-            CollectionFormatError: Not JSON, another schema version, an unknown or missing key, a
-                value of the wrong type, or a path that the format does not know.
+            CollectionFormatError: The text is not JSON, has another schema version, lacks a key or
+                has an unknown one, or breaks a rule of the format.
         """
         try:
             raw = json.loads(blob, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise CollectionFormatError(f"{name} is not valid JSON: {error}") from error
         try:
-            manifest = _manifest(raw)
-            _check(manifest)
-        except _RuleError as error:
+            _check_version(raw)
+            document = parse_json(_Document, blob)
+            _check_spaces(raw["spaces"], document.spaces)
+            manifest = cls(
+                document.generation, document.spaces, document.next_item_id, document.files
+            )
+            _check_files(manifest)
+        except ValueError as error:
             raise CollectionFormatError(f"{name}: {str(error)[:REASON_CHARACTERS]}") from error
         return manifest
 
 
-# ---------------------------------------------------------------- parsing and rules
+# ---------------------------------------------------------------- rules of the format
 
 
-class _RuleError(ValueError):
-    """A manifest breaks a rule of the format; the caller adds its name."""
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """The JSON object of a manifest."""
+
+    schema_version: int
+    generation: int
+    spaces: tuple[Space, ...]
+    next_item_id: int
+    files: tuple[ListedFile, ...]
 
 
 def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
-def _record(raw: object, keys: type | set[str], what: str) -> dict[str, Any]:
-    """A JSON object with exactly the expected keys."""
-    names = keys if isinstance(keys, set) else set(cast(Any, keys).__dataclass_fields__)
-    if not isinstance(raw, dict):
-        raise _RuleError(f"{what} is {type(raw).__name__}, expected an object")
-    if raw.keys() != names:
-        raise _RuleError(f"{what} has the keys {sorted(raw)}, expected {sorted(names)}")
-    return raw
-
-
-def _typed(raw: dict[str, Any], key: str, kind: type[Value]) -> Value:
-    """A value of exactly one type: JSON's true is not the number 1."""
-    value = raw[key]
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise _RuleError(f"{key} is {value!r}, expected {kind.__name__}")
-    return value
-
-
-def _natural(raw: dict[str, Any], key: str) -> int:
-    value = _typed(raw, key, int)
-    if not 0 <= value < 2**63:
-        raise _RuleError(f"{key} is {value}, expected 0 or more")
-    return value
-
-
-def _positive(raw: dict[str, Any], key: str) -> float:
-    value = _typed(raw, key, float)
-    if not value > 0:
-        raise _RuleError(f"{key} is {value}, expected more than 0")
-    return value
-
-
-def _optional(raw: dict[str, Any], key: str, parse: Callable[[Any], Value]) -> Value | None:
-    return None if raw[key] is None else parse(raw[key])
-
-
-def _manifest(raw: object) -> Manifest:
+def _check_version(raw: object) -> None:
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if type(version) is not int or version not in READ_VERSIONS:
-        raise _RuleError(
-            f"schema version {version!r}, this release reads {READ_VERSIONS[0]} to "
-            f"{READ_VERSIONS[-1]}; "
+        raise ValueError(
+            f"schema version {version!r}, expected {READ_VERSIONS[0]} to {READ_VERSIONS[-1]}; "
             "use the release that wrote it"
         )
-    fields = _record(raw, {"schema_version", *Manifest.__dataclass_fields__}, "the manifest")
-    return Manifest(
-        generation=_natural(fields, "generation"),
-        spaces=tuple(_space(each) for each in _typed(fields, "spaces", list)),
-        next_item_id=_natural(fields, "next_item_id"),
-        files=tuple(_listed_file(each) for each in _typed(fields, "files", list)),
-    )
 
 
-def _space(raw: object) -> Space:
-    fields = _record(raw, Space, "a space")
-    media = _typed(fields, "media", list)
-    if (
-        not media
-        or len(set(map(str, media))) < len(media)
-        or not set(map(str, media)) <= set(Medium)
-    ):
-        raise _RuleError(
-            f"media is {media!r}, expected some of {[str(medium) for medium in Medium]}"
-        )
-    dim = _natural(fields, "dim")
-    if dim == 0:
-        raise _RuleError("dim is 0, expected more")
-    return Space(
-        name=_matching(fields, "name", _SPACE_NAME),
-        encoder=_typed(fields, "encoder", str),
-        dim=dim,
-        media=tuple(Medium(medium) for medium in media),
-        digest=_typed(fields, "digest", str),
-        sampling=_sampling(fields["sampling"]),
-        windows=_optional(fields, "windows", _windows),
-    )
-
-
-def _sampling(raw: object) -> Sampling:
-    fields = _record(raw, Sampling, "sampling")
-    return Sampling(
-        frames_per_second=_positive(fields, "frames_per_second"),
-        clip_seconds=_positive(fields, "clip_seconds"),
-    )
-
-
-def _windows(raw: object) -> AudioWindows:
-    fields = _record(raw, AudioWindows, "windows")
-    return AudioWindows(
-        sample_rate_hz=_natural(fields, "sample_rate_hz"),
-        window_seconds=_positive(fields, "window_seconds"),
-        hop_seconds=_positive(fields, "hop_seconds"),
-    )
-
-
-def _listed_file(raw: object) -> ListedFile:
-    fields = _record(raw, ListedFile, "a file")
-    return ListedFile(
-        path=_matching(fields, "path", _PATHS),
-        bytes=_natural(fields, "bytes"),
-        sha256=_matching(fields, "sha256", _SHA256),
-        rows=_natural(fields, "rows"),
-        first_item_id=_optional(
-            fields, "first_item_id", lambda _: _natural(fields, "first_item_id")
-        ),
-        last_item_id=_optional(fields, "last_item_id", lambda _: _natural(fields, "last_item_id")),
-    )
-
-
-def _matching(raw: dict[str, Any], key: str, pattern: re.Pattern[str]) -> str:
-    value = _typed(raw, key, str)
-    if pattern.fullmatch(value) is None:
-        raise _RuleError(f"{key} {value!r} is none that the format knows")
-    return value
-
-
-def _check(manifest: Manifest) -> None:
-    """The rules that hold between the parts of a manifest."""
-    names = [space.name for space in manifest.spaces]
+def _check_spaces(raw_spaces: list[object], spaces: tuple[Space, ...]) -> None:
+    names = [space.name for space in spaces]
     if len(set(names)) < len(names):
-        raise _RuleError(f"two spaces have one name: {names}")
+        raise ValueError(f"two spaces have the same name: {names}")
+    for raw, space in zip(raw_spaces, spaces, strict=True):
+        if raw != json.loads(json.dumps(asdict(space))):
+            # The parser fills in the defaults of `Space`, which the format does not have.
+            raise ValueError(f"a key of space {space.name!r} is missing")
+        _check_match("name", space.name, _SPACE_NAME)
+        if not space.media or len(set(space.media)) < len(space.media):
+            raise ValueError(
+                f"media is {[str(medium) for medium in space.media]}, expected some of "
+                f"{[str(medium) for medium in Medium]}, each once"
+            )
+        numbers = {"dim": space.dim} | asdict(space.sampling)
+        if space.windows is not None:
+            numbers |= asdict(space.windows)
+        for name, number in numbers.items():
+            if not 0 < number < math.inf:
+                raise ValueError(f"{name} is {number}, expected more than 0")
+
+
+def _check_files(manifest: Manifest) -> None:
+    _check_int64("generation", manifest.generation)
+    _check_int64("next_item_id", manifest.next_item_id)
+    space_names = [space.name for space in manifest.spaces]
     last_ids: dict[str, int] = {}
-    seen: set[str] = set()
+    paths: set[str] = set()
     for file in manifest.files:
-        if file.path in seen:
-            raise _RuleError(f"{file.path} is listed twice")
-        seen.add(file.path)
-        _check_file(file, names, manifest.next_item_id)
+        _check_file(file, space_names, manifest.next_item_id)
+        if file.path in paths:
+            raise ValueError(f"{file.path} is listed twice")
+        paths.add(file.path)
         if file.path.startswith(("items/", "segments/", "frames/")):
-            _check_order(file, last_ids.get(file.folder, -1))
+            if file.first_item_id is None:
+                raise ValueError(f"{file.path} lacks its range of items")
+            if file.first_item_id <= (last := last_ids.get(file.folder, -1)):
+                raise ValueError(
+                    f"{file.path} starts at item {file.first_item_id}, expected over {last}"
+                )
             last_ids[file.folder] = cast(int, file.last_item_id)
-    _check_parts(manifest)
+    _check_index_parts(manifest)
 
 
-def _check_file(file: ListedFile, spaces: list[str], next_item_id: int) -> None:
-    match = cast(re.Match[str], _PATHS.fullmatch(file.path))
+def _check_file(file: ListedFile, space_names: list[str], next_item_id: int) -> None:
+    match = _check_match("path", file.path, _PATHS)
+    _check_match("sha256", file.sha256, _SHA256)
+    _check_int64("bytes", file.bytes)
+    _check_int64("rows", file.rows)
     space = match["rows_of"] or match["index_of"]
-    if space is not None and space not in spaces:
-        raise _RuleError(f"{file.path} belongs to a space that is not listed; listed are {spaces}")
+    if space is not None and space not in space_names:
+        raise ValueError(f"{file.path} belongs to an unlisted space; listed are {space_names}")
     first, last = file.first_item_id, file.last_item_id
     if (first is None) != (last is None):
-        raise _RuleError(f"{file.path} has one end of a range of items only")
-    if first is not None and last is not None and not first <= last < next_item_id:
-        raise _RuleError(f"{file.path} is about items {first} to {last} of {next_item_id}")
+        raise ValueError(f"{file.path} has only one end of a range of items")
+    if first is not None and last is not None and not 0 <= first <= last < next_item_id:
+        raise ValueError(f"{file.path} covers items {first} to {last} of {next_item_id}")
 
 
-def _check_order(file: ListedFile, after: int) -> None:
-    if file.first_item_id is None:
-        raise _RuleError(f"{file.path} lacks its range of items")
-    if file.first_item_id <= after:
-        raise _RuleError(f"{file.path} starts at item {file.first_item_id}, expected over {after}")
+def _check_match(key: str, value: str, pattern: re.Pattern[str]) -> re.Match[str]:
+    match = pattern.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{key} {value!r} is not valid in this format")
+    return match
 
 
-def _check_parts(manifest: Manifest) -> None:
-    """The parts of an index follow each other in item order, and each is about one span."""
-    spans = {
+def _check_int64(key: str, value: int) -> None:
+    if not 0 <= value < 2**63:
+        raise ValueError(f"{key} is {value}, expected 0 or more, below 2^63")
+
+
+def _check_index_parts(manifest: Manifest) -> None:
+    """Check that each part of an index covers one range, and that the ranges ascend."""
+    ranges = {
         file.folder: (file.first_item_id, file.last_item_id)
         for file in manifest.files
-        if file.path.startswith("indexes/")
+        if file.is_index_file
     }
     for file in manifest.files:
-        if file.folder in spans and spans[file.folder] != (file.first_item_id, file.last_item_id):
-            raise _RuleError(f"{file.path} is about other items than its neighbours")
-    for (one, (_, last)), (other, (first, _)) in pairwise(spans.items()):
-        same = one.rpartition("/")[0] == other.rpartition("/")[0]
-        if same and (first is None or last is None or first <= last):
-            raise _RuleError(f"two parts of an index overlap: {one} and {other}")
+        if file.is_index_file and ranges[file.folder] != (file.first_item_id, file.last_item_id):
+            raise ValueError(f"{file.path} covers other items than the files beside it")
+    for (before, (_, last)), (after, (first, _)) in pairwise(ranges.items()):
+        same_index = before.rpartition("/")[0] == after.rpartition("/")[0]
+        if same_index and (first is None or last is None or first <= last):
+            raise ValueError(f"two parts of an index overlap: {before} and {after}")

@@ -1,13 +1,12 @@
-"""Every write of the publishing path: aside, fsync, check, rename, fsync the folder.
+"""Writes the files of a generation and makes it current.
 
-A generation comes to be in one order: its new files, its manifest, and `CURRENT` last. Until
-`CURRENT` is replaced nothing of it counts, and a failure takes its files away again.
+The files come first, then the manifest, and `CURRENT` last. No reader sees the generation before
+`CURRENT` is replaced. On failure the new files are deleted.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -15,40 +14,42 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from retrieval.errors import CollectionDamagedError, StorageError
+from retrieval.files.reading import file_sha256
 from retrieval.files.writing import PartialFile, storage_errors, sync_folder, write_atomically
 from retrieval.store.current import (
-    Current,
+    CurrentGeneration,
     checked_path,
     highest_number,
     manifest_path,
     read_current,
 )
 from retrieval.store.manifest import ListedFile, Manifest
-from retrieval.store.shards import reads_as, write_rows
+from retrieval.store.schema import ITEM_IDS
+from retrieval.store.shards import has_content, write_rows
 
-Span = tuple[int, int]
-"""First and last id of the items that a file is about."""
-
-_COPY_BYTES = 1 << 20
+IdRange = tuple[int, int]
+"""First and last id of the items that a file covers, both inclusive."""
 
 
 class Publication:
-    """The files of one generation in the making; a context manager that undoes it on failure.
+    """A context manager that writes one generation and deletes its files on failure.
 
     Attributes:
-        generation: Its number, one more than that of any manifest present.
-        published: Once the block is left, the manifest that became current, if it did.
+        generation: The number of the generation, one more than that of any existing manifest.
+        published: After the block: the manifest that became current, or None.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        first = read_current(root) is None
-        self.generation = 1 if first else max(highest_number(root / "manifests"), 0) + 1
+        is_first = read_current(root) is None
+        self.generation = 1 if is_first else max(highest_number(root / "manifests"), 0) + 1
         self.published: Manifest | None = None
-        self._made: list[Path] = []
+        self._written: list[Path] = []
         self._manifest: Manifest | None = None
 
     def __enter__(self) -> Publication:
@@ -63,7 +64,7 @@ class Publication:
         if self._manifest is not None and self._is_current(self._manifest):
             self.published = self._manifest
             return
-        for path in reversed(self._made):
+        for path in reversed(self._written):
             with suppress(OSError):
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -71,88 +72,83 @@ class Publication:
                     path.unlink(missing_ok=True)
 
     def _is_current(self, manifest: Manifest) -> bool:
-        """Whether `CURRENT` names it: it can although a step after the renaming failed."""
+        """Check `CURRENT` itself, because a step after its renaming can have failed."""
         try:
-            return read_current(self.root) == Current.of(manifest)
+            return read_current(self.root) == CurrentGeneration.of(manifest)
         except CollectionDamagedError:
             return False
 
-    def shard(
+    def write_shard(
         self,
         folder: str,
         schema: pa.Schema,
         batches: Iterable[pa.RecordBatch],
-        span: Span | None,
+        id_range: IdRange | None,
     ) -> ListedFile:
-        """Write one Parquet file under the next free number of its folder."""
+        """Write a Parquet file under the next free number of its folder."""
         name = f"{highest_number(self.root / folder) + 1:05d}.parquet"
-        return self._parquet(f"{folder}/{name}", schema, batches, span)
+        return self._write_parquet(f"{folder}/{name}", schema, batches, id_range)
 
-    def removed(self, schema: pa.Schema, batch: pa.RecordBatch) -> ListedFile:
-        """Write the ids taken out by this generation."""
-        return self._parquet(f"removed/{self.generation:06d}.parquet", schema, [batch], None)
+    def write_ids(self, folder: str, item_ids: NDArray[np.int64]) -> ListedFile:
+        """Write the file of this generation in `removed` or `updated`; the ids are sorted."""
+        batch = pa.RecordBatch.from_arrays([pa.array(item_ids)], schema=ITEM_IDS)
+        name = f"{folder}/{self.generation:06d}.parquet"
+        return self._write_parquet(name, ITEM_IDS, [batch], None)
 
-    def updated(self, schema: pa.Schema, batch: pa.RecordBatch) -> ListedFile:
-        """Write the ids whose columns this generation changes."""
-        return self._parquet(f"updated/{self.generation:06d}.parquet", schema, [batch], None)
-
-    def index(self, space: str, partial: Path, span: Span | None) -> tuple[ListedFile, ...]:
-        """Take over a folder of finished index files as `indexes/SPACE/GENERATION`."""
+    def add_index_part(
+        self, space: str, partial: Path, id_range: IdRange | None
+    ) -> tuple[ListedFile, ...]:
+        """Move a folder of finished index files to `indexes/SPACE/GENERATION`."""
         folder = f"indexes/{space}/{self.generation:06d}"
         target = self.root / folder
         with storage_errors(target):
             names = sorted(path.name for path in partial.iterdir())
-            listed = [_settled(partial / name, f"{folder}/{name}", span) for name in names]
+            files = [_synced_file(partial / name, f"{folder}/{name}", id_range) for name in names]
             sync_folder(partial)
             if target.exists():
-                shutil.rmtree(target)  # of a killed run: no manifest of this number exists
-            self._made.append(target)
+                shutil.rmtree(target)  # left by a killed run: no manifest has this number
+            self._written.append(target)
             os.replace(partial, target)
             sync_folder(target.parent)
-        return tuple(listed)
+        return tuple(files)
 
     def commit(self, manifest: Manifest) -> None:
-        """Write the manifest, then make it the current one."""
-        blob = manifest.to_json()
+        """Write the manifest, then make it current."""
         make_folder(self.root, "manifests")
         path = self.root / manifest_path(manifest.generation)
-        self._made.append(path)
-        self._blob(path, blob)
+        self._written.append(path)
+        _write_checked(path, manifest.to_json())
         self._manifest = manifest
-        self._blob(self.root / "CURRENT", Current.of(manifest).to_bytes())
+        _write_checked(self.root / "CURRENT", CurrentGeneration.of(manifest).to_bytes())
 
-    def _blob(self, path: Path, blob: bytes) -> None:
-        def check(partial: Path, _: PartialFile) -> None:
-            if partial.read_bytes() != blob:
-                raise _unlike(path)
-
-        with write_atomically(path, check) as file:
-            file.write(blob)
-
-    def _parquet(
-        self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], span: Span | None
+    def _write_parquet(
+        self,
+        name: str,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch],
+        id_range: IdRange | None,
     ) -> ListedFile:
         path = self.root / name
         make_folder(self.root, str(Path(name).parent))
-        self._made.append(path)
+        self._written.append(path)
         rows = 0
 
         def check(partial: Path, file: PartialFile) -> None:
             try:
-                same = partial.stat().st_size == file.bytes and reads_as(partial, schema, rows)
+                equal = partial.stat().st_size == file.bytes and has_content(partial, schema, rows)
             except CollectionDamagedError as error:
-                raise _unlike(path) from error
-            if not same:
-                raise _unlike(path)
+                raise _read_back_error(path) from error
+            if not equal:
+                raise _read_back_error(path)
 
         with write_atomically(path, check) as file:
             rows = write_rows(file, schema, batches)
-        first, last = span or (None, None)
+        first, last = id_range or (None, None)
         return ListedFile(name, file.bytes, file.sha256, rows, first, last)
 
 
 def make_folder(root: Path, relative: str) -> Path:
-    """Make a folder of the collection, so that it survives a crash.
+    """Create a folder of the collection and force its name to disk.
 
     Raises:
         CollectionFormatError: A link leads out of the collection.
@@ -167,26 +163,31 @@ def make_folder(root: Path, relative: str) -> Path:
     return folder
 
 
-def _settled(path: Path, name: str, span: Span | None) -> ListedFile:
-    """Have a file that another library wrote on the disk, and digest it."""
+def _write_checked(path: Path, blob: bytes) -> None:
+    def check(partial: Path, _: PartialFile) -> None:
+        if partial.read_bytes() != blob:
+            raise _read_back_error(path)
+
+    with write_atomically(path, check) as file:
+        file.write(blob)
+
+
+def _synced_file(path: Path, name: str, id_range: IdRange | None) -> ListedFile:
+    """Force a file that another library wrote to disk, and digest it."""
     if not path.is_file() or path.is_symlink():
         raise ValueError(f"{path} is not a plain file; an index is a flat folder of files")
-    digest = hashlib.sha256()
-    size = 0
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-        while block := os.read(descriptor, _COPY_BYTES):
-            digest.update(block)
-            size += len(block)
     finally:
         os.close(descriptor)
+    size = path.stat().st_size
     if size == 0:
-        # Some writers lose the error of a full disk on small files.
+        # Some libraries ignore the error of a full disk when they write small files.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    first, last = span or (None, None)
-    return ListedFile(name, size, digest.hexdigest(), 0, first, last)
+    first, last = id_range or (None, None)
+    return ListedFile(name, size, file_sha256(path), 0, first, last)
 
 
-def _unlike(path: Path) -> StorageError:
-    return StorageError(f"{path} does not read back as it was written; check the disk")
+def _read_back_error(path: Path) -> StorageError:
+    return StorageError(f"{path} differs from what was written; check the disk")

@@ -1,4 +1,4 @@
-"""What a collection holds, in numbers."""
+"""Counts the items, rows and files of a collection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from retrieval.store.reader import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class SpaceStatus:
-    """One space: its encoder, its rows, and the generations of the parts of its index."""
+    """One space; `index` holds the generations of the parts of its index."""
 
     name: str
     encoder: str
@@ -22,7 +22,7 @@ class SpaceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Counts of one generation; `bytes` is what its listed files take on disk."""
+    """Counts of one generation; `bytes` is the size of its listed files."""
 
     generation: int
     items: dict[str, int]
@@ -33,7 +33,7 @@ class Status:
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Status:
-        """Count a generation."""
+        """Count the content of a generation."""
         items: Counter[str] = Counter()
         for batch in snapshot.iter_items():
             items.update(batch.column("modality").to_pylist())
@@ -47,7 +47,7 @@ class Status:
                     dim=space.dim,
                     media=tuple(medium.value for medium in space.media),
                     rows=sum(
-                        file.rows for file in snapshot.manifest.listed(f"segments/{space.name}")
+                        file.rows for file in snapshot.manifest.files_in(f"segments/{space.name}")
                     ),
                     index=tuple(folder.name for folder in folders),
                 )
@@ -62,26 +62,25 @@ class Status:
         )
 
     def summary(self) -> str:
-        """What is inside, in a line: `30 items (24 image, 6 audio), 1 space, indexed`."""
+        """Format the counts in one line: `30 items (24 image, 6 audio), 1 space, indexed`."""
         total = sum(self.items.values())
-        kinds = ", ".join(f"{count} {kind}" for kind, count in self.items.items())
+        modalities = self._modalities()
         indexed = sum(bool(space.index) for space in self.spaces)
         index = {0: "not indexed", len(self.spaces): "indexed"}.get(
             indexed, f"{indexed} of them indexed"
         )
         return (
-            f"{total} item{'' if total == 1 else 's'}{f' ({kinds})' if kinds else ''}, "
+            f"{total} item{'' if total == 1 else 's'}{f' ({modalities})' if modalities else ''}, "
             f"{len(self.spaces)} space{'' if len(self.spaces) == 1 else 's'}, {index}, "
             f"generation {self.generation}"
         )
 
     def text(self) -> str:
-        """The same for people, a fact a line."""
-        kinds = ", ".join(f"{count} {kind}" for kind, count in self.items.items()) or "none"
+        """Format the counts as text, one fact per line."""
         masked = ", masked until their parts are written again" if self.removed else ""
         lines = [
             f"generation {self.generation}, {self.bytes / 1e6:.1f} MB on disk",
-            f"items       {sum(self.items.values())} ({kinds})",
+            f"items       {sum(self.items.values())} ({self._modalities() or 'none'})",
             f"removed     {self.removed}{masked}",
             f"failures    {self.failures}",
         ]
@@ -93,3 +92,6 @@ class Status:
                 f"by {space.encoder}, {index}"
             )
         return "\n".join(lines)
+
+    def _modalities(self) -> str:
+        return ", ".join(f"{count} {modality}" for modality, count in self.items.items())

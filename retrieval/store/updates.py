@@ -1,7 +1,7 @@
-"""Items whose columns change while their rows stay: a shard is written again in its place.
+"""Changes columns of existing items by rewriting their shards of `items/`.
 
-Item ids, segments and frames are not touched. An index holds copies of the items' columns, so the
-ids that changed are listed in `updated/` until every part of the indexes is newer.
+Item ids, segments and frames do not change. Indexes hold copies of the items' columns, so the ids
+of changed items are listed in `updated/` until every index part is newer.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from retrieval.store.schema import ITEMS, items_batch
 from retrieval.store.shards import read_rows, with_columns
@@ -25,14 +23,14 @@ class Update:
 
     Attributes:
         info: Holds the new values.
-        names: The columns to take from it; all others stay as they are.
+        names: The columns to change.
     """
 
     info: MediaInfo
     names: frozenset[str]
 
-    def after(self, older: Update | None) -> Update:
-        """Both of two updates of one item, this one being the later."""
+    def merged_with(self, older: Update | None) -> Update:
+        """Combine this update with an older one of the same item."""
         if older is None:
             return self
         own = {name: getattr(self.info, name) for name in self.names if name in ITEMS.names}
@@ -44,35 +42,34 @@ class Update:
 def updated_rows(
     path: Path, schema: pa.Schema, updates: Mapping[int, Update]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a shard of items with their new values.
+    """Yield the rows of a shard of items with new values.
 
     Args:
         path: The shard.
-        schema: Columns of the rows to give.
+        schema: Columns of the result.
         updates: By item id.
     """
     for batch in read_rows(path, ITEMS):
         batch = with_columns(batch, schema)
-        ids: NDArray[np.int64] = batch.column("item_id").to_numpy()
-        concerned = [
+        updated = [
             (row, update)
-            for row, item_id in enumerate(ids.tolist())
+            for row, item_id in enumerate(batch.column("item_id").to_pylist())
             if (update := updates.get(item_id)) is not None
         ]
-        yield _with_values(batch, concerned, schema) if concerned else batch
+        yield _with_values(batch, updated, schema) if updated else batch
 
 
 def _with_values(
     batch: pa.RecordBatch, updates: list[tuple[int, Update]], schema: pa.Schema
 ) -> pa.RecordBatch:
-    # The same conversions as for new items.
+    # Convert the values as those of new items.
     values = items_batch(0, [update.info for _, update in updates], schema)
     for name in frozenset().union(*(update.names for _, update in updates)):
         column = batch.column(name).to_pylist()
         for (row, update), value in zip(updates, values.column(name).to_pylist(), strict=True):
             if name in update.names:
                 column[row] = value
-        place = schema.get_field_index(name)
-        array = pa.array(column, schema.field(place).type)
-        batch = batch.set_column(place, schema.field(place), array)
+        position = schema.get_field_index(name)
+        array = pa.array(column, schema.field(position).type)
+        batch = batch.set_column(position, schema.field(position), array)
     return batch

@@ -1,4 +1,4 @@
-"""The one writer of a collection: collects rows, and publishes them as new generations."""
+"""The writer of a collection, which collects changes and publishes them as generations."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from numpy.typing import NDArray
 from retrieval.columns.notices import Notices
 from retrieval.errors import SpaceMismatchError
 from retrieval.files.writing import storage_errors
-from retrieval.store.blocks import contained
+from retrieval.store.blocks import isin_sorted
 from retrieval.store.current import read_current
 from retrieval.store.folder import delete_partial_files, prepare_folder
-from retrieval.store.generation import GenerationFiles, span_behind, split_index
+from retrieval.store.generation import GenerationFiles, id_range_after, split_index
 from retrieval.store.lock import CollectionLock
 from retrieval.store.manifest import ListedFile, Manifest
-from retrieval.store.pending import Pending, SpaceRows
+from retrieval.store.pending import PendingChanges, SpaceRows
 from retrieval.store.publish import Publication, make_folder
 from retrieval.store.reader import Snapshot
-from retrieval.store.schema import UserColumns, items_batch
+from retrieval.store.schema import items_batch
 from retrieval.store.updates import Update
+from retrieval.store.user_columns import UserColumns
 from retrieval.types import EmbeddedItem, Failure, Frames, MediaInfo, Scalar, Segments, Space
 
 EMPTY = Manifest(generation=0, spaces=(), next_item_id=0, files=())
-"""What a collection is before its first generation."""
+"""The manifest of a collection without a generation."""
 
 
 class CollectionWriter:
-    """Collects what is embedded, holding the collection's lock; use it as a context manager.
+    """A context manager that holds the collection's lock and collects changes.
 
-    Leaving the block publishes what is pending; leaving it by an exception drops it.
+    The end of the block publishes pending changes; an exception discards them.
 
     Attributes:
         root: The collection's folder.
         snapshot: The current generation; None before the first.
-        notices: What is stored under another name or in another form than it was given in.
+        notices: Columns and values that are stored under another name or in another form.
     """
 
     def __init__(self, root: Path, lock: CollectionLock, snapshot: Snapshot | None) -> None:
@@ -51,9 +52,9 @@ class CollectionWriter:
         self._columns = (
             snapshot.user_columns(self.notices) if snapshot else UserColumns(notices=self.notices)
         )
-        self._left_out: frozenset[str] = frozenset()
+        self._excluded_spaces: frozenset[str] = frozenset()
         self._open_failures: dict[str, tuple[Failure, int]] | None = None
-        self._start_anew()
+        self._reset()
 
     @classmethod
     def open(cls, root: Path, *, create: bool = False) -> CollectionWriter:
@@ -61,13 +62,13 @@ class CollectionWriter:
 
         Args:
             root: The collection's folder.
-            create: Make the collection where there is none.
+            create: Create the collection if there is none.
 
         Raises:
-            CollectionNotFoundError: There is none, and `create` is False.
-            CollectionLockedError: Another writer is at work.
-            CollectionError: The folder holds something else.
-            StorageError: The folder is a file, or cannot be written to.
+            CollectionNotFoundError: There is no collection, and `create` is False.
+            CollectionLockedError: Another writer holds the lock.
+            CollectionError: The folder holds other files.
+            StorageError: The path is a file, or the folder is not writable.
         """
         prepare_folder(root, create=create)
         lock = CollectionLock(root)
@@ -99,127 +100,129 @@ class CollectionWriter:
 
     @property
     def manifest(self) -> Manifest:
-        """The current generation's, or the empty one before the first."""
+        """The manifest of the current generation, or `EMPTY` before the first."""
         return self.snapshot.manifest if self.snapshot else EMPTY
 
     def add_space(self, space: Space) -> None:
-        """Make a space part of the next generation.
+        """Add a space to the next generation.
 
         Raises:
-            ValueError: The collection has one of that name, or new items wait already.
+            ValueError: The collection has a space of that name, or new items are pending.
         """
         if space.name in self._spaces:
             raise ValueError(f"{self.root} already has a space {space.name}")
         if self._pending.items:
-            raise ValueError(f"space {space.name} comes after new items: publish those first")
+            raise ValueError(
+                f"cannot add space {space.name} while new items are pending; publish them first"
+            )
         self._pending.spaces.append(space)
         self._spaces[space.name] = space
-        self._covered[space.name] = -1
+        self._last_ids[space.name] = -1
 
-    def leave_out(self, spaces: Collection[str]) -> None:
-        """Add items without rows in some spaces, which lack them until `add_rows` gives them."""
-        self._left_out = frozenset(spaces)
+    def exclude_spaces(self, spaces: Collection[str]) -> None:
+        """Accept new items without rows in some spaces; `add_rows` adds these rows later."""
+        self._excluded_spaces = frozenset(spaces)
 
     def add(self, item: EmbeddedItem) -> None:
-        """Take a new item; a space without an entry in `segments` has no rows of it.
+        """Add a new item; it has no rows in a space without an entry in `segments`.
 
         Raises:
             InvalidVectorError: A vector is NaN, infinite or not of unit length.
             DimensionMismatchError: A vector has another length than its space's.
             ColumnError: The uri or the caption is not Unicode text.
-            SpaceMismatchError: Vectors of a space that the collection does not have.
-            ValueError: A space lacks items that exist: `add_rows` them first.
+            SpaceMismatchError: The collection has no such space.
+            ValueError: A space lacks the rows of an existing item; see `add_rows`.
         """
         uri = item.info.uri
         self._check_complete()
         rows = {
-            name: SpaceRows.of(uri, self._space(name), segments, item.frames.get(name))
+            name: SpaceRows.from_segments(uri, self._space(name), segments, item.frames.get(name))
             for name, segments in item.segments.items()
         }
-        self._pending.add(self._columns.admit(item.info), rows)
+        self._pending.add(self._columns.register(item.info), rows)
         if item.replaces is not None:
             self._pending.removed.add(item.replaces)
 
     def add_rows(self, item_id: int, space: str, segments: Segments, frames: Frames | None) -> None:
-        """Take the rows, perhaps none, that an existing item has in a further space.
+        """Add the rows, perhaps none, of an existing item in a further space.
 
         Raises:
             InvalidVectorError: A vector is NaN, infinite or not of unit length.
             DimensionMismatchError: A vector has another length than the space's.
             SpaceMismatchError: The collection has no such space.
-            ValueError: Not the next living item that the space lacks.
+            ValueError: The item is not the next one that the space lacks.
         """
-        rows = SpaceRows.of(f"item {item_id}", self._space(space), segments, frames)
-        lacking = self._first_lacking(space)
-        if lacking != item_id:
-            expected = "none" if lacking is None else f"item {lacking}"
+        rows = SpaceRows.from_segments(f"item {item_id}", self._space(space), segments, frames)
+        missing = self._next_missing_item(space)
+        if missing != item_id:
+            expected = "none" if missing is None else f"item {missing}"
             raise ValueError(f"item {item_id} in {space}: expected {expected}, in order of ids")
         self._pending.add_rows(item_id, space, rows)
-        self._covered[space] = item_id
+        self._last_ids[space] = item_id
 
     def update(self, item_id: int, info: MediaInfo, names: Collection[str]) -> None:
-        """Give an existing item new values of some columns; its rows in every space stay.
+        """Set columns of an existing item; its rows in every space stay.
 
         Args:
             item_id: The item.
-            info: Holds the values.
-            names: Columns to take from it: `uri`, `bytes`, `mtime`, `caption`, the user's.
+            info: Holds the new values.
+            names: The columns to set: `uri`, `bytes`, `mtime`, `caption` or user columns.
 
         Raises:
-            ColumnError: A column clashes with an earlier type or a reserved name.
-            ValueError: No living item has the id.
+            ColumnError: The uri or the caption is not Unicode text.
+            ValueError: There is no such item, or it was removed.
         """
-        if not contained(np.array([item_id]), self._living()).all():
+        if not isin_sorted(np.array([item_id]), self._present_ids()).all():
             raise ValueError(f"no item {item_id} in {self.root}")
         columns = {name: value for name, value in info.columns.items() if name in names}
-        info = self._columns.admit(replace(info, columns=columns))
-        stored = (set(names) - columns.keys()) | info.columns.keys()  # some have another name now
+        info = self._columns.register(replace(info, columns=columns))
+        stored = (set(names) - columns.keys()) | info.columns.keys()
         self._pending.update(item_id, Update(info, frozenset(stored)))
 
-    def as_stored(self, info: MediaInfo) -> dict[str, Scalar]:
-        """The user's columns of an item, under the names and with the types they would be stored.
+    def stored_columns(self, info: MediaInfo) -> dict[str, Scalar]:
+        """Return the user columns of an item with the names and types they would be stored with.
 
         Raises:
             ColumnError: The uri or the caption is not Unicode text.
         """
         columns = UserColumns(self._columns.types())
-        info = columns.admit(info)
+        info = columns.register(info)
         row: dict[str, Scalar] = items_batch(0, [info], columns.items_schema()).to_pylist()[0]
         return {name: row[name] for name in info.columns if name in row}
 
-    def fail(self, failure: Failure) -> None:
+    def add_failure(self, failure: Failure) -> None:
         """Record a file that could not be used."""
-        self._pending.fail(failure)
+        self._pending.add_failure(failure)
 
-    def settle(self, uri: str) -> None:
-        """End the recorded failure of a file, if there is one: it is good, or no longer there."""
+    def resolve_failure(self, uri: str) -> None:
+        """Drop the recorded failure of a uri, if any: the file is usable, or no longer listed."""
         if self._open_failures is None:
             self._open_failures = self.snapshot.open_failures() if self.snapshot else {}
         if uri in self._open_failures:
-            self._pending.settled.add(uri)
+            self._pending.resolved_failures.add(uri)
 
     def remove(self, item_ids: Sequence[int]) -> None:
-        """Take items out with the next generation; ids of none or of removed ones are ignored."""
-        ids = np.intersect1d(np.asarray(item_ids, np.int64), self._living())
+        """Remove items with the next generation; unknown and removed ids are ignored."""
+        ids = np.intersect1d(np.asarray(item_ids, np.int64), self._present_ids())
         self._pending.removed.update(ids.tolist())
 
-    def due(self) -> bool:
-        """Whether pending rows fill a shard, or are a minute old."""
-        return self._pending.due()
+    def is_due(self) -> bool:
+        """Whether pending changes fill a shard, or are a minute old."""
+        return self._pending.is_due()
 
     # ------------------------------------------------------------ publishing
 
     def publish(self) -> Manifest | None:
-        """Write what is pending as a new generation; None when nothing is.
+        """Write pending changes as a new generation; return None if there are none.
 
         Raises:
-            StorageError: The disk refused. Unless `CURRENT` was replaced already, the generation
-                before stays current, and what was pending still is: publishing again can succeed.
+            StorageError: The disk refused. Unless `CURRENT` was replaced already, the previous
+                generation stays current and the changes stay pending, so a retry is possible.
         """
         pending = self._pending
         if not pending:
             return None
-        before = self.snapshot
+        previous = self.snapshot
         try:
             with self.publication() as publication:
                 files = GenerationFiles(
@@ -227,7 +230,7 @@ class CollectionWriter:
                     manifest=self.manifest,
                     pending=pending,
                     spaces=tuple(self._spaces.values()),
-                    left_out=self._left_out,
+                    excluded_spaces=self._excluded_spaces,
                     items_schema=self._columns.items_schema(),
                     open_failures=self._open_failures or {},
                 )
@@ -241,47 +244,47 @@ class CollectionWriter:
                     ),
                 )
         finally:
-            if self.snapshot is not before:
-                self._start_anew()
+            if self.snapshot is not previous:
+                self._reset()
 
     def publish_files(self, files: Sequence[ListedFile], publication: Publication) -> Manifest:
-        """Publish a generation of other files over the same items and spaces."""
+        """Publish a generation of other files with the same items and spaces."""
         return self._commit(publication, replace(self.manifest, files=tuple(files)))
 
     @contextmanager
-    def index_folder(self, space: str, *, kept: int = 0) -> Iterator[Path]:
-        """An empty folder for a part of a space's index, published on clean exit.
+    def index_folder(self, space: str, *, kept_parts: int = 0) -> Iterator[Path]:
+        """Publish pending changes, then yield an empty folder for a part of a space's index.
 
-        It must be built from `snapshot`, which has all that was pending, over the items behind
-        those of the parts that stay.
+        A clean exit publishes the part. The caller builds it from `snapshot`, over the items after
+        those of the kept parts.
 
         Args:
             space: The space.
-            kept: Leading parts of the index that stay; all others go.
+            kept_parts: Number of leading parts to keep; all others are dropped.
 
         Raises:
-            StorageError: The disk refused; the older index serves on, and nothing is left behind.
+            StorageError: The disk refused; the older index stays in use, and the folder is deleted.
         """
         self.publish()
         self._space(space)
-        above = make_folder(self.root, f"indexes/{space}")
-        partial = above / f".{self.manifest.generation:06d}.tmp"
+        folder = make_folder(self.root, f"indexes/{space}")
+        partial = folder / f".{self.manifest.generation:06d}.tmp"
         try:
             with storage_errors(partial):
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir()
                 yield partial
             with self.publication() as publication:
-                others, parts = split_index(self.manifest, space, kept)
-                span = span_behind(self.manifest, space, parts)
-                files = publication.index(space, partial, span)
-                self.publish_files([*others, *parts, *files], publication)
+                others, kept = split_index(self.manifest, space, kept_parts)
+                id_range = id_range_after(self.manifest, space, kept)
+                added = publication.add_index_part(space, partial, id_range)
+                self.publish_files([*others, *kept, *added], publication)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
     @contextmanager
     def publication(self) -> Iterator[Publication]:
-        """A publication; what it made current is taken over even if a last step failed."""
+        """Yield a publication; its generation becomes the snapshot even if a last step failed."""
         publication = Publication(self.root)
         try:
             with publication:
@@ -295,15 +298,17 @@ class CollectionWriter:
         publication.commit(manifest)
         return manifest
 
-    # ------------------------------------------------------------ what the collection has
+    # ------------------------------------------------------------ state of the collection
 
-    def _start_anew(self) -> None:
-        """Begin to collect for the generation after the current one."""
-        self._pending = Pending(self.manifest.next_item_id)
+    def _reset(self) -> None:
+        """Start to collect changes to the current generation."""
+        self._pending = PendingChanges(self.manifest.next_item_id)
         self._spaces = {space.name: space for space in self.manifest.spaces}
-        covered = self.snapshot.covered if self.snapshot else None
-        self._covered = {name: covered(name) if covered else -1 for name in self._spaces}
-        self._living_ids: NDArray[np.int64] | None = None
+        self._last_ids = {
+            name: self.snapshot.last_embedded_id(name) if self.snapshot else -1
+            for name in self._spaces
+        }
+        self._item_ids: NDArray[np.int64] | None = None
         self._open_failures = None
 
     def _space(self, name: str) -> Space:
@@ -312,33 +317,31 @@ class CollectionWriter:
             raise SpaceMismatchError(f"{self.root} has no space {name!r}; it has: {names}")
         return self._spaces[name]
 
-    def _living(self) -> NDArray[np.int64]:
-        if self._living_ids is None:
-            self._living_ids = (
-                self.snapshot.living_ids() if self.snapshot else np.empty(0, np.int64)
-            )
-        return self._living_ids
+    def _present_ids(self) -> NDArray[np.int64]:
+        if self._item_ids is None:
+            self._item_ids = self.snapshot.item_ids() if self.snapshot else np.empty(0, np.int64)
+        return self._item_ids
 
-    def _first_lacking(self, space: str) -> int | None:
-        """The first living item that a space was not computed for; None when it has them all."""
-        if self._covered[space] >= self.manifest.next_item_id - 1:
+    def _next_missing_item(self, space: str) -> int | None:
+        """Return the first item without rows in a space; None if the space is complete."""
+        if self._last_ids[space] >= self.manifest.next_item_id - 1:
             return None
-        living = self._living()
-        for item_id in living[np.searchsorted(living, self._covered[space], side="right") :]:
+        ids = self._present_ids()
+        for item_id in ids[np.searchsorted(ids, self._last_ids[space], side="right") :]:
             if item_id not in self._pending.removed:
                 return int(item_id)
         return None
 
     def _check_complete(self) -> None:
-        for space in self._spaces.keys() - self._left_out:
-            lacking = self._first_lacking(space)
-            if lacking is not None:
-                raise ValueError(f"{space} lacks item {lacking}: add its rows before new items")
+        for space in self._spaces.keys() - self._excluded_spaces:
+            missing = self._next_missing_item(space)
+            if missing is not None:
+                raise ValueError(f"{space} lacks item {missing}: add its rows before new items")
 
 
 @contextmanager
-def publish_what_is_whole(writer: CollectionWriter) -> Iterator[None]:
-    """On Ctrl-C or SIGTERM keep the items that are complete before the process ends."""
+def publish_on_interrupt(writer: CollectionWriter) -> Iterator[None]:
+    """Publish complete items when Ctrl-C or SIGTERM ends the process."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):

@@ -190,7 +190,7 @@ def test_rows_of_videos_need_no_array(tmp_path: Path) -> None:
     write_corpus(tmp_path, 500, DIM, rows_each=100, as_array=False)
     assert not (tmp_path / "rows").exists()
     snapshot = Snapshot.open(tmp_path / "collection")
-    assert len(snapshot.living_ids()) == 5
+    assert len(snapshot.item_ids()) == 5
     (space,) = snapshot.spaces
     rows = np.concatenate([block.vectors for block in snapshot.iter_segments(space.name)])
     _, ids = exact_search(rows, np.load(tmp_path / "tune.npy"), 10)

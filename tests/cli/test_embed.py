@@ -256,6 +256,6 @@ def test_field_47_a_dry_run_removes_nothing_and_shows_what_would_go(
     assert (tmp_path / "c/CURRENT").read_bytes() == before
     collection = Collection.open(tmp_path / "c")
     assert collection.remove(where="item_id < 2", ids=[2, 1], dry_run=True) == 3
-    assert len(collection.snapshot.living_ids()) == 3
+    assert len(collection.snapshot.item_ids()) == 3
     assert run("remove", tmp_path / "c", "--where", "item_id < 2").startswith("2 items removed")
     assert names(tmp_path / "c") == ["red.png"]

@@ -19,7 +19,7 @@ from faults.toys import peak_megabytes
 from retrieval.collection import Collection
 from retrieval.errors import RetrievalError
 from retrieval.exchange.exporting import export
-from retrieval.store.current import Current
+from retrieval.store.current import CurrentGeneration
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.targets import ExportLayout
@@ -51,7 +51,7 @@ def make_whole(root: Path) -> DamagedFile:
     built(root, "IVF4,SQ8")
     grow(root, 60, 66)
     with CollectionWriter.open(root) as writer:
-        writer.fail(Failure("/media/bad", "decode", "the file is empty", 0, 0.0))
+        writer.add_failure(Failure("/media/bad", "decode", "the file is empty", 0, 0.0))
         writer.remove([5])
     copy = root.with_name("used")
     shutil.copytree(root, copy)
@@ -140,7 +140,7 @@ def _renew(root: Path, generation: int, name: str) -> None:
         entry |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         path.write_text(json.dumps(raw))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    (root / "CURRENT").write_bytes(Current(generation, digest).to_bytes())
+    (root / "CURRENT").write_bytes(CurrentGeneration(generation, digest).to_bytes())
 
 
 def _answers(root: Path) -> Used:

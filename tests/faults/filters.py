@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from faults.cases import Case
 from retrieval.errors import FilterError
-from retrieval.store.filters import DEADLINE_SECONDS, matching_ids
+from retrieval.store.filters.evaluation import DEADLINE_SECONDS, matching_ids
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, MediaInfo, Medium, Segments, Space

@@ -14,7 +14,7 @@ from retrieval.search.indexing.choice import EFFORT_SECONDS, Deadline
 from retrieval.search.indexing.part import CARD, ROWS, DriftError, PartWriter
 from retrieval.search.indexing.plan import plan_index
 from retrieval.search.indexing.request import IndexRequest
-from retrieval.store.blocks import contained
+from retrieval.store.blocks import isin_sorted
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Space
 
@@ -120,7 +120,7 @@ class _Upkeep:
         self, request: IndexRequest, kept: Sequence[IndexCard], alike: IndexPart | None
     ) -> IndexCard:
         after = kept[-1].last_item_id if kept else -1
-        with self._writer.index_folder(self._space.name, kept=len(kept)) as folder:
+        with self._writer.index_folder(self._space.name, kept_parts=len(kept)) as folder:
             part = PartWriter(
                 self._snapshot,
                 self._space,
@@ -156,4 +156,4 @@ class _Upkeep:
         removed = self._snapshot.removed_ids()
         if not len(removed):
             return 0
-        return int(contained(RowTable.open(folder / ROWS).item_ids, removed).sum())
+        return int(isin_sorted(RowTable.open(folder / ROWS).item_ids, removed).sum())

@@ -119,7 +119,7 @@ class PartWriter:
         exact, rows = self._exact_part()
         self._rows = len(rows)
         rows.write(self._folder / ROWS)
-        last = self._snapshot.covered(self._space.name)
+        last = self._snapshot.last_embedded_id(self._space.name)
         write_items(self._snapshot, self._folder / ITEMS, self._after, last)
         texts = probes = np.empty((0, self._space.dim), np.float32)
         if encoder is not None:
@@ -232,7 +232,7 @@ class PartWriter:
 
         blocks: list[SegmentBlock] = []
         path = self._folder / EXACT
-        listed = self._snapshot.manifest.listed(f"segments/{self._space.name}")
+        listed = self._snapshot.manifest.files_in(f"segments/{self._space.name}")
         expected = sum(file.rows for file in listed if (file.last_item_id or 0) > self._after)
         digests = RowDigests()
         exact = build_exact(

@@ -31,7 +31,7 @@ def tuning_texts(snapshot: Snapshot, rows: int) -> Sequence[str]:
         rows: Rows of the index.
     """
     most = TEXTS if rows < EXACT_BELOW_ROWS else MANY_TEXTS
-    items = sum(file.rows for file in snapshot.manifest.listed("items"))
+    items = sum(file.rows for file in snapshot.manifest.files_in("items"))
     step = max(1, items // LOOKED_AT)
     captions = []
     seen = 0

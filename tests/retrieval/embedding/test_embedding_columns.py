@@ -14,7 +14,7 @@ from retrieval.columns.types import json_value
 from retrieval.embedding.options import EmbedOptions, EmbedReport
 from retrieval.embedding.run import embed
 from retrieval.search.items import ItemTable
-from retrieval.store.filters import matching_ids
+from retrieval.store.filters.evaluation import matching_ids
 from retrieval.store.reader import Snapshot
 from support import embed_process
 from support.media_files import picture_bytes, write_tar

@@ -30,7 +30,7 @@ def test_field_18_new_captions_and_columns_are_stored_without_embedding(
     assert [rows["media/red.png"][name] for name in names] == [0, "a red one", 1, "here"]
     assert [rows["media/blue.png"][name] for name in names] == [1, "blue", None, None]
     now = Snapshot.open(tmp_path / "c").manifest
-    assert now.listed(f"segments/{now.spaces[0].name}") == manifest.listed(
+    assert now.files_in(f"segments/{now.spaces[0].name}") == manifest.files_in(
         f"segments/{manifest.spaces[0].name}"
     )
     before = current(tmp_path)

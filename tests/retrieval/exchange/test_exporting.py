@@ -16,7 +16,7 @@ from retrieval.errors import (
     StorageError,
 )
 from retrieval.exchange.exporting import export
-from retrieval.exchange.layouts import open_layout
+from retrieval.exchange.sources import open_source
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest
 from retrieval.targets import ExportLayout
@@ -71,7 +71,7 @@ def test_clip_retrieval(
     assert [table.num_rows for table in tables] == [33, 1]
     assert tables[0].column("image_path")[3].as_py() == "/archive/4%.jpg"
     assert tables[0].column("caption")[0].as_py() == "what 0%25.jpg shows"
-    assert open_layout(tmp_path / "o").rows == 34
+    assert open_source(tmp_path / "o").rows == 34
 
 
 def test_parquet(collection: Collection, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_parquet(collection: Collection, tmp_path: Path) -> None:
     )
 
 
-def test_columns_that_are_called_as_added_ones_are_left_out(tmp_path: Path) -> None:
+def test_user_columns_with_names_of_added_columns_are_left_out(tmp_path: Path) -> None:
     columns = {"medium": "oil", "image_path": "x", "embedding": 1.5, "year": 3}
     write_items(tmp_path / "c", [item_of("a.jpg", Medium.IMAGE, directions(1), **columns)])
     snapshot = Collection.open(tmp_path / "c").snapshot
@@ -100,11 +100,13 @@ def test_a_plain_faiss_index_with_its_ids(collection: Collection, tmp_path: Path
     _, rows = found.search(directions(34)[[0, 10, 33]], 1)
     assert [ids.column("item_id")[row].as_py() for row in rows[:, 0].tolist()] == [0, 10, 30]
     with pytest.raises(SourceError, match="no column of vectors"):
-        open_layout(tmp_path / "o")
+        open_source(tmp_path / "o")
 
 
 @pytest.mark.parametrize("kind", ["IVF4,SQ8", "IVF4,PQ2x4fs"])
-def test_the_approximate_index_as_it_is(collection: Collection, tmp_path: Path, kind: str) -> None:
+def test_the_approximate_index_is_exported(
+    collection: Collection, tmp_path: Path, kind: str
+) -> None:
     """Fast scans, too, as FAISS alone reads them."""
     index(collection, kind)
     folders = export(collection.snapshot, tmp_path / "o", ExportLayout.FAISS, approximate=True)
@@ -118,17 +120,19 @@ def test_the_approximate_index_as_it_is(collection: Collection, tmp_path: Path, 
     assert all(item in answer for item, answer in zip([0, 10, 30], items, strict=True))
 
 
-def test_no_approximate_index_or_not_a_current_one(collection: Collection, tmp_path: Path) -> None:
+def test_a_missing_or_outdated_approximate_index_fails(
+    collection: Collection, tmp_path: Path
+) -> None:
     with pytest.raises(IndexMissingError, match="no approximate index"):
         export(collection.snapshot, tmp_path / "o", ExportLayout.FAISS, approximate=True)
     index(collection, "IVF4,SQ8")
     collection.remove(ids=[5])
-    with pytest.raises(IndexMissingError, match="not one part of just its rows"):
+    with pytest.raises(IndexMissingError, match="several parts or outdated rows"):
         export(collection.snapshot, tmp_path / "o", ExportLayout.FAISS, approximate=True)
     assert not (tmp_path / "o").exists()
 
 
-def test_nothing_to_export(collection: Collection, tmp_path: Path) -> None:
+def test_an_export_without_vectors_fails(collection: Collection, tmp_path: Path) -> None:
     with pytest.raises(SpaceMismatchError, match="no space 'nowhere'"):
         export(collection.snapshot, tmp_path / "o", ExportLayout.NPY, spaces=["nowhere"])
     write_items(tmp_path / "empty", [])

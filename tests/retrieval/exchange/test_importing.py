@@ -16,7 +16,8 @@ from retrieval.errors import (
     SourceError,
     UnknownModelError,
 )
-from retrieval.exchange.importing import ImportOptions, ImportReport, import_vectors
+from retrieval.exchange.importing import ImportReport, import_vectors
+from retrieval.exchange.options import ImportOptions
 from retrieval.types import Medium
 
 TINY = ImportOptions(model="tiny", device="cpu")
@@ -32,7 +33,7 @@ def directions(count: int, dim: int, seed: int = 0) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def written(folder: Path, vectors: np.ndarray, **columns: Sequence[object]) -> Path:
+def write_source(folder: Path, vectors: np.ndarray, **columns: Sequence[object]) -> Path:
     """A Parquet file with the vectors and some columns."""
     kind = pa.list_(pa.float32(), vectors.shape[1])
     column = pa.FixedSizeListArray.from_arrays(
@@ -43,7 +44,7 @@ def written(folder: Path, vectors: np.ndarray, **columns: Sequence[object]) -> P
     return folder / "v.parquet"
 
 
-def taken(
+def import_source(
     source: Path, root: Path, options: ImportOptions = TINY
 ) -> tuple[ImportReport, Collection]:
     report = import_vectors(source, root, options)
@@ -67,7 +68,7 @@ def test_clip_retrieval_becomes_a_collection(tmp_path: Path, dim: int) -> None:
         "similarity": [0.5, float("nan"), 0.25, 1.0, 0.0],
     }
     pq.write_table(pa.table(table), source / "metadata" / "metadata_0.parquet")
-    report, collection = taken(source, tmp_path / "c")
+    report, collection = import_source(source, tmp_path / "c")
     assert report.added[Medium.IMAGE] == report.total == report.rows == 5
     items = rows_of(collection)
     assert [item["uri"] for item in items] == [
@@ -87,17 +88,17 @@ def test_clip_retrieval_becomes_a_collection(tmp_path: Path, dim: int) -> None:
     assert collection.search("a red star", k=9)  # the model and the space agree
 
 
-def test_files_that_exist_are_looked_at(tmp_path: Path, dim: int) -> None:
+def test_size_and_digest_of_existing_files_are_read(tmp_path: Path, dim: int) -> None:
     Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
-    source = written(tmp_path, directions(2, dim), path=["red.png", "gone.png"])
-    _, collection = taken(source, tmp_path / "c")
+    source = write_source(tmp_path, directions(2, dim), path=["red.png", "gone.png"])
+    _, collection = import_source(source, tmp_path / "c")
     red, gone = rows_of(collection)
     assert red["bytes"] == (tmp_path / "red.png").stat().st_size
     assert red["mtime"] == (tmp_path / "red.png").stat().st_mtime
     assert len(str(red["sha256"])) == 64
     assert (gone["bytes"], gone["mtime"], gone["sha256"]) == (0, 0.0, "")
     options = ImportOptions(model="tiny", device="cpu", digest=False)
-    _, collection = taken(source, tmp_path / "d", options)
+    _, collection = import_source(source, tmp_path / "d", options)
     red, _ = rows_of(collection)
     assert (red["bytes"] != 0, red["sha256"]) == (True, "")
 
@@ -105,8 +106,8 @@ def test_files_that_exist_are_looked_at(tmp_path: Path, dim: int) -> None:
 def test_rows_of_a_video_are_its_segments(
     tmp_path: Path, dim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.exchange.pieces.BLOCK_ROWS", 2)
-    source = written(
+    monkeypatch.setattr("retrieval.exchange.vector_files.BLOCK_ROWS", 2)
+    source = write_source(
         tmp_path,
         directions(6, dim),
         path=["a.mp4", "a.mp4", "a.mp4", "b.mp4", "c.mp4", "d.jpg"],
@@ -114,7 +115,7 @@ def test_rows_of_a_video_are_its_segments(
         end_seconds=[4.0, 2.0, 6.0, None, None, None],
         duration_seconds=[6.0, 6.0, 6.0, 5.0, None, None],
     )
-    report, collection = taken(source, tmp_path / "c")
+    report, collection = import_source(source, tmp_path / "c")
     assert report.added == {Medium.IMAGE: 1, Medium.AUDIO: 0, Medium.VIDEO: 2}
     space = collection.snapshot.spaces[0].name
     segments = collection.snapshot.item_segments(space, 0)
@@ -128,8 +129,8 @@ def test_rows_of_a_video_are_its_segments(
 def test_fault_28_bad_vectors_go_to_failures(tmp_path: Path, dim: int) -> None:
     rows = directions(6, dim)
     rows[1], rows[2], rows[3, 0], rows[4, 0] = 0, np.nan, np.inf, 1e30
-    source = written(tmp_path, rows, path=[f"{n}.jpg" for n in range(6)])
-    report, collection = taken(source, tmp_path / "c")
+    source = write_source(tmp_path, rows, path=[f"{n}.jpg" for n in range(6)])
+    report, collection = import_source(source, tmp_path / "c")
     assert (report.added[Medium.IMAGE], report.failed) == (3, 3)
     failures = collection.snapshot.failures()
     assert set(failures) == {str(tmp_path / f"{n}.jpg") for n in (1, 2, 3)}
@@ -137,14 +138,16 @@ def test_fault_28_bad_vectors_go_to_failures(tmp_path: Path, dim: int) -> None:
     assert "v.parquet, row 2" in reason
     assert "NaN, infinite or zero" in reason
     before = (tmp_path / "c" / "CURRENT").read_bytes()
-    report, collection = taken(source, tmp_path / "c")
+    report, collection = import_source(source, tmp_path / "c")
     assert (report.unchanged, report.failed) == (3, 3)
     assert (tmp_path / "c" / "CURRENT").read_bytes() == before
 
 
 def test_fault_29_an_item_named_twice_is_taken_once(tmp_path: Path, dim: int) -> None:
     names = ["a.jpg", "a.jpg", "b.jpg", "a.jpg"]
-    report, collection = taken(written(tmp_path, directions(4, dim), path=names), tmp_path / "c")
+    report, collection = import_source(
+        write_source(tmp_path, directions(4, dim), path=names), tmp_path / "c"
+    )
     assert (report.added[Medium.IMAGE], report.unchanged, report.rows) == (2, 0, 4)
     assert report.notes == ["2 further vectors of pictures were left out: a picture has one"]
     space = collection.snapshot.spaces[0].name
@@ -153,50 +156,52 @@ def test_fault_29_an_item_named_twice_is_taken_once(tmp_path: Path, dim: int) ->
     np.testing.assert_allclose(stored, directions(4, dim)[:1], atol=2e-3)
 
 
-def test_more_items_join_those_that_are_there(tmp_path: Path, dim: int) -> None:
-    taken(written(tmp_path / "1", directions(2, dim), path=["/a.jpg", "/b.jpg"]), tmp_path / "c")
-    more = written(tmp_path / "2", directions(3, dim, 1), path=["/b.jpg", "/c.jpg", "/d.jpg"])
-    report, collection = taken(more, tmp_path / "c")
+def test_new_items_are_added_and_existing_ones_kept(tmp_path: Path, dim: int) -> None:
+    import_source(
+        write_source(tmp_path / "1", directions(2, dim), path=["/a.jpg", "/b.jpg"]), tmp_path / "c"
+    )
+    more = write_source(tmp_path / "2", directions(3, dim, 1), path=["/b.jpg", "/c.jpg", "/d.jpg"])
+    report, collection = import_source(more, tmp_path / "c")
     assert (report.added[Medium.IMAGE], report.unchanged) == (2, 1)
     assert [item["uri"] for item in rows_of(collection)] == ["/a.jpg", "/b.jpg", "/c.jpg", "/d.jpg"]
     assert len(collection.snapshot.spaces) == 1
 
 
-def test_an_array_without_names(tmp_path: Path, dim: int) -> None:
+def test_an_array_without_metadata(tmp_path: Path, dim: int) -> None:
     np.save(tmp_path / "v.npy", directions(3, dim))
-    report, collection = taken(tmp_path / "v.npy", tmp_path / "c")
+    report, collection = import_source(tmp_path / "v.npy", tmp_path / "c")
     assert report.added[Medium.IMAGE] == 3
     assert [item["uri"] for item in rows_of(collection)] == [
         f"{tmp_path}/v.npy#{row}" for row in range(3)
     ]
 
 
-def test_the_name_decides_what_an_item_is_unless_a_column_does(tmp_path: Path) -> None:
+def test_the_modality_comes_from_a_column_or_the_extension(tmp_path: Path) -> None:
     sound = load_encoder("tiny-music", device="cpu").dim
-    source = written(
+    source = write_source(
         tmp_path, directions(2, sound), path=["a.mp3", "odd"], modality=["audio", "audio"],
         duration_seconds=[9.0, 9.0],
     )  # fmt: skip
-    report, collection = taken(source, tmp_path / "c")
+    report, collection = import_source(source, tmp_path / "c")
     assert report.added[Medium.AUDIO] == 2
     assert collection.snapshot.spaces[0].encoder == "tiny-music"
 
 
-def test_a_medium_that_the_model_does_not_embed(tmp_path: Path, dim: int) -> None:
-    source = written(
+def test_an_item_of_a_medium_without_encoder_fails(tmp_path: Path, dim: int) -> None:
+    source = write_source(
         tmp_path, directions(2, dim), path=["a.jpg", "b.mp3"], duration_seconds=[None, 3.0]
     )
-    report, _ = taken(source, tmp_path / "c")
+    report, _ = import_source(source, tmp_path / "c")
     assert report.failed == 1
     assert "of audio, which tiny-image does not embed" in report.failures[0].reason
 
 
 def test_columns_and_captions_by_name(tmp_path: Path, dim: int) -> None:
-    source = written(
+    source = write_source(
         tmp_path, directions(1, dim), where=["a.jpg"], said=["hello"], tags=[["x", "y"]],
     )  # fmt: skip
     options = ImportOptions(model="tiny", device="cpu", path_column="where", caption_column="said")
-    _, collection = taken(source, tmp_path / "c", options)
+    _, collection = import_source(source, tmp_path / "c", options)
     (item,) = rows_of(collection)
     assert (item["uri"], item["caption"]) == (str(tmp_path / "a.jpg"), "hello")
     assert json.loads(str(item["tags"])) == ["x", "y"]
@@ -204,7 +209,9 @@ def test_columns_and_captions_by_name(tmp_path: Path, dim: int) -> None:
 
 def test_fault_27_awkward_names(tmp_path: Path, dim: int) -> None:
     names = ['a "b"\n.jpg', "é🙂.jpg", "-x.jpg", "100%.jpg"]
-    _, collection = taken(written(tmp_path, directions(4, dim), path=names), tmp_path / "c")
+    _, collection = import_source(
+        write_source(tmp_path, directions(4, dim), path=names), tmp_path / "c"
+    )
     assert [item["uri"] for item in rows_of(collection)] == [
         str(tmp_path / name).replace("%", "%25") for name in names
     ]
@@ -213,16 +220,16 @@ def test_fault_27_awkward_names(tmp_path: Path, dim: int) -> None:
 def test_fault_1_a_run_that_is_killed_goes_on(
     tmp_path: Path, dim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = written(tmp_path, directions(9, dim), path=[f"{n}.jpg" for n in range(9)])
+    source = write_source(tmp_path, directions(9, dim), path=[f"{n}.jpg" for n in range(9)])
     monkeypatch.setattr("retrieval.store.pending.SHARD_ROWS", 2)
 
-    def stop(report: ImportReport) -> None:
-        if report.rows == 6:
+    def stop(task: str, done: float, total: float | None, note: str = "") -> None:
+        if (task, done, total) == ("import", 6, 9):
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
         import_vectors(source, tmp_path / "c", TINY, stop)
-    report, collection = taken(source, tmp_path / "c")
+    report, collection = import_source(source, tmp_path / "c")
     assert report.unchanged >= 4
     assert [item["uri"] for item in rows_of(collection)] == [
         str(tmp_path / f"{n}.jpg") for n in range(9)
@@ -231,13 +238,13 @@ def test_fault_1_a_run_that_is_killed_goes_on(
 
 
 def test_bad_input_fails_before_anything_is_published(tmp_path: Path, dim: int) -> None:
-    source = written(tmp_path, directions(2, dim), path=["a.jpg", "b.jpg"])
-    wrong = written(tmp_path / "w", directions(2, dim + 1), path=["a.jpg", "b.jpg"])
-    music = written(tmp_path / "m", directions(1, dim), path=["a.jpg"])
+    source = write_source(tmp_path, directions(2, dim), path=["a.jpg", "b.jpg"])
+    wrong = write_source(tmp_path / "w", directions(2, dim + 1), path=["a.jpg", "b.jpg"])
+    music = write_source(tmp_path / "m", directions(1, dim), path=["a.jpg"])
     for options, given, error, message in (
-        (ImportOptions(), source, SourceError, "does not say what made its vectors"),
+        (ImportOptions(), source, SourceError, "does not name the model"),
         (ImportOptions(model="tny"), source, UnknownModelError, "did you mean 'tiny'"),
-        (ImportOptions(model="music"), music, UnknownModelError, "--model music embeds no image"),
+        (ImportOptions(model="music"), music, UnknownModelError, "music embeds no image"),
         (TINY, wrong, DimensionMismatchError, f"{dim + 1}-d vectors, tiny-image makes {dim}-d"),
     ):
         with pytest.raises(error, match=message) as caught:
@@ -247,9 +254,11 @@ def test_bad_input_fails_before_anything_is_published(tmp_path: Path, dim: int) 
 
 
 def test_a_further_space_of_existing_items_is_refused(tmp_path: Path, dim: int) -> None:
-    taken(written(tmp_path, directions(1, dim), path=["/a.jpg"]), tmp_path / "c")
+    import_source(write_source(tmp_path, directions(1, dim), path=["/a.jpg"]), tmp_path / "c")
     sound = load_encoder("tiny-music", device="cpu").dim
-    more = written(tmp_path / "2", directions(1, sound), path=["/b.mp3"], duration_seconds=[1.0])
+    more = write_source(
+        tmp_path / "2", directions(1, sound), path=["/b.mp3"], duration_seconds=[1.0]
+    )
     with pytest.raises(CollectionError, match="import into a new collection"):
         import_vectors(more, tmp_path / "c", TINY)
 
@@ -261,7 +270,7 @@ def test_field_60_finite_vectors_of_any_length_are_imported(
     """Squares of such numbers overflow or vanish; the directions are what they are."""
     rows = directions(3, dim)
     np.save(tmp_path / "v.npy", rows / np.abs(rows).max() * times)
-    report, collection = taken(tmp_path / "v.npy", tmp_path / "c")
+    report, collection = import_source(tmp_path / "v.npy", tmp_path / "c")
     assert (report.failed, report.rows) == (0, 3)
     name = collection.snapshot.spaces[0].name
     stored = np.concatenate([block.vectors for block in collection.snapshot.iter_segments(name)])

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from retrieval.exchange.exporting import export
-from retrieval.exchange.importing import ImportOptions, ImportReport, import_vectors
-from retrieval.store.filters import matching_ids
+from retrieval.exchange.importing import ImportReport, import_vectors
+from retrieval.exchange.options import ImportOptions
+from retrieval.store.filters.evaluation import matching_ids
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.targets import ExportLayout
@@ -42,7 +43,7 @@ def write(target: Path, vectors: Any, **columns: Any) -> Path:
     return target
 
 
-def taken(
+def import_source(
     source: Path, root: Path, options: ImportOptions = OPTIONS
 ) -> tuple[ImportReport, Snapshot]:
     return import_vectors(source, root, options), Snapshot.open(root)
@@ -56,7 +57,7 @@ def columns_of(snapshot: Snapshot, *names: str) -> list[tuple[object, ...]]:
 def test_field_53_rows_of_an_item_are_joined_in_any_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.exchange.pieces.BLOCK_ROWS", 2)
+    monkeypatch.setattr("retrieval.exchange.vector_files.BLOCK_ROWS", 2)
     names = ["a.mp4", "b.mp4", "a.mp4", "c.mp4", "b.mp4", "a.mp4"]
     starts = [0.0, 2.0, 4.0, 0.0, 0.0, 2.0]
     vectors = directions(6)
@@ -64,7 +65,7 @@ def test_field_53_rows_of_an_item_are_joined_in_any_order(
         tmp_path / "v.parquet", vectors, path=names, start_seconds=starts,
         end_seconds=[start + 2 for start in starts],
     )  # fmt: skip
-    report, snapshot = taken(source, tmp_path / "c")
+    report, snapshot = import_source(source, tmp_path / "c")
     assert (report.added[Medium.VIDEO], report.unchanged, report.failed) == (3, 0, 0)
     space = snapshot.spaces[0].name
     found = {}
@@ -84,7 +85,7 @@ def test_field_53_rows_of_one_item_in_several_files(tmp_path: Path) -> None:
             path=["a.mp4", f"{number}.mp4"], start_seconds=[2.0 * number, 0.0],
             end_seconds=[2.0 * number + 2, 1.0],
         )  # fmt: skip
-    report, snapshot = taken(tmp_path / "in", tmp_path / "c")
+    report, snapshot = import_source(tmp_path / "in", tmp_path / "c")
     assert report.added[Medium.VIDEO] == 4
     (row,) = (row for row in columns_of(snapshot, "uri", "item_id") if "a.mp4" in str(row[0]))
     segments = snapshot.item_segments(snapshot.spaces[0].name, int(str(row[1])))
@@ -98,12 +99,12 @@ def test_field_54_shards_that_differ_are_joined(tmp_path: Path) -> None:
         tmp_path / "in" / "0.parquet", directions(2), path=["a.jpg", "b.jpg"],
         n=pa.array([1, 2]), id=pa.array([2**60 + 1, 2**60 + 2]), live=[True, False],
     )  # fmt: skip
-    taken(one, tmp_path / "c")
+    import_source(one, tmp_path / "c")
     two = write(
         tmp_path / "in" / "1.parquet", directions(2, 1), path=["c.jpg", "d.jpg"],
         n=pa.array([0.5, None]), id=pa.array([1.5, 2.0]), live=pa.array([7, None]),
     )  # fmt: skip
-    report, snapshot = taken(two, tmp_path / "c")
+    report, snapshot = import_source(two, tmp_path / "c")
     assert report.failed == 0
     assert columns_of(snapshot, "n", "id", "live") == [
         (1.0, str(2**60 + 1), "true"),
@@ -113,7 +114,7 @@ def test_field_54_shards_that_differ_are_joined(tmp_path: Path) -> None:
     ]
     assert matching_ids(snapshot, "n > 0.4 AND n < 2").tolist() == [0, 2]
     assert matching_ids(snapshot, f"id = '{2**60 + 2}'").tolist() == [1]
-    assert any("column 'id'" in note and "no double" in note for note in report.notes)
+    assert any("column 'id'" in note and "a double cannot hold" in note for note in report.notes)
 
 
 def test_field_54_names_that_are_taken_are_renamed(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_field_54_names_that_are_taken_are_renamed(tmp_path: Path) -> None:
         tmp_path / "v.parquet", directions(2), path=["a.jpg", "b.jpg"],
         WIDTH=[3, 4], year=[1, 2], Year=["x", "y"],
     )  # fmt: skip
-    report, snapshot = taken(source, tmp_path / "c")
+    report, snapshot = import_source(source, tmp_path / "c")
     assert columns_of(snapshot, "source_WIDTH", "year", "Year_2", "width") == [
         (3, 1, "x", None),
         (4, 2, "y", None),
@@ -150,7 +151,7 @@ def test_field_54_every_type_of_arrow_has_its_column(tmp_path: Path) -> None:
         nested=[{"a": [1]}, None],
         raw=[b"\xff", b"x"],
     )  # fmt: skip
-    report, snapshot = taken(source, tmp_path / "c")
+    report, snapshot = import_source(source, tmp_path / "c")
     moment = datetime(2017, 7, 14, 2, 40, 0, 123_456, UTC)
     assert columns_of(
         snapshot, "big", "nano", "exact", "zone", "far", "day", "price", "whole", "small", "kind",
@@ -168,7 +169,7 @@ def test_field_54_every_type_of_arrow_has_its_column(tmp_path: Path) -> None:
     for layout in (ExportLayout.PARQUET, ExportLayout.NPY):
         out = tmp_path / layout.value
         export(snapshot, out, layout)
-        _, again = taken(out, tmp_path / f"again-{layout.value}")
+        _, again = import_source(out, tmp_path / f"again-{layout.value}")
         names = snapshot.items_schema().names
         assert again.items_schema() == snapshot.items_schema()
         assert columns_of(again, *names) == columns_of(snapshot, *names)
@@ -182,7 +183,7 @@ def test_field_54_vectors_of_odd_shapes(tmp_path: Path) -> None:
     write(tmp_path / "in" / "1.parquet", pa.array([], kind), path=pa.array([], pa.string()))
     second = pa.array([[0.5] * 900] * 2, kind)
     write(tmp_path / "in" / "2.parquet", directions(2, 1), path=["e", "f"], other=second)
-    report, snapshot = taken(tmp_path / "in", tmp_path / "c")
+    report, snapshot = import_source(tmp_path / "in", tmp_path / "c")
     assert (report.added[Medium.IMAGE], report.failed) == (5, 1)
     assert "0.parquet, row 0" in report.failures[0].reason
     assert "other" not in snapshot.items_schema().names
@@ -191,16 +192,18 @@ def test_field_54_vectors_of_odd_shapes(tmp_path: Path) -> None:
     assert "1.parquet holds no rows" in notes
 
 
-def test_field_54_vectors_of_int8_are_widened(tmp_path: Path) -> None:
-    vectors = directions(3)
-    small = np.round(vectors * 127 / np.abs(vectors).max()).astype(np.int8)
-    np.save(tmp_path / "v.npy", small)
-    write(
-        tmp_path / "p" / "v.parquet", pa.array(list(small), pa.list_(pa.int8())), path=list("abc")
-    )
-    expected = small / np.linalg.norm(small.astype(np.float64), axis=1, keepdims=True)
+@pytest.mark.parametrize(
+    "dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+)
+def test_field_54_integer_vectors_are_converted_to_floats(tmp_path: Path, dtype: str) -> None:
+    vectors = np.abs(directions(3)) if dtype.startswith("u") else directions(3)
+    integers = np.trunc(vectors / np.abs(vectors).max() * (np.iinfo(dtype).max // 2)).astype(dtype)
+    np.save(tmp_path / "v.npy", integers)
+    column = pa.array(list(integers), pa.list_(pa.from_numpy_dtype(integers.dtype)))
+    write(tmp_path / "p" / "v.parquet", column, path=list("abc"))
+    expected = integers / np.linalg.norm(integers.astype(np.float64), axis=1, keepdims=True)
     for source, root in ((tmp_path / "v.npy", "c"), (tmp_path / "p", "d")):
-        report, snapshot = taken(source, tmp_path / root)
+        report, snapshot = import_source(source, tmp_path / root)
         assert report.added[Medium.IMAGE] == 3
         space = snapshot.spaces[0].name
         stored = np.concatenate(
@@ -220,7 +223,9 @@ def test_field_54_columns_are_chosen_and_dropped(tmp_path: Path) -> None:
         ({"columns": ("a", "b"), "drop": ("b", "nothing")}, {"a"}),
     ):
         root = tmp_path / "-".join(sorted(names))
-        report, snapshot = taken(source, root, ImportOptions(TOY.spec, device="cpu", **options))  # type: ignore[arg-type]
+        report, snapshot = import_source(
+            source, root, ImportOptions(TOY.spec, device="cpu", **options)
+        )  # type: ignore[arg-type]
         found = set(snapshot.user_columns().names)
         assert found == names
         assert columns_of(snapshot, "caption") == [("x",)]
@@ -232,7 +237,7 @@ def test_field_49_ids_of_19_digits_in_metadata_stay_exact(tmp_path: Path) -> Non
     first = 1593901234567890450
     lines = [f"{number}.jpg,{first + number}" for number in range(5)]
     (tmp_path / "v.csv").write_text("path,tweet\n" + "\n".join(lines))
-    _, snapshot = taken(tmp_path / "v.npy", tmp_path / "c")
+    _, snapshot = import_source(tmp_path / "v.npy", tmp_path / "c")
     assert columns_of(snapshot, "tweet") == [(first + number,) for number in range(5)]
     with CollectionWriter.open(tmp_path / "c") as writer:
         writer.remove(matching_ids(snapshot, f"tweet = {first + 3}").tolist())

@@ -20,10 +20,10 @@ def shown(hits: tuple[Hit, ...]) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("layout", BACK)
-def test_the_same_answers_from_all_spaces(
+def test_an_imported_export_gives_the_same_answers(
     indexed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: ExportLayout
 ) -> None:
-    monkeypatch.setattr("retrieval.exchange.pieces.BLOCK_ROWS", 7)
+    monkeypatch.setattr("retrieval.exchange.vector_files.BLOCK_ROWS", 7)
     monkeypatch.setattr("retrieval.exchange.exporting.PART_ROWS", 10)
     folders = export(indexed.snapshot, tmp_path / "out", layout)
     assert [folder.name for folder in folders] == [s.name for s in indexed.snapshot.spaces]
@@ -46,12 +46,12 @@ def test_the_same_answers_from_all_spaces(
             )
 
 
-def test_vectors_come_back_as_they_were(indexed: Collection, tmp_path: Path) -> None:
+def test_vectors_are_unchanged_by_a_round_trip(indexed: Collection, tmp_path: Path) -> None:
     space = indexed.snapshot.spaces[0].name
     export(indexed.snapshot, tmp_path / "out", ExportLayout.NPY, spaces=[space])
     import_vectors(tmp_path / "out", tmp_path / "c")
     again = Collection.open(tmp_path / "c").snapshot
-    for item_id in again.living_ids().tolist():
+    for item_id in again.item_ids().tolist():
         uri = next(u for u, file in again.known_files().items() if file.item_id == item_id)
         before = indexed.snapshot.item_segments(space, indexed.snapshot.known_files()[uri].item_id)
         after = again.item_segments(space, item_id)
@@ -89,13 +89,16 @@ def test_removed_items_are_not_exported(copied: Collection, tmp_path: Path) -> N
     assert sum(report.added.values()) == 30
 
 
-def test_numbers_are_told(indexed: Collection, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+def test_progress_counts_the_rows_of_all_spaces(indexed: Collection, tmp_path: Path) -> None:
+    updates: list[tuple[str, float, float | None]] = []
     export(
         indexed.snapshot,
         tmp_path / "out",
         ExportLayout.NPY,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda task, done, total, note="": updates.append((task, done, total)),
     )
-    assert told[-1][0] == told[-1][1] > 33
-    assert len(told) == 3
+    task, done, total = updates[-1]
+    assert task == "export"
+    assert done == total
+    assert done > 33
+    assert len(updates) == 3

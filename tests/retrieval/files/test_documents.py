@@ -36,7 +36,7 @@ def test_nested_dataclasses_are_parsed() -> None:
         ('{"points": [], "more": 1}', "more is an unknown key"),
     ],
 )
-def test_other_documents_fail_in_one_line(raw: str, message: str) -> None:
+def test_invalid_documents_fail_in_one_line(raw: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         parse_json(Line, raw)
     assert "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 
 from retrieval.errors import DamagedMediaError, RetrievalError
 from retrieval.evaluation.annotations import read_annotations
-from retrieval.exchange.layouts import open_layout
+from retrieval.exchange.sources import open_source
 from retrieval.files.reading import check_regular, open_regular, read_regular, read_text
 from retrieval.media.captions import caption_beside
 from retrieval.media.container import open_container
@@ -70,8 +70,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "list.tsv": lambda path: list(read_list(str(path))),
     "list.jsonl": lambda path: list(read_list(str(path))),
     "list.parquet": lambda path: list(read_list(str(path))),
-    "vectors.npy": open_layout,
-    "vectors.parquet": open_layout,
+    "vectors.npy": open_source,
+    "vectors.parquet": open_source,
     "truth.json": lambda path: list(read_annotations(path)),
     "truth.jsonl": lambda path: list(read_annotations(path)),
     "queries.jsonl": read_queries,

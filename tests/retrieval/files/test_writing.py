@@ -14,7 +14,7 @@ def accept(path: Path, file: PartialFile) -> None:
     assert path.stat().st_size == file.bytes
 
 
-def test_file_appears_whole_and_digested(tmp_path: Path) -> None:
+def test_a_file_is_written_completely_and_digested(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with write_atomically(path, accept) as file:
         file.write(b"one ")
@@ -25,7 +25,7 @@ def test_file_appears_whole_and_digested(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_refused_file_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_refused_file_keeps_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
@@ -42,7 +42,7 @@ def test_refused_file_leaves_the_old_one(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_device_is_not_replaced_fails() -> None:
+def test_replacing_a_device_fails() -> None:
     with (
         pytest.raises(StorageError, match="cannot write /dev/null: not a plain file"),
         write_atomically(Path("/dev/null"), accept),

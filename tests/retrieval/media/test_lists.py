@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from retrieval.columns.types import to_scalar
+from retrieval.columns.types import convert_value
 from retrieval.errors import SourceError
 from retrieval.media.files import find_sources
 from retrieval.media.lists import ListedRow, read_list, read_rows
@@ -90,7 +90,8 @@ def test_fault_27_a_name_that_no_file_can_have_fails(tmp_path: Path, name: str) 
 
 
 def test_scalars_fit_a_column() -> None:
-    values = [to_scalar(v) for v in (float("nan"), float("inf"), 2**63, -(2**63), "\ud800", b"x")]
+    raw = (float("nan"), float("inf"), 2**63, -(2**63), "\ud800", b"x")
+    values = [convert_value(value).value for value in raw]
     assert values == [None, None, str(2**63), -(2**63), "?", None]
 
 

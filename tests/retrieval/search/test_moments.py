@@ -137,7 +137,7 @@ def test_more_moments_than_there_are_items(indexed: Collection) -> None:
     video = indexed.search("a red star", to=["video"], k=1)[0].item_id
     where = f"item_id = {video}"
     hits = searcher.search("a red star", to=["video", "moment"], k=50, where=where).hits
-    assert len(indexed.snapshot.living_ids()) < len(hits) == 40
+    assert len(indexed.snapshot.item_ids()) < len(hits) == 40
     assert len(searcher.search("a red star", to=["video"], k=50).hits) == 3
 
 

@@ -99,7 +99,7 @@ def content(root: Path) -> list[tuple[object, ...]]:
                 map(tuple, block.vectors.tolist()),
                 strict=True,
             )
-        for item_id in snapshot.living_ids().tolist():
+        for item_id in snapshot.item_ids().tolist():
             frames = snapshot.item_frames(space.name, item_id)
             if frames is not None:
                 rows.append((item_id, *frames.seconds.tolist(), frames.vectors.tobytes()))

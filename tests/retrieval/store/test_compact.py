@@ -30,7 +30,7 @@ def remove(root: Path, *item_ids: int) -> None:
         writer.remove(item_ids)
 
 
-def test_small_shards_become_one_with_the_same_rows(collection: Snapshot) -> None:
+def test_small_shards_are_merged_with_the_same_rows(collection: Snapshot) -> None:
     before = content(collection.root)
     report = compact(collection.root)
     assert files(collection.root) == [
@@ -45,11 +45,11 @@ def test_small_shards_become_one_with_the_same_rows(collection: Snapshot) -> Non
     assert report.summary().startswith("10 files became 6, 0 removed items dropped, 2 unused")
 
 
-def test_compacting_twice_changes_nothing_and_frees_the_generation_before(
+def test_compacting_twice_deletes_the_previous_generation(
     collection: Snapshot,
 ) -> None:
     compact(collection.root)
-    assert collection.living_ids().tolist() == list(range(12))  # its files are kept at first
+    assert collection.item_ids().tolist() == list(range(12))  # its files are kept at first
     once = Snapshot.open(collection.root).manifest
     report = compact(collection.root)
     assert Snapshot.open(collection.root).manifest == once
@@ -66,16 +66,16 @@ def test_field_42_removed_items_go_counted_once_and_ids_and_coverage_stay(root: 
     assert content(root) == before
     assert snapshot.removed_ids().tolist() == []
     assert snapshot.manifest.next_item_id == 12
-    assert snapshot.covered(SOUND.name) == 11
-    assert snapshot.manifest.listed("items")[0].rows == 9
+    assert snapshot.last_embedded_id(SOUND.name) == 11
+    assert snapshot.manifest.files_in("items")[0].rows == 9
     assert report.items_dropped == 3  # an image and two videos, whatever rows they have
     grow(root, 14, publish_every=4)
     # 0, 5 and 11 are embedded anew, then the two that are new
-    assert snapshot.living_ids().tolist() == [1, 2, 3, 4, 6, 7, 8, 9, 10]
-    assert Snapshot.open(root).living_ids().tolist() == [*snapshot.living_ids(), *range(12, 17)]
+    assert snapshot.item_ids().tolist() == [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    assert Snapshot.open(root).item_ids().tolist() == [*snapshot.item_ids(), *range(12, 17)]
 
 
-def test_ids_that_an_index_holds_stay_removed_until_a_newer_index(collection: Snapshot) -> None:
+def test_removed_ids_are_kept_until_a_newer_index(collection: Snapshot) -> None:
     root = collection.root
     remove(root, 0)
     remove(root, 2, 3)
@@ -87,7 +87,7 @@ def test_ids_that_an_index_holds_stay_removed_until_a_newer_index(collection: Sn
     assert [path for path, *_ in files(root) if path.startswith("removed/")] == [
         "removed/000006.parquet"
     ]
-    assert Snapshot.open(root).manifest.listed("items")[0].rows == 9
+    assert Snapshot.open(root).manifest.files_in("items")[0].rows == 9
     grow(root, 0, publish_every=1, index=True)
     remove(root, 4)
     compact(root)
@@ -103,10 +103,10 @@ def test_all_items_removed_leaves_no_rows(root: Path) -> None:
         f"segments/{SOUND.name}/00003.parquet",
     ]
     assert content(root) == []
-    assert Snapshot.open(root).covered(SOUND.name) == 11
+    assert Snapshot.open(root).last_embedded_id(SOUND.name) == 11
 
 
-def test_full_shards_are_left_alone(collection: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_shards_are_not_merged(collection: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compact_module, "SHARD_ROWS", 12)
     with CollectionWriter.open(collection.root) as writer:
         writer.add(item(12))
@@ -132,25 +132,25 @@ def test_user_columns_of_all_shards_are_kept(root: Path) -> None:
     assert content(root) == before
 
 
-def test_failures_that_are_over_go(root: Path) -> None:
+def test_resolved_failures_are_dropped(root: Path) -> None:
     grow(root, 3, publish_every=3)
     with CollectionWriter.open(root) as writer:
-        writer.fail(Failure("/media/0003", "decode", "empty"))
-        writer.fail(Failure("/media/0099", "decode", "empty"))
+        writer.add_failure(Failure("/media/0003", "decode", "empty"))
+        writer.add_failure(Failure("/media/0099", "decode", "empty"))
         writer.publish()
         writer.add(item(3))
-        writer.fail(Failure("/media/0099", "decode", "still empty"))
+        writer.add_failure(Failure("/media/0099", "decode", "still empty"))
     compact(root)
-    (listed,) = Snapshot.open(root).manifest.listed("failures")
+    (listed,) = Snapshot.open(root).manifest.files_in("failures")
     assert listed.rows == 1
     assert Snapshot.open(root).failures()["/media/0099"].reason == "still empty"
     with CollectionWriter.open(root) as writer:
         writer.add(item(99))
     compact(root)
-    assert Snapshot.open(root).manifest.listed("failures") == ()
+    assert Snapshot.open(root).manifest.files_in("failures") == ()
 
 
-def test_leftovers_are_collected_and_files_of_others_are_not(collection: Snapshot) -> None:
+def test_unlisted_files_are_deleted_and_foreign_files_are_kept(collection: Snapshot) -> None:
     root = collection.root
     strays = ["items/00050.parquet", "segments/x/00000.parquet", "indexes/x/000009/card.json"]
     for name in [*strays, "manifests/000009.json", "items/.00051.parquet.tmp", "notes.txt"]:
@@ -176,7 +176,7 @@ def test_link_in_the_collection_is_not_followed(collection: Snapshot, tmp_path: 
     assert not (collection.root / "items/link").exists()
 
 
-def test_full_disk_leaves_the_collection_as_it_was(
+def test_a_full_disk_leaves_the_collection_unchanged(
     collection: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = content(collection.root)
@@ -191,12 +191,12 @@ def test_full_disk_leaves_the_collection_as_it_was(
     assert content(collection.root) == before
 
 
-def test_compacting_no_collection_fails(root: Path) -> None:
+def test_compacting_another_folder_fails(root: Path) -> None:
     with pytest.raises(CollectionNotFoundError, match="is not a collection"):
         compact(root)
 
 
-def test_recent_generations_keep_their_files_for_a_while(collection: Snapshot) -> None:
+def test_recent_generations_keep_their_files(collection: Snapshot) -> None:
     root = collection.root
     remove(root, 0)
     remove(root, 2)

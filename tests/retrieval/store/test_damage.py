@@ -18,9 +18,8 @@ from retrieval.errors import (
     CollectionDamagedError,
     CollectionFormatError,
 )
-from retrieval.store import publish
 from retrieval.store.compact import compact
-from retrieval.store.current import Current, manifest_path
+from retrieval.store.current import CurrentGeneration, manifest_path
 from retrieval.store.manifest import Manifest
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import ITEMS as ITEM_COLUMNS
@@ -84,7 +83,7 @@ def test_fault_12_every_flipped_bit_of_current_is_found(collection: Snapshot) ->
 
 def test_fault_12_lost_current_fails(collection: Snapshot) -> None:
     (collection.root / "CURRENT").unlink()
-    with pytest.raises(CollectionDamagedError, match=r"CURRENT is missing, yet manifests/000003"):
+    with pytest.raises(CollectionDamagedError, match=r"CURRENT is missing, but manifests/000003"):
         Snapshot.open(collection.root)
     with pytest.raises(CollectionDamagedError, match="CURRENT is missing"):
         CollectionWriter.open(collection.root, create=True)
@@ -103,8 +102,8 @@ def rewrite_manifest(root: Path, **changes: object) -> None:
     path = root / "manifests/000003.json"
     raw = json.loads(path.read_bytes()) | changes
     path.write_text(json.dumps(raw))
-    digest = publish.hashlib.sha256(path.read_bytes()).hexdigest()
-    (root / "CURRENT").write_bytes(Current(3, digest).to_bytes())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (root / "CURRENT").write_bytes(CurrentGeneration(3, digest).to_bytes())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ def rewrite_manifest(root: Path, **changes: object) -> None:
 def test_fault_14_paths_out_of_the_collection_fail(collection: Snapshot, path: str) -> None:
     file = {"path": path, "bytes": 1, "sha256": "0" * 64, "rows": 0}
     rewrite_manifest(collection.root, files=[file | {"first_item_id": None, "last_item_id": None}])
-    with pytest.raises(CollectionFormatError, match="is none that the format knows"):
+    with pytest.raises(CollectionFormatError, match="is not valid in this format"):
         Snapshot.open(collection.root)
 
 
@@ -139,12 +138,12 @@ def test_fault_14_links_in_a_circle_fail(collection: Snapshot) -> None:
 
 def test_fault_14_other_versions_and_no_json_fail(collection: Snapshot) -> None:
     rewrite_manifest(collection.root, schema_version=3)
-    with pytest.raises(CollectionFormatError, match="schema version 3, this release reads 1 to 2"):
+    with pytest.raises(CollectionFormatError, match="schema version 3, expected 1 to 2"):
         Snapshot.open(collection.root)
     path = collection.root / "manifests/000003.json"
     path.write_text("{generation: 3}")
-    digest = publish.hashlib.sha256(path.read_bytes()).hexdigest()
-    (collection.root / "CURRENT").write_bytes(Current(3, digest).to_bytes())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (collection.root / "CURRENT").write_bytes(CurrentGeneration(3, digest).to_bytes())
     with pytest.raises(CollectionFormatError, match=r"000003.json is not valid JSON"):
         Snapshot.open(collection.root)
 
@@ -154,7 +153,7 @@ def test_fault_15_segments_of_another_dimension_fail(collection: Snapshot) -> No
     raw["spaces"][0]["dim"] = 16
     rewrite_manifest(collection.root, spaces=raw["spaces"])
     snapshot = Snapshot.open(collection.root)
-    with pytest.raises(CollectionFormatError, match=r"\[8\]; space pictures.*\[16\]"):
+    with pytest.raises(CollectionFormatError, match=r"\[8\], expected .*\[16\]"):
         list(snapshot.iter_segments(PICTURES.name))
 
 
@@ -173,7 +172,7 @@ def test_fault_16_missing_shard_fails_and_an_unlisted_file_is_ignored(
 
 
 def test_fault_12_text_that_is_no_utf8_is_damage(collection: Snapshot) -> None:
-    path = collection.root / collection.manifest.listed("items")[0].path
+    path = collection.root / collection.manifest.files_in("items")[0].path
     table = pq.read_table(path)
     count = table.num_rows
     offsets = pa.array(range(count + 1), pa.int32()).buffers()[1]
@@ -184,7 +183,7 @@ def test_fault_12_text_that_is_no_utf8_is_damage(collection: Snapshot) -> None:
 
 
 def test_fault_12_a_column_name_that_is_no_utf8_is_damage(collection: Snapshot) -> None:
-    path = collection.root / collection.manifest.listed("items")[0].path
+    path = collection.root / collection.manifest.files_in("items")[0].path
     path.write_bytes(path.read_bytes().replace(b"number", b"numb\xff\xff"))
     for read in (read_schema, lambda path: list(read_rows(path, ITEM_COLUMNS))):
         with pytest.raises(CollectionDamagedError, match=r"items/00000\.parquet cannot be read"):
@@ -197,12 +196,12 @@ def test_fault_12_a_stored_vector_that_is_not_finite_is_damage(
 ) -> None:
     (first, *_) = collection.iter_segments(PICTURES.name)
     stored = first.vectors[0].tobytes()
-    path = collection.root / collection.manifest.listed(f"segments/{PICTURES.name}")[0].path
+    path = collection.root / collection.manifest.files_in(f"segments/{PICTURES.name}")[0].path
     content = path.read_bytes()
     assert content.count(stored) == 1
     path.write_bytes(content.replace(stored, np.uint16(bits).tobytes() + stored[2:]))
     damaged = Snapshot.open(collection.root)
-    with pytest.raises(CollectionDamagedError, match="a stored vector is not finite; run verify"):
+    with pytest.raises(CollectionDamagedError, match="a stored vector is not finite; verify"):
         list(damaged.iter_segments(PICTURES.name))
     (problem,) = verify(collection.root)
     assert str(path) in problem
@@ -210,7 +209,7 @@ def test_fault_12_a_stored_vector_that_is_not_finite_is_damage(
 
 def test_fault_14_a_long_value_is_not_quoted_whole(collection: Snapshot) -> None:
     rewrite_manifest(collection.root, next_item_id="9" * 100_000)
-    with pytest.raises(CollectionFormatError, match="next_item_id is '999") as caught:
+    with pytest.raises(CollectionFormatError, match=r"next_item_id: .*'999") as caught:
         Snapshot.open(collection.root)
     assert len(str(caught.value)) < 1_000
 
@@ -219,7 +218,7 @@ def read_everything(root: Path) -> None:
     """Every way to read a collection's rows, and `compact`, which reads them all."""
     snapshot = Snapshot.open(root)
     list(snapshot.iter_items())
-    snapshot.living_ids(), snapshot.removed_ids(), snapshot.known_files(), snapshot.open_failures()
+    snapshot.item_ids(), snapshot.removed_ids(), snapshot.known_files(), snapshot.open_failures()
     for space in snapshot.spaces:
         list(snapshot.iter_segments(space.name)), list(snapshot.iter_frames(space.name))
         snapshot.item_segments(space.name, 1), snapshot.item_frames(space.name, 1)
@@ -250,7 +249,7 @@ def test_field_29_retyped_columns_under_a_right_digest_fail(
     root = collection.root
     with CollectionWriter.open(root) as writer:
         writer.remove([3])
-        writer.fail(Failure("lost.png", "decode", "it is gone", 1, 1.0))
+        writer.add_failure(Failure("lost.png", "decode", "it is gone", 1, 1.0))
     manifest = Snapshot.open(root).manifest
     listed = next(file for file in manifest.files if file.path.startswith(folder))
     path = root / listed.path
@@ -279,5 +278,5 @@ def read_everything_with_right_digests(root: Path, manifest: Manifest) -> None:
     changed = replace(manifest, files=tuple(files))
     blob = changed.to_json()
     (root / manifest_path(manifest.generation)).write_bytes(blob)
-    (root / "CURRENT").write_bytes(Current.of(changed).to_bytes())
+    (root / "CURRENT").write_bytes(CurrentGeneration.of(changed).to_bytes())
     read_everything(root)

@@ -16,9 +16,8 @@ from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import (
     FAILURES,
+    ITEM_IDS,
     ITEMS,
-    REMOVED,
-    UPDATED,
     frames_schema,
     segments_schema,
 )
@@ -37,7 +36,7 @@ def names(collection: Snapshot, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
         writer.add(item(14, artist="Satie"))
         writer.remove([2])
         writer.update(4, item(4).info, {"caption"})
-        writer.fail(Failure("/media/x", "open", "empty"))
+        writer.add_failure(Failure("/media/x", "open", "empty"))
     collection.root.rename(collection.root.with_name("COLLECTION"))
     monkeypatch.chdir(collection.root.parent)
     defined: dict[str, Any] = {}
@@ -66,7 +65,7 @@ def test_example_with(names: dict[str, Any], library: str, example: int) -> None
 
 
 def test_duckdb_reads_embeddings_as_lists_of_float(collection: Snapshot) -> None:
-    (file, _) = collection.manifest.listed(f"segments/{PICTURES.name}")
+    (file, _) = collection.manifest.files_in(f"segments/{PICTURES.name}")
     with duckdb.connect() as connection:
         rows = connection.read_parquet(str(collection.root / file.path))
         assert [str(each) for each in rows.types] == [
@@ -85,12 +84,12 @@ def test_every_kind_of_file_has_the_documented_columns(names: dict[str, Any]) ->
         f"segments/{PICTURES.name}": segments_schema(8),
         f"segments/{SOUND.name}": segments_schema(4),
         f"frames/{PICTURES.name}": frames_schema(8),
-        "removed": REMOVED,
-        "updated": UPDATED,
+        "removed": ITEM_IDS,
+        "updated": ITEM_IDS,
         "failures": FAILURES,
     }
     for folder, schema in expected.items():
-        for file in snapshot.manifest.listed(folder):
+        for file in snapshot.manifest.files_in(folder):
             found = pq.read_schema(snapshot.root / file.path)
             assert list(found)[: len(schema)] == list(schema)
             for name in schema.names:
@@ -98,7 +97,7 @@ def test_every_kind_of_file_has_the_documented_columns(names: dict[str, Any]) ->
 
 
 def test_vectors_are_stored_plainly_and_media_as_a_dictionary(collection: Snapshot) -> None:
-    file = collection.manifest.listed(f"segments/{PICTURES.name}")[0]
+    file = collection.manifest.files_in(f"segments/{PICTURES.name}")[0]
     group = pq.read_metadata(collection.root / file.path).row_group(0)
     columns = {group.column(n).path_in_schema: group.column(n) for n in range(group.num_columns)}
     vectors = columns["embedding.list.element"]

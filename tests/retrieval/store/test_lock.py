@@ -12,6 +12,7 @@ import pytest
 
 from retrieval.collection import Collection
 from retrieval.errors import CollectionLockedError, CollectionNotFoundError, StorageError
+from retrieval.files import writing
 from retrieval.store.compact import compact
 from retrieval.store.lock import HOLDER_NAME, CollectionLock
 from retrieval.store.reader import Snapshot
@@ -29,16 +30,16 @@ def test_holder_is_named_while_the_lock_is_held(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "{}", "[1]", "\0"])
-def test_holder_that_has_not_written_its_name_fails(tmp_path: Path, name: str) -> None:
+def test_a_holder_without_a_valid_note_is_another_process(tmp_path: Path, name: str) -> None:
     with CollectionLock(tmp_path):
         (tmp_path / ".lock.holder").write_text(name)
         with pytest.raises(CollectionLockedError, match="being written by another process; wait"):
             CollectionLock(tmp_path).acquire()
 
 
-def test_place_that_cannot_hold_a_lock_fails(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_folder_fails(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=r"cannot write in .*file: "):
+    with pytest.raises(StorageError, match=r"cannot write .*file/\.lock: "):
         CollectionLock(tmp_path / "file").acquire()
 
 
@@ -50,13 +51,13 @@ def test_fault_06_no_space_for_the_holders_name_is_said(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", full)
-        with pytest.raises(StorageError, match=f"no space left to write in {tmp_path}; free some"):
+        patched.setattr(writing.os, "write", full)
+        with pytest.raises(StorageError, match=rf"no space left to write {tmp_path}.*; free some"):
             CollectionLock(tmp_path).acquire()
     CollectionLock(tmp_path).acquire()
 
 
-def test_lock_is_released_where_the_holder_cannot_be_named(tmp_path: Path) -> None:
+def test_the_lock_is_released_if_the_note_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / ".lock.holder").mkdir()
     with pytest.raises(StorageError, match="Is a directory"):
         CollectionLock(tmp_path).acquire()
@@ -67,18 +68,22 @@ def test_lock_is_released_where_the_holder_cannot_be_named(tmp_path: Path) -> No
 def test_field_34_a_collection_in_the_making_is_not_to_be_made(tmp_path: Path) -> None:
     """Nothing is published before the first shard is full or a minute old."""
     root = tmp_path / "c"
-    readers = (Snapshot.open, Collection.open, compact, verify, lambda r: Snapshot.at(r, 1))
+    readers = (
+        Snapshot.open,
+        Collection.open,
+        compact,
+        verify,
+        lambda r: Snapshot.open_generation(r, 1),
+    )
     with CollectionWriter.open(root, create=True):
         for reader in readers:
             with pytest.raises(CollectionNotFoundError) as caught:
                 reader(root)
-            expected = (
-                f"{root} has nothing to read yet: process {os.getpid()} on {os.uname().nodename}"
-            )
-            assert str(caught.value).startswith(expected)
-            assert "make one" not in str(caught.value)
+            writer = f"process {os.getpid()} on {os.uname().nodename}"
+            assert str(caught.value).startswith(f"{root} has no published generation yet: {writer}")
+            assert "is not a collection" not in str(caught.value)
     for reader in readers:
-        with pytest.raises(CollectionNotFoundError, match="make one with: retrieval embed SOURCE"):
+        with pytest.raises(CollectionNotFoundError, match="is not a collection"):
             reader(root)
 
 
@@ -96,5 +101,5 @@ def test_field_34_the_note_of_a_dead_writer_is_not_believed(tmp_path: Path, note
     values = {2: (ended.pid, os.uname().nodename), 1: (os.uname().nodename,), 0: ()}
     text = note % values[note.count("%")]
     (tmp_path / HOLDER_NAME).write_bytes(text.encode("latin-1"))
-    with pytest.raises(CollectionNotFoundError, match="make one with"):
+    with pytest.raises(CollectionNotFoundError, match="is not a collection"):
         Snapshot.open(tmp_path)

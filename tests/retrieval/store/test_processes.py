@@ -69,8 +69,8 @@ def test_fault_03_sigkill_between_manifest_and_current_serves_the_old_generation
     assert content(root) == before
     grow(root, ITEMS + 1, publish_every=100)
     assert Snapshot.open(root).manifest.generation == 5
-    assert Snapshot.open(root).manifest.listed("items")[-1].path == "items/00003.parquet"
-    assert len(Snapshot.open(root).living_ids()) == ITEMS + 1
+    assert Snapshot.open(root).manifest.files_in("items")[-1].path == "items/00003.parquet"
+    assert len(Snapshot.open(root).item_ids()) == ITEMS + 1
     assert verify(root) == []
 
 
@@ -94,7 +94,7 @@ def test_fault_04_interrupted_publish_keeps_the_rows_for_another(
                 writer.publish()
         assert leftovers(root) == [".lock.holder"]
         writer.publish()
-    assert Snapshot.open(root).living_ids().tolist() == [0, 1, 2, 3]
+    assert Snapshot.open(root).item_ids().tolist() == [0, 1, 2, 3]
 
 
 def test_fault_04_an_exception_drops_what_is_pending_and_releases_the_lock(root: Path) -> None:
@@ -102,9 +102,9 @@ def test_fault_04_an_exception_drops_what_is_pending_and_releases_the_lock(root:
     writer = CollectionWriter.open(root)
     writer.add(item(3))
     writer.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
-    assert len(Snapshot.open(root).living_ids()) == 3
+    assert len(Snapshot.open(root).item_ids()) == 3
     grow(root, 4, publish_every=4)
-    assert len(Snapshot.open(root).living_ids()) == 4
+    assert len(Snapshot.open(root).item_ids()) == 4
 
 
 def test_fault_08_lock_of_a_live_writer_names_process_and_host(collection: Snapshot) -> None:
@@ -141,9 +141,9 @@ def test_fault_09_readers_during_publishing_see_whole_generations(root: Path) ->
     seen = []
     while thread.is_alive():
         snapshot = Snapshot.open(root)
-        ids = snapshot.living_ids().tolist()
+        ids = snapshot.item_ids().tolist()
         assert ids == list(range(snapshot.manifest.next_item_id))
-        assert snapshot.covered(SOUND.name) == ids[-1]
+        assert snapshot.last_embedded_id(SOUND.name) == ids[-1]
         seen.append(snapshot.manifest.generation)
     thread.join()
     assert seen == sorted(seen)

@@ -10,18 +10,18 @@ from store_samples import PICTURES, SOUND, grow, item, unit
 
 from retrieval.errors import CollectionDamagedError, CollectionNotFoundError, SpaceMismatchError
 from retrieval.store import shards
-from retrieval.store.blocks import contained
+from retrieval.store.blocks import isin_sorted
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure, KnownFile, Medium
 
 
-def test_opening_what_is_no_collection_fails(root: Path) -> None:
-    with pytest.raises(CollectionNotFoundError, match="holds no CURRENT"):
+def test_opening_another_folder_fails(root: Path) -> None:
+    with pytest.raises(CollectionNotFoundError, match="has no file CURRENT"):
         Snapshot.open(root)
     root.touch()
-    with pytest.raises(CollectionNotFoundError, match="holds no CURRENT"):
+    with pytest.raises(CollectionNotFoundError, match="has no file CURRENT"):
         Snapshot.open(root)
 
 
@@ -30,7 +30,7 @@ def test_unknown_space_fails(collection: Snapshot) -> None:
         collection.space("x")
 
 
-def test_items_come_in_order_with_user_columns_of_all_shards(root: Path) -> None:
+def test_items_are_ordered_and_have_the_user_columns_of_all_shards(root: Path) -> None:
     grow(root, 0, publish_every=1)
     with CollectionWriter.open(root) as writer:
         writer.add(item(0, year=1999))
@@ -55,7 +55,7 @@ def test_items_after_an_id(collection: Snapshot) -> None:
     assert [i for batch in batches for i in batch.column("item_id").to_pylist()] == [8, 10, 11]
 
 
-def test_segments_come_back_as_float16_with_times_and_media(collection: Snapshot) -> None:
+def test_segments_have_float16_vectors_times_and_media(collection: Snapshot) -> None:
     first, second = collection.iter_segments(PICTURES.name)
     assert first.item_ids.tolist() == [0, 2, 2, 3, 5, 5]
     assert second.item_ids.tolist() == [6, 8, 8, 9, 11, 11]
@@ -103,7 +103,7 @@ def test_one_item_is_read_from_its_row_group_only(
     monkeypatch.setattr(shards, "ROW_GROUP_ROWS", 4)
     grow(root, 30, publish_every=30)
     snapshot = Snapshot.open(root)
-    (file,) = snapshot.manifest.listed(f"segments/{SOUND.name}")
+    (file,) = snapshot.manifest.files_in(f"segments/{SOUND.name}")
     metadata = pq.read_metadata(root / file.path)
     assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == (
         [4] * 7 + [2]
@@ -119,7 +119,7 @@ def test_one_item_is_read_from_its_row_group_only(
     )
 
 
-def test_known_files_are_the_living_ones(collection: Snapshot) -> None:
+def test_known_files_exclude_removed_items(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.remove([4])
     known = Snapshot.open(collection.root).known_files()
@@ -127,21 +127,21 @@ def test_known_files_are_the_living_ones(collection: Snapshot) -> None:
     assert known["/media/0005"] == KnownFile(5, 1005, 1.7e9 + 5 / 3, f"{5:064x}")
 
 
-def test_a_failure_ends_with_a_later_success_only(root: Path) -> None:
+def test_only_a_later_success_resolves_a_failure(root: Path) -> None:
     grow(root, 3, publish_every=3)
 
     def failure(number: int, reason: str) -> Failure:
         return Failure(f"/media/{number:04d}", "decode", reason, number, 0.5)
 
     with CollectionWriter.open(root) as writer:
-        writer.fail(failure(0, "embedded before this"))
-        writer.fail(failure(7, "first"))
+        writer.add_failure(failure(0, "embedded before this"))
+        writer.add_failure(failure(7, "first"))
         writer.publish()
-        writer.fail(failure(7, "second \ud800"))
-        writer.fail(failure(3, "embedded after this"))
+        writer.add_failure(failure(7, "second \ud800"))
+        writer.add_failure(failure(3, "embedded after this"))
         writer.add(item(3))
         writer.add(item(4))
-        writer.fail(failure(4, "embedded before this, in the same shard"))
+        writer.add_failure(failure(4, "embedded before this, in the same shard"))
     expected = {
         "/media/0000": failure(0, "embedded before this"),
         "/media/0007": failure(7, "second ?"),
@@ -155,12 +155,12 @@ def test_a_failure_ends_with_a_later_success_only(root: Path) -> None:
     assert Snapshot.open(root).failures() == expected
 
 
-def test_a_reader_stays_on_its_generation(collection: Snapshot) -> None:
+def test_a_snapshot_keeps_its_generation(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.add(item(12))
         writer.remove([0])
-    assert collection.living_ids().tolist() == list(range(12))
-    assert collection.covered(SOUND.name) == 11
+    assert collection.item_ids().tolist() == list(range(12))
+    assert collection.last_embedded_id(SOUND.name) == 11
 
 
 def test_shard_that_cannot_be_read_fails_in_one_line(collection: Snapshot) -> None:
@@ -171,7 +171,7 @@ def test_shard_that_cannot_be_read_fails_in_one_line(collection: Snapshot) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_contained_compares_with_sorted_ids() -> None:
+def test_isin_sorted_equals_isin() -> None:
     ids = np.array([5, 0, 9, 7], np.int64)
-    assert contained(ids, np.array([0, 7, 8], np.int64)).tolist() == [False, True, False, True]
-    assert contained(ids, np.array([], np.int64)).tolist() == [False] * 4
+    assert isin_sorted(ids, np.array([0, 7, 8], np.int64)).tolist() == [False, True, False, True]
+    assert isin_sorted(ids, np.array([], np.int64)).tolist() == [False] * 4

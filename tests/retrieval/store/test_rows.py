@@ -59,10 +59,10 @@ def test_fault_28_vectors_that_are_not_of_unit_length_fail(root: Path, values: l
         bad = replace(item(5), frames={PICTURES.name: frames})
         with pytest.raises(InvalidVectorError, match=r"/media/0005: vector 0 in pictures"):
             writer.add(bad)
-        writer.fail(Failure(bad.info.uri, "encode", "a vector of length nan"))
+        writer.add_failure(Failure(bad.info.uri, "encode", "a vector of length nan"))
         writer.add(item(4))
     snapshot = Snapshot.open(root)
-    assert len(snapshot.living_ids()) == 4
+    assert len(snapshot.item_ids()) == 4
     assert list(snapshot.failures()) == ["/media/0005"]
     for block in snapshot.iter_segments(PICTURES.name):
         np.testing.assert_allclose(
@@ -78,7 +78,7 @@ def test_fault_29_a_changed_file_replaces_its_rows(root: Path) -> None:
         changed = replace(item(4), replaces=known.item_id)
         writer.add(replace(changed, info=replace(changed.info, uri="/media/0001")))
     snapshot = Snapshot.open(root)
-    assert snapshot.living_ids().tolist() == [0, 2, 3]
+    assert snapshot.item_ids().tolist() == [0, 2, 3]
     assert snapshot.known_files()["/media/0001"].item_id == 3
     (block,) = snapshot.iter_segments(SOUND.name)
     assert set(block.item_ids.tolist()) == {3}

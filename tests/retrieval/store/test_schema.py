@@ -12,13 +12,14 @@ from store_samples import item
 
 from retrieval.columns.types import ColumnType
 from retrieval.errors import ColumnError
-from retrieval.store.schema import ITEMS, UserColumns, items_batch
+from retrieval.store.schema import ITEMS, items_batch
+from retrieval.store.user_columns import UserColumns
 
 
 def admitted(*rows: dict[str, Any]) -> UserColumns:
     columns = UserColumns()
     for number, row in enumerate(rows):
-        columns.admit(item(number, **row).info)
+        columns.register(item(number, **row).info)
     return columns
 
 
@@ -46,7 +47,7 @@ def test_batch_holds_null_where_an_item_lacks_a_column() -> None:
 def stored(*rows: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str], list[str]]:
     """The user's columns of some items as they are stored, their types, and the notices."""
     columns = UserColumns()
-    infos = [columns.admit(item(number, **row).info) for number, row in enumerate(rows)]
+    infos = [columns.register(item(number, **row).info) for number, row in enumerate(rows)]
     batch = items_batch(0, infos, columns.items_schema())
     values = batch.select(columns.names).to_pylist()
     return values, {n: str(k) for n, k in columns.types().items()}, columns.notices.lines()
@@ -141,13 +142,13 @@ def test_field_05_names_that_no_column_can_have() -> None:
 def test_field_05_a_stored_column_widens_only_if_its_integers_are_exact() -> None:
     types = {"small": ColumnType.INT64, "wide": ColumnType.INT64}
     columns = UserColumns(types, lambda name: name == "wide")
-    columns.admit(item(0, small=1.5, wide=1.5).info)
+    columns.register(item(0, small=1.5, wide=1.5).info)
     assert columns.types() == {"small": ColumnType.DOUBLE, "wide": ColumnType.STRING}
 
 
-def test_refused_item_leaves_no_type_behind() -> None:
+def test_a_refused_item_adds_no_column() -> None:
     columns = admitted({"a": 1})
     refused = dataclasses.replace(item(1, b=1, a="x").info, caption="\ud800")
     with pytest.raises(ColumnError, match="the caption of /media/0001 is not Unicode"):
-        columns.admit(refused)
+        columns.register(refused)
     assert columns.names == ("a",)

@@ -29,7 +29,7 @@ def test_field_08_current_and_manifest_are_files_or_damaged(
         with pytest.raises(CollectionDamagedError, match=expected):
             reader(root)
     with pytest.raises(CollectionDamagedError, match=f"is {noun}"):
-        Snapshot.at(root, 3)
+        Snapshot.open_generation(root, 3)
     (problem,) = verify(root)
     assert f"is {noun}" in problem
 
@@ -55,8 +55,8 @@ def test_field_08_a_file_that_is_replaced_while_it_is_read_is_damaged(
 ) -> None:
     """The sizes were compared when the collection was opened."""
     root = collection.root
-    for file in (*collection.manifest.listed("items"),
-                 *collection.manifest.listed(f"segments/{PICTURES.name}")):  # fmt: skip
+    for file in (*collection.manifest.files_in("items"),
+                 *collection.manifest.files_in(f"segments/{PICTURES.name}")):  # fmt: skip
         replace_by(root / file.path, noun)
     with pytest.raises(CollectionDamagedError, match=f"is {noun}"):
         list(collection.iter_items())
@@ -69,7 +69,7 @@ def test_field_08_the_name_of_a_locks_holder_is_written_anew(root: Path, noun: s
     grow(root, 3, publish_every=3)
     replace_by(root / HOLDER_NAME, noun)
     grow(root, 4, publish_every=4)
-    assert len(Snapshot.open(root).living_ids()) == 4
+    assert len(Snapshot.open(root).item_ids()) == 4
 
 
 @pytest.mark.parametrize("name", [".CURRENT.tmp", "items/.00001.parquet.tmp"])
@@ -83,6 +83,6 @@ def test_field_08_leftovers_that_are_fifos_are_deleted(root: Path, name: str) ->
 def test_field_08_an_older_manifest_that_is_a_fifo_serves_nobody(collection: Snapshot) -> None:
     replace_by(collection.root / "manifests/000002.json", "a FIFO")
     with pytest.raises(RetrievalError, match="no generation 2"):
-        Snapshot.at(collection.root, 2)
+        Snapshot.open_generation(collection.root, 2)
     compact(collection.root, grace_seconds=600)
     assert verify(collection.root) == []

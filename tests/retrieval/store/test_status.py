@@ -1,7 +1,7 @@
 from retrieval.collection import Collection
 
 
-def test_counts_are_those_of_the_world(indexed: Collection) -> None:
+def test_counts_equal_the_demo_world(indexed: Collection) -> None:
     status = indexed.status()
     assert status.items == {"audio": 6, "image": 24, "video": 3}
     assert (status.removed, status.failures) == (0, 0)

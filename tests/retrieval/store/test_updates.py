@@ -53,7 +53,7 @@ def test_field_18_an_update_changes_the_columns_named_and_no_row(collection: Sna
     assert [file for file in manifest.files if file.path.startswith(ROWS)] == [
         file for file in collection.manifest.files if file.path.startswith(ROWS)
     ]
-    assert [file.path for file in manifest.listed("items")] == [
+    assert [file.path for file in manifest.files_in("items")] == [
         "items/00000.parquet", "items/00002.parquet",
     ]  # fmt: skip
     assert verify(root) == []
@@ -66,7 +66,7 @@ def test_field_19_an_update_of_the_uri_keeps_the_id(collection: Snapshot) -> Non
     assert "/media/0000" not in known
 
 
-def test_two_updates_of_one_item_are_both_made(collection: Snapshot) -> None:
+def test_two_updates_of_one_item_are_combined(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.update(3, info(caption="first", year=1, place="here"), {"caption", "year", "place"})
         writer.update(3, info(caption="second", year=2, uri="/new"), {"year", "uri"})
@@ -75,7 +75,7 @@ def test_two_updates_of_one_item_are_both_made(collection: Snapshot) -> None:
     assert (row["uri"], row["mtime"]) == ("/new", item(3).info.mtime)
 
 
-def test_an_update_of_no_living_item_fails(collection: Snapshot) -> None:
+def test_updating_a_missing_or_removed_item_fails(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.remove([3])
         writer.publish()
@@ -92,7 +92,7 @@ def test_field_18_an_index_shows_new_columns_before_it_is_built_again(
     update(root, 2, caption="two")
     update(root, 9, caption="nine")
     snapshot = Snapshot.open(root)
-    assert [file.path for file in snapshot.manifest.listed("updated")] == [
+    assert [file.path for file in snapshot.manifest.files_in("updated")] == [
         "updated/000004.parquet", "updated/000005.parquet",
     ]  # fmt: skip
     assert snapshot.updated_ids(3).tolist() == [2, 9]
@@ -115,48 +115,48 @@ def as_indexed(snapshot: Snapshot):
     )
 
 
-def test_compaction_keeps_the_ids_that_an_index_has_older_columns_of(collection: Snapshot) -> None:
+def test_compaction_keeps_updated_ids_while_an_older_index_exists(collection: Snapshot) -> None:
     root = collection.root
     update(root, 2, caption="two")
     update(root, 9, caption="nine")
     before = content(root)
     compact(root)
     assert Snapshot.open(root).updated_ids(3).tolist() == [2, 9]
-    assert len(Snapshot.open(root).manifest.listed("updated")) == 1
+    assert len(Snapshot.open(root).manifest.files_in("updated")) == 1
     assert content(root) == before
     with CollectionWriter.open(root) as writer, writer.index_folder(PICTURES.name) as folder:
         (folder / "card.json").write_bytes(b"{}")
     compact(root)
-    assert Snapshot.open(root).manifest.listed("updated") == ()
+    assert Snapshot.open(root).manifest.files_in("updated") == ()
     assert content(root) == before
     assert verify(root) == []
 
 
-def test_without_an_index_no_ids_are_listed(root: Path) -> None:
+def test_updated_ids_are_not_listed_without_an_index(root: Path) -> None:
     grow(root, 3, publish_every=3)
     update(root, 1, caption="one")
-    assert Snapshot.open(root).manifest.listed("updated") == ()
+    assert Snapshot.open(root).manifest.files_in("updated") == ()
 
 
-def test_failures_that_are_over_go_and_the_others_stay(root: Path) -> None:
+def test_only_resolved_failures_are_dropped(root: Path) -> None:
     grow(root, 3, publish_every=3)
     with CollectionWriter.open(root) as writer:
         for name in "abc":
-            writer.fail(Failure(name, "open", f"no {name}"))
+            writer.add_failure(Failure(name, "open", f"no {name}"))
     with CollectionWriter.open(root) as writer:
-        writer.settle("b")
-        writer.settle("never failed")
-        writer.fail(Failure("d", "open", "no d"))
+        writer.resolve_failure("b")
+        writer.resolve_failure("never failed")
+        writer.add_failure(Failure("d", "open", "no d"))
     assert list(Snapshot.open(root).failures()) == ["a", "c", "d"]
-    assert len(Snapshot.open(root).manifest.listed("failures")) == 1
+    assert len(Snapshot.open(root).manifest.files_in("failures")) == 1
     before = (root / "CURRENT").read_bytes()
     with CollectionWriter.open(root) as writer:
-        writer.settle("b")
+        writer.resolve_failure("b")
     assert (root / "CURRENT").read_bytes() == before
     with CollectionWriter.open(root) as writer:
         for name in "acd":
-            writer.settle(name)
-    assert Snapshot.open(root).manifest.listed("failures") == ()
+            writer.resolve_failure(name)
+    assert Snapshot.open(root).manifest.files_in("failures") == ()
     assert verify(root) == []
 
 
@@ -166,14 +166,14 @@ def change_everything(root: Path) -> None:
         writer.update(1, info(uri="/new/1", caption="one"), {"uri", "caption"})
         writer.update(8, info(year=8), {"year"})
         writer.remove([4])
-        writer.settle("gone")
+        writer.resolve_failure("gone")
         writer.add(item(12))
 
 
 def sample(root: Path) -> None:
     grow(root, 12, publish_every=6, index=True)
     with CollectionWriter.open(root) as writer:
-        writer.fail(Failure("gone", "open", "no such file"))
+        writer.add_failure(Failure("gone", "open", "no such file"))
 
 
 def test_field_19_every_failing_step_keeps_the_generation_before(

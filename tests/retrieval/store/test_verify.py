@@ -10,7 +10,7 @@ from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 
 
-def test_whole_collection_has_no_problems(collection: Snapshot) -> None:
+def test_an_intact_collection_has_no_problems(collection: Snapshot) -> None:
     assert verify(collection.root) == []
 
 
@@ -23,10 +23,10 @@ def test_every_problem_is_one_line_that_names_its_file(collection: Snapshot) -> 
     problems = verify(root)
     assert len(problems) == 2
     assert "items/00000.parquet, which the manifest lists, cannot be opened: No such" in problems[0]
-    assert f"{names[1]} is damaged: its sha256 is not the manifest's" in problems[1]
+    assert f"{names[1]} is damaged: its sha256 differs from the manifest" in problems[1]
     assert not any("\n" in problem for problem in problems)
 
 
-def test_verifying_no_collection_fails(root: Path) -> None:
+def test_verifying_another_folder_fails(root: Path) -> None:
     with pytest.raises(CollectionNotFoundError, match="is not a collection"):
         verify(root)

@@ -11,7 +11,7 @@ from store_samples import unit
 
 from retrieval.store.compact import compact
 from retrieval.store.current import read_current
-from retrieval.store.filters import matching_ids
+from retrieval.store.filters.evaluation import matching_ids
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter

@@ -44,7 +44,7 @@ def test_publishing_lists_files_by_number_with_their_ranges(collection: Snapshot
     assert collection.manifest.next_item_id == 12
 
 
-def test_nothing_pending_publishes_nothing(collection: Snapshot) -> None:
+def test_publish_without_changes_returns_none(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         assert writer.publish() is None
         writer.remove([99, -1])
@@ -69,17 +69,17 @@ def test_second_writer_of_one_process_fails(collection: Snapshot) -> None:
     CollectionWriter.open(collection.root).__exit__(None, None, None)
 
 
-def test_spaces_alone_make_a_generation(root: Path) -> None:
+def test_new_spaces_without_items_are_published(root: Path) -> None:
     with CollectionWriter.open(root, create=True) as writer:
         assert writer.snapshot is None
         writer.add_space(PICTURES)
     snapshot = Snapshot.open(root)
     assert snapshot.spaces == (PICTURES,)
-    assert snapshot.covered(PICTURES.name) == -1
+    assert snapshot.last_embedded_id(PICTURES.name) == -1
     assert list(snapshot.iter_segments(PICTURES.name)) == []
 
 
-def test_space_twice_fails(collection: Snapshot) -> None:
+def test_adding_a_space_twice_fails(collection: Snapshot) -> None:
     with (
         CollectionWriter.open(collection.root) as writer,
         pytest.raises(ValueError, match="already has a space"),
@@ -137,17 +137,17 @@ def test_further_space_is_completed_before_new_items(collection: Snapshot) -> No
             writer.add_rows(12, FURTHER.name, rows, None)
         writer.add(item(12))
     snapshot = Snapshot.open(collection.root)
-    files = snapshot.manifest.listed(f"segments/{FURTHER.name}")
+    files = snapshot.manifest.files_in(f"segments/{FURTHER.name}")
     assert [(f.rows, f.first_item_id, f.last_item_id) for f in files] == [(4, 1, 5), (4, 6, 12)]
     (first, second) = snapshot.iter_segments(FURTHER.name)
     assert [*first.item_ids, *second.item_ids] == [1, 2, 4, 5, 7, 8, 10, 11]
     assert verify(collection.root) == []
 
 
-def test_space_after_waiting_items_fails(collection: Snapshot) -> None:
+def test_adding_a_space_while_items_are_pending_fails(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.add(item(12))
-        with pytest.raises(ValueError, match="comes after new items"):
+        with pytest.raises(ValueError, match="while new items are pending"):
             writer.add_space(FURTHER)
 
 
@@ -155,40 +155,40 @@ def test_due_by_rows_bytes_and_age(collection: Snapshot, monkeypatch: pytest.Mon
     now = 1000.0
     monkeypatch.setattr(pending.time, "monotonic", lambda: now)
     with CollectionWriter.open(collection.root) as writer:
-        assert not writer.due()
+        assert not writer.is_due()
         now += 1000
-        assert not writer.due()
+        assert not writer.is_due()
         writer.add(item(12))
         now += 59
-        assert not writer.due()
+        assert not writer.is_due()
         now += 1
-        assert writer.due()
+        assert writer.is_due()
         writer.publish()
-        assert not writer.due()
+        assert not writer.is_due()
         writer.add(item(13))
         monkeypatch.setattr(pending, "SHARD_ROWS", 3)
-        assert writer.due()
+        assert writer.is_due()
         writer.publish()
-        writer.fail(Failure("/media/x", "open", "empty"))
-        assert not writer.due()
+        writer.add_failure(Failure("/media/x", "open", "empty"))
+        assert not writer.is_due()
         monkeypatch.setattr(pending, "SHARD_BYTES", 1024)
-        assert writer.due()
+        assert writer.is_due()
 
 
-def test_ids_are_never_used_again(collection: Snapshot) -> None:
+def test_ids_are_never_reused(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.remove(range(12))
         writer.publish()
         writer.add(item(0))
-    assert Snapshot.open(collection.root).living_ids().tolist() == [12]
+    assert Snapshot.open(collection.root).item_ids().tolist() == [12]
 
 
-def test_index_replaces_the_older_one_of_its_space_only(collection: Snapshot) -> None:
+def test_a_new_index_replaces_only_the_index_of_its_space(collection: Snapshot) -> None:
     with CollectionWriter.open(collection.root) as writer:
         writer.add(item(12))
         with writer.index_folder(SOUND.name) as folder:
             assert writer.snapshot is not None
-            assert writer.snapshot.covered(SOUND.name) == 12
+            assert writer.snapshot.last_embedded_id(SOUND.name) == 12
             (folder / "card.json").write_text("{}")
         with writer.index_folder(PICTURES.name) as folder:
             (folder / "card.json").write_text("{}")
@@ -201,7 +201,7 @@ def test_index_replaces_the_older_one_of_its_space_only(collection: Snapshot) ->
     assert snapshot.index_folders(SOUND.name) == [collection.root / f"indexes/{SOUND.name}/000005"]
 
 
-def test_index_that_fails_leaves_the_older_one(collection: Snapshot) -> None:
+def test_a_failed_index_keeps_the_older_one(collection: Snapshot) -> None:
     writer = CollectionWriter.open(collection.root)
 
     def build() -> None:
@@ -215,7 +215,7 @@ def test_index_that_fails_leaves_the_older_one(collection: Snapshot) -> None:
     assert not list((collection.root / "indexes").rglob("*.tmp"))
 
 
-def test_what_comes_while_an_index_is_built_waits_for_the_next_generation(
+def test_items_added_while_an_index_is_built_are_published_later(
     collection: Snapshot,
 ) -> None:
     with CollectionWriter.open(collection.root) as writer:
@@ -224,17 +224,17 @@ def test_what_comes_while_an_index_is_built_waits_for_the_next_generation(
             writer.add(item(12))
             writer.remove([1])
         assert writer.snapshot is not None
-        assert writer.snapshot.living_ids().tolist() == list(range(12))
+        assert writer.snapshot.item_ids().tolist() == list(range(12))
     snapshot = Snapshot.open(collection.root)
     assert snapshot.manifest.generation == 5
-    assert snapshot.living_ids().tolist() == [0, *range(2, 13)]
+    assert snapshot.item_ids().tolist() == [0, *range(2, 13)]
 
 
-def test_item_without_rows_is_covered(root: Path) -> None:
+def test_an_item_without_rows_counts_as_embedded(root: Path) -> None:
     grow(root, 1, publish_every=1)
     with CollectionWriter.open(root) as writer:
         writer.add(EmbeddedItem(item(1).info, {}))
     snapshot = Snapshot.open(root)
-    assert [snapshot.covered(space.name) for space in snapshot.spaces] == [1, 1]
+    assert [snapshot.last_embedded_id(space.name) for space in snapshot.spaces] == [1, 1]
     assert snapshot.item_segments(SOUND.name, 1).vectors.shape == (0, 4)
     assert np.isnan(snapshot.item_segments(PICTURES.name, 0).start_seconds).all()

@@ -32,6 +32,6 @@ with CollectionWriter.open(Path(sys.argv[1]), create=True) as writer:
         writer.add(EmbeddedItem(info, {space.name: segments}))
         if number == 1:
             writer.publish()
-    writer.fail(Failure("/media/bad.png", "decode", "the file is empty; replace it", 0, 1.0))
+    writer.add_failure(Failure("/media/bad.png", "decode", "the file is empty; replace it", 0, 1.0))
     writer.publish()
     writer.remove([1])

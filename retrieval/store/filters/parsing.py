@@ -1,8 +1,8 @@
-"""`--where`: an SQL condition over the items' columns, parsed, checked and written anew.
+"""Parses SQL conditions over item columns into safe expressions for DuckDB.
 
-Settings alone cannot make a raw SQL filter safe, so the text never reaches DuckDB: it is parsed,
-only columns, literals, plain operators and two functions pass, and what DuckDB runs is written
-anew from the tree.
+DuckDB's settings cannot make raw SQL safe, so the user's text never reaches it. The text is
+parsed, only columns, literals, plain operators and some functions are accepted, and DuckDB runs
+SQL that is generated from the syntax tree.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import pyarrow as pa
 
 from retrieval.columns.types import ColumnType
 from retrieval.errors import FilterError
-from retrieval.store.condition_lists import long_list, without_long_lists
-from retrieval.store.condition_types import check_types, with_times
+from retrieval.store.filters.literal_lists import extract_long_lists, parse_list
+from retrieval.store.filters.type_checks import check_types, convert_times
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
 MAX_CHARS = 10_000
-"""Characters of a condition, long lists after IN aside: those are no part of the tree."""
+"""Characters of a condition without long lists after IN, which are not part of the tree."""
 
-MAX_ALL_CHARS = 5_000_000
+MAX_TOTAL_CHARS = 5_000_000
 MAX_DEPTH = 50
 MAX_DIGITS = 38
-"""Digits of a number; DuckDB's longest integers and decimals have as many."""
+"""Digits of a number, as in DuckDB's longest integers and decimals."""
 
 ALLOWED: Final = (
     "Column", "Identifier", "Literal", "Boolean", "Null", "Paren", "Neg", "Tuple",
@@ -37,7 +37,7 @@ ALLOWED: Final = (
     "Like", "ILike", "Escape", "Add", "Sub", "Mul", "Div", "Mod", "Lower", "Upper", "Length",
     "RegexpLike", "ArrayContains",
 )  # fmt: skip
-"""Kinds of expression that pass; everything else is refused."""
+"""Accepted classes of expressions; all others are refused."""
 
 ColumnTypes = tuple[tuple[str, ColumnType], ...]
 """Names of the columns and their types, in order."""
@@ -45,12 +45,12 @@ ColumnTypes = tuple[tuple[str, ColumnType], ...]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition that was checked.
+    """A checked condition.
 
     Attributes:
         sql: An expression over the columns, every name quoted.
-        columns: The columns that it reads.
-        lists: Long lists after IN, which `sql` names list0, list1 and so on.
+        columns: The columns that `sql` reads.
+        lists: Long lists after IN; `sql` refers to them as list0, list1 and so on.
     """
 
     sql: str
@@ -59,31 +59,31 @@ class Condition:
 
 
 @lru_cache(maxsize=64)
-def checked_condition(where: str, types: ColumnTypes) -> Condition:
-    """Parse a condition and write it anew.
+def parse_condition(where: str, types: ColumnTypes) -> Condition:
+    """Parse and check a condition.
 
     Args:
         where: For example `year > 2020 AND caption LIKE '%sea%'`.
-        types: The columns that there are.
+        types: The existing columns.
 
     Raises:
-        FilterError: Says what is refused, and where.
+        FilterError: The condition is refused; the message names the reason and the position.
     """
     import sqlglot
 
     _check_characters(where)
-    text, lists = without_long_lists(where)
+    text, lists = extract_long_lists(where)
     _check_text(text)
     try:
-        # As an expression: read as a statement, `show = 1` is a command.
-        # Its classes have other names from release to release.
+        # Parse an expression, because `show = 1` would be a command as a statement. `Any`, because
+        # sqlglot renames its classes between releases.
         tree: Any = sqlglot.parse_one(text, read="duckdb", into=sqlglot.exp.Condition)
-        return _Writer(types, lists).condition(tree)
+        return _ConditionBuilder(types, lists).build(tree)
     except RecursionError as error:
-        # Operators nest as well as parentheses, and need none.
-        raise FilterError("--where is nested too deep; join fewer conditions") from error
+        # Operators nest without parentheses, so `_check_text` does not count them.
+        raise FilterError("the condition is nested too deep; combine fewer conditions") from error
     except sqlglot.errors.SqlglotError as error:
-        raise FilterError(_unreadable(error)) from error
+        raise FilterError(_syntax_message(error)) from error
 
 
 # ---------------------------------------------------------------- text
@@ -93,26 +93,26 @@ _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 
 def _check_characters(where: str) -> None:
     if not where.strip():
-        raise FilterError("--where is empty; give a condition such as: year > 2020")
-    if len(where) > MAX_ALL_CHARS:
+        raise FilterError("the condition is empty; expected one such as: year > 2020")
+    if len(where) > MAX_TOTAL_CHARS:
         raise FilterError(
-            f"--where has {len(where):,} characters, at most {MAX_ALL_CHARS:,} are read"
+            f"the condition has {len(where):,} characters, expected at most {MAX_TOTAL_CHARS:,}"
         )
     try:
         where.encode()
     except UnicodeEncodeError as error:
         raise FilterError(
-            f"--where is not valid Unicode at character {error.start + 1}; type it as UTF-8"
+            f"the condition is not valid Unicode at character {error.start + 1}; encode it as UTF-8"
         ) from error
     if "\0" in where:
-        raise FilterError("--where holds a NUL character, which no column does; leave it out")
+        raise FilterError("the condition contains a NUL character; leave it out")
 
 
 def _check_text(where: str) -> None:
     if len(where) > MAX_CHARS:
         raise FilterError(
-            f"--where has {len(where):,} characters, at most {MAX_CHARS:,} are read; "
-            "only a list of numbers or texts, as in item_id IN (1, 2), may be longer"
+            f"the condition has {len(where):,} characters, expected at most {MAX_CHARS:,}; "
+            "only a list of numbers or texts, as in item_id IN (1, 2), can be longer"
         )
     bare = _QUOTED.sub("''", where)
     depth = deepest = 0
@@ -120,21 +120,22 @@ def _check_text(where: str) -> None:
         depth += (character in "([{") - (character in ")]}")
         deepest = max(deepest, depth)
     if deepest > MAX_DEPTH:
-        raise FilterError(f"--where is nested {deepest} deep, at most {MAX_DEPTH} is read")
+        raise FilterError(f"the condition is nested {deepest} deep, expected at most {MAX_DEPTH}")
     for mark in ("--", "/*", ";"):
         if mark in bare:
             raise FilterError(
-                f"--where takes one condition without comments; {mark!r} is refused outside quotes"
+                f"{mark!r} is refused outside quotes; write one condition without comments"
             )
 
 
-def _unreadable(error: Exception) -> str:
-    places = getattr(error, "errors", None) or [{}]
-    line, column = places[0].get("line"), places[0].get("col")
-    where = f" at character {column}" if column else ""
-    where = f"{where} of line {line}" if where and line and line > 1 else where
+def _syntax_message(error: Exception) -> str:
+    details = (getattr(error, "errors", None) or [{}])[0]
+    line, column = details.get("line"), details.get("col")
+    position = f" at character {column}" if column else ""
+    if position and line and line > 1:
+        position += f" of line {line}"
     return (
-        f"--where cannot be read as SQL{where}; it takes a condition such as: year > 2020 AND "
+        f"the condition is not valid SQL{position}; expected one such as: year > 2020 AND "
         "caption LIKE '%sea%'"
     )
 
@@ -142,8 +143,8 @@ def _unreadable(error: Exception) -> str:
 # ---------------------------------------------------------------- tree
 
 
-class _Writer:
-    """Checks the tree of one condition and writes it as SQL."""
+class _ConditionBuilder:
+    """Checks the syntax tree of one condition and generates its SQL."""
 
     def __init__(self, types: ColumnTypes, lists: list[str]) -> None:
         self._types = dict(types)
@@ -151,38 +152,38 @@ class _Writer:
         self._lists = lists
         self._arrays: dict[str, pa.Array] = {}
 
-    def condition(self, tree: exp.Expression) -> Condition:
+    def build(self, tree: exp.Expression) -> Condition:
         nodes: list[Any] = list(tree.walk())
         for node in nodes:
             self._check(node)
-        tree = tree.transform(self._with_real_name)
+        tree = tree.transform(self._with_stored_name)
         check_types(tree, self._types)
-        tree = with_times(tree, self._types).transform(self._rewritten)
+        tree = convert_times(tree, self._types).transform(self._rewrite)
         columns = dict.fromkeys(node.name for node in _columns(tree))
         return Condition(tree.sql(dialect="duckdb"), tuple(columns), tuple(self._arrays.values()))
 
-    # ------------------------------------------------------------ what passes
+    # ------------------------------------------------------------ checks
 
     def _check(self, node: exp.Expression) -> None:
         from sqlglot import exp
 
-        kind = type(node).__name__
-        if kind == "Placeholder" and self._is_long_list(node):
+        name = type(node).__name__
+        if name == "Placeholder" and self._is_long_list(node):
             return
-        if kind not in ALLOWED and not _is_time_literal(node):
+        if name not in ALLOWED and not _is_time_literal(node):
             raise FilterError(
-                f"--where takes columns, literals and plain operators; {_named(node)} is refused"
+                f"{_describe(node)} is refused; use columns, literals and plain operators"
             )
         if node.comments:
-            raise FilterError("--where takes no comments; leave them out")
+            raise FilterError("a condition takes no comments; leave them out")
         if isinstance(node, exp.In) and not node.expressions:
-            raise FilterError("--where takes IN with a list of literals only")
+            raise FilterError("a condition takes IN with a list of literals only")
         if isinstance(node, exp.Column):
-            self._real_name(node)
+            self._stored_name(node)
         if isinstance(node, exp.Literal):
             _check_literal(node)
         if isinstance(node, (exp.Div, exp.Mod)) and _is_zero(node.expression):
-            raise FilterError("--where divides by zero; divide by another number")
+            raise FilterError("the condition divides by zero; divide by another number")
         if isinstance(node, exp.RegexpLike):
             _check_pattern(node)
         if isinstance(node, exp.ArrayContains):
@@ -197,26 +198,26 @@ class _Writer:
             and node.name in {f"list{number}" for number in range(len(self._lists))}
         )
 
-    def _real_name(self, node: exp.Column) -> str:
+    def _stored_name(self, node: exp.Column) -> str:
         name = self._names.get(node.name.casefold())
         if name is not None and not node.table:
             return name
         shown = node.sql(dialect="duckdb")
         hint = ""
         if not node.table and node.this.quoted:
-            hint = f"; double quotes name a column, a text stands in single ones: '{node.name}'"
-        raise FilterError(f"no column {shown!r}; there are: {', '.join(self._types)}{hint}")
+            hint = f"; double quotes name a column, text takes single quotes: '{node.name}'"
+        raise FilterError(f"no column {shown!r}; the columns are: {', '.join(self._types)}{hint}")
 
-    # ------------------------------------------------------------ writing
+    # ------------------------------------------------------------ rewriting
 
-    def _with_real_name(self, node: exp.Expression) -> exp.Expression:
+    def _with_stored_name(self, node: exp.Expression) -> exp.Expression:
         from sqlglot import exp
 
         if isinstance(node, exp.Column):
-            return exp.column(self._real_name(node), quoted=True)
+            return exp.column(self._stored_name(node), quoted=True)
         return node
 
-    def _rewritten(self, node: exp.Expression) -> exp.Expression:
+    def _rewrite(self, node: exp.Expression) -> exp.Expression:
         from sqlglot import exp
 
         if isinstance(node, exp.In) and isinstance(node.expressions[0], exp.Placeholder):
@@ -226,14 +227,14 @@ class _Writer:
         return node
 
     def _semi_join(self, node: exp.In) -> exp.Expression:
-        """`column IN (SELECT value FROM listN)`: DuckDB plans literals one by one."""
+        """Build `column IN (SELECT value FROM listN)`, because DuckDB plans literals one by one."""
         from sqlglot import exp
 
         column, placeholder = node.this, node.expressions[0].name
         if not isinstance(column, exp.Column):
-            raise FilterError("--where takes a long list only after a column: item_id IN (1, 2)")
-        kind = self._types[column.name]
-        values = long_list(self._lists[int(placeholder.removeprefix("list"))], column.name, kind)
+            raise FilterError("conditions take long lists only after a column: item_id IN (1, 2)")
+        text = self._lists[int(placeholder.removeprefix("list"))]
+        values = parse_list(text, column.name, self._types[column.name])
         name = f"list{len(self._arrays)}"
         self._arrays[name] = values
         return exp.In(this=column.copy(), query=exp.select("value").from_(name).subquery())
@@ -242,12 +243,12 @@ class _Writer:
 def _columns(tree: exp.Expression) -> Iterator[exp.Column]:
     from sqlglot import exp
 
-    # `value` is the column of a long list.
+    # The column `value` of a long list is not quoted.
     yield from (node for node in tree.find_all(exp.Column) if node.this.quoted)
 
 
-def _named(node: exp.Expression) -> str:
-    """What a user would call a kind of expression."""
+def _describe(node: exp.Expression) -> str:
+    """Name an expression in SQL terms."""
     from sqlglot import exp
 
     if isinstance(node, (exp.Query, exp.Exists)):
@@ -282,8 +283,8 @@ def _check_literal(node: exp.Literal) -> None:
     digits = sum(character.isdigit() for character in node.name)
     if not node.is_string and digits > MAX_DIGITS:
         raise FilterError(
-            f"--where has a number of {digits:,} digits, at most {MAX_DIGITS} are read; "
-            "a longer one equals no column"
+            f"the condition has a number of {digits:,} digits, expected at most {MAX_DIGITS}; "
+            "no column holds longer ones"
         )
 
 
@@ -303,7 +304,7 @@ def _check_pattern(node: exp.RegexpLike) -> None:
         for part in (node.expression, node.args.get("flag"))
     ):
         raise FilterError(
-            "--where takes regexp_matches(column, 'pattern') with a pattern in quotes"
+            "a condition takes regexp_matches(column, 'pattern') with a pattern in quotes"
         )
 
 
@@ -311,11 +312,11 @@ def _check_list_contains(node: exp.ArrayContains) -> None:
     from sqlglot import exp
 
     if not (isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Literal)):
-        raise FilterError("--where takes list_contains(column, 'value') with a single value")
+        raise FilterError("a condition takes list_contains(column, 'value') with a single value")
 
 
 def _in_json_list(node: exp.ArrayContains) -> exp.Expression:
-    """Lists are stored as JSON text; what is no list contains nothing."""
+    """Rewrite `list_contains` for lists stored as JSON text; other text contains nothing."""
     import sqlglot
 
     column = node.this.sql(dialect="duckdb")

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from retrieval.errors import DimensionMismatchError, SourceError
-from retrieval.exchange.layouts import open_layout
+from retrieval.exchange.sources import open_source
 
 
 class Canary:
@@ -40,29 +40,29 @@ def clip_retrieval(folder: Path, *counts: int, dtype: type = np.float16) -> Path
 
 
 def read(source: Path, **options: object) -> tuple[np.ndarray, list[dict[str, object]]]:
-    blocks = list(open_layout(source, **options).blocks())  # type: ignore[arg-type]
+    blocks = list(open_source(source, **options).blocks())  # type: ignore[arg-type]
     rows = [dict(row) for block in blocks for row in block.rows]
     return np.concatenate([block.vectors for block in blocks]), rows
 
 
 def test_clip_retrieval_in_the_order_of_the_numbers(tmp_path: Path) -> None:
     folder = clip_retrieval(tmp_path / "out", *[2] * 11, 3)
-    layout = open_layout(folder)
-    assert (layout.rows, layout.dim, layout.note) == (25, 4, "")
+    source = open_source(folder)
+    assert (source.rows, source.dim, source.notices.lines()) == (25, 4, [])
     found, rows = read(folder)
     assert found.shape == (25, 4)
     assert [row["image_path"] for row in rows][4] == "2/0.jpg"
     assert [row["image_path"] for row in rows][-1] == "11/2.jpg"
 
 
-def test_vectors_of_texts_are_left_aside_and_said_to_be(tmp_path: Path) -> None:
+def test_vectors_of_texts_are_left_out_with_a_notice(tmp_path: Path) -> None:
     folder = clip_retrieval(tmp_path / "out", 3)
     (folder / "text_emb").mkdir()
     np.save(folder / "text_emb" / "text_emb_0.npy", vectors(3))
-    assert "text_emb/ is left aside" in open_layout(folder).note
+    assert "text_emb/ is left out" in open_source(folder).notices.lines()[0]
     (tmp_path / "texts" / "text_emb").mkdir(parents=True)
-    with pytest.raises(SourceError, match="vectors of texts only"):
-        open_layout(tmp_path / "texts")
+    with pytest.raises(SourceError, match="only vectors of texts"):
+        open_source(tmp_path / "texts")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_vectors_of_texts_are_left_aside_and_said_to_be(tmp_path: Path) -> None:
 def test_parquet_with_any_list_of_floats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType
 ) -> None:
-    monkeypatch.setattr("retrieval.exchange.pieces.BLOCK_ROWS", 3)
+    monkeypatch.setattr("retrieval.exchange.vector_files.BLOCK_ROWS", 3)
     want = vectors(7).astype(np.float16)
     want[4, 1] = np.nan
     column = pa.array(list(want.astype(np.float32)), pa.list_(pa.float32())).cast(kind)
@@ -95,24 +95,24 @@ def test_rows_without_a_vector_or_with_another_length_are_nan(tmp_path: Path) ->
     assert np.isnan(found).any(axis=1).tolist() == [False, True, True, True, True, False]
 
 
-def test_which_column_holds_the_vectors(tmp_path: Path) -> None:
+def test_the_vector_column_is_found_or_named(tmp_path: Path) -> None:
     one = pa.array([[1.0, 0.0]])
     pq.write_table(pa.table({"a": one, "b": one}), tmp_path / "v.parquet")
-    with pytest.raises(SourceError, match=r"several columns of vectors: a, b.*--vector-col"):
-        open_layout(tmp_path / "v.parquet")
-    assert open_layout(tmp_path / "v.parquet", vector_column="b").dim == 2
+    with pytest.raises(SourceError, match=r"several columns of vectors: a, b; name the"):
+        open_source(tmp_path / "v.parquet")
+    assert open_source(tmp_path / "v.parquet", vector_column="b").dim == 2
     with pytest.raises(SourceError, match="no column 'c' of vectors"):
-        open_layout(tmp_path / "v.parquet", vector_column="c")
+        open_source(tmp_path / "v.parquet", vector_column="c")
     pq.write_table(pa.table({"a": [1.0]}), tmp_path / "n.parquet")
     with pytest.raises(SourceError, match="no column of vectors"):
-        open_layout(tmp_path / "n.parquet")
+        open_source(tmp_path / "n.parquet")
     pq.write_table(pa.table({"a": one, "embedding": one}), tmp_path / "e.parquet")
-    assert open_layout(tmp_path / "e.parquet").dim == 2
+    assert open_source(tmp_path / "e.parquet").dim == 2
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize("beside", [True, False])
-def test_npy_with_its_description(tmp_path: Path, suffix: str, beside: bool) -> None:
+def test_npy_with_metadata(tmp_path: Path, suffix: str, beside: bool) -> None:
     np.save(tmp_path / "v.npy", vectors(3))
     described = tmp_path / ("v" if beside else "other")
     described = described.with_suffix(f".{suffix}")
@@ -129,13 +129,13 @@ def test_npy_with_its_description(tmp_path: Path, suffix: str, beside: bool) -> 
     assert rows == [{"path": f"{n}.jpg", "year": y} for y, n in enumerate("abc", 1)]
 
 
-def test_a_description_of_what_is_no_npy_file(tmp_path: Path) -> None:
+def test_metadata_of_another_file_than_npy_fails(tmp_path: Path) -> None:
     folder = clip_retrieval(tmp_path / "out", 2)
-    with pytest.raises(SourceError, match=r"--metadata describes a \.npy file"):
-        open_layout(folder, metadata=tmp_path / "rows.csv")
+    with pytest.raises(SourceError, match=r"out is not a \.npy file, so .*rows\.csv cannot"):
+        open_source(folder, metadata=tmp_path / "rows.csv")
 
 
-def test_npy_alone(tmp_path: Path) -> None:
+def test_npy_without_metadata(tmp_path: Path) -> None:
     want = np.asfortranarray(vectors(5).astype(np.float64))
     np.save(tmp_path / "v.npy", want)
     found, rows = read(tmp_path / "v.npy")
@@ -147,26 +147,26 @@ def test_fault_17_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None
     canary = tmp_path / "canary"
     array = np.array([[Canary(canary)]], dtype=object)
     np.save(tmp_path / "v.npy", array, allow_pickle=True)
-    with pytest.raises(SourceError, match=r"v\.npy is no array of numbers"):
-        open_layout(tmp_path / "v.npy")
+    with pytest.raises(SourceError, match=r"v\.npy is not a readable array of numbers"):
+        open_source(tmp_path / "v.npy")
     (tmp_path / "p.npy").write_bytes(pickle.dumps(Canary(canary)))
-    with pytest.raises(SourceError, match=r"p\.npy is no array of numbers"):
-        open_layout(tmp_path / "p.npy")
+    with pytest.raises(SourceError, match=r"p\.npy is not a readable array of numbers"):
+        open_source(tmp_path / "p.npy")
     assert not canary.exists()
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no array of numbers"),
-        (b"\x93NUMPY\x01\x00\xff\xff", "no array of numbers"),
-        (b"hello", "no array of numbers"),
+        (b"", "not a readable array of numbers"),
+        (b"\x93NUMPY\x01\x00\xff\xff", "not a readable array of numbers"),
+        (b"hello", "not a readable array of numbers"),
     ],
 )
 def test_fault_12_damaged_arrays(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "v.npy").write_bytes(content)
     with pytest.raises(SourceError, match=message) as caught:
-        open_layout(tmp_path / "v.npy")
+        open_source(tmp_path / "v.npy")
     assert "\n" not in str(caught.value)
 
 
@@ -174,15 +174,16 @@ def test_fault_12_an_array_cut_short(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", vectors(100))
     whole = (tmp_path / "v.npy").read_bytes()
     (tmp_path / "v.npy").write_bytes(whole[:-5])
-    with pytest.raises(SourceError, match="no array of numbers"):
-        open_layout(tmp_path / "v.npy")
+    with pytest.raises(SourceError, match="not a readable array of numbers"):
+        open_source(tmp_path / "v.npy")
 
 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
         (np.zeros(4), r"shape \(4,\), expected \(rows, dim\) floats"),
-        (np.zeros((4, 4), np.int64), "int64 of shape"),
+        (np.zeros((4, 4), np.bool_), "bool of shape"),
+        (np.zeros((4, 4), np.complex64), "complex64 of shape"),
         (np.zeros((4, 0)), r"shape \(4, 0\)"),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
     ],
@@ -190,37 +191,37 @@ def test_fault_12_an_array_cut_short(tmp_path: Path) -> None:
 def test_fault_31_arrays_of_another_kind(tmp_path: Path, array: np.ndarray, message: str) -> None:
     np.save(tmp_path / "v.npy", array)
     with pytest.raises(SourceError, match=message):
-        open_layout(tmp_path / "v.npy")
+        open_source(tmp_path / "v.npy")
 
 
-def test_vectors_and_descriptions_of_another_number(tmp_path: Path) -> None:
+def test_metadata_with_another_number_of_rows_fails(tmp_path: Path) -> None:
     folder = clip_retrieval(tmp_path / "out", 3)
     np.save(folder / "img_emb" / "img_emb_0.npy", vectors(4))
     with pytest.raises(SourceError, match=r"holds 4 vectors, .*metadata_0\.parquet describes 3"):
-        open_layout(folder)
+        open_source(folder)
     (folder / "metadata" / "metadata_0.parquet").unlink()
     with pytest.raises(SourceError, match=r"metadata_0\.parquet is missing"):
-        open_layout(folder)
+        open_source(folder)
 
 
-def test_files_of_two_lengths(tmp_path: Path) -> None:
+def test_files_with_vectors_of_two_lengths_fail(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", vectors(2, 4))
     np.save(tmp_path / "b.npy", vectors(2, 5))
     with pytest.raises(DimensionMismatchError, match=r"b\.npy holds 5-d vectors, .*a\.npy 4-d"):
-        open_layout(tmp_path)
+        open_source(tmp_path)
 
 
-def test_what_is_no_source(tmp_path: Path) -> None:
+def test_other_files_fail_as_sources(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file or folder"):
-        open_layout(tmp_path / "nowhere")
+        open_source(tmp_path / "nowhere")
     (tmp_path / "x.txt").touch()
     with pytest.raises(SourceError, match=r"expected a folder, a \.parquet or a \.npy file"):
-        open_layout(tmp_path / "x.txt")
+        open_source(tmp_path / "x.txt")
     with pytest.raises(SourceError, match="holds neither"):
-        open_layout(tmp_path)
+        open_source(tmp_path)
     (tmp_path / "v.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(SourceError, match=r"v\.parquet cannot be read"):
-        open_layout(tmp_path / "v.parquet")
+        open_source(tmp_path / "v.parquet")
 
 
 def test_field_60_digits_that_are_no_numbers_stand_in_a_name(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from retrieval.columns.types import ColumnType
 from retrieval.errors import FilterError
-from retrieval.store.conditions import checked_condition
-from retrieval.store.filters import evaluate, matching_ids
+from retrieval.store.filters.evaluation import evaluate, matching_ids
+from retrieval.store.filters.parsing import parse_condition
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, MediaInfo, Medium, Segments, Space
@@ -83,11 +83,11 @@ def test_field_33_marks_in_quotes_and_other_cases_pass(
         ("item_id IN ($list0)", "a placeholder is refused"),
         ("item_id IN tweet", "IN with a list of literals only"),
         ("CASE WHEN item_id = 1 THEN 1 END = 1", "CASE is refused"),
-        ("item_id >", r"cannot be read as SQL at character \d+; it takes a condition"),
-        ("caption = 'open", "cannot be read as SQL"),
+        ("item_id >", r"is not valid SQL at character \d+; expected one"),
+        ("caption = 'open", "is not valid SQL"),
         ("item_id % (0) = 1", "divides by zero"),
-        (f"item_id > {'9' * 39}", "39 digits, at most 38"),
-        ("SHOW TABLES", "cannot be read"),
+        (f"item_id > {'9' * 39}", "39 digits, expected at most 38"),
+        ("SHOW TABLES", "is not valid SQL"),
     ],
 )
 def test_field_33_a_refusal_names_what_a_user_wrote(
@@ -131,12 +131,12 @@ def test_field_50_decimals_are_numbers(snapshot: Snapshot) -> None:
         ("label BETWEEN 1 AND 2", "column 'label' is text"),
         ("lower(label) = 10", "column 'label' is text"),
         ("label = price", "column 'label' is text and column 'price' is double"),
-        ("label + 1 > 3", "column 'label' is text, which takes no arithmetic"),
-        ("price LIKE '10%'", "column 'price' is double; LIKE and patterns take text"),
+        ("label + 1 > 3", "column 'label' is text, which does not support arithmetic"),
+        ("price LIKE '10%'", "column 'price' is double; LIKE and patterns need a text"),
         ("day > 2020", "column 'day' is date; .*: day > '2020-01-31'"),
         ("taken > 5", "column 'taken' is timestamp; .*: taken > '2020-01-31 12:00:00'"),
-        ("day > 'soon'", "column 'day' is date; 'soon' is no time"),
-        ("tweet > 'soon'", "--where"),
+        ("day > 'soon'", "column 'day' is date; 'soon' is not a time"),
+        ("tweet > 'soon'", "the condition cannot be evaluated"),
     ],
 )
 def test_field_50_a_type_that_does_not_fit_is_named(
@@ -205,8 +205,11 @@ def test_field_61_a_list_after_in_may_be_long(snapshot: Snapshot) -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        (f"label IN ({'10, ' * 1_000}11)", "column 'label' is text, the list holds the number 10"),
-        (f"tweet IN ({chr(39)}x{chr(39)}{', 1' * 1_000})", "column 'tweet' is int64; the list"),
+        (
+            f"label IN ({'10, ' * 1_000}11)",
+            "column 'label' is text, but .* the number 10",
+        ),
+        (f"tweet IN ({chr(39)}x{chr(39)}{', 1' * 1_000})", "column 'tweet' is int64, the list"),
         (f"tweet + 1 IN (1{', 1' * 1_000})", "only after a column"),
         (f"tweet IN (1{', 1' * 3_000_000})", "at most 5,000,000"),
         (f"caption = '{'x' * 10_000}'", "at most 10,000"),
@@ -231,7 +234,7 @@ def waiting(seconds: float) -> Iterator[pa.RecordBatch]:
 
 
 def test_field_58_only_cpu_time_counts_until_ten_times_the_deadline() -> None:
-    condition = checked_condition("item_id < 3", (("item_id", ColumnType.INT64),))
+    condition = parse_condition("item_id < 3", (("item_id", ColumnType.INT64),))
     assert evaluate(condition, waiting(1.2), 0.6).tolist() == [0, 1, 2]
     with pytest.raises(FilterError, match=r"longer than 0\.05 s"):
         evaluate(condition, waiting(1.2), 0.05)
@@ -241,7 +244,7 @@ def test_field_58_a_filter_runs_in_its_own_thread(tmp_path: Path) -> None:
     """The watcher sees its CPU time: threads of DuckDB would use time that nobody counts."""
     count = 300_000
     batch = pa.RecordBatch.from_pydict({"item_id": np.arange(count)})
-    condition = checked_condition("item_id * 7 % 11 = 3", (("item_id", ColumnType.INT64),))
+    condition = parse_condition("item_id * 7 % 11 = 3", (("item_id", ColumnType.INT64),))
     others = time.process_time() - time.thread_time()
     found = evaluate(condition, [batch], 10.0)
     others = time.process_time() - time.thread_time() - others
@@ -256,6 +259,6 @@ def test_field_61_a_slow_pattern_is_stopped(tmp_path: Path) -> None:
     ] * 20
     types = (("item_id", ColumnType.INT64), ("caption", ColumnType.STRING))
     patterns = " OR ".join(f"regexp_matches(caption, '(b.*a.*){{9}}x{n}')" for n in range(100))
-    condition = checked_condition(patterns, types)
+    condition = parse_condition(patterns, types)
     with pytest.raises(FilterError, match=r"longer than 0\.2 s and was stopped"):
         evaluate(condition, batches, 0.2)

@@ -1,4 +1,4 @@
-"""Types inside a condition: what may be compared with what, and times in DuckDB's spelling."""
+"""Checks the types inside conditions and converts times to the notation of DuckDB."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _EXAMPLES = {
 
 
 def check_types(tree: exp.Expr, types: Mapping[str, ColumnType]) -> None:
-    """Refuse what DuckDB would convert on the way, and so answer something else.
+    """Refuse comparisons that DuckDB would answer by implicit conversions.
 
     Raises:
-        FilterError: Names the column and its type.
+        FilterError: Types do not match; the message names the column and its type.
     """
     from sqlglot import exp
 
     for node in tree.walk():
         if isinstance(node, (exp.Like, exp.ILike, exp.RegexpLike, exp.ArrayContains)):
-            _check_text(node, types)
+            _check_pattern(node, types)
         elif isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Neg)):
             _check_arithmetic(node, types)
         elif isinstance(node, _comparisons()):
@@ -45,36 +45,39 @@ def _check_arithmetic(node: exp.Expr, types: Mapping[str, ColumnType]) -> None:
     for side in _sides(node):
         if _type(side, types) is ColumnType.STRING:
             raise FilterError(
-                f"{_shown(side, types)}, which takes no arithmetic; use a number column"
+                f"{_describe(side, types)}, which does not support arithmetic; use a number column"
             )
 
 
 def _check_pair(first: exp.Expr, other: exp.Expr, types: Mapping[str, ColumnType]) -> None:
-    for one, two in ((first, other), (other, first)):
-        kind, against = _type(one, types), _type(two, types)
-        if kind in _EXAMPLES and against in _NUMBERS and _column(one) is not None:
-            column = _column(two)
-            if column is not None:
-                raise FilterError(
-                    f"{_shown(one, types)} and {_shown(two, types)}; they cannot be compared"
-                )
-            advice = _EXAMPLES[kind].format(name=_quoted(one), value=two.sql(dialect="duckdb"))
-            raise FilterError(f"{_shown(one, types)}; {advice}")
+    for left, right in ((first, other), (other, first)):
+        left_type = _type(left, types)
+        if (
+            left_type not in _EXAMPLES
+            or _type(right, types) not in _NUMBERS
+            or _column(left) is None
+        ):
+            continue
+        if _column(right) is not None:
+            raise FilterError(
+                f"{_describe(left, types)} and {_describe(right, types)}; they cannot be compared"
+            )
+        advice = _EXAMPLES[left_type].format(name=_quoted(left), value=right.sql(dialect="duckdb"))
+        raise FilterError(f"{_describe(left, types)}; {advice}")
 
 
-def _check_text(node: exp.Expr, types: Mapping[str, ColumnType]) -> None:
-    kind = _type(node.this, types)
-    if kind not in (None, ColumnType.STRING):
-        raise FilterError(f"{_shown(node.this, types)}; LIKE and patterns take text columns")
+def _check_pattern(node: exp.Expr, types: Mapping[str, ColumnType]) -> None:
+    if _type(node.this, types) not in (None, ColumnType.STRING):
+        raise FilterError(f"{_describe(node.this, types)}; LIKE and patterns need a text column")
 
 
-def with_times(tree: exp.Expr, types: Mapping[str, ColumnType]) -> exp.Expr:
-    """Write the texts that are compared with times as times in UTC.
+def convert_times(tree: exp.Expr, types: Mapping[str, ColumnType]) -> exp.Expr:
+    """Replace texts that are compared with times by times in UTC.
 
-    DuckDB's own reading of an offset, as in `12:00+02:00`, differs between its releases.
+    Releases of DuckDB differ in how they parse an offset, as in `12:00+02:00`.
 
     Raises:
-        FilterError: A text is no time.
+        FilterError: A text is not a time.
     """
     from sqlglot import exp
 
@@ -86,11 +89,11 @@ def with_times(tree: exp.Expr, types: Mapping[str, ColumnType]) -> exp.Expr:
         for side in sides:
             literal = side.this if isinstance(side, exp.Cast) else side
             if isinstance(literal, exp.Literal) and literal.is_string:
-                side.replace(_time(literal.name, _shown(column, types)))
+                side.replace(_time_literal(literal.name, _describe(column, types)))
     return tree
 
 
-def _time(text: str, shown: str) -> exp.Expr:
+def _time_literal(text: str, column: str) -> exp.Expr:
     from sqlglot import exp
 
     try:
@@ -102,16 +105,17 @@ def _time(text: str, shown: str) -> exp.Expr:
         moment = utc_time(text)
     except (ValueError, OverflowError) as error:
         raise FilterError(
-            f"{shown}; {text[:40]!r} is no time, write it as '2020-01-31' or '2020-01-31 12:00:00'"
+            f"{column}; {text[:40]!r} is not a time, expected '2020-01-31' or '2020-01-31 12:00:00'"
         ) from error
     return exp.cast(exp.Literal.string(moment.isoformat(" ")), "TIMESTAMP")
 
 
 def utc_time(text: str) -> datetime:
-    """A time as conditions compare it: in UTC, without its zone.
+    """Parse a time and convert it to UTC without a zone, as conditions compare it.
 
     Raises:
-        ValueError: The text is no time, or one beyond the calendar (OverflowError).
+        ValueError: The text is not a time.
+        OverflowError: The time is beyond the calendar.
     """
     moment = datetime.fromisoformat(text.strip())
     return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
@@ -127,30 +131,30 @@ def _comparisons() -> tuple[type[exp.Expr], ...]:
 
 
 def _sides(node: exp.Expr) -> Iterator[exp.Expr]:
-    """What an operator joins; of IN and BETWEEN the tested value comes first."""
+    """Yield the operands; the tested value of IN and BETWEEN comes first."""
     for part in (node.this, *node.expressions, *map(node.args.get, ("expression", "low", "high"))):
         if part is not None:
             yield part
 
 
 def _type(node: exp.Expr, types: Mapping[str, ColumnType]) -> ColumnType | None:
-    """The type of an expression where it is certain; a text literal takes any."""
+    """Return the type of an expression; None if it is uncertain, as for a text literal."""
     from sqlglot import exp
 
     numbers = (exp.Mul, exp.Div, exp.Mod, exp.Neg, exp.Length)
-    kind = None
+    type_ = None
     if isinstance(node, exp.Column):
-        kind = types.get(node.name)
+        type_ = types.get(node.name)
     elif isinstance(node, exp.Paren):
-        kind = _type(node.this, types)
+        type_ = _type(node.this, types)
     elif isinstance(node, (exp.Lower, exp.Upper)):
-        kind = ColumnType.STRING
+        type_ = ColumnType.STRING
     elif isinstance(node, numbers) or (isinstance(node, exp.Literal) and not node.is_string):
-        kind = ColumnType.DOUBLE
+        type_ = ColumnType.DOUBLE
     elif isinstance(node, (exp.Add, exp.Sub)):
         sides = {_type(side, types) for side in _sides(node)}
-        kind = ColumnType.DOUBLE if sides <= set(_NUMBERS) else None  # as of times
-    return kind
+        type_ = ColumnType.DOUBLE if sides <= set(_NUMBERS) else None  # None for times
+    return type_
 
 
 def _column(node: exp.Expr) -> exp.Column | None:
@@ -160,13 +164,13 @@ def _column(node: exp.Expr) -> exp.Column | None:
 
 
 def _quoted(node: exp.Expr) -> str:
-    """A column's name as a condition takes it: in quotes only where it needs them."""
+    """Return a column's name, in double quotes if a condition needs them."""
     column = _column(node)
     name = column.name if column is not None else node.sql(dialect="duckdb")
     return name if name.isidentifier() and name.isascii() else '"' + name.replace('"', '""') + '"'
 
 
-def _shown(node: exp.Expr, types: Mapping[str, ColumnType]) -> str:
+def _describe(node: exp.Expr, types: Mapping[str, ColumnType]) -> str:
     column = _column(node)
     if column is None:
         return f"{node.sql(dialect='duckdb')[:40]} is {_type(node, types)}"

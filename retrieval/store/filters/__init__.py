@@ -1,0 +1,1 @@
+"""Filters: SQL conditions over item columns, checked and evaluated with DuckDB."""
