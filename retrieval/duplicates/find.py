@@ -152,7 +152,7 @@ class _Comparison:
     def _mask(self, part: Part, excluded: NDArray[np.int64]) -> NDArray[np.bool_]:
         code = MEDIUM_CODES.index(self._modality)
         item_ids = part.rows.item_ids
-        mask: NDArray[np.bool_] = (part.rows.media == code) & ~contained(item_ids, excluded)
+        mask: NDArray[np.bool_] = (part.rows.media == code) & ~isin_sorted(item_ids, excluded)
         mask &= self._items.modalities_of(item_ids) == code
         return mask
 

@@ -263,7 +263,7 @@ def _segments(part: ImportedItem, info: MediaInfo) -> Segments:
             "end_seconds, or the item duration_seconds"
         )
     # Scale first, because squares of finite numbers such as 1e200 overflow.
-    vectors = scaled(part.vectors[: len(rows)].astype(np.float64))
+    vectors = scale_extremes(part.vectors[: len(rows)].astype(np.float64))
     lengths = np.linalg.norm(vectors, axis=1)
     valid = np.isfinite(lengths) & (lengths > 0)
     if not valid.all():
