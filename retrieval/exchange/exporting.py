@@ -23,8 +23,8 @@ from retrieval.errors import CollectionError, IndexMissingError
 from retrieval.exchange.card import write_card
 from retrieval.files.writing import check_writable, storage_errors
 from retrieval.media.files import container_of, uri_to_path
+from retrieval.search.index_files import APPROXIMATE, CARD
 from retrieval.search.indexing.card import IndexCard
-from retrieval.search.indexing.part import APPROXIMATE, CARD
 from retrieval.store.blocks import SegmentBlock
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES

@@ -9,6 +9,7 @@ from retrieval.errors import FilterError
 from retrieval.search.filtering import RowFilter, media_targets
 from retrieval.search.items import ItemTable
 from retrieval.search.open_space import OpenedSpace
+from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
 from retrieval.types import Medium
@@ -78,13 +79,13 @@ def test_a_refused_condition_is_not_remembered_and_loads_no_model(indexed: Colle
     searcher = Searcher(indexed.snapshot, no_model)
     for _ in range(2):
         with pytest.raises(FilterError):
-            searcher.search("x", where="nothing = 1")
+            searcher.search("x", SearchOptions(where="nothing = 1"))
 
 
 def test_the_time_of_a_filter_is_told_apart(indexed: Collection) -> None:
     searcher = Searcher(indexed.snapshot, indexed.encoder)
     where = "caption LIKE '%red%' OR item_id > 3"
-    first, again = (searcher.search("a star", where=where).took_ms for _ in range(2))
+    first, again = (searcher.search("a star", SearchOptions(where=where)).took_ms for _ in range(2))
     assert 0 < again.filter < first.filter
 
 

@@ -14,6 +14,7 @@ from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import DeviceError, FilterError, QueryError
+from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium
@@ -51,7 +52,7 @@ def test_scores_and_order_equal_brute_force(indexed: Collection) -> None:
 def test_a_gpu_finds_what_the_cpu_finds(
     indexed: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The code of the GPU, over rows that lie on the CPU."""
+    """The code of the GPU, with rows on the CPU."""
     rows_moved = []
 
     def place(cpu: indexes.gpu.FaissIndex, chosen: Plan) -> TorchExact:
@@ -64,7 +65,7 @@ def test_a_gpu_finds_what_the_cpu_finds(
     assert not rows_moved
     for query in ("a red circle", "calm piano"):
         want = indexed.search(query, k=20)
-        hits = searcher.search(query, k=20).hits
+        hits = searcher.search(query, SearchOptions(k=20)).hits
         assert [hit.item_id for hit in hits] == [hit.item_id for hit in want]
         np.testing.assert_allclose(
             [hit.score for hit in hits], [hit.score for hit in want], atol=1e-5
@@ -91,7 +92,11 @@ def test_a_gpu_that_is_not_there_fails(
     monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: ())
     with pytest.raises(DeviceError, match="no CUDA device"):
         Searcher(indexed.snapshot, indexed.encoder, device="cuda")
-    assert Searcher(indexed.snapshot, indexed.encoder, device="auto").search("x", k=1).hits
+    assert (
+        Searcher(indexed.snapshot, indexed.encoder, device="auto")
+        .search("x", SearchOptions(k=1))
+        .hits
+    )
 
 
 def test_targets_choose_by_modality_and_medium(indexed: Collection) -> None:

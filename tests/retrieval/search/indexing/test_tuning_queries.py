@@ -27,7 +27,7 @@ def collection(root: Path, captions: list[str | None]) -> Snapshot:
     return Snapshot.open(root)
 
 
-def test_without_captions_the_built_in_texts_are_asked(tmp_path: Path) -> None:
+def test_without_captions_the_built_in_texts_are_used(tmp_path: Path) -> None:
     texts = tuning_texts(collection(tmp_path / "c", [None, "", "  "]), 3)
     assert texts == list(PROBE_TEXTS[: queries.TEXTS])
 
@@ -38,12 +38,12 @@ def test_captions_come_first_and_once(tmp_path: Path) -> None:
     assert len(texts) == min(queries.TEXTS, 2 + len(PROBE_TEXTS))
 
 
-def test_of_many_captions_an_even_choice_is_asked(
+def test_many_captions_are_subsampled_evenly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "TEXTS", 10)
     monkeypatch.setattr(queries, "MANY_TEXTS", 20)
-    monkeypatch.setattr(queries, "LOOKED_AT", 50)
+    monkeypatch.setattr(queries, "CAPTIONED_ITEMS", 50)
     snapshot = collection(tmp_path / "c", [f"caption {n}" for n in range(1_000)])
     assert len(tuning_texts(snapshot, queries.EXACT_BELOW_ROWS)) == 20
     texts = tuning_texts(snapshot, 1_000)

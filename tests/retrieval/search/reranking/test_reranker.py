@@ -86,7 +86,7 @@ def test_members_of_tars_are_read(hits: list[Hit], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("query", ['"a" + "b"', "@x.png", '2*"a"'])
 def test_a_query_that_is_not_one_text_fails(query: str) -> None:
-    with pytest.raises(QueryError, match="--rerank reads one text"):
+    with pytest.raises(QueryError, match="re-ranking needs a single text"):
         text_of(parse_query(query))
 
 
