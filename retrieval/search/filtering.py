@@ -92,17 +92,16 @@ class RowFilter:
         """
         conditions = names_of(options.where) or []
         for condition in conditions:
-            self.matching(condition)  # Refuse it even where there are no rows to filter.
-        # Conditions are evaluated one by one, so that each one's parentheses stay its own.
-        where = " AND ".join(f"({condition})" for condition in conditions)
-        joined = where if len(conditions) > 1 else next(iter(conditions), None)
+            self.matching(condition)  # Refuse it even if there are no rows to filter.
+        # Parentheses keep an OR inside its own condition.
+        if len(conditions) > 1:
+            conditions = [" AND ".join(f"({condition})" for condition in conditions)]
+        where = conditions[0] if conditions else None
         self._check_existing(excluded)
         targets = media_targets(options.to)
         selected = {}
         for opened in spaces:
-            pairs = [
-                SelectedPart(part, self.select(part, targets, joined)) for part in opened.parts
-            ]
+            pairs = [SelectedPart(part, self.select(part, targets, where)) for part in opened.parts]
             if options.ids is not None or excluded:
                 pairs = _restrict(pairs, options.ids, excluded)
             selected[opened.space.name] = [pair for pair in pairs if pair.selection.count]

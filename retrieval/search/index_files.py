@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ MEDIUM_NAMES = pa.array([str(medium) for medium in MEDIUM_CODES])
 """Names of the codes of media and modalities."""
 
 
+@dataclass(eq=False, slots=True)
 class RowTable:
     """The rows of an index as parallel arrays.
 
@@ -50,19 +52,11 @@ class RowTable:
         vector_numbers: (rows,) int64 number of each row's vector; None if all vectors differ.
     """
 
-    def __init__(
-        self,
-        item_ids: NDArray[np.int64],
-        media: NDArray[np.int8],
-        start_seconds: NDArray[np.float32],
-        end_seconds: NDArray[np.float32],
-        vector_numbers: NDArray[np.int64] | None = None,
-    ) -> None:
-        self.item_ids = item_ids
-        self.media = media
-        self.start_seconds = start_seconds
-        self.end_seconds = end_seconds
-        self.vector_numbers = vector_numbers
+    item_ids: NDArray[np.int64]
+    media: NDArray[np.int8]
+    start_seconds: NDArray[np.float32]
+    end_seconds: NDArray[np.float32]
+    vector_numbers: NDArray[np.int64] | None = None
 
     @classmethod
     def of_blocks(
@@ -99,12 +93,7 @@ class RowTable:
 
     def write(self, path: Path) -> None:
         """Write rows.arrow as one record batch, so that it can be mapped as whole arrays."""
-        arrays: list[NDArray[Any]] = [
-            self.item_ids,
-            self.media,
-            self.start_seconds,
-            self.end_seconds,
-        ]
+        arrays = [self.item_ids, self.media, self.start_seconds, self.end_seconds]
         schema = ROW_SCHEMA
         if self.vector_numbers is not None:
             arrays, schema = [*arrays, self.vector_numbers], ROW_SCHEMA.append(PLACE)

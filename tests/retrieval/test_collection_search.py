@@ -187,7 +187,10 @@ def test_field_20_a_member_of_a_tar_is_a_query(toys: Collection, tmp_path: Path)
     file = toys.search(f"@{tmp_path}/a blue one.png")
     member = toys.search(f"@{tmp_path}/p.tar!in/a blue one.png")
     assert [(h.item_id, h.score) for h in member] == [(h.item_id, h.score) for h in file]
-    for missing, message in (("p.tar!gone.png", "no member gone.png"), ("q.tar!x", "no such tar")):
+    for missing, message in (
+        ("p.tar!gone.png", "no member gone.png"),
+        ("q.tar!x", "no such archive"),
+    ):
         with pytest.raises(QueryError, match=message):
             toys.search(f'@"{tmp_path}/{missing}"')
 
@@ -224,8 +227,8 @@ def test_field_61_ids_of_a_file(toys: Collection, tmp_path: Path) -> None:
     path = tmp_path / "ids.txt"
     path.write_text("\ufeff5, 9\n\n 11;13\t2\r\n")
     assert read_ids(path).tolist() == [5, 9, 11, 13, 2]
-    for content, message in (("5\nx\n", "ids.txt, line 2: 'x' is no id"), ("-3", "'-3' is no id"),
-                             ("1.5", "no id"), ("9" * 30, "no id")):  # fmt: skip
+    for content, message in (("5\nx\n", "ids.txt, line 2: 'x' is not an item id"), ("-3", "'-3' is not an item id"),
+                             ("1.5", "not an item id"), ("9" * 30, "not an item id")):  # fmt: skip
         path.write_text(content)
         with pytest.raises(QueryError, match=message):
             read_ids(path)

@@ -128,7 +128,8 @@ class _PartBuilder:
             last_item_id=last,
             calibration=measure_calibration(searchable, rows, probes),
             # The reason of the first part can already have the suffix.
-            reason=card.reason.removesuffix(WITHOUT_TEXTS) + ("" if encoder else WITHOUT_TEXTS),
+            reason=card.reason.removesuffix(WITHOUT_TEXTS)
+            + ("" if encoder is not None else WITHOUT_TEXTS),
             bytes=sum(path.stat().st_size for path in self._folder.iterdir()),
             build_seconds=round(time.monotonic() - self._start, 3),
         )
