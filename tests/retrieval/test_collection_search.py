@@ -227,8 +227,12 @@ def test_field_61_ids_of_a_file(toys: Collection, tmp_path: Path) -> None:
     path = tmp_path / "ids.txt"
     path.write_text("\ufeff5, 9\n\n 11;13\t2\r\n")
     assert read_ids(path).tolist() == [5, 9, 11, 13, 2]
-    for content, message in (("5\nx\n", "ids.txt, line 2: 'x' is not an item id"), ("-3", "'-3' is not an item id"),
-                             ("1.5", "not an item id"), ("9" * 30, "not an item id")):  # fmt: skip
+    for content, message in (
+        ("5\nx\n", "ids.txt, line 2: 'x' is not an item id"),
+        ("-3", "'-3' is not an item id"),
+        ("1.5", "not an item id"),
+        ("9" * 30, "not an item id"),
+    ):
         path.write_text(content)
         with pytest.raises(QueryError, match=message):
             read_ids(path)

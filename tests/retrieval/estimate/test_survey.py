@@ -77,7 +77,7 @@ def test_fault_19_files_that_cannot_be_opened_are_left_out(tmp_path: Path) -> No
     assert all(total.items == 0 for total in found.totals.values())
 
 
-def test_an_ogg_is_what_it_holds(tmp_path: Path) -> None:
+def test_an_ogg_with_sound_is_a_recording(tmp_path: Path) -> None:
     (tmp_path / "a.ogg").write_bytes(sound_bytes(make_tone(1.5), kind="OGG", subtype="VORBIS"))
     found = survey(find_sources([str(tmp_path)]))
     assert found.totals[Medium.AUDIO].seconds == pytest.approx(1.5, abs=0.1)

@@ -16,13 +16,13 @@ def test_statistics_of_four_scores_by_hand() -> None:
     assert statistics.threshold == pytest.approx(0.3 + 2 * 0.005**0.5)
 
 
-def test_media_that_come_as_near_as_neighbours_do_are_likely() -> None:
+def test_media_hits_as_near_as_neighbours_are_likely() -> None:
     statistics = ScoreStatistics.of(np.array([0.8, 1.0]), MEDIA, Medium.IMAGE)
     assert statistics is not None
     assert statistics.threshold == pytest.approx(0.9)
 
 
-def test_queries_that_found_nothing_do_not_count() -> None:
+def test_queries_without_results_do_not_count() -> None:
     statistics = ScoreStatistics.of(
         np.array([-np.inf, 0.5, 0.5, np.nan], np.float32), TEXT, Medium.IMAGE
     )
@@ -31,7 +31,7 @@ def test_queries_that_found_nothing_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("scores", [[], [0.4], [-np.inf, 0.4]])
-def test_fewer_than_two_scores_tell_nothing(scores: list[float]) -> None:
+def test_fewer_than_two_scores_have_no_statistics(scores: list[float]) -> None:
     assert ScoreStatistics.of(np.array(scores), TEXT, Medium.IMAGE) is None
 
 

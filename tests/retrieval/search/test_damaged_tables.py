@@ -107,7 +107,7 @@ def test_rows_of_another_part_are_refused(root: Path, monkeypatch: pytest.Monkey
         OpenedSpace(snapshot, SPACE)
 
 
-def test_places_are_written_only_where_rows_are_equal(root: Path, tmp_path: Path) -> None:
+def test_vector_numbers_are_written_only_for_equal_rows(root: Path, tmp_path: Path) -> None:
     with pa.ipc.open_file(folder_of(root) / "rows.arrow") as file:
         assert file.schema == ROW_SCHEMA.append(PLACE)
     rows = RowTable.open(folder_of(root) / "rows.arrow")

@@ -47,7 +47,7 @@ def test_a_collection_does_not_differ_from_itself_on_its_own_captions(indexed: C
     assert received[-1] == (len(captions), len(captions))
 
 
-def test_an_older_generation_still_has_what_was_removed(copied: Collection) -> None:
+def test_an_older_generation_still_contains_removed_items(copied: Collection) -> None:
     before = copied.snapshot.manifest.generation
     gone = copied.search(QUERIES[0])[0]
     copied.remove(ids=[gone.item_id])
@@ -99,7 +99,7 @@ def test_a_folder_may_be_called_like_a_generation(tmp_path: Path) -> None:
     assert str(Side(Path("c"), 12, "s", exact=True)) == "c@12 (s, exact)"
 
 
-def test_what_cannot_be_compared_fails(indexed: Collection, tmp_path: Path) -> None:
+def test_invalid_comparisons_fail(indexed: Collection, tmp_path: Path) -> None:
     root = indexed.root
     with pytest.raises(QueryError, match="there are no queries"):
         diff(root, root, [])
@@ -113,7 +113,7 @@ def test_what_cannot_be_compared_fails(indexed: Collection, tmp_path: Path) -> N
         diff(root, Side(root, space="nowhere"), QUERIES)
 
 
-def test_without_captions_and_queries_there_is_nothing_to_ask(world: World, tmp_path: Path) -> None:
+def test_diff_without_captions_and_queries_fails(world: World, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")

@@ -35,7 +35,7 @@ def write(path: Path, table: pa.Table) -> Path:
     return path
 
 
-def test_rows_come_back(rows: pa.Table, tmp_path: Path) -> None:
+def test_rows_read_back_as_written(rows: pa.Table, tmp_path: Path) -> None:
     opened = RowTable.open(write(tmp_path / "rows.arrow", rows))
     assert opened.item_ids.tolist() == [1, 1, 2]
     np.testing.assert_array_equal(opened.start_seconds, np.float32([0, 2, 0]))

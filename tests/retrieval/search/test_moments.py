@@ -100,7 +100,7 @@ def test_learned_moments_keep_the_ranks_of_their_items(searcher: Searcher) -> No
     assert videos == sorted(videos, reverse=True)
 
 
-def test_borders_lie_half_way_between_frames() -> None:
+def test_borders_are_half_way_between_frames() -> None:
     rows = frame_rows(Frames(np.array([0, 0.5, 1.0], np.float32), np.eye(3, dtype=np.float32)), 1.3)
     np.testing.assert_allclose(rows.start_seconds, [0, 0.25, 0.75])
     np.testing.assert_allclose(rows.end_seconds, [0.25, 0.75, 1.3])

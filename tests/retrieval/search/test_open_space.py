@@ -52,7 +52,7 @@ def test_fault_15_index_of_another_space_fails(root: Path) -> None:
             OpenedSpace(snapshot, PICTURES)
 
 
-def test_each_kind_of_query_is_answered_as_hard_as_it_needs(root: Path) -> None:
+def test_each_query_type_has_its_own_effort(root: Path) -> None:
     cards, _ = built(root, "IVF8,Flat")
     card, folder = cards[PICTURES.name], folder_of(root)
     easy, hard = Effort(1, 10), Effort(8, 200)

@@ -78,7 +78,7 @@ def test_parts_share_the_first_ones_quantizer(root: Path, monkeypatch: pytest.Mo
     assert (first.ntotal, second.ntotal) == (145, 10)
 
 
-def test_twice_the_rows_train_anew(root: Path) -> None:
+def test_twice_the_rows_are_trained_again(root: Path) -> None:
     built(root, "IVF4,SQ8")
     grow(root, 60, 150)
     cards, said = built(root)
@@ -87,7 +87,7 @@ def test_twice_the_rows_train_anew(root: Path) -> None:
     assert cards[PICTURES.name].trained_for == 370
 
 
-def test_another_request_builds_anew_and_none_keeps_the_old_one(root: Path) -> None:
+def test_another_request_causes_a_rebuild_and_none_does_not(root: Path) -> None:
     built(root, "exact")
     grow(root, 60, 62)
     cards, _ = built(root)

@@ -23,7 +23,7 @@ from retrieval.search.query import MAX_QUERY_CHARS, Query, Term, parse_query, re
         'unbalanced "quote',
     ],
 )
-def test_what_does_not_parse_as_a_whole_is_text(text: str) -> None:
+def test_text_that_does_not_parse_completely_is_plain_text(text: str) -> None:
     assert parse_query(text) == Query((Term(text=text),))
 
 

@@ -36,7 +36,7 @@ def test_a_text_has_one_vector_in_every_space() -> None:
     assert found["eye"].query_type is QueryType.TEXT
 
 
-def test_a_picture_is_embedded_where_pictures_are(red: Path) -> None:
+def test_a_picture_is_embedded_in_image_spaces(red: Path) -> None:
     found = embedded(f"@{red}")
     assert found.keys() == {"eye"}
     pixels = np.zeros((1, 16, 16, 3), np.uint8)

@@ -124,7 +124,7 @@ def test_a_query_or_a_vector_and_a_space_only_with_a_vector(imported: Collection
         imported.search("red", space=SPACE.name)
 
 
-def test_two_spaces_of_one_length_must_be_told_apart() -> None:
+def test_two_spaces_with_vectors_of_one_length_need_a_name() -> None:
     query = VectorQuery.of(np.ones(DIM))
     other = type(SPACE)("others-00000002", "toy:others", DIM, (Medium.IMAGE,), "1" * 64)
     with pytest.raises(QueryError, match="may belong to vectors-00000001, others-00000002; name"):

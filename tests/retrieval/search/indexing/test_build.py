@@ -74,7 +74,7 @@ def test_rows_are_in_item_order_without_removed_items(root: Path) -> None:
     assert cards[PICTURES.name].rows == len(rows)
 
 
-def test_items_are_the_living_ones_in_id_order(root: Path) -> None:
+def test_item_tables_contain_living_items_in_id_order(root: Path) -> None:
     built(root)
     items = open_arrow(folder_of(root) / "items.arrow")
     assert items["item_id"].to_pylist() == [n for n in range(60) if n not in (0, 31)]
@@ -139,7 +139,7 @@ def test_a_current_index_stays_without_loading_its_encoder(root: Path) -> None:
     assert Snapshot.open(root).manifest == before
 
 
-def test_an_unreadable_card_builds_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreadable_card_causes_a_rebuild(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     cards, _ = built(root)
     path = folder_of(root) / "card.json"
     content = path.read_text()
@@ -264,13 +264,13 @@ def test_an_empty_collection_fails(tmp_path: Path) -> None:
         built(tmp_path / "empty")
 
 
-def test_vectors_are_read_back_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_are_read_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact_part, "BLOCK_ROWS", 7)
     card = built(root, "IVF4,SQ8")[0][PICTURES.name]
     assert open_index(folder_of(root) / "part-000.faiss").ntotal == card.rows
 
 
-def test_cards_are_values(root: Path) -> None:
+def test_cards_are_immutable(root: Path) -> None:
     card = built(root)[0][PICTURES.name]
     with pytest.raises(dataclasses.FrozenInstanceError):
         card.rows = 3  # type: ignore[misc]

@@ -58,7 +58,7 @@ def test_an_exact_index_has_no_factory(tmp_path: Path) -> None:
     assert card.summary() == "toy-01234567: exact, 1000 rows of 32 numbers, 2.5 MB, built in 1.5 s"
 
 
-def test_the_summary_states_recall_by_kind_of_query() -> None:
+def test_the_summary_states_recall_by_query_type() -> None:
     assert CARD.summary().endswith("IVF64,SQ8, 1000 rows of 32 numbers, 2.5 MB, built in 1.5 s; "
                                    "recall@10 text 0.950, media 0.990")  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_a_card_that_breaks_the_rules_fails(
     assert "build the index again" in str(caught.value)
 
 
-def test_a_card_of_the_version_before_has_as_many_vectors_as_rows(tmp_path: Path) -> None:
+def test_a_card_of_version_3_has_as_many_vectors_as_rows(tmp_path: Path) -> None:
     raw = json.loads(CARD.to_json()) | {"version": 3}
     del raw["vectors"]
     path = tmp_path / "card.json"
@@ -124,7 +124,7 @@ def test_a_card_without_a_key_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"3", b"\xff\xfe"])
-def test_a_file_that_is_no_card_fails(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_card_fails(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "card.json"
     path.write_bytes(content)
     with pytest.raises(CollectionFormatError, match="not an index card"):

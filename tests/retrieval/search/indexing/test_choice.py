@@ -52,7 +52,7 @@ def test_few_rows_are_searched_exactly_without_a_trial(
     assert (chosen.factories, chosen.trials) == ((None,), ())
 
 
-def test_every_kind_that_fits_is_tried_and_the_fastest_comes_first(exact: FaissIndex) -> None:
+def test_every_kind_that_fits_is_tested_and_the_fastest_comes_first(exact: FaissIndex) -> None:
     tried: list[str] = []
 
     def progress(task: str, done: float, total: float | None, note: str = "") -> None:
@@ -172,7 +172,7 @@ def test_field_57_exact_search_of_all_rows_is_compared(
     assert asked == [(False, 20), (True, 20)] * 2
 
 
-def test_memory_leaves_only_what_fits(exact: FaissIndex) -> None:
+def test_kinds_beyond_the_memory_are_not_tested(exact: FaissIndex) -> None:
     budget = 64 * 4 * 256 + ROWS * 40
     chosen = choose(exact, IndexRequest(recall=0.8, memory=budget), sample_queries)
     assert all(trial.bytes_per_row <= 30 for trial in chosen.trials)
@@ -183,13 +183,13 @@ def test_memory_leaves_only_what_fits(exact: FaissIndex) -> None:
         choose(exact, IndexRequest(memory=1_000), sample_queries)
 
 
-def test_a_latency_that_exact_search_keeps_makes_it_exact(exact: FaissIndex) -> None:
+def test_exact_search_is_chosen_if_it_reaches_the_latency(exact: FaissIndex) -> None:
     chosen = choose(exact, IndexRequest(latency_ms=10_000.0), sample_queries)
     assert chosen.factories == (None,)
     assert "within 10000 ms" in chosen.reason
 
 
-def test_no_kind_in_reach_gives_the_best(
+def test_the_best_kind_is_chosen_if_none_reaches_the_target(
     exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coarse = [Candidate("IVF{lists},PQ2x4fs", DIM, 9)]
@@ -221,7 +221,7 @@ class SmallGpus(CpuGpus):
         return [round((WORK_BYTES + 600_000) / FREE_SHARE) for _ in self.numbers]
 
 
-def test_rows_that_a_gpu_holds_are_searched_exactly(exact: FaissIndex) -> None:
+def test_rows_that_fit_on_a_gpu_are_searched_exactly(exact: FaissIndex) -> None:
     chosen = choose(exact, IndexRequest(), sample_queries, CpuGpus((0,)))
     assert (chosen.factories, chosen.trials) == ((None,), ())
     assert "a GPU searches 6,000 rows exactly" in chosen.reason
@@ -238,7 +238,7 @@ def test_rows_beyond_a_gpus_memory_are_compressed_to_it(exact: FaissIndex) -> No
         choose(exact, IndexRequest(memory=1_000), sample_queries, SmallGpus((0,)))
 
 
-def test_of_many_rows_every_gpu_kind_is_tried(
+def test_every_gpu_kind_is_tested_for_many_rows(
     exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     placed: list[str] = []

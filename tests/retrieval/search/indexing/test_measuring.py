@@ -24,7 +24,7 @@ def index_of(vectors: np.ndarray) -> FaissIndex:
     return FaissIndex(build_exact([vectors], vectors.shape[1]))
 
 
-def test_an_index_is_measured_by_kind_of_query_depth_and_time() -> None:
+def test_recall_and_latency_are_measured_by_query_type() -> None:
     vectors = unit_vectors(300)
     part = build_approximate("IVF8,SQ8", vectors, [vectors])
     index = FaissIndex(build_exact([vectors], DIM), part, Effort(8, 200))

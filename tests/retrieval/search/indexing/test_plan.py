@@ -22,7 +22,7 @@ def test_the_first_index_is_trained() -> None:
     assert plan([], 10) == UpdatePlan(0, True, True, "no index yet")
 
 
-def test_nothing_new_is_kept() -> None:
+def test_a_current_index_needs_no_work() -> None:
     assert plan(parts(1_000_000, 500), 0) == UpdatePlan(2, False, False, "the index is current")
 
 
@@ -37,7 +37,7 @@ def test_nothing_new_is_kept() -> None:
         ((1_000_000,), 600_000, 0),
     ],
 )
-def test_new_rows_take_smaller_parts_before_them_along(
+def test_new_rows_are_merged_with_smaller_parts_before_them(
     rows: tuple[int, ...], new: int, kept: int
 ) -> None:
     found = plan(parts(*rows), new)
@@ -57,7 +57,7 @@ def test_parts_stay_few_and_rows_are_rewritten_seldom() -> None:
     assert written < 400_000 * 9
 
 
-def test_twice_the_rows_are_trained_for_anew() -> None:
+def test_twice_the_rows_plan_a_new_training() -> None:
     assert plan(parts(1_000_000), 999_999).train is False
     assert plan(parts(1_000_000), 1_000_000).train is True
 
@@ -67,13 +67,13 @@ def test_exact_search_is_never_trained() -> None:
     assert plan(exact, 5_000_000).train is False
 
 
-def test_an_automatic_choice_begins_with_enough_rows() -> None:
+def test_automatic_choice_starts_at_enough_rows() -> None:
     few = [replace(CARD, factory=None, rows=1_000, trained_for=1_000)]
     assert plan(few, 100_000).train is False
     assert plan(few, 300_000).train is True
 
 
-def test_many_removed_rows_are_written_out() -> None:
+def test_a_part_with_many_removed_rows_is_rewritten() -> None:
     cards = parts(1_000_000, 100_000, 20_000)
     assert plan(cards, 0, [10_000, 5_000, 0]).write is False
     found = plan(cards, 0, [10_000, 30_000, 0])
@@ -81,7 +81,7 @@ def test_many_removed_rows_are_written_out() -> None:
     assert plan(cards, 0, [300_000, 0, 0]).unchanged_parts == 0
 
 
-def test_another_request_is_built_and_none_is_not() -> None:
+def test_another_request_trains_and_the_same_does_not() -> None:
     assert plan(parts(10), 0, request=IndexRequest("exact")).train is True
     assert plan(parts(10), 0, request=IndexRequest()).write is False
     assert plan(parts(10), 0, request=IndexRequest(recall=0.9)).train is True
