@@ -152,14 +152,6 @@ def _weighted_sum(terms: Sequence[Term], parts: list[NDArray[np.float32]]) -> ND
     return (total / length)[None].astype(np.float32)
 
 
-def _segments_of_file(
-    path: str, pairs: dict[str, tuple[Space, Encoder]]
-) -> dict[str, NDArray[np.float32]]:
-    """Decode and encode a file as `embed` does; (m, dim) per space, m = 0 without segments."""
-    with _open_source(path) as source:
-        return _segments_of_source(source, path, pairs)
-
-
 @contextmanager
 def _open_source(path: str) -> Iterator[Source]:
     """Open a file, or extract a member of a tar to a temporary file."""
@@ -183,16 +175,18 @@ def _open_source(path: str) -> Iterator[Source]:
         yield Source(uri=uri, path=file.name)
 
 
-def _segments_of_source(
-    source: Source, path: str, pairs: dict[str, tuple[Space, Encoder]]
+def _segments_of_file(
+    path: str, pairs: dict[str, tuple[Space, Encoder]]
 ) -> dict[str, NDArray[np.float32]]:
+    """Decode and encode a file as `embed` does; (m, dim) per space, m = 0 without segments."""
     plan = decode_plan(list(pairs.values()), sound_of_videos=True)
     assembler = Assembler(pairs)
-    for event in decode(source, plan, {}):
-        if isinstance(event, Failure):
-            raise QueryError(f"@{path}: {event.reason}")
-        if not isinstance(event, ItemUnchanged):
-            assembler.add(event)
+    with _open_source(path) as source:
+        for event in decode(source, plan, {}):
+            if isinstance(event, Failure):
+                raise QueryError(f"@{path}: {event.reason}")
+            if not isinstance(event, ItemUnchanged):
+                assembler.add(event)
     assembler.flush()
     for item in assembler.finished():
         if isinstance(item, EmbeddedItem):

@@ -17,7 +17,7 @@ from indexes.faiss import FaissIndex
 from indexes.gpus import FREE_SHARE, WORK_BYTES, innermost
 from indexes.tuning import QuerySample, tune
 from retrieval.search.indexing.choice import choose, exact_search_reason
-from retrieval.search.indexing.deadline import Deadline, OutOfTimeError
+from retrieval.search.indexing.deadline import Deadline
 from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.indexing.trials import Trial
 from retrieval.search.indexing.tuning_queries import query_samples
@@ -141,16 +141,6 @@ def test_field_57_choosing_ends_when_its_time_is_used_up(
     fake.tried.clear()
     chosen = choose(exact, IndexRequest(memory=600_000), sample_queries, deadline=Deadline(1e-9))
     assert (fake.tried, chosen.factories) == ([("SQ8", 2_000)], ("IVF256,SQ8",))
-
-
-def test_field_57_a_trial_that_is_filling_an_index_stops() -> None:
-    rows = np.zeros((2_500, 4), np.float32)
-    assert [len(block) for block in Deadline(60).blocks(rows)] == [1_000, 1_000, 500]
-    with pytest.raises(OutOfTimeError):
-        next(Deadline(1e-9).blocks(rows))
-    for seconds in (0, -1, float("nan")):
-        with pytest.raises(IndexBuildError, match="above 0 seconds"):
-            Deadline(seconds)
 
 
 def test_field_57_exact_search_of_all_rows_is_compared(

@@ -9,7 +9,7 @@ from retrieval.search.calibration import QueryType
 from retrieval.search.index_files import RowTable
 from retrieval.search.indexing import measuring
 from retrieval.search.indexing.measuring import measure_calibration, measure_index
-from retrieval.search.indexing.tuning_queries import query_samples, sample_rows
+from retrieval.search.indexing.tuning_queries import query_samples
 from retrieval.types import Medium
 
 IMAGE, AUDIO, VIDEO = 0, 1, 2
@@ -74,13 +74,3 @@ def test_a_long_recording_does_not_hide_the_others(monkeypatch: pytest.MonkeyPat
     assert (media.query, media.medium) == (QueryType.MEDIA, Medium.AUDIO)
     assert media.mean == pytest.approx(0.6, abs=1e-3)
     assert media.deviation == pytest.approx(1e-3)
-
-
-def test_samples_are_ascending_distinct_and_repeatable() -> None:
-    rows = np.arange(5, 1000, 3)
-    sample = sample_rows(rows, 50)
-    assert len(sample) == 50
-    assert (np.diff(sample) > 0).all()
-    assert np.isin(sample, rows).all()
-    np.testing.assert_array_equal(sample, sample_rows(rows, 50))
-    np.testing.assert_array_equal(sample_rows(rows[:9], 50), rows[:9])

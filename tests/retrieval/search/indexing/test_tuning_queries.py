@@ -5,7 +5,7 @@ import pytest
 
 import retrieval.search.indexing.tuning_queries as queries
 from retrieval.encoders.probe_texts import PROBE_TEXTS
-from retrieval.search.indexing.tuning_queries import tuning_texts
+from retrieval.search.indexing.tuning_queries import sample_rows, tuning_texts
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, MediaInfo, Medium, Segments, Space
@@ -51,3 +51,13 @@ def test_many_captions_are_subsampled_evenly(
     assert len(numbers) == 10
     assert (numbers[0], numbers[-1]) == (0, 980)
     assert set(np.diff(numbers)) <= {100, 120}
+
+
+def test_samples_are_ascending_distinct_and_repeatable() -> None:
+    rows = np.arange(5, 1000, 3)
+    sample = sample_rows(rows, 50)
+    assert len(sample) == 50
+    assert (np.diff(sample) > 0).all()
+    assert np.isin(sample, rows).all()
+    np.testing.assert_array_equal(sample, sample_rows(rows, 50))
+    np.testing.assert_array_equal(sample_rows(rows[:9], 50), rows[:9])
