@@ -239,7 +239,7 @@ def test_field_61_ids_of_a_file(toys: Collection, tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(QueryError, match="not UTF-8"):
         read_ids(path)
-    with pytest.raises(QueryError, match="cannot be read"):
+    with pytest.raises(QueryError, match="none: cannot read ids"):
         read_ids(tmp_path / "none")
 
 
