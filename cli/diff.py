@@ -11,7 +11,8 @@ import typer
 
 from cli.options import Device, DeviceOption, WhereOption
 from cli.output import path_of, plain_table
-from cli.terminal import PathCell, cell, console, console_for_tables, escaped, json_text
+from cli.progress import progress_bar
+from cli.terminal import PathCell, cell, console_for_tables, escaped, json_text
 from retrieval.targets import Target
 
 if TYPE_CHECKING:
@@ -62,27 +63,22 @@ def diff(
     Compares two collections of the same files, two generations, two models (--spaces), or an
     index with exact search (--exact). Items are matched by uri.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from retrieval.search.diff import Side
     from retrieval.search.diff import diff as run
+    from retrieval.search.options import SearchOptions
     from retrieval.search.query import read_queries
 
     asked = None if queries is None else [line.query for line in read_queries(queries)]
     old_space, new_space = _spaces(spaces)
-    with Progress(
-        TextColumn("diff"), BarColumn(), MofNCompleteColumn(), console=console(stderr=True)
-    ) as bar:
-        task = bar.add_task("diff", total=None)
+    options = SearchOptions(to=to or (), k=k, where=where)
+    with progress_bar() as progress:
         found = run(
             Side.parse(old, space=old_space, exact=exact),
             Side.parse(new, space=new_space),
             asked,
-            k=k,
-            to=to or (),
-            where=where,
+            options=options,
             device=device.value,
-            on_query=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     if output is Format.JSON:
         print(json_text(_as_json(found)))

@@ -9,7 +9,8 @@ import typer
 
 from cli.options import Device, DeviceOption
 from cli.output import Output, clock
-from cli.terminal import cell, console, console_for_tables, escaped, json_text
+from cli.progress import progress_bar
+from cli.terminal import cell, console_for_tables, escaped, json_text
 
 if TYPE_CHECKING:
     from retrieval.estimate.costs import Estimate, SpaceCost
@@ -41,7 +42,7 @@ def estimate(
     from retrieval.estimate.costs import estimate_collection, estimate_sources
     from retrieval.types import Sampling
 
-    with console(stderr=True).status("looking at the files") as shown:
+    with progress_bar() as progress:
         if len(sources) == 1 and (Path(sources[0]) / "CURRENT").is_file():
             found = estimate_collection(Path(sources[0]))
         else:
@@ -50,7 +51,7 @@ def estimate(
                 device=device.value,
                 sampling=Sampling(fps, clip_seconds),
             )
-            found = estimate_sources(sources, options, timed=time, progress=shown.update)
+            found = estimate_sources(sources, options, timed=time, progress=progress)
     if output is Output.JSON:
         print(json_text(found.as_json()))
     else:

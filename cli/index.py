@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import CollectionArgument, Device, IndexDeviceOption
-from cli.terminal import cell, console, console_for_tables, escaped
+from cli.progress import progress_bar
+from cli.terminal import console_for_tables
 
 if TYPE_CHECKING:
     from retrieval.search.indexing.card import IndexCard
@@ -43,23 +44,16 @@ def index(
     import retrieval
     from retrieval.search.indexing.request import parse_bytes
 
-    screen = console(stderr=True)
-    with screen.status("opening") as shown:
-        opened = retrieval.open(collection, device=device.value)
-        before = opened.snapshot.manifest.generation
-
-        def say(line: str) -> None:
-            shown.update(cell(line))
-            if "trial " not in line:
-                screen.print(escaped(line))
-
+    opened = retrieval.open(collection, device=device.value)
+    before = opened.snapshot.manifest.generation
+    with progress_bar() as progress:
         cards = opened.index(
             kind,
             recall=recall,
             memory=None if memory is None else parse_bytes(memory),
             latency_ms=latency,
             effort_seconds=effort_seconds,
-            progress=say,
+            progress=progress,
         )
     for card in cards:
         print(card.summary())
@@ -71,7 +65,7 @@ def _print_trials(card: IndexCard) -> None:
     """What was tried, what it reached and why one was chosen; then recall against speed."""
     from rich.table import Table
 
-    from retrieval.search.indexing.pareto import name_of, plot_text
+    from retrieval.search.indexing.trial_plots import kind_name, plot_text
 
     table = Table(box=None, pad_edge=False, title_justify="left",
                   title=f"trials with {card.trials[0].rows:,} rows")  # fmt: skip
@@ -82,7 +76,7 @@ def _print_trials(card: IndexCard) -> None:
         table.add_column(column, justify="right")
     for trial in card.trials:
         table.add_row(
-            name_of(trial),
+            kind_name(trial),
             *(f"{trial.recall[kind]:.3f}" for kind in kinds),
             f"{trial.queries_per_second:,.0f}",
             f"{trial.bytes_per_row:,.0f}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 from collections.abc import Collection as AnyOf
@@ -21,11 +20,12 @@ from retrieval.search.filtering import chosen_items
 from retrieval.search.hits import Hits
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.card import IndexCard
-from retrieval.search.indexing.choice import EFFORT_SECONDS
+from retrieval.search.indexing.deadline import EFFORT_SECONDS
 from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.open_collection import OpenCollection
-from retrieval.search.query import Askable
-from retrieval.search.reranking.reranker import TOP, Reranker
+from retrieval.search.options import SearchOptions
+from retrieval.search.query import QueryLike
+from retrieval.search.reranking.reranker import RERANK_TOP, Reranker
 from retrieval.search.searcher import SearchResult
 from retrieval.search.vector_query import VectorQuery
 from retrieval.store.compact import GRACE_SECONDS, CompactReport, compact
@@ -33,8 +33,6 @@ from retrieval.store.status import Status
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
 from retrieval.targets import Target
-
-logger = logging.getLogger(__name__)
 
 
 class Collection(OpenCollection):
@@ -109,7 +107,7 @@ class Collection(OpenCollection):
         memory: int | None = None,
         latency_ms: float | None = None,
         effort_seconds: float = EFFORT_SECONDS,
-        progress: Callable[[str], None] = logger.info,
+        progress: Progress = no_progress,
     ) -> list[IndexCard]:
         """Bring the index of every space up to date: new rows become a part, seldom all is new.
 
@@ -121,7 +119,7 @@ class Collection(OpenCollection):
             memory: Bytes that the index may take when searched, beside its mapped vectors.
             latency_ms: Median time of a query that is still fast enough for exact search.
             effort_seconds: What choosing a kind by trial may take; the best one so far is built.
-            progress: Told in a line what begins, a few times for each space.
+            progress: Receives the number of the current trial.
 
         Returns:
             The cards of all parts.
@@ -188,7 +186,7 @@ class Collection(OpenCollection):
 
     def search(
         self,
-        query: Askable | VectorQuery | None = None,
+        query: QueryLike | VectorQuery | None = None,
         *,
         like: int | None = None,
         to: str | AnyOf[Target | str] | None = (),
@@ -246,7 +244,7 @@ class Collection(OpenCollection):
 
     def answer(
         self,
-        query: Askable | VectorQuery | None = None,
+        query: QueryLike | VectorQuery | None = None,
         *,
         like: int | None = None,
         to: str | AnyOf[Target | str] | None = (),
@@ -258,26 +256,27 @@ class Collection(OpenCollection):
         min_score: float | None = None,
         spaces: str | Sequence[str] | None = None,
         rerank: str | Reranker | None = None,
-        rerank_top: int = TOP,
+        rerank_top: int = RERANK_TOP,
         with_vectors: bool = False,
         vector: ArrayLike | None = None,
         space: str | None = None,
     ) -> SearchResult:
         """`search` with the time each stage took, and optionally in some spaces only."""
-        return self.searcher.search(
-            query_of(query, like, vector, space),
+        parsed = query_of(query, like, vector, space)
+        options = SearchOptions(
             to=targets_of(to),
             k=k,
             offset=offset,
             where=where,
             ids=ids,
+            spaces=names_of(spaces),
             cutoff=cutoff,
             min_score=min_score,
-            spaces=names_of(spaces),
             reranker=self.reranker(rerank) if isinstance(rerank, str) else rerank,
             rerank_top=rerank_top,
-            vectors_of_hits=with_vectors,
+            with_vectors=with_vectors,
         )
+        return self.searcher.search(parsed, options)
 
     def duplicates(
         self,

@@ -61,7 +61,7 @@ def embed_files(
     paths = [str(path) for path in files.values()]
     report = collection.add(*paths, options=options, on_item=_telling(len(paths), say))
     say(f"{sum(report.added.values())} files embedded in {report.seconds:.0f} s")
-    return collection, collection.index(progress=say)
+    return collection, collection.index()
 
 
 def spaces_of(collection: Collection, medium: Medium, encoders: Sequence[str]) -> list[Space]:

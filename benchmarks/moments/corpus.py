@@ -16,6 +16,7 @@ from retrieval.errors import SourceError
 from retrieval.localization.choose import choose_localizers
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.protocols import Encoder, Localizer
+from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
@@ -141,5 +142,5 @@ class Corpus:
         """Hits, each with its video."""
         query = Query.of_text(one.query)
         spaces = [space.name for space in self.spaces]
-        hits = searcher.search(query, to=to, k=k, where=where, spaces=spaces).hits
+        hits = searcher.search(query, SearchOptions(to=to, k=k, where=where, spaces=spaces)).hits
         return [(self.names[hit.item_id], hit) for hit in hits]

@@ -26,6 +26,7 @@ from benchmarks.results.outcome import Outcome
 from retrieval.collection import Collection
 from retrieval.errors import SourceError
 from retrieval.protocols import Encoder
+from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
@@ -176,9 +177,10 @@ def _searches(
     uris = uris_of(gallery.files)
     places = {uris[key]: place for place, key in enumerate(task.items)}
 
+    options = SearchOptions(to=[TARGETS[medium]], k=HITS, spaces=[space.name])
+
     def search(text: str) -> Found:
-        query = Query.of_text(text)
-        hits = searcher.search(query, to=[TARGETS[medium]], k=HITS, spaces=[space.name]).hits
+        hits = searcher.search(Query.of_text(text), options).hits
         return (
             np.array([hit.score for hit in hits], np.float32),
             np.array([places[hit.uri] for hit in hits], np.int64),

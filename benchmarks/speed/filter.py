@@ -97,7 +97,7 @@ class Opened:
             scores = scores[selection.mask]
         wanted = min(K, len(scores))
         bound = -np.partition(-scores, wanted - 1)[wanted - 1]
-        _, ids = self.part.search(self.queries[query : query + 1], K, selection, QueryKind.TEXT)
+        _, ids = self.part.search(self.queries[query : query + 1], K, selection, QueryType.TEXT)
         if len(ids) != wanted:
             raise RuntimeError(f"{len(ids)} answers where {wanted} rows match")
         return float((self.scores[query, ids] >= bound - 1e-6).mean())
@@ -105,7 +105,7 @@ class Opened:
     def milliseconds(self, query: int, selection: Selection | None) -> float:
         """One search once the filter is evaluated."""
         asked = self.asked(query)
-        return _milliseconds(lambda: self.part.search(asked, K, selection, QueryKind.TEXT))
+        return _milliseconds(lambda: self.part.search(asked, K, selection, QueryType.TEXT))
 
     def asked(self, query: int) -> NDArray[np.float32]:
         """(1, dim), one of the queries."""

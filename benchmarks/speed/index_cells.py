@@ -28,6 +28,7 @@ from retrieval.search.calibration import QueryKind
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.open_space import OpenedSpace, Part
+from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher, SearchResult
 from retrieval.store.reader import Snapshot
 
@@ -111,7 +112,7 @@ def serve_engine(folder: Path, root: str) -> None:
     _open(folder / "small", folder)
     before = _resident()
     part = _part(Path(root))
-    _serve(lambda query: part.search(query, K, None, QueryKind.TEXT)[1], folder, before, {})
+    _serve(lambda query: part.search(query, K, None, QueryType.TEXT)[1], folder, before, {})
 
 
 def _serve(search: Search, folder: Path, before: tuple[int, int], report: Report) -> None:
@@ -140,10 +141,10 @@ def open_and_search(folder: Path, root: str) -> Report:
     for number in range(101):
         query = texts.encode_text([f"query {number}"])
         began = time.perf_counter()
-        part.search(query, K, None, QueryKind.TEXT)
+        part.search(query, K, None, QueryType.TEXT)
         bare.append((time.perf_counter() - began) * 1e3)
         began = time.perf_counter()
-        result = searcher.search(f"query {number}", k=K)
+        result = searcher.search(f"query {number}", SearchOptions(k=K))
         whole.append((time.perf_counter() - began) * 1e3 - _checked(result).took_ms.encode)
     return memory | {
         "first_ms": first,
@@ -163,7 +164,7 @@ def _open(root: Path, folder: Path) -> Searcher:
     """A searcher that has answered a query, without a model."""
     texts = TextVectors(np.load(folder / "ask.npy"))
     searcher = Searcher(Snapshot.open(root), lambda space: texts)
-    _checked(searcher.search("query", k=K))
+    _checked(searcher.search("query", SearchOptions(k=K)))
     return searcher
 
 

@@ -20,8 +20,8 @@ from benchmarks.speed.index_cells import K
 from benchmarks.speed.index_corpus import linked_copy, write_corpus
 from benchmarks.speed.memory import peak_mib
 from benchmarks.speed.processes import Report, Served, command, reported
+from retrieval.search.index_files import CARD
 from retrieval.search.indexing.card import IndexCard
-from retrieval.search.indexing.part import CARD
 
 ROWS, DIM, ROWS_EACH = 10_000_000, 512, 100
 RECALL = 0.90

@@ -16,6 +16,7 @@ from benchmarks.speed.vectors import VectorEncoder, clustered, write_vectors
 from indexes.saved import open_index
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest
+from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher
 from retrieval.store.reader import Snapshot
 
@@ -59,7 +60,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list
 def _milliseconds(searcher: Searcher, query: str, where: str | None) -> float:
     """Everything but embedding the query: index, grouping, metadata."""
     began = time.perf_counter()
-    result = searcher.search(query, k=K, where=where)
+    result = searcher.search(query, SearchOptions(k=K, where=where))
     whole = (time.perf_counter() - began) * 1e3
     if len(result.hits) != K or not result.hits[0].metadata:
         raise RuntimeError(f"{query!r} brought {len(result.hits)} hits instead of {K}")

@@ -26,7 +26,7 @@ from retrieval.demo.scenes import Scene
 from retrieval.demo.variations import CHANGES, REARRANGED
 from retrieval.embedding.options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
-from retrieval.search.reranking.reranker import TOP
+from retrieval.search.reranking.reranker import RERANK_TOP
 from retrieval.targets import Target
 from retrieval.training.bundled.reranker_pairs import MEMBERS, relation_gallery
 
@@ -82,14 +82,14 @@ def _measure(
     """R@1 with and without the re-ranker, what is reachable, and the time it takes."""
     before, after, took_ms = [], [], []
     for number, caption in asked:
-        answer = collection.answer(caption.text, to=[Target.IMAGE], k=TOP, rerank="tiny")
+        answer = collection.answer(caption.text, to=[Target.IMAGE], k=RERANK_TOP, rerank="tiny")
         first = sorted(answer.hits, key=lambda hit: -(hit.first_stage_score or 0.0))
         before.append(_rank([hit.uri for hit in first], number))
         after.append(_rank([hit.uri for hit in answer.hits], number))
         took_ms.append(answer.took_ms.rerank or 0.0)
     baseline = success_at_k(before, 1)
     results = [
-        Result(SUITE, task, "ceiling", success_at_k(before, TOP), pool=pool),
+        Result(SUITE, task, "ceiling", success_at_k(before, RERANK_TOP), pool=pool),
         Result(
             SUITE, task, "R@1", success_at_k(after, 1), goal=baseline + gain, baseline=baseline,
             chance=1 / pool, pool=pool,
@@ -98,7 +98,7 @@ def _measure(
             SUITE, task, "R@5", success_at_k(after, 5), baseline=success_at_k(before, 5),
             chance=5 / pool, pool=pool,
         ),
-        Result(SUITE, task, f"ms to re-rank {TOP}", median(took_ms), pool=len(asked)),
+        Result(SUITE, task, f"ms to re-rank {RERANK_TOP}", median(took_ms), pool=len(asked)),
     ]  # fmt: skip
     ids = [f"{_file(number)}: {caption.text}" for number, caption in asked]
     return Outcome(results, [QueryValues.of_ranks(SUITE, task, ids, after, 1, 5)])

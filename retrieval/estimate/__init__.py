@@ -1,1 +1,1 @@
-"""What embedding and indexing will take, before anything is built."""
+"""Estimates the cost of embedding and indexing."""

@@ -1,36 +1,40 @@
-"""`estimate`: items, segments, disk, index memory and time, of sources or of a collection."""
+"""Estimates items, segments, disk, index memory and time of sources or of a collection."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from indexes.sizes import IndexSize, index_sizes
 from retrieval.embedding.options import DEFAULT_MODEL, EmbedOptions, Spaces, open_spaces
-from retrieval.estimate.calibrate import Rate, measure
-from retrieval.estimate.shapes import Shape, shapes_of_models, shapes_of_spaces
+from retrieval.estimate.layouts import RowLayout, layouts_of_models, layouts_of_spaces
 from retrieval.estimate.survey import Survey, survey
+from retrieval.estimate.timing import measure
 from retrieval.media.files import find_sources
 from retrieval.media.listing import Listing
+from retrieval.progress import Progress, no_progress
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Sampling
 
+logger = logging.getLogger(__name__)
+
 ITEM_BYTES = 150
-"""An item's columns on disk, compressed: digest, uri and caption do not shrink much."""
+"""Compressed columns of an item; digest, uri and caption compress badly."""
 
 ROW_BYTES = 8
-"""A segment's or frame's columns beside its vector, likewise."""
+"""Compressed columns of a segment or frame, without its vector."""
 
 INDEX_ROW_BYTES = 17
-"""A row of an index's rows.arrow: id, medium and times."""
+"""A row of rows.arrow: id, medium and times."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceCost:
-    """One space: what its encoder makes of the items, and what every kind of index takes."""
+    """Rows and bytes of one space, and the size of every kind of index."""
 
     encoder: str
     dim: int
@@ -42,16 +46,16 @@ class SpaceCost:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What embedding and indexing will take.
+    """Estimated cost of embedding and indexing.
 
     Attributes:
-        items: By modality.
-        media_bytes: Of the media files; None for a collection.
-        seconds: Playing time by modality; empty for a collection.
-        collection_bytes: The collection on disk, without an index.
-        spaces: One for each encoder.
-        embed_seconds: Time to embed everything here; None where it was not measured.
-        notes: What the figures rest on.
+        items: Number of items by modality.
+        media_bytes: Size of the media files; None for a collection.
+        seconds: Duration by modality; empty for a collection.
+        collection_bytes: Size of the collection on disk, without indexes.
+        spaces: One entry per encoder.
+        embed_seconds: Time to embed everything on this machine; None if not measured.
+        notes: Assumptions behind the figures.
     """
 
     items: dict[str, int]
@@ -63,15 +67,15 @@ class Estimate:
     notes: list[str]
 
     def as_json(self) -> dict[str, object]:
-        """The object that `estimate --format json` prints."""
+        """Convert to a JSON object."""
         return asdict(self)
 
 
 def estimate_collection(root: Path) -> Estimate:
-    """Count what a collection holds, and size the indexes that it could have.
+    """Count the rows of a collection, and estimate the sizes of possible indexes.
 
     Raises:
-        CollectionNotFoundError: The folder is none.
+        CollectionNotFoundError: The folder is not a collection.
     """
     snapshot = Snapshot.open(root)
     items: Counter[str] = Counter()
@@ -100,7 +104,7 @@ def estimate_collection(root: Path) -> Estimate:
         collection_bytes=sum(f.bytes for f in files if not f.path.startswith("indexes/")),
         spaces=spaces,
         embed_seconds=None,
-        notes=["counted in the collection; its index, if it has one, is left out"],
+        notes=["counted in the collection, without its index"],
     )
 
 
@@ -109,46 +113,45 @@ def estimate_sources(
     options: EmbedOptions,
     *,
     timed: bool = True,
-    progress: Callable[[str], None] = lambda what: None,
+    progress: Progress = no_progress,
 ) -> Estimate:
-    """Survey some sources and say what embedding them will take.
+    """Estimate the cost of embedding sources.
 
     Args:
-        sources: As `embed` takes them.
-        options: As `embed` takes them.
+        sources: Sources of `embed`.
+        options: Options of `embed`.
         timed: Load the models and time them on a few of the files.
-        progress: Told in a line what begins.
+        progress: Receives the number of counted files.
 
     Raises:
         SourceError: A source does not exist or cannot be read as a list.
-        ModelError: A model is unknown or not here.
+        ModelError: A model is unknown or not available.
     """
-    progress("looking at the files")
     listed = find_sources(
         sources,
         path_column=options.path_column,
         caption_column=options.caption_column,
-        listing=Listing(options.exclude, lambda failure: None),  # `embed` says what is wrong
+        listing=Listing(options.exclude, lambda failure: None),  # `embed` reports failures.
     )
-    found = survey(listed, lambda files: progress(f"looking at the files: {files}"))
-    notes = list(_notes(found))
+    result = survey(listed, progress)
+    notes = list(_notes(result))
     seconds = None
     if timed:
-        progress("loading the models")
+        logger.info("loading the models")
         spaces = open_spaces(None, options)
-        shapes = shapes_of_spaces(spaces)
-        seconds, left_out = _time(found, spaces, options.workers, progress)
-        notes += left_out
+        layouts = layouts_of_spaces(spaces)
+        seconds, time_notes = _time(result, spaces, options.workers)
+        notes += time_notes
     else:
-        shapes = shapes_of_models(options.models or (DEFAULT_MODEL,))
-    costs = [_cost(shape, found, options.sampling) for shape in shapes]
-    items = {medium.value: round(total.items) for medium, total in found.totals.items()}
+        layouts = layouts_of_models(options.models or (DEFAULT_MODEL,))
+    costs = [_cost(layout, result, options.sampling) for layout in layouts]
+    items = {medium.value: round(total.items) for medium, total in result.totals.items()}
     return Estimate(
         items=items,
-        media_bytes=sum(total.bytes for total in found.totals.values()),
+        media_bytes=sum(total.bytes for total in result.totals.values()),
         seconds={
             medium.value: total.seconds
-            for medium, total in found.totals.items()
+            for medium, total in result.totals.items()
             if medium is not Medium.IMAGE
         },
         collection_bytes=sum(items.values()) * ITEM_BYTES + sum(cost.bytes for cost in costs),
@@ -158,49 +161,48 @@ def estimate_sources(
     )
 
 
-def _notes(found: Survey) -> Iterator[str]:
-    if found.probed:
-        yield f"lengths from {found.probed} recordings and videos, the others by their bytes"
-    if found.unreadable:
-        yield f"{found.unreadable} of those cannot be opened; as many of the others are left out"
+def _notes(result: Survey) -> Iterator[str]:
+    if result.probed:
+        yield f"durations from {result.probed} recordings and videos, extrapolated by size"
+    if result.unreadable:
+        yield f"{result.unreadable} of those are unreadable; as many of the others are left out"
 
 
-def _cost(shape: Shape, found: Survey, sampling: Sampling) -> SpaceCost:
-    """Rows of one space: a picture has one, sound one for each window, video one for each clip."""
-    image, audio, video = (found.totals[m] for m in (Medium.IMAGE, Medium.AUDIO, Medium.VIDEO))
+def _cost(layout: RowLayout, result: Survey, sampling: Sampling) -> SpaceCost:
+    """Count the rows of one space: one per picture, audio window and clip."""
+    image, audio, video = (result.totals[m] for m in (Medium.IMAGE, Medium.AUDIO, Medium.VIDEO))
     segments = frames = 0.0
-    if Medium.IMAGE in shape.media:
+    if Medium.IMAGE in layout.media:
         segments += image.items
-    if Medium.AUDIO in shape.media:
-        # Half a window more for each: the last one is not full.
+    if Medium.AUDIO in layout.media:
+        # The last window is not full: add half a window per recording.
         sound = audio.seconds + video.with_sound_seconds
-        segments += sound / shape.hop_seconds + audio.items / 2
-    if Medium.VIDEO in shape.media:
+        segments += sound / layout.hop_seconds + audio.items / 2
+    if Medium.VIDEO in layout.media:
         segments += video.seconds / sampling.clip_seconds + video.items / 2
-        frames = video.seconds * sampling.frames_per_second if shape.keeps_frames else 0.0
-    rows, seen = round(segments), round(frames)
+        frames = video.seconds * sampling.frames_per_second if layout.keeps_frames else 0.0
+    rows, frame_rows = round(segments), round(frames)
     return SpaceCost(
-        shape.spec,
-        shape.dim,
+        layout.spec,
+        layout.dim,
         rows,
-        seen,
-        (rows + seen) * (2 * shape.dim + ROW_BYTES),
-        _with_row_tables(index_sizes(rows, shape.dim), rows),
+        frame_rows,
+        (rows + frame_rows) * (2 * layout.dim + ROW_BYTES),
+        _with_row_tables(index_sizes(rows, layout.dim), rows),
     )
 
 
 def _with_row_tables(sizes: list[IndexSize], rows: int) -> list[IndexSize]:
-    """An index's folder also says what its rows are; equal vectors are counted one by one."""
+    """Add the row table to the disk size of each index; equal rows are counted separately."""
     return [replace(size, disk_bytes=size.disk_bytes + INDEX_ROW_BYTES * rows) for size in sizes]
 
 
-def _time(
-    found: Survey, spaces: Spaces, workers: int, progress: Callable[[str], None]
-) -> tuple[float, list[str]]:
-    """Seconds to embed everything, and what they leave out."""
+def _time(result: Survey, spaces: Spaces, workers: int) -> tuple[float, list[str]]:
+    """Estimate the seconds to embed everything; returns them with notes."""
     seconds = 0.0
     notes = ["time from a few of the files, decoded and encoded here"]
-    for medium, total in found.totals.items():
+    processes = max(1, min(workers, os.cpu_count() or 1))
+    for medium, total in result.totals.items():
         able = {
             name: pair
             for name, pair in spaces.items()
@@ -208,16 +210,12 @@ def _time(
         }
         if not total.items or not able:
             continue
-        progress(f"timing {medium}")
-        rate = measure(medium, found.samples.get(medium, []), able)
+        logger.info("timing %s", medium)
+        rate = measure(medium, result.samples.get(medium, []), able)
         if rate is None:
             notes.append(f"without the time of {medium}: no sampled file could be decoded")
             continue
         units = total.items if medium is Medium.IMAGE else total.seconds
-        seconds += units * _seconds_each(rate, workers)
+        # Processes share the decoding; the encoder runs in one process.
+        seconds += units * (rate.decode_seconds / processes + rate.encode_seconds)
     return seconds, notes
-
-
-def _seconds_each(rate: Rate, workers: int) -> float:
-    """Decoding is shared by the workers; encoding waits for no one but takes the cores as well."""
-    return rate.decode_seconds / max(1, min(workers, os.cpu_count() or 1)) + rate.encode_seconds

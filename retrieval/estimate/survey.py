@@ -1,14 +1,14 @@
-"""What lies in some sources: files by kind, and how long recordings and videos are.
+"""Counts media files by modality and estimates the duration of recordings and videos.
 
-Every file is looked at by name and size. How long sound and pictures run is asked of a sample of
-each extension's files, and told of the others by their bytes.
+All files are counted by name and size. A sample of the files of each extension is opened to read
+durations, which are extrapolated to the other files by size.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -22,15 +22,16 @@ from retrieval.media.container import audio_stream, open_container, possible_sec
 from retrieval.media.files import EXTENSIONS, extension, path_to_uri
 from retrieval.media.picture_formats import is_picture
 from retrieval.media.recognize import container_modality
+from retrieval.progress import Progress, no_progress
 from retrieval.types import Medium, Source
 
-PROBED = 40
-"""Files of each extension that are opened for their length."""
+MAX_PROBED = 40
+"""Maximum number of files of each extension that are opened."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """One media file, on the disk or in a tar."""
+class MediaFile:
+    """A media file on disk or in a tar."""
 
     path: str
     member: str | None
@@ -39,7 +40,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class MediumTotals:
-    """Files of one modality: how many, their bytes, and for how many seconds they run."""
+    """Number, size and duration of the files of one modality."""
 
     items: float = 0.0
     bytes: int = 0
@@ -49,139 +50,137 @@ class MediumTotals:
 
 @dataclass(slots=True)
 class Survey:
-    """What was found.
+    """Estimated contents of sources.
 
     Attributes:
-        totals: By modality.
-        probed: Files that were opened for their length.
-        unreadable: How many of those cannot be opened; their share of all files is left out.
-        samples: Files of each modality for a calibration, in random order.
+        totals: Totals by modality.
+        probed: Number of files that were opened.
+        unreadable: Number of those that are unreadable; the totals leave out their share.
+        samples: Files of each modality to measure speed with, in random order.
     """
 
     totals: dict[Medium, MediumTotals]
     probed: int = 0
     unreadable: int = 0
-    samples: dict[Medium, list[Candidate]] = field(default_factory=dict)
+    samples: dict[Medium, list[MediaFile]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class _Kind:
-    """The files of one extension: all counted, some kept at random (reservoir sampling)."""
+class _Extension:
+    """Totals of the files of one extension, and a random sample (reservoir sampling)."""
 
     files: int = 0
     bytes: int = 0
-    kept: list[Candidate] = field(default_factory=list)
+    sample: list[MediaFile] = field(default_factory=list)
 
-    def add(self, candidate: Candidate, rng: random.Random) -> None:
+    def add(self, file: MediaFile, rng: random.Random) -> None:
         self.files += 1
-        self.bytes += candidate.bytes
-        if len(self.kept) < PROBED:
-            self.kept.append(candidate)
-        elif (place := rng.randrange(self.files)) < PROBED:
-            self.kept[place] = candidate
+        self.bytes += file.bytes
+        if len(self.sample) < MAX_PROBED:
+            self.sample.append(file)
+        elif (position := rng.randrange(self.files)) < MAX_PROBED:
+            self.sample[position] = file
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """What a container says of itself."""
+    """Modality and duration of a file."""
 
     modality: Medium
     seconds: float
     has_sound: bool
 
 
-def survey(
-    sources: Iterable[Source], progress: Callable[[int], None] = lambda files: None
-) -> Survey:
-    """Count the media files of some sources and guess how long they run.
+def survey(sources: Iterable[Source], progress: Progress = no_progress) -> Survey:
+    """Count the media files of sources and estimate their duration.
 
     Args:
-        sources: As `find_sources` gives them.
-        progress: Told the number of files seen so far.
+        sources: Result of `find_sources`.
+        progress: Receives the number of files so far.
     """
     rng = random.Random(0)
-    kinds: dict[str, _Kind] = {}
-    for seen, candidate in enumerate(_candidates(sources), 1):
-        name = extension(candidate.member or candidate.path)
-        kinds.setdefault(name, _Kind()).add(candidate, rng)
-        progress(seen)
-    found = Survey({medium: MediumTotals() for medium in Medium})
-    for name, kind in sorted(kinds.items()):
-        rng.shuffle(kind.kept)
+    extensions: dict[str, _Extension] = {}
+    for count, file in enumerate(_media_files(sources), 1):
+        name = extension(file.member or file.path)
+        extensions.setdefault(name, _Extension()).add(file, rng)
+        progress("counting files", count, None)
+    result = Survey({medium: MediumTotals() for medium in Medium})
+    for name, group in sorted(extensions.items()):
+        rng.shuffle(group.sample)
         if EXTENSIONS.get(name) == (Medium.IMAGE,):
-            total = found.totals[Medium.IMAGE]
-            total.items += kind.files
-            total.bytes += kind.bytes
-            found.samples.setdefault(Medium.IMAGE, []).extend(kind.kept)
+            total = result.totals[Medium.IMAGE]
+            total.items += group.files
+            total.bytes += group.bytes
+            result.samples.setdefault(Medium.IMAGE, []).extend(group.sample)
         else:
-            _add_timed(found, kind)
-    return found
+            _add_timed(result, group)
+    return result
 
 
-def _candidates(sources: Iterable[Source]) -> Iterator[Candidate]:
+def _media_files(sources: Iterable[Source]) -> Iterator[MediaFile]:
     for source in sources:
         try:
             if source.is_tar:
                 yield from _members(source.path)
             else:
-                yield Candidate(source.path, None, os.stat(source.path).st_size)
+                yield MediaFile(source.path, None, os.stat(source.path).st_size)
         except (OSError, RetrievalError):
-            continue  # `embed` says what is wrong with it
+            continue  # `embed` reports the error.
 
 
-def _members(path: str) -> Iterator[Candidate]:
+def _members(path: str) -> Iterator[MediaFile]:
     for name, size in list_members(path):
         if extension(name) in EXTENSIONS or path.lower().endswith(".parquet"):
-            yield Candidate(path, name, size)
+            yield MediaFile(path, name, size)
 
 
-def _add_timed(found: Survey, kind: _Kind) -> None:
-    """Open the files that were kept, and scale what they say to all of the extension's bytes."""
-    lengths = [(candidate, _length(candidate)) for candidate in kind.kept]
-    readable = [(candidate, length) for candidate, length in lengths if length is not None]
-    found.probed += len(lengths)
-    found.unreadable += len(lengths) - len(readable)
-    by_bytes = kind.bytes / max(1, sum(candidate.bytes for candidate in kind.kept))
-    by_files = kind.files / len(kind.kept)
-    for candidate, length in readable:
-        total = found.totals[length.modality]
+def _add_timed(result: Survey, group: _Extension) -> None:
+    """Open the sampled files, and extrapolate to all bytes of the extension."""
+    lengths = [(file, _length(file)) for file in group.sample]
+    readable = [(file, length) for file, length in lengths if length is not None]
+    result.probed += len(lengths)
+    result.unreadable += len(lengths) - len(readable)
+    by_bytes = group.bytes / max(1, sum(file.bytes for file in group.sample))
+    by_files = group.files / len(group.sample)
+    for file, length in readable:
+        total = result.totals[length.modality]
         total.items += by_files
-        total.bytes += round(by_bytes * candidate.bytes)
+        total.bytes += round(by_bytes * file.bytes)
         total.seconds += by_bytes * length.seconds
         total.with_sound_seconds += by_bytes * length.seconds * length.has_sound
-        found.samples.setdefault(length.modality, []).append(candidate)
+        result.samples.setdefault(length.modality, []).append(file)
 
 
-def _length(candidate: Candidate) -> Length | None:
-    """How long a recording or video runs, from its header; None where it cannot be opened."""
+def _length(file: MediaFile) -> Length | None:
+    """Read the duration from the header of a file; None if it cannot be opened."""
     try:
-        if candidate.member is not None:
-            with open_member(candidate.path, candidate.member) as file:
-                return _length_of(file, candidate)
-        with open_regular(candidate.path) as file:
-            return _length_of(file, candidate)
-    except Exception:  # whatever a damaged file makes a decoder raise; `embed` says what is wrong
+        if file.member is not None:
+            with open_member(file.path, file.member) as content:
+                return _length_of(content, file)
+        with open_regular(file.path) as content:
+            return _length_of(content, file)
+    except Exception:  # Decoders raise many types for damaged files; `embed` reports the error.
         return None
 
 
-def _length_of(file: BinaryIO, candidate: Candidate) -> Length | None:
-    head = file.read(32)
-    if is_animation(file, head):
-        return Length(Medium.VIDEO, guess_seconds(file), has_sound=False)
+def _length_of(content: BinaryIO, file: MediaFile) -> Length | None:
+    head = content.read(32)
+    if is_animation(content, head):
+        return Length(Medium.VIDEO, guess_seconds(content), has_sound=False)
     if is_picture(head):
         return Length(Medium.IMAGE, 0.0, has_sound=False)
-    name = extension(candidate.member or candidate.path)
-    with open_container(file) as container:
-        # What a header declares is believed as far as the file's bytes allow it.
-        seconds = min((container.duration or 0) / av.time_base, possible_seconds(candidate.bytes))
+    name = extension(file.member or file.path)
+    with open_container(content) as container:
+        # A declared duration is limited by the size of the file.
+        seconds = min((container.duration or 0) / av.time_base, possible_seconds(file.bytes))
         sound = audio_stream(container) is not None
         named_sound = EXTENSIONS.get(name) == (Medium.AUDIO,)
         modality = container_modality(container, named_sound=named_sound)
     return None if modality is None else Length(modality, seconds, sound)
 
 
-def source_of(candidate: Candidate) -> Source | None:
-    """A file on the disk as a source to decode; None for a member of a tar."""
-    if candidate.member is not None:
+def source_of(file: MediaFile) -> Source | None:
+    """Return the source of a file on disk; None for a member of a tar."""
+    if file.member is not None:
         return None
-    return Source(uri=path_to_uri(candidate.path), path=candidate.path)
+    return Source(uri=path_to_uri(file.path), path=file.path)

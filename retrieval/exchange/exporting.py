@@ -25,7 +25,6 @@ from retrieval.files.writing import check_writable, storage_errors
 from retrieval.media.files import container_of, uri_to_path
 from retrieval.progress import Progress, no_progress
 from retrieval.search.indexing.card import IndexCard
-from retrieval.search.indexing.part import APPROXIMATE, CARD
 from retrieval.store.blocks import SegmentBlock
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES

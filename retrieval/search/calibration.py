@@ -1,13 +1,14 @@
-"""How good a score is: measured against what unrelated queries reach in the same rows.
+"""Calibrates scores with the best scores of unrelated queries.
 
-Inner products of two spaces have nothing in common, and neither have the best scores of a small
-and a large collection. So the scores of queries that nothing answers are measured when an index is
-built, per space, medium and kind of query; a calibrated score counts deviations above their mean.
+Inner products of two spaces are not comparable, and neither are the best scores of a small and a
+large collection. When an index is built, the best scores of queries without an answer are measured
+per space, medium and query type. A calibrated score counts standard deviations above their mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,69 +17,83 @@ from numpy.typing import NDArray
 
 from retrieval.types import Medium
 
-LEAST_DEVIATION = 1e-3
-"""Scores of float16 vectors differ by as much for no reason."""
+MIN_DEVIATION = 1e-3
+"""Rounding to float16 alone makes scores differ by this much."""
 
 
-class QueryKind(StrEnum):
-    """Text and media lie apart in every cross-modal space, so their scores differ."""
+class QueryType(StrEnum):
+    """Text and media queries; in a cross-modal space their scores differ."""
 
     TEXT = "text"
     MEDIA = "media"
 
 
-LIKELY_DEVIATIONS = {QueryKind.TEXT: 2.0, QueryKind.MEDIA: 0.0}
-"""How far above the mean a likely hit is. Probe texts ask for what is not there, so a hit must
-stand out from theirs; sampled media have real neighbours, so a hit must come as near as those."""
+LIKELY_DEVIATIONS = {QueryType.TEXT: 2.0, QueryType.MEDIA: 0.0}
+"""Deviations above the mean at which a hit is likely. Probe texts have no answer, so a hit must
+exceed their scores. Sampled media have true neighbours, so a hit must only reach their scores."""
 
 
 @dataclass(frozen=True, slots=True)
-class Background:
-    """What unrelated queries reach: mean and deviation of their best scores.
+class ScoreStatistics:
+    """Statistics of the best scores of unrelated queries; an entry of `calibration` in card.json.
 
     Attributes:
+        query: Type of the queries.
+        medium: Medium of the rows.
         mean: Mean best score.
-        deviation: Its standard deviation, never 0.
-        threshold: Below this score a hit is unlikely to be an answer.
+        deviation: Standard deviation, above 0.
+        threshold: Hits with a lower score are unlikely.
+
+    Raises:
+        ValueError: A number is not finite, or the deviation is not above 0.
     """
 
+    query: QueryType
+    medium: Medium
     mean: float
     deviation: float
     threshold: float
 
+    def __post_init__(self) -> None:
+        values = (self.mean, self.deviation, self.threshold)
+        if not all(map(math.isfinite, values)) or self.deviation <= 0:
+            raise ValueError(f"invalid score statistics of {self.query} and {self.medium}")
+
     @classmethod
-    def of(cls, best_scores: NDArray[np.floating], kind: QueryKind) -> Background | None:
-        """Measure; scores of queries that found nothing are -inf and left out.
+    def of(
+        cls, best_scores: NDArray[np.floating], query: QueryType, medium: Medium
+    ) -> ScoreStatistics | None:
+        """Measure best scores; those of queries without any result are -inf and ignored.
 
         Returns:
-            None where fewer than two scores are left: they tell nothing.
+            None for fewer than two scores.
         """
-        found = best_scores[np.isfinite(best_scores)].astype(np.float64)
-        if len(found) < 2:
+        scores = best_scores[np.isfinite(best_scores)].astype(np.float64)
+        if len(scores) < 2:
             return None
-        mean, deviation = float(found.mean()), max(LEAST_DEVIATION, float(found.std()))
-        return cls(mean, deviation, mean + LIKELY_DEVIATIONS[kind] * deviation)
+        mean, deviation = float(scores.mean()), max(MIN_DEVIATION, float(scores.std()))
+        threshold = mean + LIKELY_DEVIATIONS[query] * deviation
+        return cls(query, medium, mean, deviation, threshold)
 
 
-NOTHING_KNOWN = Background(mean=0.0, deviation=1.0, threshold=-1.0)
-"""Where nothing was measured a score stays as it is, and every hit is likely."""
-
-
-@dataclass(frozen=True, slots=True)
 class Calibration:
-    """Backgrounds of one space by kind of query and medium of the row."""
+    """Score statistics of one space by query type and medium.
 
-    backgrounds: Mapping[tuple[QueryKind, Medium], Background]
+    Scores without statistics stay as they are, and every such hit is likely.
 
-    def background(self, kind: QueryKind, medium: Medium) -> Background:
-        """The background of a kind and medium, `NOTHING_KNOWN` where none was measured."""
-        return self.backgrounds.get((kind, medium), NOTHING_KNOWN)
+    Args:
+        statistics: Later entries replace earlier ones of the same query type and medium.
+    """
 
-    def calibrated(self, score: float, kind: QueryKind, medium: Medium) -> float:
-        """Deviations of a score above the background's mean."""
-        background = self.background(kind, medium)
-        return (score - background.mean) / background.deviation
+    def __init__(self, statistics: Iterable[ScoreStatistics] = ()) -> None:
+        self._statistics = {(entry.query, entry.medium): entry for entry in statistics}
 
-    def likely(self, score: float, kind: QueryKind, medium: Medium) -> bool:
+    def calibrated(self, score: float, query: QueryType, medium: Medium) -> float:
+        """Convert a score to standard deviations above the mean."""
+        entry = self._statistics.get((query, medium))
+        return score if entry is None else (score - entry.mean) / entry.deviation
+
+    def likely(self, score: float, query: QueryType, medium: Medium) -> bool:
         """Whether a hit of this score is likely an answer."""
-        return score >= self.background(kind, medium).threshold
+        entry = self._statistics.get((query, medium))
+        return score >= (-1.0 if entry is None else entry.threshold)

@@ -1,14 +1,14 @@
-"""What a switch would change: the same queries asked of two collections, indexes or models.
+"""Compares the results of two collections, indexes or models for the same queries.
 
-Items are matched by uri, since two collections give one file different ids.
+Items are matched by uri, because ids of two collections differ.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -16,8 +16,9 @@ from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.spaces import check_encoder
 from retrieval.errors import QueryError
 from retrieval.evaluation.overlap import jaccard, rank_biased_overlap
+from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
-from retrieval.search.arguments import targets_of
+from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
 from retrieval.store.reader import Snapshot
@@ -25,20 +26,20 @@ from retrieval.targets import Target
 from retrieval.types import Space
 
 SAMPLED_CAPTIONS = 200
-"""Captions that are asked where no queries are given."""
+"""Number of captions that serve as default queries."""
 
 _GENERATION = re.compile(r"(?P<folder>.+)@(?P<generation>\d+)", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two that are compared.
+    """One side of a comparison.
 
     Attributes:
         root: The collection's folder.
-        generation: The one to ask; None for the current one.
-        space: The only space to ask; None for all.
-        exact: Leave approximate indexes aside.
+        generation: Generation to search; None: the current one.
+        space: The only space to search; None: all spaces.
+        exact: Ignore approximate indexes.
     """
 
     root: Path
@@ -48,7 +49,7 @@ class Side:
 
     @classmethod
     def parse(cls, text: str, *, space: str | None = None, exact: bool = False) -> Side:
-        """Read `FOLDER` or `FOLDER@GENERATION`; a folder of that very name goes first."""
+        """Parse `FOLDER` or `FOLDER@GENERATION`. A folder of that name takes precedence."""
         match = _GENERATION.fullmatch(text)
         if match is None or Path(text).expanduser().exists():
             return cls(Path(text).expanduser(), None, space, exact)
@@ -58,7 +59,7 @@ class Side:
         """Open the generation.
 
         Raises:
-            CollectionError: There is none, or it is no longer whole.
+            CollectionError: The generation does not exist or is incomplete.
             SpaceMismatchError: It has no such space.
         """
         snapshot = (
@@ -72,13 +73,13 @@ class Side:
 
     def __str__(self) -> str:
         generation = "" if self.generation is None else f"@{self.generation}"
-        more = [*filter(None, [self.space]), *(["exact"] if self.exact else [])]
-        return f"{self.root}{generation}" + (f" ({', '.join(more)})" if more else "")
+        details = [*filter(None, [self.space]), *(["exact"] if self.exact else [])]
+        return f"{self.root}{generation}" + (f" ({', '.join(details)})" if details else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """An item's rank on either side; None where it is not among the first k."""
+    """The ranks of an item on both sides; None beyond the first k."""
 
     uri: str
     old_rank: int | None
@@ -87,14 +88,14 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class QueryDiff:
-    """How one query's first k items differ.
+    """Differences between the first k items of one query.
 
     Attributes:
         query: The query.
-        jaccard: Items in both answers over items in either.
+        jaccard: Number of items in both results over number of items in either.
         rbo: Rank-biased overlap, 0 … 1; see `rank_biased_overlap`.
         same_first: Whether the first item is the same.
-        moves: Items whose rank differs, by the better of their ranks.
+        moves: Items whose rank differs, sorted by the better of their ranks.
     """
 
     query: str
@@ -106,7 +107,7 @@ class QueryDiff:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """All queries, in the order they were asked, and their means."""
+    """Differences of all queries, in the order of the queries."""
 
     old: str
     new: str
@@ -125,18 +126,18 @@ class Diff:
 
     @property
     def same_first(self) -> int:
-        """Queries whose first item stays."""
+        """Number of queries with the same first item."""
         return sum(query.same_first for query in self.queries)
 
     @property
     def unchanged(self) -> int:
-        """Queries whose answers are the same, item by item."""
+        """Number of queries with identical results."""
         return sum(not query.moves for query in self.queries)
 
-    def most_changed(self, count: int) -> list[QueryDiff]:
-        """The queries with the least overlap, worst first, without the unchanged ones."""
+    def most_changed(self, limit: int) -> list[QueryDiff]:
+        """Return the changed queries with the least overlap, most changed first."""
         changed = [query for query in self.queries if query.moves]
-        return sorted(changed, key=lambda query: (query.rbo, query.jaccard))[:count]
+        return sorted(changed, key=lambda query: (query.rbo, query.jaccard))[:limit]
 
 
 def diff(
@@ -144,69 +145,61 @@ def diff(
     new: str | os.PathLike[str] | Side,
     queries: Sequence[str | Query] | None = None,
     *,
-    k: int = 10,
-    to: str | Collection[Target | str] | None = (),
-    where: str | Sequence[str] | None = None,
+    options: SearchOptions | None = None,
     device: str = "auto",
-    on_query: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Diff:
-    """Ask two sides the same queries.
+    """Search both sides with the same queries.
 
     Args:
-        old: What serves now: a folder, `FOLDER@GENERATION`, or a `Side`.
-        new: What would take its place.
-        queries: What to ask; None: captions of the old side's items, evenly chosen.
-        k: Items of an answer that are compared.
-        to: As for a search, but for moments.
-        where: As for a search; holds for both sides.
-        device: Where models run.
-        on_query: Told after each query how many are done, of how many.
+        old: Current side: a folder, `FOLDER@GENERATION`, or a `Side`.
+        new: Side that would replace it.
+        queries: Queries; None: captions of the old side's items, subsampled evenly.
+        options: Options of both searches; their targets must not contain moments.
+        device: Device of the models.
+        progress: Receives the number of finished queries.
 
     Raises:
-        QueryError: Nothing to ask, or a query that a side cannot embed.
-        CollectionError, ModelError, FilterError: As opening and searching either side.
+        QueryError: There is no query, or a side cannot embed one.
+        CollectionError, ModelError, FilterError: A side cannot be opened or searched.
     """
+    options = options or SearchOptions()
     sides = [side if isinstance(side, Side) else Side.parse(os.fspath(side)) for side in (old, new)]
-    targets = targets_of(to)
-    if Target.MOMENT in targets:
-        raise QueryError("diff compares items; moments of one item have no rank of their own")
+    if Target.MOMENT in options.to:
+        raise QueryError("diff compares items and cannot rank moments; choose other targets")
     snapshots = [side.snapshot() for side in sides]
-    # A caption is a text as it is, whatever it looks like.
-    captions = _captions(snapshots[0]) if queries is None else []
-    asked = [Query.of_text(caption) for caption in captions] if queries is None else queries
-    if not asked:
-        raise QueryError("there is nothing to ask: give at least one query")
-    encoders = _Encoders(device)
-    searchers = [
+    if queries is None:  # Captions are literal text, not expressions.
+        queries = [Query.of_text(caption) for caption in _sample_captions(snapshots[0])]
+    if not queries:
+        raise QueryError("there are no queries; give at least one")
+    encoders = _EncoderCache(device)
+    searches = [
         (
             Searcher(snapshot, encoders, exact=side.exact),
-            None if side.space is None else [side.space],
+            options if side.space is None else replace(options, spaces=[side.space]),
         )
         for side, snapshot in zip(sides, snapshots, strict=True)
     ]
-    found = []
-    for number, query in enumerate(asked, 1):
-        one, other = (
-            searcher.search(query, to=targets, k=k, where=where, spaces=names)
-            for searcher, names in searchers
+    diffs = []
+    for number, query in enumerate(queries, 1):
+        before, after = (searcher.search(query, chosen) for searcher, chosen in searches)
+        diffs.append(
+            compare(before.query, [hit.uri for hit in before.hits], [hit.uri for hit in after.hits])
         )
-        found.append(
-            compare(one.query, [hit.uri for hit in one.hits], [hit.uri for hit in other.hits])
-        )
-        on_query(number, len(asked))
-    return Diff(str(sides[0]), str(sides[1]), k, tuple(found))
+        progress("diff", number, len(queries))
+    return Diff(str(sides[0]), str(sides[1]), options.k, tuple(diffs))
 
 
 def compare(query: str, old: Sequence[str], new: Sequence[str]) -> QueryDiff:
-    """Compare two answers, each a list of uris, best first."""
-    olds = {uri: rank for rank, uri in enumerate(old, 1)}
-    news = {uri: rank for rank, uri in enumerate(new, 1)}
+    """Compare two results, each a list of uris, best first."""
+    old_ranks = {uri: rank for rank, uri in enumerate(old, 1)}
+    new_ranks = {uri: rank for rank, uri in enumerate(new, 1)}
     moves = [
-        Move(uri, olds.get(uri), news.get(uri))
-        for uri in {**olds, **news}
-        if olds.get(uri) != news.get(uri)
+        Move(uri, old_ranks.get(uri), new_ranks.get(uri))
+        for uri in {**old_ranks, **new_ranks}
+        if old_ranks.get(uri) != new_ranks.get(uri)
     ]
-    moves.sort(key=lambda move: min(move.old_rank or len(olds) + 1, move.new_rank or len(news) + 1))
+    moves.sort(key=lambda move: min(move.old_rank or len(old) + 1, move.new_rank or len(new) + 1))
     return QueryDiff(
         query,
         jaccard(old, new),
@@ -216,8 +209,8 @@ def compare(query: str, old: Sequence[str], new: Sequence[str]) -> QueryDiff:
     )
 
 
-class _Encoders:
-    """Encoders by the digest of their space: two collections of one model share it."""
+class _EncoderCache:
+    """Loads encoders by the digest of their space, so that both sides share a model."""
 
     def __init__(self, device: str) -> None:
         self._device = device
@@ -232,16 +225,17 @@ class _Encoders:
         return self._loaded[key]
 
 
-def _captions(snapshot: Snapshot) -> list[str]:
-    """Captions of a generation, evenly chosen."""
-    captions = dict.fromkeys(
-        caption
-        for batch in snapshot.iter_items()
-        for caption in batch.column("caption").to_pylist()
-        if caption and caption.strip()
+def _sample_captions(snapshot: Snapshot) -> list[str]:
+    """Return distinct captions of a generation, subsampled evenly."""
+    captions = list(
+        dict.fromkeys(
+            caption
+            for batch in snapshot.iter_items()
+            for caption in batch.column("caption").to_pylist()
+            if caption and caption.strip()
+        )
     )
     if not captions:
-        raise QueryError(f"{snapshot.root} holds no captions to ask; give queries of your own")
+        raise QueryError(f"{snapshot.root} contains no captions to use as queries; give queries")
     step = max(1, len(captions) / SAMPLED_CAPTIONS)
-    every = list(captions)
-    return [every[int(place * step)] for place in range(min(len(every), SAMPLED_CAPTIONS))]
+    return [captions[int(n * step)] for n in range(min(len(captions), SAMPLED_CAPTIONS))]

@@ -1,12 +1,12 @@
-r"""Sums of texts and files as people type them: `"a horse" + 0.5*@stripes.png - "cartoon"`.
+r"""Parses weighted sums of texts and files: `"a horse" + 0.5*@stripes.png - "cartoon"`.
 
-The grammar: terms joined by `+` or `-`; the first may have a sign of its own. A term is
-`[weight*]("text" | @path | @"path")`; inside quotes `\"` and `\\` stand for `"` and `\`. A path
-without quotes reaches as far as there is a file of that name, spaces included; where there is none,
-to the first space.
+Terms are joined by `+` or `-`; the first one may have a sign. A term is
+`[weight*]("text" | @path | @"path")`. Inside quotes `\"` and `\\` represent `"` and `\`. A path
+without quotes is the longest one that names an existing file, spaces included; else it ends at the
+first space.
 
-A text that is no sum is searched as it is. But one that was clearly meant as a sum is refused with
-the position where it stops being one: searching its text would answer another question.
+A text that is not a sum is plain text. A text that resembles a sum but does not parse is refused
+with the position of the error, because a search for the literal text would return wrong results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from retrieval.errors import QueryError
 from retrieval.media.files import container_of, path_to_uri, uri_to_path
 
 MAX_PATH = 4096
-"""Characters of a path at most, as Linux has it."""
+"""Length of the longest path on Linux."""
 
 NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -28,12 +28,12 @@ _ESCAPED = re.compile(r'\\(["\\])')
 _SPACES = re.compile(r"\s*")
 _BARE = re.compile(r"[^\s\"]\S*")
 _BREAK = re.compile(r"\s+[+-]\s*(?=[\"@.\d])|\s*$")
-"""Where a path with spaces may end: before the next term, or with the text."""
+"""Possible ends of a path with spaces: before the next term, or at the end of the text."""
 
 _OPERATOR = "[-+−–—*×]"
 _TEXT = '(?:"[^"]*"|“[^”]{0,1000}”)'
 _OPERAND = f"(?:{_TEXT}|@[^\\s])"
-_MEANT = re.compile(
+_RESEMBLES_SUM = re.compile(
     rf"""
     (?:^|\s|["”)]){_OPERATOR}\s*{_OPERAND}         # an operator before a text in quotes or a file
     | [\w.,)]\s*[*×]\s*{_OPERAND}                  # a weight before it
@@ -48,19 +48,19 @@ _EXTENSION = re.compile(r"\.[A-Za-z0-9]{2,4}$")
 
 
 class Summand(NamedTuple):
-    """A term as it was read: exactly one of text and path, and its weight with its sign."""
+    """A parsed term: a signed weight, and either a text or a path."""
 
     weight: float
     text: str | None = None
     path: str | None = None
 
 
-class _Stop(Exception):  # noqa: N818 - not an error yet: the text may be no sum at all
-    """Where a text stops being a sum.
+class _SyntaxError(Exception):
+    """The text is not a sum.
 
     Attributes:
-        position: Of the character, from 0.
-        expected: What could have stood there.
+        position: Position of the first unexpected character.
+        expected: Description of what the grammar allows at that position.
     """
 
     def __init__(self, position: int, expected: str) -> None:
@@ -69,24 +69,21 @@ class _Stop(Exception):  # noqa: N818 - not an error yet: the text may be no sum
 
 
 def parse_sum(text: str) -> list[Summand] | None:
-    """Read a sum; None where the text is none and was not meant as one.
-
-    Args:
-        text: As it was typed.
+    """Parse a sum; return None for plain text.
 
     Raises:
-        QueryError: It looks like a sum and cannot be read as one; says where it stops.
+        QueryError: The text resembles a sum but does not parse. The message names the position.
     """
     try:
         return list(_summands(text))
-    except _Stop as stop:
-        if not _was_meant(text):
+    except _SyntaxError as error:
+        if not _resembles_sum(text):
             return None
-        found = text[stop.position : stop.position + 20]
-        there = f"found {found!r}" if found.strip() else "the query ends"
+        rest = text[error.position : error.position + 20]
+        found = f"found {rest!r}" if rest.strip() else "the query ends"
         raise QueryError(
-            f"the query looks like a sum, but at character {stop.position + 1} it expects "
-            f"{stop.expected} and {there}; {_advice(text)}"
+            f"the query looks like a sum: at character {error.position + 1} expected "
+            f"{error.expected}, but {found}; {_advice(text)}"
         ) from None
 
 
@@ -97,14 +94,14 @@ def _advice(text: str) -> str:
     return f'to search for the text itself, write "{quoted}"'
 
 
-def _was_meant(text: str) -> bool:
-    if _MEANT.search(text):
+def _resembles_sum(text: str) -> bool:
+    if _RESEMBLES_SUM.search(text):
         return True
-    # Files named anywhere, as in `cat @owl.jpg`: words alone would lose them without a sign of it.
+    # Refuse file names inside plain text, as in `cat @owl.jpg`, instead of ignoring the file.
     for start in re.finditer(r"(?:^|(?<=\s))@(?=\S)", text):
         rest = text[start.end() :]
         first = rest.split(maxsplit=1)[0]
-        if _EXTENSION.search(first) or _is_named(_home(first)):
+        if _EXTENSION.search(first) or _names_file(_home(first)):
             return True
         if start.start() == 0 and (_EXTENSION.search(rest.strip()) or "/" in first):
             return True
@@ -124,9 +121,9 @@ def _summands(text: str) -> Iterator[Summand]:
         if position == len(text):
             return
         if text[position] not in "+-":
-            lost = summand.path is not None and not _is_named(summand.path)
-            raise _Stop(
-                position, f"+ or - (no file is called {summand.path!r})" if lost else "+ or -"
+            missing = summand.path is not None and not _names_file(summand.path)
+            raise _SyntaxError(
+                position, f"+ or - (no file {summand.path!r})" if missing else "+ or -"
             )
         sign = -1 if text[position] == "-" else 1
         position = _skip(text, position + 1)
@@ -138,7 +135,7 @@ def _summand(text: str, position: int, sign: int) -> tuple[Summand, int]:
     if number is not None:
         star = _skip(text, number.end())
         if text[star : star + 1] != "*":
-            raise _Stop(star, f"* after the weight {number[0]}")
+            raise _SyntaxError(star, f"* after the weight {number[0]}")
         weight = float(number[0])
         position = _skip(text, star + 1)
     weight *= sign
@@ -146,7 +143,7 @@ def _summand(text: str, position: int, sign: int) -> tuple[Summand, int]:
         quoted, end = _quoted(text, position)
         return Summand(weight, text=quoted.strip()), end
     if text[position : position + 1] != "@":
-        raise _Stop(position, 'a text in "double quotes" or @FILE')
+        raise _SyntaxError(position, 'a text in "double quotes" or @FILE')
     if text[position + 1 : position + 2] == '"':
         quoted, end = _quoted(text, position + 1)
         return Summand(weight, path=_home(quoted)), end
@@ -155,47 +152,47 @@ def _summand(text: str, position: int, sign: int) -> tuple[Summand, int]:
 
 
 def _quoted(text: str, position: int) -> tuple[str, int]:
-    found = _QUOTED.match(text, position)
-    if found is None:
-        raise _Stop(position, "a second double quote that closes this one")
-    return _ESCAPED.sub(r"\1", found[1]), found.end()
+    match = _QUOTED.match(text, position)
+    if match is None:
+        raise _SyntaxError(position, "a closing double quote")
+    return _ESCAPED.sub(r"\1", match[1]), match.end()
 
 
 def _bare_path(text: str, position: int) -> tuple[str, int]:
-    """The longest name of a file that begins here, or else all up to the first space."""
-    found = _BARE.match(text, position)
-    if found is None:
-        raise _Stop(position, "the name of a file after @")
+    """Parse the longest path of an existing file, else everything up to the first space."""
+    word = _BARE.match(text, position)
+    if word is None:
+        raise _SyntaxError(position, "a file name after @")
     reach = position + MAX_PATH
     breaks = {end.start() for end in _BREAK.finditer(text, position, reach)} - {position}
-    for end in sorted({*breaks, found.end()}, reverse=True):
+    for end in sorted({*breaks, word.end()}, reverse=True):
         path = _home(text[position:end])
         if os.path.isfile(path):
             return path, end
     for end in sorted(breaks):
         path = _home(text[position:end])
-        if _is_named(path):
+        if _names_file(path):
             return path, end
-    return _home(found[0]), found.end()
+    return _home(word[0]), word.end()
 
 
-def _is_named(path: str) -> bool:
-    """Whether a path names a file, or a member of a tar that is there."""
+def _names_file(path: str) -> bool:
+    """Whether a path names an existing file, or a member of an existing tar."""
     if os.path.isfile(path):
         return True
     if ".tar" not in path:
         return False
     try:
         archive, member = container_of(path_to_uri(path))
-    except UnicodeEncodeError:  # a lone surrogate, which no name holds
+    except UnicodeEncodeError:  # A lone surrogate, which no file name contains.
         return False
     return member is not None and os.path.isfile(uri_to_path(archive))
 
 
 def _skip(text: str, position: int) -> int:
-    found = _SPACES.match(text, position)
-    assert found is not None  # it matches nothing, too
-    return found.end()
+    spaces = _SPACES.match(text, position)
+    assert spaces is not None  # The pattern matches the empty string.
+    return spaces.end()
 
 
 def _home(path: str) -> str:

@@ -1,12 +1,13 @@
-"""Which rows may answer, and which items are chosen: by target, condition and id.
+"""Selects the rows and items that match targets, conditions and ids.
 
-A snapshot never changes, so what a condition selects is worked out once and kept.
+A snapshot never changes, so the result of a condition is cached.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,10 @@ from retrieval.caching import Memo
 from retrieval.errors import QueryError
 from retrieval.search.arguments import item_ids_of, names_of
 from retrieval.search.items import ItemTable
-from retrieval.search.open_space import Part
-from retrieval.store.blocks import isin_sorted
-from retrieval.store.filters.evaluation import matching_ids
+from retrieval.search.open_space import OpenedSpace, Part
+from retrieval.search.options import SearchOptions
+from retrieval.store.blocks import contained
+from retrieval.store.filters import matching_ids
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.targets import Target
@@ -29,30 +31,37 @@ MODALITY_OF = {
     Target.IMAGE: MEDIUM_CODES.index(Medium.IMAGE),
     Target.VIDEO: MEDIUM_CODES.index(Medium.VIDEO),
 }
-EVERYTHING = frozenset({Target.IMAGE, Target.MUSIC, Target.VIDEO})
-WITH_MOMENTS = frozenset({Target.MUSIC, Target.VIDEO})
+ALL_MEDIA = frozenset({Target.IMAGE, Target.MUSIC, Target.VIDEO})
+TIMED_MEDIA = frozenset({Target.MUSIC, Target.VIDEO})
 
 MAX_CONDITIONS = 32
-"""Conditions whose items are remembered; the one that was asked for longest ago goes first."""
+"""Number of conditions whose items are cached; the least recently used one is dropped first."""
 
 MAX_SELECTION_BYTES = 128 << 20
-"""What remembered selections of rows may take together; the latest is kept whatever its size."""
+"""Size of all cached row selections; the latest is kept whatever its size."""
+
+
+class SelectedPart(NamedTuple):
+    """A part and those of its rows that a search may return."""
+
+    part: Part
+    selection: Selection
 
 
 def media_targets(to: Collection[Target]) -> frozenset[Target]:
-    """Targets that choose rows: moments are found in videos and recordings."""
+    """Return the targets that select rows; moments come from videos and recordings."""
     targets = frozenset(to) - {Target.MOMENT}
-    if Target.MOMENT in to and not targets & WITH_MOMENTS:
-        targets |= WITH_MOMENTS
-    return targets or EVERYTHING
+    if Target.MOMENT in to and not targets & TIMED_MEDIA:
+        targets |= TIMED_MEDIA
+    return targets or ALL_MEDIA
 
 
 class RowFilter:
-    """The rows of a snapshot's parts that a search may answer with.
+    """Selects rows of a snapshot's parts.
 
     Args:
         snapshot: The generation.
-        items: Its living items.
+        items: Its items.
     """
 
     def __init__(self, snapshot: Snapshot, items: ItemTable) -> None:
@@ -67,32 +76,63 @@ class RowFilter:
             MAX_SELECTION_BYTES, lambda selection: selection.bytes
         )
 
-    def select(self, part: Part, targets: frozenset[Target], where: str | None = None) -> Selection:
-        """Rows of a part that may answer.
+    def select_rows(
+        self, spaces: Sequence[OpenedSpace], options: SearchOptions, excluded: Sequence[int] = ()
+    ) -> dict[str, list[SelectedPart]]:
+        """Select the rows to search, by space; parts without such a row are left out.
 
         Args:
-            part: One of the snapshot's parts.
-            targets: Made by `media_targets`.
-            where: An SQL condition over the items' columns.
+            spaces: Spaces to search.
+            options: Their targets, conditions and ids select the rows.
+            excluded: Items that the query consists of. They are not searched.
 
         Raises:
-            FilterError: The condition is refused, or slow.
+            FilterError: A condition is refused or too slow.
+            QueryError: An excluded item does not exist, or an id is not an integer.
+        """
+        conditions = names_of(options.where) or []
+        for condition in conditions:
+            self.matching(condition)  # Refuse it even if there are no rows to filter.
+        # Parentheses keep an OR inside its own condition.
+        if len(conditions) > 1:
+            conditions = [" AND ".join(f"({condition})" for condition in conditions)]
+        where = conditions[0] if conditions else None
+        self._check_existing(excluded)
+        targets = media_targets(options.to)
+        selected = {}
+        for opened in spaces:
+            pairs = [SelectedPart(part, self.select(part, targets, where)) for part in opened.parts]
+            if options.ids is not None or excluded:
+                pairs = _restrict(pairs, options.ids, excluded)
+            selected[opened.space.name] = [pair for pair in pairs if pair.selection.count]
+        return selected
+
+    def select(self, part: Part, targets: frozenset[Target], where: str | None = None) -> Selection:
+        """Select rows of one part.
+
+        Args:
+            part: A part of the snapshot.
+            targets: Result of `media_targets`.
+            where: SQL condition over the items' columns.
+
+        Raises:
+            FilterError: The condition is refused or too slow.
         """
 
         def select() -> Selection:
             mask = self._target_mask(part, targets)
             if where is not None:
-                found = self.matching(where)
-                mask = mask & self._items.handed_on(found, part.rows.item_ids, np.False_)
+                matching = self.matching(where)
+                mask = mask & self._items.spread(matching, part.rows.item_ids, np.False_)
             return part.selection(mask)
 
         return self._selections.get((id(part), targets, where), select)
 
     def matching(self, where: str) -> NDArray[np.bool_]:
-        """Which living items a condition holds for, in id order.
+        """Evaluate a condition for each living item, in id order.
 
         Raises:
-            FilterError: The condition is refused, or slow.
+            FilterError: The condition is refused or too slow.
         """
         return self._matching.get(
             where,
@@ -100,18 +140,41 @@ class RowFilter:
         )
 
     def _target_mask(self, part: Part, targets: frozenset[Target]) -> NDArray[np.bool_]:
-        def mask() -> NDArray[np.bool_]:
+        def compute() -> NDArray[np.bool_]:
             rows = part.rows
             modalities = self._items.modalities_of(rows.item_ids)
-            found = np.isin(modalities, [MODALITY_OF[t] for t in targets if t in MODALITY_OF])
+            mask = np.isin(modalities, [MODALITY_OF[t] for t in targets if t in MODALITY_OF])
             if Target.MUSIC in targets:
-                found |= rows.media == AUDIO
-            found &= modalities >= 0
+                mask |= rows.media == AUDIO
+            mask &= modalities >= 0
             if len(self._removed):
-                found &= ~isin_sorted(rows.item_ids, self._removed)
-            return found
+                mask &= ~contained(rows.item_ids, self._removed)
+            return mask
 
-        return self._masks.get((id(part), targets), mask)
+        return self._masks.get((id(part), targets), compute)
+
+    def _check_existing(self, item_ids: Sequence[int]) -> None:
+        ids = np.array(item_ids, np.int64)
+        existing = contained(ids, self._items.item_ids) & ~contained(ids, self._removed)
+        for item_id in ids[~existing]:
+            raise _unknown_item(item_id)
+
+
+def _restrict(
+    pairs: Sequence[SelectedPart],
+    ids: Sequence[int] | NDArray[np.integer] | None,
+    excluded: Sequence[int],
+) -> list[SelectedPart]:
+    """Keep rows of some items, or of all for None, and drop those of excluded items."""
+    included = None if ids is None else np.unique(item_ids_of(ids))
+    dropped = np.asarray(sorted(excluded), np.int64)
+    restricted = []
+    for part, selection in pairs:
+        mask = selection.mask & ~contained(part.rows.item_ids, dropped)
+        if included is not None:
+            mask &= contained(part.rows.item_ids, included)
+        restricted.append(SelectedPart(part, part.selection(mask)))
+    return restricted
 
 
 def chosen_items(
@@ -119,25 +182,29 @@ def chosen_items(
     where: str | Sequence[str] | None,
     ids: int | Sequence[int] | NDArray[np.integer],
 ) -> dict[int, str]:
-    """The uris, by id, of the items that a filter matches or that are named.
+    """Return the uris, by id, of items that match a filter or are named.
 
     Args:
         snapshot: The generation.
-        where: SQL condition over the items' columns; of several all must hold.
-        ids: Items to choose as well.
+        where: SQL condition over the items' columns; several must all hold.
+        ids: Further items.
 
     Raises:
-        QueryError: An id is of no item.
+        QueryError: An id does not exist.
         FilterError: The condition is refused.
     """
     living = {file.item_id: uri for uri, file in snapshot.known_files().items()}
     named: list[int] = item_ids_of(ids).tolist()
-    unknown = next((item_id for item_id in named if item_id not in living), None)
-    if unknown is not None:
-        raise QueryError(f"no item has the id {unknown}; every hit of a search shows its id")
+    for item_id in named:
+        if item_id not in living:
+            raise _unknown_item(item_id)
     conditions = names_of(where) or []
     matching: list[int] = []
     if conditions:
-        found = [matching_ids(snapshot, condition) for condition in conditions]
-        matching = reduce(np.intersect1d, found).tolist()
+        results = [matching_ids(snapshot, condition) for condition in conditions]
+        matching = reduce(np.intersect1d, results).tolist()
     return {item_id: living[item_id] for item_id in sorted({*named, *matching})}
+
+
+def _unknown_item(item_id: int) -> QueryError:
+    return QueryError(f"no item has the id {item_id}; hits show the ids of items")

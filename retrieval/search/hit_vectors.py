@@ -1,4 +1,4 @@
-"""The stored vectors behind hits, for whoever wants to go on from an answer."""
+"""Attaches stored vectors to hits."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from retrieval.types import Hit, Segments
 def with_vectors(
     hits: Sequence[Hit], snapshot: Snapshot, queries: Mapping[str, QueryVectors]
 ) -> Iterator[Hit]:
-    """Give each hit the vector of its best segment, as the collection stores it.
+    """Attach the stored vector of the best segment to each hit.
 
-    That is the item's segment nearest to the query, in the hit's space and medium; of a moment, the
-    nearest among the segments that it touches.
+    The best segment is the one nearest to the query among the item's segments in the hit's space
+    and medium. For a moment only overlapping segments count.
 
     Args:
-        hits: Of one answer.
-        snapshot: The generation that gave it.
+        hits: Hits of one query.
+        snapshot: The searched generation.
         queries: The query by space.
 
     Yields:
-        The same hits, `vector` (dim,) float32 of unit length.
+        Hits with a `vector` of shape (dim,), float32, of unit length.
     """
     for hit in hits:
         rows = snapshot.item_segments(hit.space, hit.item_id)
         scores = (rows.vectors @ queries[hit.space].vectors.T).max(axis=1)
-        best = int(np.where(_touched(rows, hit), scores, -np.inf).argmax())
+        best = int(np.where(_overlaps(rows, hit), scores, -np.inf).argmax())
         yield replace(hit, vector=rows.vectors[best])
 
 
-def _touched(rows: Segments, hit: Hit) -> NDArray[np.bool_]:
-    """Which segments of the hit's medium share time with it, (n,) bool."""
-    touched = np.array([medium is hit.medium for medium in rows.media])
+def _overlaps(rows: Segments, hit: Hit) -> NDArray[np.bool_]:
+    """Return which segments of the hit's medium overlap it, (n,) bool."""
+    overlapping = np.array([medium is hit.medium for medium in rows.media])
     if hit.start_seconds is not None and hit.end_seconds is not None:
-        touched &= (rows.start_seconds < hit.end_seconds) & (rows.end_seconds > hit.start_seconds)
-    return touched
+        overlapping &= (rows.start_seconds < hit.end_seconds) & (
+            rows.end_seconds > hit.start_seconds
+        )
+    return overlapping

@@ -1,4 +1,4 @@
-"""The hits of one answer: a tuple that other tools take as a table."""
+"""The hits of one query, and their conversion to tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from retrieval.types import Hit
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TYPES = {
+COLUMN_TYPES = {
     "rank": "int64",
     "score": "double",
     "item_id": "int64",
@@ -23,11 +23,11 @@ TYPES = {
     "space": "string",
     "likely": "bool",
 }
-"""Columns of every table of hits; `first_stage_score` and `vector` follow where they are set."""
+"""Columns of every table of hits; `first_stage_score` and `vector` follow if any hit has them."""
 
 
 class Hits(tuple[Hit, ...]):
-    """Hits, best first."""
+    """A tuple of hits, best first."""
 
     __slots__ = ()
 
@@ -36,47 +36,47 @@ class Hits(tuple[Hit, ...]):
     @overload
     def __getitem__(self, key: slice, /) -> Hits: ...
     def __getitem__(self, key: SupportsIndex | slice, /) -> Hit | Hits:
-        """A hit, or some of them as hits again."""
+        """Return a hit, or `Hits` for a slice."""
         if isinstance(key, slice):
             return Hits(super().__getitem__(key))
         return super().__getitem__(key)
 
     def to_arrow(self) -> pa.Table:
-        """A row for each hit: its fields, then a column for each name in any hit's metadata.
+        """Convert to a table with the fields and the metadata of each hit.
 
-        A metadata column that has the name of a field is called `metadata.NAME`.
+        A metadata column with the name of a field is called `metadata.NAME`.
         """
         import pyarrow as pa
 
         columns = {
-            name: pa.array([_plain(getattr(hit, name)) for hit in self], type=kind)
-            for name, kind in TYPES.items()
+            name: pa.array([_plain_value(getattr(hit, name)) for hit in self], type=arrow_type)
+            for name, arrow_type in COLUMN_TYPES.items()
         }
         if any(hit.first_stage_score is not None for hit in self):
             columns["first_stage_score"] = pa.array(
                 [hit.first_stage_score for hit in self], pa.float64()
             )
         if any(hit.vector is not None for hit in self):
-            # Spaces differ in the length of their vectors.
+            # A list, not a fixed-size list: vectors of two spaces differ in length.
             columns["vector"] = pa.array([hit.vector for hit in self], pa.list_(pa.float32()))
         for name in dict.fromkeys(name for hit in self for name in hit.metadata):
-            shown = f"metadata.{name}" if name in columns else name
-            columns[shown] = pa.array([hit.metadata.get(name) for hit in self])
+            column = f"metadata.{name}" if name in columns else name
+            columns[column] = pa.array([hit.metadata.get(name) for hit in self])
         return pa.table(columns)
 
     def to_pandas(self) -> Any:
-        """The table of `to_arrow` as a `pandas.DataFrame`.
+        """Convert the table of `to_arrow` to a `pandas.DataFrame`.
 
         Raises:
             MissingExtraError: pandas is not installed.
         """
         if find_spec("pandas") is None:
             raise MissingExtraError(
-                "pandas is not installed; `pip install pandas`, or take the table of to_arrow()"
+                "pandas is not installed; install it (`pip install pandas`) or use to_arrow()"
             )
         return self.to_arrow().to_pandas()
 
 
-def _plain(value: object) -> object:
-    """A member of an enumeration as the text it is."""
+def _plain_value(value: object) -> object:
+    """Convert members of string enumerations to str."""
     return str(value) if isinstance(value, str) else value

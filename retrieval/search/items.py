@@ -1,4 +1,4 @@
-"""The items' own columns, by id: mapped from the index, newer ones in memory."""
+"""Reads the columns of items by id: mapped from the index, newer items in memory."""
 
 from __future__ import annotations
 
@@ -13,56 +13,76 @@ from numpy.typing import NDArray
 
 from retrieval.columns.arrow import cast
 from retrieval.errors import IndexFileError
-from retrieval.search.index_files import MEDIUM_NAMES, damaged, open_arrow
+from retrieval.search.index_files import ITEMS, MEDIUM_NAMES, damaged, open_arrow
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Scalar
 
 Value = TypeVar("Value", bound=np.generic)
 
 HIDDEN = frozenset({"item_id", "uri", "modality", "bytes", "mtime", "sha256"})
-"""Columns that are not shown as a hit's metadata."""
+"""Columns that are not part of a hit's metadata."""
 
 
 class ItemTable:
-    """Living items of a snapshot in id order."""
+    """The living items of a snapshot in id order.
+
+    Attributes:
+        item_ids: (items,) int64, ascending.
+        modalities: (items,) int8 modality codes.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
-        # Every space's index maps the items it covers: the one that covers the most is used.
-        parts = [snapshot.index_folders(space.name) for space in snapshot.spaces]
-        mapped = [[_open(folder / "items.arrow") for folder in folders] for folders in parts]
+        # The index of every space contains a table of its items. Use the longest one.
+        folders = [snapshot.index_folders(space.name) for space in snapshot.spaces]
+        mapped = [[_open_items(folder / ITEMS) for folder in parts] for parts in folders]
         tables = max(mapped, key=_last_id, default=[])
         last = _last_id(tables)
-        fresh = list(snapshot.iter_items(after_item_id=last))
-        if fresh:
-            tables.append(pa.Table.from_batches(fresh))
+        newer = list(snapshot.iter_items(after_item_id=last))
+        if newer:
+            tables.append(pa.Table.from_batches(newer))
         self._tables = tables
         self._types = {field.name: field.type for field in snapshot.items_schema()}
-        self._renewed = _renewed(snapshot, last)
+        self._updated = _updated_items(snapshot, last)
         self.item_ids = _ids(tables)
-        codes = [_codes(chunk) for table in tables for chunk in table.column("modality").chunks]
+        codes = [
+            _modality_codes(chunk) for table in tables for chunk in table.column("modality").chunks
+        ]
         self.modalities: NDArray[np.int8] = np.concatenate([np.empty(0, np.int8), *codes])
 
     def modalities_of(self, item_ids: NDArray[np.int64]) -> NDArray[np.int8]:
-        """Modality codes of items; -1 for ids that are no longer there."""
-        return self.handed_on(self.modalities, item_ids, np.int8(-1))
+        """Return the modality codes of items; -1 for other ids."""
+        return self.spread(self.modalities, item_ids, np.int8(-1))
 
-    def handed_on(
-        self, values: NDArray[Value], item_ids: NDArray[np.int64], gone: Value
+    def spread(
+        self, values: NDArray[Value], item_ids: NDArray[np.int64], default: Value
     ) -> NDArray[Value]:
-        """Values of the living items, in id order, by the ids of rows; `gone` for other ids."""
+        """Assign values of the living items, in id order, to rows by item id.
+
+        Args:
+            values: (items,).
+            item_ids: (rows,) item id of each row.
+            default: Value of rows whose item does not exist.
+
+        Returns:
+            (rows,).
+        """
         if not len(self.item_ids):
-            return np.full(len(item_ids), gone)
-        places = _places(self.item_ids, item_ids)
-        return np.where(self.item_ids[places] == item_ids, values[places], gone)
+            return np.full(len(item_ids), default)
+        positions = _positions(self.item_ids, item_ids)
+        return np.where(self.item_ids[positions] == item_ids, values[positions], default)
 
     def rows(self, item_ids: Sequence[int]) -> list[tuple[str, Medium, dict[str, Scalar]]]:
-        """Uri, modality and metadata of some items; columns that are null are left out."""
+        """Read uri, modality and non-null metadata of items.
+
+        Raises:
+            IndexFileError: A table is damaged.
+        """
         result = []
-        places = np.searchsorted(self.item_ids, np.asarray(item_ids, np.int64)).tolist()
-        for item_id, place in zip(item_ids, places, strict=True):
-            row = self._row(place)
+        positions = np.searchsorted(self.item_ids, np.asarray(item_ids, np.int64)).tolist()
+        for item_id, position in zip(item_ids, positions, strict=True):
+            row = self._row(position)
             if row["item_id"] != item_id or row["uri"] is None or row["modality"] is None:
-                raise _damaged(f"item {item_id} is not where it should be")
+                raise _damaged_items(f"item {item_id} is missing or has no uri or modality")
             metadata: dict[str, Scalar] = {
                 name: value
                 for name, value in row.items()
@@ -71,20 +91,20 @@ class ItemTable:
             result.append((str(row["uri"]), Medium(str(row["modality"])), metadata))
         return result
 
-    def _row(self, place: int) -> dict[str, Scalar]:
-        item_id = int(self.item_ids[place])
-        ids = self._renewed.column("item_id").to_numpy()
-        newer = int(np.searchsorted(ids, item_id))
-        if newer < len(ids) and ids[newer] == item_id:
-            row: dict[str, Scalar] = self._renewed.slice(newer, 1).to_pylist()[0]
+    def _row(self, position: int) -> dict[str, Scalar]:
+        item_id = int(self.item_ids[position])
+        ids = self._updated.column("item_id").to_numpy()
+        updated = int(np.searchsorted(ids, item_id))
+        if updated < len(ids) and ids[updated] == item_id:
+            row: dict[str, Scalar] = self._updated.slice(updated, 1).to_pylist()[0]
             return row
         for table in self._tables:
-            if place < table.num_rows:
-                # An index keeps the types of its time, which later shards may have widened.
-                one = _looked_at(table.slice(place, 1))
-                return {name: self._value(one, name) for name in one.column_names}
-            place -= table.num_rows
-        raise _damaged("an item is missing")
+            if position < table.num_rows:
+                # Later shards can have widened the column types that the index was built with.
+                row_table = _validate(table.slice(position, 1))
+                return {name: self._value(row_table, name) for name in row_table.column_names}
+            position -= table.num_rows
+        raise _damaged_items(f"item {item_id} is missing")
 
     def _value(self, row: pa.Table, name: str) -> Scalar:
         column = row.column(name)
@@ -94,46 +114,46 @@ class ItemTable:
         return value
 
 
-def _looked_at(row: pa.Table) -> pa.Table:
-    """One row, validated before it is read: offsets that a flipped bit changed lead anywhere."""
+def _validate(row: pa.Table) -> pa.Table:
+    """Validate a row before it is read: a flipped bit can change an offset to any address."""
     try:
         row.validate(full=True)
     except pa.ArrowException as error:
-        raise _damaged(" ".join(str(error).split())) from error
+        raise _damaged_items(" ".join(str(error).split())) from error
     return row
 
 
-def _damaged(what: str) -> IndexFileError:
+def _damaged_items(reason: str) -> IndexFileError:
     return IndexFileError(
-        f"a table of items is damaged ({what}); `retrieval verify` names the file, and an index is "
-        "built again with: retrieval index"
+        f"a table of items is damaged ({reason}); verify the collection to find the file, "
+        "then build the index again"
     )
 
 
-def _open(path: Path) -> pa.Table:
-    """Map items.arrow; the columns that every search reads are looked through.
+def _open_items(path: Path) -> pa.Table:
+    """Map items.arrow, and validate the columns that every search reads.
 
     Raises:
-        IndexFileError: Missing or damaged.
+        IndexFileError: The file is missing or damaged.
     """
     table = open_arrow(path)
     types = {"item_id": pa.int64(), "modality": pa.dictionary(pa.int8(), pa.string())}
-    for name, kind in types.items():
-        place = table.schema.get_field_index(name)
-        if place < 0 or table.schema.field(place).type != kind:
-            raise damaged(path, f"it has no column {name!r} of {kind}")
+    for name, arrow_type in types.items():
+        position = table.schema.get_field_index(name)
+        if position < 0 or table.schema.field(position).type != arrow_type:
+            raise damaged(path, f"it has no column {name!r} of {arrow_type}")
         try:
-            table.column(place).validate(full=True)
+            table.column(position).validate(full=True)
         except pa.ArrowException as error:
             raise damaged(path, " ".join(str(error).split())) from error
     ids = table.column("item_id").to_numpy()
     if (ids[1:] <= ids[:-1]).any() or (ids[:1] < 0).any():
-        raise damaged(path, "its item ids do not ascend")
+        raise damaged(path, "its item ids are not ascending")
     return table
 
 
-def _renewed(snapshot: Snapshot, last_item_id: int) -> pa.Table:
-    """Items, up to an id, whose columns changed after an index took its copy of them."""
+def _updated_items(snapshot: Snapshot, last_item_id: int) -> pa.Table:
+    """Read the items, up to an id, whose columns changed after an index copied them."""
     folders = [folder for space in snapshot.spaces for folder in snapshot.index_folders(space.name)]
     oldest = min((int(folder.name) for folder in folders), default=2**63)
     ids = snapshot.updated_ids(oldest)
@@ -142,13 +162,13 @@ def _renewed(snapshot: Snapshot, last_item_id: int) -> pa.Table:
 
 
 def _last_id(tables: Sequence[pa.Table]) -> int:
-    """The last id of tables in item order; -1 where they hold none."""
+    """Return the last id of tables in item order; -1 without items."""
     filled = [table for table in tables if table.num_rows]
     return int(filled[-1].column("item_id")[-1].as_py()) if filled else -1
 
 
 def _ids(tables: Sequence[pa.Table]) -> NDArray[np.int64]:
-    """Ids of all rows, ascending; where none is missing they are counted instead of read."""
+    """Return the ids of all rows, ascending. Consecutive ids are generated instead of read."""
     filled = [table.column("item_id") for table in tables if table.num_rows]
     if not filled:
         return np.empty(0, np.int64)
@@ -158,18 +178,18 @@ def _ids(tables: Sequence[pa.Table]) -> NDArray[np.int64]:
     return np.concatenate([column.to_numpy() for column in filled])
 
 
-def _codes(modalities: pa.Array) -> NDArray[np.int8]:
-    """Positions in `MEDIUM_CODES`: as the index holds them, or of names out of a shard."""
+def _modality_codes(modalities: pa.Array) -> NDArray[np.int8]:
+    """Return positions in `MEDIUM_CODES`: stored codes of an index, or of names in a shard."""
     if pa.types.is_dictionary(modalities.type):
         mapped: NDArray[np.int8] = modalities.indices.to_numpy()
         return mapped
-    found: NDArray[np.int8] = pc.index_in(modalities, MEDIUM_NAMES).to_numpy().astype(np.int8)
-    return found
+    codes: NDArray[np.int8] = pc.index_in(modalities, MEDIUM_NAMES).to_numpy().astype(np.int8)
+    return codes
 
 
-def _places(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where ids are, or would be, among ascending ones; by subtraction where none is missing."""
-    places: NDArray[np.int64] = wanted - ids[0]
+def _positions(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Find ids among ascending ones; subtraction suffices if these are consecutive."""
+    positions: NDArray[np.int64] = wanted - ids[0]
     if ids[-1] - ids[0] + 1 != len(ids):
-        places = np.searchsorted(ids, wanted)
-    return places.clip(0, len(ids) - 1)
+        positions = np.searchsorted(ids, wanted)
+    return positions.clip(0, len(ids) - 1)

@@ -1,4 +1,4 @@
-"""Localize: items with times refined to spans, each by the first localizer that reads it."""
+"""Refines items with times to moments, each with the first localizer that supports it."""
 
 from __future__ import annotations
 
@@ -9,50 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.protocols import Localizer
-from retrieval.search.open_space import ItemMatch, OpenedSpace, Part, bounded
+from retrieval.search.open_space import OpenedSpace, Part
 from retrieval.search.query import Query, Term
 from retrieval.search.query_vectors import QueryVectors
+from retrieval.search.ranking import ScoredItem, clip_score
 from retrieval.search.vector_query import VectorQuery
 from retrieval.store.reader import Snapshot
-from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Frames, Hit, Medium, MomentQuery, ScoredSpan, Space, TimedRows
 
-LEAST_PROBABILITY = 1e-3
-"""Spans of a lower probability are no answers, except for the best of their item."""
+MIN_PROBABILITY = 1e-3
+"""Spans with a lower probability are dropped, except the best one of each item."""
+
+ItemHit = tuple[ScoredItem, Hit]
+"""An item of the first stage and its hit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A match of the first stage with what its score means."""
+class RankedHit:
+    """A hit and the first-stage score that it is ranked by."""
 
-    match: ItemMatch
-    opened: OpenedSpace
-    part: Part
-    calibrated: float
-    likely: bool
-
-    @property
-    def medium(self) -> Medium:
-        """What of the item matched."""
-        return MEDIUM_CODES[self.match.medium]
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """A hit and what it is ranked by: its score, or its calibrated one in several spaces."""
-
-    key: float
+    sort_score: float
     hit: Hit
 
 
 class MomentStage:
-    """Turns items into moments.
+    """Converts ranked items to ranked moments.
 
     Args:
-        snapshot: Holds the frames.
-        localizers: In order of preference; the last one answers every query, about all items
-            that the others have left.
-        spaces: Those that items may be read in, by name.
+        snapshot: The generation; contains the frames of videos.
+        localizers: In order of preference. The last one must accept every query; it reads the
+            items that the others leave.
+        spaces: Spaces by name.
     """
 
     def __init__(
@@ -67,81 +54,79 @@ class MomentStage:
 
     @property
     def max_items(self) -> int:
-        """Items that are worth naming by the first stage."""
+        """Number of first-stage items that a localizer reads."""
         return max(localizer.max_items for localizer in self._localizers)
 
     def refine(
         self,
-        found: Sequence[tuple[Candidate, Hit]],
+        items: Sequence[ItemHit],
         query: Query | VectorQuery,
         vectors: Mapping[str, QueryVectors],
-        *,
-        by_score: bool,
     ) -> list[Hit]:
-        """Refine the items that have times to spans; rank spans and pictures together.
+        """Refine items with times to spans, and rank spans and images together.
 
         Args:
-            found: The first stage's items, best first.
-            query: What was asked.
+            items: Items of the first stage, best first.
+            query: The query.
             vectors: Its vectors, by space.
-            by_score: Rank by the score itself and not by its calibration.
 
         Returns:
             All moments of all items, and the items without times, best first.
         """
+        one_space = len(vectors) < 2
         timed = [
-            (self._where_read(candidate, vectors), hit)
-            for candidate, hit in found
+            (self._with_frames(item, vectors), hit)
+            for item, hit in items
             if hit.start_seconds is not None
         ]
         ranked = [
-            Ranked(hit.score if by_score else candidate.calibrated, hit)
-            for candidate, hit in found
+            RankedHit(item.sort_score(one_space=one_space), hit)
+            for item, hit in items
             if hit.start_seconds is None
         ]
-        asked = {name: moment_query(query, rows) for name, rows in vectors.items()}
-        for localizer, group in self._groups(timed, asked):
+        queries = {name: moment_query(query, rows) for name, rows in vectors.items()}
+        for localizer, group in self._groups(timed, queries):
             space = group[0][0].opened.space
-            rows = [self._rows(candidate, localizer) for candidate, _ in group]
-            spans = localizer.localize(asked[space.name], rows)
+            rows = [self._rows(item, localizer) for item, _ in group]
+            spans = localizer.localize(queries[space.name], rows)
             if localizer.gives_probabilities:
-                ranked += _in_their_places(
-                    group, spans, by_score=by_score, likely_score=localizer.likely_score
+                ranked += _rank_by_probability(
+                    group, spans, one_space=one_space, likely_score=localizer.likely_score
                 )
             else:
-                ranked += _by_span(group, spans, vectors[space.name], by_score=by_score)
-        ranked.sort(key=lambda r: (-r.key, -r.hit.score, r.hit.item_id, r.hit.start_seconds or 0.0))
-        return [one.hit for one in ranked]
+                ranked += _rank_by_score(group, spans, vectors[space.name], one_space=one_space)
+        ranked.sort(
+            key=lambda r: (-r.sort_score, -r.hit.score, r.hit.item_id, r.hit.start_seconds or 0.0)
+        )
+        return [entry.hit for entry in ranked]
 
-    def _where_read(self, candidate: Candidate, asked: Mapping[str, object]) -> Candidate:
-        """The same item in a space that keeps its frames apart, where the query has one.
+    def _with_frames(self, item: ScoredItem, searched: Mapping[str, object]) -> ScoredItem:
+        """Replace a video of a clip encoder by the same video in a space that stores frames.
 
-        A model of videos reads clips with what lies around them: it finds the video, but its
-        segments reach over the moment's borders.
+        A clip encoder reads frames around each clip, so its segments extend beyond the borders of
+        a moment. Without a searched space that has frames the item stays as it is.
         """
-        if candidate.medium is not Medium.VIDEO or Medium.IMAGE in candidate.opened.space.media:
-            return candidate
+        if item.medium is not Medium.VIDEO or Medium.IMAGE in item.opened.space.media:
+            return item
         for name, opened in self._spaces.items():
-            if name not in asked or not {Medium.IMAGE, Medium.VIDEO} <= set(opened.space.media):
+            if name not in searched or not {Medium.IMAGE, Medium.VIDEO} <= set(opened.space.media):
                 continue
             for part in opened.parts:
-                if len(segment_rows(part, candidate.match.item_id, candidate.match.medium).vectors):
-                    return replace(candidate, opened=opened, part=part)
-        return candidate
+                if len(segment_rows(part, item.match.item_id, item.match.medium).vectors):
+                    return replace(item, opened=opened, part=part)
+        return item
 
     def _groups(
-        self, timed: Sequence[tuple[Candidate, Hit]], asked: Mapping[str, MomentQuery]
-    ) -> Iterator[tuple[Localizer, list[tuple[Candidate, Hit]]]]:
-        """Give every item to a localizer, together with the others of its space and medium."""
-        groups: dict[tuple[Space, Medium], list[tuple[Candidate, Hit]]] = {}
-        for candidate, hit in timed:
-            groups.setdefault((candidate.opened.space, candidate.medium), []).append(
-                (candidate, hit)
-            )
+        self, timed: Sequence[ItemHit], queries: Mapping[str, MomentQuery]
+    ) -> Iterator[tuple[Localizer, list[ItemHit]]]:
+        """Assign every item to a localizer, together with others of its space and medium."""
+        groups: dict[tuple[Space, Medium], list[ItemHit]] = {}
+        for item, hit in timed:
+            groups.setdefault((item.opened.space, item.medium), []).append((item, hit))
         for (space, medium), group in groups.items():
             rest = group
             for localizer in self._localizers:
-                if not localizer.can_answer(asked[space.name], space, medium):
+                if not localizer.can_answer(queries[space.name], space, medium):
                     continue
                 last = localizer is self._localizers[-1]
                 taken = rest if last else rest[: localizer.max_items]
@@ -149,18 +134,18 @@ class MomentStage:
                     yield localizer, taken
                 rest = rest[len(taken) :]
 
-    def _rows(self, candidate: Candidate, localizer: Localizer) -> TimedRows:
-        match = candidate.match
-        segments = segment_rows(candidate.part, match.item_id, match.medium)
-        if localizer.reads_frames and candidate.medium is Medium.VIDEO:
-            frames = self._snapshot.item_frames(candidate.opened.space.name, match.item_id)
+    def _rows(self, item: ScoredItem, localizer: Localizer) -> TimedRows:
+        match = item.match
+        segments = segment_rows(item.part, match.item_id, match.medium)
+        if localizer.reads_frames and item.medium is Medium.VIDEO:
+            frames = self._snapshot.item_frames(item.opened.space.name, match.item_id)
             if frames is not None:
                 return frame_rows(frames, float(segments.end_seconds[-1]))
         return segments
 
 
 def moment_query(query: Query | VectorQuery, vectors: QueryVectors) -> MomentQuery:
-    """What a localizer gets to see of a query: the mean direction of its vectors, and its text."""
+    """Reduce a query to the mean direction of its vectors, and its text if it is a single one."""
     mean = vectors.vectors.mean(axis=0)
     terms: tuple[Term, ...] = () if isinstance(query, VectorQuery) else query.terms
     text = terms[0].text if len(terms) == 1 and terms[0].weight > 0 else None
@@ -168,9 +153,9 @@ def moment_query(query: Query | VectorQuery, vectors: QueryVectors) -> MomentQue
 
 
 def frame_rows(frames: Frames, end_seconds: float) -> TimedRows:
-    """Give frames a span each: what is seen changes somewhere between two of them.
+    """Convert frames to contiguous spans with borders half-way between two frames.
 
-    The border is put half-way; the first begins at 0, the last ends where the video does.
+    The first span starts at 0; the last one ends with the video.
     """
     seconds = frames.seconds.astype(np.float64)
     borders = (seconds[1:] + seconds[:-1]) / 2
@@ -182,47 +167,47 @@ def frame_rows(frames: Frames, end_seconds: float) -> TimedRows:
 
 
 def segment_rows(part: Part, item_id: int, medium: int) -> TimedRows:
-    """An item's segments of one medium."""
-    place = part.item_rows(item_id)
-    chosen: NDArray[np.bool_] = part.rows.media[place] == medium
+    """Read the segments of one item and medium code."""
+    rows = part.item_rows(item_id)
+    mask: NDArray[np.bool_] = part.rows.media[rows] == medium
     return TimedRows(
-        part.rows.start_seconds[place][chosen].astype(np.float64),
-        part.rows.end_seconds[place][chosen].astype(np.float64),
-        part.vectors(place)[chosen],
+        part.rows.start_seconds[rows][mask].astype(np.float64),
+        part.rows.end_seconds[rows][mask].astype(np.float64),
+        part.vectors(rows)[mask],
     )
 
 
-def _by_span(
-    group: Sequence[tuple[Candidate, Hit]],
-    spans: Sequence[Sequence[ScoredSpan]],
+def _rank_by_score(
+    group: Sequence[ItemHit],
+    item_spans: Sequence[Sequence[ScoredSpan]],
     query: QueryVectors,
     *,
-    by_score: bool,
-) -> Iterator[Ranked]:
-    """Spans scored by inner products are ranked and judged as segments are."""
-    for (candidate, hit), found in zip(group, spans, strict=True):
-        calibration = candidate.opened.calibration
-        for start, end, score in found:
-            calibrated = calibration.calibrated(score, query.kind, hit.medium)
-            likely = calibration.likely(score, query.kind, hit.medium)
+    one_space: bool,
+) -> Iterator[RankedHit]:
+    """Rank spans scored by inner products as segments are ranked."""
+    for (item, hit), spans in zip(group, item_spans, strict=True):
+        calibration = item.opened.calibration
+        for start, end, score in spans:
+            calibrated = calibration.calibrated(score, query.query_type, hit.medium)
+            likely = calibration.likely(score, query.query_type, hit.medium)
             moment = replace(
-                hit, score=bounded(score), start_seconds=start, end_seconds=end, likely=likely
+                hit, score=clip_score(score), start_seconds=start, end_seconds=end, likely=likely
             )
-            yield Ranked(score if by_score else calibrated, moment)
+            yield RankedHit(score if one_space else calibrated, moment)
 
 
-def _in_their_places(
-    group: Sequence[tuple[Candidate, Hit]],
-    spans: Sequence[Sequence[ScoredSpan]],
+def _rank_by_probability(
+    group: Sequence[ItemHit],
+    item_spans: Sequence[Sequence[ScoredSpan]],
     *,
-    by_score: bool,
+    one_space: bool,
     likely_score: float,
-) -> Iterator[Ranked]:
-    """Spans scored by probabilities take, best first, the places that their items had.
+) -> Iterator[RankedHit]:
+    """Rank spans scored by probabilities at the ranks of their items, the most probable first.
 
-    A probability among some items says nothing of other spaces or of pictures; the first stage's
-    scores do. So the order inside the group is the localizer's, and the group stays where it was.
-    A span is likely where its item is, by the first stage, and its own probability is.
+    Probabilities within one group cannot be compared with other spaces or with images, but
+    first-stage scores can. So the localizer orders the moments of the group, and the group keeps
+    the ranks of its items. A span is likely if its item is and if its own probability is high.
     """
     moments = [
         replace(
@@ -232,26 +217,25 @@ def _in_their_places(
             end_seconds=end,
             likely=hit.likely and score >= likely_score,
         )
-        for (_, hit), found in zip(group, spans, strict=True)
-        for start, end, score in found
+        for (_, hit), spans in zip(group, item_spans, strict=True)
+        for start, end, score in spans
     ]
-    moments.sort(key=lambda moment: -moment.score)
-    moments = _without_filling(moments)
-    places = sorted((c.match.score if by_score else c.calibrated for c, _ in group), reverse=True)
+    moments = _drop_improbable(sorted(moments, key=lambda moment: -moment.score))
+    scores = sorted((item.sort_score(one_space=one_space) for item, _ in group), reverse=True)
     for number, moment in enumerate(moments):
-        yield Ranked(places[min(number, len(places) - 1)], moment)
+        yield RankedHit(scores[min(number, len(scores) - 1)], moment)
 
 
-def _without_filling(moments: Sequence[Hit]) -> list[Hit]:
-    """Drop the least probable of all pairs of borders; every item keeps its best moment.
+def _drop_improbable(moments: Sequence[Hit]) -> list[Hit]:
+    """Drop improbable spans, but keep the best one of every item.
 
     Args:
         moments: Best first.
     """
     seen: set[int] = set()
-    kept = []
+    remaining = []
     for moment in moments:
-        if moment.score >= LEAST_PROBABILITY or moment.item_id not in seen:
-            kept.append(moment)
+        if moment.score >= MIN_PROBABILITY or moment.item_id not in seen:
+            remaining.append(moment)
         seen.add(moment.item_id)
-    return kept
+    return remaining

@@ -1,4 +1,4 @@
-"""What of a collection is open in this process: models, indexes, and the generation in use."""
+"""Opens the models, indexes and files of a collection at their first use."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from retrieval.types import Space
 
 
 class OpenCollection:
-    """The folder of a collection with everything that is loaded from it, each at its first use.
+    """The folder of a collection, and everything loaded from it.
 
-    Threads share one object. A pickle holds the place alone, so another process loads its own.
+    Threads can share one object. A pickle contains only the attributes, so another process loads
+    models and files itself.
 
     Attributes:
         root: The folder.
-        device: Where models run and indexes are searched: `auto`, `cpu` or `cuda`.
-        localizer: What finds moments: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
+        device: Device of models and indexes: `auto`, `cpu` or `cuda`.
+        localizer: Localizer of moments: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
     """
 
     def __init__(
@@ -34,26 +35,25 @@ class OpenCollection:
         self.root = Path(root).expanduser()
         self.device = device
         self.localizer = localizer
-        self._opened()
+        self._reset()
 
-    def _opened(self) -> None:
-        """Nothing is loaded yet."""
-        self._lock = ForkSafeLock()
+    def _reset(self) -> None:
+        self._lock = Lock()
         self._encoders: dict[str, Encoder] = {}
         self._rerankers: dict[str, Reranker] = {}
         self._snapshot: Snapshot | None = None
         self._searcher: Searcher | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Where it lies: another process opens the files again and loads the models itself."""
+        """Return the attributes without loaded models and files."""
         return {"root": self.root, "device": self.device, "localizer": self.localizer}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._opened()
+        self._reset()
 
     def close(self) -> None:
-        """Let go of models, indexes and files; the next method opens them again."""
+        """Release models, indexes and files. The next method call opens them again."""
         self.refresh()
         self._encoders.clear()
         self._rerankers.clear()
@@ -65,7 +65,7 @@ class OpenCollection:
         self.close()
 
     def encoder(self, space: Space) -> Encoder:
-        """The encoder of a space, loaded at first use and checked against the space's digest."""
+        """Return the encoder of a space, and check it against the space's digest at first use."""
         with self._lock:
             if space.name not in self._encoders:
                 encoder = load_encoder(space.encoder, device=self.device)
@@ -74,7 +74,7 @@ class OpenCollection:
             return self._encoders[space.name]
 
     def reranker(self, spec: str) -> Reranker:
-        """A re-ranker by its specification, loaded at first use."""
+        """Return a re-ranker by its specification."""
         with self._lock:
             if spec not in self._rerankers:
                 self._rerankers[spec] = load_reranker(spec, device=self.device)
@@ -82,7 +82,7 @@ class OpenCollection:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The generation that reading methods answer from."""
+        """The generation that reading methods use."""
         with self._lock:
             if self._snapshot is None:
                 self._snapshot = Snapshot.open(self.root)
@@ -90,7 +90,7 @@ class OpenCollection:
 
     @property
     def searcher(self) -> Searcher:
-        """Opened indexes over `snapshot`."""
+        """A searcher over `snapshot`."""
         with self._lock:
             if self._searcher is None:
                 spaces = self.snapshot.spaces
@@ -101,6 +101,6 @@ class OpenCollection:
             return self._searcher
 
     def refresh(self) -> None:
-        """Move on to the newest generation."""
+        """Use the newest generation from now on."""
         with self._lock:
             self._snapshot = self._searcher = None

@@ -1,4 +1,4 @@
-"""Pictures in memory as queries: PIL's, and arrays of pixels."""
+"""Converts pictures in memory, PIL images and arrays, to queries."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def picture_of(value: object) -> Image.Image | None:
-    """A picture as RGB, upright, transparency laid on white; None where the value is none.
+    """Convert a value to an upright RGB picture on a white background; None if it is no picture.
 
     Args:
         value: A PIL image, or an array of uint8: (height, width), (height, width, 3) or
             (height, width, 4).
 
     Raises:
-        QueryError: An array of another shape or type, or a picture that cannot be read.
+        QueryError: The array has another shape or type, or the picture cannot be read.
     """
     from PIL import Image
 
@@ -49,9 +49,9 @@ def _pixels(array: np.ndarray) -> np.ndarray:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4):
         raise QueryError(
-            f"an array as a query is a picture of uint8, (height, width, 3), got {array.dtype} "
+            f"a query array must be a picture of uint8, (height, width, 3), got {array.dtype} "
             f"{shape}; scale floats to 0 … 255, and put the channels last"
         )
     if not array.size:
-        raise QueryError(f"an array of shape {shape} holds no pixels")
+        raise QueryError(f"an array of shape {shape} contains no pixels")
     return np.ascontiguousarray(array)

@@ -1,7 +1,7 @@
-"""What people type into a search, parsed: plain text, or a sum of texts and files.
+"""Parses queries: plain text, or a weighted sum of texts and files.
 
-`"a horse" + 0.5*@stripes.png - "cartoon"` is a sum, `sci-fi - night` is text, `"sci-fi" - night` an
-error: see `retrieval.search.expression`.
+`"a horse" + 0.5*@stripes.png - "cartoon"` is a sum, `sci-fi - night` is text, and
+`"sci-fi" - night` is an error; see `retrieval.search.expression`.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_QUERY_CHARS = 100_000
-"""Longer queries are refused; of shorter texts a model reads as much as its context holds."""
+"""Longer queries are refused. Models truncate shorter ones to their context length."""
 
 MAX_TERMS = 100
-"""Texts and files in one sum."""
+"""Number of terms in one sum."""
 
-Askable: TypeAlias = "str | os.PathLike[str] | Query | Image.Image | NDArray[np.uint8]"
-"""What `search` takes as a query."""
+QueryLike: TypeAlias = "str | os.PathLike[str] | Query | Image.Image | NDArray[np.uint8]"
+"""Types that `search` accepts as a query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One summand of a query: a text, a file, an item of the collection or a picture; its weight.
+    """One weighted term of a query: a text, a file, an item of the collection or a picture.
 
     Raises:
-        QueryError: Not exactly one of them, an empty or undecodable one, or a weight that is not
-            finite.
+        QueryError: Not exactly one of them is set, it is empty or not valid Unicode, or the weight
+            is not finite.
     """
 
     text: str | None = None
@@ -51,9 +51,9 @@ class Term:
     picture: Image.Image | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
-        given = (self.text, self.path, self.item_id, self.picture)
-        if sum(part is not None for part in given) != 1:
-            raise QueryError(f"a term is one of text, file, item and picture, got {self}")
+        values = (self.text, self.path, self.item_id, self.picture)
+        if sum(value is not None for value in values) != 1:
+            raise QueryError(f"a term must be one of text, file, item and picture, got {self}")
         if not math.isfinite(self.weight):
             raise QueryError(f"weights must be finite numbers, got {self.weight}")
         if self.text is not None:
@@ -67,38 +67,40 @@ class Term:
             return f"{weight}item {self.item_id}"
         if self.picture is not None:
             return f"{weight}a picture of {self.picture.width} × {self.picture.height}"
-        text, at = (self.text, "") if self.path is None else (self.path, "@")
+        text, prefix = (self.text, "") if self.path is None else (self.path, "@")
         quoted = str(text).replace("\\", "\\\\").replace('"', '\\"')
-        return f'{weight}{at}"{quoted}"'
+        return f'{weight}{prefix}"{quoted}"'
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A weighted sum of texts, files, items and pictures, at least one.
+    """A weighted sum of one or more terms.
 
     Raises:
-        QueryError: No term, or more than MAX_TERMS.
+        QueryError: There is no term, or more than MAX_TERMS.
     """
 
     terms: tuple[Term, ...]
 
     def __post_init__(self) -> None:
         if not self.terms:
-            raise QueryError("the query is empty; type a text or @FILE")
+            raise QueryError("the query is empty; give a text or @FILE")
         if len(self.terms) > MAX_TERMS:
-            raise QueryError(f"the query has {len(self.terms)} terms, at most {MAX_TERMS} are read")
+            raise QueryError(
+                f"the query has {len(self.terms)} terms, at most {MAX_TERMS} are allowed"
+            )
 
     @classmethod
     def of_text(cls, text: str) -> Query:
-        """One text as it is: in a sentence `"a" + "b"` is no sum."""
+        """Create a query from literal text, which is not parsed."""
         return cls((Term(text=text),))
 
     @classmethod
-    def of(cls, value: Askable) -> Query:
-        """What is clearly meant: an expression, a path, a picture, or a query as it is.
+    def of(cls, value: QueryLike) -> Query:
+        """Convert an expression, a path, a picture or a query.
 
         Raises:
-            QueryError: Anything else.
+            QueryError: The value has another type, or the expression is invalid.
         """
         if isinstance(value, Query):
             return value
@@ -109,26 +111,26 @@ class Query:
         picture = picture_of(value)
         if picture is None:
             raise QueryError(
-                f"a query is a text, a path, a picture (PIL or an array of uint8) or a Query, "
+                f"a query must be a text, a path, a picture (PIL or an array of uint8) or a Query, "
                 f"got {type(value).__name__}"
             )
         return cls((Term(picture=picture),))
 
     @classmethod
     def like(cls, item_id: int) -> Query:
-        """What lies near an item of the collection, by its stored vectors.
+        """Search with the stored vectors of an item of the collection.
 
         Raises:
-            QueryError: The id is no whole number.
+            QueryError: The id is not an integer.
         """
         try:
             return cls((Term(item_id=operator.index(item_id)),))
         except TypeError:
-            raise QueryError(f"the id of an item is a whole number, got {item_id!r}") from None
+            raise QueryError(f"an item id must be a whole number, got {item_id!r}") from None
 
     @property
     def item_ids(self) -> tuple[int, ...]:
-        """Items that the query is made of."""
+        """Items of the collection that the query consists of."""
         return tuple(term.item_id for term in self.terms if term.item_id is not None)
 
     def __str__(self) -> str:
@@ -140,7 +142,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class NumberedQuery:
-    """One line of a file of queries: `{"qid": 7, "query": "a horse"}`."""
+    """One line of a query file: `{"qid": 7, "query": "a horse"}`."""
 
     qid: int | str
     text: str
@@ -148,20 +150,20 @@ class NumberedQuery:
 
 
 def parse_query(text: str) -> Query:
-    r"""Read a query: a sum where all of it parses as one, else the text itself.
+    r"""Parse a query as a sum, or return it as plain text.
 
-    A sum is `[weight*]("text" | @path | @"path")`, joined by `+` or `-`; inside quotes `\"` and
-    `\\` stand for `"` and `\`. A path without quotes is the longest one that names a file, and ends
-    at the first space where none does. `archive.tar!member` is a member of a tar, a leading `~` the
-    home folder.
+    A sum consists of terms `[weight*]("text" | @path | @"path")`, joined by `+` or `-`. Inside
+    quotes `\"` and `\\` represent `"` and `\`. A path without quotes is the longest one that names
+    an existing file, else it ends at the first space. `archive.tar!member` is a member of a tar, a
+    leading `~` the home folder.
 
     Raises:
-        QueryError: Empty, longer than MAX_QUERY_CHARS, not valid Unicode, a weight that overflows,
-            or something that looks like a sum and is none.
+        QueryError: The query is empty, longer than MAX_QUERY_CHARS, not valid Unicode, has a weight
+            that overflows, or looks like a sum but is invalid.
     """
     if len(text) > MAX_QUERY_CHARS:
         raise QueryError(
-            f"the query has {len(text):,} characters, at most {MAX_QUERY_CHARS:,} are read; "
+            f"the query has {len(text):,} characters, at most {MAX_QUERY_CHARS:,} are allowed; "
             "shorten it, or put many queries into a file"
         )
     summands = parse_sum(text)
@@ -171,13 +173,13 @@ def parse_query(text: str) -> Query:
 
 
 def read_queries(path: str | os.PathLike[str]) -> list[NumberedQuery]:
-    """Read a JSON Lines file of `{"qid": …, "query": …}`; blank lines are passed over.
+    """Read a JSON Lines file of `{"qid": …, "query": …}`; blank lines are skipped.
 
-    A line without a qid has the number of the line.
+    The default qid is the line number.
 
     Raises:
-        QueryError: The file cannot be read, or a line is malformed or repeats a qid; the message
-            names file and line.
+        QueryError: The file cannot be read, or a line is malformed or repeats a qid. The message
+            names the file and the line.
     """
     try:
         lines = read_text(path).split("\n")
@@ -186,7 +188,7 @@ def read_queries(path: str | os.PathLike[str]) -> list[NumberedQuery]:
     queries = list(_numbered_queries(os.fspath(path), lines))
     if not queries:
         raise QueryError(
-            f'{os.fspath(path)}: no queries; expected lines as {{"qid": 1, "query": "…"}}'
+            f'{os.fspath(path)}: no queries; expected lines such as {{"qid": 1, "query": "…"}}'
         )
     return queries
 
@@ -209,7 +211,7 @@ def _numbered_queries(path: str, lines: list[str]) -> Iterator[NumberedQuery]:
 def _numbered_query(line: str, number: int) -> NumberedQuery:
     raw = json.loads(line)
     if not isinstance(raw, dict) or "query" not in raw:
-        raise QueryError('expected an object as {"qid": 1, "query": "…"}')
+        raise QueryError('expected an object such as {"qid": 1, "query": "…"}')
     qid, text = raw.get("qid", number), raw["query"]
     if isinstance(qid, bool) or not isinstance(qid, int | str):
         raise QueryError(f"the qid must be a number or a string, got {shortened(qid)}")
@@ -220,20 +222,20 @@ def _numbered_query(line: str, number: int) -> NumberedQuery:
 
 def _check_text(text: str) -> None:
     if not text.strip():
-        raise QueryError("the query is empty; type a text or @FILE")
+        raise QueryError("the query is empty; give a text or @FILE")
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise QueryError(
-            f"the query is not valid Unicode at character {error.start + 1}; type it as UTF-8"
+            f"the query is not valid Unicode at character {error.start + 1}; encode it as UTF-8"
         ) from error
 
 
 def _check_path(path: str) -> None:
-    """Refuse what no file can be called; bytes that are not UTF-8 are legal in a name."""
+    """Refuse impossible file names. Names may contain bytes that are not UTF-8."""
     if not path or "\0" in path:
-        raise QueryError(f"@{path!r} names no file")
+        raise QueryError(f"@{path!r} is not a file name")
     try:
         os.fsencode(path)
     except UnicodeEncodeError as error:
-        raise QueryError(f"@{path!r} cannot be a file's name on this system") from error
+        raise QueryError(f"@{path!r} is not a valid file name on this system") from error

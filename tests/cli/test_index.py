@@ -43,9 +43,9 @@ def test_without_options_the_index_stays_as_it_was_asked_for(copied: Collection)
     ("options", "reason"),
     [
         (("--memory", "plenty"), "'plenty' is no size in bytes"),
-        (("--recall", "95"), "--recall is a share"),
-        (("--latency", "0"), "--latency is in milliseconds"),
-        (("--effort-seconds", "0"), "the effort is in seconds above 0, got 0"),
+        (("--recall", "95"), "recall must be above 0"),
+        (("--latency", "0"), "latency must be above 0"),
+        (("--effort-seconds", "0"), "the effort must be above 0 seconds, got 0"),
         (("--kind", "NOPE"), "FAISS refuses 'NOPE'"),
     ],
 )

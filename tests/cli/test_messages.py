@@ -70,7 +70,7 @@ def test_field_34_what_is_quoted_is_short() -> None:
 
 
 def test_field_34_ids_are_where_the_message_says(copied: Collection) -> None:
-    with pytest.raises(QueryError, match="no item has the id 999; every hit of a search shows its"):
+    with pytest.raises(QueryError, match="no item has the id 999; hits show the ids of items"):
         copied.remove(ids=[999])
     # Followed: a hit shows its id, and the id removes it.
     from support.commands import run

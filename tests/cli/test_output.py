@@ -16,7 +16,7 @@ from cli.output import AnswerPrinter, Output, clock, hms, path_of, print_table, 
 from retrieval.collection import Collection
 from retrieval.search.hits import Hits
 from retrieval.search.query import read_queries
-from retrieval.search.searcher import SearchResult, Took
+from retrieval.search.searcher import SearchResult, StageTimes
 from retrieval.types import Hit, Medium
 from support.commands import run
 from support.terminals import read_all
@@ -26,7 +26,7 @@ PATH = LONG.replace("%25", "%")
 
 
 def result(*hits: Hit, query: str = "a red circle") -> SearchResult:
-    return SearchResult(query, Hits(hits), Took(1, 1, 1, 1))
+    return SearchResult(query, Hits(hits), StageTimes(1, 1, 1, 1))
 
 
 def hit(rank: int, uri: str = LONG, times: tuple[float, float] | None = None, **more) -> Hit:

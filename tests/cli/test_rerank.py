@@ -34,8 +34,8 @@ def test_a_search_is_re_ranked(indexed: Collection) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("a star", "--rerank", "huge"), UnknownModelError, "no re-ranker 'huge'"),
-        (('"a" + "b"', "--rerank", "tiny"), QueryError, "--rerank reads one text"),
+        (("a star", "--rerank", "huge"), UnknownModelError, "unknown re-ranker 'huge'"),
+        (('"a" + "b"', "--rerank", "tiny"), QueryError, "re-ranking needs a single text"),
         (("a", "--rerank", "tiny", "--rerank-top", "0"), QueryError, "rerank_top must be"),
     ],
 )

@@ -1,15 +1,15 @@
-"""The card of an index part of a million rows, as tests of what comes after it need one."""
+"""The card of an index part of a million rows."""
 
 from indexes.effort import Effort
-from retrieval.search.calibration import Calibration, QueryKind
-from retrieval.search.indexing.card import IndexCard, Measured
+from retrieval.search.calibration import QueryType
+from retrieval.search.indexing.card import IndexCard, Measurements
 from retrieval.search.indexing.request import IndexRequest
 
 CARD = IndexCard(
     space="toy-01234567",
     request=IndexRequest(),
     factory="IVF64,SQ8",
-    looking={QueryKind.TEXT: Effort(8, 100), QueryKind.MEDIA: Effort(8, 100)},
+    efforts={QueryType.TEXT: Effort(8, 100), QueryType.MEDIA: Effort(8, 100)},
     reason="",
     rows=1_000_000,
     vectors=1_000_000,
@@ -22,6 +22,5 @@ CARD = IndexCard(
     generation=1,
     first_item_id=0,
     last_item_id=9,
-    measured=Measured({}, {}, 0.0, 0.0),
-    calibration=Calibration({}),
+    measured=Measurements({}, {}, 0.0, 0.0),
 )

@@ -11,6 +11,7 @@ from retrieval.search.indexing.request import IndexRequest
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, Frames, MediaInfo, Medium, Segments, Space
+from support.log_lines import log_lines
 from support.toy_encoder import ToyEncoder
 
 DIM = 32
@@ -62,17 +63,11 @@ def grow(root: Path, first: int, last: int) -> None:
 def built(
     root: Path, kind: str | None = None, *, device: str = "cpu"
 ) -> tuple[dict[str, IndexCard], list[str]]:
-    """The newest part's card of each space, and what was said."""
-    said: list[str] = []
+    """The newest part's card of each space, and the messages."""
     request = None if kind is None else IndexRequest(kind)
-    cards = build_index(
-        root,
-        request=request,
-        device=device,
-        encoders=lambda _: ENCODER,
-        progress=said.append,
-    )
-    return {card.space: card for card in cards}, said
+    with log_lines() as lines:
+        cards = build_index(root, request=request, device=device, encoders=lambda _: ENCODER)
+    return {card.space: card for card in cards}, lines
 
 
 def folder_of(root: Path, space: Space = PICTURES) -> Path:

@@ -1,1 +1,1 @@
-"""Building the index of a collection."""
+"""Builds the index of a collection."""

@@ -1,159 +1,162 @@
-"""Brings the index of a collection up to date: what is done where, and its publication."""
+"""Brings the indexes of a collection up to date and publishes them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.errors import CollectionError, CollectionFormatError, MissingExtraError, ModelError
+from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
-from retrieval.search.index_files import RowTable
+from retrieval.search.index_files import CARD, ROWS, RowTable
 from retrieval.search.indexing.card import IndexCard
-from retrieval.search.indexing.choice import EFFORT_SECONDS, Deadline
-from retrieval.search.indexing.part import CARD, ROWS, DriftError, PartWriter
-from retrieval.search.indexing.plan import plan_index
+from retrieval.search.indexing.deadline import EFFORT_SECONDS, Deadline
+from retrieval.search.indexing.part import DriftError, PartJob, write_part
+from retrieval.search.indexing.plan import plan_update
 from retrieval.search.indexing.request import IndexRequest
-from retrieval.store.blocks import isin_sorted
+from retrieval.store.blocks import contained
+from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Space
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str], None]
-"""Told in one line what begins."""
-
-IndexPart = tuple[Path, IndexCard]
-
 
 def build_index(
     root: Path,
     *,
+    encoders: Callable[[Space], Encoder],
     request: IndexRequest | None = None,
     device: str = "cpu",
-    encoders: Callable[[Space], Encoder],
-    progress: Progress = logger.info,
     effort_seconds: float = EFFORT_SECONDS,
+    progress: Progress = no_progress,
 ) -> list[IndexCard]:
-    """Bring the index of every space up to date, and publish it: see `plan_index`.
+    """Bring the index of every space up to date, and publish it; see `plan_update`.
 
-    Vectors are streamed into the exact part, which is written and mapped; everything after that
-    reads them from there, so that memory holds one part of the index at a time.
+    Vectors are streamed to the exact index, which is then mapped. All later steps read them from
+    there, so that memory contains one part of the index at a time.
 
     Args:
         root: The collection's folder.
-        request: What the index is to be; None: what it was before, `auto` at first.
-        device: Where the approximate part is trained: `cpu`, `cuda` or `auto`.
-        encoders: Gives the encoder of a space, whose text tower embeds the tuning queries.
-        progress: Told what is done and why.
-        effort_seconds: What choosing a kind may take for all spaces together; the kind that is
-            best by then is built.
+        encoders: Returns the encoder of a space; it embeds the tuning queries.
+        request: New requirements; None: as before, `auto` at first.
+        device: Device for building: `cpu`, `cuda` or `auto`.
+        effort_seconds: Time for choosing kinds in all spaces. The best kind so far is built then.
+        progress: Receives the number of the current trial.
 
     Returns:
-        The cards of every space's parts, in item order.
+        The cards of the parts of all spaces, in item order.
+
     Raises:
         CollectionError: The collection is empty.
-        IndexBuildError: FAISS refuses the factory string, nothing fits the memory, or nothing
-            reaches the target; the older index serves on.
-        StorageError, IndexFileError: The disk refused; the older index serves on.
+        IndexBuildError: FAISS refuses the factory string, nothing fits the memory, or no kind
+            reaches the target. The previous index stays.
+        StorageError, IndexFileError: The disk refused. The previous index stays.
     """
     deadline = Deadline(effort_seconds)
     with CollectionWriter.open(root) as writer:
         if writer.snapshot is None or not writer.snapshot.spaces:
-            raise CollectionError(f"{root} is empty; embed something first: retrieval embed")
+            raise CollectionError(f"{root} is empty; embed media before building an index")
+        settings = _BuildSettings(request, device, encoders, deadline, progress)
         return [
             card
             for space in writer.snapshot.spaces
-            for card in _Upkeep(writer, space, device, encoders, progress, deadline).run(request)
+            for card in _SpaceIndexer(writer, writer.snapshot, space, settings).update()
         ]
 
 
-class _Upkeep:
-    """What is done to one space's index."""
+@dataclass(frozen=True, slots=True)
+class _BuildSettings:
+    """Arguments of `build_index` that hold for all spaces."""
 
-    def __init__(
-        self,
-        writer: CollectionWriter,
-        space: Space,
-        device: str,
-        encoders: Callable[[Space], Encoder],
-        progress: Progress,
-        deadline: Deadline,
-    ) -> None:
-        assert writer.snapshot is not None
-        self._writer = writer
-        self._snapshot = writer.snapshot
-        self._space = space
-        self._device = device
-        self._encoders = encoders
-        self._say = progress
-        self._deadline = deadline
+    request: IndexRequest | None
+    device: str
+    encoders: Callable[[Space], Encoder]
+    deadline: Deadline
+    progress: Progress
 
-    def run(self, request: IndexRequest | None) -> list[IndexCard]:
-        """Do as little as keeps the index good; returns the cards of its parts."""
+
+@dataclass(frozen=True, slots=True)
+class _SpaceIndexer:
+    """Updates the index of one space."""
+
+    writer: CollectionWriter
+    snapshot: Snapshot
+    space: Space
+    settings: _BuildSettings
+
+    def update(self) -> list[IndexCard]:
+        """Write a new part if needed; return the cards of all parts."""
+        name, request = self.space.name, self.settings.request
         parts = self._parts()
         cards = [card for _, card in parts]
-        new_rows = self._snapshot.count_segments(
-            self._space.name, after_item_id=cards[-1].last_item_id if cards else -1
-        )
+        new_rows = self.snapshot.count_segments(name, after_item_id=_last_item_id(cards))
         if not cards and not new_rows:
-            self._say(f"{self._space.name}: no rows to index")
+            logger.info("%s: no rows to index", name)
             return []
-        plan = plan_index(
+        plan = plan_update(
             cards,
             request,
             new_rows=new_rows,
             removed_rows=[self._removed_rows(folder) for folder, _ in parts],
         )
-        self._say(f"{self._space.name}: {plan.reason}")
-        if not plan.work:
+        logger.info("%s: %s", name, plan.reason)
+        if not plan.write:
             return cards
-        asked = request or (cards[0].request if cards else IndexRequest())
-        kept = cards[: plan.kept]
+        request = request or (cards[0].request if cards else IndexRequest())
+        unchanged = cards[: plan.unchanged_parts]
         try:
-            return [*kept, self._write(asked, kept, None if plan.train else parts[0])]
+            return [*unchanged, self._write(request, unchanged, None if plan.train else parts[0])]
         except DriftError as error:
-            self._say(f"{self._space.name}: {error}; the index is trained anew")
-            return [self._write(asked, [], None)]
+            logger.info("%s: %s; training the index again", name, error)
+            return [self._write(request, [], None)]
 
     def _write(
-        self, request: IndexRequest, kept: Sequence[IndexCard], alike: IndexPart | None
+        self,
+        request: IndexRequest,
+        unchanged: Sequence[IndexCard],
+        first: tuple[Path, IndexCard] | None,
     ) -> IndexCard:
-        after = kept[-1].last_item_id if kept else -1
-        with self._writer.index_folder(self._space.name, kept_parts=len(kept)) as folder:
-            part = PartWriter(
-                self._snapshot,
-                self._space,
-                request,
-                folder,
-                after,
-                self._say,
-                device=self._device,
-                deadline=self._deadline,
-            )
-            return part.write(self._encoder(), alike)
+        job = PartJob(
+            snapshot=self.snapshot,
+            space=self.space,
+            request=request,
+            device=self.settings.device,
+            deadline=self.settings.deadline,
+            progress=self.settings.progress,
+            after_item_id=_last_item_id(unchanged),
+            first=first,
+        )
+        with self.writer.index_folder(self.space.name, kept=len(unchanged)) as folder:
+            return write_part(job, folder, self._encoder())
 
     def _encoder(self) -> Encoder | None:
-        """None where the model is not here, as after an import: rows are queries as well."""
+        """Load the encoder; None if its model is not available, for example after an import."""
         try:
-            return self._encoders(self._space)
+            return self.settings.encoders(self.space)
         except (ModelError, MissingExtraError) as error:
-            self._say(f"{self._space.name}: tuned on its rows alone, without texts: {error}")
+            logger.info("%s: tuned on its rows alone, without texts: %s", self.space.name, error)
             return None
 
-    def _parts(self) -> list[IndexPart]:
-        """None where one of them cannot be read: all are built anew then."""
+    def _parts(self) -> list[tuple[Path, IndexCard]]:
+        """Return folders and cards of all parts; none if one is unreadable, to rebuild all."""
         try:
             return [
                 (folder, IndexCard.read(folder / CARD))
-                for folder in self._snapshot.index_folders(self._space.name)
+                for folder in self.snapshot.index_folders(self.space.name)
             ]
         except CollectionFormatError as error:
             logger.warning("%s", error)
             return []
 
     def _removed_rows(self, folder: Path) -> int:
-        removed = self._snapshot.removed_ids()
+        removed = self.snapshot.removed_ids()
         if not len(removed):
             return 0
-        return int(isin_sorted(RowTable.open(folder / ROWS).item_ids, removed).sum())
+        return int(contained(RowTable.open(folder / ROWS).item_ids, removed).sum())
+
+
+def _last_item_id(cards: Sequence[IndexCard]) -> int:
+    return cards[-1].last_item_id if cards else -1

@@ -1,4 +1,4 @@
-"""What an index is measured on when it is built: its recall, and scores of unrelated queries."""
+"""Measures an index when it is built: recall, latency, and scores of unrelated queries."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.search.calibration import Background, Calibration, QueryKind
+from retrieval.search.calibration import QueryType, ScoreStatistics
 from retrieval.search.index_files import RowTable
-from retrieval.search.indexing.card import Measured
-from retrieval.search.indexing.choice import sample_rows
-from retrieval.search.indexing.tuning_queries import TEXTS
+from retrieval.search.indexing.card import Measurements
+from retrieval.search.indexing.tuning_queries import sample_rows
 from retrieval.store.schema import MEDIUM_CODES
-from retrieval.types import Medium
 
 if TYPE_CHECKING:
     from indexes.equal_rows import DeduplicatedIndex
@@ -23,93 +21,86 @@ if TYPE_CHECKING:
     from indexes.tuning import QuerySample
 
 MEDIA_QUERIES = 100
-"""Rows of each medium that serve as media queries for calibration."""
+"""Number of rows of each medium that serve as media queries for calibration."""
 
 NEIGHBOURS = 64
-"""Neighbours among which a media query looks for one of another item at first."""
+"""Number of neighbours in which a media query first looks for a row of another item."""
 
 TIMED_TEXTS = 300
-"""Texts at most whose search is timed: exact search of many rows takes seconds for each."""
+"""Maximum number of timed queries: exact search of many rows takes seconds for each."""
 
-AT_ONCE = (1, 32)
-"""Queries of one search whose time is told."""
-
-
-def samples_of(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, QuerySample]:
-    """Texts, and as many rows of the index as media queries, with their exact answers.
-
-    Args:
-        index: What they are asked of.
-        texts: (texts, dim) vectors of texts; none: there are media queries alone.
-    """
-    from indexes.tuning import QuerySample
-
-    chosen = sample_rows(np.arange(index.rows), len(texts) or TEXTS)
-    media = QuerySample.measure(index, index.gather(chosen), chosen)
-    if not len(texts):
-        return {QueryKind.MEDIA: media}
-    return {QueryKind.TEXT: QuerySample.measure(index, texts), QueryKind.MEDIA: media}
+BATCH_SIZES = (1, 32)
+"""Numbers of queries per timed search."""
 
 
 def measure_index(
-    indexes: Mapping[str, FaissIndex], samples: Mapping[str, QuerySample], held_bytes: int
-) -> Measured:
-    """Recall by kind of query and depth, and how long a search takes.
+    indexes: Mapping[str, FaissIndex],
+    samples: Mapping[str, QuerySample],
+    approximate_bytes: int,
+) -> Measurements:
+    """Measure recall by query type and depth, latency, and memory.
 
     Args:
-        indexes: As it will be searched, by kind of query.
-        samples: Queries by kind.
-        held_bytes: Of the approximate part.
+        indexes: The index by query type, each with its effort.
+        samples: Queries by type.
+        approximate_bytes: Size of the approximate index.
     """
     from indexes.tuning import NEIGHBOURS, latencies, recall
 
-    kind = QueryKind.TEXT if QueryKind.TEXT in samples else QueryKind.MEDIA
-    index, queries = indexes[kind], samples[kind].vectors[:TIMED_TEXTS]
-    together = [count for count in AT_ONCE if count <= len(queries)]
-    return Measured(
+    timed_type = QueryType.TEXT if QueryType.TEXT in samples else QueryType.MEDIA
+    index, queries = indexes[timed_type], samples[timed_type].vectors[:TIMED_TEXTS]
+    latency_ms = {}
+    for size in BATCH_SIZES:
+        if size <= len(queries):
+            median, p99 = latencies(index, queries, size)
+            latency_ms[size] = (round(median, 3), round(p99, 3))
+    return Measurements(
         recall={
-            QueryKind(kind): {k: round(recall(indexes[kind], sample, k), 4) for k in NEIGHBOURS}
-            for kind, sample in samples.items()
+            QueryType(name): {k: round(recall(indexes[name], sample, k), 4) for k in NEIGHBOURS}
+            for name, sample in samples.items()
         },
-        latency_ms={
-            count: tuple(round(ms, 3) for ms in latencies(index, queries, count))  # type: ignore[misc]
-            for count in together
-        },
-        bytes_per_row=round(held_bytes / max(1, index.rows), 1),
+        latency_ms=latency_ms,
+        bytes_per_row=round(approximate_bytes / max(1, index.rows), 1),
         peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     )
 
 
 def measure_calibration(
-    exact: FaissIndex | DeduplicatedIndex, rows: RowTable, texts: NDArray[np.float32]
-) -> Calibration:
-    """Measure unrelated texts, and rows against rows of other items, medium by medium."""
-    backgrounds: dict[tuple[QueryKind, Medium], Background] = {}
+    exact: FaissIndex | TwinIndex, rows: RowTable, texts: NDArray[np.float32]
+) -> tuple[ScoreStatistics, ...]:
+    """Measure best scores of unrelated texts, and of rows against other items, by medium.
+
+    Args:
+        exact: The exact index.
+        rows: Its rows.
+        texts: (n, dim) vectors of unrelated texts.
+    """
+    statistics = []
     for code, medium in enumerate(MEDIUM_CODES):
         of_medium = np.asarray(rows.media == code)
         if not of_medium.any():
             continue
         best = {
-            QueryKind.TEXT: exact.search(texts, 1, allowed=of_medium)[0][:, 0],
-            QueryKind.MEDIA: _best_of_other_items(exact, rows.item_ids, of_medium),
+            QueryType.TEXT: exact.search(texts, 1, allowed=of_medium)[0][:, 0],
+            QueryType.MEDIA: _best_of_other_items(exact, rows.item_ids, of_medium),
         }
-        for kind, scores in best.items():
-            background = Background.of(scores, kind)
-            if background is not None:
-                backgrounds[kind, medium] = background
-    return Calibration(backgrounds)
+        for query_type, scores in best.items():
+            entry = ScoreStatistics.of(scores, query_type, medium)
+            if entry is not None:
+                statistics.append(entry)
+    return tuple(statistics)
 
 
 def _best_of_other_items(
     exact: FaissIndex | DeduplicatedIndex, item_ids: NDArray[np.int64], of_medium: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Best score of sampled rows against other items' rows of the same medium; -inf for none."""
+    """Return best scores of sampled rows against other items of the medium; -inf without any."""
     chosen = sample_rows(np.flatnonzero(of_medium), MEDIA_QUERIES)
     queries = exact.gather(chosen)
     scores, ids = exact.search(queries, NEIGHBOURS, allowed=of_medium)
     other = (ids >= 0) & (item_ids[ids] != item_ids[chosen][:, None])
     best: NDArray[np.float32] = np.where(other, scores, np.float32(-np.inf)).max(axis=1)
-    # A long recording may fill all neighbours by itself: ask again without its rows.
+    # The rows of a long recording can fill all neighbours: search again without them.
     for query in np.flatnonzero(np.isneginf(best) & (ids[:, -1] >= 0)):
         allowed = of_medium & (item_ids != item_ids[chosen[query]])
         best[query] = exact.search(queries[query : query + 1], 1, allowed=allowed)[0][0, 0]

@@ -1,9 +1,10 @@
-"""Writes one part of a space's index: exact and approximate rows, tables, and the card."""
+"""Writes one part of a space's index: exact and approximate vectors, tables, card and plot."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,19 +12,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.candidates import factory_for_kind, training_rows
-from indexes.effort import Effort
+from indexes.choose import asked_factory, training_rows
 from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.errors import IndexBuildError
+from retrieval.files.writing import write_text
+from retrieval.progress import Progress
 from retrieval.protocols import Encoder
-from retrieval.search.calibration import Calibration, QueryKind
-from retrieval.search.index_files import RowTable, write_items
+from retrieval.search.calibration import QueryType
+from retrieval.search.index_files import APPROXIMATE, CARD, ITEMS, PLOT, write_items
+from retrieval.search.indexing.approximate_part import fill_copy, train, tune_efforts
 from retrieval.search.indexing.card import IndexCard
-from retrieval.search.indexing.choice import Choice, Deadline, choose, exact_is_as_fast, sample_rows
-from retrieval.search.indexing.measuring import measure_calibration, measure_index, samples_of
+from retrieval.search.indexing.choice import Choice, choose, exact_search_reason
+from retrieval.search.indexing.deadline import Deadline
+from retrieval.search.indexing.exact_part import write_exact
+from retrieval.search.indexing.measuring import measure_calibration, measure_index
 from retrieval.search.indexing.request import IndexRequest
-from retrieval.search.indexing.tuning_queries import tuning_texts
-from retrieval.store.blocks import SegmentBlock
+from retrieval.search.indexing.trial_plots import draw_trials
+from retrieval.search.indexing.tuning_queries import query_samples, tuning_texts
 from retrieval.store.reader import Snapshot
 from retrieval.types import Space
 
@@ -31,323 +36,219 @@ if TYPE_CHECKING:
     from indexes.faiss import FaissIndex
     from indexes.tuning import QuerySample
 
-BLOCK_ROWS = 16_384
+logger = logging.getLogger(__name__)
 
 TRIAL_TEXTS = 100
-"""Texts that trials are tuned on: enough to tell kinds apart, a third of what the index is."""
+"""Number of texts for trials; a third of those for the index suffices to compare kinds."""
 
 EXACT_PART_ROWS = 20_000
-"""A further part of fewer rows is searched exactly: it takes about a millisecond."""
+"""A further part with fewer rows is searched exactly, which takes about a millisecond."""
 
-DRIFT = 0.01
-"""A further part whose recall is lower than the target by this has drifted from the quantizer."""
-
-EXACT, APPROXIMATE, ROWS, ITEMS, CARD, PLOT = (
-    "exact.faiss", "part-000.faiss", "rows.arrow", "items.arrow", "card.json", "trials.png",
-)  # fmt: skip
-
+MAX_DRIFT = 0.01
+"""The quantizer is trained again when the recall of a further part is this far below the target."""
 
 WITHOUT_TEXTS = "; tuned on rows alone, since the model that embeds texts could not be loaded"
 
 
 class DriftError(Exception):
-    """New rows lie where the shared quantizer has no lists."""
+    """The shared quantizer does not suit the new rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Tuned:
-    """An approximate part by kind of query, the least recall, and whether all reach the target."""
+class PartJob:
+    """Everything that determines a new part.
 
-    indexes: Mapping[str, FaissIndex]
-    recall: float
-    reached: bool
-
-
-class PartWriter:
-    """One part of a space's index on its way to disk.
-
-    Args:
-        snapshot: What is indexed.
+    Attributes:
+        snapshot: The generation to index.
         space: The space.
-        request: What the index is to be.
-        folder: Where the files go.
-        after_item_id: The items up to this one lie in earlier parts.
-        say: Told what begins.
-        device: Where the approximate part is trained.
-        deadline: When choosing a kind has to end.
+        request: The requirements.
+        device: Device for building: `cpu`, `cuda` or `auto`.
+        deadline: End of choosing a kind.
+        progress: Receives the number of the current trial.
+        after_item_id: Last item id of earlier parts, -1 for none.
+        first: Folder and card of the first part, whose quantizer is shared; None: choose and
+            train a kind.
     """
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        space: Space,
-        request: IndexRequest,
-        folder: Path,
-        after_item_id: int,
-        say: Callable[[str], None],
-        *,
-        device: str = "cpu",
-        deadline: Deadline | None = None,
-    ) -> None:
-        self._deadline = deadline or Deadline()
-        self._snapshot = snapshot
-        self._space = space
-        self._request = request
+    snapshot: Snapshot
+    space: Space
+    request: IndexRequest
+    device: str
+    deadline: Deadline
+    progress: Progress
+    after_item_id: int = -1
+    first: tuple[Path, IndexCard] | None = None
+
+
+def write_part(job: PartJob, folder: Path, encoder: Encoder | None) -> IndexCard:
+    """Write all files of a part.
+
+    Args:
+        job: The part to write.
+        folder: Empty folder for the files.
+        encoder: Encoder of the space; None: tune on rows alone, and note it in the card.
+
+    Raises:
+        DriftError: The shared quantizer does not suit the rows.
+        IndexBuildError: FAISS refuses, nothing fits the memory, or no kind reaches the target.
+    """
+    return _PartBuilder(job, folder).write(encoder)
+
+
+class _PartBuilder:
+    """State while a part is written."""
+
+    def __init__(self, job: PartJob, folder: Path) -> None:
+        self._job = job
         self._folder = folder
-        self._after = after_item_id
-        self._device = device
-        self._rows = 0
-        self._say: Callable[[str], None] = lambda line: say(f"{space.name}: {line}")
+        self._name = job.space.name
+        self._start = time.monotonic()
+        logger.info("%s: reading the vectors", self._name)
+        self._exact, self._rows = write_exact(job.snapshot, job.space, folder, job.after_item_id)
 
-    def write(self, encoder: Encoder | None, alike: tuple[Path, IndexCard] | None) -> IndexCard:
-        """Write every file of the folder.
+    def write(self, encoder: Encoder | None) -> IndexCard:
+        from indexes.twins import TwinIndex
 
-        Args:
-            encoder: Of the space; None: it is tuned on rows alone, and its card says so.
-            alike: Folder and card of the first part, whose quantizer is shared; None: choose a
-                kind of index and train it.
-
-        Raises:
-            DriftError: The shared quantizer does not suit these rows.
-            IndexBuildError: FAISS refuses, nothing fits the memory, or no kind that was to be
-                found reaches the target.
-        """
-        from indexes.equal_rows import DeduplicatedIndex
-
-        began = time.monotonic()
-        self._say("reading the vectors")
-        exact, rows = self._exact_part()
-        self._rows = len(rows)
-        rows.write(self._folder / ROWS)
-        last = self._snapshot.last_embedded_id(self._space.name)
-        write_items(self._snapshot, self._folder / ITEMS, self._after, last)
-        texts = probes = np.empty((0, self._space.dim), np.float32)
+        job, exact, rows = self._job, self._exact, self._rows
+        last = job.snapshot.covered(self._name)
+        write_items(job.snapshot, self._folder / ITEMS, job.after_item_id, last)
+        texts = probes = np.empty((0, job.space.dim), np.float32)
         if encoder is not None:
-            texts = encoder.encode_text(tuning_texts(self._snapshot, exact.rows))
+            texts = encoder.encode_text(tuning_texts(job.snapshot, exact.rows))
             probes = encoder.encode_text(PROBE_TEXTS)
-        card = self._alike(exact, texts, *alike) if alike else self._chosen(exact, texts)
-        if card.trials and alike is None:
-            from retrieval.search.indexing.pareto import draw_trials
-
-            draw_trials(card, self._folder / PLOT)
-        self._say("calibrating scores")
+        card = self._choose_and_build(texts) if job.first is None else self._extend(texts)
+        if card.trials and job.first is None:
+            draw_trials(card.trials, card.request.recall, self._folder / PLOT)
+        logger.info("%s: calibrating scores", self._name)
+        numbers = rows.vector_numbers
+        searchable = exact if numbers is None else TwinIndex(exact, numbers)
         card = replace(
             card,
-            first_item_id=self._after + 1,
+            first_item_id=job.after_item_id + 1,
             last_item_id=last,
-            calibration=measure_calibration(
-                exact if rows.places is None else DeduplicatedIndex(exact, rows.places),
-                rows,
-                probes,
-            ),
-            # A part that is alike brings the first one's reason.
+            calibration=measure_calibration(searchable, rows, probes),
+            # The reason of the first part can already have the suffix.
             reason=card.reason.removesuffix(WITHOUT_TEXTS)
             + ("" if encoder is not None else WITHOUT_TEXTS),
             bytes=sum(path.stat().st_size for path in self._folder.iterdir()),
-            build_seconds=round(time.monotonic() - began, 3),
+            build_seconds=round(time.monotonic() - self._start, 3),
         )
-        (self._folder / CARD).write_text(card.to_json(), encoding="utf-8")
+        write_text(self._folder / CARD, card.to_json())
         return card
 
-    # ------------------------------------------------------------ kinds
-
-    def _chosen(self, exact: FaissIndex, texts: NDArray[np.float32]) -> IndexCard:
-        """Choose, train, fill and tune; the next best kind where the first misses the target."""
-        choice = self._choice(exact, texts)
-        samples = samples_of(exact, texts)
-        tried: list[str] = []
+    def _choose_and_build(self, texts: NDArray[np.float32]) -> IndexCard:
+        """Build the chosen kind, or the next best one where the first misses the target."""
+        job, exact, request = self._job, self._exact, self._job.request
+        path = self._folder / APPROXIMATE
+        choice = self._choice(texts)
+        samples = query_samples(exact, texts)
+        exact_indexes = dict.fromkeys(samples, exact)
+        missed: list[str] = []
         for factory in choice.factories:
             if factory is None:
-                (self._folder / APPROXIMATE).unlink(missing_ok=True)
-                return self._card(exact, dict.fromkeys(samples, exact), samples, choice)
-            if tried and self._deadline.left <= 0 and None in choice.factories:
+                path.unlink(missing_ok=True)
+                return self._card(exact_indexes, samples, choice)
+            if missed and job.deadline.left <= 0 and None in choice.factories:
                 continue
-            self._train(exact, factory)
-            tuned = self._tuned(exact, samples)
+            train(exact, factory, path, space=self._name, device=job.device)
+            logger.info("%s: measuring recall", self._name)
+            tuned = tune_efforts(exact, path, samples, request.recall)
             if tuned.reached and None in choice.factories:
-                asked = next(iter(samples.values())).vectors
-                why = exact_is_as_fast(exact, tuned.indexes[QueryKind.TEXT], asked)
-                if why is not None:
-                    choice = replace(choice, factories=(None,), reason=why)
-                    (self._folder / APPROXIMATE).unlink()
-                    return self._card(exact, dict.fromkeys(samples, exact), samples, choice)
-            if not tuned.reached and self._request.kind != "auto":
-                self._say(f"{factory} reaches a recall of {tuned.recall:.3f} at most")
-            if tuned.reached or self._request.kind != "auto":
-                return self._card(exact, tuned.indexes, samples, choice, factory)
-            tried.append(f"{factory} reaches {tuned.recall:.3f}")
+                queries = next(iter(samples.values())).vectors
+                reason = exact_search_reason(exact, tuned.indexes[QueryType.TEXT], queries)
+                if reason is not None:
+                    path.unlink()
+                    choice = replace(choice, factories=(None,), reason=reason)
+                    return self._card(exact_indexes, samples, choice)
+            if not tuned.reached and request.kind != "auto":
+                logger.info(
+                    "%s: %s reaches a recall of %.3f at most", self._name, factory, tuned.recall
+                )
+            if tuned.reached or request.kind != "auto":
+                return self._card(tuned.indexes, samples, choice, factory)
+            missed.append(f"{factory} reaches {tuned.recall:.3f}")
         raise IndexBuildError(
-            f"{self._space.name}: no index of {exact.rows:,} rows that fits reaches a recall of "
-            f"{self._request.recall:g}: {'; '.join(tried)}; ask for less, give it more --memory, "
-            "or take --kind exact"
+            f"{self._name}: no index of {exact.rows:,} rows that fits reaches a recall of "
+            f"{request.recall:g}: {'; '.join(missed)}; lower the recall, allow more memory, "
+            "or use exact search"
         )
 
-    def _choice(self, exact: FaissIndex, texts: NDArray[np.float32]) -> Choice:
-        kind = self._request.kind
+    def _choice(self, texts: NDArray[np.float32]) -> Choice:
+        job, rows, kind = self._job, self._exact.rows, self._job.request.kind
         if kind == "auto":
             from indexes.gpu import gpus_for_build
 
-            some = texts[:: max(1, -(-len(texts) // TRIAL_TEXTS))]
-            # Only who asks for a GPU by name searches on one wherever the index is opened.
-            gpus = None if self._device == "auto" else gpus_for_build(self._device, exact.rows)
+            some_texts = texts[:: max(1, -(-len(texts) // TRIAL_TEXTS))]
+            # Choose GPU-only kinds only for an explicit `cuda`, because `auto` indexes may be
+            # opened on CPUs.
+            gpus = None if job.device == "auto" else build_gpus(job.device, rows)
             return choose(
-                exact,
-                self._request,
-                lambda index: samples_of(index, some),
-                self._say,
+                self._exact,
+                job.request,
+                lambda index: query_samples(index, some_texts),
                 gpus,
-                deadline=self._deadline,
+                deadline=job.deadline,
+                progress=job.progress,
             )
-        factory = factory_for_kind(kind, exact.rows)
+        factory = asked_factory(kind, rows)
         if factory is None and kind != "exact":
-            self._say(f"{exact.rows} rows are too few for {kind}")
+            logger.info("%s: %d rows are too few for %s", self._name, rows, kind)
         return Choice((factory,), "it was asked for")
 
-    def _alike(
-        self, exact: FaissIndex, texts: NDArray[np.float32], folder: Path, first: IndexCard
-    ) -> IndexCard:
-        """Fill and tune a part that shares the first one's quantizer."""
-        samples = samples_of(exact, texts)
-        # What was tried is told once, by the part that holds the oldest rows.
-        choice = Choice((first.factory,), first.reason, first.trials if self._after < 0 else ())
-        if first.factory is None or (self._after >= 0 and exact.rows < EXACT_PART_ROWS):
-            return self._card(
-                exact, dict.fromkeys(samples, exact), samples, choice, trained_for=first.trained_for
-            )
-        self._fill_alike(exact, folder / APPROXIMATE)
-        tuned = self._tuned(exact, samples)
-        if tuned.recall < self._request.recall - DRIFT and self._request.kind == "auto":
+    def _extend(self, texts: NDArray[np.float32]) -> IndexCard:
+        """Build a part that shares the quantizer of the first one."""
+        assert self._job.first is not None
+        folder, first = self._job.first
+        exact, request, further = self._exact, self._job.request, self._job.after_item_id >= 0
+        samples = query_samples(exact, texts)
+        # Only the part with the oldest rows stores the trials.
+        choice = Choice((first.factory,), first.reason, () if further else first.trials)
+        if first.factory is None or (further and exact.rows < EXACT_PART_ROWS):
+            card = self._card(dict.fromkeys(samples, exact), samples, choice)
+            return replace(card, trained_for=first.trained_for)
+        path = self._folder / APPROXIMATE
+        logger.info("%s: filling a part with the same quantizer", self._name)
+        fill_copy(exact, folder / APPROXIMATE, path, device=self._job.device)
+        logger.info("%s: measuring recall", self._name)
+        tuned = tune_efforts(exact, path, samples, request.recall)
+        if tuned.recall < request.recall - MAX_DRIFT and request.kind == "auto":
             raise DriftError(f"recall among new rows is {tuned.recall:.3f}")
-        return self._card(
-            exact, tuned.indexes, samples, choice, first.factory, trained_for=first.trained_for
-        )
-
-    # ------------------------------------------------------------ files
-
-    def _exact_part(self) -> tuple[FaissIndex, RowTable]:
-        from indexes.building import build_exact
-        from indexes.equal_rows import RowDigests, drop_equal_rows
-        from indexes.faiss import FaissIndex
-        from indexes.saved import open_index, write_index
-
-        blocks: list[SegmentBlock] = []
-        path = self._folder / EXACT
-        listed = self._snapshot.manifest.files_in(f"segments/{self._space.name}")
-        expected = sum(file.rows for file in listed if (file.last_item_id or 0) > self._after)
-        digests = RowDigests()
-        exact = build_exact(
-            digests.collect(self._vectors(blocks)), self._space.dim, expected_rows=expected
-        )
-        places = digests.vector_numbers()
-        if places is not None:
-            self._say(f"{exact.ntotal - places.max() - 1:,} rows are equal to others")
-            drop_equal_rows(exact, places)
-        write_index(exact, path)
-        return FaissIndex(open_index(path)), RowTable.of_blocks(blocks, places)
-
-    def _vectors(self, blocks: list[SegmentBlock]) -> Iterator[NDArray[np.float16]]:
-        """Stream the space's vectors; what remains of the blocks are their rows' descriptions."""
-        nothing = np.empty((0, self._space.dim), np.float16)
-        for block in self._snapshot.iter_segments(self._space.name, after_item_id=self._after):
-            blocks.append(replace(block, vectors=nothing))
-            yield block.vectors
-
-    def _train(self, exact: FaissIndex, factory: str) -> None:
-        from indexes.building import build_approximate
-        from indexes.gpu import gpus_for_build
-        from indexes.saved import write_index
-
-        count = training_rows(factory, exact.rows)
-        gpus = gpus_for_build(self._device, exact.rows)
-        self._say(f"training {factory} on {count} rows{' by a GPU' if gpus else ''}")
-        sample = exact.gather(sample_rows(np.arange(exact.rows), count))
-        try:
-            built = build_approximate(factory, sample, _read_back(exact), gpus=gpus)
-        except IndexBuildError as error:
-            raise IndexBuildError(f"{self._space.name}: {error}") from error
-        write_index(built, self._folder / APPROXIMATE)
-
-    def _fill_alike(self, exact: FaissIndex, trained: Path) -> None:
-        from indexes.building import refill
-        from indexes.gpu import gpus_for_build
-        from indexes.saved import read_trained, write_index
-
-        self._say("filling a part of the same quantizer")
-        gpus = gpus_for_build(self._device, exact.rows)
-        filled = refill(read_trained(trained), _read_back(exact), gpus=gpus)
-        write_index(filled, self._folder / APPROXIMATE)
-
-    # ------------------------------------------------------------ measuring
-
-    def _tuned(self, exact: FaissIndex, samples: Mapping[str, QuerySample]) -> _Tuned:
-        """Each kind of query on its own: texts need not pay for what media take."""
-        from indexes.saved import open_index
-        from indexes.tuning import tune
-
-        self._say("measuring recall")
-        index = exact.with_approximate(open_index(self._folder / APPROXIMATE))
-        tunings = {
-            kind: tune(index, {kind: sample}, self._request.recall)
-            for kind, sample in samples.items()
-        }
-        efforts = {
-            kind: tuning.best.effort for kind, tuning in tunings.items() if tuning.best.effort
-        }
-        # A filter takes a row's nearest rows away, a text's not: see docs/filters.md.
-        most = Effort(
-            max(effort.visited for effort in efforts.values()),
-            max(effort.candidates for effort in efforts.values()),
-        )
-        return _Tuned(
-            {
-                kind: index.with_effort(efforts.get(kind, most) if kind == QueryKind.TEXT else most)
-                for kind in QueryKind
-            },
-            min(tuning.best.min_recall for tuning in tunings.values()),
-            all(tuning.reached for tuning in tunings.values()),
-        )
+        card = self._card(tuned.indexes, samples, choice, first.factory)
+        return replace(card, trained_for=first.trained_for)
 
     def _card(
         self,
-        exact: FaissIndex,
         indexes: Mapping[str, FaissIndex],
         samples: Mapping[str, QuerySample],
         choice: Choice,
         factory: str | None = None,
-        *,
-        trained_for: int | None = None,
     ) -> IndexCard:
-        """The card but for what is only known at the end."""
+        """Create the card without the values that `write` adds at the end."""
         from indexes.faiss import version
 
-        held = 0 if factory is None else (self._folder / APPROXIMATE).stat().st_size
+        exact, rows = self._exact, len(self._rows)
+        approximate = 0 if factory is None else (self._folder / APPROXIMATE).stat().st_size
         return IndexCard(
-            space=self._space.name,
-            request=self._request,
+            space=self._name,
             factory=factory,
-            looking={
-                QueryKind(kind): index.effort
-                for kind, index in indexes.items()
-                if index.approximate
-            },
             reason=choice.reason,
-            rows=self._rows,
+            rows=rows,
             vectors=exact.rows,
-            dim=self._space.dim,
+            dim=self._job.space.dim,
             bytes=0,
             training_rows=0 if factory is None else training_rows(factory, exact.rows),
-            trained_for=self._rows if trained_for is None else trained_for,
+            trained_for=rows,
             faiss=version(),
             build_seconds=0.0,
-            generation=self._snapshot.manifest.generation,
+            generation=self._job.snapshot.manifest.generation,
             first_item_id=0,
             last_item_id=-1,
-            measured=measure_index(indexes, samples, held),
-            calibration=Calibration({}),
+            request=self._job.request,
+            efforts={
+                QueryType(name): index.effort
+                for name, index in indexes.items()
+                if index.approximate
+            },
+            measured=measure_index(indexes, samples, approximate),
             trials=choice.trials,
         )
-
-
-def _read_back(exact: FaissIndex) -> Iterator[NDArray[np.float32]]:
-    for first in range(0, exact.rows, BLOCK_ROWS):
-        yield exact.vectors(first, min(exact.rows, first + BLOCK_ROWS))

@@ -1,9 +1,9 @@
-"""What `index` does to a space that has an index already: as little as keeps it good.
+"""Plans the update of an existing index with as little work as possible.
 
-An index is a list of immutable parts in the order of their items. New rows become a part of their
-own; smaller parts before it are folded into it, as a log-structured merge tree does (O'Neil et al.,
-1996), so that a row is rewritten a logarithmic number of times and parts stay few. All parts share
-the quantizer of the first one until the space has twice the rows that it was trained for.
+An index is a list of immutable parts in item order. New rows become a new part. Smaller parts
+before it are merged into it, as in a log-structured merge tree (O'Neil et al., 1996), so that a row
+is rewritten a logarithmic number of times and the number of parts stays small. All parts share the
+quantizer of the first one until the space has twice the rows that it was trained for.
 """
 
 from __future__ import annotations
@@ -15,71 +15,71 @@ from indexes.candidates import EXACT_BELOW_ROWS
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.indexing.request import IndexRequest
 
-FOLDED = 2
-"""A part of at most so many times the rows after it is folded into one with them."""
+MERGE_FACTOR = 2
+"""A part is merged with the rows after it if it has at most this many times as many."""
 
-OUTGROWN = 2
-"""A quantizer serves until the space has so many times the rows that it was trained for."""
+RETRAIN_FACTOR = 2
+"""A quantizer is trained again when the space has this many times the rows it was trained for."""
 
-REMOVED_SHARE = 0.2
-"""With more rows than this masked, a part is written again without them."""
+MAX_REMOVED_SHARE = 0.2
+"""A part is rewritten when a larger share of its rows is removed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to do.
+class UpdatePlan:
+    """Work to do on an index.
 
     Attributes:
-        kept: Leading parts that stay as they are.
-        work: Whether anything is written.
-        train: Whether the kind of index is chosen and trained anew; nothing is kept then.
-        reason: Why, in words.
+        unchanged_parts: Number of leading parts that stay.
+        write: Whether a part is written.
+        train: Whether a kind is chosen and trained again; no part stays then.
+        reason: Reason, for messages.
     """
 
-    kept: int
-    work: bool
+    unchanged_parts: int
+    write: bool
     train: bool
     reason: str
 
 
-def plan_index(
+def plan_update(
     cards: Sequence[IndexCard],
     request: IndexRequest | None,
     *,
     new_rows: int,
     removed_rows: Sequence[int],
-) -> Plan:
-    """Decide what `index` has to do.
+) -> UpdatePlan:
+    """Plan the update of the index of one space.
 
     Args:
-        cards: Of the parts there are, in item order.
-        request: What is asked for; None: what was asked for before.
-        new_rows: Rows of no part yet.
-        removed_rows: Rows of each part whose items were removed.
+        cards: Cards of the existing parts, in item order.
+        request: New requirements; None: as before.
+        new_rows: Number of rows outside all parts.
+        removed_rows: Number of rows of each part whose items were removed.
     """
     if not cards:
-        return Plan(0, True, True, "there is none yet")
+        return UpdatePlan(0, True, True, "no index yet")
     if request is not None and request != cards[0].request:
-        return Plan(0, True, True, "another one was asked for")
+        return UpdatePlan(0, True, True, "the requirements changed")
     rows = new_rows + sum(card.rows for card in cards)
-    kind = cards[0].request.kind
-    chosen = kind != "exact" and (kind != "auto" or rows >= EXACT_BELOW_ROWS)
-    if chosen and rows >= OUTGROWN * max(1, cards[0].trained_for):
-        return Plan(0, True, True, f"it was trained for {cards[0].trained_for:,} rows of {rows:,}")
-    masked = [
+    kind, trained_for = cards[0].request.kind, cards[0].trained_for
+    has_quantizer = kind != "exact" and (kind != "auto" or rows >= EXACT_BELOW_ROWS)
+    if has_quantizer and rows >= RETRAIN_FACTOR * max(1, trained_for):
+        return UpdatePlan(0, True, True, f"it was trained for {trained_for:,} rows of {rows:,}")
+    sparse = [
         number
         for number, (card, removed) in enumerate(zip(cards, removed_rows, strict=True))
-        if removed > REMOVED_SHARE * card.rows
+        if removed > MAX_REMOVED_SHARE * card.rows
     ]
-    kept = masked[0] if masked else len(cards)
-    growing = new_rows + sum(card.rows for card in cards[kept:])
-    if not growing:
-        return Plan(len(cards), False, False, "the index is current, kept")
-    while kept and cards[kept - 1].rows <= FOLDED * growing:
-        kept -= 1
-        growing += cards[kept].rows
-    if masked:
-        return Plan(kept, True, False, "many of its items were removed")
-    folded = len(cards) - kept
-    parts = f", {folded} part{'s' if folded > 1 else ''} folded in" if folded else ""
-    return Plan(kept, True, False, f"{new_rows:,} new rows{parts}")
+    unchanged = sparse[0] if sparse else len(cards)
+    rows_to_write = new_rows + sum(card.rows for card in cards[unchanged:])
+    if not rows_to_write:
+        return UpdatePlan(len(cards), False, False, "the index is current")
+    while unchanged and cards[unchanged - 1].rows <= MERGE_FACTOR * rows_to_write:
+        unchanged -= 1
+        rows_to_write += cards[unchanged].rows
+    if sparse:
+        return UpdatePlan(unchanged, True, False, "many of its items were removed")
+    merged = len(cards) - unchanged
+    suffix = f", merged with {merged} part{'s' if merged > 1 else ''}" if merged else ""
+    return UpdatePlan(unchanged, True, False, f"{new_rows:,} new rows{suffix}")

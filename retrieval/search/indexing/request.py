@@ -1,4 +1,4 @@
-"""What is asked of an index, as `retrieval index` puts it and as its card remembers it."""
+"""The requirements of an index, as its card stores them."""
 
 from __future__ import annotations
 
@@ -7,50 +7,50 @@ from dataclasses import dataclass
 
 from retrieval.errors import IndexBuildError
 
-RECALL = 0.95
+DEFAULT_RECALL = 0.95
 
-_MULTIPLES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(I?))?B?\s*", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexRequest:
-    """What an index is to be, or to keep.
+    """Requirements of an index.
 
     Attributes:
         kind: `auto`, `exact` or a FAISS factory string.
-        recall: Share of the ten exact neighbours that every kind of query is to find.
-        memory: Bytes that it may take when searched, beside the mapped vectors; None: no bound.
-        latency_ms: Median time of one query at most; None: as fast as recall and memory allow.
+        recall: Share of the ten exact neighbours to find, for every query type.
+        memory: Bytes of memory during searches, mapped vectors not included; None: no limit.
+        latency_ms: Median time of one query that makes exact search acceptable; None: find the
+            fastest kind.
 
     Raises:
-        IndexBuildError: A value that makes no sense.
+        IndexBuildError: A value is out of range.
     """
 
     kind: str = "auto"
-    recall: float = RECALL
+    recall: float = DEFAULT_RECALL
     memory: int | None = None
     latency_ms: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.recall <= 1:
-            raise IndexBuildError(f"--recall is a share above 0 and at most 1, got {self.recall:g}")
+            raise IndexBuildError(f"recall must be above 0 and at most 1, got {self.recall:g}")
         if self.memory is not None and self.memory <= 0:
-            raise IndexBuildError("--memory must be above 0, as in 4G or 500M")
+            raise IndexBuildError(f"memory must be above 0 bytes, got {self.memory}")
         if self.latency_ms is not None and self.latency_ms <= 0:
-            raise IndexBuildError(f"--latency is in milliseconds above 0, got {self.latency_ms:g}")
+            raise IndexBuildError(f"latency must be above 0 ms, got {self.latency_ms:g}")
 
 
 def parse_bytes(text: str) -> int:
-    """`4G`, `500MB`, `1.5GiB` or a plain number of bytes.
+    """Parse a size such as `4G`, `500MB`, `1.5GiB` or a plain number of bytes.
 
     Raises:
-        IndexBuildError: Anything else.
+        IndexBuildError: The text is not a size.
     """
-    found = _BYTES.fullmatch(text)
-    if found is None or (found[3] and not found[2]):
+    match = _SIZE.fullmatch(text)
+    if match is None:
         raise IndexBuildError(f"{text!r} is no size in bytes; write it as in 4G or 500M")
-    unit = _MULTIPLES[found[2].upper()]
-    if found[3]:
-        unit = 1 << {"K": 10, "M": 20, "G": 30, "T": 40}[found[2].upper()]
-    return round(float(found[1]) * unit)
+    number, prefix, binary = match.groups()
+    exponent = "KMGT".index(prefix.upper()) + 1 if prefix else 0
+    unit: int = (1024 if binary else 1000) ** exponent
+    return round(float(number) * unit)

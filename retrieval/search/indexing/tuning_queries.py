@@ -1,50 +1,84 @@
-"""The queries that an index is tuned and measured on: what people ask, as far as it is known."""
+"""Selects the queries that an index is tuned and measured with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.candidates import EXACT_BELOW_ROWS
 from retrieval.encoders.probe_texts import PROBE_TEXTS
+from retrieval.search.calibration import QueryType
 from retrieval.store.reader import Snapshot
 
-TEXTS, MANY_TEXTS = 300, 1_000
-"""Text queries at most, for few rows and for many. The standard error of a recall near 0.95 is then
-about 0.009 and 0.005: the less it is, the less an index of many rows looks beyond its target, which
-makes a million rows a fifth faster."""
+if TYPE_CHECKING:
+    from indexes.faiss import FaissIndex
+    from indexes.tuning import QuerySample
 
-LOOKED_AT = 10_000
-"""Items, evenly chosen, whose captions are looked at: many have none."""
+TEXTS, MANY_TEXTS = 300, 1_000
+"""Maximum number of text queries for few and for many rows. The standard error of a recall near
+0.95 is about 0.009 and 0.005. A smaller error allows less effort above the target, which makes
+searches of a million rows a fifth faster."""
+
+CAPTIONED_ITEMS = 10_000
+"""Number of items whose captions are read; many items have none."""
 
 
 def tuning_texts(snapshot: Snapshot, rows: int) -> Sequence[str]:
-    """Captions of the collection's own items, evenly chosen; built-in ones where it has too few.
+    """Sample captions of the collection evenly, and add built-in texts if there are too few.
 
-    An index tuned with the corpus's own vectors as queries promises a recall that text queries do
-    not get, in either direction (docs/indexing.md).
+    An index tuned with its own vectors as queries has another recall for text queries
+    (docs/indexing.md).
 
     Args:
-        snapshot: Whose captions.
-        rows: Rows of the index.
+        snapshot: The generation.
+        rows: Number of rows of the index.
     """
-    most = TEXTS if rows < EXACT_BELOW_ROWS else MANY_TEXTS
-    items = sum(file.rows for file in snapshot.manifest.files_in("items"))
-    step = max(1, items // LOOKED_AT)
+    limit = TEXTS if rows < EXACT_BELOW_ROWS else MANY_TEXTS
+    items = sum(file.rows for file in snapshot.manifest.listed("items"))
+    step = max(1, items // CAPTIONED_ITEMS)
     captions = []
-    seen = 0
+    first = 0
     for batch in snapshot.iter_items():
-        column = batch.column("caption").slice((-seen) % step).to_pylist()[::step]
+        column = batch.column("caption").slice((-first) % step).to_pylist()[::step]
         captions += [caption for caption in column if caption and caption.strip()]
-        seen += batch.num_rows
-    chosen = list(dict.fromkeys(_evenly(captions, most)))
+        first += batch.num_rows
+    chosen = list(dict.fromkeys(_subsample(captions, limit)))
     return [*chosen, *PROBE_TEXTS[: max(0, TEXTS - len(chosen))]]
 
 
-def _evenly(captions: Sequence[str], most: int) -> list[str]:
-    if len(captions) <= most:
+def _subsample(captions: Sequence[str], limit: int) -> list[str]:
+    if len(captions) <= limit:
         return list(captions)
-    places: NDArray[np.int64] = np.linspace(0, len(captions) - 1, most).astype(np.int64)
-    return [captions[place] for place in places]
+    positions: NDArray[np.int64] = np.linspace(0, len(captions) - 1, limit).astype(np.int64)
+    return [captions[position] for position in positions]
+
+
+def query_samples(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, QuerySample]:
+    """Sample queries of both types, with their exact results.
+
+    Rows of the index are the media queries, as many as there are texts.
+
+    Args:
+        index: The index to search exactly.
+        texts: (texts, dim) vectors of text queries; none: media queries only.
+
+    Returns:
+        Samples by `QueryType`.
+    """
+    from indexes.tuning import QuerySample
+
+    rows = sample_rows(np.arange(index.rows), len(texts) or TEXTS)
+    media = QuerySample.of(index, index.gather(rows), rows)
+    if not len(texts):
+        return {QueryType.MEDIA: media}
+    return {QueryType.TEXT: QuerySample.of(index, texts), QueryType.MEDIA: media}
+
+
+def sample_rows(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Draw rows at random, always the same ones; ascending."""
+    if len(rows) <= count:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, count, replace=False))

@@ -1,1 +1,1 @@
-"""Re-ranking the first hits with models that read query and image together."""
+"""Re-ranks the first hits with models that read query and image together."""

@@ -1,8 +1,8 @@
-"""Re-rank: a model that reads query and picture together looks at the first answers again.
+"""Re-ranks the first hits with a model that reads query and picture together.
 
-The first stage compares vectors that were made apart, and so knows what a picture holds better
-than how its parts lie; caption-based image retrieval by ViLBERT (1908.02265) scores the caption
-with every candidate instead. That is too slow for a corpus and right for its first answers.
+The first stage compares vectors that were computed separately, so it represents objects better than
+their relations. Caption-based image retrieval with ViLBERT (1908.02265) scores the caption jointly
+with each picture. That is too slow for a corpus, but not for the first hits.
 """
 
 from __future__ import annotations
@@ -27,113 +27,115 @@ from retrieval.types import Hit, ImageGeometry, Medium
 
 logger = logging.getLogger(__name__)
 
-TOP = 20
-"""Hits that are looked at again."""
+RERANK_TOP = 20
+"""Number of hits that are re-ranked."""
 
 RERANKERS = {
     "tiny": "retrieval.search.reranking.tiny:TinyReranker",
     "blip": "retrieval.search.reranking.blip:BlipReranker",
 }
-"""The class behind each kind; it has `load(location, *, spec, device)`."""
+"""Class of each backend, with a method `load(location, *, spec, device)`."""
 
 FORMS = ("tiny", "tiny:FOLDER", "blip:HUB-ID-OR-FOLDER")
 
 
 class Reranker(Protocol):
-    """Says how likely it is that a text describes a picture, reading both together."""
+    """Computes the probability that a text describes a picture, from both together."""
 
     @property
     def spec(self) -> str:
-        """What loads it again, as `blip:Salesforce/blip-itm-base-coco`."""
+        """Specification that loads this model, such as `blip:Salesforce/blip-itm-base-coco`."""
         ...
 
     @property
     def geometry(self) -> ImageGeometry:
-        """How pictures must arrive."""
+        """Size and preprocessing of the pictures."""
         ...
 
     def probabilities(self, text: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Judge pictures.
+        """Compute the probability that a text describes each picture.
 
         Args:
-            text: A query; longer ones are cut at the model's context length.
+            text: A query; it is truncated to the model's context length.
             pixels: (n, height, width, 3) uint8 RGB of `geometry`'s size; n may be 0.
 
         Returns:
-            (n,) float32 in 0 … 1: the probability that the text describes the picture.
+            (n,) float32 in 0 … 1.
         """
         ...
 
 
 def load_reranker(spec: str, *, device: str = "auto") -> Reranker:
-    """Load what `--rerank` names.
+    """Load a re-ranker by its specification.
 
     Raises:
-        UnknownModelError: No such kind, or no location; only `tiny` comes with the package.
+        UnknownModelError: The backend is unknown, or the location is missing; only `tiny` comes
+            with the package.
         WeightsNotAvailableError: The weights are not on this machine.
-        WeightsFormatError: They are a pickle, damaged, or of another architecture.
+        WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
     """
-    kind, _, location = spec.partition(":")
-    if kind not in RERANKERS or not (location or spec == "tiny"):
-        raise UnknownModelError(f"no re-ranker {spec!r}; there is: {', '.join(FORMS)}")
-    module, _, name = RERANKERS[kind].partition(":")
+    backend, _, location = spec.partition(":")
+    if backend not in RERANKERS or not (location or spec == "tiny"):
+        raise UnknownModelError(f"unknown re-ranker {spec!r}; known: {', '.join(FORMS)}")
+    module, _, name = RERANKERS[backend].partition(":")
     loader = getattr(importlib.import_module(module), name).load
     reranker: Reranker = loader(location, spec=spec, device=device)
     return reranker
 
 
 def text_of(query: Query | VectorQuery) -> str:
-    """The text of a query that is nothing but one.
+    """Return the text of a query that consists of a single text.
 
     Raises:
-        QueryError: It holds a file, a weight, or several terms, or is a vector.
+        QueryError: The query contains a file, a weight or several terms, or is a vector.
     """
-    if isinstance(query, VectorQuery):
-        raise QueryError(f"re-ranking reads one text, got {query}; ask without it")
-    term = query.terms[0]
-    if len(query.terms) != 1 or term.text is None or term.weight != 1:
-        raise QueryError(f"--rerank reads one text, got {query}; ask without --rerank")
-    return term.text
+    if isinstance(query, Query):
+        term = query.terms[0]
+        if len(query.terms) == 1 and term.text is not None and term.weight == 1:
+            return term.text
+    raise QueryError(f"re-ranking needs a single text, got {query}; search without re-ranking")
 
 
-def rerank(hits: Sequence[Hit], text: str, reranker: Reranker, *, top: int = TOP) -> list[Hit]:
-    """Put the pictures among the first hits into the order that the re-ranker sees.
+def rerank(
+    hits: Sequence[Hit], text: str, reranker: Reranker, *, top: int = RERANK_TOP
+) -> list[Hit]:
+    """Sort the images among the first hits by their probability of a match.
 
-    Pictures change places among themselves only: recordings and videos, which it cannot judge,
-    stay where they are, and so does everything behind `top`. A judged hit's `score` becomes the
-    probability of a match, its `first_stage_score` is what it had before. A picture that cannot
-    be read any more comes after the judged ones and keeps its score.
+    Images swap ranks only among themselves: recordings, videos and hits after `top` keep theirs.
+    The `score` of a re-ranked hit is the probability of a match, its `first_stage_score` the score
+    before. Images that cannot be read follow the re-ranked ones and keep their score.
 
     Args:
-        hits: Best first, as the first stage ranked them.
+        hits: Hits of the first stage, best first.
         text: The query.
-        reranker: The judge.
-        top: Hits that are considered.
+        reranker: The model.
+        top: Number of hits to consider.
     """
-    places = [place for place, hit in enumerate(hits[:top]) if hit.modality is Medium.IMAGE]
-    readable, pictures = [], []
-    for place in places:
-        pixels = _pixels(hits[place].uri, reranker.geometry)
-        if pixels is not None:
-            readable.append(place)
+    positions = [n for n, hit in enumerate(hits[:top]) if hit.modality is Medium.IMAGE]
+    readable, pictures, unreadable = [], [], []
+    for hit in (hits[position] for position in positions):
+        pixels = _read_pixels(hit.uri, reranker.geometry)
+        if pixels is None:
+            unreadable.append(hit)
+        else:
+            readable.append(hit)
             pictures.append(pixels)
     if not readable:
         return list(hits)
-    chances = reranker.probabilities(text, np.stack(pictures))
-    judged = [
-        replace(hits[place], score=float(chance), first_stage_score=hits[place].score)
-        for place, chance in zip(readable, chances, strict=True)
+    probabilities = reranker.probabilities(text, np.stack(pictures))
+    scored = [
+        replace(hit, score=float(probability), first_stage_score=hit.score)
+        for hit, probability in zip(readable, probabilities, strict=True)
     ]
-    judged.sort(key=lambda hit: -hit.score)  # stable: ties keep the first stage's order
-    unread = [hits[place] for place in places if place not in readable]
+    scored.sort(key=lambda hit: -hit.score)  # The sort is stable: ties keep their order.
     result = list(hits)
-    for place, hit in zip(places, [*judged, *unread], strict=True):
-        result[place] = hit
+    for position, hit in zip(positions, [*scored, *unreadable], strict=True):
+        result[position] = hit
     return result
 
 
-def _pixels(uri: str, geometry: ImageGeometry) -> NDArray[np.uint8] | None:
-    """Decode a picture again; None, with a warning, where it is gone or damaged."""
+def _read_pixels(uri: str, geometry: ImageGeometry) -> NDArray[np.uint8] | None:
+    """Decode a picture; return None, with a warning, if it is missing or damaged."""
     container, member = container_of(uri)
     path = uri_to_path(container)
     side = 2 * max(geometry.height, geometry.width)
@@ -143,5 +145,5 @@ def _pixels(uri: str, geometry: ImageGeometry) -> NDArray[np.uint8] | None:
         with open_member(path, member) as file:
             return fit(read_image(file, draft_side=side), geometry)
     except (RetrievalError, OSError) as error:
-        logger.warning("%s: not re-ranked, it cannot be read again: %s", uri, error)
+        logger.warning("%s: not re-ranked, the file cannot be read: %s", uri, error)
         return None

@@ -1,4 +1,4 @@
-"""A re-ranker of less than a MB, as `retrieval train rerank` trains it on the demo world."""
+"""A re-ranker of less than 1 MB, trained on the demo world or loaded from a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.tokens import clean_texts
 from retrieval.encoders.weights import find_safetensors, load_weights
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
-from retrieval.files.reading import read_text
+from retrieval.files.documents import parse_json
+from retrieval.files.reading import read_regular
+from retrieval.files.writing import write_text
 from retrieval.search.reranking.cross_modal import PAD, CrossModal, CrossModalConfig
 from retrieval.types import ImageGeometry
 
@@ -25,7 +27,7 @@ BUNDLED = Path(__file__).parents[2] / "weights" / "tiny-rerank"
 
 
 class TinyReranker:
-    """Implements `retrieval.search.reranking.reranker.Reranker` with a `CrossModal` in a folder."""
+    """Implements `Reranker` with a `CrossModal` model from a folder."""
 
     def __init__(
         self,
@@ -45,17 +47,17 @@ class TinyReranker:
 
     @classmethod
     def load(cls, location: str, *, spec: str, device: str = "auto") -> TinyReranker:
-        """Load a model that `retrieval train rerank` wrote into a folder; "" is the bundled one.
+        """Load a trained model from a folder; "" loads the bundled one.
 
         Raises:
-            WeightsNotAvailableError: The folder lacks a file.
+            WeightsNotAvailableError: A file is missing.
             WeightsFormatError: A file is damaged or belongs to another model.
         """
         folder = Path(location).expanduser() if location else BUNDLED
         for name in (CONFIG, TOKENIZER):
             if not (folder / name).is_file():
                 raise WeightsNotAvailableError(
-                    f"{spec}: {folder / name} is missing; `retrieval train rerank` writes it"
+                    f"{spec}: {folder / name} is missing; train a re-ranker into this folder"
                 )
         weights = find_safetensors(folder, WEIGHTS)
         config = read_config(folder / CONFIG)
@@ -66,58 +68,57 @@ class TinyReranker:
 
     @property
     def geometry(self) -> ImageGeometry:
-        """Square pictures of the size that the eyes read."""
+        """Square pictures of the detector's input size."""
         return ImageGeometry(self._side, self._side, "bicubic", "shortest")
 
     def probabilities(self, text: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Judge pictures; see `Reranker.probabilities`."""
+        """Compute probabilities of a match; see `Reranker.probabilities`."""
         tokens = tokenize(self._tokenizer, clean_texts([text])).to(self._device)
 
         @torch.inference_mode()
-        def judge(part: slice) -> torch.Tensor:
+        def predict(part: slice) -> torch.Tensor:
             pictures = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(self._device)
             regions = self._model.relate(self._model.see(pictures))
             words = self._model.read(tokens).expand(len(pictures), -1, -1)
             logits: torch.Tensor = self._model(words, tokens != PAD, regions)
             return logits.sigmoid()[:, None]
 
-        return self._batcher.run(len(pixels), 1, judge)[:, 0]
+        return self._batcher.run(len(pixels), 1, predict)[:, 0]
 
 
 def write_config(config: CrossModalConfig, path: Path) -> None:
     """Write config.json."""
-    path.write_text(json.dumps(asdict(config), indent=2) + "\n")
+    write_text(path, json.dumps(asdict(config), indent=2) + "\n")
 
 
 def read_config(path: Path) -> CrossModalConfig:
     """Parse config.json.
 
     Raises:
-        WeightsFormatError: Unknown keys, impossible sizes, or no JSON.
+        WeightsFormatError: The file is not JSON, or a key or size is invalid.
     """
     try:
-        raw = json.loads(read_text(path))
-        return CrossModalConfig(**{**raw, "names": tuple(raw["names"])})
-    except (ValueError, TypeError, KeyError) as error:
+        return parse_json(CrossModalConfig, read_regular(path))
+    except ValueError as error:
         raise WeightsFormatError(f"{path} is not a re-ranker's configuration: {error}") from error
 
 
 def read_tokenizer(path: Path, config: CrossModalConfig) -> Any:
-    """A fast tokenizer that cuts at the context and pads to the longest text.
+    """Read a tokenizer that truncates to the context and pads to the longest text.
 
     Raises:
-        WeightsFormatError: No tokenizer, or one with more tokens than the model knows.
+        WeightsFormatError: The file is not a tokenizer, or has more tokens than the model.
     """
     from tokenizers import Tokenizer
 
     try:
         tokenizer: Any = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
+    except Exception as error:  # The library raises no specific type.
         raise WeightsFormatError(f"{path} is not a tokenizer: {error}") from error
     if tokenizer.get_vocab_size() > config.vocabulary:
         raise WeightsFormatError(
             f"{path} has {tokenizer.get_vocab_size()} tokens, the model {config.vocabulary}; "
-            "take both from one folder"
+            "use both from one folder"
         )
     tokenizer.enable_truncation(config.context)
     tokenizer.enable_padding(pad_id=PAD, pad_token="<pad>")
@@ -125,5 +126,5 @@ def read_tokenizer(path: Path, config: CrossModalConfig) -> Any:
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
-    """(n, longest) int64 token ids, padded with PAD."""
-    return torch.tensor([one.ids for one in tokenizer.encode_batch(list(texts))])
+    """Convert texts to (n, longest) int64 token ids, padded with PAD."""
+    return torch.tensor([encoding.ids for encoding in tokenizer.encode_batch(list(texts))])

@@ -26,7 +26,7 @@ from retrieval.encoders.weights import quantize
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.protocols import Encoder
 from retrieval.search.reranking.cross_modal import CrossModal, CrossModalConfig
-from retrieval.search.reranking.reranker import TOP
+from retrieval.search.reranking.reranker import RERANK_TOP
 from retrieval.search.reranking.tiny import (
     CONFIG,
     TOKENIZER,
@@ -171,7 +171,7 @@ def score_relations(
     before, after = [], []
     for row, caption in asked:
         scores = pictures @ first_stage.encode_text([caption.text])[0]
-        found = np.argsort(-scores, kind="stable")[:TOP]
+        found = np.argsort(-scores, kind="stable")[:RERANK_TOP]
         chances = reranker.probabilities(caption.text, pixels[found])
         again = found[np.argsort(-chances, kind="stable")]
         before.append(_rank(found, row))
@@ -181,13 +181,13 @@ def score_relations(
         count,
         success_at_k(before, 1),
         success_at_k(after, 1),
-        success_at_k(before, TOP),
+        success_at_k(before, RERANK_TOP),
     )
 
 
 def _rank(found: NDArray[np.int64], row: int) -> int:
     places = np.flatnonzero(found == row)
-    return int(places[0]) + 1 if len(places) else TOP + 1
+    return int(places[0]) + 1 if len(places) else RERANK_TOP + 1
 
 
 def describe(report: RerankTrainingReport, config: CrossModalConfig, name: str, seed: int) -> str:
@@ -205,7 +205,7 @@ A cross-modal re-ranker of {report.parameters / 1e6:.2f} million parameters for 
   {seed}; no picture or word from anywhere else.
 - Command: `retrieval train rerank --out DIR`; {report.wall_minutes:.0f} minutes on the clock,
   {report.cpu_minutes:.0f} of processor time in the training process.
-- Held-out captions with relations, among the first {TOP} of the bundled image model:
+- Held-out captions with relations, among the first {RERANK_TOP} of the bundled image model:
   {report.relations}.
 - The same in a gallery where every scene has {MEMBERS - 1} look-alikes:
   {report.look_alikes}.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retrieval.search.reranking.cross_modal import PAD, CrossModal, Eyes, Seen, Sight
+from retrieval.search.reranking.cross_modal import PAD, CrossModal, Detections, Detector, Regions
 from retrieval.training.bundled.reranker_pairs import (
     CANDIDATES,
     MEMBERS,
@@ -119,7 +119,7 @@ def learn_to_match(
     model.eval()
 
 
-def seeing_loss(eyes: Eyes, sight: Sight, things: Tensor, backdrops: Tensor) -> Tensor:
+def seeing_loss(eyes: Detector, sight: Detections, things: Tensor, backdrops: Tensor) -> Tensor:
     """How wrong the eyes are about things, all around their centres, and about backgrounds.
 
     Args:
@@ -128,14 +128,14 @@ def seeing_loss(eyes: Eyes, sight: Sight, things: Tensor, backdrops: Tensor) -> 
         things: (n, most, 6) float32; see `Families`.
         backdrops: (n,) int64.
     """
-    grid = sight.thing.shape[-1]
+    grid = sight.centre.shape[-1]
     pictures, numbers = (things[..., 2] >= 0).nonzero(as_tuple=True)
     one = things[pictures, numbers]
     centre = one[:, :2] * grid
     column, row = centre.long().clamp(0, grid - 1).unbind(dim=1)
-    wanted = torch.zeros_like(sight.thing)
+    wanted = torch.zeros_like(sight.centre)
     wanted[pictures, row, column] = 1
-    found = functional.binary_cross_entropy_with_logits(sight.thing, wanted, reduction="sum")
+    found = functional.binary_cross_entropy_with_logits(sight.centre, wanted, reduction="sum")
     # Around a centre things are named too: the place that looks most like it may lie beside it.
     steps = torch.cartesian_prod(*[torch.arange(-1, 2, device=things.device)] * 2)
     columns = (column[:, None] + steps[:, 0]).clamp(0, grid - 1).flatten()
@@ -143,7 +143,7 @@ def seeing_loss(eyes: Eyes, sight: Sight, things: Tensor, backdrops: Tensor) -> 
     each = pictures.repeat_interleave(len(steps))
     offset = centre.repeat_interleave(len(steps), dim=0) - torch.stack([columns, rows], 1) - 0.5
     parts = [functional.smooth_l1_loss(sight.offset[each, :, rows, columns], offset)]
-    named = sight.names[each, :, rows, columns].split_with_sizes(eyes.kinds, dim=1)
+    named = sight.names[each, :, rows, columns].split_with_sizes(eyes.group_sizes, dim=1)
     targets = one[:, 2:].long().repeat_interleave(len(steps), dim=0).unbind(dim=1)
     parts += [functional.cross_entropy(n, t) for n, t in zip(named, targets, strict=True)]
     parts.append(functional.cross_entropy(sight.backdrop, backdrops))
@@ -212,7 +212,7 @@ def _moved(pixels: Tensor, x: int, y: int) -> Tensor:
 
 
 @torch.no_grad()
-def _survey(model: CrossModal, families: Families, device: torch.device) -> Seen:
+def _survey(model: CrossModal, families: Families, device: torch.device) -> Regions:
     """What the eyes see in all pictures."""
     parts = []
     for first in range(0, len(families.pixels), 128):
@@ -220,5 +220,5 @@ def _survey(model: CrossModal, families: Families, device: torch.device) -> Seen
         with torch.autocast(device.type, torch.bfloat16):
             sight = model.eyes(pixels)
         parts.append(model.eyes.regions(sight))
-    return Seen(*(torch.cat([getattr(part, field.name) for part in parts])
-                  for field in fields(Seen)))  # fmt: skip
+    return Regions(*(torch.cat([getattr(part, field.name) for part in parts])
+                  for field in fields(Regions)))  # fmt: skip

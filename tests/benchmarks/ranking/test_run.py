@@ -22,6 +22,7 @@ from retrieval.demo.world import World
 from retrieval.encoders.catalogue import BACKENDS, Backend
 from retrieval.errors import QueryError, SourceError, UnknownModelError
 from retrieval.media.files import path_to_uri
+from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher, SearchResult
 from retrieval.targets import Target
@@ -113,7 +114,7 @@ def test_a_second_run_embeds_nothing_and_agrees_with_exact_search(
         assert (one.items, one.query) == (other.items, other.query)
         if one.query.startswith('"'):
             continue
-        hits = searcher.search(one.query, to=[Target.IMAGE]).hits
+        hits = searcher.search(one.query, SearchOptions(to=[Target.IMAGE])).hits
         assert [exact.files[item].as_posix() for item in one.items] == [hit.uri for hit in hits]
         np.testing.assert_allclose(one.scores, [hit.score for hit in hits], atol=2e-3)
 
@@ -124,9 +125,9 @@ def test_what_an_index_loses_is_in_its_row_alone(
     """An index that never finds what is best for the first caption."""
     whole, asked = Searcher.search, []
 
-    def search(self: Searcher, query: Query, **more: Any) -> SearchResult:
+    def search(self: Searcher, query: Query, options: SearchOptions | None = None) -> SearchResult:
         asked.append(query)
-        result = whole(self, query, **more)
+        result = whole(self, query, options)
         return replace(result, hits=result.hits[1:]) if len(asked) == 1 else result
 
     monkeypatch.setattr(Searcher, "search", search)

@@ -12,6 +12,7 @@ from PIL import Image
 from retrieval.embedding.options import EmbedReport
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest
+from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher
 from retrieval.store.compact import compact
 from retrieval.store.reader import Snapshot
@@ -107,7 +108,7 @@ def test_field_19_an_index_finds_renamed_files_by_their_new_names(
 
     def answers(text: str) -> list[tuple[str, object]]:
         searcher = Searcher(Snapshot.open(tmp_path / "c"), lambda space: toy)
-        hits = searcher.search(text, k=1).hits
+        hits = searcher.search(text, SearchOptions(k=1)).hits
         return [(Path(hit.uri).name, hit.metadata.get("caption")) for hit in hits]
 
     assert answers("red") == [("sunset.png", None)]

@@ -8,6 +8,7 @@ from retrieval.demo.world import World
 from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import ModelError, SourceError, UnknownModelError
 from retrieval.estimate.costs import Estimate, estimate_collection, estimate_sources
+from support.log_lines import log_lines
 
 TINY = EmbedOptions(models=("tiny",), device="cpu", workers=1)
 
@@ -16,7 +17,7 @@ def rows(found: Estimate) -> dict[str, tuple[int, int]]:
     return {cost.encoder: (cost.segments, cost.frames) for cost in found.spaces}
 
 
-def test_what_embedding_then_makes(indexed: Collection, world: World) -> None:
+def test_the_estimate_equals_what_embedding_creates(indexed: Collection, world: World) -> None:
     before = estimate_sources([str(world.folder)], TINY, timed=False)
     after = estimate_collection(indexed.root)
     assert before.items == after.items == {"image": 24, "audio": 6, "video": 3}
@@ -32,12 +33,12 @@ def test_what_embedding_then_makes(indexed: Collection, world: World) -> None:
 
 
 def test_the_time_is_measured_on_the_files(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.estimate.calibrate.BUDGET_SECONDS", 0.5)
-    told: list[str] = []
-    found = estimate_sources([str(world.folder)], TINY, progress=told.append)
+    monkeypatch.setattr("retrieval.estimate.timing.BUDGET_SECONDS", 0.5)
+    with log_lines() as lines:
+        found = estimate_sources([str(world.folder)], TINY)
     assert found.embed_seconds is not None
     assert 0 < found.embed_seconds < 600
-    assert {"timing image", "timing audio", "timing video"} <= set(told)
+    assert {"timing image", "timing audio", "timing video"} <= set(lines)
     assert [cost.dim for cost in found.spaces] == [256, 128, 256]
 
 
@@ -49,7 +50,7 @@ def test_sizes_of_a_collection_are_those_on_its_disk(indexed: Collection) -> Non
     exact = found.spaces[0].indexes[0]
     (folder,) = (indexed.root / "indexes" / indexed.snapshot.spaces[0].name).iterdir()
     written = sum((folder / name).stat().st_size for name in ("exact.faiss", "rows.arrow"))
-    # The formula knows nothing of equal vectors, which an index stores once.
+    # The formula counts equal vectors, which an index stores once.
     twins = found.spaces[0].segments - faiss.read_index(str(folder / "exact.faiss")).ntotal
     assert twins > 0
     saved = twins * 2 * found.spaces[0].dim
@@ -66,7 +67,7 @@ def test_bad_input(tmp_path: Path) -> None:
         estimate_sources([str(tmp_path / "nowhere")], TINY, timed=False)
     with pytest.raises(UnknownModelError, match="did you mean 'tiny'"):
         estimate_sources([str(tmp_path)], EmbedOptions(models=("tny",)), timed=False)
-    with pytest.raises(ModelError, match="known only once it is loaded; leave --no-time out"):
+    with pytest.raises(ModelError, match="known only after loading it"):
         estimate_sources([str(tmp_path)], EmbedOptions(models=("pe-av",)), timed=False)
 
 

@@ -54,8 +54,10 @@ def test_members_of_a_tar_count_as_files(tmp_path: Path) -> None:
     assert found.totals[Medium.AUDIO].seconds == pytest.approx(2.0, abs=0.1)
 
 
-def test_many_files_are_told_from_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.estimate.survey.PROBED", 10)
+def test_many_files_are_extrapolated_from_a_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.estimate.survey.MAX_PROBED", 10)
     lengths = np.random.default_rng(0).uniform(0.5, 4.0, 60)
     for number, seconds in enumerate(lengths):
         (tmp_path / f"{number:02}.wav").write_bytes(sound_bytes(make_tone(seconds)))
@@ -75,17 +77,21 @@ def test_fault_19_files_that_cannot_be_opened_are_left_out(tmp_path: Path) -> No
     assert all(total.items == 0 for total in found.totals.values())
 
 
-def test_an_ogg_is_what_it_holds(tmp_path: Path) -> None:
+def test_an_ogg_with_sound_is_a_recording(tmp_path: Path) -> None:
     (tmp_path / "a.ogg").write_bytes(sound_bytes(make_tone(1.5), kind="OGG", subtype="VORBIS"))
     found = survey(find_sources([str(tmp_path)]))
     assert found.totals[Medium.AUDIO].seconds == pytest.approx(1.5, abs=0.1)
     assert found.totals[Medium.VIDEO].items == 0
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[int] = []
-    survey(find_sources([str(write_files(tmp_path / "m"))]), told.append)
-    assert told == list(range(1, 11))
+def test_progress_counts_files(tmp_path: Path) -> None:
+    counts: list[float] = []
+
+    def progress(task: str, done: float, total: float | None, note: str = "") -> None:
+        counts.append(done)
+
+    survey(find_sources([str(write_files(tmp_path / "m"))]), progress)
+    assert counts == list(range(1, 11))
 
 
 def test_field_07_declared_lengths_are_believed_as_far_as_the_bytes_allow(

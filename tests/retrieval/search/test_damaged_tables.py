@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 
 from retrieval.errors import IndexFileError, RetrievalError
-from retrieval.search.index_files import PLACE, ROWS, RowTable
+from retrieval.search.index_files import PLACE, ROW_SCHEMA, RowTable
 from retrieval.search.indexing.build import build_index
 from retrieval.search.open_space import OpenedSpace
+from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher
 from retrieval.search.vector_query import VectorQuery
 from retrieval.store.reader import Snapshot
@@ -29,7 +30,7 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "c"
     items = [item_of(f"{n}.jpg", Medium.IMAGE, VECTORS[n : n + 1], year=n) for n in range(60)]
     write_items(root, items)
-    build_index(root, encoders=lambda _: ENCODER, progress=lambda line: None)
+    build_index(root, encoders=lambda _: ENCODER)
     return root
 
 
@@ -40,7 +41,7 @@ def folder_of(root: Path) -> Path:
 def ask(root: Path) -> None:
     searcher = Searcher(Snapshot.open(root), lambda _: ENCODER)
     query = VectorQuery.of(directions(1, 9)[0])
-    hits = searcher.search(query, k=60).hits
+    hits = searcher.search(query, SearchOptions(k=60)).hits
     assert all(hit.uri and -1 <= hit.score <= 1 for hit in hits)
 
 
@@ -72,13 +73,13 @@ def changed(path: Path, column: str, row: int, value: int) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("item_id", 1 << 40, "its item ids do not ascend"),
-        ("item_id", -5, "its item ids do not ascend"),
-        ("medium", 77, "a row is of no known medium"),
-        ("medium", -1, "a row is of no known medium"),
-        ("place", 1 << 50, "its rows are not those of the vectors"),
-        ("place", -1, "its rows are not those of the vectors"),
-        ("place", 59, "its rows are not those of the vectors"),
+        ("item_id", 1 << 40, "its item ids are not ascending"),
+        ("item_id", -5, "its item ids are not ascending"),
+        ("medium", 77, "it contains an unknown medium"),
+        ("medium", -1, "it contains an unknown medium"),
+        ("place", 1 << 50, "its rows do not match the vectors"),
+        ("place", -1, "its rows do not match the vectors"),
+        ("place", 59, "its rows do not match the vectors"),
     ],
 )
 def test_field_60_rows_that_cannot_be_right_are_told(
@@ -89,7 +90,7 @@ def test_field_60_rows_that_cannot_be_right_are_told(
     with pytest.raises(IndexFileError, match=reason) as caught:
         RowTable.open(path)
     assert str(caught.value).startswith(f"{path} is damaged (")
-    assert "retrieval index" in str(caught.value)
+    assert "build the index again" in str(caught.value)
 
 
 def test_rows_of_another_part_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,11 +107,11 @@ def test_rows_of_another_part_are_refused(root: Path, monkeypatch: pytest.Monkey
         OpenedSpace(snapshot, SPACE)
 
 
-def test_places_are_written_only_where_rows_are_equal(root: Path, tmp_path: Path) -> None:
+def test_vector_numbers_are_written_only_for_equal_rows(root: Path, tmp_path: Path) -> None:
     with pa.ipc.open_file(folder_of(root) / "rows.arrow") as file:
-        assert file.schema == ROWS.append(PLACE)
+        assert file.schema == ROW_SCHEMA.append(PLACE)
     rows = RowTable.open(folder_of(root) / "rows.arrow")
-    rows.places = None
+    rows.vector_numbers = None
     rows.write(tmp_path / "rows.arrow")
-    assert RowTable.open(tmp_path / "rows.arrow").places is None
+    assert RowTable.open(tmp_path / "rows.arrow").vector_numbers is None
     np.testing.assert_array_equal(RowTable.open(tmp_path / "rows.arrow").item_ids, np.arange(60))

@@ -12,8 +12,10 @@ from retrieval.errors import (
     SpaceMismatchError,
 )
 from retrieval.search.diff import Move, Side, compare, diff
+from retrieval.search.options import SearchOptions
+from retrieval.targets import Target
 
-ASKED = ["a red circle", "a night sky with a blue star", "a piano"]
+QUERIES = ["a red circle", "a night sky with a blue star", "a piano"]
 
 
 def test_two_answers_by_hand() -> None:
@@ -27,10 +29,12 @@ def test_two_answers_by_hand() -> None:
 
 
 def test_a_collection_does_not_differ_from_itself_on_its_own_captions(indexed: Collection) -> None:
-    told: list[tuple[int, int]] = []
-    found = diff(
-        indexed.root, indexed.root, on_query=lambda done, total: told.append((done, total))
-    )
+    received: list[tuple[float, float | None]] = []
+
+    def progress(task: str, done: float, total: float | None, note: str = "") -> None:
+        received.append((done, total))
+
+    found = diff(indexed.root, indexed.root, progress=progress)
     captions = {
         caption
         for batch in indexed.snapshot.iter_items()
@@ -40,22 +44,22 @@ def test_a_collection_does_not_differ_from_itself_on_its_own_captions(indexed: C
     assert (found.jaccard, found.rbo) == (1.0, 1.0)
     assert found.unchanged == found.same_first == len(captions)
     assert found.most_changed(5) == []
-    assert told[-1] == (len(captions), len(captions))
+    assert received[-1] == (len(captions), len(captions))
 
 
-def test_an_older_generation_still_has_what_was_removed(copied: Collection) -> None:
+def test_an_older_generation_still_contains_removed_items(copied: Collection) -> None:
     before = copied.snapshot.manifest.generation
-    gone = copied.search(ASKED[0])[0]
+    gone = copied.search(QUERIES[0])[0]
     copied.remove(ids=[gone.item_id])
-    found = diff(f"{copied.root}@{before}", copied.root, ASKED)
+    found = diff(f"{copied.root}@{before}", copied.root, QUERIES)
     first = found.queries[0]
     assert first.moves[0] == Move(gone.uri, 1, None)
     assert not first.same_first
     assert found.most_changed(1) == [first]
-    assert found.unchanged < len(ASKED)
+    assert found.unchanged < len(QUERIES)
     copied.compact(grace_seconds=0)
     with pytest.raises((CollectionDamagedError, CollectionNotFoundError), match=str(before)):
-        diff(f"{copied.root}@{before}", copied.root, ASKED)
+        diff(f"{copied.root}@{before}", copied.root, QUERIES)
 
 
 def test_items_of_two_collections_are_matched_by_uri(
@@ -65,10 +69,10 @@ def test_items_of_two_collections_are_matched_by_uri(
     last = sorted((world.folder / "images").glob("*.png"))[-1]
     for source in (last, world.folder / "images"):
         other.add(source, options=EmbedOptions(models=("tiny",), device="cpu", workers=0))
-    found = diff(indexed.root, other.root, ASKED[:2], to=["image"])
+    found = diff(indexed.root, other.root, QUERIES[:2], options=SearchOptions(to=[Target.IMAGE]))
     assert found.unchanged == 2
     ids = [
-        {hit.uri: hit.item_id for hit in side.search(ASKED[0], to=["image"], k=24)}
+        {hit.uri: hit.item_id for hit in side.search(QUERIES[0], to=["image"], k=24)}
         for side in (indexed, other)
     ]
     assert ids[0] != ids[1]
@@ -78,11 +82,11 @@ def test_an_index_is_compared_with_exact_search_and_one_space_with_another(
     copied: Collection,
 ) -> None:
     copied.index(kind="IVF2,SQ8")
-    found = diff(Side(copied.root, exact=True), copied.root, ASKED)
-    assert found.unchanged == len(ASKED)  # both lists are visited
+    found = diff(Side(copied.root, exact=True), copied.root, QUERIES)
+    assert found.unchanged == len(QUERIES)  # both lists are visited
     images, music, _ = (space.name for space in copied.snapshot.spaces)
     sides = [Side(copied.root, space=name) for name in (images, music)]
-    found = diff(*sides, ASKED, where="modality <> 'video'")
+    found = diff(*sides, QUERIES, options=SearchOptions(where="modality <> 'video'"))
     assert found.jaccard == 0.0
     assert {query.rbo for query in found.queries} == {0.0}
 
@@ -95,25 +99,25 @@ def test_a_folder_may_be_called_like_a_generation(tmp_path: Path) -> None:
     assert str(Side(Path("c"), 12, "s", exact=True)) == "c@12 (s, exact)"
 
 
-def test_what_cannot_be_compared_fails(indexed: Collection, tmp_path: Path) -> None:
+def test_invalid_comparisons_fail(indexed: Collection, tmp_path: Path) -> None:
     root = indexed.root
-    with pytest.raises(QueryError, match="nothing to ask"):
+    with pytest.raises(QueryError, match="there are no queries"):
         diff(root, root, [])
     with pytest.raises(QueryError, match="moments"):
-        diff(root, root, ASKED, to=["moment"])
+        diff(root, root, QUERIES, options=SearchOptions(to=[Target.MOMENT]))
     with pytest.raises(CollectionNotFoundError, match="not a collection"):
-        diff(root, tmp_path, ASKED)
+        diff(root, tmp_path, QUERIES)
     with pytest.raises(CollectionNotFoundError, match="no generation 999"):
-        diff(f"{root}@999", root, ASKED)
+        diff(f"{root}@999", root, QUERIES)
     with pytest.raises(SpaceMismatchError, match="no space 'nowhere'"):
-        diff(root, Side(root, space="nowhere"), ASKED)
+        diff(root, Side(root, space="nowhere"), QUERIES)
 
 
-def test_without_captions_and_queries_there_is_nothing_to_ask(world: World, tmp_path: Path) -> None:
+def test_diff_without_captions_and_queries_fails(world: World, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
     bare = Collection(tmp_path / "bare", device="cpu")
     bare.add(tmp_path / "red.png", options=EmbedOptions(models=("tiny",), device="cpu", workers=0))
-    with pytest.raises(QueryError, match="no captions to ask"):
+    with pytest.raises(QueryError, match="no captions"):
         diff(bare.root, bare.root)

@@ -1,4 +1,4 @@
-"""Row 17: what looks like a sum is one, or is refused with its position."""
+"""Row 17: a text that resembles a sum is one, or is refused with the position."""
 
 import tarfile
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_field_17_a_file_that_exists_is_that_file(
 def test_field_17_what_looks_like_a_sum_is_refused_at_its_position(
     files: Path, text: str, position: int
 ) -> None:
-    with pytest.raises(QueryError, match=f"at character {position} it expects ") as caught:
+    with pytest.raises(QueryError, match=f"at character {position} expected ") as caught:
         parse_query(text)
     # The advice, followed, searches for the text itself.
     advised = str(caught.value).split("write ", 1)[1]

@@ -9,6 +9,7 @@ from retrieval.errors import FilterError
 from retrieval.search.filtering import RowFilter, media_targets
 from retrieval.search.items import ItemTable
 from retrieval.search.open_space import OpenedSpace
+from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
 from retrieval.types import Medium
@@ -21,14 +22,14 @@ def part_and_filter(indexed: Collection) -> tuple[OpenedSpace, RowFilter]:
     return opened, RowFilter(snapshot, ItemTable(snapshot))
 
 
-def test_moments_are_looked_for_in_what_has_times() -> None:
+def test_moments_select_media_with_times() -> None:
     assert media_targets([]) == {Target.IMAGE, Target.MUSIC, Target.VIDEO}
     assert media_targets([Target.MOMENT]) == {Target.MUSIC, Target.VIDEO}
     assert media_targets([Target.MOMENT, Target.VIDEO]) == {Target.VIDEO}
     assert media_targets([Target.MOMENT, Target.IMAGE]) == set(Target) - {Target.MOMENT}
 
 
-def test_a_condition_is_evaluated_once_and_the_oldest_is_forgotten(
+def test_a_condition_is_cached_and_the_oldest_is_dropped(
     indexed: Collection,
     part_and_filter: tuple[OpenedSpace, RowFilter],
     monkeypatch: pytest.MonkeyPatch,
@@ -55,7 +56,7 @@ def test_a_condition_is_evaluated_once_and_the_oldest_is_forgotten(
     assert asked == ["item_id < 5", "item_id < 6", "item_id < 7", "item_id < 6"]
 
 
-def test_what_is_remembered_is_bounded_in_bytes(
+def test_cached_selections_are_limited_in_bytes(
     indexed: Collection,
     part_and_filter: tuple[OpenedSpace, RowFilter],
     monkeypatch: pytest.MonkeyPatch,
@@ -71,20 +72,20 @@ def test_what_is_remembered_is_bounded_in_bytes(
     assert rows.select(part, everything, "item_id < 5") is not first
 
 
-def test_a_refused_condition_is_not_remembered_and_loads_no_model(indexed: Collection) -> None:
+def test_a_refused_condition_is_not_cached_and_loads_no_model(indexed: Collection) -> None:
     def no_model(space):
         raise AssertionError(f"{space.name} was loaded")
 
     searcher = Searcher(indexed.snapshot, no_model)
     for _ in range(2):
         with pytest.raises(FilterError):
-            searcher.search("x", where="nothing = 1")
+            searcher.search("x", SearchOptions(where="nothing = 1"))
 
 
-def test_the_time_of_a_filter_is_told_apart(indexed: Collection) -> None:
+def test_the_time_of_the_filter_is_measured(indexed: Collection) -> None:
     searcher = Searcher(indexed.snapshot, indexed.encoder)
     where = "caption LIKE '%red%' OR item_id > 3"
-    first, again = (searcher.search("a star", where=where).took_ms for _ in range(2))
+    first, again = (searcher.search("a star", SearchOptions(where=where)).took_ms for _ in range(2))
     assert 0 < again.filter < first.filter
 
 

@@ -25,7 +25,7 @@ def test_the_vector_scores_as_the_hit_does(indexed: Collection) -> None:
         assert float(hit.vector @ query) == pytest.approx(hit.score, abs=2e-3)
 
 
-def test_it_is_the_row_of_the_hits_span(indexed: Collection) -> None:
+def test_the_vector_is_the_row_of_the_span(indexed: Collection) -> None:
     for hit in indexed.search("a piano", to=["music"], k=99, with_vectors=True):
         rows = indexed.snapshot.item_segments(hit.space, hit.item_id)
         place = np.flatnonzero(
@@ -35,7 +35,7 @@ def test_it_is_the_row_of_the_hits_span(indexed: Collection) -> None:
         np.testing.assert_array_equal(hit.vector, rows.vectors[place[0]])
 
 
-def test_a_moment_gets_a_segment_that_it_touches(indexed: Collection) -> None:
+def test_a_moment_gets_an_overlapping_segment(indexed: Collection) -> None:
     hits = indexed.search("a red star", to=["moment"], k=5, with_vectors=True)
     assert hits
     for hit in hits:
@@ -54,7 +54,7 @@ def test_a_file_finds_its_own_vector(indexed: Collection, world: World) -> None:
     assert float((own @ hit.vector).max()) == pytest.approx(1.0, abs=2e-3)
 
 
-def test_in_json_only_where_asked_for(indexed: Collection) -> None:
+def test_vectors_are_in_json_only_on_request(indexed: Collection) -> None:
     asked = indexed.answer("a star", k=2, with_vectors=True)
     document = json.loads(json.dumps(as_json(asked)))
     for hit, shown in zip(asked.hits, document["hits"], strict=True):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from retrieval.errors import IndexFileError
-from retrieval.search.index_files import ROWS, RowTable, open_arrow
+from retrieval.search.index_files import ROW_SCHEMA, RowTable, open_arrow
 from retrieval.search.items import ItemTable
 from retrieval.store.reader import Snapshot
 from support.indexed_toys import built, folder_of, sixty_items
@@ -25,7 +25,7 @@ def rows() -> pa.Table:
             pa.array([0.0, 2.0, 0.0], pa.float32()),
             pa.array([2.0, 4.0, 0.0], pa.float32()),
         ],
-        schema=ROWS,
+        schema=ROW_SCHEMA,
     )
 
 
@@ -35,7 +35,7 @@ def write(path: Path, table: pa.Table) -> Path:
     return path
 
 
-def test_rows_come_back(rows: pa.Table, tmp_path: Path) -> None:
+def test_rows_read_back_as_written(rows: pa.Table, tmp_path: Path) -> None:
     opened = RowTable.open(write(tmp_path / "rows.arrow", rows))
     assert opened.item_ids.tolist() == [1, 1, 2]
     np.testing.assert_array_equal(opened.start_seconds, np.float32([0, 2, 0]))

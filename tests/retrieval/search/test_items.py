@@ -6,7 +6,7 @@ from retrieval.search.items import ItemTable
 from retrieval.store.schema import MEDIUM_CODES
 
 
-def test_rows_are_those_of_the_shards(indexed: Collection) -> None:
+def test_rows_equal_those_of_the_shards(indexed: Collection) -> None:
     table = ItemTable(indexed.snapshot)
     for batch in indexed.snapshot.iter_items():
         for row in batch.to_pylist():
@@ -29,7 +29,7 @@ def test_modalities_of_living_and_of_other_ids(copied: Collection) -> None:
     assert ItemTable(copied.snapshot).modalities_of(np.array([1])).tolist() == [-1]
 
 
-def test_an_id_behind_the_last_fails(indexed: Collection) -> None:
+def test_an_id_after_the_last_fails(indexed: Collection) -> None:
     with pytest.raises(IndexError):
         ItemTable(indexed.snapshot).rows([10**6])
 
@@ -50,7 +50,7 @@ def test_ids_with_and_without_gaps_are_found(copied: Collection) -> None:
     np.testing.assert_array_equal(whole.modalities_of(asked), [-1, *codes, -1])
 
 
-def test_codes_are_those_of_the_names(indexed: Collection) -> None:
+def test_codes_match_the_names(indexed: Collection) -> None:
     table = ItemTable(indexed.snapshot)
     names = [modality for _, modality, _ in table.rows(table.item_ids.tolist())]
     assert len(set(names)) > 1

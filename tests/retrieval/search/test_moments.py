@@ -11,6 +11,7 @@ from retrieval.demo.world import World
 from retrieval.localization.hammer import HammerLocalizer
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.search.moments import frame_rows
+from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
 from retrieval.types import Frames, Medium, MomentQuery, ScoredSpan, Space, TimedRows
@@ -37,14 +38,16 @@ def searcher(indexed: Collection, hammer: HammerLocalizer) -> Searcher:
 @pytest.fixture
 def every_span(monkeypatch: pytest.MonkeyPatch) -> None:
     """An untrained Hammer gives every span a low probability."""
-    monkeypatch.setattr(retrieval.search.moments, "LEAST_PROBABILITY", 0.0)
+    monkeypatch.setattr(retrieval.search.moments, "MIN_PROBABILITY", 0.0)
 
 
 def test_a_text_is_answered_with_the_learned_localizers_spans(
     indexed: Collection, searcher: Searcher, hammer: HammerLocalizer, space: Space,
     every_span: None,
 ) -> None:  # fmt: skip
-    hits = searcher.search("a red star", to=["video", "moment"], k=99, spaces=[space.name]).hits
+    hits = searcher.search(
+        "a red star", SearchOptions(to=["video", "moment"], k=99, spaces=[space.name])
+    ).hits
     query = MomentQuery(indexed.encoder(space).encode_text(["a red star"])[0], "a red star")
     ids = list(dict.fromkeys(hit.item_id for hit in hits))
     assert len(ids) == 3
@@ -73,16 +76,22 @@ def test_queries_with_files_and_other_media_fall_back_to_similarity(
     path = world.folder / world.items[0].file
     for query, to in ((f'@"{path}"', ["video", "moment"]), ('"a star" + "a circle"', ["moment"]),
                       ("a piano", ["music", "moment"])):  # fmt: skip
-        got = searcher.search(query, to=to, k=99).hits
-        want = Searcher(indexed.snapshot, indexed.encoder).search(query, to=to, k=99).hits
+        got = searcher.search(query, SearchOptions(to=to, k=99)).hits
+        want = (
+            Searcher(indexed.snapshot, indexed.encoder)
+            .search(query, SearchOptions(to=to, k=99))
+            .hits
+        )
         assert got == want
         assert got
 
 
-def test_learned_moments_stay_in_the_places_of_their_items(searcher: Searcher) -> None:
+def test_learned_moments_keep_the_ranks_of_their_items(searcher: Searcher) -> None:
     """Probabilities of one group of items do not compete with scores of other spaces."""
-    hits = searcher.search("a red star, a calm piano", to=["music", "moment"], k=99).hits
-    mixed = searcher.search("a red star, a calm piano", to=["moment"], k=99).hits
+    hits = searcher.search(
+        "a red star, a calm piano", SearchOptions(to=["music", "moment"], k=99)
+    ).hits
+    mixed = searcher.search("a red star, a calm piano", SearchOptions(to=["moment"], k=99)).hits
     others = [hit for hit in mixed if hit.medium is Medium.AUDIO]
     assert [h.item_id for h in others] == [
         h.item_id for h in hits if h.item_id in {o.item_id for o in others}
@@ -91,7 +100,7 @@ def test_learned_moments_stay_in_the_places_of_their_items(searcher: Searcher) -
     assert videos == sorted(videos, reverse=True)
 
 
-def test_borders_lie_half_way_between_frames() -> None:
+def test_borders_are_half_way_between_frames() -> None:
     rows = frame_rows(Frames(np.array([0, 0.5, 1.0], np.float32), np.eye(3, dtype=np.float32)), 1.3)
     np.testing.assert_allclose(rows.start_seconds, [0, 0.25, 0.75])
     np.testing.assert_allclose(rows.end_seconds, [0.25, 0.75, 1.3])
@@ -101,7 +110,7 @@ def test_borders_lie_half_way_between_frames() -> None:
 
 
 def test_a_moment_never_lasts_longer_than_its_video(searcher: Searcher) -> None:
-    for hit in searcher.search("a circle", to=["moment"], k=99).hits:
+    for hit in searcher.search("a circle", SearchOptions(to=["moment"], k=99)).hits:
         assert hit.end_seconds is not None
         assert hit.end_seconds <= hit.metadata["duration_seconds"] + 0.1
 
@@ -136,9 +145,11 @@ def test_more_moments_than_there_are_items(indexed: Collection) -> None:
     searcher = Searcher(indexed.snapshot, indexed.encoder, (ManyMoments(),))
     video = indexed.search("a red star", to=["video"], k=1)[0].item_id
     where = f"item_id = {video}"
-    hits = searcher.search("a red star", to=["video", "moment"], k=50, where=where).hits
-    assert len(indexed.snapshot.item_ids()) < len(hits) == 40
-    assert len(searcher.search("a red star", to=["video"], k=50).hits) == 3
+    hits = searcher.search(
+        "a red star", SearchOptions(to=["video", "moment"], k=50, where=where)
+    ).hits
+    assert len(indexed.snapshot.living_ids()) < len(hits) == 40
+    assert len(searcher.search("a red star", SearchOptions(to=["video"], k=50)).hits) == 3
 
 
 class Probable(SimilarityLocalizer):
@@ -159,21 +170,21 @@ def test_field_22_filling_is_no_answer_and_every_span_is_judged(
 ) -> None:
     (best,) = indexed.answer("a red star", to="video", k=1, spaces=space.name).hits
     asked = {"to": [Target.VIDEO, Target.MOMENT], "k": 50, "spaces": [space.name]}
-    hits = probable(indexed, 0.5).search("a red star", **asked).hits
+    hits = probable(indexed, 0.5).search("a red star", SearchOptions(**asked)).hits
     assert [hit.score for hit in hits] == [0.7, 0.2, 0.002, 1e-8, 1e-8]
     assert {hit.item_id for hit in hits[:3]} == {best.item_id}
     assert len({hit.item_id for hit in hits}) == 3, "every video keeps its best moment"
     assert [hit.likely for hit in hits] == [best.likely, False, False, False, False]
-    kept = probable(indexed, 0.5).search("a red star", cutoff=True, **asked).hits
+    kept = probable(indexed, 0.5).search("a red star", SearchOptions(cutoff=True, **asked)).hits
     assert [hit.score for hit in kept] == [0.7] * best.likely
-    assert not probable(indexed, 0.8).search("a red star", cutoff=True, **asked).hits
+    assert not probable(indexed, 0.8).search("a red star", SearchOptions(cutoff=True, **asked)).hits
 
 
 def test_field_22_a_span_of_an_unlikely_item_is_unlikely(indexed: Collection, space: Space) -> None:
     nothing = "the annual report of an insurance company"
     (item,) = indexed.answer(nothing, to="video", k=1, spaces=space.name).hits
     asked = {"to": [Target.VIDEO, Target.MOMENT], "k": 1, "spaces": [space.name]}
-    (first,) = probable(indexed, 0.5).search(nothing, **asked).hits
+    (first,) = probable(indexed, 0.5).search(nothing, SearchOptions(**asked)).hits
     assert first.likely is item.likely
 
 
@@ -189,5 +200,5 @@ def test_field_22_the_best_guess_stays_where_nothing_is_probable(
     localizer = Nothing(gives_probabilities=True, likely_score=0.5)
     searcher = Searcher(indexed.snapshot, indexed.encoder, (localizer,))
     asked = {"to": [Target.VIDEO, Target.MOMENT], "k": 50, "spaces": [space.name]}
-    hits = searcher.search("a red star", **asked).hits
+    hits = searcher.search("a red star", SearchOptions(**asked)).hits
     assert [(hit.score, hit.likely) for hit in hits] == [(1e-8, False)] * 3

@@ -10,7 +10,7 @@ from indexes.exact import exact_search
 from indexes.faiss import FaissIndex
 from indexes.saved import open_index
 from retrieval.errors import CollectionFormatError
-from retrieval.search.calibration import QueryKind
+from retrieval.search.calibration import QueryType
 from retrieval.search.open_space import OpenedSpace
 from retrieval.store.reader import Snapshot
 from support.indexed_toys import PICTURES, built, folder_of, grow, sixty_items, unit
@@ -34,7 +34,7 @@ def test_all_parts_are_searched_as_one(root: Path) -> None:
     got = [
         np.sort(
             np.concatenate(
-                [one.search(query[None], 10, None, QueryKind.MEDIA)[0] for one in opened.parts]
+                [one.search(query[None], 10, None, QueryType.MEDIA)[0] for one in opened.parts]
             )
         )
         for query in queries
@@ -52,20 +52,20 @@ def test_fault_15_index_of_another_space_fails(root: Path) -> None:
             OpenedSpace(snapshot, PICTURES)
 
 
-def test_each_kind_of_query_is_answered_as_hard_as_it_needs(root: Path) -> None:
+def test_each_query_type_has_its_own_effort(root: Path) -> None:
     cards, _ = built(root, "IVF8,Flat")
     card, folder = cards[PICTURES.name], folder_of(root)
     easy, hard = Effort(1, 10), Effort(8, 200)
-    looking = {QueryKind.TEXT: easy, QueryKind.MEDIA: hard}
+    efforts = {QueryType.TEXT: easy, QueryType.MEDIA: hard}
     snapshot = Snapshot.open(root)  # which compares sizes
-    (folder / "card.json").write_text(dataclasses.replace(card, looking=looking).to_json())
+    (folder / "card.json").write_text(dataclasses.replace(card, efforts=efforts).to_json())
     (part,) = OpenedSpace(snapshot, PICTURES).parts
     index = FaissIndex(
         open_index(folder / "exact.faiss"), open_index(folder / "part-000.faiss"), easy
     )
     query = unit(1, seed=8)
-    scores = {kind: part.search(query, 10, None, kind)[0] for kind in QueryKind}
-    np.testing.assert_array_equal(scores[QueryKind.TEXT], index.search(query, 10)[0][0])
+    scores = {kind: part.search(query, 10, None, kind)[0] for kind in QueryType}
+    np.testing.assert_array_equal(scores[QueryType.TEXT], index.search(query, 10)[0][0])
     want = exact_search(index.vectors(0, card.rows), query, 10)[0][0]
-    np.testing.assert_allclose(scores[QueryKind.MEDIA], want, atol=2e-6)
-    assert scores[QueryKind.TEXT].sum() < scores[QueryKind.MEDIA].sum()
+    np.testing.assert_allclose(scores[QueryType.MEDIA], want, atol=2e-6)
+    assert scores[QueryType.TEXT].sum() < scores[QueryType.MEDIA].sum()

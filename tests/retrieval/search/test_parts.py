@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from indexes.saved import open_index
-from retrieval.search.calibration import QueryKind
+from retrieval.search.calibration import QueryType
 from retrieval.search.indexing import part
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.indexing.request import IndexRequest
-from retrieval.search.open_space import OpenedSpace, best_items
+from retrieval.search.open_space import OpenedSpace
+from retrieval.search.ranking import best_items
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
@@ -32,7 +33,7 @@ def parts(root: Path) -> list[tuple[int, int]]:
     return [(card.rows, card.first_item_id) for card in cards]
 
 
-def test_new_items_become_a_part_and_small_parts_are_folded(root: Path) -> None:
+def test_new_items_become_a_part_and_small_parts_are_merged(root: Path) -> None:
     built(root)
     assert parts(root) == [(145, 0)]
     grow(root, 60, 62)
@@ -41,7 +42,7 @@ def test_new_items_become_a_part_and_small_parts_are_folded(root: Path) -> None:
     grow(root, 62, 64)
     _, said = built(root)
     assert parts(root) == [(145, 0), (10, 60)]
-    assert f"{PICTURES.name}: 5 new rows, 1 part folded in" in said
+    assert f"{PICTURES.name}: 5 new rows, merged with 1 part" in said
     grow(root, 64, 100)
     built(root)
     assert parts(root) == [(245, 0)]
@@ -52,7 +53,7 @@ def test_removed_items_are_masked_until_they_are_many(root: Path) -> None:
     built(root)
     with CollectionWriter.open(root) as writer:
         writer.remove([2])
-    assert "kept" in built(root)[1][0]
+    assert built(root)[1][0] == f"{PICTURES.name}: the index is current"
     assert parts(root) == [(145, 0)]
     with CollectionWriter.open(root) as writer:
         writer.remove(list(range(1, 25)))
@@ -77,7 +78,7 @@ def test_parts_share_the_first_ones_quantizer(root: Path, monkeypatch: pytest.Mo
     assert (first.ntotal, second.ntotal) == (145, 10)
 
 
-def test_twice_the_rows_train_anew(root: Path) -> None:
+def test_twice_the_rows_are_trained_again(root: Path) -> None:
     built(root, "IVF4,SQ8")
     grow(root, 60, 150)
     cards, said = built(root)
@@ -86,7 +87,7 @@ def test_twice_the_rows_train_anew(root: Path) -> None:
     assert cards[PICTURES.name].trained_for == 370
 
 
-def test_another_request_builds_anew_and_none_keeps_the_old_one(root: Path) -> None:
+def test_another_request_causes_a_rebuild_and_none_does_not(root: Path) -> None:
     built(root, "exact")
     grow(root, 60, 62)
     cards, _ = built(root)
@@ -95,7 +96,7 @@ def test_another_request_builds_anew_and_none_keeps_the_old_one(root: Path) -> N
     cards, said = built(root, "auto")
     assert cards[PICTURES.name].request.kind == "auto"
     assert parts(root) == [(150, 0)]
-    assert f"{PICTURES.name}: another one was asked for" in said
+    assert f"{PICTURES.name}: the requirements changed" in said
 
 
 @pytest.mark.parametrize("kind", ["exact", "HNSW16", "NSG16", "IVF8,SQ8"])
@@ -106,9 +107,7 @@ def test_field_55_equal_rows_are_indexed_once_and_found_together(tmp_path: Path,
     vectors[copied] = vectors[np.arange(200) % 5]
     root = tmp_path / "collection"
     write_items(root, [item_of(f"{n}.jpg", Medium.IMAGE, vectors[n : n + 1]) for n in range(400)])
-    (card,) = build_index(
-        root, request=IndexRequest(kind), encoders=lambda _: ENCODER, progress=lambda line: None
-    )
+    (card,) = build_index(root, request=IndexRequest(kind), encoders=lambda _: ENCODER)
     distinct = len(np.unique(vectors.astype(np.float16), axis=0))
     assert (card.rows, card.vectors) == (400, distinct)
     assert card.factory == (None if kind == "exact" else kind)
@@ -117,9 +116,9 @@ def test_field_55_equal_rows_are_indexed_once_and_found_together(tmp_path: Path,
     for row in range(0, 400, 7):
         same = np.flatnonzero((vectors == vectors[row]).all(axis=1)).tolist()
         found = best_items(
-            opened.parts[0], vectors[row : row + 1], len(same), everything, QueryKind.MEDIA
+            opened.parts[0], vectors[row : row + 1], len(same), everything, QueryType.MEDIA
         )
         assert [match.item_id for match in found] == same
     assert verify(root) == []
-    again = build_index(root, encoders=lambda _: ENCODER, progress=lambda line: None)
+    again = build_index(root, encoders=lambda _: ENCODER)
     assert [part.generation for part in again] == [card.generation]

@@ -23,7 +23,7 @@ from retrieval.search.query import MAX_QUERY_CHARS, Query, Term, parse_query, re
         'unbalanced "quote',
     ],
 )
-def test_what_does_not_parse_as_a_whole_is_text(text: str) -> None:
+def test_text_that_does_not_parse_completely_is_plain_text(text: str) -> None:
     assert parse_query(text) == Query((Term(text=text),))
 
 
@@ -103,7 +103,7 @@ def test_fault_31_backslashes_do_not_backtrack() -> None:
 def test_fault_31_lone_surrogates_fail() -> None:
     with pytest.raises(QueryError, match="not valid Unicode at character 3"):
         parse_query("a \ud800 horse")
-    with pytest.raises(QueryError, match="cannot be a file's name"):
+    with pytest.raises(QueryError, match="not a valid file name"):
         parse_query("@\ud800.jpg")
 
 
@@ -121,7 +121,7 @@ def test_too_many_terms_fail() -> None:
 
 
 def test_a_path_with_nul_fails() -> None:
-    with pytest.raises(QueryError, match="names no file"):
+    with pytest.raises(QueryError, match="is not a file name"):
         parse_query('@"a\0b"')
 
 

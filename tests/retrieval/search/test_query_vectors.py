@@ -6,7 +6,7 @@ import soundfile
 from PIL import Image
 
 from retrieval.errors import QueryError
-from retrieval.search.calibration import QueryKind
+from retrieval.search.calibration import QueryType
 from retrieval.search.query import parse_query
 from retrieval.search.query_vectors import MAX_QUERY_VECTORS, QueryVectors, embed_query
 from retrieval.types import AudioWindows, Medium, Space
@@ -33,16 +33,16 @@ def test_a_text_has_one_vector_in_every_space() -> None:
     found = embedded("a red thing")
     assert found.keys() == {"eye", "ear"}
     np.testing.assert_array_equal(found["eye"].vectors, EYE.encode_text(["a red thing"]))
-    assert found["eye"].kind is QueryKind.TEXT
+    assert found["eye"].query_type is QueryType.TEXT
 
 
-def test_a_picture_is_embedded_where_pictures_are(red: Path) -> None:
+def test_a_picture_is_embedded_in_image_spaces(red: Path) -> None:
     found = embedded(f"@{red}")
     assert found.keys() == {"eye"}
     pixels = np.zeros((1, 16, 16, 3), np.uint8)
     pixels[..., 0] = 255
     np.testing.assert_allclose(found["eye"].vectors, EYE.encode_images(pixels), atol=1e-6)
-    assert found["eye"].kind is QueryKind.MEDIA
+    assert found["eye"].query_type is QueryType.MEDIA
 
 
 def test_a_sum_is_the_unit_vector_of_weighted_units(red: Path) -> None:

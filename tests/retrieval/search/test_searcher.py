@@ -14,6 +14,7 @@ from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import DeviceError, FilterError, QueryError
+from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.types import Medium
@@ -51,7 +52,7 @@ def test_scores_and_order_equal_brute_force(indexed: Collection) -> None:
 def test_a_gpu_finds_what_the_cpu_finds(
     indexed: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The code of the GPU, over rows that lie on the CPU."""
+    """The code of the GPU, with rows on the CPU."""
     rows_moved = []
 
     def place(cpu: indexes.gpu.FaissIndex, chosen: Placement) -> TorchExact:
@@ -64,7 +65,7 @@ def test_a_gpu_finds_what_the_cpu_finds(
     assert not rows_moved
     for query in ("a red circle", "calm piano"):
         want = indexed.search(query, k=20)
-        hits = searcher.search(query, k=20).hits
+        hits = searcher.search(query, SearchOptions(k=20)).hits
         assert [hit.item_id for hit in hits] == [hit.item_id for hit in want]
         np.testing.assert_allclose(
             [hit.score for hit in hits], [hit.score for hit in want], atol=1e-5
@@ -85,13 +86,15 @@ def test_a_collection_searches_on_its_device(
     assert devices == ["auto"] * len(indexed.snapshot.spaces)
 
 
-def test_a_gpu_that_is_not_there_fails(
-    indexed: Collection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_gpu_fails(indexed: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes.gpu, "visible_gpus", lambda: ())
     with pytest.raises(DeviceError, match="no CUDA device"):
         Searcher(indexed.snapshot, indexed.encoder, device="cuda")
-    assert Searcher(indexed.snapshot, indexed.encoder, device="auto").search("x", k=1).hits
+    assert (
+        Searcher(indexed.snapshot, indexed.encoder, device="auto")
+        .search("x", SearchOptions(k=1))
+        .hits
+    )
 
 
 def test_targets_choose_by_modality_and_medium(indexed: Collection) -> None:
@@ -112,7 +115,7 @@ def test_a_file_finds_itself_with_score_one(indexed: Collection, world: World) -
         assert hits[0].score == pytest.approx(1.0, abs=2e-3)
 
 
-def test_an_item_never_comes_twice_except_as_moments(indexed: Collection) -> None:
+def test_an_item_has_one_hit_except_for_moments(indexed: Collection) -> None:
     ids = [hit.item_id for hit in indexed.search("music and a red star", k=99)]
     assert len(ids) == len(set(ids))
     moments = indexed.search("a red star", to=["moment"], k=50)
@@ -151,7 +154,7 @@ def test_fault_32_filters_keep_k_answers(indexed: Collection) -> None:
         indexed.search("x", where="item_id IN (SELECT 1)")
 
 
-def test_cutoff_drops_what_is_unlikely(indexed: Collection) -> None:
+def test_cutoff_drops_unlikely_hits(indexed: Collection) -> None:
     every = indexed.search("quarterly revenue forecast", k=99)
     likely = indexed.search("quarterly revenue forecast", k=99, cutoff=True)
     assert [hit.item_id for hit in likely] == [hit.item_id for hit in every if hit.likely]
@@ -185,7 +188,7 @@ def test_a_collection_without_an_index_is_searched_exactly(
     assert [hit.uri for hit in got] == [hit.uri for hit in want]
 
 
-def test_times_and_media_of_hits_are_those_of_the_rows(indexed: Collection) -> None:
+def test_times_and_media_of_hits_equal_those_of_the_rows(indexed: Collection) -> None:
     for hit in indexed.search("a green square", k=99):
         segments = indexed.snapshot.item_segments(hit.space, hit.item_id)
         assert hit.medium in MEDIUM_CODES

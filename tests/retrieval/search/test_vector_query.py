@@ -8,11 +8,12 @@ import pytest
 
 from retrieval.collection import Collection
 from retrieval.errors import QueryError, SpaceMismatchError, UnknownModelError
-from retrieval.search.calibration import QueryKind
+from retrieval.search.calibration import QueryType
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.vector_query import VectorQuery
 from retrieval.types import Medium
 from support.commands import run
+from support.log_lines import log_lines
 from support.vector_items import DIM, SPACE, directions, item_of, write_items
 
 ROWS = directions(60)
@@ -55,15 +56,15 @@ def test_field_59_a_vector_finds_what_brute_force_finds(imported: Collection) ->
 def test_field_59_an_index_is_tuned_on_rows_where_there_is_no_model(
     imported: Collection, kind: str
 ) -> None:
-    said: list[str] = []
-    (card,) = imported.index(kind, progress=said.append)
-    assert [line for line in said if "tuned on its rows alone" in line and "toy:vectors" in line]
+    with log_lines() as lines:
+        (card,) = imported.index(kind)
+    assert [line for line in lines if "tuned on its rows alone" in line and "toy:vectors" in line]
     assert card.reason.endswith("could not be loaded")
-    assert set(card.measured.recall) == {QueryKind.MEDIA}
-    assert {kind for kind, _ in card.calibration.backgrounds} == {QueryKind.MEDIA}
+    assert set(card.measured.recall) == {QueryType.MEDIA}
+    assert {entry.query for entry in card.calibration} == {QueryType.MEDIA}
     (folder,) = imported.snapshot.index_folders(SPACE.name)
     assert IndexCard.read(folder / "card.json") == card
-    assert set(card.looking) == (set() if kind == "exact" else set(QueryKind))
+    assert set(card.efforts) == (set() if kind == "exact" else set(QueryType))
     query = directions(1, 9)[0]
     assert [hit.item_id for hit in imported.search(vector=query, k=5)] == best_items(query, 5)
 
@@ -83,8 +84,8 @@ def test_field_59_on_the_command_line(imported: Collection, tmp_path: Path) -> N
     assert run(*arguments, "--space", SPACE.name, "--format", "json")
     for more, reason in (
         (("a text",), "give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE"),
-        (("--space", "other"), "no space 'other' that has vectors of 32 numbers; there are: vec"),
-        (("--rerank", "tiny"), "re-ranking reads one text, got a vector of 32 numbers"),
+        (("--space", "other"), "no space 'other' that has vectors of 32 numbers; known: vec"),
+        (("--rerank", "tiny"), "re-ranking needs a single text, got a vector of 32 numbers"),
     ):
         with pytest.raises((QueryError, SpaceMismatchError), match=reason):
             run(*arguments, *more)
@@ -95,7 +96,7 @@ def test_field_59_on_the_command_line(imported: Collection, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("vector", "reason"),
     [
-        (np.ones(7), r"no space has vectors of 7 numbers; there are: vectors-00000001 \(32 num"),
+        (np.ones(7), r"no space has vectors of 7 numbers; known: vectors-00000001 \(32 num"),
         (np.full(DIM, np.nan), "query 0 is NaN, infinite or zero"),
         (np.zeros((2, DIM)), "query 0 is NaN, infinite or zero"),
         ([], r"got shape \(0,\)"),
@@ -119,16 +120,16 @@ def test_a_query_or_a_vector_and_a_space_only_with_a_vector(imported: Collection
             QueryError, match="give one of a query, the id of an item to search like, and a vector"
         ):
             imported.search(**given)  # type: ignore[arg-type]
-    with pytest.raises(QueryError, match="a space is named for a vector only"):
+    with pytest.raises(QueryError, match="`space` is for vectors only"):
         imported.search("red", space=SPACE.name)
 
 
-def test_two_spaces_of_one_length_must_be_told_apart() -> None:
+def test_two_spaces_with_vectors_of_one_length_need_a_name() -> None:
     query = VectorQuery.of(np.ones(DIM))
     other = type(SPACE)("others-00000002", "toy:others", DIM, (Medium.IMAGE,), "1" * 64)
     with pytest.raises(QueryError, match="may belong to vectors-00000001, others-00000002; name"):
-        query.chosen([SPACE, other])
-    assert VectorQuery.of(np.ones(DIM), other.name).chosen([SPACE, other]) is other
+        query.choose_space([SPACE, other])
+    assert VectorQuery.of(np.ones(DIM), other.name).choose_space([SPACE, other]) is other
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"hello", b"PK\x03\x04", b"\x80\x04."])
@@ -137,13 +138,13 @@ def test_field_59_a_file_without_a_vector_fails(tmp_path: Path, content: bytes) 
     with pytest.raises(QueryError, match="no such file"):
         VectorQuery.read(path)
     path.write_bytes(content)
-    with pytest.raises(QueryError, match=r"q\.npy is no whole \.npy file"):
+    with pytest.raises(QueryError, match=r"q\.npy is not a complete \.npy file"):
         VectorQuery.read(path)
     whole = tmp_path / "whole.npy"
     np.save(whole, np.ones(DIM))
     path.write_bytes(whole.read_bytes()[:-3])
-    with pytest.raises(QueryError, match=r"q\.npy is no whole \.npy file"):
+    with pytest.raises(QueryError, match=r"q\.npy is not a complete \.npy file"):
         VectorQuery.read(path)
     np.save(path, np.array([{}], object))
-    with pytest.raises(QueryError, match=r"q\.npy is no whole \.npy file"):
+    with pytest.raises(QueryError, match=r"q\.npy is not a complete \.npy file"):
         VectorQuery.read(path)

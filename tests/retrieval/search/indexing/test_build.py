@@ -1,4 +1,3 @@
-# ?? parts
 import dataclasses
 import multiprocessing
 import os
@@ -19,9 +18,9 @@ from retrieval.errors import (
     IndexBuildError,
     IndexFileError,
 )
-from retrieval.search.calibration import QueryKind
+from retrieval.search.calibration import QueryType
 from retrieval.search.index_files import RowTable, open_arrow
-from retrieval.search.indexing import part
+from retrieval.search.indexing import exact_part, part
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.card import CARD_VERSION, IndexCard
 from retrieval.search.indexing.request import IndexRequest
@@ -44,6 +43,7 @@ from support.indexed_toys import (
     sixty_items,
     unit,
 )
+from support.log_lines import log_lines
 from support.toy_encoder import ToyEncoder
 
 
@@ -56,7 +56,7 @@ def root(tmp_path: Path) -> Path:
     return sixty_items(tmp_path / "collection")
 
 
-def test_rows_lie_in_item_order_without_removed_items(root: Path) -> None:
+def test_rows_are_in_item_order_without_removed_items(root: Path) -> None:
     cards, _ = built(root)
     folder = folder_of(root)
     assert files_in(folder) == {"exact.faiss", "rows.arrow", "items.arrow", "card.json"}
@@ -74,7 +74,7 @@ def test_rows_lie_in_item_order_without_removed_items(root: Path) -> None:
     assert cards[PICTURES.name].rows == len(rows)
 
 
-def test_items_are_the_living_ones_in_id_order(root: Path) -> None:
+def test_item_tables_contain_living_items_in_id_order(root: Path) -> None:
     built(root)
     items = open_arrow(folder_of(root) / "items.arrow")
     assert items["item_id"].to_pylist() == [n for n in range(60) if n not in (0, 31)]
@@ -89,7 +89,7 @@ def test_the_index_is_listed_and_verifies(root: Path) -> None:
     assert [line for line in verify(root) if "card.json" in line]
 
 
-def test_the_card_says_what_was_built(root: Path) -> None:
+def test_the_card_describes_the_part(root: Path) -> None:
     generation = Snapshot.open(root).manifest.generation
     cards, _ = built(root)
     card = cards[PICTURES.name]
@@ -102,8 +102,8 @@ def test_the_card_says_what_was_built(root: Path) -> None:
         path.stat().st_size for path in folder.iterdir() if path.name != "card.json"
     )
     assert {kind: shares[10] for kind, shares in card.measured.recall.items()} == {
-        QueryKind.TEXT: 1.0,
-        QueryKind.MEDIA: 1.0,
+        QueryType.TEXT: 1.0,
+        QueryType.MEDIA: 1.0,
     }
     assert card.faiss
 
@@ -115,31 +115,31 @@ def test_an_approximate_part_is_measured_and_finds_the_same(root: Path) -> None:
     assert all(0.95 <= shares[10] <= 1 for shares in card.measured.recall.values())
     exact = open_index(folder / "exact.faiss")
     approximate = open_index(folder / "part-000.faiss", dim=DIM, rows=card.rows)
-    assert set(card.looking) == set(QueryKind)
+    assert set(card.efforts) == set(QueryType)
     index = FaissIndex(exact, approximate, Effort(4, 200))
     queries = unit(5, seed=99)
     want = exact_search(index.vectors(0, card.rows), queries, 10)
     np.testing.assert_array_equal(index.search(queries, 10)[1], want[1])
 
 
-def test_a_current_index_is_kept_without_loading_its_encoder(root: Path) -> None:
+def test_a_current_index_stays_without_loading_its_encoder(root: Path) -> None:
     cards, _ = built(root)
     before = Snapshot.open(root).manifest
-    said: list[str] = []
 
     def no_encoder(space: Space) -> ToyEncoder:
         raise AssertionError(space)
 
-    again = build_index(root, encoders=no_encoder, progress=said.append)
+    with log_lines() as lines:
+        again = build_index(root, encoders=no_encoder)
     assert again == list(cards.values())
-    assert said == [
-        f"{PICTURES.name}: the index is current, kept",
+    assert lines == [
+        f"{PICTURES.name}: the index is current",
         f"{SOUND.name}: no rows to index",
     ]
     assert Snapshot.open(root).manifest == before
 
 
-def test_an_unreadable_card_builds_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreadable_card_causes_a_rebuild(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     cards, _ = built(root)
     path = folder_of(root) / "card.json"
     content = path.read_text()
@@ -163,7 +163,9 @@ def test_fault_30_one_item(tmp_path: Path) -> None:
     card = built(root)[0][PICTURES.name]
     assert card.rows == 1
     # Texts have a background; a single item has no other item to be compared with.
-    assert set(card.calibration.backgrounds) == {(QueryKind.TEXT, Medium.IMAGE)}
+    assert [(entry.query, entry.medium) for entry in card.calibration] == [
+        (QueryType.TEXT, Medium.IMAGE)
+    ]
 
 
 def test_fault_30_fewer_rows_than_lists_is_exact_and_says_so(root: Path) -> None:
@@ -192,12 +194,12 @@ def test_a_gpu_builds_what_the_cpu_searches(root: Path, monkeypatch: pytest.Monk
     cards, said = built(root, "CAGRA32", device="cuda")
     card = cards[PICTURES.name]
     assert card.factory == "CAGRA32"
-    assert card.measured.recall[QueryKind.TEXT][10] >= 0.95
-    assert any("training CAGRA32" in line and "by a GPU" in line for line in said)
+    assert card.measured.recall[QueryType.TEXT][10] >= 0.95
+    assert any("training CAGRA32" in line and "on a GPU" in line for line in said)
     found = (
         OpenedSpace(Snapshot.open(root), PICTURES)
         .parts[0]
-        .search(unit(1, 99), 10, None, QueryKind.TEXT)
+        .search(unit(1, 99), 10, None, QueryType.TEXT)
     )
     assert len(found[1]) == 10
 
@@ -246,11 +248,11 @@ def test_fault_02_sigkill_in_a_build_keeps_the_old_index(root: Path) -> None:
 def build_until_killed(root: Path) -> None:
     """Runs in a process of its own, which ends where scores would be calibrated."""
 
-    def progress(line: str) -> None:
-        if "calibrating" in line:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def kill(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    build_index(root, encoders=lambda _: ENCODER, progress=progress)
+    part.measure_calibration = kill
+    build_index(root, encoders=lambda _: ENCODER)
 
 
 def test_an_empty_collection_fails(tmp_path: Path) -> None:
@@ -262,13 +264,13 @@ def test_an_empty_collection_fails(tmp_path: Path) -> None:
         built(tmp_path / "empty")
 
 
-def test_vectors_are_read_back_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(part, "BLOCK_ROWS", 7)
+def test_vectors_are_read_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact_part, "BLOCK_ROWS", 7)
     card = built(root, "IVF4,SQ8")[0][PICTURES.name]
     assert open_index(folder_of(root) / "part-000.faiss").ntotal == card.rows
 
 
-def test_cards_are_values(root: Path) -> None:
+def test_cards_are_immutable(root: Path) -> None:
     card = built(root)[0][PICTURES.name]
     with pytest.raises(dataclasses.FrozenInstanceError):
         card.rows = 3  # type: ignore[misc]

@@ -1,35 +1,28 @@
 import re
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 import retrieval.search.indexing.choice as choice
+import retrieval.search.indexing.trials as trials
 from benchmarks.speed.gap import GapRows
 from indexes.building import build_approximate, build_exact
 from indexes.candidates import Candidate
 from indexes.errors import IndexBuildError
 from indexes.faiss import FaissIndex
-from indexes.gpus import FREE_SHARE, WORK_BYTES, innermost_index
-from indexes.tuning import QuerySample, TuningOptions, tune
-from retrieval.search.indexing.choice import (
-    Deadline,
-    OutOfTimeError,
-    Trial,
-    choose,
-    exact_is_as_fast,
-)
-from retrieval.search.indexing.measuring import samples_of
-from retrieval.search.indexing.pareto import draw_trials, plot_text
+from indexes.gpus import FREE_SHARE, WORK_BYTES, innermost
+from indexes.tuning import QuerySample, tune
+from retrieval.search.indexing.choice import choose, exact_search_reason
+from retrieval.search.indexing.deadline import Deadline
 from retrieval.search.indexing.request import IndexRequest
+from retrieval.search.indexing.trials import Trial
+from retrieval.search.indexing.tuning_queries import query_samples
 from support.gpus import CpuGpus
-from support.index_cards import CARD
+from support.log_lines import log_lines
 
 ROWS, DIM = 6_000, 64
 CORPUS = GapRows(ROWS, DIM)
@@ -39,7 +32,7 @@ TEXTS = CORPUS.texts(60)
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "EXACT_BELOW_ROWS", 1_000)
-    monkeypatch.setattr(choice, "TRIAL_ROWS", 2_000)
+    monkeypatch.setattr(trials, "TRIAL_ROWS", 2_000)
 
 
 @pytest.fixture(scope="module")
@@ -47,24 +40,28 @@ def exact() -> FaissIndex:
     return FaissIndex(build_exact(CORPUS.blocks(), DIM))
 
 
-def ask(index: FaissIndex) -> Mapping[str, QuerySample]:
-    return samples_of(index, TEXTS)
+def sample_queries(index: FaissIndex) -> Mapping[str, QuerySample]:
+    return query_samples(index, TEXTS)
 
 
 def test_few_rows_are_searched_exactly_without_a_trial(
     exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "EXACT_BELOW_ROWS", ROWS + 1)
-    chosen = choose(exact, IndexRequest(), ask, lambda line: None)
+    chosen = choose(exact, IndexRequest(), sample_queries)
     assert (chosen.factories, chosen.trials) == ((None,), ())
 
 
-def test_every_kind_that_fits_is_tried_and_the_fastest_comes_first(exact: FaissIndex) -> None:
-    said: list[str] = []
-    chosen = choose(exact, IndexRequest(recall=0.9), ask, said.append)
-    tried = [line.split(": ")[1] for line in said if line.startswith("trial ")]
+def test_every_kind_that_fits_is_tested_and_the_fastest_comes_first(exact: FaissIndex) -> None:
+    tried: list[str] = []
+
+    def progress(task: str, done: float, total: float | None, note: str = "") -> None:
+        assert (task, total) == ("index trials", 11)
+        tried.append(note)
+
+    chosen = choose(exact, IndexRequest(recall=0.9), sample_queries, progress=progress)
     assert [name[:4] for name in tried] == ["exac", *["IVF1"] * 5, *["HNSW"] * 3]
-    assert not any("OPQ" in line for line in said)  # something without a rotation reached it
+    assert not any("OPQ" in name for name in tried)  # a kind without a rotation reached it
     assert {trial.factory or "exact search" for trial in chosen.trials} <= set(tried)
     assert all(trial.rows == 2_000 for trial in chosen.trials)
     reached = [trial for trial in chosen.trials if trial.reached]
@@ -72,32 +69,31 @@ def test_every_kind_that_fits_is_tried_and_the_fastest_comes_first(exact: FaissI
     fastest = max(trial.queries_per_second for trial in reached)
     by_name = {(trial.factory or "").replace("IVF128", "IVF256"): trial for trial in chosen.trials}
     first = by_name[chosen.factories[0] or ""]
-    assert first.queries_per_second >= choice.NEARLY * fastest
+    assert first.queries_per_second >= choice.NEARLY_FASTEST * fastest
     assert len(chosen.factories) == len(reached)
 
 
-class Told:
-    """Stands for building and timing: queries a second by kind, for a few rows and for all."""
+class FakeTrials:
+    """Replaces building and timing: queries a second by kind, for a few rows and for all."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, tuple[float, float]]):
         self.speeds = speeds
         self.tried: list[tuple[str, int]] = []
-        monkeypatch.setattr(choice._Trials, "_one", lambda _, *given: self.one(*given))
+        monkeypatch.setattr(trials.TrialRunner, "_test", lambda _, *args: self.test(*args))
 
-    def one(self, kind: Candidate, few: Any, worth: float, deadline: object) -> Trial:
+    def test(self, kind: Candidate, sample: Any, min_speed: float, deadline: object) -> Trial:
         name = (kind.template or "exact").removeprefix("IVF{lists},")
-        self.tried.append((name, len(few.rows)))
-        speed = self.speeds.get(name, (0.0, 0.0))[len(few.rows) == 2_000]
+        self.tried.append((name, len(sample.rows)))
+        speed = self.speeds.get(name, (0.0, 0.0))[len(sample.rows) == 2_000]
         reached = speed > 0
         recall = {"text": 1.0 if reached else 0.1}
-        return Trial(kind.factory(2_000), len(few.rows), recall, reached, speed, 1.0, 1.0, ())
+        return Trial(kind.factory(2_000), len(sample.rows), recall, reached, speed, 1.0, 1.0, ())
 
 
 def test_field_57_graphs_come_last_and_only_where_few_rows_do_not_rule_them_out(
     exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    told = Told(
+    fake = FakeTrials(
         monkeypatch,
         {
             "exact": (0, 100),
@@ -107,17 +103,18 @@ def test_field_57_graphs_come_last_and_only_where_few_rows_do_not_rule_them_out(
             "HNSW32_SQ8": (3_000, 1_500),
         },
     )
-    chosen = choose(exact, IndexRequest(), ask, said.append)
-    assert told.tried == [
+    with log_lines() as lines:
+        chosen = choose(exact, IndexRequest(), sample_queries)
+    assert fake.tried == [
         ("exact", 2_000), ("SQ8", 2_000), ("RaBitQ", 2_000), ("RaBitQfs", 2_000),
         ("PQ32x4fs", 2_000), ("PQ16x4fs", 2_000),
         ("HNSW32", 250), ("HNSW32_SQfp16", 250), ("HNSW32_SQ8", 250), ("HNSW32_SQ8", 2_000),
     ]  # fmt: skip
     assert chosen.factories[0] == "HNSW32_SQ8"
     assert (
-        "HNSW32 is left out: it answers 500 queries a second among 250 rows, "
+        "HNSW32 is skipped: it answers 500 queries a second among 250 rows, "
         "fewer than another among all of the trial"
-    ) in said
+    ) in lines
 
 
 def test_field_57_what_is_slow_and_misses_the_target_is_given_up(exact: FaissIndex) -> None:
@@ -125,9 +122,9 @@ def test_field_57_what_is_slow_and_misses_the_target_is_given_up(exact: FaissInd
     index = exact.with_approximate(
         build_approximate("IVF64,SQ8", exact.vectors(0, 2_000), [exact.vectors(0, ROWS)])
     )
-    asked, curve = ask(exact), TuningOptions(step=2, full_curve=True)
-    assert len(tune(index, asked, 0.999, curve).points) > 2
-    hopeless = tune(index, asked, 0.999, replace(curve, min_speed=1e12))
+    samples = sample_queries(exact)
+    assert len(tune(index, samples, 0.999, step=2, curve=True).points) > 2
+    hopeless = tune(index, samples, 0.999, step=2, curve=True, worth=1e12)
     assert len(hopeless.points) == 1
     assert not hopeless.reached
 
@@ -135,28 +132,15 @@ def test_field_57_what_is_slow_and_misses_the_target_is_given_up(exact: FaissInd
 def test_field_57_choosing_ends_when_its_time_is_used_up(
     exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    told = Told(monkeypatch, {"exact": (0, 100), "SQ8": (0, 300)})
-    over = Deadline(1e-9)
-    chosen = choose(exact, IndexRequest(), ask, said.append, deadline=over)
-    assert (told.tried, chosen.factories) == ([("exact", 2_000)], (None,))
-    assert "IVF128,SQ8 is not tried: 1e-09 s are used up" in said
-    # Where exact search does not fit, the first kind that does is still tried.
-    told.tried.clear()
-    chosen = choose(
-        exact, IndexRequest(memory=600_000), ask, lambda line: None, deadline=Deadline(1e-9)
-    )
-    assert (told.tried, chosen.factories) == ([("SQ8", 2_000)], ("IVF256,SQ8",))
-
-
-def test_field_57_a_trial_that_is_filling_an_index_stops() -> None:
-    rows = np.zeros((2_500, 4), np.float32)
-    assert [len(block) for block in Deadline(60).blocks(rows)] == [1_000, 1_000, 500]
-    with pytest.raises(OutOfTimeError):
-        next(Deadline(1e-9).blocks(rows))
-    for seconds in (0, -1, float("nan")):
-        with pytest.raises(IndexBuildError, match="seconds above 0"):
-            Deadline(seconds)
+    fake = FakeTrials(monkeypatch, {"exact": (0, 100), "SQ8": (0, 300)})
+    with log_lines() as lines:
+        chosen = choose(exact, IndexRequest(), sample_queries, deadline=Deadline(1e-9))
+    assert (fake.tried, chosen.factories) == ([("exact", 2_000)], (None,))
+    assert "IVF128,SQ8 is not tested: 1e-09 s are used up" in lines
+    # If exact search does not fit, the first kind that fits is still tested.
+    fake.tried.clear()
+    chosen = choose(exact, IndexRequest(memory=600_000), sample_queries, deadline=Deadline(1e-9))
+    assert (fake.tried, chosen.factories) == ([("SQ8", 2_000)], ("IVF256,SQ8",))
 
 
 def test_field_57_exact_search_of_all_rows_is_compared(
@@ -173,34 +157,34 @@ def test_field_57_exact_search_of_all_rows_is_compared(
                 or (2.0 if index.approximate else scan)
             ),
         )
-        why = exact_is_as_fast(exact, other, TEXTS)
+        why = exact_search_reason(exact, other, TEXTS)
         assert why is None if reason is None else re.match(reason, why or "")
     assert asked == [(False, 20), (True, 20)] * 2
 
 
-def test_memory_leaves_only_what_fits(exact: FaissIndex) -> None:
+def test_kinds_beyond_the_memory_are_not_tested(exact: FaissIndex) -> None:
     budget = 64 * 4 * 256 + ROWS * 40
-    chosen = choose(exact, IndexRequest(recall=0.8, memory=budget), ask, lambda line: None)
+    chosen = choose(exact, IndexRequest(recall=0.8, memory=budget), sample_queries)
     assert all(trial.bytes_per_row <= 30 for trial in chosen.trials)
     smallest = min(one.bytes(ROWS) for one in choice.candidates(DIM))
-    chosen = choose(exact, IndexRequest(recall=0.8, memory=smallest), ask, lambda line: None)
+    chosen = choose(exact, IndexRequest(recall=0.8, memory=smallest), sample_queries)
     assert [trial.factory for trial in chosen.trials] == ["IVF128,RaBitQ"]
     with pytest.raises(IndexBuildError, match="no index of 6,000 rows fits into"):
-        choose(exact, IndexRequest(memory=1_000), ask, lambda line: None)
+        choose(exact, IndexRequest(memory=1_000), sample_queries)
 
 
-def test_a_latency_that_exact_search_keeps_makes_it_exact(exact: FaissIndex) -> None:
-    chosen = choose(exact, IndexRequest(latency_ms=10_000.0), ask, lambda line: None)
+def test_exact_search_is_chosen_if_it_reaches_the_latency(exact: FaissIndex) -> None:
+    chosen = choose(exact, IndexRequest(latency_ms=10_000.0), sample_queries)
     assert chosen.factories == (None,)
     assert "within 10000 ms" in chosen.reason
 
 
-def test_no_kind_in_reach_gives_the_best(
+def test_the_best_kind_is_chosen_if_none_reaches_the_target(
     exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coarse = [Candidate("IVF{lists},PQ2x4fs", DIM, 9)]
     monkeypatch.setattr(choice, "candidates", lambda dim: coarse)
-    chosen = choose(exact, IndexRequest(recall=0.999), ask, lambda line: None)
+    chosen = choose(exact, IndexRequest(recall=0.999), sample_queries)
     assert chosen.factories == ("IVF256,PQ2x4fs",)
     assert chosen.reason == "no kind reached the target in its trial"
 
@@ -227,26 +211,24 @@ class SmallGpus(CpuGpus):
         return [round((WORK_BYTES + 600_000) / FREE_SHARE) for _ in self.numbers]
 
 
-def test_rows_that_a_gpu_holds_are_searched_exactly(exact: FaissIndex) -> None:
-    chosen = choose(exact, IndexRequest(), ask, lambda line: None, CpuGpus((0,)))
+def test_rows_that_fit_on_a_gpu_are_searched_exactly(exact: FaissIndex) -> None:
+    chosen = choose(exact, IndexRequest(), sample_queries, CpuGpus((0,)))
     assert (chosen.factories, chosen.trials) == ((None,), ())
     assert "a GPU searches 6,000 rows exactly" in chosen.reason
 
 
 def test_rows_beyond_a_gpus_memory_are_compressed_to_it(exact: FaissIndex) -> None:
     """0.77 MB as they are, 0.50 with a byte for a number."""
-    said: list[str] = []
-    request = IndexRequest(recall=0.9)
-    chosen = choose(exact, request, ask, said.append, SmallGpus((0,)))
+    chosen = choose(exact, IndexRequest(recall=0.9), sample_queries, SmallGpus((0,)))
     tried = {trial.factory: trial for trial in chosen.trials}
     assert list(tried) == ["IVF128,SQ8", "IVF128,PQ8", "IVF128,PQ4"]
     assert tried["IVF128,SQ8"].reached
     assert set(chosen.factories) <= {"IVF256,SQ8", "IVF256,PQ8", "IVF256,PQ4"}
     with pytest.raises(IndexBuildError, match="fits into"):
-        choose(exact, IndexRequest(memory=1_000), ask, lambda line: None, SmallGpus((0,)))
+        choose(exact, IndexRequest(memory=1_000), sample_queries, SmallGpus((0,)))
 
 
-def test_of_many_rows_every_gpu_kind_is_tried(
+def test_every_gpu_kind_is_tested_for_many_rows(
     exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     placed: list[str] = []
@@ -260,37 +242,9 @@ def test_of_many_rows_every_gpu_kind_is_tried(
             )
 
     monkeypatch.setattr(choice, "GPU_EXACT_BELOW_ROWS", ROWS)
-    chosen = choose(exact, IndexRequest(recall=0.9), ask, lambda line: None, Noting((0,)))
+    chosen = choose(exact, IndexRequest(recall=0.9), sample_queries, Noting((0,)))
     assert [trial.factory for trial in chosen.trials] == [
         "CAGRA", "IVF128,SQfp16", "IVF128,SQ8", "IVF128,PQ8", "IVF128,PQ4",
     ]  # fmt: skip
     assert {"IndexHNSWCagra", "IndexIVFScalarQuantizer", "IndexIVFPQ"} <= set(placed)
     assert chosen.trials[0].reached
-
-
-TRIALS = (
-    Trial(None, 2_000, {"text": 1.0, "media": 1.0}, True, 90.0, 128, 0.0, ((1.0, 90.0),)),
-    Trial(
-        "IVF64,SQ8", 2_000, {"text": 0.9, "media": 0.96}, False, 800.0, 72.0, 0.1,
-        ((0.3, 2_000.0), (0.7, 1_500.0), (0.9, 800.0)),
-    ),
-)  # fmt: skip
-
-
-def test_trials_are_drawn_in_text() -> None:
-    lines = plot_text(TRIALS).splitlines()
-    assert lines[0].strip() == "queries/s"
-    assert lines[1].split()[0] == "10000"
-    rows = {line.index("b"): number for number, line in enumerate(lines[1:17]) if "b" in line}
-    assert len(rows) == 2  # the point below a recall of a half is left out
-    assert [number for _, number in sorted(rows.items())] == sorted(rows.values())
-    assert lines[-2:] == ["           a  exact", "           b  IVF64,SQ8"]
-
-
-def test_trials_are_drawn_as_a_picture(tmp_path: Path) -> None:
-    draw_trials(replace(CARD, trials=TRIALS), tmp_path / "trials.png")
-    picture = np.asarray(Image.open(tmp_path / "trials.png"))
-    assert picture.shape == (520, 900, 3)
-    red, blue = (192, 57, 43), (36, 113, 163)
-    for colour in (red, blue):
-        assert (picture == colour).all(axis=2).any()

@@ -5,11 +5,11 @@ from contracts.index_contract import DIM, unit_vectors
 from indexes.building import build_approximate, build_exact
 from indexes.effort import Effort
 from indexes.faiss import FaissIndex
-from retrieval.search.calibration import QueryKind
+from retrieval.search.calibration import QueryType
 from retrieval.search.index_files import RowTable
 from retrieval.search.indexing import measuring
-from retrieval.search.indexing.choice import sample_rows
-from retrieval.search.indexing.measuring import measure_calibration, measure_index, samples_of
+from retrieval.search.indexing.measuring import measure_calibration, measure_index
+from retrieval.search.indexing.tuning_queries import query_samples
 from retrieval.types import Medium
 
 IMAGE, AUDIO, VIDEO = 0, 1, 2
@@ -24,15 +24,15 @@ def index_of(vectors: np.ndarray) -> FaissIndex:
     return FaissIndex(build_exact([vectors], vectors.shape[1]))
 
 
-def test_an_index_is_measured_by_kind_of_query_depth_and_time() -> None:
+def test_recall_and_latency_are_measured_by_query_type() -> None:
     vectors = unit_vectors(300)
     part = build_approximate("IVF8,SQ8", vectors, [vectors])
     index = FaissIndex(build_exact([vectors], DIM), part, Effort(8, 200))
-    samples = samples_of(index, unit_vectors(40, seed=1))
+    samples = query_samples(index, unit_vectors(40, seed=1))
     measured = measure_index(dict.fromkeys(samples, index), samples, 9_000)
     assert measured.recall == {
-        QueryKind.TEXT: {1: 1.0, 10: 1.0, 100: 1.0},
-        QueryKind.MEDIA: {1: 1.0, 10: 1.0, 100: 1.0},
+        QueryType.TEXT: {1: 1.0, 10: 1.0, 100: 1.0},
+        QueryType.MEDIA: {1: 1.0, 10: 1.0, 100: 1.0},
     }
     assert set(measured.latency_ms) == {1, 32}
     assert all(0 < p50 <= p99 for p50, p99 in measured.latency_ms.values())
@@ -46,18 +46,19 @@ def test_calibration_by_hand() -> None:
     near = (axes[0] * 0.6 + axes[1] * 0.8)[None]
     vectors = np.concatenate([axes[:1], near, axes[2:4]])
     rows = row_table([0, 1, 2, 2], [IMAGE, IMAGE, VIDEO, VIDEO])
-    calibration = measure_calibration(index_of(vectors), rows, axes[[0, 1]])
-    texts = calibration.background(QueryKind.TEXT, Medium.IMAGE)
+    statistics = measure_calibration(index_of(vectors), rows, axes[[0, 1]])
+    by_key = {(entry.query, entry.medium): entry for entry in statistics}
+    texts = by_key[QueryType.TEXT, Medium.IMAGE]
     assert texts.mean == pytest.approx((1.0 + 0.8) / 2, abs=1e-3)
     assert texts.deviation == pytest.approx(0.1, abs=1e-3)
     # Each picture's best other picture scores 0.6.
-    media = calibration.background(QueryKind.MEDIA, Medium.IMAGE)
+    media = by_key[QueryType.MEDIA, Medium.IMAGE]
     assert media.mean == pytest.approx(0.6, abs=1e-3)
     # The only video has no other video; there is no sound at all.
-    assert set(calibration.backgrounds) == {
-        (QueryKind.TEXT, Medium.IMAGE),
-        (QueryKind.MEDIA, Medium.IMAGE),
-        (QueryKind.TEXT, Medium.VIDEO),
+    assert set(by_key) == {
+        (QueryType.TEXT, Medium.IMAGE),
+        (QueryType.MEDIA, Medium.IMAGE),
+        (QueryType.TEXT, Medium.VIDEO),
     }
 
 
@@ -69,18 +70,7 @@ def test_a_long_recording_does_not_hide_the_others(monkeypatch: pytest.MonkeyPat
         [np.repeat(axes[:1], 100, axis=0), (axes[0] * 0.6 + axes[1] * 0.8)[None]]
     )
     rows = row_table([0] * 100 + [1], [AUDIO] * 101)
-    media = measure_calibration(index_of(vectors), rows, axes).background(
-        QueryKind.MEDIA, Medium.AUDIO
-    )
+    _, media = measure_calibration(index_of(vectors), rows, axes)
+    assert (media.query, media.medium) == (QueryType.MEDIA, Medium.AUDIO)
     assert media.mean == pytest.approx(0.6, abs=1e-3)
     assert media.deviation == pytest.approx(1e-3)
-
-
-def test_samples_are_ascending_distinct_and_repeatable() -> None:
-    rows = np.arange(5, 1000, 3)
-    sample = sample_rows(rows, 50)
-    assert len(sample) == 50
-    assert (np.diff(sample) > 0).all()
-    assert np.isin(sample, rows).all()
-    np.testing.assert_array_equal(sample, sample_rows(rows, 50))
-    np.testing.assert_array_equal(sample_rows(rows[:9], 50), rows[:9])

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from retrieval.search.indexing.card import IndexCard
-from retrieval.search.indexing.plan import Plan, plan_index
+from retrieval.search.indexing.plan import UpdatePlan, plan_update
 from retrieval.search.indexing.request import IndexRequest
 from support.index_cards import CARD
 
@@ -12,16 +12,18 @@ def parts(*rows: int) -> list[IndexCard]:
     return [replace(CARD, rows=count) for count in rows]
 
 
-def plan(cards: list[IndexCard], new: int, removed: list[int] | None = None, request=None) -> Plan:
-    return plan_index(cards, request, new_rows=new, removed_rows=removed or [0] * len(cards))
+def plan(
+    cards: list[IndexCard], new: int, removed: list[int] | None = None, request=None
+) -> UpdatePlan:
+    return plan_update(cards, request, new_rows=new, removed_rows=removed or [0] * len(cards))
 
 
 def test_the_first_index_is_trained() -> None:
-    assert plan([], 10) == Plan(0, True, True, "there is none yet")
+    assert plan([], 10) == UpdatePlan(0, True, True, "no index yet")
 
 
-def test_nothing_new_is_kept() -> None:
-    assert plan(parts(1_000_000, 500), 0) == Plan(2, False, False, "the index is current, kept")
+def test_a_current_index_needs_no_work() -> None:
+    assert plan(parts(1_000_000, 500), 0) == UpdatePlan(2, False, False, "the index is current")
 
 
 @pytest.mark.parametrize(
@@ -35,19 +37,19 @@ def test_nothing_new_is_kept() -> None:
         ((1_000_000,), 600_000, 0),
     ],
 )
-def test_new_rows_take_smaller_parts_before_them_along(
+def test_new_rows_are_merged_with_smaller_parts_before_them(
     rows: tuple[int, ...], new: int, kept: int
 ) -> None:
     found = plan(parts(*rows), new)
-    assert (found.kept, found.work, found.train) == (kept, True, False)
+    assert (found.unchanged_parts, found.write, found.train) == (kept, True, False)
 
 
 def test_parts_stay_few_and_rows_are_rewritten_seldom() -> None:
     cards, written, most = parts(1_000_000), 0, 0
     for _ in range(400):
         found = plan(cards, 1_000)
-        rows = 1_000 + sum(card.rows for card in cards[found.kept :])
-        cards = [*cards[: found.kept], replace(CARD, rows=rows)]
+        rows = 1_000 + sum(card.rows for card in cards[found.unchanged_parts :])
+        cards = [*cards[: found.unchanged_parts], replace(CARD, rows=rows)]
         written += rows
         most = max(most, len(cards))
     assert sum(card.rows for card in cards) == 1_400_000
@@ -55,7 +57,7 @@ def test_parts_stay_few_and_rows_are_rewritten_seldom() -> None:
     assert written < 400_000 * 9
 
 
-def test_twice_the_rows_are_trained_for_anew() -> None:
+def test_twice_the_rows_plan_a_new_training() -> None:
     assert plan(parts(1_000_000), 999_999).train is False
     assert plan(parts(1_000_000), 1_000_000).train is True
 
@@ -65,21 +67,21 @@ def test_exact_search_is_never_trained() -> None:
     assert plan(exact, 5_000_000).train is False
 
 
-def test_an_automatic_choice_begins_with_enough_rows() -> None:
+def test_automatic_choice_starts_at_enough_rows() -> None:
     few = [replace(CARD, factory=None, rows=1_000, trained_for=1_000)]
     assert plan(few, 100_000).train is False
     assert plan(few, 300_000).train is True
 
 
-def test_many_removed_rows_are_written_out() -> None:
+def test_a_part_with_many_removed_rows_is_rewritten() -> None:
     cards = parts(1_000_000, 100_000, 20_000)
-    assert plan(cards, 0, [10_000, 5_000, 0]).work is False
+    assert plan(cards, 0, [10_000, 5_000, 0]).write is False
     found = plan(cards, 0, [10_000, 30_000, 0])
-    assert (found.kept, found.work, found.train) == (1, True, False)
-    assert plan(cards, 0, [300_000, 0, 0]).kept == 0
+    assert (found.unchanged_parts, found.write, found.train) == (1, True, False)
+    assert plan(cards, 0, [300_000, 0, 0]).unchanged_parts == 0
 
 
-def test_another_request_is_built_and_none_is_not() -> None:
+def test_another_request_trains_and_the_same_does_not() -> None:
     assert plan(parts(10), 0, request=IndexRequest("exact")).train is True
-    assert plan(parts(10), 0, request=IndexRequest()).work is False
+    assert plan(parts(10), 0, request=IndexRequest()).write is False
     assert plan(parts(10), 0, request=IndexRequest(recall=0.9)).train is True

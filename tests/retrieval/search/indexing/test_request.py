@@ -15,12 +15,12 @@ from retrieval.search.indexing.request import IndexRequest, parse_bytes
         ("2MiB", 2 << 20),
     ],
 )
-def test_sizes_as_people_write_them(text: str, count: int) -> None:
+def test_sizes_with_and_without_units(text: str, count: int) -> None:
     assert parse_bytes(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "G", "-3G", "4X", "1e9", "4GG", "ten", "3i"])
-def test_what_is_no_size_fails(text: str) -> None:
+def test_an_invalid_size_fails(text: str) -> None:
     with pytest.raises(IndexBuildError, match="is no size in bytes"):
         parse_bytes(text)
 
@@ -28,13 +28,13 @@ def test_what_is_no_size_fails(text: str) -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"recall": 0.0}, "recall is a share above 0"),
-        ({"recall": 1.01}, "recall is a share above 0"),
-        ({"recall": float("nan")}, "recall is a share above 0"),
-        ({"memory": 0}, "--memory must be above 0"),
-        ({"latency_ms": -1.0}, "--latency is in milliseconds"),
+        ({"recall": 0.0}, "recall must be above 0"),
+        ({"recall": 1.01}, "recall must be above 0"),
+        ({"recall": float("nan")}, "recall must be above 0"),
+        ({"memory": 0}, "memory must be above 0"),
+        ({"latency_ms": -1.0}, "latency must be above 0"),
     ],
 )
-def test_fault_30_requests_that_make_no_sense_fail(values: dict[str, float], reason: str) -> None:
+def test_fault_30_requests_out_of_range_fail(values: dict[str, float], reason: str) -> None:
     with pytest.raises(IndexBuildError, match=reason):
         IndexRequest(**values)  # type: ignore[arg-type]

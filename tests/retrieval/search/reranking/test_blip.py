@@ -80,7 +80,7 @@ def test_fault_18_missing_tensors_fail(blip: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", ["bleep", "blip", "blip:"])
 def test_an_unknown_kind_fails(spec: str) -> None:
-    with pytest.raises(UnknownModelError, match="there is: tiny, tiny:FOLDER, blip:"):
+    with pytest.raises(UnknownModelError, match="known: tiny, tiny:FOLDER, blip:"):
         load_reranker(spec)
 
 

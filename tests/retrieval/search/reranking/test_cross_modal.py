@@ -6,9 +6,9 @@ from retrieval.search.reranking.cross_modal import (
     REGIONS,
     CrossModal,
     CrossModalConfig,
-    Eyes,
-    Seen,
-    Sight,
+    Detections,
+    Detector,
+    Regions,
 )
 
 SMALL = CrossModalConfig(
@@ -33,7 +33,7 @@ def pictures(n: int) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def test_pairs_do_not_know_of_each_other(model: CrossModal) -> None:
+def test_pairs_are_independent(model: CrossModal) -> None:
     words, real, seen = model.read(TOKENS), TOKENS != PAD, model.relate(model.see(pictures(2)))
     together = model(words, real, seen)
     assert together.shape == (2,)
@@ -54,26 +54,26 @@ def test_padding_changes_nothing(model: CrossModal) -> None:
 
 
 @torch.inference_mode()
-def test_what_is_said_and_what_is_seen_both_count(model: CrossModal) -> None:
+def test_words_and_regions_both_matter(model: CrossModal) -> None:
     words, real, seen = model.read(TOKENS), TOKENS != PAD, model.relate(model.see(pictures(2)))
     both = torch.tensor([0, 0])
     assert model(words[both], real[both], seen).std() > 1e-3
     assert model(words, real, seen[both]).std() > 1e-3
 
 
-def test_regions_are_where_things_peak() -> None:
-    eyes = Eyes(SMALL)
-    thing = torch.full((1, 4, 4), -9.0)
-    thing[0, 1, 2], thing[0, 1, 3], thing[0, 3, 0] = 4.0, 3.0, 2.0  # the second is no peak
+def test_regions_are_where_centres_peak() -> None:
+    detector = Detector(SMALL)
+    centre = torch.full((1, 4, 4), -9.0)
+    centre[0, 1, 2], centre[0, 1, 3], centre[0, 3, 0] = 4.0, 3.0, 2.0  # the second is no peak
     offset, names = torch.zeros(1, 2, 4, 4), torch.zeros(1, 5, 4, 4)
     offset[0, :, 1, 2] = torch.tensor([0.25, -0.5])
     names[0, [1, 4], 1, 2] = 9.0
-    seen = eyes.regions(Sight(thing, offset, names, torch.zeros(1, 4)))
-    assert seen.sure.shape == (1, REGIONS)
-    torch.testing.assert_close(seen.sure[0, :2], torch.tensor([4.0, 2.0]).sigmoid())
-    assert (seen.sure[0, 2:] < 1e-3).all()
-    torch.testing.assert_close(seen.where[0, 0], torch.tensor([2.75, 1.0]) / 4)
-    torch.testing.assert_close(seen.where[0, 1], torch.tensor([0.5, 3.5]) / 4)
+    seen = detector.regions(Detections(centre, offset, names, torch.zeros(1, 4)))
+    assert seen.confidence.shape == (1, REGIONS)
+    torch.testing.assert_close(seen.confidence[0, :2], torch.tensor([4.0, 2.0]).sigmoid())
+    assert (seen.confidence[0, 2:] < 1e-3).all()
+    torch.testing.assert_close(seen.position[0, 0], torch.tensor([2.75, 1.0]) / 4)
+    torch.testing.assert_close(seen.position[0, 1], torch.tensor([0.5, 3.5]) / 4)
     assert seen.names[0, 0].round().tolist() == [0, 1, 0, 0, 1]
     torch.testing.assert_close(seen.names[0, 1, :2], torch.tensor([0.5, 0.5]))
     torch.testing.assert_close(seen.backdrop, torch.full((1, 4), 0.25))
@@ -81,16 +81,16 @@ def test_regions_are_where_things_peak() -> None:
 
 def test_pictures_are_chosen_by_row() -> None:
     parts = [torch.arange(3.0).view(3, *[1] * more) for more in (1, 2, 2, 1)]
-    chosen = Seen(*parts)[torch.tensor([2, 2, 0])]
-    assert chosen.sure.flatten().tolist() == chosen.where.flatten().tolist() == [2, 2, 0]
+    chosen = Regions(*parts)[torch.tensor([2, 2, 0])]
+    assert chosen.confidence.flatten().tolist() == chosen.position.flatten().tolist() == [2, 2, 0]
     assert chosen.names.flatten().tolist() == chosen.backdrop.flatten().tolist() == [2, 2, 0]
 
 
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"dim": 10, "heads": 4}, "dim 10 is no multiple of heads 4"),
-        ({"side": 60}, "side 60 is no multiple of 8"),
+        ({"dim": 10, "heads": 4}, "dim 10 is not a multiple of heads 4"),
+        ({"side": 60}, "side 60 is not a multiple of 8"),
     ],
 )
 def test_sizes_that_do_not_fit_fail(sizes: dict[str, int], message: str) -> None:

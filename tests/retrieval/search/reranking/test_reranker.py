@@ -45,7 +45,7 @@ def hits(tmp_path: Path) -> list[Hit]:
     return [found[0], sound, *found[1:]]
 
 
-def test_pictures_change_places_among_themselves(hits: list[Hit]) -> None:
+def test_pictures_swap_ranks_among_themselves(hits: list[Hit]) -> None:
     result = rerank(hits, "x", Redness(), top=4)
     assert [hit.item_id for hit in result] == [2, 9, 1, 0, 3]  # the last one is out of reach
     assert result[1] == hits[1]
@@ -60,7 +60,7 @@ def test_ties_keep_the_order_of_the_first_stage(hits: list[Hit]) -> None:
     assert [hit.item_id for hit in rerank(same, "x", Redness())] == [0, 1, 2, 3]
 
 
-def test_a_picture_that_is_gone_comes_after_the_judged_ones(
+def test_a_missing_picture_follows_the_re_ranked_ones(
     hits: list[Hit], caplog: pytest.LogCaptureFixture
 ) -> None:
     Path(hits[4].uri).unlink()
@@ -70,7 +70,7 @@ def test_a_picture_that_is_gone_comes_after_the_judged_ones(
     assert "3.png: not re-ranked" in caplog.text
 
 
-def test_nothing_to_judge_changes_nothing(hits: list[Hit]) -> None:
+def test_hits_without_readable_pictures_do_not_change(hits: list[Hit]) -> None:
     assert rerank(hits[1:2], "x", Redness()) == hits[1:2]
     assert rerank([], "x", Redness()) == []
 
@@ -85,8 +85,8 @@ def test_members_of_tars_are_read(hits: list[Hit], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ['"a" + "b"', "@x.png", '2*"a"'])
-def test_a_query_that_is_not_one_text_fails(query: str) -> None:
-    with pytest.raises(QueryError, match="--rerank reads one text"):
+def test_a_query_that_is_not_a_single_text_fails(query: str) -> None:
+    with pytest.raises(QueryError, match="re-ranking needs a single text"):
         text_of(parse_query(query))
 
 
@@ -104,7 +104,7 @@ def test_a_search_is_re_ranked(indexed: Collection) -> None:
     assert (plain.took_ms.rerank, result.took_ms.rerank > 0) == (None, True)
 
 
-def test_json_tells_of_a_re_rank(indexed: Collection) -> None:
+def test_json_contains_first_stage_scores_after_re_ranking(indexed: Collection) -> None:
     from cli.output import as_json
 
     result = indexed.answer("a red circle", to=["image"], k=2, rerank=Redness())
@@ -113,7 +113,7 @@ def test_json_tells_of_a_re_rank(indexed: Collection) -> None:
     assert set(document["took_ms"]) == {"encode", "filter", "search", "localize", "rerank"}
 
 
-def test_other_kinds_of_hits_keep_their_places(indexed: Collection) -> None:
+def test_hits_without_pictures_keep_their_ranks(indexed: Collection) -> None:
     plain = indexed.search("a red star", k=24)
     result = indexed.search("a red star", k=24, rerank=Redness())
     for before, after in zip(plain, result, strict=True):
@@ -122,7 +122,7 @@ def test_other_kinds_of_hits_keep_their_places(indexed: Collection) -> None:
             assert before == after
 
 
-def test_a_top_of_nothing_fails(indexed: Collection) -> None:
+def test_a_rerank_top_of_zero_fails(indexed: Collection) -> None:
     with pytest.raises(QueryError, match="rerank_top must be at least 1"):
         indexed.answer("x", rerank=Redness(), rerank_top=0)
 
@@ -130,7 +130,7 @@ def test_a_top_of_nothing_fails(indexed: Collection) -> None:
 # ---------------------------------------------------------------- the small one
 
 
-def test_a_small_reranker_judges_pictures_one_by_one() -> None:
+def test_the_tiny_reranker_scores_pictures_independently() -> None:
     reranker = load_reranker("tiny", device="cpu")
     assert reranker.geometry == ImageGeometry(128, 128, "bicubic", "shortest")
     pixels = np.stack([np.asarray(make_picture(128, 128, seed)) for seed in range(5)])
@@ -158,7 +158,7 @@ def test_the_bundled_reranker_tells_look_alikes_apart() -> None:
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
-def test_a_folder_that_lacks_a_file_fails(tmp_path: Path, name: str) -> None:
+def test_a_folder_without_a_file_fails(tmp_path: Path, name: str) -> None:
     for path in BUNDLED.iterdir():
         if path.name != name:
             (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from retrieval.search.reranking.cross_modal import CrossModal, CrossModalConfig, Eyes, Sight
+from retrieval.search.reranking.cross_modal import (
+    CrossModal,
+    CrossModalConfig,
+    Detections,
+    Detector,
+)
 from retrieval.training.bundled.reranker_pairs import BACKDROPS, NAMES, Families, draw_families
 from retrieval.training.bundled.reranker_stages import (
     FAMILIES_AT_ONCE,
@@ -28,9 +33,9 @@ def test_other_true_pictures_are_no_mistakes() -> None:
 def test_things_are_seen_where_they_lie() -> None:
     things = torch.full((2, 3, 4), -1.0)
     things[1, 0] = torch.tensor([0.6, 0.3, 1, 2])  # column 2 and row 1 of four
-    sight = Sight(torch.zeros(2, 4, 4), torch.zeros(2, 2, 4, 4), torch.zeros(2, 5, 4, 4),
+    sight = Detections(torch.zeros(2, 4, 4), torch.zeros(2, 2, 4, 4), torch.zeros(2, 5, 4, 4),
                   torch.zeros(2, 4))  # fmt: skip
-    eyes, backdrops = Eyes(SMALL), torch.tensor([3, 0])
+    eyes, backdrops = Detector(SMALL), torch.tensor([3, 0])
     # The thing's nine places are up to 1.4 columns and 1.3 rows from it.
     away = [step + part for part in (0.1, 0.3) for step in (-1, 0, 1)]
     missed = [0.5 * d * d if abs(d) < 1 else abs(d) - 0.5 for d in away]
@@ -38,8 +43,8 @@ def test_things_are_seen_where_they_lie() -> None:
     even = float(seeing_loss(eyes, sight, things, backdrops))
     assert even == pytest.approx(want + np.mean(missed), abs=0.2)
     with torch.no_grad():
-        sight.thing.fill_(-20)
-        sight.thing[1, 1, 2] = 20
+        sight.centre.fill_(-20)
+        sight.centre[1, 1, 2] = 20
         sight.names[1, [1, 4]] = 20
         sight.backdrop[[0, 1], [3, 0]] = 20
         for row in range(4):

@@ -1,4 +1,4 @@
-"""How fast this machine decodes and encodes: a few of the files themselves, for a few seconds."""
+"""Measures the speed of decoding and encoding on a few of the files."""
 
 from __future__ import annotations
 
@@ -11,79 +11,79 @@ import numpy as np
 from retrieval.embedding.assembly import Assembler
 from retrieval.embedding.options import Spaces
 from retrieval.encoders.spaces import decode_plan
-from retrieval.estimate.survey import Candidate, source_of
+from retrieval.estimate.survey import MediaFile, source_of
 from retrieval.media.container import possible_seconds
 from retrieval.media.decode import decode
 from retrieval.types import DecodedChunk, ItemDecoded, MediaInfo, Medium
 
 BUDGET_SECONDS = 6.0
-"""For each modality; one that is decoded slowly is cut short, not waited for."""
+"""Time limit for each modality."""
 
-FILES = 64
-"""Files of a modality at most: a full batch of pictures."""
+MAX_FILES = 64
+"""Maximum number of files of a modality: a full batch of pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Seconds of work, of one process decoding and of the encoder, for one unit.
+    """Seconds that one decoding process and the encoder need for one unit.
 
-    The unit is an item for pictures, and a second of playing time for recordings and videos.
+    The unit is an item for pictures, and a second of duration for recordings and videos.
     """
 
     decode_seconds: float
     encode_seconds: float
 
 
-def measure(modality: Medium, samples: Sequence[Candidate], spaces: Spaces) -> Rate | None:
-    """Decode and encode some files of one modality, as `embed` does, and time both.
+def measure(modality: Medium, samples: Sequence[MediaFile], spaces: Spaces) -> Rate | None:
+    """Time decoding and encoding of some files of one modality.
 
     Args:
-        modality: Of the files.
-        samples: Files; the members of tars among them are passed over.
-        spaces: The spaces to embed them in.
+        modality: Modality of the files.
+        samples: Files; members of tars are skipped.
+        spaces: Spaces to embed them in.
 
     Returns:
-        The rate; None where nothing could be decoded.
+        The rate; None if no file could be decoded.
     """
     plan = decode_plan(list(spaces.values()), sound_of_videos=True)
     assembler = Assembler(spaces)
     decoding = encoding = units = 0.0
     _warm_up(spaces)
-    for source in filter(None, (source_of(candidate) for candidate in samples[:FILES])):
+    for source in filter(None, (source_of(file) for file in samples[:MAX_FILES])):
         events = decode(source, plan, {})
-        reached = 0.0
+        last_start = 0.0
         while decoding + encoding < BUDGET_SECONDS:
-            began = time.perf_counter()
+            start = time.perf_counter()
             event = next(events, None)
             decoded = time.perf_counter()
-            decoding += decoded - began
+            decoding += decoded - start
             if not isinstance(event, (DecodedChunk, ItemDecoded)):
                 break
             if isinstance(event, ItemDecoded):
-                units += _units(event.info, reached)
-                reached = 0.0
+                units += _units(event.info, last_start)
+                last_start = 0.0
             elif event.start_seconds is not None and event.medium is modality:
-                reached = float(event.start_seconds[-1])
+                last_start = float(event.start_seconds[-1])
             assembler.add(event)
             encoding += time.perf_counter() - decoded
-        units += reached  # of a file that was cut short
+        units += last_start  # Of a file that is not fully decoded.
         if decoding + encoding >= BUDGET_SECONDS:
             break
-    began = time.perf_counter()
+    start = time.perf_counter()
     assembler.flush()
-    encoding += time.perf_counter() - began
+    encoding += time.perf_counter() - start
     return Rate(decoding / units, encoding / units) if units else None
 
 
-def _units(info: MediaInfo, reached: float) -> float:
-    """Pictures or seconds of an item; a length that its bytes cannot hold is not believed."""
+def _units(info: MediaInfo, last_start: float) -> float:
+    """Return 1 for a picture, else the duration, limited by the size of the file."""
     if info.modality is Medium.IMAGE:
         return 1.0
-    return min(info.duration_seconds or reached, possible_seconds(info.bytes))
+    return min(info.duration_seconds or last_start, possible_seconds(info.bytes))
 
 
 def _warm_up(spaces: Spaces) -> None:
-    """The first call of a model sets things up that later ones find ready."""
+    """Run each model once, because the first call includes initialization."""
     for space, encoder in spaces.values():
         if encoder.geometry is not None and Medium.IMAGE in space.media:
             size = (1, encoder.geometry.height, encoder.geometry.width, 3)

@@ -1,4 +1,4 @@
-"""What an encoder's vectors are like, where possible without loading it."""
+"""Determines which rows an encoder creates, without loading it where possible."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from retrieval.protocols import reads_clips
 from retrieval.types import Medium
 
 WINDOW_SECONDS = 10.0
-"""What every encoder of sound in the catalogue hears at a time."""
+"""Window of every audio encoder in the catalogue."""
 
 CLAP_DIM = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a space's rows depend on.
+class RowLayout:
+    """Properties of an encoder that determine the rows of its space.
 
     Attributes:
         spec: The encoder's specification.
         dim: Length of a vector.
-        media: What it embeds.
-        keeps_frames: Whether the frames of videos are stored beside their segments.
-        hop_seconds: Distance of two windows of sound.
+        media: Media that it embeds.
+        keeps_frames: Whether the space stores frames of videos in addition to segments.
+        hop_seconds: Seconds between the starts of two audio windows.
     """
 
     spec: str
@@ -38,10 +38,10 @@ class Shape:
     hop_seconds: float = WINDOW_SECONDS
 
 
-def shapes_of_spaces(spaces: Spaces) -> list[Shape]:
-    """The shapes of loaded encoders."""
+def layouts_of_spaces(spaces: Spaces) -> list[RowLayout]:
+    """Return the layouts of loaded encoders."""
     return [
-        Shape(
+        RowLayout(
             space.encoder,
             space.dim,
             space.media,
@@ -52,34 +52,38 @@ def shapes_of_spaces(spaces: Spaces) -> list[Shape]:
     ]
 
 
-def shapes_of_models(models: tuple[str, ...]) -> list[Shape]:
-    """The shapes of models by name, from their configurations alone.
+def layouts_of_models(models: tuple[str, ...]) -> list[RowLayout]:
+    """Return the layouts of models by name, from their configurations alone.
 
     Raises:
         UnknownModelError: No such model.
-        ModelError: It must be loaded to be known.
+        ModelError: The layout is known only after loading the model.
     """
     specs = dict.fromkeys(spec for model in models for spec in catalogue.resolve(model))
-    return [_shape(spec) for spec in specs]
+    return [_layout(spec) for spec in specs]
 
 
-def _shape(spec: str) -> Shape:
+def _layout(spec: str) -> RowLayout:
     backend, _, location = spec.partition(":")
     if spec in catalogue.BUNDLED:
         folder = Path(catalogue.__file__).parents[1] / "weights" / spec
         media = catalogue.CATALOGUE["tiny"].encoders[spec]
         if catalogue.BUNDLED[spec] == "open_clip":
             config = json.loads(read_text(folder / "open_clip_config.json"))
-            return Shape(spec, int(config["model_cfg"]["embed_dim"]), media)
+            return RowLayout(spec, int(config["model_cfg"]["embed_dim"]), media)
         config = json.loads(read_text(folder / "config.json"))
         hop_seconds = config.get("window_seconds", WINDOW_SECONDS)
-        return Shape(spec, int(config["dim"]), media, keeps_frames=False, hop_seconds=hop_seconds)
+        return RowLayout(
+            spec, int(config["dim"]), media, keeps_frames=False, hop_seconds=hop_seconds
+        )
     if backend == "clap":
-        return Shape(spec, CLAP_DIM, catalogue.AUDIO)
+        return RowLayout(spec, CLAP_DIM, catalogue.HEARD)
     if backend == "open_clip":
         import open_clip
 
-        known = open_clip.get_model_config(location.partition("/")[0])
-        if known:
-            return Shape(spec, int(known["embed_dim"]), catalogue.VISUAL)
-    raise ModelError(f"{spec}: its vectors are known only once it is loaded; leave --no-time out")
+        config = open_clip.get_model_config(location.partition("/")[0])
+        if config:
+            return RowLayout(spec, int(config["embed_dim"]), catalogue.SEEN)
+    raise ModelError(
+        f"{spec}: the length of its vectors is known only after loading it; estimate with timing"
+    )
