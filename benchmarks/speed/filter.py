@@ -28,7 +28,7 @@ from benchmarks.speed.vectors import VectorEncoder
 from indexes.candidates import list_count
 from indexes.saved import open_index
 from indexes.selection import Selection, copy_rows
-from retrieval.search.calibration import QueryKind
+from retrieval.search.calibration import QueryType
 from retrieval.search.filtering import RowFilter, media_targets
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest

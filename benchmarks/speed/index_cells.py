@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.speed.memory import MIB, resident_bytes
 from benchmarks.speed.vectors import TextVectors
 from indexes.candidates import training_rows
-from retrieval.search.calibration import QueryKind
+from retrieval.search.calibration import QueryType
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.open_space import OpenedSpace, Part

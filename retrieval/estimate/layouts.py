@@ -77,13 +77,13 @@ def _layout(spec: str) -> RowLayout:
             spec, int(config["dim"]), media, keeps_frames=False, hop_seconds=hop_seconds
         )
     if backend == "clap":
-        return RowLayout(spec, CLAP_DIM, catalogue.HEARD)
+        return RowLayout(spec, CLAP_DIM, catalogue.AUDIO)
     if backend == "open_clip":
         import open_clip
 
         config = open_clip.get_model_config(location.partition("/")[0])
         if config:
-            return RowLayout(spec, int(config["embed_dim"]), catalogue.SEEN)
+            return RowLayout(spec, int(config["embed_dim"]), catalogue.VISUAL)
     raise ModelError(
         f"{spec}: the length of its vectors is known only after loading it; estimate with timing"
     )

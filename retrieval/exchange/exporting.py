@@ -24,6 +24,7 @@ from retrieval.exchange.space_file import write_space
 from retrieval.files.writing import check_writable, storage_errors
 from retrieval.media.files import container_of, uri_to_path
 from retrieval.progress import Progress, no_progress
+from retrieval.search.index_files import APPROXIMATE, CARD
 from retrieval.search.indexing.card import IndexCard
 from retrieval.store.blocks import SegmentBlock
 from retrieval.store.reader import Snapshot

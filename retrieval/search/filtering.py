@@ -19,8 +19,8 @@ from retrieval.search.arguments import item_ids_of, names_of
 from retrieval.search.items import ItemTable
 from retrieval.search.open_space import OpenedSpace, Part
 from retrieval.search.options import SearchOptions
-from retrieval.store.blocks import contained
-from retrieval.store.filters import matching_ids
+from retrieval.store.blocks import isin_sorted
+from retrieval.store.filters.evaluation import matching_ids
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.targets import Target
@@ -148,14 +148,14 @@ class RowFilter:
                 mask |= rows.media == AUDIO
             mask &= modalities >= 0
             if len(self._removed):
-                mask &= ~contained(rows.item_ids, self._removed)
+                mask &= ~isin_sorted(rows.item_ids, self._removed)
             return mask
 
         return self._masks.get((id(part), targets), compute)
 
     def _check_existing(self, item_ids: Sequence[int]) -> None:
         ids = np.array(item_ids, np.int64)
-        existing = contained(ids, self._items.item_ids) & ~contained(ids, self._removed)
+        existing = isin_sorted(ids, self._items.item_ids) & ~isin_sorted(ids, self._removed)
         for item_id in ids[~existing]:
             raise _unknown_item(item_id)
 
@@ -170,9 +170,9 @@ def _restrict(
     dropped = np.asarray(sorted(excluded), np.int64)
     restricted = []
     for part, selection in pairs:
-        mask = selection.mask & ~contained(part.rows.item_ids, dropped)
+        mask = selection.mask & ~isin_sorted(part.rows.item_ids, dropped)
         if included is not None:
-            mask &= contained(part.rows.item_ids, included)
+            mask &= isin_sorted(part.rows.item_ids, included)
         restricted.append(SelectedPart(part, part.selection(mask)))
     return restricted
 

@@ -38,7 +38,7 @@ class OpenCollection:
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._encoders: dict[str, Encoder] = {}
         self._rerankers: dict[str, Reranker] = {}
         self._snapshot: Snapshot | None = None

@@ -35,7 +35,7 @@ class Part:
     def __init__(
         self,
         rows: RowTable,
-        indexes: Mapping[QueryType, FaissIndex | DeviceIndex | TwinIndex],
+        indexes: Mapping[QueryType, FaissIndex | DeviceIndex | DeduplicatedIndex],
         vectors: NDArray[np.float16] | None = None,
     ) -> None:
         self.rows = rows
@@ -165,13 +165,13 @@ def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> 
         )
     # Media queries have the highest effort. A GPU holds one copy of the rows, for all query types.
     media_index = indexes[QueryType.MEDIA]
-    placed = on_device(media_index, device)
+    placed = index_for_device(media_index, device)
     by_type: Mapping[QueryType, FaissIndex | DeviceIndex] = (
         indexes if placed is media_index else dict.fromkeys(QueryType, placed)
     )
     if numbers is None:
         return Part(rows, by_type)
-    return Part(rows, {key: TwinIndex(index, numbers) for key, index in by_type.items()})
+    return Part(rows, {key: DeduplicatedIndex(index, numbers) for key, index in by_type.items()})
 
 
 def _check_card(card: IndexCard, space: Space, folder: Path) -> None:

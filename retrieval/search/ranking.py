@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.scoring import scores_of_all
+from indexes.scoring import exact_scores
 from indexes.selection import Selection
 from retrieval.search.calibration import QueryType
 from retrieval.search.filtering import SelectedPart
@@ -154,7 +154,7 @@ def _score_item(
     part: Part, item_id: int, queries: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> ItemMatch:
     rows = part.item_rows(item_id)
-    scores = scores_of_all(queries, part.vectors(rows))
+    scores = exact_scores(queries, part.vectors(rows))
     scores[:, ~mask[rows]] = -np.inf
     best = int(scores.max(axis=0).argmax())
     return _match(part, rows.start + best, float(scores.max(axis=1).mean()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexes.choose import training_rows
+from indexes.candidates import training_rows
 from indexes.effort import Effort
 from retrieval.errors import IndexBuildError
 from retrieval.search.calibration import QueryType
@@ -47,11 +47,11 @@ def train(exact: FaissIndex, factory: str, path: Path, *, space: str, device: st
         IndexFileError: The disk refuses.
     """
     from indexes.building import build_approximate
-    from indexes.gpu import build_gpus
+    from indexes.gpu import gpus_for_build
     from indexes.saved import write_index
 
     count = training_rows(factory, exact.rows)
-    gpus = build_gpus(device, exact.rows)
+    gpus = gpus_for_build(device, exact.rows)
     suffix = " on a GPU" if gpus else ""
     logger.info("%s: training %s with %d rows%s", space, factory, count, suffix)
     sample = exact.gather(sample_rows(np.arange(exact.rows), count))
@@ -69,10 +69,10 @@ def fill_copy(exact: FaissIndex, trained: Path, path: Path, *, device: str) -> N
         IndexFileError: The trained index is damaged, or the disk refuses.
     """
     from indexes.building import refill
-    from indexes.gpu import build_gpus
+    from indexes.gpu import gpus_for_build
     from indexes.saved import read_trained, write_index
 
-    gpus = build_gpus(device, exact.rows)
+    gpus = gpus_for_build(device, exact.rows)
     write_index(refill(read_trained(trained), read_vectors(exact), gpus=gpus), path)
 
 
@@ -99,6 +99,6 @@ def tune_efforts(
             QueryType.TEXT: index.with_effort(efforts.get(QueryType.TEXT, highest)),
             QueryType.MEDIA: index.with_effort(highest),
         },
-        min(tuning.best.least for tuning in tunings.values()),
+        min(tuning.best.min_recall for tuning in tunings.values()),
         all(tuning.reached for tuning in tunings.values()),
     )

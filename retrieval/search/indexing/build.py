@@ -16,7 +16,7 @@ from retrieval.search.indexing.deadline import EFFORT_SECONDS, Deadline
 from retrieval.search.indexing.part import DriftError, PartJob, write_part
 from retrieval.search.indexing.plan import plan_update
 from retrieval.search.indexing.request import IndexRequest
-from retrieval.store.blocks import contained
+from retrieval.store.blocks import isin_sorted
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Space
@@ -129,7 +129,7 @@ class _SpaceIndexer:
             after_item_id=_last_item_id(unchanged),
             first=first,
         )
-        with self.writer.index_folder(self.space.name, kept=len(unchanged)) as folder:
+        with self.writer.index_folder(self.space.name, kept_parts=len(unchanged)) as folder:
             return write_part(job, folder, self._encoder())
 
     def _encoder(self) -> Encoder | None:
@@ -155,7 +155,7 @@ class _SpaceIndexer:
         removed = self.snapshot.removed_ids()
         if not len(removed):
             return 0
-        return int(contained(RowTable.open(folder / ROWS).item_ids, removed).sum())
+        return int(isin_sorted(RowTable.open(folder / ROWS).item_ids, removed).sum())
 
 
 def _last_item_id(cards: Sequence[IndexCard]) -> int:

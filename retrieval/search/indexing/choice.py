@@ -82,11 +82,11 @@ def choose(
         if rows < GPU_EXACT_BELOW_ROWS and 2 * rows * exact.dim <= available:
             return Choice((None,), f"a GPU searches {rows:,} rows exactly in milliseconds")
         memory = available if memory is None else min(available, memory)
-        kinds = affordable(gpu_candidates(exact.dim), max(1, rows), memory)
+        kinds = fit_memory(gpu_candidates(exact.dim), max(1, rows), memory)
     else:
         if rows < EXACT_BELOW_ROWS and request.latency_ms is None:
             return Choice((None,), f"exact search is fast enough below {EXACT_BELOW_ROWS:,} rows")
-        kinds = affordable(candidates(exact.dim), max(1, rows), memory)
+        kinds = fit_memory(candidates(exact.dim), max(1, rows), memory)
         if request.latency_ms is not None and not kinds[0].template:
             # Exact search takes the same time for every query, so rows can be the queries.
             queries = exact.gather(sample_rows(np.arange(rows), TIMED_ROWS))

@@ -33,21 +33,21 @@ def write_exact(
         IndexFileError, StorageError: The disk refuses.
     """
     from indexes.building import build_exact
+    from indexes.equal_rows import RowDigests, drop_equal_rows
     from indexes.faiss import FaissIndex
     from indexes.saved import open_index, write_index
-    from indexes.twins import Digests, drop_twins
 
     blocks: list[SegmentBlock] = []
-    files = snapshot.manifest.listed(f"segments/{space.name}")
+    files = snapshot.manifest.files_in(f"segments/{space.name}")
     expected = sum(file.rows for file in files if (file.last_item_id or 0) > after_item_id)
-    digests = Digests()
+    digests = RowDigests()
     vectors = _stream_vectors(snapshot, space, after_item_id, blocks)
-    exact = build_exact(digests.of(vectors), space.dim, expected_rows=expected)
-    numbers = digests.places()
+    exact = build_exact(digests.collect(vectors), space.dim, expected_rows=expected)
+    numbers = digests.vector_numbers()
     if numbers is not None:
         equal = exact.ntotal - numbers.max() - 1
         logger.info("%s: %s rows are equal to others", space.name, f"{equal:,}")
-        drop_twins(exact, numbers)
+        drop_equal_rows(exact, numbers)
     write_index(exact, folder / EXACT)
     rows = RowTable.of_blocks(blocks, numbers)
     rows.write(folder / ROWS)

@@ -66,7 +66,7 @@ def measure_index(
 
 
 def measure_calibration(
-    exact: FaissIndex | TwinIndex, rows: RowTable, texts: NDArray[np.float32]
+    exact: FaissIndex | DeduplicatedIndex, rows: RowTable, texts: NDArray[np.float32]
 ) -> tuple[ScoreStatistics, ...]:
     """Measure best scores of unrelated texts, and of rows against other items, by medium.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.choose import asked_factory, training_rows
+from indexes.candidates import factory_for_kind, training_rows
 from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.errors import IndexBuildError
 from retrieval.files.writing import write_text
@@ -107,10 +107,10 @@ class _PartBuilder:
         self._exact, self._rows = write_exact(job.snapshot, job.space, folder, job.after_item_id)
 
     def write(self, encoder: Encoder | None) -> IndexCard:
-        from indexes.twins import TwinIndex
+        from indexes.equal_rows import DeduplicatedIndex
 
         job, exact, rows = self._job, self._exact, self._rows
-        last = job.snapshot.covered(self._name)
+        last = job.snapshot.last_embedded_id(self._name)
         write_items(job.snapshot, self._folder / ITEMS, job.after_item_id, last)
         texts = probes = np.empty((0, job.space.dim), np.float32)
         if encoder is not None:
@@ -121,7 +121,7 @@ class _PartBuilder:
             draw_trials(card.trials, card.request.recall, self._folder / PLOT)
         logger.info("%s: calibrating scores", self._name)
         numbers = rows.vector_numbers
-        searchable = exact if numbers is None else TwinIndex(exact, numbers)
+        searchable = exact if numbers is None else DeduplicatedIndex(exact, numbers)
         card = replace(
             card,
             first_item_id=job.after_item_id + 1,
@@ -176,12 +176,12 @@ class _PartBuilder:
     def _choice(self, texts: NDArray[np.float32]) -> Choice:
         job, rows, kind = self._job, self._exact.rows, self._job.request.kind
         if kind == "auto":
-            from indexes.gpu import gpus_for_build
-
             some_texts = texts[:: max(1, -(-len(texts) // TRIAL_TEXTS))]
             # Choose GPU-only kinds only for an explicit `cuda`, because `auto` indexes may be
             # opened on CPUs.
-            gpus = None if job.device == "auto" else build_gpus(job.device, rows)
+            from indexes.gpu import gpus_for_build
+
+            gpus = None if job.device == "auto" else gpus_for_build(job.device, rows)
             return choose(
                 self._exact,
                 job.request,
@@ -190,7 +190,7 @@ class _PartBuilder:
                 deadline=job.deadline,
                 progress=job.progress,
             )
-        factory = asked_factory(kind, rows)
+        factory = factory_for_kind(kind, rows)
         if factory is None and kind != "exact":
             logger.info("%s: %d rows are too few for %s", self._name, rows, kind)
         return Choice((factory,), "it was asked for")

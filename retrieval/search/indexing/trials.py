@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.choose import TRIAL_ROWS, Candidate, training_rows
+from indexes.candidates import TRIAL_ROWS, Candidate, training_rows
 from retrieval.errors import IndexBuildError
 from retrieval.progress import Progress
 from retrieval.search.indexing.deadline import Deadline, OutOfTimeError
@@ -165,7 +165,7 @@ class TrialRunner:
             OutOfTimeError: The deadline is over.
         """
         from indexes.building import build_approximate
-        from indexes.tuning import tune
+        from indexes.tuning import TuningOptions, tune
 
         index, rows = sample.index, sample.rows
         factory = kind.factory(len(rows))
@@ -177,16 +177,14 @@ class TrialRunner:
                 build_approximate(factory, rows[training], blocks, gpus=self.gpus)
             )
         build_seconds = time.perf_counter() - start
-        tuning = tune(
-            index,
-            sample.queries,
-            self.target,
+        options = TuningOptions(
             step=2,
-            curve=True,
+            full_curve=True,
             growth=self.exact.rows / max(1, len(rows)),
-            worth=min_speed,
-            place=self._place,
+            min_speed=min_speed,
+            prepare=self._place,
         )
+        tuning = tune(index, sample.queries, self.target, options)
         best = tuning.best
         return Trial(
             factory=factory,
@@ -196,13 +194,13 @@ class TrialRunner:
             queries_per_second=best.queries_per_second,
             bytes_per_row=kind.row_bytes,
             build_seconds=round(build_seconds, 3),
-            curve=tuple((point.least, point.queries_per_second) for point in tuning.points),
+            curve=tuple((point.min_recall, point.queries_per_second) for point in tuning.points),
         )
 
     def _place(self, index: FaissIndex) -> VectorIndex:
         """Move an index to the device of later searches."""
         if self.gpus is None:
             return index
-        from indexes.gpu_candidates import PlacedIndex
+        from indexes.gpu_approximate import GpuApproximateIndex
 
-        return PlacedIndex(index, self.gpus)
+        return GpuApproximateIndex(index, self.gpus)

@@ -37,7 +37,7 @@ def tuning_texts(snapshot: Snapshot, rows: int) -> Sequence[str]:
         rows: Number of rows of the index.
     """
     limit = TEXTS if rows < EXACT_BELOW_ROWS else MANY_TEXTS
-    items = sum(file.rows for file in snapshot.manifest.listed("items"))
+    items = sum(file.rows for file in snapshot.manifest.files_in("items"))
     step = max(1, items // CAPTIONED_ITEMS)
     captions = []
     first = 0
@@ -71,10 +71,10 @@ def query_samples(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, Qu
     from indexes.tuning import QuerySample
 
     rows = sample_rows(np.arange(index.rows), len(texts) or TEXTS)
-    media = QuerySample.of(index, index.gather(rows), rows)
+    media = QuerySample.measure(index, index.gather(rows), rows)
     if not len(texts):
         return {QueryType.MEDIA: media}
-    return {QueryType.TEXT: QuerySample.of(index, texts), QueryType.MEDIA: media}
+    return {QueryType.TEXT: QuerySample.measure(index, texts), QueryType.MEDIA: media}
 
 
 def sample_rows(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:

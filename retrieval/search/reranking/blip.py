@@ -61,7 +61,7 @@ class BlipReranker:
             WeightsNotAvailableError: The model is not on this machine.
             WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
         """
-        folder = checked_folder(location, spec=spec)
+        folder = find_checked_folder(location, spec=spec)
         tokenizer = load_tokenizer(folder, spec=spec)
         processor = load_component(
             BlipImageProcessor, folder, spec=spec, name="preprocessor_config.json"

@@ -148,7 +148,7 @@ def test_more_moments_than_there_are_items(indexed: Collection) -> None:
     hits = searcher.search(
         "a red star", SearchOptions(to=["video", "moment"], k=50, where=where)
     ).hits
-    assert len(indexed.snapshot.living_ids()) < len(hits) == 40
+    assert len(indexed.snapshot.item_ids()) < len(hits) == 40
     assert len(searcher.search("a red star", SearchOptions(to=["video"], k=50)).hits) == 3
 
 

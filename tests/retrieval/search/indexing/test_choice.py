@@ -14,7 +14,7 @@ from indexes.building import build_approximate, build_exact
 from indexes.candidates import Candidate
 from indexes.errors import IndexBuildError
 from indexes.faiss import FaissIndex
-from indexes.gpus import FREE_SHARE, WORK_BYTES, innermost
+from indexes.gpus import FREE_SHARE, WORK_BYTES, innermost_index
 from indexes.tuning import QuerySample, tune
 from retrieval.search.indexing.choice import choose, exact_search_reason
 from retrieval.search.indexing.deadline import Deadline
