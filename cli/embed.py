@@ -16,7 +16,7 @@ from cli.terminal import console, escaped
 
 if TYPE_CHECKING:
     from retrieval.embedding.options import EmbedReport
-    from retrieval.media.listing import Paths
+    from retrieval.media.sources.listing import Paths
 
 SUFFIXES_SHOWN = 8
 """Kinds of files passed over that are told apart."""
@@ -99,8 +99,8 @@ def embed(
     from retrieval.embedding.options import EmbedOptions
     from retrieval.embedding.run import embed as run
     from retrieval.embedding.run import missing_encoders
-    from retrieval.media.files import find_sources
-    from retrieval.media.listing import Listing
+    from retrieval.media.sources.find import find_sources
+    from retrieval.media.sources.listing import Listing
     from retrieval.types import Sampling
 
     options = EmbedOptions(
@@ -143,7 +143,7 @@ def embed(
 
 def _paths_of_stdin() -> Paths:
     """The paths that standard input names: ended by NUL where there is any, else one a line."""
-    from retrieval.media.listing import Paths
+    from retrieval.media.sources.listing import Paths
 
     content = sys.stdin.buffer.read()
     names = content.split(b"\0" if b"\0" in content else b"\n")

@@ -7,9 +7,9 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.media.files import container_of, uri_to_path
-from retrieval.media.listing import identity
-from retrieval.media.presence import status_of
+from retrieval.media.names import container_of, uri_to_path
+from retrieval.media.sources.listing import identity
+from retrieval.media.sources.presence import status_of
 from retrieval.store.reader import Snapshot
 
 

@@ -14,10 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from retrieval.files.reading import open_regular
-from retrieval.media.files import OpenFile, container_of
-from retrieval.media.listing import identity
-from retrieval.media.presence import status_of
-from retrieval.media.tar import open_members
+from retrieval.media.archives.tar import open_members
+from retrieval.media.files import OpenFile
+from retrieval.media.names import container_of
+from retrieval.media.sources.listing import identity
+from retrieval.media.sources.presence import status_of
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import ITEMS
 from retrieval.types import Failure, KnownFile, Scalar, Source

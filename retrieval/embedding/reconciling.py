@@ -16,9 +16,10 @@ from retrieval.embedding.options import FAILURES_KEPT, EmbedOptions, EmbedReport
 from retrieval.embedding.other_paths import note_other_paths
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular
-from retrieval.media.files import OpenFile, container_of
-from retrieval.media.listing import Listing
-from retrieval.media.presence import status_of
+from retrieval.media.files import OpenFile
+from retrieval.media.names import container_of
+from retrieval.media.sources.listing import Listing
+from retrieval.media.sources.presence import status_of
 from retrieval.store.schema import ITEMS
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure, KnownFile, MediaInfo, Medium, Scalar, Source

@@ -31,9 +31,10 @@ from retrieval.encoders.names import repository_named
 from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import InvalidVectorError
 from retrieval.media.decode import NO_ENCODER
-from retrieval.media.files import container_of, find_sources, uri_to_path
-from retrieval.media.listing import Listing, Paths
-from retrieval.media.pool import decode_all
+from retrieval.media.names import container_of, uri_to_path
+from retrieval.media.sources.find import find_sources
+from retrieval.media.sources.listing import Listing, Paths
+from retrieval.media.workers.pool import decode_all
 from retrieval.protocols import Encoder
 from retrieval.store.current import read_current
 from retrieval.store.reader import Snapshot

@@ -13,8 +13,8 @@ from retrieval.embedding.options import DEFAULT_MODEL, EmbedOptions, Spaces, ope
 from retrieval.estimate.calibrate import Rate, measure
 from retrieval.estimate.shapes import Shape, shapes_of_models, shapes_of_spaces
 from retrieval.estimate.survey import Survey, survey
-from retrieval.media.files import find_sources
-from retrieval.media.listing import Listing
+from retrieval.media.sources.find import find_sources
+from retrieval.media.sources.listing import Listing
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Sampling
 

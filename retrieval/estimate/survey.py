@@ -16,12 +16,13 @@ import av
 
 from retrieval.errors import RetrievalError
 from retrieval.files.reading import open_regular
-from retrieval.media.animation import guess_seconds, is_animation
-from retrieval.media.archives import list_members, open_member
-from retrieval.media.container import audio_stream, open_container, possible_seconds
-from retrieval.media.files import EXTENSIONS, extension, path_to_uri
-from retrieval.media.picture_formats import is_picture
-from retrieval.media.recognize import container_modality
+from retrieval.media.archives.members import list_members, open_member
+from retrieval.media.containers.reading import audio_stream, open_container, possible_seconds
+from retrieval.media.files import EXTENSIONS
+from retrieval.media.images.signatures import is_picture
+from retrieval.media.modality import container_modality
+from retrieval.media.names import extension, path_to_uri
+from retrieval.media.video.animation import guess_seconds, is_animation
 from retrieval.types import Medium, Source
 
 PROBED = 40

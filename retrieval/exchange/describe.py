@@ -14,15 +14,9 @@ from retrieval.columns.notices import Notices
 from retrieval.columns.types import clean_text, to_scalar
 from retrieval.files.reading import open_regular
 from retrieval.media.captions import joined_captions
-from retrieval.media.files import (
-    EXTENSIONS,
-    container_of,
-    extension,
-    path_to_uri,
-    quote,
-    uri_to_path,
-)
-from retrieval.media.lists import CAPTION_COLUMNS, PATH_COLUMNS, scalars
+from retrieval.media.files import EXTENSIONS
+from retrieval.media.lists.rows import CAPTION_COLUMNS, PATH_COLUMNS, scalars
+from retrieval.media.names import container_of, extension, path_to_uri, quote, uri_to_path
 from retrieval.types import MediaInfo, Medium
 
 URI_COLUMNS = (*PATH_COLUMNS, "uri", "url")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from retrieval.errors import CollectionError, IndexMissingError
 from retrieval.exchange.card import write_card
 from retrieval.files.writing import check_writable, storage_errors
-from retrieval.media.files import container_of, uri_to_path
+from retrieval.media.names import container_of, uri_to_path
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.indexing.part import APPROXIMATE, CARD
 from retrieval.store.blocks import SegmentBlock

@@ -10,7 +10,7 @@ from pathlib import Path
 from retrieval.columns.notices import Notices
 from retrieval.errors import DimensionMismatchError, SourceError
 from retrieval.exchange.pieces import Block, NpyPiece, ParquetPiece, Piece
-from retrieval.media.lists import LIST_EXTENSIONS
+from retrieval.media.lists.rows import LIST_EXTENSIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retrieval.errors import UnsupportedMediaError
-from retrieval.media.archives import open_members
-from retrieval.media.audio import SoundReader, open_sound
-from retrieval.media.container import Damage
+from retrieval.media.archives.members import open_members
+from retrieval.media.audio.reader import SoundReader, open_sound
+from retrieval.media.audio.windows import Window, cut_windows
+from retrieval.media.damage import Damage
 from retrieval.media.files import OpenFile
-from retrieval.media.image import fit, read_image_and_size
-from retrieval.media.recognize import find_modality
-from retrieval.media.video import VideoReader, open_video
-from retrieval.media.windows import Window, cut_windows
+from retrieval.media.images.fitting import fit
+from retrieval.media.images.reading import read_image_and_size
+from retrieval.media.modality import find_modality
+from retrieval.media.video.reader import VideoReader, open_video
 from retrieval.types import (
     DecodedChunk,
     DecodeEvent,

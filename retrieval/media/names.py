@@ -38,3 +38,19 @@ def uri_to_path(uri: str) -> str:
 def is_address(uri: str) -> bool:
     """Whether an imported uri is an address, as `https://…`, and no path of this machine."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", uri) is not None
+
+
+def container_of(uri: str) -> tuple[str, str | None]:
+    """Split the uri of an archive's member into the archive's and the member's name, else None."""
+    found = re.search(rf"{TAR_NAME}!|\.parquet!", uri, re.IGNORECASE)
+    if found is None:
+        return uri, None
+    return uri[: found.end() - 1], uri_to_path(uri[found.end() :])
+
+
+TAR_NAME = r"\.(?:tar(?:\.(?:gz|bz2|xz|zstd?))?|tgz|tbz2?|txz|tzst)"
+
+
+def is_tar_name(name: str) -> bool:
+    """Whether a file is a tar by its name, compressed or not."""
+    return re.search(rf"{TAR_NAME}$", name, re.IGNORECASE) is not None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from indexes.selection import Selection
 from retrieval.errors import QueryError
 from retrieval.localization.similarity import SimilarityLocalizer
-from retrieval.media.presence import is_missing
+from retrieval.media.sources.presence import is_missing
 from retrieval.protocols import Encoder, Localizer
 from retrieval.search.arguments import check_counts, item_ids_of
 from retrieval.search.calibration import QueryKind

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.embedding.options import EmbedReport
-from retrieval.media import walking
+from retrieval.media.sources import folders as walking
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium
 from support.media_files import picture_bytes, write_tar

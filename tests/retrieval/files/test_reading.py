@@ -11,11 +11,11 @@ from retrieval.errors import DamagedMediaError, RetrievalError
 from retrieval.evaluation.annotations import read_annotations
 from retrieval.exchange.layouts import open_layout
 from retrieval.files.reading import check_regular, open_regular, read_regular, read_text
+from retrieval.media.archives.tar import open_member
 from retrieval.media.captions import caption_beside
-from retrieval.media.container import open_container
-from retrieval.media.image import read_image
-from retrieval.media.lists import read_list
-from retrieval.media.tar import open_member
+from retrieval.media.containers.reading import open_container
+from retrieval.media.images.reading import read_image
+from retrieval.media.lists.rows import read_list
 from retrieval.search.query import read_queries
 from retrieval.zero_shot.illustration import read_sentences
 from retrieval.zero_shot.prompts import read_labels

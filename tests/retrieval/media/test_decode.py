@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from retrieval.media.decode import NO_ENCODER, decode, find_modality
-from retrieval.media.files import find_sources
-from retrieval.media.image import fit
+from retrieval.media.images.fitting import fit
+from retrieval.media.sources.find import find_sources
 from retrieval.types import (
     AudioWindows,
     DecodedChunk,

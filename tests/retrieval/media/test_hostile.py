@@ -10,8 +10,8 @@ import pytest
 
 from retrieval.media import decode as decode_module
 from retrieval.media.decode import decode
-from retrieval.media.files import find_sources
-from retrieval.media.pool import decode_all
+from retrieval.media.sources.find import find_sources
+from retrieval.media.workers.pool import decode_all
 from retrieval.types import (
     AudioWindows,
     DecodedChunk,

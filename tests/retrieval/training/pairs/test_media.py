@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from retrieval.errors import DamagedMediaError
-from retrieval.media.image import fit
+from retrieval.media.images.fitting import fit
 from retrieval.training.pairs import media as clip_media
 from retrieval.training.pairs.manifest import CaptionedClip, Clip
 from retrieval.training.pairs.media import ClipMedia, PictureReader, RecordingReader, mean_vectors

@@ -1,0 +1,1 @@
+"""Archives of media: tars, and Parquet files with a column of media."""

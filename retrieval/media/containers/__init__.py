@@ -1,0 +1,1 @@
+"""Containers of audio and video, read by FFmpeg."""

@@ -1,0 +1,1 @@
+"""Lists of media files with metadata."""
