@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.media.names import container_of, uri_to_path
-from retrieval.media.sources.listing import identity
-from retrieval.media.sources.presence import status_of
+from retrieval.media.sources.listing import file_identity
+from retrieval.media.sources.presence import file_status
 from retrieval.store.reader import Snapshot
 
 
@@ -30,7 +30,7 @@ def further_paths(snapshot: Snapshot) -> NDArray[np.int64]:
                 status = _status(uri)
             else:
                 status = statuses.setdefault(container, _status(container))
-            key = None if status is None else identity(status)
+            key = None if status is None else file_identity(status)
             if key is None:
                 continue
             mine = (os.path.islink(uri_to_path(container)), item_id)
@@ -43,6 +43,6 @@ def further_paths(snapshot: Snapshot) -> NDArray[np.int64]:
 
 def _status(uri: str) -> os.stat_result | None:
     try:
-        return status_of(uri)
+        return file_status(uri)
     except (OSError, ValueError):
         return None

@@ -19,10 +19,10 @@ from retrieval.files.reading import open_regular
 from retrieval.media.archives.members import list_members, open_member
 from retrieval.media.containers.reading import audio_stream, open_container, possible_seconds
 from retrieval.media.files import EXTENSIONS
-from retrieval.media.images.signatures import is_picture
+from retrieval.media.images.signatures import is_image
 from retrieval.media.modality import container_modality
 from retrieval.media.names import extension, path_to_uri
-from retrieval.media.video.animation import guess_seconds, is_animation
+from retrieval.media.video.animation import estimate_seconds, is_animation
 from retrieval.types import Medium, Source
 
 PROBED = 40
@@ -168,16 +168,16 @@ def _length(candidate: Candidate) -> Length | None:
 def _length_of(file: BinaryIO, candidate: Candidate) -> Length | None:
     head = file.read(32)
     if is_animation(file, head):
-        return Length(Medium.VIDEO, guess_seconds(file), has_sound=False)
-    if is_picture(head):
+        return Length(Medium.VIDEO, estimate_seconds(file), has_sound=False)
+    if is_image(head):
         return Length(Medium.IMAGE, 0.0, has_sound=False)
     name = extension(candidate.member or candidate.path)
     with open_container(file) as container:
         # What a header declares is believed as far as the file's bytes allow it.
         seconds = min((container.duration or 0) / av.time_base, possible_seconds(candidate.bytes))
         sound = audio_stream(container) is not None
-        named_sound = EXTENSIONS.get(name) == (Medium.AUDIO,)
-        modality = container_modality(container, named_sound=named_sound)
+        named_audio = EXTENSIONS.get(name) == (Medium.AUDIO,)
+        modality = container_modality(container, named_audio=named_audio)
     return None if modality is None else Length(modality, seconds, sound)
 
 

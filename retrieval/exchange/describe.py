@@ -13,9 +13,9 @@ from pathlib import Path
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import clean_text, to_scalar
 from retrieval.files.reading import open_regular
-from retrieval.media.captions import joined_captions
+from retrieval.media.captions import join_captions
 from retrieval.media.files import EXTENSIONS
-from retrieval.media.lists.rows import CAPTION_COLUMNS, PATH_COLUMNS, scalars
+from retrieval.media.lists.rows import CAPTION_COLUMNS, PATH_COLUMNS, to_columns
 from retrieval.media.names import container_of, extension, path_to_uri, quote, uri_to_path
 from retrieval.types import MediaInfo, Medium
 
@@ -107,8 +107,8 @@ class Describer:
             width=_whole(row.get("width"), 2**31),
             height=_whole(row.get("height"), 2**31),
             duration_seconds=_number(row.get("duration_seconds")),
-            caption=joined_captions([caption]),
-            columns=scalars(
+            caption=join_captions([caption]),
+            columns=to_columns(
                 {
                     name: value
                     for name, value in row.items()

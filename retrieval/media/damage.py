@@ -1,4 +1,4 @@
-"""What of a media file is skipped or left out."""
+"""A record of the parts of a media file that cannot be read or are left out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Damage:
-    """What of a file is skipped or left out.
+    """Unreadable parts of one file.
 
     Attributes:
         packets: Packets that cannot be read or decoded.
@@ -25,6 +25,6 @@ class Damage:
         self.at_end = True
 
     def note(self, text: str) -> None:
-        """Add a fact once."""
+        """Add a note unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)

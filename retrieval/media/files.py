@@ -1,4 +1,4 @@
-"""Media files: the extensions by which they are chosen, and how they are opened."""
+"""The extensions of media files, and open files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from retrieval.media.names import extension, is_tar_name
 from retrieval.types import Medium, Scalar
 
 _IMAGE = (Medium.IMAGE,)
-_SOUND = (Medium.AUDIO,)
-_CONTAINER = (Medium.VIDEO, Medium.AUDIO)  # may hold sound alone
+_AUDIO = (Medium.AUDIO,)
+_CONTAINER = (Medium.VIDEO, Medium.AUDIO)  # may hold audio only
 _ANIMATION = (Medium.IMAGE, Medium.VIDEO)
 
 EXTENSIONS: dict[str, tuple[Medium, ...]] = {
@@ -23,26 +23,33 @@ EXTENSIONS: dict[str, tuple[Medium, ...]] = {
     **dict.fromkeys(("dng", "cr2", "cr3", "nef", "nrw", "arw", "sr2", "orf", "rw2"), _IMAGE),
     **dict.fromkeys(("raf", "pef", "srw", "3fr", "iiq", "erf", "mrw", "x3f"), _IMAGE),
     **dict.fromkeys(("gif", "webp"), _ANIMATION),
-    **dict.fromkeys(("wav", "flac", "oga", "opus", "mp3", "m4a", "m4b", "aac"), _SOUND),
-    **dict.fromkeys(("aif", "aiff", "aifc", "mka", "wma", "amr", "ac3", "eac3"), _SOUND),
-    **dict.fromkeys(("wv", "tta", "au", "snd", "caf", "w64", "rf64", "mp2"), _SOUND),
+    **dict.fromkeys(("wav", "flac", "oga", "opus", "mp3", "m4a", "m4b", "aac"), _AUDIO),
+    **dict.fromkeys(("aif", "aiff", "aifc", "mka", "wma", "amr", "ac3", "eac3"), _AUDIO),
+    **dict.fromkeys(("wv", "tta", "au", "snd", "caf", "w64", "rf64", "mp2"), _AUDIO),
     **dict.fromkeys(("mp4", "m4v", "mov", "mkv", "webm", "avi", "ogg", "ogv", "3gp"), _CONTAINER),
     **dict.fromkeys(("ts", "mts", "m2ts", "m2t", "mpg", "mpeg", "vob", "3g2"), _CONTAINER),
     **dict.fromkeys(("wmv", "asf", "flv", "f4v", "mxf"), _CONTAINER),
 }
-"""What a file of each extension may hold; a folder's other files are not looked at."""
+"""Modalities that a file may have, by extension. Listing a folder skips other files."""
 
 
 def is_media_name(name: str) -> bool:
-    """Whether a folder's file of this name is listed."""
+    """Whether a folder listing includes files of this name: media and tars."""
     return extension(name) in EXTENSIONS or is_tar_name(name)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """One media file that is open for reading, from the disk or from a tar; `name` as it is there.
+    """A media file opened for reading, from the disk or from an archive.
 
-    The file is seekable and valid until the next one is asked for.
+    Attributes:
+        uri: Identifies the file in the collection.
+        name: Path on disk, or name of the archive member.
+        file: Seekable. A member is valid until its archive's iterator advances.
+        bytes: Size.
+        mtime: Modification time, seconds since the epoch.
+        caption: Caption from the source.
+        columns: Further metadata from the source.
     """
 
     uri: str
@@ -56,8 +63,8 @@ class OpenFile:
 
 @contextmanager
 def opened(file: BinaryIO | str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a path; rewind a file that is already open, and leave it open at the end."""
-    # FFmpeg would read the part of a name before a colon as a protocol; Python opens any name.
+    """Open a path, or rewind a file that is open already and leave it open afterwards."""
+    # FFmpeg takes the part of a name before a colon for a protocol; Python opens any name.
     if isinstance(file, (str, os.PathLike)):
         with open_regular(file) as stream:
             yield stream

@@ -1,4 +1,4 @@
-"""What a file is, by its content: a picture, a recording or a video."""
+"""Recognize by its content whether a file is an image, a recording or a video."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ import av.container
 from retrieval.errors import DamagedMediaError, UnsupportedMediaError
 from retrieval.media.containers.reading import (
     audio_stream,
-    moving_pictures,
     open_container,
     read_packets,
+    video_streams,
 )
 from retrieval.media.damage import Damage
 from retrieval.media.files import EXTENSIONS
-from retrieval.media.images.signatures import is_picture
+from retrieval.media.images.signatures import is_image
 from retrieval.media.names import extension
 from retrieval.media.video.animation import is_animation
 from retrieval.types import Medium
 
-_NOUNS = {Medium.IMAGE: "a picture", Medium.AUDIO: "a recording", Medium.VIDEO: "a video"}
+_NOUNS = {Medium.IMAGE: "an image", Medium.AUDIO: "a recording", Medium.VIDEO: "a video"}
 
 
 def find_modality(file: BinaryIO, name: str) -> Medium:
-    """Tell by its content whether a file is a picture, a recording or a video.
+    """Recognize the modality of a file by its content.
 
     Args:
-        file: Open and seekable; its position is lost.
-        name: Its extension must not name another modality.
+        file: Open and seekable; its position changes.
+        name: Name whose extension must not contradict the content.
 
     Raises:
         DamagedMediaError: The file is empty.
-        UnsupportedMediaError: None of the three, or another than its extension says.
+        UnsupportedMediaError: None of the three, or another one than the extension says.
     """
     file.seek(0)
     head = file.read(32)
     if not head:
         raise DamagedMediaError("the file is empty; replace it")
     expected = EXTENSIONS.get(extension(name), tuple(Medium))
-    if is_picture(head):
+    if is_image(head):
         modality = Medium.VIDEO if is_animation(file, head) else Medium.IMAGE
     else:
-        modality = _by_container(file, head, named_sound=expected == (Medium.AUDIO,))
+        modality = _find_in_container(file, named_audio=expected == (Medium.AUDIO,))
     if modality not in expected:
         raise UnsupportedMediaError(
             f"named .{extension(name)}, but its content is {_NOUNS[modality]}; rename it"
@@ -52,42 +52,41 @@ def find_modality(file: BinaryIO, name: str) -> Medium:
 
 
 def container_modality(
-    container: av.container.InputContainer, *, named_sound: bool
+    container: av.container.InputContainer, *, named_audio: bool
 ) -> Medium | None:
-    """Tell what an open container holds; None for neither pictures nor sound.
+    """Return the modality of an open container; None if it has neither video nor audio.
 
     Args:
-        container: At its beginning; it is read on where that is needed.
-        named_sound: Whether the file's name is one of a recording. Then a single picture is its
+        container: At its beginning; its position changes.
+        named_audio: Whether the file has the extension of a recording. Then a single frame is its
             cover.
     """
-    sound = audio_stream(container) is not None
-    if moving_pictures(container) and not (named_sound and sound and _are_covers(container)):
+    has_audio = audio_stream(container) is not None
+    if video_streams(container) and not (named_audio and has_audio and _has_covers_only(container)):
         return Medium.VIDEO
-    return Medium.AUDIO if sound else None
+    return Medium.AUDIO if has_audio else None
 
 
-def _by_container(file: BinaryIO, head: bytes, *, named_sound: bool) -> Medium:
+def _find_in_container(file: BinaryIO, *, named_audio: bool) -> Medium:
     try:
         with open_container(file) as container:
-            modality = container_modality(container, named_sound=named_sound)
+            modality = container_modality(container, named_audio=named_audio)
             if modality is not None:
                 return modality
-            reason = "a container without picture and sound that can be decoded"
+            reason = "a container without video or audio that can be decoded"
     except UnsupportedMediaError as error:
         reason = str(error.__cause__ and getattr(error.__cause__, "strerror", error.__cause__))
     raise UnsupportedMediaError(
-        f"no picture, recording or video that can be opened ({reason}); convert it or leave it out"
+        f"no image, recording or video that can be opened ({reason}); convert it or exclude it"
     )
 
 
-def _are_covers(container: av.container.InputContainer) -> bool:
-    """Whether each stream of pictures has one picture only."""
-    streams = moving_pictures(container)
-    pictures: Counter[int] = Counter()
-    for packet in read_packets(container, list(streams), Damage()):
+def _has_covers_only(container: av.container.InputContainer) -> bool:
+    """Whether no video stream has more than one frame."""
+    frames: Counter[int] = Counter()
+    for packet in read_packets(container, list(video_streams(container)), Damage()):
         if packet.size:
-            pictures[packet.stream_index] += 1
-            if pictures[packet.stream_index] > 1:
+            frames[packet.stream_index] += 1
+            if frames[packet.stream_index] > 1:
                 return False
     return True

@@ -1,1 +1,1 @@
-"""Archives of media: tars, and Parquet files with a column of media."""
+"""Read archives of media: tars, and Parquet files with a column of media."""

@@ -1,4 +1,4 @@
-"""Files that hold media: tars, compressed or not, and Parquet files with a column of media."""
+"""Read the members of an archive, whether it is a tar or a Parquet file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from retrieval.types import Failure, Source
 
 
 def open_members(source: Source) -> Iterator[OpenFile | Failure]:
-    """Yield the media of an archive in their order, and a failure for each that is refused.
+    """Yield the media of an archive in their order, and a failure for each refused member.
 
-    An open file is valid until the next one is asked for.
+    An open file is valid until the iterator advances.
     """
     if _is_parquet(source.path):
         return parquet_media.open_rows(source)
@@ -23,16 +23,16 @@ def open_members(source: Source) -> Iterator[OpenFile | Failure]:
 
 
 def open_member(path: str, name: str) -> AbstractContextManager[BinaryIO]:
-    """Open one member of an archive for reading, by the name that is in its uri.
+    """Open one member of an archive for reading, by its name in the member's URI.
 
     Raises:
-        DamagedMediaError: The archive is damaged, or holds no such member.
+        DamagedMediaError: The archive is damaged, or has no such member.
     """
     return parquet_media.open_row(path, name) if _is_parquet(path) else tar.open_member(path, name)
 
 
 def list_members(path: str) -> Iterator[tuple[str, int]]:
-    """Names and sizes in bytes of an archive's members, without reading them.
+    """Yield names and sizes in bytes of an archive's members, without reading them.
 
     Raises:
         DamagedMediaError: The archive is damaged.

@@ -1,7 +1,7 @@
-"""Media inside Parquet, as Hugging Face stores data sets: one file's bytes in each row.
+"""Read media stored in Parquet, as Hugging Face data sets are: the bytes of one file in each row.
 
-A column of `struct{bytes, path}` holds them, whatever its name. The other columns describe the
-item, as in a list.
+A column of `struct{bytes, path}` holds the media, whatever its name. The other columns are metadata
+of the item, as in a list.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from retrieval.columns.types import portable
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular
-from retrieval.media.captions import joined_captions
+from retrieval.media.captions import join_captions
 from retrieval.media.files import OpenFile
 from retrieval.media.lists.rows import CAPTION_COLUMNS
 from retrieval.media.names import quote
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _BATCH_ROWS = 16
-"""Rows read at a time: each holds a whole file."""
+"""Rows read at a time; each row holds a complete file."""
 
 
 def holds_media(path: str) -> bool:
@@ -41,37 +41,36 @@ def holds_media(path: str) -> bool:
 
 
 def open_rows(source: Source) -> Iterator[OpenFile | Failure]:
-    """Yield the media of a Parquet file, row by row, and a failure for each row without any."""
+    """Yield the media of a Parquet file row by row, and a failure for each row without media."""
     import pyarrow as pa
 
-    stat = os.stat(source.path)
+    status = os.stat(source.path)
     try:
         with _open(source.path) as file:
-            media = _media_column(file.schema_arrow)
-            names = [
-                field.name
-                for field in file.schema_arrow
-                if field.name == media or not _holds_bytes(field.type)
-            ]
-            number = 0
-            for batch in file.iter_batches(_BATCH_ROWS, columns=names):
-                for name, content, row in _rows(batch, media):
-                    number += 1
-                    member = f"{number}/{os.path.basename(name)}" if name else str(number)
-                    uri = f"{source.uri}!{quote(member)}"
-                    if not content:
-                        reason = "the row holds no bytes; store the files themselves in the column"
-                        yield Failure(uri, "open", reason, 0, stat.st_mtime)
-                        continue
-                    yield _opened(source, uri, member, content, stat.st_mtime, row)
+            for member, content, row in _read_rows(file, with_columns=True):
+                uri = f"{source.uri}!{quote(member)}"
+                if not content:
+                    reason = "the row holds no bytes; store the files themselves in the column"
+                    yield Failure(uri, "open", reason, 0, status.st_mtime)
+                    continue
+                captions = [row.pop(name) for name in CAPTION_COLUMNS if name in row][:1]
+                yield OpenFile(
+                    uri,
+                    member,
+                    io.BytesIO(content),
+                    len(content),
+                    status.st_mtime,
+                    join_captions(captions) or source.caption,
+                    source.columns | {name: portable(value) for name, value in row.items()},
+                )
     except (OSError, pa.ArrowException) as error:
         reason = f"the Parquet file cannot be read ({str(error).splitlines()[0]}); write it again"
-        yield Failure(source.uri, "open", reason, stat.st_size, stat.st_mtime)
+        yield Failure(source.uri, "open", reason, status.st_size, status.st_mtime)
 
 
 @contextmanager
 def open_row(path: str, member: str) -> Iterator[BinaryIO]:
-    """Open the media of one row, by the name that `open_rows` gave it.
+    """Open the media of one row, by the member name that `open_rows` gives it.
 
     Raises:
         DamagedMediaError: The file is damaged, or has no such row.
@@ -79,27 +78,25 @@ def open_row(path: str, member: str) -> Iterator[BinaryIO]:
     import pyarrow as pa
 
     try:
-        yield io.BytesIO(_bytes_of(path, int(member.partition("/")[0]) - 1))
+        yield io.BytesIO(_read_bytes(path, int(member.partition("/")[0]) - 1))
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise DamagedMediaError(f"{path}: row {member} cannot be read; write it again") from error
 
 
-def _bytes_of(path: str, place: int) -> bytes:
-    with _open(path) as file:
-        media = _media_column(file.schema_arrow)
-        if media is None or place < 0:
-            raise LookupError(place)
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if place >= rows:
-                place -= rows
-                continue
-            for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[media]):
-                if place < batch.num_rows:
-                    content: bytes = batch.column(0)[place].as_py()["bytes"]
-                    return content
-                place -= batch.num_rows
-    raise LookupError(place)
+def list_rows(path: str) -> Iterator[tuple[str, int]]:
+    """Yield the member names and the sizes in bytes of the media of a Parquet file.
+
+    Raises:
+        DamagedMediaError: The file is damaged.
+    """
+    import pyarrow as pa
+
+    try:
+        with _open(path) as file:
+            for member, content, _ in _read_rows(file, with_columns=False):
+                yield member, len(content or b"")
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedMediaError(f"{path} cannot be read; write it again") from error
 
 
 def _open(path: str) -> pq.ParquetFile:
@@ -109,76 +106,68 @@ def _open(path: str) -> pq.ParquetFile:
     return pq.ParquetFile(path, memory_map=True, pre_buffer=False)
 
 
-def _opened(
-    source: Source, uri: str, member: str, content: bytes, mtime: float, row: dict[str, object]
-) -> OpenFile:
-    captions = [row.pop(name) for name in CAPTION_COLUMNS if name in row][:1]
-    columns = {name: portable(value) for name, value in row.items()}
-    return OpenFile(
-        uri,
-        member,
-        io.BytesIO(content),
-        len(content),
-        mtime,
-        joined_captions(captions) or source.caption,
-        {**source.columns, **columns},
-    )
+def _read_bytes(path: str, index: int) -> bytes:
+    """Return the media of one row, numbered from 0, reading only its row group."""
+    with _open(path) as file:
+        media = _media_column(file.schema_arrow)
+        if media is None or index < 0:
+            raise LookupError(index)
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if index >= rows:
+                index -= rows
+                continue
+            for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[media]):
+                if index < batch.num_rows:
+                    content: bytes = batch.column(0)[index].as_py()["bytes"]
+                    return content
+                index -= batch.num_rows
+    raise LookupError(index)
 
 
-def _rows(
-    batch: pa.RecordBatch, media: str | None
-) -> Iterator[tuple[str | None, bytes | None, dict[str, object]]]:
-    """The name, the bytes and the other columns of each row."""
+def _read_rows(
+    file: pq.ParquetFile, *, with_columns: bool
+) -> Iterator[tuple[str, bytes | None, dict[str, object]]]:
+    """Yield member name, media and, if wanted, the columns without bytes of each row."""
     from retrieval.columns.arrow import python_values
 
-    others = [name for name in batch.schema.names if name != media]
-    columns = [python_values(batch.column(name)) for name in others]
-    for place, value in enumerate(batch.column(media)):
-        held = value.as_py() or {}
-        row = {name: column[place] for name, column in zip(others, columns, strict=True)}
-        yield held.get("path"), held.get("bytes"), row
+    media = _media_column(file.schema_arrow)
+    others = [
+        field.name
+        for field in file.schema_arrow
+        if with_columns and field.name != media and not _contains_binary(field.type)
+    ]
+    number = 0
+    for batch in file.iter_batches(_BATCH_ROWS, columns=[media, *others]):
+        columns = [python_values(batch.column(name)) for name in others]
+        for index, value in enumerate(batch.column(media)):
+            number += 1
+            struct = value.as_py() or {}
+            name = struct.get("path")
+            member = f"{number}/{os.path.basename(name)}" if name else str(number)
+            row = {name: column[index] for name, column in zip(others, columns, strict=True)}
+            yield member, struct.get("bytes"), row
 
 
 def _media_column(schema: pa.Schema) -> str | None:
     return next((field.name for field in schema if _is_media(field.type)), None)
 
 
-def _is_media(kind: pa.DataType) -> bool:
+def _is_media(data_type: pa.DataType) -> bool:
     import pyarrow as pa
 
     from retrieval.columns.arrow import is_binary
 
     return (
-        pa.types.is_struct(kind)
-        and {field.name for field in kind} == {"bytes", "path"}
-        and is_binary(kind.field("bytes").type)
+        pa.types.is_struct(data_type)
+        and {field.name for field in data_type} == {"bytes", "path"}
+        and is_binary(data_type.field("bytes").type)
     )
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def _contains_binary(data_type: pa.DataType) -> bool:
     from retrieval.columns.arrow import is_binary
 
-    return is_binary(kind) or any(
-        _holds_bytes(kind.field(number).type) for number in range(kind.num_fields)
+    return is_binary(data_type) or any(
+        _contains_binary(data_type.field(number).type) for number in range(data_type.num_fields)
     )
-
-
-def list_rows(path: str) -> Iterator[tuple[str, int]]:
-    """Names and sizes in bytes of the media of a Parquet file.
-
-    Raises:
-        DamagedMediaError: The file is damaged.
-    """
-    import pyarrow as pa
-
-    try:
-        with _open(path) as file:
-            media = _media_column(file.schema_arrow)
-            number = 0
-            for batch in file.iter_batches(_BATCH_ROWS, columns=[media]):
-                for name, content, _ in _rows(batch, media):
-                    number += 1
-                    member = f"{number}/{os.path.basename(name)}" if name else str(number)
-                    yield member, len(content or b"")
-    except (OSError, pa.ArrowException) as error:
-        raise DamagedMediaError(f"{path} cannot be read; write it again") from error

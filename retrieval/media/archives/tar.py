@@ -26,9 +26,9 @@ from retrieval.columns.types import portable
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular, open_regular
 from retrieval.media.archives.tar_partners import Media
-from retrieval.media.captions import MAX_CAPTION_CHARACTERS, joined_captions
+from retrieval.media.captions import MAX_CAPTION_CHARACTERS, join_captions
 from retrieval.media.files import EXTENSIONS, OpenFile
-from retrieval.media.lists.formats import read_json
+from retrieval.media.lists.formats import parse_exact_json
 from retrieval.media.lists.rows import CAPTION_COLUMNS
 from retrieval.media.names import TAR_NAME, extension, is_tar_name, quote
 from retrieval.types import Failure, Scalar, Source
@@ -227,7 +227,7 @@ class _Texts:
                 captions.append(content[: 4 * MAX_CAPTION_CHARACTERS].decode("utf-8", "replace"))
                 continue
             try:
-                read = read_json(content)
+                read = parse_exact_json(content)
                 if not isinstance(read, dict):
                     raise ValueError("not an object, as {…}")
                 columns = {**read, **columns}
@@ -320,7 +320,7 @@ class _Tar:
                 file,
                 member.size,
                 member.mtime,
-                joined_captions(captions) or self.source.caption,
+                join_captions(captions) or self.source.caption,
                 {**self.source.columns, **columns},
             )
 

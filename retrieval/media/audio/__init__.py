@@ -1,1 +1,1 @@
-"""Audio files and the sound of videos."""
+"""Read audio files and the sound of videos."""

@@ -1,8 +1,7 @@
-"""Sound: any recording, and the sound of videos, as a stream of mono blocks at one sample rate.
+"""Read a recording, or the sound of a video, as a stream of mono blocks at one sample rate.
 
-FFmpeg decodes. Time comes from the time stamps: where packets are missing there is a gap, where
-they overlap the later ones are trimmed. Nothing is held beyond one block, so ten hours cost the
-memory of a second. A recording that is cut short is an error, not a shorter recording.
+FFmpeg decodes. Positions follow the time stamps: missing packets leave a gap, overlapping ones are
+trimmed. Only one block is held in memory. A recording that is cut short raises an error.
 """
 
 from __future__ import annotations
@@ -32,38 +31,42 @@ from retrieval.media.containers.timeline import Timeline
 from retrieval.media.damage import Damage
 from retrieval.media.files import opened
 
-Block = NDArray[np.float32]
+Samples = NDArray[np.float32]
 
 MAX_CHANNELS = 64
 SAMPLE_RATES_HZ = range(1_000, 1_000_000)
 BLOCK_SAMPLES = 1 << 16
-"""Small frames are joined to blocks of this size at least."""
+"""Smaller frames are joined to blocks of at least this size."""
 
 _TOLERANCE_SECONDS = 0.06
-"""Time stamps that are off by less follow from rounding; the sound is taken to be unbroken."""
+"""Smaller deviations of time stamps are rounding; the sound counts as continuous."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch without any sound, where the time stamps leave one; lasts `samples`."""
+    """A stretch without sound between time stamps, `samples` long."""
 
     samples: int
 
 
 @dataclass(frozen=True, slots=True)
-class Channels:
-    """Decoded sound: (samples, channels) float32, and what FFmpeg calls the channels, if known."""
+class _ChannelBlock:
+    """Decoded sound: (n, channels) float32, and FFmpeg's channel names if known."""
 
-    block: Block
+    samples: Samples
     names: tuple[str, ...]
+
+    def has_channels_of(self, other: _ChannelBlock) -> bool:
+        same_count = self.samples.shape[1] == other.samples.shape[1]
+        return same_count and self.names == other.names
 
 
 class SoundReader:
-    """One open recording, made by `open_sound`.
+    """One open recording, created by `open_sound`.
 
     Attributes:
         sample_rate_hz: The file's own rate.
-        damage: What is skipped or left out so far.
+        damage: Packets and sound that were left out so far.
     """
 
     def __init__(
@@ -74,11 +77,9 @@ class SoundReader:
         self._file = file
         self.damage = Damage()
         self._timeline = Timeline(container, self.damage)
-        self._position = 0  # end of what was read, in samples from the file's beginning
+        self._position = 0  # end of the sound read so far, in samples
         self.sample_rate_hz = int(stream.codec_context.sample_rate or 0)
-        channels = stream.codec_context.layout.nb_channels
-        if channels > MAX_CHANNELS:
-            raise _too_many(channels)
+        _check_channels(stream.codec_context.layout.nb_channels)
         if self.sample_rate_hz not in SAMPLE_RATES_HZ:
             raise DamagedMediaError(
                 f"sample rate {self.sample_rate_hz} Hz, expected {SAMPLE_RATES_HZ.start:,} to "
@@ -86,29 +87,24 @@ class SoundReader:
             )
 
     @property
-    def damaged_packets(self) -> int:
-        """Packets that had to be skipped so far."""
-        return self.damage.packets
-
-    @property
     def seconds_read(self) -> float:
-        """Length of what was read so far, gaps included; the whole length at its end."""
+        """Length read so far, including gaps."""
         return self._position / self.sample_rate_hz
 
-    def mono(self, sample_rate_hz: int) -> Iterator[Block]:
-        """Yield the sound as consecutive (n,) float32 blocks of one channel; gaps are silence.
+    def mono(self, sample_rate_hz: int) -> Iterator[Samples]:
+        """Yield the sound as consecutive (n,) float32 blocks of one channel, with gaps as silence.
 
         Raises:
-            DamagedMediaError: No sample at all, NaN or infinite samples, cut short, or a gap that
-                is longer than a file of this size can last.
+            DamagedMediaError: No samples, NaN or infinite samples, cut short, or a gap that is
+                longer than a file of this size can last.
             MediaTooLargeError: More than `MAX_CHANNELS` channels.
         """
-        longest = possible_seconds(self._container.size) * sample_rate_hz
+        max_samples = possible_seconds(self._container.size) * sample_rate_hz
         for piece in self.pieces(sample_rate_hz):
             if not isinstance(piece, Gap):
                 yield piece
                 continue
-            if piece.samples > longest:
+            if piece.samples > max_samples:
                 raise DamagedMediaError(
                     f"a gap of {piece.samples / sample_rate_hz:,.0f} s, more than a file of "
                     f"{self._container.size:,} bytes can hold; write the recording again"
@@ -116,36 +112,27 @@ class SoundReader:
             for first in range(0, piece.samples, BLOCK_SAMPLES):
                 yield np.zeros(min(BLOCK_SAMPLES, piece.samples - first), np.float32)
 
-    def pieces(self, sample_rate_hz: int) -> Iterator[Block | Gap]:
-        """Yield what `mono` yields, a gap as one `Gap`, however long; errors as there."""
+    def pieces(self, sample_rate_hz: int) -> Iterator[Samples | Gap]:
+        """Yield the blocks of `mono`, and each gap as one `Gap` of any length."""
         return resample(self._mono_pieces(), self.sample_rate_hz, sample_rate_hz)
 
-    def _mono_pieces(self) -> Iterator[Block | Gap]:
+    def _mono_pieces(self) -> Iterator[Samples | Gap]:
         mixer = Downmix()
-        waiting = _Waiting()
-        heard = False
-        for piece in self._placed():
+        has_sound = False
+        for piece in _join_blocks(self._positioned_pieces()):
             if isinstance(piece, Gap):
-                if waiting.samples:
-                    yield self._mixed(mixer, waiting.take())
                 self._position += piece.samples
                 yield piece
-                continue
-            heard = True
-            if waiting.samples and not waiting.is_like(piece):
-                yield self._mixed(mixer, waiting.take())
-            waiting.add(piece)
-            if waiting.samples >= BLOCK_SAMPLES:
-                yield self._mixed(mixer, waiting.take())
-        if waiting.samples:
-            yield self._mixed(mixer, waiting.take())
-        if not heard:
+            else:
+                has_sound = True
+                yield self._mix(mixer, piece)
+        if not has_sound:
             raise DamagedMediaError("the recording holds no sound; replace the file")
         end = max(self.seconds_read, self._timeline.end_seconds)
         check_end(self._container, self._file, end, self.damage, last_byte=self._timeline.last_byte)
 
-    def _mixed(self, mixer: Downmix, channels: Channels) -> Block:
-        mono = mixer.mix(channels.block, channels.names)
+    def _mix(self, mixer: Downmix, block: _ChannelBlock) -> Samples:
+        mono = mixer.mix(block.samples, block.names)
         if not np.isfinite(mono).all():
             raise DamagedMediaError(
                 f"NaN or infinite samples after second {self.seconds_read:.1f}; "
@@ -154,127 +141,128 @@ class SoundReader:
         self._position += len(mono)
         return mono
 
-    def _placed(self) -> Iterator[Channels | Gap]:
-        """Yield the sound where it belongs, and the gaps."""
-        end = 0  # of what was yielded, in samples
+    def _positioned_pieces(self) -> Iterator[_ChannelBlock | Gap]:
+        """Yield the decoded sound with gaps inserted and overlaps removed."""
+        end = 0  # of the sound yielded so far, in samples
         trimmed = 0
-        for begins, block, names in self._frames():
-            late = 0 if begins is None else begins - end
-            # Sound that begins late is placed exactly, so that it begins with the pictures.
+        for start, block in self._decoded_blocks():
+            late = 0 if start is None else start - end
+            # The first gap has no tolerance, so that sound and frames begin together.
             if late > (_TOLERANCE_SECONDS * self.sample_rate_hz if end else 0):
                 yield Gap(late)
                 end += late
             elif late < -_TOLERANCE_SECONDS * self.sample_rate_hz:
-                trimmed += min(-late, len(block))
-                block = block[-late:]
-            if len(block):
-                yield Channels(block, names)
-                end += len(block)
-                self._timeline.reached(self._stream, end / self.sample_rate_hz)
+                trimmed += min(-late, len(block.samples))
+                block = _ChannelBlock(block.samples[-late:], block.names)
+            if len(block.samples):
+                yield block
+                end += len(block.samples)
+                self._timeline.extend_to(self._stream, end / self.sample_rate_hz)
         if trimmed:
             self.damage.note(
                 f"{trimmed / self.sample_rate_hz:.1f} s of sound overlap what comes before; "
                 "left out"
             )
 
-    def _frames(self) -> Iterator[tuple[int | None, Block, tuple[str, ...]]]:
-        """Decode: where each frame begins in samples, its (samples, channels), their names."""
+    def _decoded_blocks(self) -> Iterator[tuple[int | None, _ChannelBlock]]:
+        """Yield each block with its first sample's position, None if it follows the last block."""
         converter = _Converter(self.sample_rate_hz)
         origin = self._timeline.origin_seconds
         for packet in self._timeline.packets(self._stream):
             for frame in decode_packet(packet, self.damage):
-                begins = None
+                start = None
                 if frame.pts is not None and frame.time_base:
                     seconds = float(frame.pts * frame.time_base) - origin
-                    begins = round(seconds * self.sample_rate_hz)
+                    start = round(seconds * self.sample_rate_hz)
                 try:
                     blocks = converter.convert(frame)
                 except (av.error.FFmpegError, ValueError):
                     self.damage.add_packet()
                     continue
                 for block in blocks:
-                    yield begins, block, converter.names
-                    begins = None
+                    yield start, block
+                    start = None
 
 
-class _Waiting:
-    """Joins small blocks of equal channels."""
+def _join_blocks(pieces: Iterable[_ChannelBlock | Gap]) -> Iterator[_ChannelBlock | Gap]:
+    """Join consecutive blocks with the same channels to at least `BLOCK_SAMPLES` samples."""
+    parts: list[_ChannelBlock] = []
 
-    def __init__(self) -> None:
-        self._parts: list[Channels] = []
-        self.samples = 0
+    def join() -> Iterator[_ChannelBlock]:
+        if parts:
+            yield _ChannelBlock(np.concatenate([part.samples for part in parts]), parts[0].names)
+            parts.clear()
 
-    def is_like(self, part: Channels) -> bool:
-        """Whether a part has the channels of those that wait."""
-        first = self._parts[0]
-        return first.names == part.names and first.block.shape[1] == part.block.shape[1]
-
-    def add(self, part: Channels) -> None:
-        """Keep a part."""
-        self._parts.append(part)
-        self.samples += len(part.block)
-
-    def take(self) -> Channels:
-        """Give what waits, as one block."""
-        block = np.concatenate([part.block for part in self._parts])
-        names = self._parts[0].names
-        self._parts, self.samples = [], 0
-        return Channels(block, names)
+    for piece in pieces:
+        if isinstance(piece, Gap):
+            yield from join()
+            yield piece
+            continue
+        if parts and not parts[0].has_channels_of(piece):
+            yield from join()
+        parts.append(piece)
+        if sum(len(part.samples) for part in parts) >= BLOCK_SAMPLES:
+            yield from join()
+    yield from join()
 
 
 class _Converter:
-    """Brings decoded frames to floats of one rate, though layout and rate may change between."""
+    """Converts decoded frames, whose format can change, to float32 at one sample rate."""
 
     def __init__(self, rate_hz: int) -> None:
         self._rate_hz = rate_hz
-        self._kind: tuple[str, str, int] | None = None
+        self._format: tuple[str, str, int] | None = None
         self._resampler: av.AudioResampler | None = None
-        self.names: tuple[str, ...] = ()
+        self._names: tuple[str, ...] = ()
 
-    def convert(self, frame: av.AudioFrame) -> list[Block]:
-        """Give the (samples, channels) blocks that a frame completes."""
+    def convert(self, frame: av.AudioFrame) -> list[_ChannelBlock]:
+        """Return the blocks that a frame completes."""
         channels = len(frame.layout.channels)
-        if channels > MAX_CHANNELS:
-            raise _too_many(channels)
-        kind = (frame.format.name, frame.layout.name, int(frame.sample_rate))
-        if kind != self._kind or self._resampler is None:
-            self._kind = kind
+        _check_channels(channels)
+        frame_format = (frame.format.name, frame.layout.name, int(frame.sample_rate))
+        if frame_format != self._format or self._resampler is None:
+            self._format = frame_format
             self._resampler = av.AudioResampler(format="flt", rate=self._rate_hz)
             names = tuple(channel.name for channel in frame.layout.channels)
-            self.names = names if set(names).isdisjoint(("NONE", "UNK")) else ()
+            self._names = names if set(names).isdisjoint(("NONE", "UNK")) else ()
         return [
-            np.asarray(part.to_ndarray(), np.float32).reshape(-1, channels)
+            _ChannelBlock(
+                np.asarray(part.to_ndarray(), np.float32).reshape(-1, channels), self._names
+            )
             for part in self._resampler.resample(frame)
         ]
 
 
-def _too_many(channels: int) -> MediaTooLargeError:
-    return MediaTooLargeError(f"{channels} channels, at most {MAX_CHANNELS} are read; mix it down")
+def _check_channels(channels: int) -> None:
+    if channels > MAX_CHANNELS:
+        raise MediaTooLargeError(
+            f"{channels} channels, at most {MAX_CHANNELS} are read; mix it down"
+        )
 
 
-def resample(pieces: Iterable[Block | Gap], from_hz: int, to_hz: int) -> Iterator[Block | Gap]:
-    """Bring a stream of (n,) float32 blocks and gaps to another sample rate."""
+def resample(pieces: Iterable[Samples | Gap], from_hz: int, to_hz: int) -> Iterator[Samples | Gap]:
+    """Convert a stream of (n,) float32 blocks and gaps to another sample rate."""
     if from_hz == to_hz:
         yield from pieces
         return
     stream: soxr.ResampleStream | None = None
-    taken = made = 0
+    read = written = 0
     for piece in pieces:
         if isinstance(piece, Gap):
             if stream is not None:
                 rest = stream.resample_chunk(np.empty(0, np.float32), last=True)
-                made += len(rest)
+                written += len(rest)
                 yield rest
                 stream = None
-            taken += piece.samples
-            gap = Gap(max(0, round(taken * to_hz / from_hz) - made))
-            made += gap.samples
+            read += piece.samples
+            gap = Gap(max(0, round(read * to_hz / from_hz) - written))
+            written += gap.samples
             yield gap
             continue
         stream = stream or soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
-        taken += len(piece)
+        read += len(piece)
         block = stream.resample_chunk(piece)
-        made += len(block)
+        written += len(block)
         yield block
     if stream is not None:
         yield stream.resample_chunk(np.empty(0, np.float32), last=True)
@@ -288,10 +276,10 @@ def open_sound(file: BinaryIO | str) -> Iterator[SoundReader]:
         file: An open, seekable file, or a path.
 
     Raises:
-        UnsupportedMediaError: No sound that FFmpeg opens.
+        UnsupportedMediaError: No sound that FFmpeg decodes.
     """
     with opened(file) as stream, open_container(stream) as container:
         sound = audio_stream(container)
         if sound is None:
-            raise UnsupportedMediaError("no stream of sound that can be decoded in this file")
+            raise UnsupportedMediaError("no audio stream that can be decoded in this file")
         yield SoundReader(container, sound, stream)

@@ -1,4 +1,4 @@
-"""Cuts a stream of sound into the fixed windows that an audio encoder reads."""
+"""Cut a stream of sound into the fixed windows of an audio encoder."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from retrieval.media.audio.reader import Gap
 from retrieval.types import AudioWindows
 
 MIN_TAIL_SECONDS = 0.5
-"""A shorter rest at the end is dropped, unless it is all there is."""
+"""A shorter remainder at the end is dropped, unless it is the only window."""
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class AudioWindow:
     """One window of sound.
 
     Attributes:
-        start_seconds: Where it begins.
-        end_seconds: Where its real sound ends; padding comes after.
+        start_seconds: Start.
+        end_seconds: End of the sound, without padding.
         samples: (window_samples,) float32, zero-padded at the end.
     """
 
@@ -32,78 +32,78 @@ class Window:
 
 def cut_windows(
     pieces: Iterable[NDArray[np.float32] | Gap], windows: AudioWindows
-) -> Iterator[Window]:
-    """Cut mono sound of the windows' sample rate; holds one window and one block at a time.
+) -> Iterator[AudioWindow]:
+    """Cut mono sound into windows, holding one window and one block in memory.
 
-    The last window begins before the sound ends and is padded; none begins where the window
-    before it already reached the end. A gap is silence; a window that lies wholly in a gap is left
-    out, so that the work follows from the sound and not from its time stamps.
+    The last window is padded. No window begins where the previous one already reached the end. Gaps
+    are silence, and windows entirely inside a gap are left out, so that the work is proportional to
+    the sound and not to its time stamps.
 
     Args:
-        pieces: Consecutive (n,) float32 blocks and gaps.
+        pieces: Consecutive (n,) float32 blocks and gaps, at the windows' sample rate.
         windows: Length and hop.
     """
-    cutter = _Cutter(windows)
+    cutter = _WindowCutter(windows)
     for piece in pieces:
         if isinstance(piece, Gap):
-            yield from cutter.pass_over(piece.samples)
+            yield from cutter.add_gap(piece.samples)
         else:
             yield from cutter.add(piece)
     yield from cutter.finish()
 
 
-class _Cutter:
-    """Holds what the next window has of the sound; counts in samples from the beginning."""
+class _WindowCutter:
+    """Buffers the sound of the next window. All positions are in samples from the beginning."""
 
     def __init__(self, windows: AudioWindows) -> None:
         self._rate = windows.sample_rate_hz
         self._length = windows.window_samples
         self._hop = max(1, round(self._rate * windows.hop_seconds))
         self._pieces = [np.empty(0, np.float32)]  # joined once they fill a window
-        self._waiting = 0  # samples in them
+        self._buffered = 0  # samples in them
         self._start = 0  # of the next window
-        self._skip = 0  # samples before it, where the hop is longer than a window
+        self._skip = 0  # samples before it, if the hop is longer than a window
         self._covered = 0  # end of the last window
 
-    def add(self, block: NDArray[np.float32]) -> Iterator[Window]:
-        """Take a block; yield the windows that it completes."""
+    def add(self, block: NDArray[np.float32]) -> Iterator[AudioWindow]:
+        """Add a block and yield the windows that it completes."""
         self._pieces.append(block[self._skip :])
         self._skip = max(0, self._skip - len(block))
-        self._waiting += len(self._pieces[-1])
-        if self._waiting < self._length:
+        self._buffered += len(self._pieces[-1])
+        if self._buffered < self._length:
             return
-        held = np.concatenate(self._pieces)
-        while len(held) >= self._length:
-            yield self._window(held[: self._length].copy(), self._start + self._length)
+        buffer = np.concatenate(self._pieces)
+        while len(buffer) >= self._length:
+            yield self._window(buffer[: self._length].copy(), self._start + self._length)
             self._covered = self._start + self._length
             self._start += self._hop
-            self._skip = max(0, self._hop - len(held))
-            held = held[self._hop :]
-        self._pieces, self._waiting = [held], len(held)
+            self._skip = max(0, self._hop - len(buffer))
+            buffer = buffer[self._hop :]
+        self._pieces, self._buffered = [buffer], len(buffer)
 
-    def pass_over(self, samples: int) -> Iterator[Window]:
-        """Take a gap; yield the windows that begin in the sound before it."""
+    def add_gap(self, samples: int) -> Iterator[AudioWindow]:
+        """Add a gap and yield the windows that begin in the sound before it."""
         silent = min(samples, self._length - 1)
         yield from self.add(np.zeros(silent, np.float32))
-        gap_ends = self._start - self._skip + self._waiting + samples - silent
+        gap_end = self._start - self._skip + self._buffered + samples - silent
         if samples == silent:
             return
-        # Only silence is held now. The next window is the first that reaches beyond the gap.
-        inside = gap_ends - self._length - self._start
+        # The buffer holds only silence now. The next window is the first one to reach past the gap.
+        inside = gap_end - self._length - self._start
         self._start += self._hop * max(0, inside // self._hop + 1)
-        self._waiting = max(0, gap_ends - self._start)
-        self._skip = max(0, self._start - gap_ends)
-        self._pieces = [np.zeros(self._waiting, np.float32)]
+        self._buffered = max(0, gap_end - self._start)
+        self._skip = max(0, self._start - gap_end)
+        self._pieces = [np.zeros(self._buffered, np.float32)]
 
-    def finish(self) -> Iterator[Window]:
-        """Yield what is left, if it is worth a window."""
-        held = np.concatenate(self._pieces)
-        end = self._start + len(held)
-        long_enough = len(held) >= MIN_TAIL_SECONDS * self._rate or self._start == 0
-        if end > self._covered and len(held) and long_enough:
+    def finish(self) -> Iterator[AudioWindow]:
+        """Yield the remainder as a padded window, if it is long enough."""
+        buffer = np.concatenate(self._pieces)
+        end = self._start + len(buffer)
+        is_long_enough = len(buffer) >= MIN_TAIL_SECONDS * self._rate or self._start == 0
+        if end > self._covered and len(buffer) and is_long_enough:
             padded = np.zeros(self._length, np.float32)
-            padded[: len(held)] = held
+            padded[: len(buffer)] = buffer
             yield self._window(padded, end)
 
-    def _window(self, samples: NDArray[np.float32], end: int) -> Window:
-        return Window(self._start / self._rate, end / self._rate, samples)
+    def _window(self, samples: NDArray[np.float32], end: int) -> AudioWindow:
+        return AudioWindow(self._start / self._rate, end / self._rate, samples)

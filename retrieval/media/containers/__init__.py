@@ -1,1 +1,1 @@
-"""Containers of audio and video, read by FFmpeg."""
+"""Read containers of audio and video with FFmpeg."""

@@ -1,4 +1,4 @@
-"""How many bytes a container says it has: more than the file's own size means that it is cut."""
+"""Read the size in bytes that a container declares, to detect files that are cut."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 _MAX_PARTS = 10_000
-"""Parts of a file that are walked; what has more of them promises nothing."""
+"""Parts of a file that are followed; files with more declare no size."""
 
 _UNKNOWN_32 = 0x7FFF_0000
-"""A length from here on, or 0, was written by a program that could not know it."""
+"""A length of 0, or of at least this, comes from a program that did not know it."""
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -20,44 +20,45 @@ _MXF_HEADER = bytes.fromhex("060e2b34020501010d01020101")
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp")
 
 
-def promised_bytes(file: BinaryIO, size: int) -> int | None:
-    """Tell how many bytes a whole copy of a file has.
+def declared_bytes(file: BinaryIO, size: int) -> int | None:
+    """Return the size in bytes that a file declares.
 
     Args:
-        file: Open and seekable; its position is lost.
-        size: Bytes of the file as it is.
+        file: Open and seekable; its position changes.
+        size: Actual size in bytes.
 
     Returns:
-        More than `size` for a file that is cut, less for one with something behind its end; None
-        where the format or its writer does not say.
+        More than `size` for a cut file, less for one with trailing data; None if the format or its
+        writer declares no size.
     """
     head = _read(file, 0, 64)
     for matches, measure in _FORMATS:
         if matches(head):
             try:
                 return measure(file, size)
-            except (struct.error, IndexError, ValueError):  # cut within its header
+            except (struct.error, IndexError, ValueError):  # the header is cut
                 return None
     return None
 
 
-def goes_on(file: BinaryIO, size: int) -> bool:
-    """Whether a WAV goes on behind the end of its sound with something that is no chunk of it.
+def wav_continues(file: BinaryIO) -> bool:
+    """Whether data other than chunks follows the sound of a WAV.
 
-    Its writer was stopped before it could update the header, or another WAV is appended.
+    This happens if the writer was stopped before it updated the header, or if another WAV is
+    appended.
     """
     head = _read(file, 0, 12)
     if head[:4] != b"RIFF" or head[8:] != b"WAVE":
         return False
-    place = 12
+    position = 12
     for _ in range(_MAX_PARTS):
-        header = _read(file, place, 8)
+        header = _read(file, position, 8)
         if len(header) < 8:
             return False
-        if header[:4] == b"RIFF" or not all(0x20 <= one < 0x7F for one in header[:4]):
+        if header[:4] == b"RIFF" or not all(0x20 <= byte < 0x7F for byte in header[:4]):
             return True
         (count,) = struct.unpack("<I", header[4:])
-        place += 8 + count + count % 2
+        position += 8 + count + count % 2
     return False
 
 
@@ -69,17 +70,17 @@ def _read(file: BinaryIO, at: int, count: int) -> bytes:
 def _walk(
     file: BinaryIO, size: int, start: int, step: Callable[[BinaryIO, int], int | None]
 ) -> int | None:
-    """Follow parts that say how long they are; returns where the last one ends."""
-    place = start
+    """Follow parts that declare their length, and return the end of the last one."""
+    position = start
     for _ in range(_MAX_PARTS):
-        if place >= size:
-            return place
-        if place and size - place < 8:  # cut within the header of a part
-            return place + 8
-        following = step(file, place)
-        if following is None or following <= place:
-            return place or None
-        place = following
+        if position >= size:
+            return position
+        if position and size - position < 8:  # the header of a part is cut
+            return position + 8
+        following = step(file, position)
+        if following is None or following <= position:
+            return position or None
+        position = following
     return None
 
 
@@ -87,11 +88,11 @@ def _walk(
 
 
 def _riff(file: BinaryIO, size: int) -> int | None:
-    def step(file: BinaryIO, place: int) -> int | None:
-        name, count = struct.unpack("<4sI", _read(file, place, 8))
-        if not _known(count):
-            return size if place == 0 else None
-        return place + 8 + count + count % 2 if name == b"RIFF" else None
+    def step(file: BinaryIO, position: int) -> int | None:
+        name, count = struct.unpack("<4sI", _read(file, position, 8))
+        if not _is_known(count):
+            return size if position == 0 else None
+        return position + 8 + count + count % 2 if name == b"RIFF" else None
 
     if _read(file, 8, 4) == b"WAVE":
         return _content_end(file, size, b"data", "<I")
@@ -103,23 +104,27 @@ def _aiff(file: BinaryIO, size: int) -> int | None:
     return _content_end(file, size, b"SSND", ">I")
 
 
-def _content_end(file: BinaryIO, size: int, wanted: bytes, length: str) -> int | None:
-    """Tell where the chunk with the content ends, or the whole file if that is earlier."""
-    (whole,) = struct.unpack(length, _read(file, 4, 4))
-    place = 12
+def _content_end(file: BinaryIO, size: int, name: bytes, length_format: str) -> int | None:
+    """Return the end of the content chunk, or of the file if that is earlier."""
+    (file_bytes,) = struct.unpack(length_format, _read(file, 4, 4))
+    position = 12
     for _ in range(_MAX_PARTS):
-        if place + 8 > size:
+        if position + 8 > size:
             return None
-        header = _read(file, place, 12)  # of a list, with its type
-        (count,) = struct.unpack(length, header[4:8])
-        if wanted in (header[:4], header[8:]):
-            ends = [count + at for at, count in ((place + 8, count), (8, whole)) if _known(count)]
+        header = _read(file, position, 12)  # of a list, with its type
+        (count,) = struct.unpack(length_format, header[4:8])
+        if name in (header[:4], header[8:]):
+            ends = [
+                start + length
+                for start, length in ((position + 8, count), (8, file_bytes))
+                if _is_known(length)
+            ]
             return min(ends, default=None)
-        place += 8 + count + count % 2
+        position += 8 + count + count % 2
     return None
 
 
-def _known(count: int) -> bool:
+def _is_known(count: int) -> bool:
     return 0 < count < _UNKNOWN_32
 
 
@@ -135,15 +140,15 @@ def _w64(file: BinaryIO, size: int) -> int | None:
 
 
 def _mp4(file: BinaryIO, size: int) -> int | None:
-    def step(file: BinaryIO, place: int) -> int | None:
-        count, name = struct.unpack(">I4s", _read(file, place, 8))
-        if name == b"ftyp" and place:
+    def step(file: BinaryIO, position: int) -> int | None:
+        count, name = struct.unpack(">I4s", _read(file, position, 8))
+        if name == b"ftyp" and position:
             return None  # another file is appended
         if count == 1:
-            (count,) = struct.unpack(">Q", _read(file, place + 8, 8))
+            (count,) = struct.unpack(">Q", _read(file, position + 8, 8))
         if count == 0:
             return size  # to the end of the file, however long
-        return place + count if count >= 8 else None
+        return position + count if count >= 8 else None
 
     return _walk(file, size, 0, step)
 
@@ -151,47 +156,47 @@ def _mp4(file: BinaryIO, size: int) -> int | None:
 def _matroska(file: BinaryIO, size: int) -> int | None:
     head = _read(file, 0, 4096)
     header_bytes, used = _ebml_length(head, 4)
-    place = 4 + used + (header_bytes or 0)
-    if head[place : place + 4] != b"\x18\x53\x80\x67":
+    position = 4 + used + (header_bytes or 0)
+    if head[position : position + 4] != b"\x18\x53\x80\x67":
         return None
-    segment_bytes, used = _ebml_length(head, place + 4)
-    return None if segment_bytes is None else place + 4 + used + segment_bytes
+    segment_bytes, used = _ebml_length(head, position + 4)
+    return None if segment_bytes is None else position + 4 + used + segment_bytes
 
 
 def _ebml_length(data: bytes, at: int) -> tuple[int | None, int]:
-    """Read a number of EBML's and its own length; all ones means unknown."""
+    """Return an EBML number, None if unknown (all ones), and the bytes it takes."""
     length = 9 - data[at].bit_length()
     value = int.from_bytes(data[at : at + length], "big") & ((1 << 7 * length) - 1)
     return (None if value == (1 << 7 * length) - 1 else value), length
 
 
 def _asf(file: BinaryIO, size: int) -> int | None:
-    def step(file: BinaryIO, place: int) -> int | None:
-        (count,) = struct.unpack("<16xQ", _read(file, place, 24))
-        return place + count if 24 <= count < 1 << 62 else None
+    def step(file: BinaryIO, position: int) -> int | None:
+        (count,) = struct.unpack("<16xQ", _read(file, position, 24))
+        return position + count if 24 <= count < 1 << 62 else None
 
     return _walk(file, size, 0, step)
 
 
 def _flv(file: BinaryIO, size: int) -> int | None:
-    found = re.search(rb"\x00\x08filesize\x00(.{8})", _read(file, 0, 1 << 16), re.DOTALL)
-    if found is None:
+    match = re.search(rb"\x00\x08filesize\x00(.{8})", _read(file, 0, 1 << 16), re.DOTALL)
+    if match is None:
         return None
-    (count,) = struct.unpack(">d", found[1])
+    (count,) = struct.unpack(">d", match[1])
     return int(count) if 0 < count < 1 << 62 else None
 
 
 def _caf(file: BinaryIO, size: int) -> int | None:
-    def step(file: BinaryIO, place: int) -> int | None:
-        _, count = struct.unpack(">4sq", _read(file, place, 12))
-        return size if count == -1 else place + 12 + count  # -1: to the end of the file
+    def step(file: BinaryIO, position: int) -> int | None:
+        _, count = struct.unpack(">4sq", _read(file, position, 12))
+        return size if count == -1 else position + 12 + count  # -1: to the end of the file
 
     return _walk(file, size, 8, step)
 
 
 def _au(file: BinaryIO, size: int) -> int | None:
     _, offset, count = struct.unpack(">4sII", _read(file, 0, 12))
-    return offset + count if _known(count) else None
+    return offset + count if _is_known(count) else None
 
 
 def _mxf(file: BinaryIO, size: int) -> int | None:
@@ -202,35 +207,35 @@ def _mxf(file: BinaryIO, size: int) -> int | None:
 
 
 def _mp3(file: BinaryIO, size: int) -> int | None:
-    """Read the bytes that the Xing header of a first frame declares."""
+    """Read the size that the Xing header of the first frame declares."""
     head = _read(file, 0, 10)
     start = 0
     if head.startswith(b"ID3"):
         a, b, c, d = head[6:10]
         start = 10 + (a << 21 | b << 14 | c << 7 | d)
     frame = _read(file, start, 4096)
-    found = re.search(rb"Xing|Info", frame[:256])
-    if found is None:
+    match = re.search(rb"Xing|Info", frame[:256])
+    if match is None:
         return None
-    flags, _, count = struct.unpack(">III", frame[found.end() : found.end() + 12])
+    flags, _, count = struct.unpack(">III", frame[match.end() : match.end() + 12])
     return start + count if flags & 3 == 3 and count else None
 
 
-def next_matroska(file: BinaryIO, start: int) -> int | None:
-    """Find where another Matroska begins behind the last packet that was read."""
+def find_next_matroska(file: BinaryIO, start: int) -> int | None:
+    """Return the start of another Matroska file after a position; None if there is none."""
     file.seek(start)
     rest = b""
     while block := file.read(1 << 20):
-        found = (rest + block).find(_EBML)
-        if found >= 0:
-            return start + found - len(rest)
+        index = (rest + block).find(_EBML)
+        if index >= 0:
+            return start + index - len(rest)
         start += len(block)
         rest = block[-3:]
     return None
 
 
-def ogg_has_end(file: BinaryIO, size: int) -> bool:
-    """Whether the last page of an Ogg is whole and marked as the last one."""
+def ogg_is_complete(file: BinaryIO, size: int) -> bool:
+    """Whether the last page of an Ogg file is complete and marked as the last one."""
     at = max(0, size - (1 << 17))
     tail = _read(file, at, 1 << 17)
     page = tail.rfind(b"OggS\0")

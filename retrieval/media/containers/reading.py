@@ -1,4 +1,4 @@
-"""Containers of sound and video by FFmpeg: opened within limits, read past damaged packets."""
+"""Open containers of audio and video safely, and read past damaged packets."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ import av.error
 
 from retrieval.errors import DamagedMediaError, UnsupportedMediaError
 from retrieval.media.containers.declared_size import (
-    goes_on,
-    next_matroska,
-    ogg_has_end,
-    promised_bytes,
+    declared_bytes,
+    find_next_matroska,
+    ogg_is_complete,
+    wav_continues,
 )
 from retrieval.media.damage import Damage
 from retrieval.media.files import opened
 
-# docs/media.md says of each demuxer why it is safe. None reads a playlist, a script or an address.
+# docs/media.md explains why each demuxer is safe: none reads a playlist, a script or an address.
 DEMUXERS = (
     *("mov", "matroska", "webm", "avi", "mpegts", "mpeg", "flv", "asf", "mxf", "ogg"),
     *("wav", "w64", "aiff", "au", "caf", "flac", "mp3", "aac", "ac3", "eac3", "amr", "wv", "tta"),
 )
 
-# A file can only ever show itself.
+# FFmpeg may read only the given file.
 _LIMITS = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
 
-# WAV and W64 would else come in hundreds of small packets a second.
+# Without it, WAV and W64 are read in hundreds of small packets a second.
 _OPTIONS = {**_LIMITS, "max_size": str(1 << 16)}
 
-_STATES_ITS_LENGTH = frozenset(
+_WITH_DURATION = frozenset(
     (
         *("mov", "matroska", "webm", "avi", "flv", "asf", "mxf"),
         *("wav", "w64", "aiff", "au", "caf", "flac", "wv", "tta"),
     )
 )
-"""Demuxers whose files say how long they are. FFmpeg guesses the others' length from bit rates."""
+"""Demuxers whose files declare a duration. FFmpeg estimates the others' from bit rates."""
 
-_LENGTH_BY_BYTES = frozenset(("avi", "wav", "w64", "aiff", "au", "caf"))
-"""Demuxers that trim the length of a file that is cut to what it still holds."""
+_DURATION_BY_BYTES = frozenset(("avi", "wav", "w64", "aiff", "au", "caf"))
+"""Demuxers that report the duration of the remaining bytes of a cut file."""
 
-_READ_ON = frozenset(("wav", "mp3", "mxf"))
-"""Demuxers that read what follows the end that the header declares, or whose header says less."""
+_READ_BEYOND_END = frozenset(("wav", "mp3", "mxf"))
+"""Demuxers that read beyond the declared end, or whose header declares less than the file."""
 
-_REST_BYTES = 4096
+_MAX_TRAILING_BYTES = 4096
 
 _BUFFER_BYTES = 1 << 16
 _MAX_FAILURES_IN_A_ROW = 100
 
-_MISSING_SHARE = 0.01
+_MAX_MISSING_SHARE = 0.01
 PADDING_SECONDS = 0.25
-"""Encoders pad and round: streams that end within so much of each other end together."""
+"""Streams that end within this time of each other end together: encoders pad and round."""
 
-_REPEATED_SECONDS = 60.0
-_BYTES_PER_SECOND = 32.0
-"""Far below any codec's rate: what a file of so many bytes may last without new content."""
+_MIN_POSSIBLE_SECONDS = 60.0
+_MIN_BYTES_PER_SECOND = 32.0
+"""Far below the rate of any codec; bounds the duration of a file by its size."""
 
 
 @contextmanager
 def open_container(
     file: BinaryIO | str | os.PathLike[str],
 ) -> Iterator[av.container.InputContainer]:
-    """Open a container of sound or video; other files that it names are never opened.
+    """Open a container of audio or video without opening other files that it refers to.
 
     Args:
         file: An open, seekable file, or a path.
@@ -74,8 +74,8 @@ def open_container(
         UnsupportedMediaError: No known container, or one without its index (`moov`).
     """
     with opened(file) as stream:
-        # A WAV is read to the end of the file if its header says too little.
-        options = _OPTIONS | {"ignore_length": str(int(goes_on(stream, _size(stream))))}
+        # Read a WAV to the end of the file if its header declares too little.
+        options = _OPTIONS | {"ignore_length": str(int(wav_continues(stream)))}
         stream.seek(0)
         try:
             container = av.open(
@@ -108,12 +108,12 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> Any:
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """Give the first moving picture; the cover of a recording is none."""
-    return next(iter(moving_pictures(container)), None)
+    """Return the first video stream that is not the cover of a recording."""
+    return next(iter(video_streams(container)), None)
 
 
-def moving_pictures(container: av.container.InputContainer) -> list[av.VideoStream]:
-    """Give the streams of pictures, without the covers that the container marks as such."""
+def video_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """Return the video streams that can be decoded, without those marked as covers."""
     return [
         stream
         for stream in container.streams.video
@@ -123,13 +123,13 @@ def moving_pictures(container: av.container.InputContainer) -> list[av.VideoStre
 
 
 def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
-    """Give the first stream of sound whose codec is known."""
-    streams = (one for one in container.streams.audio if one.codec_context is not None)
-    return next(streams, None)
+    """Return the first audio stream with a known codec."""
+    streams = container.streams.audio
+    return next((each for each in streams if each.codec_context is not None), None)
 
 
 def origin_seconds(container: av.container.InputContainer) -> float:
-    """Give the time stamp that players show as 0:00; sound and picture share it."""
+    """Return the time stamp that players show as 0:00; audio and video share it."""
     start = container.start_time
     return 0.0 if start is None else start / av.time_base
 
@@ -137,7 +137,7 @@ def origin_seconds(container: av.container.InputContainer) -> float:
 def read_packets(
     container: av.container.InputContainer, streams: list[Any], damage: Damage
 ) -> Iterator[av.Packet[Any]]:
-    """Read streams' packets from the current position; one that cannot be read is counted."""
+    """Yield the packets of streams from the current position, counting unreadable ones."""
     failures = 0
     while failures < _MAX_FAILURES_IN_A_ROW:
         try:
@@ -151,7 +151,7 @@ def read_packets(
 
 
 def decode_packet(packet: av.Packet[Any], damage: Damage) -> list[Any]:
-    """Decode one packet; a broken one gives no frames and is counted, the next ones still come."""
+    """Decode one packet; a broken one is counted and yields no frames."""
     try:
         frames = list(packet.decode())
     except (av.error.FFmpegError, ValueError):
@@ -166,8 +166,8 @@ def decode_packet(packet: av.Packet[Any], damage: Damage) -> list[Any]:
 
 
 def possible_seconds(file_bytes: int) -> float:
-    """How long a file of so many bytes can last at most; beyond it, its time stamps are absurd."""
-    return _REPEATED_SECONDS + file_bytes / _BYTES_PER_SECOND
+    """Return the maximum duration of a file of this size; longer time stamps are implausible."""
+    return _MIN_POSSIBLE_SECONDS + file_bytes / _MIN_BYTES_PER_SECOND
 
 
 def check_end(
@@ -178,39 +178,39 @@ def check_end(
     *,
     last_byte: int,
 ) -> None:
-    """Compare what was read of a file with what its header declares.
+    """Compare the duration that was read with the declared one.
 
-    A file that lacks bytes is cut, and refused. One that has all its bytes and still is shorter
-    than declared has a wrong header, which is noted.
+    A file that lacks bytes is refused as cut. One that is complete but shorter than declared has a
+    wrong header, which is noted.
 
     Args:
         container: Read to its end.
-        file: What it was opened on.
-        read_seconds: End of the last sound or picture.
-        damage: Gets the note.
-        last_byte: Where in the file the last packet ends.
+        file: The container's file.
+        read_seconds: End of the last sample or frame.
+        damage: Receives the note.
+        last_byte: Position in the file of the last packet's end.
 
     Raises:
         DamagedMediaError: The file is cut.
     """
     name = container.format.name.split(",")[0]
     size = _size(file)
-    promised = promised_bytes(file, size)
+    declared_end = declared_bytes(file, size)
     declared = (container.duration or 0) / av.time_base
-    missing = (promised or 0) > size
-    if missing and promised and name in _LENGTH_BY_BYTES:
-        declared = max(declared, read_seconds * promised / size)
-    if name == "ogg" and not ogg_has_end(file, size):
-        damage.note("the last page bears no end mark or is not whole; the file may be cut")
-    ends = next_matroska(file, last_byte) if name == "matroska" else promised
-    if ends is not None and name not in _READ_ON and size - ends > _REST_BYTES:
-        damage.note(f"{size - ends:,} bytes follow the end of the recording or video; left out")
-    if declared - read_seconds <= max(_MISSING_SHARE * declared, PADDING_SECONDS):
+    is_cut = (declared_end or 0) > size
+    if is_cut and declared_end and name in _DURATION_BY_BYTES:
+        declared = max(declared, read_seconds * declared_end / size)
+    if name == "ogg" and not ogg_is_complete(file, size):
+        damage.note("the last page is incomplete or has no end mark; the file may be cut")
+    end = find_next_matroska(file, last_byte) if name == "matroska" else declared_end
+    if end is not None and name not in _READ_BEYOND_END and size - end > _MAX_TRAILING_BYTES:
+        damage.note(f"{size - end:,} bytes follow the end of the recording or video; left out")
+    if declared - read_seconds <= max(_MAX_MISSING_SHARE * declared, PADDING_SECONDS):
         return
-    if missing or (name in _STATES_ITS_LENGTH and damage.at_end):
+    if is_cut or (name in _WITH_DURATION and damage.at_end):
         raise DamagedMediaError(
             f"ends early or is damaged: {read_seconds:.1f} of {declared:.1f} seconds can be read; "
             "replace the file"
         )
-    if name in _STATES_ITS_LENGTH:
+    if name in _WITH_DURATION:
         damage.note(f"the header declares {declared:.1f} s, the file holds {read_seconds:.1f} s")

@@ -1,1 +1,1 @@
-"""Still images."""
+"""Read still images and fit them to the input of a model."""

@@ -1,66 +1,65 @@
-"""The size of a JPEG XL, read from its header before anything is decoded."""
+"""Read the size of a JPEG XL image from its header, before decoding."""
 
 from __future__ import annotations
 
 from retrieval.errors import DamagedMediaError
 
+_SIGNATURE = b"\xff\x0a"
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
-_BITS = (9, 13, 18, 30)
+_SIZE_BITS = (9, 13, 18, 30)
 
 
-def size_of_jpeg_xl(content: bytes) -> tuple[int, int]:
-    """Give (width, height) as the codestream declares them (ISO/IEC 18181-1, SizeHeader).
+def read_jpeg_xl_size(content: bytes) -> tuple[int, int]:
+    """Return (width, height) as the codestream declares them (ISO/IEC 18181-1, SizeHeader).
 
     Raises:
         DamagedMediaError: There is no codestream.
     """
-    codestream = content if content.startswith(b"\xff\x0a") else _codestream(content)
-    if not codestream.startswith(b"\xff\x0a"):
-        raise DamagedMediaError("a JPEG XL without a picture; replace it")
-    bits = _Bits(codestream[2:34])
-    if bits.take(1):
-        height = 8 * (bits.take(5) + 1)
-        ratio = bits.take(3)
-        width = 0 if ratio else 8 * (bits.take(5) + 1)
+    codestream = content if content.startswith(_SIGNATURE) else _find_codestream(content)
+    if not codestream.startswith(_SIGNATURE):
+        raise DamagedMediaError("a JPEG XL without an image; replace it")
+    bits = _BitReader(codestream[2:34])
+    if bits.read(1):
+        height = 8 * (bits.read(5) + 1)
+        ratio = bits.read(3)
+        width = 0 if ratio else 8 * (bits.read(5) + 1)
     else:
-        height = 1 + bits.take(_BITS[bits.take(2)])
-        ratio = bits.take(3)
-        width = 0 if ratio else 1 + bits.take(_BITS[bits.take(2)])
+        height = 1 + bits.read(_SIZE_BITS[bits.read(2)])
+        ratio = bits.read(3)
+        width = 0 if ratio else 1 + bits.read(_SIZE_BITS[bits.read(2)])
     if ratio:
-        across, down = _RATIOS[ratio]
-        width = height * across // down
+        numerator, denominator = _RATIOS[ratio]
+        width = height * numerator // denominator
     return width, height
 
 
-class _Bits:
-    """Takes bits from the least significant one on."""
+class _BitReader:
+    """Reads bits, the least significant one first."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "little")
 
-    def take(self, count: int) -> int:
-        found = self._value & ((1 << count) - 1)
+    def read(self, count: int) -> int:
+        value = self._value & ((1 << count) - 1)
         self._value >>= count
-        return found
+        return value
 
 
-def _codestream(content: bytes) -> bytes:
-    """Find the box that holds the codestream, or its first part."""
-    place = 0
-    while place + 8 <= len(content):
-        count, name = (
-            int.from_bytes(content[place : place + 4], "big"),
-            content[place + 4 : place + 8],
-        )
-        start = place + 8
-        if count == 1:
-            count = int.from_bytes(content[start : start + 8], "big")
+def _find_codestream(content: bytes) -> bytes:
+    """Return the content from the box of the codestream, or of its first part, on."""
+    position = 0
+    while position + 8 <= len(content):
+        size = int.from_bytes(content[position : position + 4], "big")
+        name = content[position + 4 : position + 8]
+        start = position + 8
+        if size == 1:
+            size = int.from_bytes(content[start : start + 8], "big")
             start += 8
         if name == b"jxlc":
             return content[start:]
         if name == b"jxlp":
             return content[start + 4 :]
-        if count < 8:
+        if size < 8:
             break
-        place += count
+        position += size
     return b""

@@ -1,9 +1,6 @@
-"""The formats of pictures, by their first bytes, and how large one may be."""
+"""Recognize image formats by their first bytes."""
 
 from __future__ import annotations
-
-MAX_PIXELS = 64_000_000
-"""Of a picture, or of a frame of a video."""
 
 _SIGNATURES = (
     *(b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"8BPS"),
@@ -23,8 +20,8 @@ def _brand(head: bytes) -> bytes:
     return head[8:12] if head[4:8] == b"ftyp" else b""
 
 
-def is_picture(head: bytes) -> bool:
-    """Whether a file that begins with these bytes, 32 at least, is a picture."""
+def is_image(head: bytes) -> bool:
+    """Whether the first 32 bytes of a file are those of an image."""
     return (
         head.startswith(_SIGNATURES)
         or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
@@ -35,20 +32,20 @@ def is_picture(head: bytes) -> bool:
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether it is HEIF by its brand; AVIF may bear such a brand too."""
+    """Whether a file has a brand of HEIF; AVIF can have one too."""
     return _brand(head) in _HEIF_BRANDS
 
 
 def is_jpeg_xl(head: bytes) -> bool:
-    """Whether it is a JPEG XL codestream or container."""
+    """Whether a file is a JPEG XL codestream or container."""
     return head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL "))
 
 
 def is_raw(head: bytes) -> bool:
-    """Whether it is a raw photograph of a kind that is no TIFF."""
+    """Whether a file is a raw photograph in a format other than TIFF."""
     return head.startswith(_RAW) or _brand(head) in _RAW_BRANDS
 
 
 def is_tiff(head: bytes) -> bool:
-    """Whether it is built as a TIFF, as many raw photographs are."""
+    """Whether a file has the structure of a TIFF, as many raw photographs have."""
     return head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))

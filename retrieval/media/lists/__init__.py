@@ -1,1 +1,1 @@
-"""Lists of media files with metadata."""
+"""Read lists of media files with metadata."""

@@ -1,4 +1,4 @@
-"""Lists as CSV: any encoding and usual delimiter, and columns with the type of all their fields."""
+"""Read the rows of CSV lists in any encoding and with any common delimiter, with typed columns."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from retrieval.columns.notices import Notices
 from retrieval.columns.types import EXACT_INTEGERS, ColumnType, joined
 from retrieval.errors import SourceError
 from retrieval.media.lists.encodings import TextEncoding
+from retrieval.media.lists.formats import EXACT_CHARACTERS
 from retrieval.types import Scalar
 
 DELIMITERS = ",;\t|"
 MAX_FIELD_CHARACTERS = 1 << 20
 _SNIFFED_CHARACTERS = 64 << 10
-_EXACT_CHARACTERS = 16
-"""A decimal of so many characters is a double without loss."""
 
 NumberedFields = tuple[int, dict[str, str] | SourceError]
 NumberedValues = tuple[int, dict[str, Scalar] | SourceError]
@@ -39,33 +38,34 @@ def read_csv(
 ) -> Iterator[NumberedValues]:
     """Yield the rows with typed values, numbered from 1 after the header.
 
-    Reads the file twice: the type of a column is known only after its last row, and holding the
-    rows would cost memory with the length of the list.
+    The file is read twice: a column's type depends on its last row, and holding all rows would take
+    memory in proportion to the list.
 
     Args:
         path: The file.
-        encoding: Its encoding.
-        notices: Told of columns that are renamed, or stay text for the sake of their digits.
-        delimiter: What separates fields where the header does not tell.
-        texts: Columns that stay text whatever they hold.
-        expected: Columns of which one is in the header; the delimiter goes by them.
+        encoding: Its text encoding.
+        notices: Receives a notice for each column that is renamed, or stays text to keep digits.
+        delimiter: Separates fields unless the header shows another delimiter.
+        texts: Columns that are always text.
+        expected: Names of which the header has one; they identify the delimiter.
 
     Raises:
         SourceError: There is no header, or the file cannot be read beyond some row.
     """
-    shape = _Shape.of(path, encoding, delimiter, expected)
-    columns = {name: _Fields() for name in shape.names}
-    for _, fields in _rows(path, encoding, shape):
+    dialect = _Dialect.detect(path, encoding, delimiter, expected)
+    columns = {name: _ColumnScan() for name in dialect.names}
+    for _, fields in _read_rows(path, encoding, dialect):
         if not isinstance(fields, SourceError):
             for name, text in fields.items():
-                columns[name].take(text)
-    for name, problem in shape.problems.items():
+                columns[name].add(text)
+    for name, problem in dialect.renamed.items():
         notices.add(f"{problem}; it is read as {name!r}", source=path)
     convert: dict[str, Callable[[str], Scalar]] = {}
     for name, column in columns.items():
-        kind = ColumnType.STRING if name in texts else column.kind(name, path, notices)
-        convert[name] = _CONVERTERS[kind]
-    for number, fields in _rows(path, encoding, shape):
+        is_text = name in texts
+        column_type = ColumnType.STRING if is_text else column.finish(name, path, notices)
+        convert[name] = _CONVERTERS[column_type]
+    for number, fields in _read_rows(path, encoding, dialect):
         if isinstance(fields, SourceError):
             yield number, fields
         else:
@@ -75,12 +75,12 @@ def read_csv(
 # ---------------------------------------------------------------- types of fields
 
 
-def _time(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+def _parse_time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _number(text: str) -> float | None:
+def _parse_double(text: str) -> float | None:
     return None if text.lower() == "nan" else float(text)
 
 
@@ -88,12 +88,12 @@ _CONVERTERS: dict[ColumnType, Callable[[str], Scalar]] = {
     ColumnType.STRING: str,
     ColumnType.BOOL: lambda text: text.lower() == "true",
     ColumnType.INT64: int,
-    ColumnType.DOUBLE: _number,
-    ColumnType.TIMESTAMP: _time,
+    ColumnType.DOUBLE: _parse_double,
+    ColumnType.TIMESTAMP: _parse_time,
     ColumnType.DATE: date.fromisoformat,
 }
 
-# Numbers with leading zeros are names, as in 007.
+# Numbers with leading zeros are identifiers, such as 007.
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 _DOUBLE = re.compile(r"-?(0|[1-9]\d*)?(\.\d*)?(?<=[\d.])(e[+-]?\d+)?|nan", re.ASCII | re.IGNORECASE)
 _TIME = re.compile(
@@ -108,80 +108,97 @@ def _type_of(text: str) -> ColumnType:
         return ColumnType.INT64
     if text != "." and _DOUBLE.fullmatch(text):
         return ColumnType.STRING if math.isinf(float(text)) else ColumnType.DOUBLE
-    shape = _TIME.fullmatch(text)
-    if shape is not None:
-        kind = ColumnType.TIMESTAMP if shape[1] else ColumnType.DATE
+    match = _TIME.fullmatch(text)
+    if match is not None:
+        column_type = ColumnType.TIMESTAMP if match[1] else ColumnType.DATE
         try:
-            _CONVERTERS[kind](text)
+            _CONVERTERS[column_type](text)
         except (ValueError, OverflowError):
             return ColumnType.STRING
-        return kind
+        return column_type
     return ColumnType.STRING
 
 
 @dataclass(slots=True)
-class _Fields:
-    """What the fields of one column have in common."""
+class _ColumnScan:
+    """Finds the type that all fields of one column have.
 
-    found: ColumnType | None = None
-    wide: bool = False  # an integer, or whole part, of 2^53 or more
-    rounded: bool = False  # a decimal with more digits than its double
+    Attributes:
+        type: Common type of the fields so far.
+        is_wide: Whether an integer, or the integer part of a decimal, is 2^53 or more.
+        is_rounded: Whether a decimal has more digits than its double.
+        problem: Why the column is text although its fields are numbers.
+    """
+
+    type: ColumnType | None = None
+    is_wide: bool = False
+    is_rounded: bool = False
     problem: str | None = None
 
-    def take(self, text: str) -> None:
-        if not text or self.found is ColumnType.STRING:
+    def add(self, text: str) -> None:
+        if not text or self.type is ColumnType.STRING:
             return
-        kind = _type_of(text)
-        before = self.found or kind
-        if kind in (ColumnType.INT64, ColumnType.DOUBLE):
-            kind = self._checked(kind, text)
-        both = joined(before, kind, wide=self.wide)
-        numbers = {before, kind} == {ColumnType.INT64, ColumnType.DOUBLE}
+        field_type = _type_of(text)
+        before = self.type or field_type
+        if field_type in (ColumnType.INT64, ColumnType.DOUBLE):
+            field_type = self._check_digits(field_type, text)
+        both = joined(before, field_type, wide=self.is_wide)
+        numbers = {before, field_type} == {ColumnType.INT64, ColumnType.DOUBLE}
         if numbers and both is ColumnType.STRING:
-            self.problem = "integers of 2^53 or more beside decimals"
-        self.found = both
+            self.problem = "integers of 2^53 or more together with decimals"
+        self.type = both
 
-    def _checked(self, kind: ColumnType, text: str) -> ColumnType:
-        if kind is ColumnType.DOUBLE and len(text) > _EXACT_CHARACTERS:
-            self.rounded = self.rounded or Decimal(text) != Decimal(repr(float(text)))
-        whole = text.lstrip("-").partition(".")[0]
-        if len(whole) < 16 or not whole.isdigit():
-            return kind
-        self.wide = self.wide or int(whole[:20]) >= EXACT_INTEGERS
-        if kind is ColumnType.DOUBLE:
+    def _check_digits(self, field_type: ColumnType, text: str) -> ColumnType:
+        """Return STRING for a number that its type cannot represent."""
+        if field_type is ColumnType.DOUBLE and len(text) > EXACT_CHARACTERS:
+            self.is_rounded = self.is_rounded or Decimal(text) != Decimal(repr(float(text)))
+        digits = text.lstrip("-").partition(".")[0]
+        if len(digits) < 16 or not digits.isdigit():
+            return field_type
+        self.is_wide = self.is_wide or int(digits[:20]) >= EXACT_INTEGERS
+        if field_type is ColumnType.DOUBLE:
             self.problem = "decimals with more digits than a double"
             return ColumnType.STRING
-        if len(whole) > 19 or not -(2**63) <= int(text) < 2**63:
+        if len(digits) > 19 or not -(2**63) <= int(text) < 2**63:
             self.problem = "integers beyond 64 bits"
             return ColumnType.STRING
-        return kind
+        return field_type
 
-    def kind(self, name: str, path: str, notices: Notices) -> ColumnType:
-        if self.found is ColumnType.STRING and self.problem is not None:
+    def finish(self, name: str, path: str, notices: Notices) -> ColumnType:
+        """Return the column's type, with a notice if digits are affected."""
+        if self.type is ColumnType.STRING and self.problem is not None:
             notices.add(f"column {name!r} holds {self.problem}; it is stored as text", source=path)
-        if self.found is ColumnType.DOUBLE and self.rounded:
+        if self.type is ColumnType.DOUBLE and self.is_rounded:
             problem = "decimals with more digits than a double; the nearest doubles are stored"
             notices.add(f"column {name!r} holds {problem}", source=path)
-        return self.found or ColumnType.STRING
+        return self.type or ColumnType.STRING
 
 
 # ---------------------------------------------------------------- rows of fields
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
-    """How the rows of a file are split, and what its columns are called."""
+class _Dialect:
+    """How the rows of a file are split, and the names of its columns.
+
+    Attributes:
+        delimiter: Separates fields.
+        names: Distinct column names.
+        has_hint: Whether the first line is a hint such as `sep=;`, which Excel writes.
+        skips_spaces: Whether spaces after the delimiter are dropped.
+        renamed: Why a column was renamed, by its new name.
+    """
 
     delimiter: str
     names: list[str]
-    first_line_is_hint: bool  # as `sep=;`, which Excel writes
-    skip_spaces: bool
-    problems: dict[str, str] = field(default_factory=dict)  # by the name that was given
+    has_hint: bool
+    skips_spaces: bool
+    renamed: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(
+    def detect(
         cls, path: str, encoding: TextEncoding, delimiter: str, expected: Collection[str]
-    ) -> _Shape:
+    ) -> _Dialect:
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
         with encoding.open(path, newline="") as file:
             sample = file.read(_SNIFFED_CHARACTERS)
@@ -191,78 +208,78 @@ class _Shape:
             delimiter = hint[1]
             lines = lines[1:]
         else:
-            delimiter = _delimiter(lines, delimiter, expected)
-        header = _header(lines, delimiter)
+            delimiter = _detect_delimiter(lines, delimiter, expected)
+        header = _parse_header(lines, delimiter)
         names = [name.strip() for name in header]
-        taken = {name for name in names if name.casefold() in expected}
-        if not any(names) or (len(set(names)) < len(names) and not taken):
+        has_expected = any(name.casefold() in expected for name in names)
+        if not any(names) or (len(set(names)) < len(names) and not has_expected):
             raise SourceError(f"{path}: no header with distinct names; add one as first row")
-        skip_spaces = any(name.startswith(" ") for name in header[1:])
-        distinct, problems = _distinct(names)
-        return cls(delimiter, distinct, hint is not None, skip_spaces, problems)
+        skips_spaces = any(name.startswith(" ") for name in header[1:])
+        distinct, renamed = _make_distinct(names)
+        return cls(delimiter, distinct, hint is not None, skips_spaces, renamed)
 
 
-def _header(lines: Sequence[str], delimiter: str) -> list[str]:
+def _parse_header(lines: Sequence[str], delimiter: str) -> list[str]:
     try:
         return next(filter(None, csv.reader(lines, delimiter=delimiter)), [])
     except csv.Error:
         return []
 
 
-def _delimiter(lines: Sequence[str], usual: str, expected: Collection[str]) -> str:
-    """The one that makes an expected column; else what the first rows suggest."""
-    for delimiter in dict.fromkeys((usual, *DELIMITERS)):
-        names = {name.strip().casefold() for name in _header(lines, delimiter)}
+def _detect_delimiter(lines: Sequence[str], default: str, expected: Collection[str]) -> str:
+    """Return the delimiter that yields an expected column, or else fits the first rows."""
+    for delimiter in dict.fromkeys((default, *DELIMITERS)):
+        names = {name.strip().casefold() for name in _parse_header(lines, delimiter)}
         if names & set(expected):
             return str(delimiter)
     try:
         sniffed: str = csv.Sniffer().sniff("".join(lines[:100]), DELIMITERS).delimiter
         return sniffed
     except csv.Error:
-        return usual
+        return default
 
 
-def _distinct(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Names without gaps and repetitions, and what was wrong with those that changed."""
+def _make_distinct(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return distinct, non-empty names, and the problem of each one that is new."""
     distinct: list[str] = []
-    problems: dict[str, str] = {}
-    for place, name in enumerate(names, 1):
-        new, number = name or f"column_{place}", 1
+    renamed: dict[str, str] = {}
+    for position, name in enumerate(names, 1):
+        new, number = name or f"column_{position}", 1
         while new in distinct or (new != name and new in names):
             number += 1
-            new = f"{name or f'column_{place}'}_{number}"
+            new = f"{name or f'column_{position}'}_{number}"
         if new != name:
-            what = f"a second column {name!r}" if name else f"column {place} without a name"
-            problems[new] = what
+            renamed[new] = (
+                f"a second column {name!r}" if name else f"column {position} without a name"
+            )
         distinct.append(new)
-    return distinct, problems
+    return distinct, renamed
 
 
-def _rows(path: str, encoding: TextEncoding, shape: _Shape) -> Iterator[NumberedFields]:
+def _read_rows(path: str, encoding: TextEncoding, dialect: _Dialect) -> Iterator[NumberedFields]:
     with encoding.open(path, newline="") as file:
-        if shape.first_line_is_hint:
+        if dialect.has_hint:
             file.readline()
-        yield from _fields(path, file, shape)
+        yield from _split_rows(path, file, dialect)
 
 
-def _fields(path: str, file: TextIO, shape: _Shape) -> Iterator[NumberedFields]:
+def _split_rows(path: str, file: TextIO, dialect: _Dialect) -> Iterator[NumberedFields]:
     rows = csv.reader(
-        file, delimiter=shape.delimiter, skipinitialspace=shape.skip_spaces, strict=True
+        file, delimiter=dialect.delimiter, skipinitialspace=dialect.skips_spaces, strict=True
     )
     number = 0
     try:
         filled = filter(None, rows)
         next(filled, None)
         for number, fields in enumerate(filled, start=1):
-            if len(fields) == len(shape.names):
-                yield number, dict(zip(shape.names, fields, strict=True))
-                continue
-            yield (
-                number,
-                SourceError(
-                    f"{path}, row {number}: {len(fields)} fields, expected {len(shape.names)} "
+            if len(fields) == len(dialect.names):
+                yield number, dict(zip(dialect.names, fields, strict=True))
+            else:
+                error = SourceError(
+                    f"{path}, row {number}: {len(fields)} fields, expected {len(dialect.names)} "
                     "as in the header; quote fields that hold the separator"
-                ),
-            )
-    except csv.Error as error:
-        raise SourceError(f"{path}, row {number + 1}: {error}; mend the row") from error
+                )
+                yield number, error
+    except csv.Error as problem:
+        reason = f"{path}, row {number + 1}: {problem}; correct the row"
+        raise SourceError(reason) from problem

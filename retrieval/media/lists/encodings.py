@@ -1,4 +1,4 @@
-"""The encoding of a text file that somebody else wrote."""
+"""Detect the encoding of a text file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from retrieval.files.reading import open_regular
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # begins as UTF-16 does
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it starts with
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -21,22 +21,22 @@ _BOMS = (
 _HEAD_BYTES = 64 << 10
 _SAMPLE_BYTES = 256 << 10
 _LINE_BYTES = 1 << 20
-_COMMON = (
+_CANDIDATES = (
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r",
     "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr",
 )  # fmt: skip
-"""Encodings of lists that are not Unicode, the most common first."""
+"""Encodings other than Unicode, the most common first."""
 
 _MULTIBYTE = ("utf-16", "utf-32", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
-"""Encodings whose damage surrogate escapes cannot represent: they stand for single bytes."""
+"""Encodings with several bytes per letter; surrogate escapes stand for single bytes."""
 
-_LETTERS_AT_LEAST = 12
-"""Bytes beyond ASCII that tell encodings apart; with fewer it is the first of them."""
+_MIN_LETTERS = 12
+"""Bytes beyond ASCII that detection needs; with fewer, the most common encoding is assumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextEncoding:
-    """How a text file is read; `problem` says what is uncertain about it, None for nothing."""
+    """Encoding of a text file; `problem` is a notice if the encoding is uncertain, else None."""
 
     name: str
     problem: str | None = None
@@ -44,16 +44,15 @@ class TextEncoding:
     def open(self, path: str, *, newline: str | None = None) -> TextIO:
         """Open a file for reading.
 
-        Bytes that are not of the encoding become surrogate escapes, or, in an encoding of several
-        bytes per letter, replacement characters.
+        Invalid bytes become surrogate escapes, or replacement characters in multi-byte encodings.
         """
         errors = "replace" if self.name.startswith(_MULTIBYTE) else "surrogateescape"
         return io.TextIOWrapper(open_regular(path), self.name, errors, newline)
 
     def file_name(self, name: str, folder: str) -> str:
-        """The name of a file as the text gives it, or as its bytes do where only that exists.
+        """Return a file name as the text has it, or else with the text's bytes.
 
-        A list may hold names in its own encoding, or the bytes of names in the file system's.
+        A list can hold names in its own encoding, or as bytes of the file system's encoding.
         """
         if self.name.startswith("utf") or os.path.lexists(os.path.join(folder, name)):
             return name
@@ -64,7 +63,7 @@ class TextEncoding:
 
 
 def find_encoding(path: str) -> TextEncoding:
-    """Find out how a text file is encoded, by its first bytes, else as UTF-8, else by its letters.
+    """Detect an encoding by its byte order mark, as UTF-8, or else by its letters.
 
     Raises:
         OSError: The file cannot be read.
@@ -75,7 +74,7 @@ def find_encoding(path: str) -> TextEncoding:
             if head.startswith(mark):
                 return TextEncoding(name)
         if b"\0" in head:
-            # UTF-16 without its mark: the high bytes of digits, commas and spaces are 0.
+            # UTF-16 without a mark: the high bytes of digits, commas and spaces are 0.
             return TextEncoding(
                 "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
             )
@@ -83,10 +82,10 @@ def find_encoding(path: str) -> TextEncoding:
         if _is_utf8(file):
             return TextEncoding("utf-8")
         file.seek(0)
-        valid, invalid, sample = _letters(file)
+        valid, invalid, sample = _sample_letters(file)
     if valid >= invalid:
-        return TextEncoding("utf-8", f"{invalid} lines are not UTF-8; the others are read as such")
-    return _guessed(sample)
+        return TextEncoding("utf-8", f"{invalid} lines are not UTF-8; the others are read as UTF-8")
+    return _guess(sample)
 
 
 def _is_utf8(file: BinaryIO) -> bool:
@@ -100,8 +99,8 @@ def _is_utf8(file: BinaryIO) -> bool:
     return True
 
 
-def _letters(file: BinaryIO) -> tuple[int, int, bytes]:
-    """Lines with other letters than ASCII that are UTF-8 and that are not, and some of the last."""
+def _sample_letters(file: BinaryIO) -> tuple[int, int, bytes]:
+    """Count the non-ASCII lines that are UTF-8 and that are not, and sample the latter."""
     valid = invalid = 0
     sample: list[bytes] = []
     size = 0
@@ -119,27 +118,27 @@ def _letters(file: BinaryIO) -> tuple[int, int, bytes]:
     return valid, invalid, b"".join(sample)
 
 
-def _guessed(sample: bytes) -> TextEncoding:
-    name = _by_letters(sample)
+def _guess(sample: bytes) -> TextEncoding:
+    name = _guess_name(sample)
     if name is None:
         return TextEncoding("utf-8", "not UTF-8, and of no known encoding; save it as UTF-8")
     return TextEncoding(name, f"not UTF-8; read as {name}, as its letters suggest")
 
 
-def _by_letters(sample: bytes) -> str | None:
-    if sum(byte >= 0x80 for byte in sample) < _LETTERS_AT_LEAST:
+def _guess_name(sample: bytes) -> str | None:
+    if sum(byte >= 0x80 for byte in sample) < _MIN_LETTERS:
         try:
-            sample.decode(_COMMON[0])
+            sample.decode(_CANDIDATES[0])
         except UnicodeDecodeError:
             return None
-        return _COMMON[0]
+        return _CANDIDATES[0]
     from charset_normalizer import from_bytes
 
-    # Of encodings that explain the letters alike, the one that more programs write.
-    found = [
-        (round(match.chaos, 2), -round(match.coherence, 2), _COMMON.index(name), name)
-        for match in from_bytes(sample, cp_isolation=list(_COMMON))
+    # Prefer the most common of the encodings that explain the letters equally well.
+    ranked = [
+        (round(match.chaos, 2), -round(match.coherence, 2), _CANDIDATES.index(name), name)
+        for match in from_bytes(sample, cp_isolation=list(_CANDIDATES))
         for name in match.could_be_from_charset
-        if name in _COMMON
+        if name in _CANDIDATES
     ]
-    return min(found)[-1] if found else None
+    return min(ranked)[-1] if ranked else None

@@ -1,4 +1,4 @@
-"""The formats of lists: rows of CSV, JSONL and Parquet with typed values."""
+"""Read the rows of JSONL and Parquet lists."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from retrieval.media.lists.encodings import TextEncoding
 
 Row = Mapping[str, object]
 NumberedRow = tuple[int, Row | SourceError]
-"""A row as its format gives it, or what is wrong with it."""
+"""Number of a row, and its values or its error."""
+
+EXACT_CHARACTERS = 16
+"""A decimal with no more characters than this is exact as a double."""
+
+_MAX_INT_DIGITS = 4_000
+"""Python refuses to parse longer integers."""
 
 
 class ListReader(Protocol):
-    """Reads the rows of one format.
-
-    `texts` are columns that are text whatever they hold; `expected` are names of which a header
-    has one.
-    """
+    """Reads the rows of one list format."""
 
     def __call__(
         self,
@@ -34,7 +36,15 @@ class ListReader(Protocol):
         texts: Sequence[str],
         expected: Sequence[str],
     ) -> Iterator[NumberedRow]:
-        """Yield the rows, numbered from 1."""
+        """Yield the rows, numbered from 1.
+
+        Args:
+            path: The list.
+            encoding: Its text encoding.
+            notices: Receives a notice for each value that is stored in another form.
+            texts: Columns that are always text.
+            expected: Names of which the header has one.
+        """
         ...
 
 
@@ -46,48 +56,41 @@ def read_jsonl(
     texts: Sequence[str],
     expected: Sequence[str],
 ) -> Iterator[NumberedRow]:
-    """Read an object a line; types are JSON's own."""
+    """Read one JSON object per line, with JSON's types."""
     with encoding.open(path) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                row = read_json(line)
+                row = parse_exact_json(line)
             except (ValueError, RecursionError) as error:
-                yield number, SourceError(f"{path}, row {number}: {error}; mend the line")
+                yield number, SourceError(f"{path}, row {number}: {error}; correct the line")
                 continue
             if not isinstance(row, dict):
                 row = SourceError(f"{path}, row {number}: expected an object, as {{…}}")
             yield number, row
 
 
-def read_json(text: str | bytes) -> object:
-    """Parse JSON without losing digits: a number that no double holds exactly is a Decimal.
+def parse_exact_json(text: str | bytes) -> object:
+    """Parse JSON; numbers that are not exact as a double become Decimal.
 
     Raises:
         ValueError: Not JSON.
-        RecursionError: Nested too deep.
+        RecursionError: Nested too deeply.
     """
-    return json.loads(text, parse_float=_exact, parse_int=_integer)
+    return json.loads(text, parse_float=_parse_float, parse_int=_parse_int)
 
 
-_EXACT_CHARACTERS = 16
-"""A decimal of so many characters is a double without loss."""
-
-_PRINTED_DIGITS = 4_000
-"""Python refuses to read longer integers."""
-
-
-def _exact(text: str) -> float | Decimal:
+def _parse_float(text: str) -> float | Decimal:
     nearest = float(text)
-    if len(text) <= _EXACT_CHARACTERS or math.isinf(nearest):
+    if len(text) <= EXACT_CHARACTERS or math.isinf(nearest):
         return nearest
     value = Decimal(text)
     return nearest if Decimal(repr(nearest)) == value else value
 
 
-def _integer(text: str) -> int | Decimal:
-    return int(text) if len(text) <= _PRINTED_DIGITS else Decimal(text)
+def _parse_int(text: str) -> int | Decimal:
+    return int(text) if len(text) <= _MAX_INT_DIGITS else Decimal(text)
 
 
 def read_parquet(
@@ -98,7 +101,7 @@ def read_parquet(
     texts: Sequence[str],
     expected: Sequence[str],
 ) -> Iterator[NumberedRow]:
-    """Read the columns that are not binary."""
+    """Read all columns except binary ones."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -108,10 +111,10 @@ def read_parquet(
     try:
         check_regular(path)
         with pq.ParquetFile(path) as file:
-            bytes_columns = [field.name for field in file.schema_arrow if is_binary(field.type)]
-            for name in bytes_columns:
+            binary = [field.name for field in file.schema_arrow if is_binary(field.type)]
+            for name in binary:
                 notices.add(f"column {name!r} is binary; left out", source=path)
-            names = [name for name in file.schema_arrow.names if name not in bytes_columns]
+            names = [name for name in file.schema_arrow.names if name not in binary]
             for batch in file.iter_batches(batch_size=4096, columns=names):
                 columns = [python_values(column) for column in batch.columns]
                 for values in zip(*columns, strict=True):

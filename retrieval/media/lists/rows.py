@@ -1,4 +1,4 @@
-"""Lists of media files with metadata: CSV, TSV, JSONL and Parquet, read row by row."""
+"""Read lists of media files with metadata (CSV, TSV, JSONL, Parquet) row by row."""
 
 from __future__ import annotations
 
@@ -12,23 +12,30 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import adapted, clean_text
 from retrieval.errors import SourceError
-from retrieval.media.captions import joined_captions
+from retrieval.media.captions import join_captions
 from retrieval.media.lists.csv_rows import read_csv
 from retrieval.media.lists.encodings import TextEncoding, find_encoding
-from retrieval.media.lists.formats import ListReader, NumberedRow, Row, read_jsonl, read_parquet
+from retrieval.media.lists.formats import (
+    ListReader,
+    NumberedRow,
+    Row,
+    read_jsonl,
+    read_parquet,
+)
+from retrieval.media.names import extension
 from retrieval.types import Scalar
 from retrieval.wording import shortened
 
 PATH_COLUMNS = ("path", "file", "filename", "image_path", "audio_path", "video_path")
 CAPTION_COLUMNS = ("caption", "text")
 
-_SHOWN_NAMES = 12
-_SHOWN_CHARACTERS = 40
+_MAX_SHOWN_NAMES = 12
+_MAX_SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRow:
-    """One row of a list: the file it names, and what it says about it."""
+    """One row of a list: the path of a file, and its metadata."""
 
     path: str
     caption: str | None
@@ -41,12 +48,10 @@ def read_list(
     caption_column: str | None = None,
     notices: Notices | None = None,
 ) -> Iterator[ListedRow]:
-    """Read a list, a file at a time; the format goes by the list's extension.
-
-    As `read_files`, but a row that cannot be used ends it.
+    """Read a list as `read_files` does, but raise the first error of a row.
 
     Raises:
-        SourceError: The list cannot be read, a named column is missing, or a row is malformed.
+        SourceError: The list cannot be read, a given column is missing, or a row is malformed.
     """
     for _, row in read_files(path, path_column, caption_column, notices):
         if isinstance(row, SourceError):
@@ -60,23 +65,23 @@ def read_files(
     caption_column: str | None = None,
     notices: Notices | None = None,
 ) -> Iterator[tuple[int, ListedRow | SourceError]]:
-    """Read a list as `read_rows` does, with the rows of one file joined where the first is.
+    """Read a list as `read_rows` does, with all rows of one file joined into the first.
 
-    A file that several rows name has the captions of all of them, each on a line of its own, and
-    the columns of the first; values of later rows that differ are a notice. The list is read more
-    than once, for a later row can be anywhere.
+    The joined row has the captions of all rows, one a line, and the columns of the first; a notice
+    reports later rows with other columns. The list is read several times, because the later rows
+    can be anywhere.
     """
     notices = notices or Notices()
-    captions = _captions_of_several(path, path_column, caption_column)
-    seen: dict[str, ListedRow] = {}
+    captions = _repeated_captions(path, path_column, caption_column)
+    first_rows: dict[str, ListedRow] = {}
     for number, row in read_rows(path, path_column, caption_column, notices):
         name = None if isinstance(row, SourceError) else os.path.normpath(row.path)
         if isinstance(row, SourceError) or name not in captions:
             yield number, row
-        elif name not in seen:
-            seen[name] = row
-            yield number, replace(row, caption=joined_captions(captions[name]))
-        elif row.columns != seen[name].columns:
+        elif name not in first_rows:
+            first_rows[name] = row
+            yield number, replace(row, caption=join_captions(captions[name]))
+        elif row.columns != first_rows[name].columns:
             notices.add(
                 "a file is listed again with other columns; those of its first row are stored",
                 source=path,
@@ -84,30 +89,28 @@ def read_files(
             )
 
 
-def _captions_of_several(
+def _repeated_captions(
     path: str, path_column: str | None, caption_column: str | None
 ) -> dict[str, list[str | None]]:
-    """The captions of every file that more than one row names."""
+    """Return the captions of every file that several rows name."""
+
+    def files() -> Iterator[tuple[str, str | None]]:
+        for _, row in read_rows(path, path_column, caption_column):
+            if not isinstance(row, SourceError):
+                yield os.path.normpath(row.path), row.caption
+
     seen: set[str] = set()
     captions: dict[str, list[str | None]] = {}
-    for name, _ in _named_files(path, path_column, caption_column):
+    for name, _ in files():
         if name in seen:
             captions[name] = []
         seen.add(name)
-    # Only now the captions: those of all files would fill memory.
+    # A second pass collects captions: those of all files would take too much memory.
     if captions:
-        for name, caption in _named_files(path, path_column, caption_column):
+        for name, caption in files():
             if name in captions:
                 captions[name].append(caption)
     return captions
-
-
-def _named_files(
-    path: str, path_column: str | None, caption_column: str | None
-) -> Iterator[tuple[str, str | None]]:
-    for _, row in read_rows(path, path_column, caption_column, Notices()):
-        if not isinstance(row, SourceError):
-            yield os.path.normpath(row.path), row.caption
 
 
 def read_rows(
@@ -116,36 +119,36 @@ def read_rows(
     caption_column: str | None = None,
     notices: Notices | None = None,
 ) -> Iterator[tuple[int, ListedRow | SourceError]]:
-    """Read a list row by row, numbered, with an error in the place of a row that names no file.
+    """Read a list row by row, numbered from 1, with an error in place of each malformed row.
 
-    A CSV column has the type that all its filled fields have, else text. Nested values of JSONL
-    and Parquet become JSON text; empty fields and NaN become None. A `file://` address is the path
-    it stands for, any other address is an error.
+    A CSV column has the type that all its non-empty fields have, else text. Nested values of JSONL
+    and Parquet become JSON text; empty fields and NaN become None. A `file://` address becomes its
+    path, any other address is an error.
 
     Args:
         path: The list; its extension is one of `LIST_EXTENSIONS`.
-        path_column: Column that names the files; by default a usual name is sought.
-        caption_column: Column that holds captions, likewise.
-        notices: Told of values that are not stored as they are.
+        path_column: Column that names the files; by default one of `PATH_COLUMNS`.
+        caption_column: Column that holds captions; by default one of `CAPTION_COLUMNS`.
+        notices: Receives a notice for each value that is stored in another form.
 
     Raises:
-        SourceError: The list itself cannot be read, or not beyond some row.
+        SourceError: The list cannot be read, or not beyond some row.
     """
     notices = notices or Notices()
     expected = (path_column,) if path_column else PATH_COLUMNS
     texts = (*expected, *((caption_column,) if caption_column else CAPTION_COLUMNS))
-    reader = LIST_EXTENSIONS[os.path.splitext(path)[1][1:].lower()]
+    reader = _reader_of(path)
     try:
-        encoding = TextEncoding("utf-8") if reader is read_parquet else _encoding(path, notices)
-        listing = _Listing(path, encoding, path_column, caption_column, notices)
+        encoding = _find_encoding(path, notices)
+        parser = _RowParser(path, encoding, path_column, caption_column, notices)
         for number, row in reader(path, encoding, notices, texts=texts, expected=expected):
             if isinstance(row, SourceError):
                 yield number, row
                 continue
             try:
-                listed = listing.row(number, row)
-            except NoColumnError as error:
-                if reader is not read_jsonl:  # else all rows lack it
+                listed = parser.parse(number, row)
+            except MissingColumnError as error:
+                if reader is not read_jsonl:  # in other formats every row lacks the column
                     raise
                 yield number, error
             except SourceError as error:
@@ -157,21 +160,26 @@ def read_rows(
 
 
 def read_table(path: str, notices: Notices) -> Iterator[NumberedRow]:
-    """The rows of a list as they are, without looking for the files they name.
+    """Yield the rows of a list with all their columns, without parsing paths and captions.
 
     Raises:
         SourceError: The list cannot be read, or not beyond some row.
     """
-    reader = LIST_EXTENSIONS[os.path.splitext(path)[1][1:].lower()]
     try:
-        encoding = TextEncoding("utf-8") if reader is read_parquet else _encoding(path, notices)
+        encoding = _find_encoding(path, notices)
         texts = (*PATH_COLUMNS, *CAPTION_COLUMNS)
-        yield from reader(path, encoding, notices, texts=texts, expected=PATH_COLUMNS)
+        yield from _reader_of(path)(path, encoding, notices, texts=texts, expected=PATH_COLUMNS)
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}; cannot read the list") from error
 
 
-def _encoding(path: str, notices: Notices) -> TextEncoding:
+def _reader_of(path: str) -> ListReader:
+    return LIST_EXTENSIONS[extension(path)]
+
+
+def _find_encoding(path: str, notices: Notices) -> TextEncoding:
+    if _reader_of(path) is read_parquet:
+        return TextEncoding("utf-8")
     encoding = find_encoding(path)
     if encoding.problem is not None:
         notices.add(encoding.problem, source=path)
@@ -181,13 +189,13 @@ def _encoding(path: str, notices: Notices) -> TextEncoding:
 # ---------------------------------------------------------------- one row
 
 
-class NoColumnError(SourceError):
-    """A row lacks the column that names its file, or a column that the user named."""
+class MissingColumnError(SourceError):
+    """A row lacks the column that names its file, or a column that the user gave."""
 
 
-@dataclass(slots=True)
-class _Listing:
-    """Finds in the rows of one list the file, its caption and its columns."""
+@dataclass(frozen=True, slots=True)
+class _RowParser:
+    """Splits the rows of one list into path, caption and columns."""
 
     path: str
     encoding: TextEncoding
@@ -195,18 +203,20 @@ class _Listing:
     caption_column: str | None
     notices: Notices
 
-    def row(self, number: int, row: Row) -> ListedRow:
+    def parse(self, number: int, row: Row) -> ListedRow:
         where = f"{self.path}, row {number}"
-        path_key = _column(row, self.path_column, PATH_COLUMNS)
+        path_key = _find_column(row, self.path_column, PATH_COLUMNS)
         if path_key is None:
-            raise NoColumnError(self._no_path_column(where, row))
-        caption_key = _column(row, self.caption_column, CAPTION_COLUMNS)
+            raise MissingColumnError(self._missing_path_column(where, row))
+        caption_key = _find_column(row, self.caption_column, CAPTION_COLUMNS)
         if caption_key is None and self.caption_column:
-            raise NoColumnError(f"{where}: no column {self.caption_column!r}; it has {_named(row)}")
+            raise MissingColumnError(
+                f"{where}: no column {self.caption_column!r}; it has {_format_names(row)}"
+            )
         return ListedRow(
-            path=self._file(where, path_key, row[path_key]),
-            caption=joined_captions([row[caption_key]]) if caption_key is not None else None,
-            columns=scalars(
+            path=self._parse_path(where, path_key, row[path_key]),
+            caption=join_captions([row[caption_key]]) if caption_key is not None else None,
+            columns=to_columns(
                 {key: value for key, value in row.items() if key not in (path_key, caption_key)},
                 self.notices,
                 source=self.path,
@@ -214,68 +224,72 @@ class _Listing:
             ),
         )
 
-    def _file(self, where: str, column: str, value: object) -> str:
-        if not isinstance(value, str) or not _can_name_a_file(value):
-            shown = shortened(value)
-            raise SourceError(f"{where}: {column} is {shown}, expected the path of a file")
+    def _parse_path(self, where: str, column: str, value: object) -> str:
+        if not isinstance(value, str) or not _is_file_name(value):
+            raise SourceError(
+                f"{where}: {column} is {shortened(value)}, expected the path of a file"
+            )
         scheme = re.match(r"([a-z][a-z0-9+.-]+)://", value, re.IGNORECASE)
         if scheme is None:
             return self.encoding.file_name(value, os.path.dirname(os.path.abspath(self.path)))
         if scheme[1].lower() == "file":
             return os.fsdecode(unquote_to_bytes(urlsplit(value).path))
         raise SourceError(
-            f"{where}: {column} is an address ({value[:_SHOWN_CHARACTERS]}); download it first and "
-            "list the file"
+            f"{where}: {column} is an address ({value[:_MAX_SHOWN_CHARACTERS]}); download it first "
+            "and list the file"
         )
 
-    def _no_path_column(self, where: str, row: Row) -> str:
-        wanted = repr(self.path_column) if self.path_column else f"one of {', '.join(PATH_COLUMNS)}"
-        first = "" if self.path_column else "; if the first row is a file already, add a header"
+    def _missing_path_column(self, where: str, row: Row) -> str:
+        expected = (
+            repr(self.path_column) if self.path_column else f"one of {', '.join(PATH_COLUMNS)}"
+        )
+        hint = "" if self.path_column else "; if the first row is a file already, add a header"
         return (
-            f"{where}: found the columns {_named(row)}, expected {wanted}: name the column that "
-            f"holds the files{first}"
+            f"{where}: found the columns {_format_names(row)}, expected {expected}: name the "
+            f"column that holds the files{hint}"
         )
 
 
-def scalars(
+def to_columns(
     values: Mapping[str, object], notices: Notices, *, source: str, place: str
 ) -> dict[str, Scalar]:
-    """Fit the values of a row into columns; what had to change is a notice."""
-    fitted: dict[str, Scalar] = {}
+    """Convert the values of a row to column values, with a notice for each changed value."""
+    columns: dict[str, Scalar] = {}
     for name, value in values.items():
-        fitted[clean_text(name)], problem = adapted(value)
+        columns[clean_text(name)], problem = adapted(value)
         if problem is not None:
             notices.add(f"column {clean_text(name)!r} is {problem}", source=source, place=place)
-    return fitted
+    return columns
 
 
-def _can_name_a_file(name: str) -> bool:
-    """Whether a string is a path: JSON can hold lone surrogates, which no file name has."""
+def _is_file_name(name: str) -> bool:
+    """Whether a string can be a path: JSON can hold lone surrogates, which no file name has."""
     try:
         return bool(name) and b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:
         return False
 
 
-def _column(row: Row, named: str | None, usual: Iterable[str]) -> str | None:
-    """The first of some names that a row has, in any case where it is a usual one."""
-    if named is not None:
-        return named if named in row else None
-    found = next((name for name in usual if name in row), None)
-    if found is not None:
-        return found
+def _find_column(row: Row, given: str | None, common: Iterable[str]) -> str | None:
+    """Return the given column of a row, or else the first common one, ignoring case."""
+    if given is not None:
+        return given if given in row else None
+    exact = next((name for name in common if name in row), None)
+    if exact is not None:
+        return exact
     folded = {name.strip().casefold(): name for name in row}
-    return next((folded[name] for name in usual if name in folded), None)
+    return next((folded[name] for name in common if name in folded), None)
 
 
-def _named(row: Row) -> str:
-    """The names of a row's columns, shortened so that a row of data stays one line."""
+def _format_names(row: Row) -> str:
+    """Format the names of a row's columns, shortened to one line."""
     names = [
-        name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}…"
+        name if len(name) <= _MAX_SHOWN_CHARACTERS else f"{name[:_MAX_SHOWN_CHARACTERS]}…"
         for name in map(clean_text, row)
     ]
-    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-    return ", ".join(names[:_SHOWN_NAMES]) + more
+    hidden = len(names) - _MAX_SHOWN_NAMES
+    more = f" and {hidden} more" if hidden > 0 else ""
+    return ", ".join(names[:_MAX_SHOWN_NAMES]) + more
 
 
 LIST_EXTENSIONS: dict[str, ListReader] = {

@@ -1,1 +1,1 @@
-"""The files that a run reads: folders, patterns, lists."""
+"""List the files that a run reads: folders, patterns, lists and archives."""

@@ -1,4 +1,4 @@
-"""Patterns of files to leave out, in the syntax of gitignore."""
+"""Exclude files by patterns in the syntax of gitignore."""
 
 from __future__ import annotations
 
@@ -14,46 +14,51 @@ from retrieval.files.reading import read_text
 IGNORE_FILE = ".retrievalignore"
 
 
-def compiled(patterns: Iterable[str]) -> GitIgnoreSpec:
-    """Prepare patterns for matching.
+def compile_patterns(patterns: Iterable[str], source: str | None = None) -> GitIgnoreSpec:
+    """Compile patterns.
+
+    Args:
+        patterns: The patterns.
+        source: What an error names; by default the patterns.
 
     Raises:
-        SourceError: One of them is no pattern.
+        SourceError: A pattern is invalid.
     """
     patterns = list(patterns)
     try:
         return GitIgnoreSpec.from_lines(patterns)
     except ValueError as error:
         raise SourceError(
-            f"{', '.join(map(repr, patterns))}: not patterns as in .gitignore ({error}); mend them"
+            f"{source or ', '.join(map(repr, patterns))}: not a pattern in the syntax of "
+            f".gitignore ({error}); correct it"
         ) from error
 
 
-def matches_path(spec: GitIgnoreSpec, path: str, *, is_folder: bool = False) -> bool | None:
-    """Whether the last pattern that matches a path takes it; None where none matches."""
+def match_path(spec: GitIgnoreSpec, path: str, *, is_folder: bool = False) -> bool | None:
+    """Whether the last pattern that matches a path includes it; None if none matches."""
     return spec.check_file(path.lstrip("/") + ("/" if is_folder else "")).include
 
 
 @dataclass(frozen=True, slots=True)
 class IgnoreRules:
-    """What is left out below a folder: patterns, each with the folder that it is relative to.
+    """Exclusion rules below a folder, each with the folder that its patterns are relative to.
 
     Attributes:
-        exclude: The user's patterns and their folder; no ignore file takes anything back.
-        layers: Ignore files, the outermost first; the innermost that says something decides.
+        exclude: The user's patterns and their folder. Ignore files cannot negate them.
+        layers: Folders and patterns of ignore files, outermost first. The innermost match decides.
     """
 
     exclude: tuple[str, GitIgnoreSpec] | None = None
     layers: tuple[tuple[str, GitIgnoreSpec], ...] = ()
 
     @classmethod
-    def of(cls, patterns: Iterable[str], folder: str) -> IgnoreRules:
-        """The user's patterns, relative to a folder."""
-        spec = compiled(patterns)
+    def from_patterns(cls, patterns: Iterable[str], folder: str) -> IgnoreRules:
+        """Create rules from the user's patterns, relative to a folder."""
+        spec = compile_patterns(patterns)
         return cls((folder, spec) if len(spec) else None)
 
-    def within(self, folder: str) -> IgnoreRules:
-        """The rules of a folder that is inside: with its own ignore file, where it has one.
+    def for_subfolder(self, folder: str) -> IgnoreRules:
+        """Add the ignore file of a subfolder, if there is one.
 
         Raises:
             SourceError: The ignore file cannot be read.
@@ -66,28 +71,21 @@ class IgnoreRules:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise SourceError(
-                f"{path}: {reason}; its folder is left out until it can be read"
+                f"{path}: {reason}; its folder is skipped until the file can be read"
             ) from error
-        try:
-            spec = GitIgnoreSpec.from_lines(lines)
-        except ValueError as error:
-            raise SourceError(
-                f"{path}: not patterns as in .gitignore ({error}); mend them"
-            ) from error
+        spec = compile_patterns(lines, source=path)
         return IgnoreRules(self.exclude, (*self.layers, (folder, spec)))
 
-    def ignore(self, path: str, *, is_folder: bool = False) -> bool:
-        """Whether a file or folder is left out."""
-        if self.exclude is not None and _taken(*self.exclude, path, is_folder):
+    def ignores(self, path: str, *, is_folder: bool = False) -> bool:
+        """Whether a file or folder is excluded."""
+        if self.exclude is not None and _match_below(*self.exclude, path, is_folder):
             return True
         for folder, spec in reversed(self.layers):
-            taken = _taken(folder, spec, path, is_folder)
-            if taken is not None:
-                return taken
+            included = _match_below(folder, spec, path, is_folder)
+            if included is not None:
+                return included
         return False
 
 
-def _taken(folder: str, spec: GitIgnoreSpec, path: str, is_folder: bool) -> bool | None:
-    above = os.path.join(folder, "")
-    relative = path[len(above) :] if path.startswith(above) else path
-    return matches_path(spec, relative, is_folder=is_folder)
+def _match_below(folder: str, spec: GitIgnoreSpec, path: str, is_folder: bool) -> bool | None:
+    return match_path(spec, path.removeprefix(os.path.join(folder, "")), is_folder=is_folder)

@@ -1,4 +1,4 @@
-"""What listing the sources of a run meets beside the files themselves."""
+"""Options and results of listing the sources of a run."""
 
 from __future__ import annotations
 
@@ -12,104 +12,102 @@ from dataclasses import dataclass, field
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.media.names import extension, path_to_uri, uri_to_path
-from retrieval.media.sources.ignore_rules import compiled, matches_path
+from retrieval.media.sources.ignore_rules import compile_patterns, match_path
 from retrieval.types import Failure, Scalar, Source
 
-_USUAL_EXTENSION = re.compile(r"\w{1,12}")
+_COMMON_EXTENSION = re.compile(r"\w{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
-    """Paths that mean themselves, as a program prints them: no patterns, and some may be gone."""
+class LiteralPaths:
+    """Paths that are not expanded as patterns; some may not exist."""
 
     paths: Sequence[str]
 
 
 @dataclass(slots=True)
 class Listing:
-    """How to list the sources of a run, and what was met on the way.
+    """Options of listing the sources of a run, and what it found besides them.
 
     Attributes:
-        exclude: Patterns of files that are left out, in the syntax of gitignore.
-        on_failure: Called with what cannot be listed; without it the first one raises.
-        passed_over: Files of folders that are no media, by suffix.
-        other_paths: Further paths of files that are listed already, by the uri they are listed by.
-        notices: What the lists hold that is not stored as it is.
-        further_metadata: Captions and columns that a further mention of a file brings, by the uri
-            that it is listed by; what an earlier mention gave is not among them.
-        read_lists: Uris of the lists that were read to their end.
+        exclude: Patterns of excluded files, in the syntax of gitignore.
+        on_failure: Called with each source that cannot be listed; without it, the first one raises.
+        skipped: Number of files in folders that are not media, by suffix.
+        other_paths: Further paths of a listed file, by the URI it is listed under.
+        notices: List values that are stored in another form.
+        later_metadata: Captions and columns that only later mentions of a file give, by the URI it
+            is listed under.
+        finished_lists: URIs of the lists that were read to their end.
     """
 
     exclude: tuple[str, ...] = ()
     on_failure: Callable[[Failure], None] | None = None
-    passed_over: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
     other_paths: dict[str, list[str]] = field(default_factory=dict)
     notices: Notices = field(default_factory=Notices)
-    further_metadata: dict[str, dict[str, Scalar]] = field(default_factory=dict)
-    read_lists: list[str] = field(default_factory=list)
+    later_metadata: dict[str, dict[str, Scalar]] = field(default_factory=dict)
+    finished_lists: list[str] = field(default_factory=list)
     _folders: list[str] = field(default_factory=list)
     _patterns: list[str] = field(default_factory=list)
 
     def fail(self, uri: str, reason: str, cause: Exception) -> None:
-        """Report what cannot be listed; the rest goes on.
+        """Report a source that cannot be listed.
 
         Raises:
-            SourceError: Nobody wants to hear of failures.
+            SourceError: There is no `on_failure`.
         """
         if self.on_failure is None:
             raise cause if isinstance(cause, SourceError) else SourceError(reason) from cause
         self.on_failure(Failure(uri, "open", reason))
 
-    def pass_over(self, name: str) -> None:
-        """Count a file of a folder that is no media."""
+    def count_skipped(self, name: str) -> None:
+        """Count a file that is not media."""
         suffix = extension(name)
         if not suffix:
-            self.passed_over["without a suffix"] += 1
-        elif _USUAL_EXTENSION.fullmatch(suffix):
-            self.passed_over[f".{suffix}"] += 1
+            self.skipped["without a suffix"] += 1
+        elif _COMMON_EXTENSION.fullmatch(suffix):
+            self.skipped[f".{suffix}"] += 1
         else:
-            self.passed_over["of other kinds"] += 1
+            self.skipped["of other kinds"] += 1
 
-    # ------------------------------------------------------------ what the sources cover
-
-    def cover_folder(self, folder: str) -> None:
-        """Remember that a folder was walked, under the path given and under its real one."""
+    def add_folder(self, folder: str) -> None:
+        """Record a listed folder, under the given and the real path."""
         for path in (os.path.abspath(folder), os.path.realpath(folder)):
             self._folders.append(os.path.join(path, ""))
 
-    def cover_pattern(self, pattern: str) -> None:
-        """Remember that a pattern was expanded."""
+    def add_pattern(self, pattern: str) -> None:
+        """Record an expanded pattern."""
         self._patterns.append(os.path.abspath(pattern))
 
-    def covered(self) -> Callable[[str], bool]:
-        """Tell of the uri of a file whether the folders and patterns would have listed it."""
+    def coverage(self) -> Callable[[str], bool]:
+        """Return a test of whether the listed folders and patterns include a file's URI."""
         folders = tuple(
             dict.fromkeys(path_to_uri(path).rstrip("/") + "/" for path in self._folders)
         )
-        patterns = compiled(self._patterns) if self._patterns else None
+        patterns = compile_patterns(self._patterns) if self._patterns else None
 
         def covers(uri: str) -> bool:
             if uri.startswith(folders):
                 return True
-            return patterns is not None and matches_path(patterns, uri_to_path(uri)) is True
+            return patterns is not None and match_path(patterns, uri_to_path(uri)) is True
 
         return covers
 
 
-class Once:
-    """Lets every file through once, whatever path leads to it.
+class Deduplicator:
+    """Lists every file once, whatever path leads to it.
 
-    A file is what the system says it is, device and inode. Links are held back until the end: the
-    file itself is listed by its own name where it is a source too.
+    Device and inode identify a file. Symbolic links wait until the end, so that a file that is a
+    source too is listed under its own name.
     """
 
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
         self._uris: dict[tuple[int, int] | str, str] = {}
         self._links: list[Source] = []
-        self._given: dict[str, frozenset[str]] = {}  # names of the metadata of the first mentions
+        self._first_columns: dict[str, frozenset[str]] = {}  # columns of the first mention, by URI
 
-    def first(self, source: Source) -> bool:
+    def is_first(self, source: Source) -> bool:
         """Whether a source is to be listed now."""
         try:
             status = os.lstat(source.path)
@@ -118,43 +116,43 @@ class Once:
         if stat.S_ISLNK(status.st_mode):
             self._links.append(source)
             return False
-        return self._is_new(identity(status) or source.uri, source)
+        return self._is_new(file_identity(status) or source.uri, source)
 
-    def links(self) -> list[Source]:
-        """The links to files that were not listed by a name of their own."""
+    def unlisted_links(self) -> list[Source]:
+        """Return the links to files that are not listed under another name."""
         return [source for source in self._links if self._is_new(self._target(source), source)]
 
     def _target(self, source: Source) -> tuple[int, int] | str:
         try:
-            return identity(os.stat(source.path)) or source.uri
+            return file_identity(os.stat(source.path)) or source.uri
         except OSError:
-            return source.uri  # a dangling link is a failure of its own
+            return source.uri  # each dangling link is a failure of its own
 
     def _is_new(self, key: tuple[int, int] | str, source: Source) -> bool:
         listed = self._uris.setdefault(key, source.uri)
-        metadata = metadata_of(source)
+        metadata = source_metadata(source)
         if listed is source.uri:
             if metadata:
-                self._given[listed] = frozenset(metadata)
+                self._first_columns[listed] = frozenset(metadata)
             return True
         if listed != source.uri:
             others = self._listing.other_paths.setdefault(listed, [])
             if source.uri not in others:
                 others.append(source.uri)
-        new = metadata.keys() - self._given.get(listed, frozenset())
+        new = metadata.keys() - self._first_columns.get(listed, frozenset())
         if new:
-            further = self._listing.further_metadata.setdefault(listed, {})
+            later = self._listing.later_metadata.setdefault(listed, {})
             for name in new:
-                further.setdefault(name, metadata[name])
+                later.setdefault(name, metadata[name])
         return False
 
 
-def metadata_of(source: Source) -> dict[str, Scalar]:
-    """The caption and the columns that a source gives."""
+def source_metadata(source: Source) -> dict[str, Scalar]:
+    """Return the columns of a source, with its caption as `caption`."""
     caption = {} if source.caption is None else {"caption": source.caption}
     return {**source.columns, **caption}
 
 
-def identity(status: os.stat_result) -> tuple[int, int] | None:
-    """Device and inode of a file; None on file systems without inodes."""
+def file_identity(status: os.stat_result) -> tuple[int, int] | None:
+    """Return device and inode of a file; None on file systems without inodes."""
     return (status.st_dev, status.st_ino) if status.st_ino else None

@@ -1,4 +1,4 @@
-"""Whether the file of an item is still there."""
+"""Check whether the file of an item still exists."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 from retrieval.media.names import container_of, uri_to_path
 
 
-def status_of(uri: str) -> os.stat_result | None:
-    """What the system says of a file, or of the tar that holds it; None where it is gone.
+def file_status(uri: str) -> os.stat_result | None:
+    """Return the status of an item's file or archive; None if it does not exist.
 
     Raises:
-        OSError: It cannot be known, as in a folder without permission.
+        OSError: The status is not accessible, as in a folder without permission.
     """
     try:
         return os.stat(uri_to_path(container_of(uri)[0]))
@@ -20,10 +20,10 @@ def status_of(uri: str) -> os.stat_result | None:
 
 
 def is_missing(uri: str) -> bool:
-    """Whether the file of an item is gone; an address, or what no file was named for, never is."""
+    """Whether the file of an item is known not to exist; False for URIs that are not paths."""
     if not os.path.isabs(uri) or "://" in uri:
         return False
     try:
-        return status_of(uri) is None
+        return file_status(uri) is None
     except (OSError, ValueError):
         return False

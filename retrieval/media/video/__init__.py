@@ -1,1 +1,1 @@
-"""Videos and animations."""
+"""Read the frames of videos and animations."""

@@ -1,4 +1,4 @@
-"""Animated GIF and WebP, read as videos by Pillow: FFmpeg reads no animated WebP."""
+"""Read animated GIF and WebP as videos with Pillow, because FFmpeg reads no animated WebP."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from PIL import Image
 
 from retrieval.errors import DamagedMediaError
 from retrieval.media.damage import Damage
-from retrieval.media.images.reading import MAX_ANIMATION_FRAMES, open_picture, pillow_errors, to_rgb
+from retrieval.media.images.conversion import to_rgb
+from retrieval.media.images.errors import pillow_errors
+from retrieval.media.images.limits import MAX_ANIMATION_FRAMES
+from retrieval.media.images.reading import open_image
 
 FORMATS = ("GIF", "WEBP")
 
-_USUAL_SECONDS = 0.1
-_SHORTEST_SECONDS = 0.02
+_DEFAULT_SECONDS = 0.1
+_MIN_SECONDS = 0.02
 """A shorter delay, or none, means 0.1 s, as in browsers."""
 
 
 def is_animation(file: BinaryIO, head: bytes) -> bool:
-    """Whether a file is a GIF or WebP of several pictures; its position is lost."""
+    """Whether a file is a GIF or WebP of several frames; its position changes."""
     if not head.startswith(b"GIF8") and head[8:12] != b"WEBP":
         return False
     file.seek(0)
@@ -28,30 +31,31 @@ def is_animation(file: BinaryIO, head: bytes) -> bool:
         with pillow_errors(), Image.open(file, formats=FORMATS) as image:
             return bool(getattr(image, "is_animated", False))
     except Exception:
-        return False  # it is read as one picture, which says what is wrong with it
+        return False  # reading it as a still image raises the proper error
 
 
-def guess_seconds(file: BinaryIO) -> float:
-    """Guess how long an animation runs: all its pictures as long as the first."""
+def estimate_seconds(file: BinaryIO) -> float:
+    """Estimate the duration of an animation from the delay of its first frame."""
     file.seek(0)
-    with pillow_errors(), open_picture(file, FORMATS) as image:
-        return getattr(image, "n_frames", 1) * _seconds(image)
+    with pillow_errors(), open_image(file, FORMATS) as image:
+        return getattr(image, "n_frames", 1) * _delay_seconds(image)
 
 
-def _seconds(image: Image.Image) -> float:
+def _delay_seconds(image: Image.Image) -> float:
     delay = float(image.info.get("duration") or 0) / 1_000
-    return delay if delay >= _SHORTEST_SECONDS else _USUAL_SECONDS
+    return delay if delay >= _MIN_SECONDS else _DEFAULT_SECONDS
 
 
-class AnimationFrames:
-    """Walks over the pictures of an animation; what `Frames` is for containers.
+class AnimationFrameReader:
+    """Reads the frames of an animation; a `retrieval.media.video.reader.FrameSource`.
 
     Attributes:
         width: Pixels.
         height: Pixels.
-        has_sound: Never.
-        declared_seconds: Unknown before the pictures are read.
-        end_seconds: End of the last picture read so far.
+        has_sound: Always False.
+        declared_seconds: Always None.
+        end_seconds: End of the last frame read so far.
+        bytes: Size of the file.
     """
 
     has_sound = False
@@ -64,35 +68,35 @@ class AnimationFrames:
         self.bytes = file.seek(0, os.SEEK_END)
         file.seek(0)
         with pillow_errors():
-            self._image = open_picture(file, FORMATS)
+            self._image = open_image(file, FORMATS)
             self.width, self.height = self._image.size
 
     def skip_to(self, seconds: float) -> None:
-        """Do nothing: each picture is painted over the one before."""
+        """Do nothing, because each frame is drawn over the one before."""
 
-    def from_time(self, seconds: float) -> Iterator[tuple[float, float, Image.Image]]:
-        """Yield (begin, length, RGB picture) from the first picture to the last."""
-        begins = 0.0
+    def frames_from(self, seconds: float) -> Iterator[tuple[float, float, Image.Image]]:
+        """Yield (start, duration, RGB image) of all frames."""
+        start = 0.0
         for number in range(MAX_ANIMATION_FRAMES):
             try:
                 with pillow_errors():
                     self._image.seek(number)
-                    picture = to_rgb(self._image).copy()
-                    lasts = _seconds(self._image)
+                    frame = to_rgb(self._image).copy()
+                    duration = _delay_seconds(self._image)
             except DamagedMediaError as error:
                 if isinstance(error.__cause__, EOFError) and number:
                     return
                 raise
-            self.end_seconds = begins + lasts
-            yield begins, lasts, picture
-            begins += lasts
+            self.end_seconds = start + duration
+            yield start, duration, frame
+            start += duration
 
-    def picture(self, frame: Image.Image) -> Image.Image:
-        """A frame is a picture already."""
+    def to_image(self, frame: Image.Image) -> Image.Image:
+        """Return the frame, which is an image already."""
         return frame
 
     def check_end(self, end_seconds: float) -> None:
-        """Note a GIF without its end mark; a WebP that is cut cannot be opened."""
+        """Note a GIF without its end mark; opening a cut WebP fails."""
         if self._image.format == "GIF":
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b";":

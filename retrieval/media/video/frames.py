@@ -1,10 +1,9 @@
-"""The frames of a video in order of time, decoding no more of them than are needed.
+"""Decode the frames of a video in order of time, skipping those that are not needed.
 
-A frame can be decoded only after the keyframe that opens its group of pictures. The reader knows
-the keyframes' times from the container's index and jumps only where the next picture wanted lies
-in a later group than the one at hand; inside a group it reads on. An index is trusted as long as
-every jump ends at a keyframe at or before the time wanted; after one that does not, and where there
-is no index (MPEG-TS, MPEG-PS), every frame is read from the start to the end.
+Decoding a frame requires the keyframe that starts its group of pictures. The reader takes the
+keyframes' times from the container's index and seeks only if the next wanted frame is in a later
+group. It trusts an index as long as every seek ends at a keyframe at or before the wanted time.
+After a seek that does not, and without an index (MPEG-TS, MPEG-PS), it reads every frame.
 """
 
 from __future__ import annotations
@@ -19,44 +18,51 @@ import av.error
 import numpy as np
 from PIL import Image
 
-from retrieval.errors import MediaTooLargeError, UnsupportedMediaError
-from retrieval.media.containers.reading import audio_stream, check_end, decode_packet, video_stream
+from retrieval.errors import UnsupportedMediaError
+from retrieval.media.containers.reading import (
+    audio_stream,
+    check_end,
+    decode_packet,
+    video_stream,
+)
 from retrieval.media.containers.timeline import Timeline
 from retrieval.media.damage import Damage
-from retrieval.media.images.signatures import MAX_PIXELS
+from retrieval.media.images.limits import MAX_PIXELS, check_pixels
 
 SAME_TIME = 1e-4
-"""Seconds; time stamps of containers are rounded, at worst to a millisecond's tenth in practice."""
+"""Seconds within which two times are equal: containers round their time stamps."""
 
-OpenAgain = Callable[[], av.container.InputContainer]
+ContainerOpener = Callable[[], av.container.InputContainer]
 """Opens the file once more, at its beginning."""
 
-_INDEXED = ("mov", "matroska", "avi")
-"""Containers with an index of their own; FFmpeg's index of others holds what it has seen."""
+_INDEXED_FORMATS = ("mov", "matroska", "avi")
+"""Containers with an index; FFmpeg's index of others holds only what it has read."""
 
 _ROUNDING_SECONDS = 0.25
-"""A frame that begins so little before the one shown earlier has a stamp that was guessed."""
+"""A frame that begins at most this long before the last one has an estimated time stamp."""
 
 
-class _AstrayError(Exception):
-    """A jump did not end at a keyframe at or before the time wanted."""
+class _SeekError(Exception):
+    """A seek did not end at a keyframe at or before the wanted time."""
 
 
-class Frames:
-    """Walks over decoded frames with their times, jumping ahead by keyframes when told to.
+class FrameReader:
+    """Decodes frames with their times, seeking ahead to keyframes on request.
 
     Attributes:
-        container: The file, as it is open now.
-        stream: Its pictures.
-        timeline: Where its streams are.
-        width: Pixels as declared, before rotation.
-        height: Likewise.
-        has_sound: Whether there is a stream of sound that can be decoded.
+        container: The open file.
+        stream: Its video stream.
+        timeline: Positions of its streams.
+        width: Declared pixels, before rotation.
+        height: Declared pixels, before rotation.
+        has_sound: Whether there is an audio stream that can be decoded.
         bytes: Size of the file.
-        declared_seconds: Length as the header says; None where unknown.
+        declared_seconds: Duration in the header; None if unknown.
     """
 
-    def __init__(self, open_again: OpenAgain, file: BinaryIO, threads: int, damage: Damage) -> None:
+    def __init__(
+        self, open_again: ContainerOpener, file: BinaryIO, threads: int, damage: Damage
+    ) -> None:
         self._open_again = open_again
         self._file = file
         self._threads = threads
@@ -68,9 +74,9 @@ class Frames:
         self.bytes = int(self.container.size)
         declared = self.container.duration
         self.declared_seconds = None if not declared else declared / av.time_base
-        self._keys: list[float] | None = None
-        self._jump_to: int | None = None  # number of a keyframe
-        self._jumped = -1  # number of the last one
+        self._keyframes: list[float] | None = None
+        self._next_seek: int | None = None  # index of a keyframe
+        self._last_seek = -1  # index of a keyframe
         self._now = -np.inf
         self._wanted = 0.0
 
@@ -79,14 +85,10 @@ class Frames:
         stream = video_stream(self.container)
         if stream is None:
             raise UnsupportedMediaError(
-                "no moving picture that can be decoded in this file; it may be a recording"
+                "no video stream that can be decoded in this file; it may be a recording"
             )
         codec = stream.codec_context
-        if codec.width * codec.height > MAX_PIXELS:
-            raise MediaTooLargeError(
-                f"frames of {codec.width} × {codec.height} pixels, at most {MAX_PIXELS:,} are "
-                "read; make it smaller"
-            )
+        check_pixels(codec.width, codec.height)
         codec.thread_count = self._threads
         codec.thread_type = "AUTO"
         codec.options = {**codec.options, "max_pixels": str(MAX_PIXELS)}
@@ -94,137 +96,140 @@ class Frames:
         self._codec = codec
         self.timeline = Timeline(self.container, self._damage)
         self._time_base = float(stream.time_base or 1 / av.time_base)
-        # AVI stores the order of decoding only; what FFmpeg guesses of showing can run backwards.
+        # AVI stores only the decoding order; FFmpeg's estimated presentation times can run back.
         self._by_dts = self.container.format.name == "avi"
         rate = stream.average_rate or stream.guessed_rate
-        self._usual_length = 1 / float(rate) if rate else 0.04
+        self._default_duration = 1 / float(rate) if rate else 0.04
 
     @property
     def end_seconds(self) -> float:
-        """End of whatever was read so far, sound included."""
+        """End of what was read so far, including audio."""
         return self.timeline.end_seconds
 
     def check_end(self, end_seconds: float) -> None:
-        """Raise DamagedMediaError if the file is cut, now that it is read to its end."""
+        """Raise DamagedMediaError if the file, read to its end, is cut."""
         check_end(
             self.container, self._file, end_seconds, self._damage, last_byte=self.timeline.last_byte
         )
 
-    def picture(self, frame: av.VideoFrame) -> Image.Image:
-        """Convert a frame to RGB and turn it as its display matrix says."""
-        return _picture(frame)
+    def to_image(self, frame: av.VideoFrame) -> Image.Image:
+        """Convert a frame to RGB and rotate it as its display matrix says."""
+        image = Image.fromarray(frame.to_ndarray(format="rgb24"))
+        quarter_turns = round(frame.rotation / 90) % 4
+        return image.transpose(_ROTATIONS[quarter_turns]) if quarter_turns else image
 
     def skip_to(self, seconds: float) -> None:
-        """Jump before the next frame, if the time lies in a later group of pictures."""
+        """Seek before the next frame, if the time is in a later group of pictures."""
         self._wanted = seconds
-        if self._keys is None:
-            self._keys = self._read_keyframes()
+        if self._keyframes is None:
+            self._keyframes = self._read_keyframes()
         if self.timeline.restarts:
-            return  # the index knows nothing of another clock
-        number = bisect_right(self._keys, seconds + SAME_TIME) - 1
-        # Never twice to the same one: it may begin elsewhere than the index says.
-        if number > self._jumped and self._keys[number] > self._now + SAME_TIME:
-            self._jump_to = number
+            return  # the index has the times of the first clock
+        index = bisect_right(self._keyframes, seconds + SAME_TIME) - 1
+        # Never seek twice to the same keyframe: it may begin at another time than in the index.
+        if index > self._last_seek and self._keyframes[index] > self._now + SAME_TIME:
+            self._next_seek = index
 
-    def from_time(self, seconds: float) -> Iterator[tuple[float, float, av.VideoFrame]]:
-        """Yield (begin, length, frame) from the keyframe at or before a time to the end."""
+    def frames_from(self, seconds: float) -> Iterator[tuple[float, float, av.VideoFrame]]:
+        """Yield (start, duration, frame) from the keyframe at or before a time to the end."""
         self.skip_to(seconds)
         while True:
-            landing = self._seek()
+            keyframe = self._seek()
             try:
-                for begins, lasts, frame in self._read(landing):
-                    self._now = begins
-                    yield begins, lasts, frame
-                    if self._jump_to is not None:
+                for start, duration, frame in self._read(keyframe):
+                    self._now = start
+                    yield start, duration, frame
+                    if self._next_seek is not None:
                         break
                 else:
                     return
-            except (_AstrayError, av.error.FFmpegError):
-                if landing == -np.inf:
+            except (_SeekError, av.error.FFmpegError):
+                if keyframe == -np.inf:
                     raise
-                self._keys = []
+                self._keyframes = []
                 self._open()
 
     def _seek(self) -> float:
-        """Carry out the jump that was asked for; returns the time of its keyframe."""
-        if self._jump_to is None or not self._keys:
+        """Perform the requested seek and return its keyframe's time; -inf without a seek."""
+        if self._next_seek is None or not self._keyframes:
             return -np.inf
-        landing = self._keys[self._jump_to]
-        self._jumped, self._jump_to = self._jump_to, None
-        offset = round((landing + self.timeline.origin_seconds) / self._time_base)
+        keyframe = self._keyframes[self._next_seek]
+        self._last_seek, self._next_seek = self._next_seek, None
+        offset = round((keyframe + self.timeline.origin_seconds) / self._time_base)
         try:
             self.container.seek(offset, stream=self.stream)
         except av.error.FFmpegError:
-            self._keys = []
+            self._keyframes = []
             self._open()
             return -np.inf
-        self.timeline.sought()
-        return landing
+        self.timeline.after_seek()
+        return keyframe
 
-    def _read(self, landing: float) -> Iterator[tuple[float, float, av.VideoFrame]]:
-        """Yield (begin, length, frame) in order of time from where the container stands."""
-        clock = landing if np.isfinite(landing) else 0.0
-        late: float | None = None  # how long the decoder holds frames back, in decoding times
-        latest = -np.inf  # begin of the latest frame yielded
+    def _read(self, keyframe: float) -> Iterator[tuple[float, float, av.VideoFrame]]:
+        """Yield (start, duration, frame) in order of time from the container's position."""
+        clock = keyframe if np.isfinite(keyframe) else 0.0
+        delay: float | None = None  # of the decoder, in decoding times
+        latest = -np.inf  # start of the latest frame yielded
         overlapping = 0
-        # A jump is trusted once it brought a keyframe that is not too late.
-        target = self._wanted + SAME_TIME if np.isfinite(landing) else None
+        # A seek is trusted once it returned a keyframe that is not too late.
+        target = self._wanted + SAME_TIME if np.isfinite(keyframe) else None
         for frame in self._decoded(target):
-            begins = self._begin(frame, clock)
+            start = self._start_of(frame, clock)
             if self._by_dts:
-                late = begins - clock if late is None else late
-                begins = begins - late if frame.dts is not None else clock
-            if target is not None and (not frame.key_frame or begins > target):
-                raise _AstrayError
+                delay = start - clock if delay is None else delay
+                start = start - delay if frame.dts is not None else clock
+            if target is not None and (not frame.key_frame or start > target):
+                raise _SeekError
             target = None
-            lasts = float(frame.duration or 0) * self._time_base or self._usual_length
-            clock = begins + lasts
-            if begins < latest - _ROUNDING_SECONDS:
+            duration = float(frame.duration or 0) * self._time_base or self._default_duration
+            clock = start + duration
+            if start < latest - _ROUNDING_SECONDS:
                 overlapping += 1
                 continue
-            begins = latest = max(begins, latest)
-            yield begins, lasts, frame
-        if target is not None:  # a jump beyond the last frame
-            raise _AstrayError
+            start = latest = max(start, latest)
+            yield start, duration, frame
+        if target is not None:  # a seek beyond the last frame
+            raise _SeekError
         if overlapping:
             self._damage.note(f"{overlapping} frames begin before an earlier one; left out")
 
     def _decoded(self, target: float | None) -> Iterator[av.VideoFrame]:
         """Decode packets; the first one must be a keyframe at or before the target, if any."""
-        newest = -np.inf  # begin of the latest frame known to be shown before the time wanted
+        latest_needed = -np.inf  # start of the latest frame shown no later than the wanted time
         for packet in self.timeline.packets(self.stream):
             if target is not None and packet.size:
                 stamp = packet.dts if self._by_dts or packet.pts is None else packet.pts
-                if not packet.is_keyframe or stamp is None or self._seconds(stamp) > target:
-                    raise _AstrayError
+                if not packet.is_keyframe or stamp is None or self._to_seconds(stamp) > target:
+                    raise _SeekError
                 target = None
             if packet.pts is not None and not self._by_dts:
-                shown = self._seconds(packet.pts)
-                # A frame that another one replaces before the time wanted is decoded only where
-                # others are built on it. Such a later frame comes earlier in decoding order.
-                self._codec.skip_frame = "NONREF" if shown < newest else "DEFAULT"
-                if newest < shown <= self._wanted + SAME_TIME:
-                    newest = shown
+                start = self._to_seconds(packet.pts)
+                # A frame that is replaced before the wanted time is decoded only as a reference for
+                # others. The frame that replaces it comes earlier in decoding order.
+                self._codec.skip_frame = "NONREF" if start < latest_needed else "DEFAULT"
+                if latest_needed < start <= self._wanted + SAME_TIME:
+                    latest_needed = start
             yield from decode_packet(packet, self._damage)
 
-    def _seconds(self, stamp: int) -> float:
+    def _to_seconds(self, stamp: int) -> float:
         return stamp * self._time_base - self.timeline.origin_seconds
 
-    def _begin(self, frame: av.VideoFrame, clock: float) -> float:
-        """Give a frame's time stamp; where it has none, it follows the frame before."""
+    def _start_of(self, frame: av.VideoFrame, clock: float) -> float:
+        """Return a frame's time stamp, or the end of the frame before if it has none."""
         stamp = frame.dts if self._by_dts else frame.pts
-        return clock if stamp is None else self._seconds(stamp)
+        return clock if stamp is None else self._to_seconds(stamp)
 
     def _read_keyframes(self) -> list[float]:
-        """Read the keyframes' times from the container's index; empty where there is none.
+        """Return the keyframes' times from the container's index; empty without an index.
 
-        Some indexes hold decoding times; the first keyframe tells how far they are from showing.
+        Some indexes hold decoding times. The first keyframe gives their offset to the presentation
+        times.
         """
-        if self.container.format.name.split(",")[0] not in _INDEXED:
+        if self.container.format.name.split(",")[0] not in _INDEXED_FORMATS:
             return []
         try:
             self.container.seek(0)  # Matroska reads its index at the first seek
-            keys = [e.timestamp for e in self.stream.index_entries if e.is_keyframe]
+            keys = [entry.timestamp for entry in self.stream.index_entries if entry.is_keyframe]
             if len(keys) < 2:
                 self._open()
                 return []
@@ -234,21 +239,13 @@ class Frames:
         except (av.error.FFmpegError, StopIteration):
             self._open()
             return []
-        shift = 0 if self._by_dts else first - keys[0]
-        return sorted(self._seconds(key + shift) for key in keys)
+        offset = 0 if self._by_dts else first - keys[0]
+        return sorted(self._to_seconds(key + offset) for key in keys)
 
 
-def _picture(frame: av.VideoFrame) -> Image.Image:
-    """Convert a frame to RGB and turn it as its display matrix says."""
-    image = Image.fromarray(frame.to_ndarray(format="rgb24"))
-    quarter_turns = round(frame.rotation / 90) % 4
-    if quarter_turns:
-        image = image.transpose(_COUNTERCLOCKWISE[quarter_turns])
-    return image
-
-
-_COUNTERCLOCKWISE = {
+_ROTATIONS = {
     1: Image.Transpose.ROTATE_90,
     2: Image.Transpose.ROTATE_180,
     3: Image.Transpose.ROTATE_270,
 }
+"""By counterclockwise quarter turns."""

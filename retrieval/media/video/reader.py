@@ -1,7 +1,6 @@
-"""Video: the pictures shown at given times, decoding no more than they need.
+"""Read the frames of a video that are shown at given times.
 
-Times come from the frames' time stamps and count from the container's first one, as in players.
-How the frames are reached is in `frames.py`.
+Times come from the frames' time stamps, with the container's first one as 0, as in players.
 """
 
 from __future__ import annotations
@@ -19,107 +18,106 @@ from retrieval.errors import DamagedMediaError
 from retrieval.media.containers.reading import PADDING_SECONDS, open_container, possible_seconds
 from retrieval.media.damage import Damage
 from retrieval.media.files import opened
-from retrieval.media.video.animation import AnimationFrames, is_animation
-from retrieval.media.video.frames import SAME_TIME, Frames
+from retrieval.media.video.animation import AnimationFrameReader, is_animation
+from retrieval.media.video.frames import SAME_TIME, FrameReader
 
 
 class VideoReader:
-    """One open video; made by `open_video`.
+    """One open video, created by `open_video`.
 
     Attributes:
-        width: Pixels as shown, after rotation; known once a frame was read, else as declared.
+        width: Pixels after rotation once a frame was read, before that as declared.
         height: Likewise.
-        duration_seconds: As declared, None where unknown; as read, once `sample` is at its end.
-        has_sound: Whether there is a stream of sound.
-        damage: What is skipped or left out so far.
+        duration_seconds: As declared, None if unknown; as read once `sample` has finished.
+        has_sound: Whether there is an audio stream.
+        damage: Packets and frames that were left out so far.
     """
 
-    def __init__(self, begin: Callable[[Damage], _Walk]) -> None:
-        self._begin = begin
+    def __init__(self, open_source: Callable[[Damage], FrameSource]) -> None:
+        self._open_source = open_source
         self.damage = Damage()
-        self._walk: _Walk | None = begin(self.damage)
-        self.width = self._walk.width
-        self.height = self._walk.height
-        self.has_sound = self._walk.has_sound
-        self.duration_seconds = self._walk.declared_seconds
-        self._possible_seconds = possible_seconds(self._walk.bytes)
+        self._source: FrameSource | None = open_source(self.damage)
+        self.width = self._source.width
+        self.height = self._source.height
+        self.has_sound = self._source.has_sound
+        self.duration_seconds = self._source.declared_seconds
+        self._possible_seconds = possible_seconds(self._source.bytes)
 
     def sample(self, frames_per_second: float) -> Iterator[tuple[float, Image.Image]]:
-        """Yield (seconds, RGB picture) at 0, 1/fps, 2/fps, … until the file ends.
+        """Yield (seconds, RGB image) at 0, 1/fps, 2/fps, … until the file ends.
 
-        A picture that stays on screen longer than 1/fps comes again for every such time; the last
-        one stays until the sound ends. Together they come again for no longer than a file of this
-        size can last; then the times up to the next picture are left out.
+        A frame that is shown for longer than 1/fps is repeated; the last one is shown until the
+        sound ends. All repetitions together last no longer than a file of this size can last;
+        beyond that, the times up to the next frame are left out.
 
         Raises:
-            DamagedMediaError: Not one frame can be decoded, or the file is cut short.
+            DamagedMediaError: No frame can be decoded, or the file is cut short.
         """
-        return self._pictures(_Steady(frames_per_second, self._possible_seconds), hold_last=False)
+        return self._images(_SteadyTimes(frames_per_second, self._possible_seconds), to_end=True)
 
     def frames_at(self, seconds: Sequence[float]) -> Iterator[tuple[float, Image.Image]]:
-        """Yield (seconds, RGB picture) for the given times, ascending; past the end, the last.
+        """Yield (seconds, RGB image) for the given times, ascending; past the end the last frame.
 
         Raises:
-            DamagedMediaError: Not one frame can be decoded.
+            DamagedMediaError: No frame can be decoded.
         """
-        return self._pictures(_Listed(seconds), hold_last=True)
+        return self._images(_GivenTimes(seconds), to_end=False)
 
-    def _pictures(self, times: _Times, *, hold_last: bool) -> Iterator[tuple[float, Image.Image]]:
-        frame: Any = None
-        picture: Image.Image | None = None
-        walk, self._walk = self._walk or self._begin(self.damage), None
-        for seconds, shown in self._shown(walk, times, hold_last=hold_last):
-            if picture is None or shown is not frame:
-                frame, picture = shown, walk.picture(shown)
-                self.width, self.height = picture.size
-            yield seconds, picture
+    def _images(self, times: _Times, *, to_end: bool) -> Iterator[tuple[float, Image.Image]]:
+        converted: Any = None
+        image: Image.Image | None = None
+        source, self._source = self._source or self._open_source(self.damage), None
+        for seconds, frame in self._shown_frames(source, times, to_end=to_end):
+            if image is None or frame is not converted:
+                converted, image = frame, source.to_image(frame)
+                self.width, self.height = image.size
+            yield seconds, image
 
-    def _shown(self, walk: _Walk, times: _Times, *, hold_last: bool) -> Iterator[tuple[float, Any]]:
-        """Pair every time with the frame on screen: the last one that begins no later."""
-        if times.wanted is None:
+    def _shown_frames(
+        self, source: FrameSource, times: _Times, *, to_end: bool
+    ) -> Iterator[tuple[float, Any]]:
+        """Yield every time with the last frame that begins no later."""
+        if times.next is None:
             return
         before: Any = None
         end = 0.0
-        for begins, lasts, frame in walk.from_time(times.wanted):
-            while times.wanted is not None and begins > times.wanted + SAME_TIME:
-                yield times.wanted, before or frame
-                times.hold_until(begins)
-            before, end = frame, begins + lasts
-            if times.wanted is not None and begins >= times.wanted - SAME_TIME:
-                yield times.wanted, frame  # nothing after it can be on screen at this time
-                times.step()
-            if times.wanted is None:
+        for start, duration, frame in source.frames_from(times.next):
+            while times.next is not None and start > times.next + SAME_TIME:
+                yield times.next, before or frame
+                times.repeat_until(start)
+            before, end = frame, start + duration
+            if times.next is not None and start >= times.next - SAME_TIME:
+                yield times.next, frame  # no later frame is shown at this time
+                times.advance()
+            if times.next is None:
                 return
-            walk.skip_to(times.wanted)
+            source.skip_to(times.next)
         if before is None:
             raise DamagedMediaError("no frame of the video can be decoded; replace the file")
-        yield from self._stay(walk, times, before, np.inf if hold_last else end)
+        yield from self._repeat_last(source, times, before, end if to_end else np.inf)
 
-    def _stay(
-        self, walk: _Walk, times: _Times, last: Any, end: float
+    def _repeat_last(
+        self, source: FrameSource, times: _Times, frame: Any, end: float
     ) -> Iterator[tuple[float, Any]]:
-        """Show the last frame until the file ends, or for all times there are."""
-        whole = max(end, walk.end_seconds)
-        if whole > end + PADDING_SECONDS:
-            end = whole
-        while times.wanted is not None and times.wanted < end - SAME_TIME:
-            yield times.wanted, last
-            times.hold_until(end)
+        """Repeat the last frame until the file ends, or for all remaining times."""
+        file_end = max(end, source.end_seconds)
+        if file_end > end + PADDING_SECONDS:
+            end = file_end
+        while times.next is not None and times.next < end - SAME_TIME:
+            yield times.next, frame
+            times.repeat_until(end)
         if np.isfinite(end):
-            self.duration_seconds = whole
-            self._note_left_out(times.left_out)
-            walk.check_end(whole)
-
-    def _note_left_out(self, seconds: float) -> None:
-        if seconds:
-            self.damage.note(
-                f"pictures stand still for {seconds:,.0f} s longer than a file of this size can "
-                "last; left out"
-            )
+            self.duration_seconds = file_end
+            if times.left_out:
+                self.damage.note(
+                    f"frames are repeated for {times.left_out:,.0f} s more than a file of this "
+                    "size can last; left out"
+                )
+            source.check_end(file_end)
 
 
-class _Walk(Protocol):
-    """Walks over decoded frames in order of time: `Frames` or `AnimationFrames`."""
+class FrameSource(Protocol):
+    """Yields decoded frames in order of time: `FrameReader` or `AnimationFrameReader`."""
 
     width: int
     height: int
@@ -129,23 +127,23 @@ class _Walk(Protocol):
 
     @property
     def end_seconds(self) -> float:
-        """End of whatever was read so far, sound included."""
+        """End of what was read so far, including audio."""
         ...
 
-    def from_time(self, seconds: float) -> Iterator[tuple[float, float, Any]]:
-        """Yield (begin, length, frame) from the frame on screen at a time, or before it."""
+    def frames_from(self, seconds: float) -> Iterator[tuple[float, float, Any]]:
+        """Yield (start, duration, frame) from the frame shown at a time, or an earlier one."""
         ...
 
     def skip_to(self, seconds: float) -> None:
-        """Allow to leave out frames that end before a time."""
+        """Permit skipping the frames that end before a time."""
         ...
 
-    def picture(self, frame: Any) -> Image.Image:
-        """Convert a frame to RGB, upright."""
+    def to_image(self, frame: Any) -> Image.Image:
+        """Convert a frame to an upright RGB image."""
         ...
 
     def check_end(self, end_seconds: float) -> None:
-        """Raise DamagedMediaError if the file is cut, now that it is read to its end."""
+        """Raise DamagedMediaError if the file, read to its end, is cut."""
         ...
 
 
@@ -153,57 +151,62 @@ class _Walk(Protocol):
 
 
 class _Times(Protocol):
-    """The times at which pictures are wanted; `wanted` is the next one, None after the last."""
+    """The times of the wanted frames.
 
-    wanted: float | None
+    Attributes:
+        next: The next time; None after the last one.
+        left_out: Seconds that were left out.
+    """
+
+    next: float | None
     left_out: float
 
-    def step(self) -> None:
-        """Go on to the next time."""
+    def advance(self) -> None:
+        """Advance to the next time."""
         ...
 
-    def hold_until(self, seconds: float) -> None:
-        """Go on to the next time, while one picture stays until the given one."""
+    def repeat_until(self, seconds: float) -> None:
+        """Advance to the next time while one frame is shown until the given time."""
         ...
 
 
-class _Steady:
-    """0, 1/fps, 2/fps, … without end; held pictures are repeated for a limited time in all."""
+class _SteadyTimes:
+    """The times 0, 1/fps, 2/fps, … without end, with a limit on repetitions of frames."""
 
-    def __init__(self, frames_per_second: float, may_hold_seconds: float) -> None:
+    def __init__(self, frames_per_second: float, max_repeated_seconds: float) -> None:
         self._rate = frames_per_second
         self._number = 0
-        self._may_hold = round(may_hold_seconds * frames_per_second)
-        self.wanted: float | None = 0.0
+        self._repetitions_left = round(max_repeated_seconds * frames_per_second)
+        self.next: float | None = 0.0
         self.left_out = 0.0
 
-    def step(self) -> None:
+    def advance(self) -> None:
         self._number += 1
-        self.wanted = self._number / self._rate
+        self.next = self._number / self._rate
 
-    def hold_until(self, seconds: float) -> None:
-        self.step()
-        self._may_hold -= 1
+    def repeat_until(self, seconds: float) -> None:
+        self.advance()
+        self._repetitions_left -= 1
         following = int(np.ceil((seconds - SAME_TIME) * self._rate))
-        if self._may_hold < 0 and following > self._number:
+        if self._repetitions_left < 0 and following > self._number:
             self.left_out += (following - self._number) / self._rate
             self._number = following
-            self.wanted = following / self._rate
+            self.next = following / self._rate
 
 
-class _Listed:
-    """Given times, in ascending order."""
+class _GivenTimes:
+    """Given times in ascending order."""
 
     def __init__(self, seconds: Sequence[float]) -> None:
         self._rest = iter(sorted(seconds))
-        self.wanted = next(self._rest, None)
+        self.next = next(self._rest, None)
         self.left_out = 0.0
 
-    def step(self) -> None:
-        self.wanted = next(self._rest, None)
+    def advance(self) -> None:
+        self.next = next(self._rest, None)
 
-    def hold_until(self, seconds: float) -> None:
-        self.step()
+    def repeat_until(self, seconds: float) -> None:
+        self.advance()
 
 
 # ---------------------------------------------------------------- opening
@@ -215,27 +218,27 @@ def open_video(file: BinaryIO | str, *, threads: int = 1) -> Iterator[VideoReade
 
     Args:
         file: An open, seekable file, or a path.
-        threads: Decoding threads; 1 suits a worker among others, 0 takes every core.
+        threads: Decoding threads; 1 suits a worker process, 0 uses every core.
 
     Raises:
-        UnsupportedMediaError: No known container, or no moving picture in it that can be decoded.
-        MediaTooLargeError: Frames over the pixel cap.
+        UnsupportedMediaError: No known container, or no video stream that can be decoded.
+        MediaTooLargeError: Frames over the pixel limit.
     """
     with opened(file) as stream, ExitStack() as containers:
         if is_animation(stream, stream.read(32)):
-            yield VideoReader(lambda damage: AnimationFrames(stream, damage))
+            yield VideoReader(lambda damage: AnimationFrameReader(stream, damage))
             return
 
-        def again() -> av.container.InputContainer:
+        def open_again() -> av.container.InputContainer:
             return containers.enter_context(open_container(stream))
 
-        yield VideoReader(lambda damage: Frames(again, stream, threads, damage))
+        yield VideoReader(lambda damage: FrameReader(open_again, stream, threads, damage))
 
 
 def sample_frames(
     file: BinaryIO | str, frames_per_second: float
 ) -> Iterator[tuple[float, Image.Image]]:
-    """Open a video and yield (seconds, RGB picture) at a steady rate; see `VideoReader.sample`."""
+    """Open a video and yield (seconds, RGB image) at a steady rate; see `VideoReader.sample`."""
     with open_video(file) as video:
         yield from video.sample(frames_per_second)
 
@@ -243,6 +246,6 @@ def sample_frames(
 def frames_at(
     file: BinaryIO | str, seconds: Iterable[float], *, threads: int = 0
 ) -> Iterator[tuple[float, Image.Image]]:
-    """Open a video and yield (seconds, RGB picture) for times; see `VideoReader.frames_at`."""
+    """Open a video and yield (seconds, RGB image) for times; see `VideoReader.frames_at`."""
     with open_video(file, threads=threads) as video:
         yield from video.frames_at(list(seconds))

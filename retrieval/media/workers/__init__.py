@@ -1,1 +1,1 @@
-"""Decoding in worker processes."""
+"""Decode media in worker processes."""

@@ -1,9 +1,9 @@
-"""Decoding in worker processes, beside the encoder: events in the sources' order, memory flat.
+"""Decode in worker processes, in parallel with the encoder, with events in the sources' order.
 
-Each worker has a thread here (a lane) that gives it jobs and buffers its events. The buffers hold
-a bounded number of bytes in all; a full buffer stops its lane, the pipe behind it fills, and the
-worker waits. Only the job whose events are being consumed may always go on, so nothing can lock.
-A worker that crashes or hangs is replaced; the file that did it is tried twice.
+A thread for each worker gives it jobs and buffers its events. The buffers of all threads hold a
+limited number of bytes. When they are full, a thread stops reading, its pipe fills and its worker
+waits. The job whose events are being consumed is exempt from the limit, which prevents deadlocks. A
+worker that crashes or hangs is replaced, and its file is tried twice.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from types import TracebackType
 
 from retrieval.media.decode import decode
 from retrieval.media.files import EXTENSIONS
 from retrieval.media.names import extension
 from retrieval.media.workers.process import WorkerLostError, WorkerProcess
-from retrieval.media.workers.worker import ItemBegins, Request, event_bytes
+from retrieval.media.workers.worker import ItemStarts, Request, event_bytes
 from retrieval.types import DecodeEvent, DecodePlan, Failure, KnownFile, Medium, Source
 
 logger = logging.getLogger(__name__)
 
-BUFFER_BYTES = 16 << 20
-"""Decoded samples that wait for the encoder, in all."""
+MAX_BUFFER_BYTES = 16 << 20
+"""Decoded samples that wait for the encoder, in all buffers."""
 
 MAX_JOBS = 64
 JOB_SOURCES = 32
 JOB_BYTES = 1 << 20
-"""Pictures are handed out in jobs of so many files or bytes; any other file is its own job."""
+"""Images are grouped into jobs of up to this many files or bytes; other files are jobs alone."""
 
 START_SECONDS = 60.0
 
@@ -46,17 +45,17 @@ def decode_all(
     workers: int,
     timeout_seconds: float = 300.0,
 ) -> Iterator[DecodeEvent]:
-    """Decode many sources; the events are those of `decode`, one source after the other.
+    """Decode many sources; yields the events of `decode`, one source after the other.
 
-    Sources are taken as they are needed, in the caller's thread. Closing the generator ends the
-    workers; so does the end of this process, however it comes.
+    Sources are read as needed, in the caller's thread. Closing the generator ends the workers, and
+    so does any end of this process.
 
     Args:
-        sources: Files and tars, in the order wanted.
-        plan: What the encoders want.
-        known: Files that the collection holds, by uri; workers get only what concerns them.
-        workers: Processes; as many as cores is right, 0 decodes in this process.
-        timeout_seconds: A worker silent for longer is taken to hang.
+        sources: Files and archives, in the wanted order.
+        plan: The inputs that the encoders need.
+        known: Files of the collection, by URI; a worker receives only those of its sources.
+        workers: Number of processes, usually the number of cores; 0 decodes in this process.
+        timeout_seconds: A worker without a message for longer counts as hanging.
 
     Raises:
         RuntimeError: Workers cannot be started.
@@ -65,8 +64,8 @@ def decode_all(
         for source in sources:
             yield from decode(source, plan, known)
         return
-    with _Pool(plan, workers, timeout_seconds) as pool:
-        yield from pool.run(_jobs(sources, _Known(known)))
+    with _WorkerPool(plan, workers, timeout_seconds) as pool:
+        yield from pool.run(_make_jobs(sources, _KnownFiles(known)))
 
 
 # ---------------------------------------------------------------- jobs
@@ -74,16 +73,16 @@ def decode_all(
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """Some sources for one worker, and the events that it has sent."""
+    """Sources for one worker, and the events that it has sent."""
 
     sources: tuple[Source, ...]
     known: dict[str, KnownFile]
     events: deque[DecodeEvent] = field(default_factory=deque)
-    done: bool = False
+    is_done: bool = False
 
 
-class _Known:
-    """Finds what concerns one source among all known files."""
+class _KnownFiles:
+    """Selects the known files of one source."""
 
     def __init__(self, files: Mapping[str, KnownFile]) -> None:
         self._files = files
@@ -100,89 +99,84 @@ class _Known:
         return {uri: self._files[uri] for uri in self._members[first:last]}
 
 
-def _jobs(sources: Iterable[Source], known: _Known) -> Iterator[_Job]:
-    """Group neighbouring pictures into jobs, so that a message is shared by many small ones."""
+def _make_jobs(sources: Iterable[Source], known: _KnownFiles) -> Iterator[_Job]:
+    """Group consecutive images into jobs, so that many small ones share a message."""
     group: list[Source] = []
     files: dict[str, KnownFile] = {}
     size = 0
     for source in sources:
-        picture_bytes = _picture_bytes(source)
-        if group and (picture_bytes is None or size >= JOB_BYTES or len(group) == JOB_SOURCES):
+        image_bytes = _image_bytes(source)
+        if group and (image_bytes is None or size >= JOB_BYTES or len(group) == JOB_SOURCES):
             yield _Job(tuple(group), files)
             group, files, size = [], {}, 0
-        if picture_bytes is None:
+        if image_bytes is None:
             yield _Job((source,), known.of(source))
         else:
             group.append(source)
             files.update(known.of(source))
-            size += picture_bytes
+            size += image_bytes
     if group:
         yield _Job(tuple(group), files)
 
 
-def _picture_bytes(source: Source) -> int | None:
-    """Size of a file that may be a picture by its name; None for others."""
+def _image_bytes(source: Source) -> int | None:
+    """Return the size of a file that may be an image by its name; None for others."""
     if Medium.IMAGE not in EXTENSIONS.get(extension(source.path), ()):
         return None
     try:
         return os.stat(source.path).st_size
     except OSError:
-        return 0  # its failure is found and reported by the worker
+        return 0  # the worker reports the failure
 
 
 # ---------------------------------------------------------------- the pool
 
 
 class _ClosedError(Exception):
-    """The pool is being closed; ends a lane."""
+    """The pool is being closed; ends a thread."""
 
 
-class _Pool:
-    """Workers, their lanes, and the events that wait."""
+class _WorkerPool:
+    """Workers, their threads, and the buffered events."""
 
     def __init__(self, plan: DecodePlan, workers: int, timeout_seconds: float) -> None:
         self._plan = plan
         self._timeout_seconds = timeout_seconds
-        self._todo: SimpleQueue[_Job | None] = SimpleQueue()
-        self._changed = threading.Condition()  # guards everything below
-        self._held_bytes = 0
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._changed = threading.Condition()  # guards all fields below
+        self._buffered_bytes = 0
         self._current: _Job | None = None
         self._closed = False
         self._error: str | None = None
         self._workers: set[WorkerProcess] = set()
-        self._lanes = [threading.Thread(target=self._lane, daemon=True) for _ in range(workers)]
+        self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(workers)]
 
-    def __enter__(self) -> _Pool:
-        for lane in self._lanes:
-            lane.start()
+    def __enter__(self) -> _WorkerPool:
+        for thread in self._threads:
+            thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
             for worker in self._workers:
-                worker.kill()  # its lane sees the end of the pipe
-        for _ in self._lanes:
-            self._todo.put(None)
-        for lane in self._lanes:
-            lane.join()
+                worker.kill()  # its thread then reads the end of the pipe
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def run(self, jobs: Iterator[_Job]) -> Iterator[DecodeEvent]:
-        """Hand out jobs ahead of the one that is consumed, and yield their events in order."""
-        waiting: deque[_Job] = deque()
+        """Queue jobs ahead of the one being consumed, and yield their events in order."""
+        queued: deque[_Job] = deque()
         while True:
-            while len(waiting) < MAX_JOBS and (job := next(jobs, None)) is not None:
-                waiting.append(job)
-                self._todo.put(job)
-            if not waiting:
+            while len(queued) < MAX_JOBS and (job := next(jobs, None)) is not None:
+                queued.append(job)
+                self._queue.put(job)
+            if not queued:
                 return
-            yield from self._consume(waiting.popleft())
+            yield from self._consume(queued.popleft())
 
     def _consume(self, job: _Job) -> Iterator[DecodeEvent]:
         with self._changed:
@@ -190,62 +184,62 @@ class _Pool:
             self._changed.notify_all()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: job.events or job.done or self._error)
+                self._changed.wait_for(lambda: job.events or job.is_done or self._error)
                 if self._error:
                     raise RuntimeError(self._error)
                 if not job.events:
                     return
                 event = job.events.popleft()
-                self._held_bytes -= event_bytes(event)
+                self._buffered_bytes -= event_bytes(event)
                 self._changed.notify_all()
             yield event
 
-    def _put(self, job: _Job, events: Iterable[DecodeEvent]) -> None:
-        """Buffer a job's events, waiting while too much is held."""
+    def _buffer(self, job: _Job, events: Iterable[DecodeEvent]) -> None:
+        """Buffer a job's events, waiting while the buffers are full."""
         for event in events:
             with self._changed:
                 self._changed.wait_for(
                     lambda: (
                         self._closed
-                        or self._held_bytes < BUFFER_BYTES
+                        or self._buffered_bytes < MAX_BUFFER_BYTES
                         or (job is self._current and not job.events)
                     )
                 )
                 if self._closed:
                     raise _ClosedError
                 job.events.append(event)
-                self._held_bytes += event_bytes(event)
+                self._buffered_bytes += event_bytes(event)
                 self._changed.notify_all()
 
-    # ------------------------------------------------------------ lanes
+    # ------------------------------------------------------------ threads
 
-    def _lane(self) -> None:
-        """Work through jobs with one worker process at a time."""
+    def _serve(self) -> None:
+        """Process jobs with one worker at a time."""
         worker: WorkerProcess | None = None
         error: str | None = "a decoding thread ended; its error is above"
         try:
-            while (job := self._todo.get()) is not None:
-                worker = self._work(job, worker)
+            while (job := self._queue.get()) is not None:
+                worker = self._process(job, worker)
                 with self._changed:
-                    job.done = True
+                    job.is_done = True
                     self._changed.notify_all()
             error = None
         except _ClosedError:
             error = None
-        except (OSError, WorkerLostError) as lost:  # only a start that failed gets here
-            error = f"decoding workers cannot start: {lost}; --workers 0 does without"
+        except (OSError, WorkerLostError) as lost:  # a worker did not start
+            error = f"decoding workers cannot start: {lost}; decode without workers"
         finally:
             if worker is not None:
-                self._drop(worker)
+                self._end(worker)
             with self._changed:
                 self._error = self._error or error
                 self._changed.notify_all()
 
-    def _work(self, job: _Job, worker: WorkerProcess | None) -> WorkerProcess:
-        """Do one job whatever happens to workers; returns the one that is left."""
-        delivered = 0  # events of the job's own, unbroken order
+    def _process(self, job: _Job, worker: WorkerProcess | None) -> WorkerProcess:
+        """Complete one job, replacing lost workers, and return the last worker."""
+        delivered = 0  # events of the job, in order
         skip: set[str] = set()
-        culprit: ItemBegins | None = None
+        suspect: ItemStarts | None = None
         careful = False
         while True:
             worker = worker or self._start()
@@ -253,23 +247,23 @@ class _Pool:
                 job.sources, self._plan, job.known, delivered, frozenset(skip), careful
             )
             try:
-                for message in worker.ask(request, self._timeout_seconds):
-                    if isinstance(message, ItemBegins):
-                        culprit = message
+                for message in worker.send(request, self._timeout_seconds):
+                    if isinstance(message, ItemStarts):
+                        suspect = message
                     elif isinstance(message, list):
-                        self._put(job, message)
+                        self._buffer(job, message)
                         delivered += len(message)
                 return worker
             except WorkerLostError as lost:
-                self._drop(worker)
+                self._end(worker)
                 worker = None
-                if careful and culprit is not None:
-                    logger.warning("%s: %s, twice; left out", culprit.uri, lost)
+                if careful and suspect is not None:
+                    logger.warning("%s: %s, twice; left out", suspect.uri, lost)
                     reason = f"its decoder {lost}, twice; check or convert the file"
-                    self._put(job, [Failure(culprit.uri, "worker", reason)])
-                    skip.add(culprit.uri)
-                    delivered = culprit.first_event
-                    culprit = None
+                    self._buffer(job, [Failure(suspect.uri, "worker", reason)])
+                    skip.add(suspect.uri)
+                    delivered = suspect.first_event
+                    suspect = None
                 careful = True
 
     def _start(self) -> WorkerProcess:
@@ -278,16 +272,16 @@ class _Pool:
             self._workers.add(worker)
             closed = self._closed
         if closed:
-            self._drop(worker)
+            self._end(worker)
             raise _ClosedError
         try:
             worker.wait_until_ready(START_SECONDS)
         except WorkerLostError:
-            self._drop(worker)
+            self._end(worker)
             raise
         return worker
 
-    def _drop(self, worker: WorkerProcess) -> None:
+    def _end(self, worker: WorkerProcess) -> None:
         worker.kill()
         worker.close()
         with self._changed:

@@ -1,4 +1,4 @@
-"""A worker process as its lane sees it: started, asked, and ended."""
+"""Start a worker process, exchange messages with it, and end it."""
 
 from __future__ import annotations
 
@@ -11,62 +11,62 @@ from multiprocessing import Pipe
 from retrieval.media.workers.worker import Message, Ready, Request
 
 WORKER_CODE = (
-    "import sys; from retrieval.media.workers.worker import serve; serve(int(sys.argv[1]))"
+    "import sys; from retrieval.media.workers import worker; worker.serve(int(sys.argv[1]))"
 )
-"""What a worker runs. Not multiprocessing's start: that imports the user's main module again."""
+"""Code of a worker. `multiprocessing` would import the user's main module again."""
 
 
 class WorkerLostError(Exception):
-    """A worker crashed or hangs; the text completes "its decoder …"."""
+    """A worker crashed or hangs; the message completes "its decoder …"."""
 
 
 class WorkerProcess:
     """One worker process and the pipe to it."""
 
     def __init__(self) -> None:
-        self._pipe, theirs = Pipe()
+        self._pipe, worker_end = Pipe()
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", WORKER_CODE, str(theirs.fileno())],
-                stdin=subprocess.PIPE,  # never written to: its end tells of this process's end
+                [sys.executable, "-P", "-c", WORKER_CODE, str(worker_end.fileno())],
+                stdin=subprocess.PIPE,  # never written; the worker reads its end and exits
                 stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[worker_end.fileno()],
                 env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
-                start_new_session=True,  # Ctrl-C reaches this process only, which ends the workers
+                start_new_session=True,  # Ctrl-C reaches only this process, which ends the workers
             )
         finally:
-            theirs.close()
+            worker_end.close()
 
     def wait_until_ready(self, timeout_seconds: float) -> None:
-        """Wait for the worker's first sign of life."""
+        """Wait for the worker's first message."""
         if not isinstance(self._receive(timeout_seconds), Ready):
-            raise WorkerLostError("did not say that it is ready")
+            raise WorkerLostError("did not report that it is ready")
 
-    def ask(self, request: Request, timeout_seconds: float) -> Iterator[Message]:
-        """Send a request and yield the answers to it."""
+    def send(self, request: Request, timeout_seconds: float) -> Iterator[Message]:
+        """Send a request and yield its answers."""
         try:
             self._pipe.send(request)
         except OSError as error:
-            raise WorkerLostError(self._end()) from error
+            raise WorkerLostError(self._exit_reason()) from error
         while not isinstance(message := self._receive(timeout_seconds), Ready):
             yield message
 
     def _receive(self, timeout_seconds: float) -> Message:
         try:
             if not self._pipe.poll(timeout_seconds):
-                raise WorkerLostError(f"gave no sign of life for {timeout_seconds:g} seconds")
+                raise WorkerLostError(f"did not respond for {timeout_seconds:g} seconds")
             message: Message = self._pipe.recv()
         except (EOFError, OSError) as error:
-            raise WorkerLostError(self._end()) from error
+            raise WorkerLostError(self._exit_reason()) from error
         return message
 
-    def _end(self) -> str:
+    def _exit_reason(self) -> str:
         code = self._process.wait()
         return f"was ended by signal {-code}" if code < 0 else f"crashed with exit code {code}"
 
     def kill(self) -> None:
-        """End the process at once; it holds nothing worth saving."""
+        """End the process immediately."""
         self._process.kill()
         self._process.wait()
 

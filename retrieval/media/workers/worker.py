@@ -1,7 +1,7 @@
-"""The process that decodes for another: takes requests from a pipe, sends decode events back.
+"""Serve decoding requests from a pipe, as the main code of a worker process.
 
-It is started as a fresh interpreter that imports the decoders only, never forked: FAISS and torch
-do not survive a fork, and a worker that imported them would start slowly and large.
+A worker is a new interpreter that imports only the decoders. It is never forked: FAISS and torch do
+not survive a fork, and importing them would make workers slow and large.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from retrieval.types import DecodedChunk, DecodeEvent, DecodePlan, KnownFile, So
 
 MESSAGE_BYTES = 256 << 10
 MESSAGE_SECONDS = 0.1
-"""Events are sent in messages of this size, or after this time: a small picture costs a share."""
+"""A message is sent at this size or after this time, so that small images share messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Some sources to decode.
+    """A request to decode sources.
 
     Attributes:
-        known: What the collection holds of these sources.
-        first_event: Leave out this many events: an earlier worker delivered them.
-        skip: Uris to leave out: they brought earlier workers down.
-        careful: Send every event at once and say which item is next, so that the one that brings
-            this worker down is known.
+        sources: The sources.
+        plan: The inputs that the encoders need.
+        known: Files of the collection among these sources, by URI.
+        first_event: Number of events to leave out, because an earlier worker delivered them.
+        skip: URIs to leave out, because they crashed earlier workers.
+        careful: Send every event immediately and announce every item, to identify an item that
+            crashes this worker.
     """
 
     sources: tuple[Source, ...]
@@ -43,8 +45,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemBegins:
-    """The next event, number `first_event` of the request, belongs to this item."""
+class ItemStarts:
+    """Announces that the request's event number `first_event` belongs to this item."""
 
     uri: str
     first_event: int
@@ -52,14 +54,14 @@ class ItemBegins:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The worker waits for a request: it has just started, or the last one is done."""
+    """The worker waits for a request: it has just started, or has completed the last one."""
 
 
-Message = list[DecodeEvent] | ItemBegins | Ready
+Message = list[DecodeEvent] | ItemStarts | Ready
 
 
 def event_bytes(event: DecodeEvent) -> int:
-    """Estimate what an event costs in memory and in a pipe."""
+    """Estimate the size of an event in memory and in a pipe."""
     return 1_000 + (event.samples.nbytes if isinstance(event, DecodedChunk) else 0)
 
 
@@ -67,27 +69,27 @@ def serve(handle: int) -> None:
     """Answer requests until the other end of the pipe is closed.
 
     Args:
-        handle: File descriptor of a two-way pipe. Standard input is a pipe that nobody writes to;
-            its end means that the parent is gone, however that happened.
+        handle: File descriptor of a two-way pipe. Standard input is a pipe without a writer; its
+            end means that the parent process has ended.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     _silence_libraries()
     pipe = Connection(handle)
     try:
         pipe.send(Ready())
         while True:
-            answer(pipe, pipe.recv())
+            _answer(pipe, pipe.recv())
             pipe.send(Ready())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
-    os._exit(0)  # no clean-up: the thread above may hold a lock
+    os._exit(0)  # no clean-up: the other thread may hold a lock
 
 
-def answer(pipe: Connection, request: Request) -> None:
+def _answer(pipe: Connection, request: Request) -> None:
     """Decode a request's sources and send their events."""
     outbox = _Outbox(pipe, request)
-    on_item = outbox.begin if request.careful else None
+    on_item = outbox.announce if request.careful else None
     for source in request.sources:
         for event in decode(
             source, request.plan, request.known, skip=request.skip, on_item=on_item
@@ -97,44 +99,44 @@ def answer(pipe: Connection, request: Request) -> None:
 
 
 class _Outbox:
-    """Gathers events into messages."""
+    """Groups events into messages."""
 
     def __init__(self, pipe: Connection, request: Request) -> None:
         self._pipe = pipe
         self._request = request
-        self._produced = 0
+        self._count = 0
         self._events: list[DecodeEvent] = []
         self._bytes = 0
-        self._sent = time.monotonic()
+        self._last_sent = time.monotonic()
 
-    def begin(self, uri: str) -> None:
-        self._pipe.send(ItemBegins(uri, self._produced))
+    def announce(self, uri: str) -> None:
+        self._pipe.send(ItemStarts(uri, self._count))
 
     def add(self, event: DecodeEvent) -> None:
-        self._produced += 1
-        if self._produced > self._request.first_event:
+        self._count += 1
+        if self._count > self._request.first_event:
             self._events.append(event)
             self._bytes += event_bytes(event)
-        full = self._bytes >= MESSAGE_BYTES or self._request.careful
-        if full or time.monotonic() - self._sent > MESSAGE_SECONDS:
+        is_full = self._bytes >= MESSAGE_BYTES or self._request.careful
+        if is_full or time.monotonic() - self._last_sent > MESSAGE_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        # Sent even when empty: a sign of life while delivered events are decoded again.
+        # Empty messages prevent a timeout while delivered events are decoded again.
         self._pipe.send(self._events)
         self._events = []
         self._bytes = 0
-        self._sent = time.monotonic()
+        self._last_sent = time.monotonic()
 
 
-def _leave_with_parent() -> None:
+def _exit_with_parent() -> None:
     os.read(0, 1)
     os._exit(1)
 
 
 def _silence_libraries() -> None:
-    """Keep Python's own errors on the terminal, not the C libraries' remarks on damaged files."""
+    """Discard the C libraries' output about damaged files, but keep Python's errors."""
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 2)
-    os.close(quiet)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)

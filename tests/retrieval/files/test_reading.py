@@ -12,7 +12,7 @@ from retrieval.evaluation.annotations import read_annotations
 from retrieval.exchange.layouts import open_layout
 from retrieval.files.reading import check_regular, open_regular, read_regular, read_text
 from retrieval.media.archives.tar import open_member
-from retrieval.media.captions import caption_beside
+from retrieval.media.captions import find_caption
 from retrieval.media.containers.reading import open_container
 from retrieval.media.images.reading import read_image
 from retrieval.media.lists.rows import read_list
@@ -105,7 +105,7 @@ UNLIKE = {("labels.txt", noun) for noun in MAKERS} | {
 def test_field_08_captions_that_are_no_files_are_none(tmp_path: Path, name: str, noun: str) -> None:
     (tmp_path / "a.png").touch()
     MAKERS[noun](tmp_path / name)
-    assert caption_beside(str(tmp_path / "a.png")) is None
+    assert find_caption(str(tmp_path / "a.png")) is None
 
 
 def test_field_08_a_damaged_tar_keeps_its_message(tmp_path: Path) -> None:

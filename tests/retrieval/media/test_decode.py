@@ -129,8 +129,8 @@ def test_known_bytes_are_unchanged_whatever_their_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "option"),
     [
-        ("a.png", picture_bytes("PNG"), "no encoder for images; add one, as --model small"),
-        ("a.wav", sound_bytes(make_tone(1.0)), "no encoder for audio; add one, as --model music"),
+        ("a.png", picture_bytes("PNG"), "no encoder reads images; add a model that does"),
+        ("a.wav", sound_bytes(make_tone(1.0)), "no encoder reads audio; add a model that does"),
     ],
 )
 def test_modality_without_encoder_fails(
@@ -164,12 +164,12 @@ def test_real_files_decode_without_a_failure(real_data: Path) -> None:
     ("name", "content", "reason"),
     [
         ("empty.jpg", b"", "the file is empty"),
-        ("page.jpg", b"<html>404</html>", "no picture, recording or video that can be opened"),
-        ("cut.jpg", picture_bytes("JPEG")[:-200], "picture cannot be decoded"),
-        ("cut.png", picture_bytes("PNG")[:-50], "picture cannot be decoded"),
+        ("page.jpg", b"<html>404</html>", "no image, recording or video that can be opened"),
+        ("cut.jpg", picture_bytes("JPEG")[:-200], "image cannot be decoded"),
+        ("cut.png", picture_bytes("PNG")[:-50], "image cannot be decoded"),
         ("tone.png", sound_bytes(make_tone(1.0)), "named .png, but its content is a recording"),
-        ("picture.mp3", picture_bytes("JPEG"), "named .mp3, but its content is a picture"),
-        ("notes.mp4", b"just some text, long enough to be probed" * 50, "no picture, recording"),
+        ("picture.mp3", picture_bytes("JPEG"), "named .mp3, but its content is an image"),
+        ("notes.mp4", b"just some text, long enough to be probed" * 50, "no image, recording"),
     ],
 )
 def test_fault_19_bad_file_fails_with_a_reason(
@@ -235,7 +235,7 @@ def test_fault_24_addresses_in_a_playlist_open_no_socket(tmp_path: Path) -> None
         for content in (playlist, script):
             for suffix in (".mp4", ".m3u8", ".ts"):
                 path = tmp_path / f"a{suffix}"
-                assert "no picture, recording" in failure_of(write(path, content.encode())).reason
+                assert "no image, recording" in failure_of(write(path, content.encode())).reason
         server.setblocking(False)
         with pytest.raises(BlockingIOError):
             server.accept()

@@ -206,7 +206,7 @@ def test_field_44_delays_of_an_animation_are_bounded(tmp_path: Path) -> None:
     assert end.info.duration_seconds == pytest.approx(650.1)
     assert sum(len(chunk.samples) for chunk in chunks) < 200
     assert chunks[-1].samples[-1].mean() == 255
-    assert "pictures stand still" in end.notes[0]
+    assert "frames are repeated" in end.notes[0]
 
 
 def test_field_44_a_cut_animation_fails_or_is_noted(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pictures beyond Pillow's own formats, large ones, cut ones and deep ones."""
+"""Images in formats beyond Pillow's, large, cut and deep images."""
 
 import io
 import struct
@@ -12,14 +12,14 @@ from PIL import Image
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
 from retrieval.media.damage import Damage
-from retrieval.media.images import optional_formats as other_pictures
-from retrieval.media.images.jpeg_xl import size_of_jpeg_xl
+from retrieval.media.images import limits
+from retrieval.media.images.jpeg_xl import read_jpeg_xl_size
 from retrieval.media.images.reading import read_image, read_image_and_size
 from retrieval.media.modality import find_modality
 from retrieval.types import Medium
 from support.media_files import make_picture, write_dng
 
-PICTURE = make_picture(200, 150)
+IMAGE = make_picture(200, 150)
 
 
 def heif_bytes(image: Image.Image) -> bytes:
@@ -51,34 +51,34 @@ def assert_is(content: bytes, twin: Image.Image) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param(heif_bytes(PICTURE), id="HEIC"),
-        pytest.param(imagecodecs.jpegxl_encode(np.asarray(PICTURE)), id="JPEG XL"),
+        pytest.param(heif_bytes(IMAGE), id="HEIC"),
+        pytest.param(imagecodecs.jpegxl_encode(np.asarray(IMAGE)), id="JPEG XL"),
         pytest.param(
-            imagecodecs.jpegxl_encode(np.asarray(PICTURE), usecontainer=True), id="JPEG XL box"
+            imagecodecs.jpegxl_encode(np.asarray(IMAGE), usecontainer=True), id="JPEG XL box"
         ),
         pytest.param(
-            imagecodecs.jpegxl_encode(np.asarray(PICTURE).astype(np.uint16) * 257), id="JPEG XL 16"
+            imagecodecs.jpegxl_encode(np.asarray(IMAGE).astype(np.uint16) * 257), id="JPEG XL 16"
         ),
-        pytest.param(psd_bytes(PICTURE), id="PSD"),
+        pytest.param(psd_bytes(IMAGE), id="PSD"),
         pytest.param(
-            saved(PICTURE, "MPO", save_all=True, append_images=[PICTURE.rotate(90)], quality=95),
+            saved(IMAGE, "MPO", save_all=True, append_images=[IMAGE.rotate(90)], quality=95),
             id="MPO",
         ),
         pytest.param(
-            saved(PICTURE, "PNG", save_all=True, append_images=[PICTURE.rotate(180)]), id="APNG"
+            saved(IMAGE, "PNG", save_all=True, append_images=[IMAGE.rotate(180)]), id="APNG"
         ),
     ],
 )
 def test_field_43_formats_are_recognized_by_content(content: bytes) -> None:
-    assert_is(content, PICTURE)
+    assert_is(content, IMAGE)
 
 
 def test_field_43_transparent_heif_and_grey_jpeg_xl() -> None:
     layer = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
     pixels = np.asarray(read_image(io.BytesIO(heif_bytes(layer))))
     assert pixels.min() > 250
-    grey = imagecodecs.jpegxl_encode(np.asarray(PICTURE.convert("L")))
-    assert_is(grey, PICTURE.convert("L").convert("RGB"))
+    grey = imagecodecs.jpegxl_encode(np.asarray(IMAGE.convert("L")))
+    assert_is(grey, IMAGE.convert("L").convert("RGB"))
 
 
 def test_field_43_raw_photograph(tmp_path: Path) -> None:
@@ -98,15 +98,14 @@ def test_field_43_raw_photograph(tmp_path: Path) -> None:
     "size", [(1, 1), (8, 8), (256, 256), (640, 480), (641, 333), (1_920, 1_080), (7, 9_000)]
 )
 @pytest.mark.parametrize("boxed", [True, False])
-def test_size_of_jpeg_xl_is_known_before_decoding(size: tuple[int, int], boxed: bool) -> None:
+def test_the_size_of_a_jpeg_xl_is_read_before_decoding(size: tuple[int, int], boxed: bool) -> None:
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
-    assert size_of_jpeg_xl(imagecodecs.jpegxl_encode(pixels, usecontainer=boxed)) == size
+    assert read_jpeg_xl_size(imagecodecs.jpegxl_encode(pixels, usecontainer=boxed)) == size
 
 
 def test_fault_20_jpeg_xl_and_heif_over_the_cap_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(other_pictures, "MAX_PIXELS", 100)
-    monkeypatch.setattr(other_pictures._check_size, "__defaults__", (100,))
-    for content in (imagecodecs.jpegxl_encode(np.asarray(PICTURE)), heif_bytes(PICTURE)):
+    monkeypatch.setattr(limits, "MAX_PIXELS", 100)
+    for content in (imagecodecs.jpegxl_encode(np.asarray(IMAGE)), heif_bytes(IMAGE)):
         with pytest.raises(MediaTooLargeError, match="200 × 150 pixels, at most 100"):
             read_image(io.BytesIO(content))
 
@@ -118,8 +117,8 @@ def test_field_43_a_missing_library_is_named(
     import sys
 
     content = {
-        "pillow_heif": heif_bytes(PICTURE),
-        "imagecodecs": imagecodecs.jpegxl_encode(np.asarray(PICTURE)),
+        "pillow_heif": heif_bytes(IMAGE),
+        "imagecodecs": imagecodecs.jpegxl_encode(np.asarray(IMAGE)),
         "rawpy": write_dng(tmp_path / "a.dng").read_bytes(),
     }[name]
     monkeypatch.setitem(sys.modules, name, None)
@@ -163,13 +162,13 @@ def test_fault_20_jpeg_over_its_own_cap_fails() -> None:
 def test_field_43_jpeg_without_its_last_bytes_is_read_with_a_note(
     progressive: bool, missing: int, draft_side: int | None
 ) -> None:
-    content = saved(PICTURE, "JPEG", quality=95, progressive=progressive)
+    content = saved(IMAGE, "JPEG", quality=95, progressive=progressive)
     damage = Damage()
     image, size = read_image_and_size(
         io.BytesIO(content[:-missing]), draft_side=draft_side, damage=damage
     )
-    assert size == PICTURE.size
-    twin = np.asarray(PICTURE.resize(image.size), np.int16)
+    assert size == IMAGE.size
+    twin = np.asarray(IMAGE.resize(image.size), np.int16)
     rows = len(twin) * 9 // 10 - 8
     assert np.abs(np.asarray(image, np.int16) - twin)[:rows].mean() < 4
     (note,) = damage.notes

@@ -12,7 +12,8 @@ from PIL import Image
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
 from retrieval.media.images.fitting import fit
-from retrieval.media.images.reading import MAX_ANIMATION_FRAMES, read_image, read_image_and_size
+from retrieval.media.images.limits import MAX_ANIMATION_FRAMES
+from retrieval.media.images.reading import read_image, read_image_and_size
 from retrieval.types import ImageGeometry
 from support.media_files import make_picture, picture_bytes
 
@@ -232,12 +233,12 @@ def test_fault_19_truncated_picture_fails(kind: str) -> None:
 
 
 def test_fault_19_html_fails() -> None:
-    with pytest.raises(UnsupportedMediaError, match="not a readable picture, expected JPEG"):
+    with pytest.raises(UnsupportedMediaError, match="not a readable image, expected JPEG"):
         read_image(io.BytesIO(b"<html>404</html>"))
 
 
 def test_format_outside_the_list_fails() -> None:
-    with pytest.raises(UnsupportedMediaError, match="not a readable picture"):
+    with pytest.raises(UnsupportedMediaError, match="not a readable image"):
         read_image(io.BytesIO(picture_bytes("PPM")))
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import SourceError
-from retrieval.media.sources import folders as walking
+from retrieval.media.sources import folders
 from retrieval.media.sources.find import find_sources
-from retrieval.media.sources.listing import Listing, Paths
+from retrieval.media.sources.listing import Listing, LiteralPaths
 from retrieval.types import Failure
 from support.special_files import MAKERS
 
@@ -20,8 +20,8 @@ def touch(folder: Path, *files: str) -> None:
         path.write_bytes(name.encode())
 
 
-def names(*arguments: str | Path | Paths, listing: Listing | None = None) -> list[str]:
-    given = [each if isinstance(each, Paths) else str(each) for each in arguments]
+def names(*arguments: str | Path | LiteralPaths, listing: Listing | None = None) -> list[str]:
+    given = [each if isinstance(each, LiteralPaths) else str(each) for each in arguments]
     return [os.path.basename(source.path) for source in find_sources(given, listing=listing)]
 
 
@@ -102,7 +102,7 @@ def test_field_06_bad_rows_are_failures_and_the_others_are_listed(tmp_path: Path
     ]
     assert failures[0].reason.startswith(f"{jsonl}, row 1: path is None, expected the path")
     assert failures[4].reason.startswith(f"{table}, row 2: 3 fields, expected 2")
-    assert listing.read_lists == [jsonl, table]
+    assert listing.finished_lists == [jsonl, table]
 
 
 def test_field_06_without_a_taker_the_first_bad_row_raises(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_field_06_a_broken_list_is_one_failure_and_other_sources_go_on(tmp_path:
     lists = [tmp_path / "rows.csv", tmp_path / "rows.parquet"]
     assert names(*lists, tmp_path / "a.jpg", listing=listing) == ["a.jpg"]
     assert [failure.uri for failure in failures] == [str(path) for path in lists]
-    assert listing.read_lists == []
+    assert listing.finished_lists == []
 
 
 @pytest.mark.parametrize("noun", sorted(MAKERS.keys() - {"a folder"}))  # which is walked
@@ -147,13 +147,11 @@ def test_field_06_an_unreadable_folder_is_a_failure_of_its_own(
             raise PermissionError(13, "Permission denied", path)
         return real(path)
 
-    monkeypatch.setattr(walking.os, "scandir", scandir)
+    monkeypatch.setattr(folders.os, "scandir", scandir)
     listing, failures = collecting()
     assert names(tmp_path, listing=listing) == ["1.jpg", "3.jpg"]
     assert [failure.uri for failure in failures] == [str(tmp_path / "closed")]
-    assert failures[0].reason.endswith(
-        "closed: Permission denied; make it readable or leave it out"
-    )
+    assert failures[0].reason.endswith("closed: Permission denied; make it readable or exclude it")
     with pytest.raises(SourceError, match="closed: Permission denied"):
         names(tmp_path)
     with pytest.raises(SourceError, match="closed: Permission denied"):
@@ -181,7 +179,7 @@ def test_field_36_other_files_of_folders_are_counted_by_suffix(tmp_path: Path) -
     (tmp_path / "to-sub").symlink_to("sub")
     listing = Listing()
     assert names(tmp_path, listing=listing) == ["c.jpg"]
-    assert listing.passed_over == {
+    assert listing.skipped == {
         ".xcf": 4, ".blend": 1, "without a suffix": 1, ".txt": 1, ".csv": 1, "of other kinds": 1,
         "links to folders": 1,
     }  # fmt: skip
@@ -192,14 +190,14 @@ def test_field_36_collections_are_left_aside(tmp_path: Path) -> None:
     touch(tmp_path, "library/items/00000.parquet", "new/.lock.holder", "new/items/x.parquet")
     listing = Listing()
     assert names(tmp_path, listing=listing) == ["a.jpg"]
-    assert not listing.passed_over
+    assert not listing.skipped
 
 
 def test_field_36_patterns_count_what_they_pass_over(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "b.xcf")
     listing = Listing()
     assert names(tmp_path / "*", listing=listing) == ["a.jpg"]
-    assert listing.passed_over == {".xcf": 1}
+    assert listing.skipped == {".xcf": 1}
 
 
 # ---------------------------------------------------------------- excluded files
@@ -223,7 +221,7 @@ def test_field_45_excluded_files_are_left_out(
     touch(tmp_path, "a.jpg", "b.png", "sub/s.jpg", "sub/deep/t.jpg")
     listing = Listing(tuple(patterns))
     assert names(tmp_path, listing=listing) == left
-    assert not listing.passed_over
+    assert not listing.skipped
     (tmp_path / ".retrievalignore").write_text("\n".join(patterns))
     assert names(tmp_path) == left
 
@@ -261,7 +259,7 @@ def test_field_45_an_ignore_file_that_cannot_be_read_leaves_its_folder_out(tmp_p
 
 
 def test_field_45_what_is_no_pattern_fails(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"'!': not patterns as in \.gitignore"):
+    with pytest.raises(SourceError, match=r"'!': not a pattern in the syntax of \.gitignore"):
         names(tmp_path, listing=Listing(("!",)))
 
 
@@ -272,7 +270,7 @@ def test_field_45_paths_are_no_patterns_and_may_be_folders_and_lists(tmp_path: P
     touch(tmp_path, "{a,b}.jpg", "*.jpg", "sub/c.jpg", "new\nline.jpg")
     (tmp_path / "list.csv").write_text("path\nsub/d.jpg\n")
     given = ["{a,b}.jpg", "*.jpg", "sub", "list.csv", "new\nline.jpg", "gone.jpg"]
-    paths = Paths([str(tmp_path / name) for name in given])
+    paths = LiteralPaths([str(tmp_path / name) for name in given])
     assert names(paths) == ["{a,b}.jpg", "*.jpg", "c.jpg", "d.jpg", "new\nline.jpg", "gone.jpg"]
 
 
@@ -280,7 +278,7 @@ def test_what_the_sources_cover(tmp_path: Path) -> None:
     touch(tmp_path, "p/a.jpg", "q/b.jpg", "r%/c.jpg")
     listing = Listing()
     names(tmp_path / "p", tmp_path / "q/*.jpg", tmp_path / "r%", listing=listing)
-    covers = listing.covered()
+    covers = listing.coverage()
     for uri, covered in {
         "p/gone.jpg": True, "p/x/gone.png": True, "p2/gone.jpg": False, "q/gone.jpg": True,
         "q/gone.png": False, "q/x/gone.jpg": False, "r%25/c.jpg": True, "r%/c.jpg": False,

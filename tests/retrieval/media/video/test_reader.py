@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
+from retrieval.media.images import limits
 from retrieval.media.video import frames as frames_module
 from retrieval.media.video.reader import frames_at, open_video, sample_frames
 from support.media_files import (
@@ -165,13 +166,13 @@ def test_fault_23_no_moov_fails(tmp_path: Path) -> None:
 
 def test_fault_23_sound_only_fails(tmp_path: Path) -> None:
     path = write_m4a(tmp_path / "a.mp4", make_tone(1.0))
-    with pytest.raises(UnsupportedMediaError, match="no moving picture"):
+    with pytest.raises(UnsupportedMediaError, match="no video stream"):
         list(sample_frames(str(path), 2.0))
 
 
 def test_frames_over_the_pixel_cap_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "a.mp4", [0])
-    monkeypatch.setattr(frames_module, "MAX_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 64 * 48 - 1)
     with pytest.raises(MediaTooLargeError, match="64 × 48 pixels"):
         list(sample_frames(str(path), 2.0))
 

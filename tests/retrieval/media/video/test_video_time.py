@@ -13,7 +13,7 @@ from retrieval.errors import DamagedMediaError
 from retrieval.media.audio.reader import open_sound
 from retrieval.media.decode import decode
 from retrieval.media.sources.find import find_sources
-from retrieval.media.video.frames import Frames
+from retrieval.media.video.frames import FrameReader
 from retrieval.media.video.reader import VideoReader, frames_at, open_video
 from retrieval.types import (
     AudioWindows,
@@ -58,7 +58,7 @@ def test_field_07_bomb_is_read_at_once(real_data: Path) -> None:
     assert found[-1][0] == pytest.approx(30_000_000, abs=1)
     assert len(found) < 400
     (note,) = video.damage.notes
-    assert note.startswith("pictures stand still for 29,999,9")
+    assert note.startswith("frames are repeated for 29,999,9")
 
 
 @pytest.mark.parametrize("kind", ["mkv", "mp4", "mov"])
@@ -134,7 +134,7 @@ def test_field_11_after_a_jump_astray_the_file_is_read_from_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_video(tmp_path / "a.mp4", steps(60), gop=10)
-    monkeypatch.setattr(Frames, "_read_keyframes", lambda self: [0.0, 3.3, 4.7])
+    monkeypatch.setattr(FrameReader, "_read_keyframes", lambda self: [0.0, 3.3, 4.7])
     found = [(s, float(np.asarray(p).mean())) for s, p in frames_at(str(path), [0, 3.5, 5.2])]
     assert_levels(found, [(0, 0), (3.5, 140), (5.2, 208)])
 

@@ -126,13 +126,13 @@ def test_waiting_events_are_bounded_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that stops is not drowned: workers stop too, and nothing is lost or locked."""
-    monkeypatch.setattr(pool_module, "BUFFER_BYTES", 20_000)
+    monkeypatch.setattr(pool_module, "MAX_BUFFER_BYTES", 20_000)
     sources = save_pictures(tmp_path / "p", *(f"{n:03}.png" for n in range(100)))
     most = 0
-    with pool_module._Pool(PLAN, 2, 60.0) as pool:
-        known = pool_module._Known({})
-        for _ in pool.run(pool_module._jobs(sources, known)):
-            most = max(most, pool._held_bytes)
+    with pool_module._WorkerPool(PLAN, 2, 60.0) as pool:
+        known = pool_module._KnownFiles({})
+        for _ in pool.run(pool_module._make_jobs(sources, known)):
+            most = max(most, pool._buffered_bytes)
     assert 0 < most < 20_000 + 5_000
 
 
@@ -205,7 +205,7 @@ def test_fault_11_hanging_file_is_given_up(tmp_path: Path) -> None:
     events = list(decode_all(sources, PLAN, {}, workers=1, timeout_seconds=3.0))
     assert items(events) == ["a.png", "b.png"]
     (failure,) = [event for event in events if isinstance(event, Failure)]
-    assert "no sign of life for 3 seconds, twice" in failure.reason
+    assert "did not respond for 3 seconds, twice" in failure.reason
 
 
 @pytest.mark.usefixtures("faulty_workers")
