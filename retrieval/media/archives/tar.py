@@ -1,8 +1,8 @@
-"""Tars of media files, read from front to back; nothing is ever extracted to a name they choose.
+"""Read the media in a tar from beginning to end, without extracting any file under its own name.
 
-`KEY.jpg` is an item, `KEY.txt` its caption, `KEY.json` its columns (and another caption, if it has
-one); `tar_partners` says which belong together. A tar is read twice: first its names and texts,
-then its media, each with the texts that belong to it. Tars may be compressed, and may lie in a tar.
+`KEY.jpg` is an item, `KEY.txt` its caption, `KEY.json` its columns and possibly another caption;
+`tar_index.py` defines which belong together. A tar is read twice: first its names and texts, then
+its media with their texts. Tars may be compressed, and may be nested.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ import lzma
 import os
 import re
 import shutil
+import sqlite3
 import tarfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
 from retrieval.columns.types import portable
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular, open_regular
-from retrieval.media.archives.tar_partners import Media
+from retrieval.media.archives.tar_index import TarIndex, TarText
 from retrieval.media.captions import MAX_CAPTION_CHARACTERS, join_captions
 from retrieval.media.files import EXTENSIONS, OpenFile
 from retrieval.media.lists.formats import parse_exact_json
@@ -37,36 +38,41 @@ SPOOL_BYTES = 64 << 20
 """Members up to this size are read in memory, larger ones through an unnamed temporary file."""
 
 MAX_TEXT_BYTES = 16 << 20
-"""Captions and columns above this size are refused."""
+"""Larger captions and columns are refused."""
 
 MAX_DEPTH = 2
-"""How deep tars may lie in tars."""
+"""Maximum nesting of tars."""
 
-_DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+_TAR_ERRORS = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 def open_members(source: Source) -> Iterator[OpenFile | Failure]:
-    """Yield the media members of a tar in their order, and a failure for each that is refused.
+    """Yield the media members of a tar in their order, and a failure for each refused member.
 
-    Refused are links, devices, absolute names, names with `..`, the second member of a name,
-    captions and columns without a media file or with several that are as near, tars more than two
-    deep, and what follows where a tar is cut short.
+    Refused are links, devices, absolute names, names with `..`, repeated names, captions and
+    columns that match no media file or several equally, tars nested more than two deep, and the
+    rest of a cut tar.
 
     Raises:
-        OSError: The tar cannot be opened.
+        OSError: The tar cannot be opened, or its temporary index cannot be written.
     """
     with open_regular(source.path) as file:
-        stat = os.fstat(file.fileno())
-        whole = OpenFile(source.uri, source.path, file, stat.st_size, stat.st_mtime)
-        yield from _Tar(source, whole, 0).members()
+        status = os.fstat(file.fileno())
+        tar = OpenFile(source.uri, source.path, file, status.st_size, status.st_mtime)
+        try:
+            yield from _TarReader(source, tar, depth=0).members()
+        except sqlite3.Error as error:
+            raise OSError(
+                f"cannot index the tar ({error}); free space for temporary files"
+            ) from error
 
 
 @contextmanager
 def open_member(path: str, name: str) -> Iterator[BinaryIO]:
-    """Open one member of a tar for reading, or of a tar in it: `inner.tar!a.jpg`.
+    """Open a member of a tar for reading; `inner.tar!a.jpg` names one of a nested tar.
 
     Raises:
-        DamagedMediaError: The tar is damaged, is no regular file, or holds no such member.
+        DamagedMediaError: The tar is damaged, is not a regular file, or has no such member.
     """
     try:
         check_regular(path)
@@ -75,25 +81,25 @@ def open_member(path: str, name: str) -> Iterator[BinaryIO]:
     try:
         with ExitStack() as stack:
             file = cast(BinaryIO, stack.enter_context(open_regular(path)))
-            for part in _levels(name):
-                file = stack.enter_context(_opened_member(file, part))
+            for part in _split_nested(name):
+                file = stack.enter_context(_open_in(file, part))
             yield file
-    except (*_DAMAGE, KeyError) as error:
+    except (*_TAR_ERRORS, KeyError) as error:
         raise DamagedMediaError(f"{path}: no member {name} can be read; pack it again") from error
 
 
 def list_members(path: str) -> Iterator[tuple[str, int]]:
-    """Names and sizes of the regular members; of tars in it, the tars.
+    """Yield names and sizes of the regular members, nested tars included but not opened.
 
     Raises:
         DamagedMediaError: The tar is damaged.
     """
     try:
-        with open_regular(path) as file, _opened(file) as tar:
-            for member in _infos(tar):
+        with open_regular(path) as file, _open_tar(file) as tar:
+            for member in _iterate(tar):
                 if member.isreg():
                     yield member.name, member.size
-    except _DAMAGE as error:
+    except _TAR_ERRORS as error:
         raise DamagedMediaError(f"{path}: the tar cannot be read; pack it again") from error
 
 
@@ -101,34 +107,34 @@ def list_members(path: str) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def _opened(file: BinaryIO) -> Iterator[tarfile.TarFile]:
-    """Open a tar from its beginning, compressed or not: its content says."""
+def _open_tar(file: BinaryIO) -> Iterator[tarfile.TarFile]:
+    """Open a tar at its beginning, decompressing it as its content requires."""
     file.seek(0)
     head = file.read(6)
     file.seek(0)
-    stream = _decompressed(file, head)
+    stream = _decompress(file, head)
     with tarfile.open(
         fileobj=stream or file, mode="r:" if stream is None else "r|", errorlevel=0
     ) as tar:
         yield tar
 
 
-def _decompressed(file: BinaryIO, head: bytes) -> BinaryIO | None:
+def _decompress(file: BinaryIO, head: bytes) -> BinaryIO | None:
     stream: object = None
     if head.startswith(b"\x1f\x8b"):
         stream = gzip.GzipFile(fileobj=file, mode="rb")
     elif head.startswith(b"BZh"):
         stream = bz2.BZ2File(file)
     elif head.startswith(b"\xfd7zXZ\0"):
-        stream = lzma.LZMAFile(file)  # noqa: SIM115 (closing it would close nothing)
+        stream = lzma.LZMAFile(file)  # noqa: SIM115 (it does not own the file)
     elif head.startswith(b"\x28\xb5\x2f\xfd"):
-        import pyarrow as pa  # only here: workers start without it
+        import pyarrow as pa  # lazily, because workers start without it
 
-        stream = pa.CompressedInputStream(pa.PythonFile(_Borrowed(file), mode="r"), "zstd")
+        stream = pa.CompressedInputStream(pa.PythonFile(_BorrowedFile(file), mode="r"), "zstd")
     return cast(BinaryIO | None, stream)
 
 
-class _Borrowed(io.RawIOBase):
+class _BorrowedFile(io.RawIOBase):
     """A file that stays open when its reader closes it."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -143,30 +149,30 @@ class _Borrowed(io.RawIOBase):
         return len(block)
 
 
-def _infos(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _iterate(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := tar.next()) is not None:
         yield member
-        tar.members = []  # type: ignore[attr-defined]  # else it would hold those of the whole tar
+        tar.members = []  # type: ignore[attr-defined]  # keep memory use constant
 
 
 @contextmanager
-def _opened_member(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
-    with _opened(file) as tar:
-        for member in _infos(tar):
+def _open_in(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    with _open_tar(file) as tar:
+        for member in _iterate(tar):
             if member.name == name and member.isreg():
                 break
         else:
             raise KeyError(name)
         content = cast(BinaryIO, tar.extractfile(member))
-        if tar.fileobj is file:  # a compressed one is read forwards only
+        if tar.fileobj is file:  # a compressed tar is not seekable
             yield content
         else:
-            with _spooled(content) as copy:
+            with _spool(content) as copy:
                 yield copy
 
 
 @contextmanager
-def _spooled(content: BinaryIO) -> Iterator[BinaryIO]:
+def _spool(content: BinaryIO) -> Iterator[BinaryIO]:
     with SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
         file = cast(BinaryIO, spool)
         shutil.copyfileobj(content, file, 1 << 20)
@@ -174,68 +180,52 @@ def _spooled(content: BinaryIO) -> Iterator[BinaryIO]:
         yield file
 
 
-def _levels(name: str) -> list[str]:
-    """The names of a member in a tar in a tar, from the outside in."""
-    found = re.search(f"{TAR_NAME}!", name, re.IGNORECASE)
-    if found is None:
+def _split_nested(name: str) -> list[str]:
+    """Split the name of a member of nested tars, outermost first."""
+    match = re.search(f"{TAR_NAME}!", name, re.IGNORECASE)
+    if match is None:
         return [name]
-    return [name[: found.end() - 1], *_levels(name[found.end() :])]
+    return [name[: match.end() - 1], *_split_nested(name[match.end() :])]
 
 
 # ---------------------------------------------------------------- texts
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Texts:
-    """Captions and columns of one tar, held aside until their media come."""
+    """Captions and columns of one tar, stored until their media are read."""
 
     file: BinaryIO
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
-    of_media: dict[str, list[str]] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)  # by partner
+    index: TarIndex
 
-    def take(self, name: str, content: bytes) -> None:
+    def add(self, name: str, content: bytes) -> None:
         if len(content) > MAX_TEXT_BYTES:
-            self.problems[name] = f"text of more than {MAX_TEXT_BYTES:,} bytes; shorten it"
+            problem = f"text of more than {MAX_TEXT_BYTES:,} bytes; shorten it"
+            self.index.add_text(TarText(name, 0, 0), problem)
             return
-        self.places[name] = (self.file.tell(), len(content))
+        self.index.add_text(TarText(name, self.file.tell(), len(content)))
         self.file.write(content)
 
-    def pair(self, media: Media) -> None:
-        for name in self.places:
-            found = media.of(name)
-            if found is None:
-                self.problems[name] = (
-                    "it belongs to several media files alike; name it after one of them"
-                )
-            elif not found:
-                self.problems[name] = (
-                    "a caption or columns without a media file of its name; pack them together"
-                )
-            for each in found or ():
-                self.of_media.setdefault(each, []).append(name)
-
     def read(self, media: str) -> tuple[list[object], dict[str, Scalar]]:
-        """The captions and the columns of one media file."""
+        """Return the captions and the columns of one media file."""
         captions: list[object] = []
         columns: dict[str, object] = {}
-        for name in self.of_media.get(media, ()):
-            place, length = self.places[name]
-            self.file.seek(place)
-            content = self.file.read(length)
-            if extension(name) == "txt":
+        for text in self.index.texts_of(media):
+            self.file.seek(text.position)
+            content = self.file.read(text.size)
+            if extension(text.name) == "txt":
                 captions.append(content[: 4 * MAX_CAPTION_CHARACTERS].decode("utf-8", "replace"))
                 continue
             try:
-                read = parse_exact_json(content)
-                if not isinstance(read, dict):
+                values = parse_exact_json(content)
+                if not isinstance(values, dict):
                     raise ValueError("not an object, as {…}")
-                columns = {**read, **columns}
+                columns = {**values, **columns}
             except (ValueError, RecursionError) as error:
-                self.problems[name] = f"its JSON cannot be read ({error}); mend it"
-        named = next((name for name in CAPTION_COLUMNS if columns.get(name) is not None), None)
-        if named is not None:
-            captions.append(columns.pop(named))
+                self.index.report(text.name, f"its JSON cannot be read ({error}); correct it")
+        caption_column = next((n for n in CAPTION_COLUMNS if columns.get(n) is not None), None)
+        if caption_column is not None:
+            captions.append(columns.pop(caption_column))
         return captions, {name: portable(value) for name, value in columns.items()}
 
 
@@ -243,99 +233,101 @@ class _Texts:
 
 
 @dataclass(slots=True)
-class _Tar:
-    """One tar, which may lie in another."""
+class _TarReader:
+    """Reads one tar, which may be nested in another.
+
+    Attributes:
+        source: The outermost tar.
+        tar: The open tar.
+        depth: Number of tars around it.
+        members_read: Number of members read so far.
+    """
 
     source: Source
-    whole: OpenFile
+    tar: OpenFile
     depth: int
-    read: int = 0
+    members_read: int = 0
 
     def members(self) -> Iterator[OpenFile | Failure]:
-        with SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
-            texts = _Texts(cast(BinaryIO, spool))
-            self._survey(texts)
+        with SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool, closing(TarIndex()) as index:
+            texts = _Texts(cast(BinaryIO, spool), index)
+            self._collect_texts(texts)
             try:
-                with _opened(self.whole.file) as tar:
+                with _open_tar(self.tar.file) as tar:
                     yield from self._media(tar, texts)
-            except _DAMAGE as error:
+            except _TAR_ERRORS as error:
                 yield self._failure(
-                    f"the tar breaks off after {self.read} members ({error}); copy it again"
+                    f"the tar breaks off after {self.members_read} members ({error}); copy it again"
                 )
             else:
-                if not self.read:
+                if not self.members_read:
                     yield self._failure("the tar holds no members; expected media files")
-            for name, problem in texts.problems.items():
-                uri, whole = self._uri(name), self.whole
-                yield Failure(uri, "open", problem, texts.places.get(name, (0, 0))[1], whole.mtime)
+            for text, problem in index.problems():
+                yield Failure(self._uri(text.name), "open", problem, text.size, self.tar.mtime)
 
-    def _survey(self, texts: _Texts) -> None:
-        """Read the texts, and find out whose they are; damage is found again with the media."""
-        media = Media()
+    def _collect_texts(self, texts: _Texts) -> None:
+        """Store and pair the texts; damage is reported when the media are read."""
+        index = texts.index
         try:
-            with _opened(self.whole.file) as tar:
-                seen: set[str] = set()
-                for member in _infos(tar):
-                    if _refusal(member, seen) is None:
-                        kind = extension(member.name)
-                        if kind in EXTENSIONS:
-                            media.add(member.name)
-                        elif kind in ("txt", "json") and (content := tar.extractfile(member)):
-                            texts.take(member.name, content.read(MAX_TEXT_BYTES + 1))
-                    seen.add(member.name)
-        except _DAMAGE:
+            with _open_tar(self.tar.file) as tar:
+                for member in _iterate(tar):
+                    if _refusal(member, index) is None:
+                        suffix = extension(member.name)
+                        if suffix in EXTENSIONS:
+                            index.add_media(member.name)
+                        elif suffix in ("txt", "json") and (content := tar.extractfile(member)):
+                            texts.add(member.name, content.read(MAX_TEXT_BYTES + 1))
+                    index.add_seen(member.name)
+        except _TAR_ERRORS:
             pass
-        texts.pair(media)
+        index.clear_seen()
+        index.pair_texts()
 
     def _media(self, tar: tarfile.TarFile, texts: _Texts) -> Iterator[OpenFile | Failure]:
-        seen: set[str] = set()
-        for member in _infos(tar):
-            self.read += 1
+        index = texts.index
+        for member in _iterate(tar):
+            self.members_read += 1
             if member.isdir():
                 continue
             uri = self._uri(member.name)
-            refusal = _refusal(member, seen)
+            refusal = _refusal(member, index)
             if refusal is None and is_tar_name(member.name) and self.depth == MAX_DEPTH:
-                refusal = f"a tar more than {MAX_DEPTH} deep in others; unpack the outer one"
+                refusal = f"a tar nested more than {MAX_DEPTH} deep; unpack the outer one"
             if refusal is not None:
-                # Another uri than the first member's, whose rows are good.
-                shown = f"{uri}#again" if member.name in seen else uri
-                yield Failure(shown, "open", refusal, member.size, member.mtime)
+                # The URI differs from that of the first member with this name, which is good.
+                failed_uri = f"{uri}#again" if index.is_seen(member.name) else uri
+                yield Failure(failed_uri, "open", refusal, member.size, member.mtime)
             elif extension(member.name) in EXTENSIONS or is_tar_name(member.name):
-                yield from self._opened_media(tar, member, uri, texts)
-            seen.add(member.name)
+                yield from self._open_media(tar, member, uri, texts)
+            index.add_seen(member.name)
 
-    def _opened_media(
+    def _open_media(
         self, tar: tarfile.TarFile, member: tarfile.TarInfo, uri: str, texts: _Texts
     ) -> Iterator[OpenFile | Failure]:
-        with _spooled(cast(BinaryIO, tar.extractfile(member))) as file:
-            opened = OpenFile(uri, member.name, file, member.size, member.mtime)
+        with _spool(cast(BinaryIO, tar.extractfile(member))) as file:
+            media = OpenFile(uri, member.name, file, member.size, member.mtime)
             if is_tar_name(member.name):
-                yield from _Tar(self.source, opened, self.depth + 1).members()
+                yield from _TarReader(self.source, media, self.depth + 1).members()
                 return
             captions, columns = texts.read(member.name)
-            yield OpenFile(
-                uri,
-                member.name,
-                file,
-                member.size,
-                member.mtime,
-                join_captions(captions) or self.source.caption,
-                {**self.source.columns, **columns},
+            yield replace(
+                media,
+                caption=join_captions(captions) or self.source.caption,
+                columns={**self.source.columns, **columns},
             )
 
     def _uri(self, name: str) -> str:
-        return f"{self.whole.uri}!{quote(name)}"
+        return f"{self.tar.uri}!{quote(name)}"
 
     def _failure(self, reason: str) -> Failure:
-        return Failure(self.whole.uri, "open", reason, self.whole.bytes, self.whole.mtime)
+        return Failure(self.tar.uri, "open", reason, self.tar.bytes, self.tar.mtime)
 
 
-def _refusal(member: tarfile.TarInfo, seen: set[str]) -> str | None:
+def _refusal(member: tarfile.TarInfo, index: TarIndex) -> str | None:
     if member.name.startswith("/") or ".." in member.name.split("/"):
         return "a member's name leads out of the tar; pack it again with relative names"
     if not member.isreg():
         return "a member is a link or a device; pack the file itself"
-    if member.name in seen:
+    if index.is_seen(member.name):
         return "a second member of this name; only the first is used"
     return None

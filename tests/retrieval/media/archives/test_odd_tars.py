@@ -6,6 +6,7 @@ import json
 import lzma
 import tracemalloc
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pytest
 
 from retrieval.media.archives.members import list_members, open_member
 from retrieval.media.archives.tar import open_members
-from retrieval.media.archives.tar_partners import Media
+from retrieval.media.archives.tar_index import TarIndex, TarText
 from retrieval.media.names import container_of, is_tar_name
 from retrieval.media.sources.find import find_sources
 from retrieval.types import Failure
@@ -125,11 +126,19 @@ def test_field_39_a_compressed_tar_cut_short_is_a_failure(
 def test_field_16_the_longest_common_stem_pairs(
     media: list[str], partner: str, found: list[str] | None
 ) -> None:
-    names = Media()
-    for name in media:
-        names.add(name)
-    result = names.of(partner)
-    assert (None if result is None else list(result)) == found
+    with closing(TarIndex()) as index:
+        for name in media:
+            index.add_media(name)
+        index.add_text(TarText(partner, 0, 0))
+        index.pair_texts()
+        problems = [problem for _, problem in index.problems()]
+        result = [name for name in media if index.texts_of(name)]
+    assert result == (found or [])
+    if found:
+        assert problems == []
+    else:
+        fact = "equally" if found is None else "without a media file"
+        assert fact in problems[0]
 
 
 @pytest.mark.parametrize("by_kind", [False, True])
@@ -154,7 +163,7 @@ def test_field_16_an_ambiguous_caption_is_a_failure(tmp_path: Path) -> None:
     assert len(media) == 400
     assert {caption for caption, _ in media.values()} == {None}
     assert list(failures) == ["!IMG.txt"]
-    assert "several media files alike" in failures["!IMG.txt"]
+    assert "several media files match it equally" in failures["!IMG.txt"]
 
 
 def test_field_16_memory_does_not_grow_with_a_group(tmp_path: Path) -> None:
@@ -169,6 +178,22 @@ def test_field_16_memory_does_not_grow_with_a_group(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert count == 40
     assert peak < 8 << 20
+
+
+def test_memory_does_not_grow_with_the_number_of_members(tmp_path: Path) -> None:
+    def peak_bytes(count: int) -> int:
+        names = [f"{n:06}-{'x' * 80}.{kind}" for n in range(count) for kind in ("jpg", "txt")]
+        path = write_tar(tmp_path / "a.tar", dict.fromkeys(names, b"x"))
+        (source,) = find_sources([str(path)])
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in open_members(source)) == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak_bytes(10)  # imports and caches
+    assert peak_bytes(4_000) < peak_bytes(400) + (1 << 19)
 
 
 def test_field_38_a_tar_keeps_all_captions_of_an_item(tmp_path: Path) -> None:
