@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from retrieval.errors import DamagedMediaError
@@ -20,6 +23,8 @@ _TRANSPOSITIONS = {
 
 _RANGES = (1, 255, 4_095, 65_535, 2_147_483_647, 4_294_967_295)
 """Largest values of common depths: masks and floats, 8, 12, 16, 31 and 32 bits."""
+
+_BLOCK_ROWS = 256
 
 
 def read_orientation(image: Image.Image) -> int:
@@ -42,7 +47,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        return _scale_deep_grey(image)
+        return Image.fromarray(scale_to_8_bits(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         rgb = Image.new("RGB", image.size, "white")
@@ -51,23 +56,31 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _scale_deep_grey(image: Image.Image) -> Image.Image:
-    """Scale integers and floats to 8 bits by the smallest common range that holds them.
+def scale_to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale integers or floats of any shape by the smallest common range that holds them.
 
     Pillow's own conversion clips them silently. Values below 0 or beyond all ranges are stretched
     from their minimum to their maximum.
+
+    Raises:
+        DamagedMediaError: A value is NaN or infinite.
     """
-    values = np.asarray(image).astype(np.float64)
-    minimum, maximum = values.min(), values.max()
+    minimum, maximum = float(values.min()), float(values.max())
     if not np.isfinite([minimum, maximum]).all():
         raise DamagedMediaError("image holds NaN or infinite values; replace it")
     limit = next((limit for limit in _RANGES if maximum <= limit), None)
+    offset, factor, rounding = 0.0, 1.0, 0.0
     if minimum < 0 or limit is None:
-        grey = (values - minimum) * (255 / max(maximum - minimum, np.finfo(np.float64).tiny))
+        offset, factor = minimum, 255 / max(maximum - minimum, np.finfo(np.float64).tiny)
     elif limit == 1:
-        grey = values * 255 + 0.5
-    elif image.mode == "F" and limit == 255:
-        grey = values + 0.5
+        factor, rounding = 255.0, 0.5
+    elif values.dtype.kind == "f" and limit == 255:
+        rounding = 0.5
     else:
-        grey = values * (256 / (limit + 1))
-    return Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).convert("RGB")
+        factor = 256 / (limit + 1)
+    scaled = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _BLOCK_ROWS):  # float64 copies of all rows would be large
+        rows = slice(start, start + _BLOCK_ROWS)
+        block = (values[rows].astype(np.float64) - offset) * factor + rounding
+        scaled[rows] = np.clip(block, 0, 255).astype(np.uint8)
+    return scaled
