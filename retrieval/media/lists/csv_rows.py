@@ -15,8 +15,7 @@ from typing import TextIO
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import EXACT_INTEGERS, ColumnType, joined
 from retrieval.errors import SourceError
-from retrieval.media.lists.encodings import TextEncoding
-from retrieval.media.lists.formats import EXACT_CHARACTERS
+from retrieval.media.lists.formats import EXACT_CHARACTERS, ListFile
 from retrieval.types import Scalar
 
 DELIMITERS = ",;\t|"
@@ -27,45 +26,33 @@ NumberedFields = tuple[int, dict[str, str] | SourceError]
 NumberedValues = tuple[int, dict[str, Scalar] | SourceError]
 
 
-def read_csv(
-    path: str,
-    encoding: TextEncoding,
-    notices: Notices,
-    *,
-    delimiter: str = ",",
-    texts: Collection[str] = (),
-    expected: Collection[str] = (),
-) -> Iterator[NumberedValues]:
+def read_csv(file: ListFile, delimiter: str) -> Iterator[NumberedValues]:
     """Yield the rows with typed values, numbered from 1 after the header.
 
     The file is read twice: a column's type depends on its last row, and holding all rows would take
     memory in proportion to the list.
 
     Args:
-        path: The file.
-        encoding: Its text encoding.
-        notices: Receives a notice for each column that is renamed, or stays text to keep digits.
+        file: The list. Its expected columns identify the delimiter.
         delimiter: Separates fields unless the header shows another delimiter.
-        texts: Columns that are always text.
-        expected: Names of which the header has one; they identify the delimiter.
 
     Raises:
         SourceError: There is no header, or the file cannot be read beyond some row.
     """
-    dialect = _Dialect.detect(path, encoding, delimiter, expected)
+    dialect = _Dialect.detect(file, delimiter)
     columns = {name: _ColumnScan() for name in dialect.names}
-    for _, fields in _read_rows(path, encoding, dialect):
+    for _, fields in _read_rows(file, dialect):
         if not isinstance(fields, SourceError):
             for name, text in fields.items():
                 columns[name].add(text)
     for name, problem in dialect.renamed.items():
-        notices.add(f"{problem}; it is read as {name!r}", source=path)
+        file.notices.add(f"{problem}; it is read as {name!r}", source=file.path)
     convert: dict[str, Callable[[str], Scalar]] = {}
     for name, column in columns.items():
-        is_text = name in texts
-        column_type = ColumnType.STRING if is_text else column.finish(name, path, notices)
+        is_text = name in file.texts
+        column_type = ColumnType.STRING if is_text else column.finish(name, file.path, file.notices)
         convert[name] = _CONVERTERS[column_type]
-    for number, fields in _read_rows(path, encoding, dialect):
+    for number, fields in _read_rows(file, dialect):
         if isinstance(fields, SourceError):
             yield number, fields
         else:
@@ -196,24 +183,22 @@ class _Dialect:
     renamed: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def detect(
-        cls, path: str, encoding: TextEncoding, delimiter: str, expected: Collection[str]
-    ) -> _Dialect:
+    def detect(cls, file: ListFile, delimiter: str) -> _Dialect:
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
-        with encoding.open(path, newline="") as file:
-            sample = file.read(_SNIFFED_CHARACTERS)
+        with file.encoding.open(file.path, newline="") as text:
+            sample = text.read(_SNIFFED_CHARACTERS)
         lines = io.StringIO(sample, newline="").readlines()
         hint = re.fullmatch(r"sep=(.)\s*", lines[0]) if lines else None
         if hint is not None:
             delimiter = hint[1]
             lines = lines[1:]
         else:
-            delimiter = _detect_delimiter(lines, delimiter, expected)
+            delimiter = _detect_delimiter(lines, delimiter, file.expected)
         header = _parse_header(lines, delimiter)
         names = [name.strip() for name in header]
-        has_expected = any(name.casefold() in expected for name in names)
+        has_expected = any(name.casefold() in file.expected for name in names)
         if not any(names) or (len(set(names)) < len(names) and not has_expected):
-            raise SourceError(f"{path}: no header with distinct names; add one as first row")
+            raise SourceError(f"{file.path}: no header with distinct names; add one as first row")
         skips_spaces = any(name.startswith(" ") for name in header[1:])
         distinct, renamed = _make_distinct(names)
         return cls(delimiter, distinct, hint is not None, skips_spaces, renamed)
@@ -256,16 +241,16 @@ def _make_distinct(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return distinct, renamed
 
 
-def _read_rows(path: str, encoding: TextEncoding, dialect: _Dialect) -> Iterator[NumberedFields]:
-    with encoding.open(path, newline="") as file:
+def _read_rows(file: ListFile, dialect: _Dialect) -> Iterator[NumberedFields]:
+    with file.encoding.open(file.path, newline="") as text:
         if dialect.has_hint:
-            file.readline()
-        yield from _split_rows(path, file, dialect)
+            text.readline()
+        yield from _split_rows(file.path, text, dialect)
 
 
-def _split_rows(path: str, file: TextIO, dialect: _Dialect) -> Iterator[NumberedFields]:
+def _split_rows(path: str, text: TextIO, dialect: _Dialect) -> Iterator[NumberedFields]:
     rows = csv.reader(
-        file, delimiter=dialect.delimiter, skipinitialspace=dialect.skips_spaces, strict=True
+        text, delimiter=dialect.delimiter, skipinitialspace=dialect.skips_spaces, strict=True
     )
     number = 0
     try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
 
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
@@ -24,50 +24,42 @@ _MAX_INT_DIGITS = 4_000
 """Python refuses to parse longer integers."""
 
 
-class ListReader(Protocol):
-    """Reads the rows of one list format."""
+@dataclass(frozen=True, slots=True)
+class ListFile:
+    """A list, and how to read it.
 
-    def __call__(
-        self,
-        path: str,
-        encoding: TextEncoding,
-        notices: Notices,
-        *,
-        texts: Sequence[str],
-        expected: Sequence[str],
-    ) -> Iterator[NumberedRow]:
-        """Yield the rows, numbered from 1.
+    Attributes:
+        path: The file.
+        encoding: Its text encoding.
+        notices: Receives a notice for each value that is stored in another form.
+        texts: Columns that are always text.
+        expected: Names of which the header has one.
+    """
 
-        Args:
-            path: The list.
-            encoding: Its text encoding.
-            notices: Receives a notice for each value that is stored in another form.
-            texts: Columns that are always text.
-            expected: Names of which the header has one.
-        """
-        ...
+    path: str
+    encoding: TextEncoding
+    notices: Notices
+    texts: Sequence[str] = ()
+    expected: Sequence[str] = ()
 
 
-def read_jsonl(
-    path: str,
-    encoding: TextEncoding,
-    notices: Notices,
-    *,
-    texts: Sequence[str],
-    expected: Sequence[str],
-) -> Iterator[NumberedRow]:
+ListReader = Callable[[ListFile], Iterator[NumberedRow]]
+"""Yields the rows of a list of one format, numbered from 1."""
+
+
+def read_jsonl(file: ListFile) -> Iterator[NumberedRow]:
     """Read one JSON object per line, with JSON's types."""
-    with encoding.open(path) as lines:
+    with file.encoding.open(file.path) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
                 row = parse_exact_json(line)
             except (ValueError, RecursionError) as error:
-                yield number, SourceError(f"{path}, row {number}: {error}; correct the line")
+                yield number, SourceError(f"{file.path}, row {number}: {error}; correct the line")
                 continue
             if not isinstance(row, dict):
-                row = SourceError(f"{path}, row {number}: expected an object, as {{…}}")
+                row = SourceError(f"{file.path}, row {number}: expected an object, as {{…}}")
             yield number, row
 
 
@@ -93,14 +85,7 @@ def _parse_int(text: str) -> int | Decimal:
     return int(text) if len(text) <= _MAX_INT_DIGITS else Decimal(text)
 
 
-def read_parquet(
-    path: str,
-    encoding: TextEncoding,
-    notices: Notices,
-    *,
-    texts: Sequence[str],
-    expected: Sequence[str],
-) -> Iterator[NumberedRow]:
+def read_parquet(file: ListFile) -> Iterator[NumberedRow]:
     """Read all columns except binary ones."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -109,17 +94,17 @@ def read_parquet(
 
     number = 0
     try:
-        check_regular(path)
-        with pq.ParquetFile(path) as file:
-            binary = [field.name for field in file.schema_arrow if is_binary(field.type)]
+        check_regular(file.path)
+        with pq.ParquetFile(file.path) as parquet:
+            binary = [field.name for field in parquet.schema_arrow if is_binary(field.type)]
             for name in binary:
-                notices.add(f"column {name!r} is binary; left out", source=path)
-            names = [name for name in file.schema_arrow.names if name not in binary]
-            for batch in file.iter_batches(batch_size=4096, columns=names):
+                file.notices.add(f"column {name!r} is binary; left out", source=file.path)
+            names = [name for name in parquet.schema_arrow.names if name not in binary]
+            for batch in parquet.iter_batches(batch_size=4096, columns=names):
                 columns = [python_values(column) for column in batch.columns]
                 for values in zip(*columns, strict=True):
                     number += 1
                     yield number, dict(zip(batch.schema.names, values, strict=True))
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise SourceError(f"{path}, after row {number}: {reason}; write it again") from error
+        raise SourceError(f"{file.path}, after row {number}: {reason}; write it again") from error

@@ -16,6 +16,7 @@ from retrieval.media.captions import join_captions
 from retrieval.media.lists.csv_rows import read_csv
 from retrieval.media.lists.encodings import TextEncoding, find_encoding
 from retrieval.media.lists.formats import (
+    ListFile,
     ListReader,
     NumberedRow,
     Row,
@@ -139,9 +140,9 @@ def read_rows(
     texts = (*expected, *((caption_column,) if caption_column else CAPTION_COLUMNS))
     reader = _reader_of(path)
     try:
-        encoding = _find_encoding(path, notices)
-        parser = _RowParser(path, encoding, path_column, caption_column, notices)
-        for number, row in reader(path, encoding, notices, texts=texts, expected=expected):
+        file = ListFile(path, _find_encoding(path, notices), notices, texts, expected)
+        parser = _RowParser(file, path_column, caption_column)
+        for number, row in reader(file):
             if isinstance(row, SourceError):
                 yield number, row
                 continue
@@ -166,9 +167,9 @@ def read_table(path: str, notices: Notices) -> Iterator[NumberedRow]:
         SourceError: The list cannot be read, or not beyond some row.
     """
     try:
-        encoding = _find_encoding(path, notices)
         texts = (*PATH_COLUMNS, *CAPTION_COLUMNS)
-        yield from _reader_of(path)(path, encoding, notices, texts=texts, expected=PATH_COLUMNS)
+        encoding = _find_encoding(path, notices)
+        yield from _reader_of(path)(ListFile(path, encoding, notices, texts, PATH_COLUMNS))
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}; cannot read the list") from error
 
@@ -197,14 +198,12 @@ class MissingColumnError(SourceError):
 class _RowParser:
     """Splits the rows of one list into path, caption and columns."""
 
-    path: str
-    encoding: TextEncoding
+    file: ListFile
     path_column: str | None
     caption_column: str | None
-    notices: Notices
 
     def parse(self, number: int, row: Row) -> ListedRow:
-        where = f"{self.path}, row {number}"
+        where = f"{self.file.path}, row {number}"
         path_key = _find_column(row, self.path_column, PATH_COLUMNS)
         if path_key is None:
             raise MissingColumnError(self._missing_path_column(where, row))
@@ -218,8 +217,8 @@ class _RowParser:
             caption=join_captions([row[caption_key]]) if caption_key is not None else None,
             columns=to_columns(
                 {key: value for key, value in row.items() if key not in (path_key, caption_key)},
-                self.notices,
-                source=self.path,
+                self.file.notices,
+                source=self.file.path,
                 place=f"row {number}",
             ),
         )
@@ -231,7 +230,8 @@ class _RowParser:
             )
         scheme = re.match(r"([a-z][a-z0-9+.-]+)://", value, re.IGNORECASE)
         if scheme is None:
-            return self.encoding.file_name(value, os.path.dirname(os.path.abspath(self.path)))
+            folder = os.path.dirname(os.path.abspath(self.file.path))
+            return self.file.encoding.file_name(value, folder)
         if scheme[1].lower() == "file":
             return os.fsdecode(unquote_to_bytes(urlsplit(value).path))
         raise SourceError(

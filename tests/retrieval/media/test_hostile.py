@@ -34,8 +34,8 @@ PLAN = DecodePlan(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("avif53.avif", "picture cannot be decoded"),
-        ("mp481.mp4", "without picture and sound that can be decoded"),
+        ("avif53.avif", "image cannot be decoded"),
+        ("mp481.mp4", "without video or audio that can be decoded"),
     ],
 )
 def test_field_30_files_that_killed_the_worker(real_data: Path, name: str, reason: str) -> None:

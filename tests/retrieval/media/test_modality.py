@@ -192,7 +192,7 @@ def test_field_44_an_animation_is_a_video(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
-def test_a_gif_or_webp_of_one_picture_is_a_picture(tmp_path: Path, kind: str) -> None:
+def test_a_gif_or_webp_of_one_frame_is_an_image(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"a.{kind.lower()}"
     Image.new("RGB", (40, 30), "red").save(path, kind)
     assert decoded(path)[1].info.modality is Medium.IMAGE

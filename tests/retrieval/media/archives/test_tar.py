@@ -167,7 +167,7 @@ def test_broken_columns_are_reported_and_the_item_is_used(tmp_path: Path, conten
     assert "JSON" in failures["!a.json"]
 
 
-def test_bad_member_fails_alone(tmp_path: Path) -> None:
+def test_a_bad_member_does_not_affect_the_others(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", {"a.png": PICTURE[:-60], "b.png": PICTURE})
     items, failures = decode_tar(path)
     assert (list(items), list(failures)) == (["!b.png"], ["!a.png"])
@@ -183,7 +183,7 @@ def test_tar_cut_short_gives_what_is_left_and_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>" * 100, bytes(10_240)])
-def test_file_that_is_no_tar_fails(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_tar_fails(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(content)
     items, failures = decode_tar(path)

@@ -84,7 +84,7 @@ def test_field_09_wav_of_a_recorder_that_was_stopped() -> None:
     assert read(io.BytesIO(bytes(content)))[1].seconds_read == 3.0
 
 
-def test_wav_is_not_read_into_the_chunks_behind_its_sound() -> None:
+def test_chunks_after_the_sound_of_a_wav_are_not_read_as_sound() -> None:
     content = sound_bytes(make_tone(3.0))
     tail = b"LIST" + struct.pack("<I", 2_000) + b"INFO" + bytes(range(1, 255)) * 8
     assert read(io.BytesIO(content + tail[:2_008]))[1].seconds_read == 3.0
@@ -269,7 +269,7 @@ def test_field_12_sound_goes_on_after_the_clock_restarts(tmp_path: Path) -> None
     assert reader.damage.notes == ["the clock of the file restarts; time goes on from there"]
 
 
-def test_a_webm_is_as_long_as_it_was(tmp_path: Path) -> None:
+def test_the_length_of_a_webm_is_kept(tmp_path: Path) -> None:
     samples, reader = read(write_webm(tmp_path / "a.webm", 4))
     assert_heard(samples, (0, 4))
     assert reader.damage.notes == []

@@ -89,7 +89,7 @@ def test_ordinary_stereo_is_its_mean() -> None:
         np.testing.assert_allclose(Downmix().mix(block), block.mean(axis=1), atol=1e-7)
 
 
-def test_phase_that_changes_makes_no_click() -> None:
+def test_a_change_of_phase_is_faded() -> None:
     tone = make_tone(8.192, 8_000, 39.0625)  # 65,536 samples; it passes through 0 at 32,768
     other = tone.copy()
     other[32_768:] *= -1
@@ -99,7 +99,7 @@ def test_phase_that_changes_makes_no_click() -> None:
     assert np.abs(np.diff(mixed)).max() < 0.03
 
 
-def test_blocks_change_nothing() -> None:
+def test_the_downmix_does_not_depend_on_the_block_size() -> None:
     block = noise(2, 65_536)
     block[:, 1] = -block[:, 0]
     mixer = Downmix()
@@ -108,6 +108,6 @@ def test_blocks_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("channels", [3, 4, 5, 8, 16])
-def test_channels_without_names_count_alike(channels: int) -> None:
+def test_channels_without_names_have_equal_weights(channels: int) -> None:
     block = noise(channels)
     np.testing.assert_allclose(Downmix().mix(block), block.mean(axis=1), atol=1e-6)

@@ -65,7 +65,7 @@ def test_streamed_resampling_equals_resampling_at_once() -> None:
     np.testing.assert_allclose(streamed, soxr.resample(sound, 44_100, 16_000), atol=1e-4)
 
 
-def test_sound_of_a_video_begins_with_the_pictures(tmp_path: Path) -> None:
+def test_sound_of_a_video_begins_with_the_frames(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [0] * 20, sound=make_tone(2.0))
     with open_sound(str(path)) as sound:
         samples = np.concatenate(list(sound.mono(16_000)))
@@ -96,7 +96,7 @@ def test_fault_25_cut_in_half_fails(kind: str) -> None:
         read(io.BytesIO(content[: len(content) // 2]))
 
 
-def test_length_unknown_to_its_writer_is_no_damage() -> None:
+def test_a_wav_of_unknown_length_is_not_damaged() -> None:
     content = bytearray(sound_bytes(make_tone(1.0)))
     content[40:44] = struct.pack("<I", 0xFFFF_FFFF)
     assert len(read(io.BytesIO(bytes(content)))) == 16_000

@@ -14,7 +14,7 @@ def cut(samples: int, block: int = 7, **options: float) -> list[tuple[float, flo
     return [(w.start_seconds, w.end_seconds, w.samples.tolist()) for w in found]
 
 
-def test_windows_follow_each_other_and_the_tail_is_padded() -> None:
+def test_windows_are_consecutive_and_the_last_is_padded() -> None:
     assert cut(25, window_seconds=1, hop_seconds=1) == [
         (0.0, 1.0, list(range(10))),
         (1.0, 2.0, list(range(10, 20))),
@@ -26,7 +26,7 @@ def test_tail_shorter_than_half_a_second_is_dropped() -> None:
     assert [w[:2] for w in cut(24, window_seconds=1, hop_seconds=1)] == [(0.0, 1.0), (1.0, 2.0)]
 
 
-def test_short_sound_is_one_window_however_short() -> None:
+def test_sound_of_any_short_length_is_one_window() -> None:
     assert cut(3, window_seconds=1, hop_seconds=1) == [(0.0, 0.3, [0, 1, 2, *[0] * 7])]
 
 
@@ -43,7 +43,7 @@ def test_hop_longer_than_a_window_leaves_gaps() -> None:
 
 
 @pytest.mark.parametrize("block", [1, 3, 10, 100])
-def test_size_of_the_blocks_does_not_matter(block: int) -> None:
+def test_windows_do_not_depend_on_the_block_size(block: int) -> None:
     for hop in (0.5, 1.0, 1.7):
         options = {"window_seconds": 1.0, "hop_seconds": hop}
         assert cut(64, block=block, **options) == cut(64, block=64, **options)

@@ -166,7 +166,7 @@ def test_fault_21_exif_rotated_twin(orientation: int) -> None:
     assert_twins(image, upright)
 
 
-def test_broken_exif_is_no_reason_to_refuse_a_photograph() -> None:
+def test_a_photograph_with_broken_exif_is_read() -> None:
     assert read(make_picture(), "JPEG", exif=b"Exif\0\0garbage").size == (64, 48)
 
 
@@ -242,7 +242,7 @@ def test_format_outside_the_list_fails() -> None:
         read_image(io.BytesIO(picture_bytes("PPM")))
 
 
-def test_every_single_damaged_byte_is_read_or_refused() -> None:
+def test_images_with_one_damaged_byte_are_read_or_refused() -> None:
     for kind in ["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP"]:
         whole = picture_bytes(kind)
         for place in range(0, min(len(whole), 600), 3):
@@ -252,7 +252,7 @@ def test_every_single_damaged_byte_is_read_or_refused() -> None:
                 read_image(io.BytesIO(bytes(broken)), draft_side=128)
 
 
-def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+def test_threads_restore_the_warning_filters(tmp_path: Path) -> None:
     make_picture(600, 400).save(tmp_path / "a.jpg")
     before = list(warnings.filters)
     with ThreadPoolExecutor(8) as pool:

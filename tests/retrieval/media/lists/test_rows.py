@@ -42,7 +42,7 @@ def test_paths_are_relative_to_the_lists_folder_and_captions_found(tmp_path: Pat
     assert sources[0].columns == {}
 
 
-def test_named_columns_win(tmp_path: Path) -> None:
+def test_given_columns_replace_the_common_ones(tmp_path: Path) -> None:
     path = write(tmp_path / "list.csv", "path,where,caption,title\nx,a.jpg,no,yes\n")
     (source,) = find_sources([path], path_column="where", caption_column="title")
     assert os.path.basename(source.path) == "a.jpg"
@@ -62,7 +62,7 @@ def test_jsonl_keeps_types_and_writes_nested_values_as_json(tmp_path: Path) -> N
     assert row.columns == {"n": 1, "x": 0.5, "ok": True, "none": None, "tags": '["é", 1]'}
 
 
-def test_parquet_is_read_like_the_others(tmp_path: Path) -> None:
+def test_parquet_is_read_like_other_formats(tmp_path: Path) -> None:
     table = pa.table({"filename": ["a.jpg", "b.jpg"], "year": [1, None], "caption": ["x", "y"]})
     pq.write_table(table, tmp_path / "list.parquet")
     rows = list(read_list(str(tmp_path / "list.parquet")))
@@ -116,7 +116,7 @@ def test_malformed_list_fails(tmp_path: Path, name: str, text: str, message: str
         list(find_sources([path]))
 
 
-def test_missing_named_columns_fail(tmp_path: Path) -> None:
+def test_missing_given_columns_fail(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "path\na.jpg\n")
     with pytest.raises(SourceError, match="expected 'where'"):
         list(find_sources([path], path_column="where"))

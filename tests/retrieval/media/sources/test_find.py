@@ -32,7 +32,7 @@ def test_a_file_named_twice_is_listed_once(tmp_path: Path) -> None:
     assert names([str(tmp_path), str(tmp_path / "a.jpg"), inside]) == ["a.jpg"]
 
 
-def test_single_file_of_any_name_is_taken(tmp_path: Path) -> None:
+def test_a_file_of_any_name_is_a_source(tmp_path: Path) -> None:
     touch(tmp_path, "picture.unknown")
     assert names([str(tmp_path / "picture.unknown")]) == ["picture.unknown"]
 
@@ -100,7 +100,7 @@ def test_caption_from_the_folders_captions_file(tmp_path: Path) -> None:
     assert [source.caption for source in find_sources([str(tmp_path)])] == ["one", "two"]
 
 
-def test_text_beside_the_file_comes_before_the_captions_file(tmp_path: Path) -> None:
+def test_a_text_file_has_precedence_over_the_captions_file(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     (tmp_path / "captions.jsonl").write_text('{"file": "a.jpg", "caption": "one"}\n')
     (tmp_path / "a.txt").write_text("two")
@@ -161,7 +161,7 @@ def test_uri_escapes_percent_and_foreign_bytes_only() -> None:
     assert uri_to_path("/a b/é%25%FF.jpg") == "/a b/é%\udcff.jpg"
 
 
-def test_real_folders_hold_what_the_release_promises(real_data: Path) -> None:
+def test_real_folders_have_the_released_files(real_data: Path) -> None:
     folders = ["photos", "photos_labelled", "sounds", "music", "videos"]
     sources = list(find_sources([str(real_data / folder) for folder in folders]))
     assert len(sources) == 537

@@ -274,7 +274,7 @@ def test_field_45_paths_are_no_patterns_and_may_be_folders_and_lists(tmp_path: P
     assert names(paths) == ["{a,b}.jpg", "*.jpg", "c.jpg", "d.jpg", "new\nline.jpg", "gone.jpg"]
 
 
-def test_what_the_sources_cover(tmp_path: Path) -> None:
+def test_coverage_of_the_sources(tmp_path: Path) -> None:
     touch(tmp_path, "p/a.jpg", "q/b.jpg", "r%/c.jpg")
     listing = Listing()
     names(tmp_path / "p", tmp_path / "q/*.jpg", tmp_path / "r%", listing=listing)

@@ -30,7 +30,7 @@ def steps(count: int) -> list[int]:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
 @pytest.mark.parametrize("gop", [1, 5, 50])
-def test_samples_are_the_pictures_on_screen(tmp_path: Path, suffix: str, gop: int) -> None:
+def test_samples_are_the_frames_shown(tmp_path: Path, suffix: str, gop: int) -> None:
     codec = "mpeg4" if suffix == ".avi" else "libx264"
     path = write_video(tmp_path / f"a{suffix}", steps(50), gop=gop, codec=codec)
     expected = [(number / 2, 5 * number) for number in range(10)]
@@ -44,14 +44,14 @@ def test_an_open_file_is_read_like_a_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("threads", [0, 1])
-def test_times_that_repeat_or_lie_past_the_end(tmp_path: Path, threads: int) -> None:
+def test_repeated_times_and_times_past_the_end(tmp_path: Path, threads: int) -> None:
     path = write_video(tmp_path / "a.mp4", steps(20), gop=5)
     found = levels(frames_at(str(path), [0.5, 0.5, 99.0], threads=threads))
     assert found == [(0.5, 5), (0.5, 5), (99.0, 19)]
     assert levels(frames_at(str(path), [])) == []
 
 
-def test_jumps_decode_only_the_groups_that_are_needed(
+def test_seeking_decodes_only_the_needed_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_video(tmp_path / "a.mp4", steps(60), gop=10)

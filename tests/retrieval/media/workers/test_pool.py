@@ -100,7 +100,7 @@ def mixed(tmp_path: Path) -> list[Source]:
     return list(find_sources([str(folder)]))
 
 
-def test_events_are_those_of_decoding_one_after_the_other(mixed: list[Source]) -> None:
+def test_events_equal_those_of_sequential_decoding(mixed: list[Source]) -> None:
     expected = [event for source in mixed for event in decode(source, PLAN, {})]
     assert summary(decode_all(mixed, PLAN, {}, workers=2)) == summary(expected)
     assert summary(decode_all(mixed, PLAN, {}, workers=0)) == summary(expected)
@@ -110,7 +110,7 @@ def test_no_sources_give_no_events() -> None:
     assert list(decode_all([], PLAN, {}, workers=1)) == []
 
 
-def test_known_files_are_told_to_the_worker_that_needs_them(mixed: list[Source]) -> None:
+def test_workers_receive_the_known_files_of_their_sources(mixed: list[Source]) -> None:
     known: dict[str, KnownFile] = {}
     for source in mixed:
         for event in decode(source, PLAN, {}):
@@ -122,7 +122,7 @@ def test_known_files_are_told_to_the_worker_that_needs_them(mixed: list[Source])
     assert len(events) == len(known) + 1
 
 
-def test_waiting_events_are_bounded_in_bytes(
+def test_buffered_events_are_limited_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that stops is not drowned: workers stop too, and nothing is lost or locked."""
@@ -136,7 +136,7 @@ def test_waiting_events_are_bounded_in_bytes(
     assert 0 < most < 20_000 + 5_000
 
 
-def test_sources_are_taken_as_needed_in_the_callers_thread(tmp_path: Path) -> None:
+def test_sources_are_read_as_needed_in_the_callers_thread(tmp_path: Path) -> None:
     (source,) = save_pictures(tmp_path / "p", "a.png")
     taken = 0
 
@@ -234,7 +234,7 @@ def children() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
-def test_closing_ends_the_workers(mixed: list[Source]) -> None:
+def test_closing_the_generator_ends_the_workers(mixed: list[Source]) -> None:
     before = children()
     events = decode_all(mixed, PLAN, {}, workers=2)
     next(events)
