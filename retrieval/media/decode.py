@@ -114,7 +114,7 @@ def _decode_file(
     try:
         modality = find_modality(media.file, media.name)
         if not _has_encoder(plan, modality):
-            reason = f"no encoder reads {_PLURALS[modality]}; add a model that does"
+            reason = f"no encoder for {_PLURALS[modality]}; add one to the collection"
             yield replace(failure, stage=NO_ENCODER, reason=reason)
             return
         media.file.seek(0)

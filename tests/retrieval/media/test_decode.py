@@ -129,8 +129,8 @@ def test_known_content_is_unchanged_at_any_modification_time(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "content", "option"),
     [
-        ("a.png", picture_bytes("PNG"), "no encoder reads images; add a model that does"),
-        ("a.wav", sound_bytes(make_tone(1.0)), "no encoder reads audio; add a model that does"),
+        ("a.png", picture_bytes("PNG"), "no encoder for images; add one to the collection"),
+        ("a.wav", sound_bytes(make_tone(1.0)), "no encoder for audio; add one to the collection"),
     ],
 )
 def test_modality_without_encoder_fails(
