@@ -73,8 +73,8 @@ def classify(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from retrieval.embedding.options import EmbedOptions
-    from retrieval.media.files import find_sources
-    from retrieval.media.listing import Listing
+    from retrieval.media.sources.find import find_sources
+    from retrieval.media.sources.listing import Listing
     from retrieval.zero_shot.classification import Classified, ClassifyReport
     from retrieval.zero_shot.classification import classify as run
     from retrieval.zero_shot.prompts import read_labels, read_templates

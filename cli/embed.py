@@ -16,7 +16,7 @@ from cli.terminal import console, escaped
 
 if TYPE_CHECKING:
     from retrieval.embedding.options import EmbedReport
-    from retrieval.media.listing import Paths
+    from retrieval.media.sources.listing import LiteralPaths
 
 SUFFIXES_SHOWN = 8
 """Kinds of files passed over that are told apart."""
@@ -99,8 +99,8 @@ def embed(
     from retrieval.embedding.options import EmbedOptions
     from retrieval.embedding.run import embed as run
     from retrieval.embedding.run import missing_encoders
-    from retrieval.media.files import find_sources
-    from retrieval.media.listing import Listing
+    from retrieval.media.sources.find import find_sources
+    from retrieval.media.sources.listing import Listing
     from retrieval.types import Sampling
 
     options = EmbedOptions(
@@ -141,13 +141,13 @@ def embed(
         raise typer.Exit(1)
 
 
-def _paths_of_stdin() -> Paths:
+def _paths_of_stdin() -> LiteralPaths:
     """The paths that standard input names: ended by NUL where there is any, else one a line."""
-    from retrieval.media.listing import Paths
+    from retrieval.media.sources.listing import LiteralPaths
 
     content = sys.stdin.buffer.read()
     names = content.split(b"\0" if b"\0" in content else b"\n")
-    return Paths([os.fsdecode(name) for name in names if name])
+    return LiteralPaths([os.fsdecode(name) for name in names if name])
 
 
 def _print_report(report: EmbedReport, collection: Path) -> None:

@@ -162,7 +162,7 @@ def plain_table() -> Table:
 
 def path_of(uri: str) -> str:
     """The path that a uri stands for, `archive.tar!member` inside a tar; an address as it is."""
-    from retrieval.media.files import is_address, uri_to_path
+    from retrieval.media.names import is_address, uri_to_path
 
     return uri if is_address(uri) else uri_to_path(uri)
 

@@ -11,7 +11,7 @@ from retrieval.collection import Collection
 from retrieval.embedding.options import EmbedOptions, EmbedReport
 from retrieval.encoders.catalogue import CATALOGUE, resolve
 from retrieval.errors import SourceError, UnknownModelError
-from retrieval.media.files import path_to_uri
+from retrieval.media.names import path_to_uri
 from retrieval.search.indexing.card import IndexCard
 from retrieval.types import Medium, Space
 

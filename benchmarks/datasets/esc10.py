@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import SourceError
-from retrieval.media.audio import open_sound
+from retrieval.media.audio.reader import open_sound
 
 CLASSES: Final = 10
 FOLDS: Final = (1, 2, 3, 4, 5)

@@ -11,7 +11,8 @@ from benchmarks.datasets.dataset import DataSet
 from benchmarks.results.outcome import Outcome
 from retrieval.errors import SourceError
 from retrieval.evaluation.annotations import AnnotatedQuery, read_annotations
-from retrieval.media.files import EXTENSIONS, extension
+from retrieval.media.files import EXTENSIONS
+from retrieval.media.names import extension
 from retrieval.types import Medium
 
 VIDEOS: Final = "videos"

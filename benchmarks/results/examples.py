@@ -10,7 +10,8 @@ from benchmarks.results.outcome import Answers, MomentAnswer, RankedAnswer
 from retrieval.gallery.page import as_text
 from retrieval.gallery.thumbnails import thumbnail
 from retrieval.localization.spans import Span
-from retrieval.media.files import EXTENSIONS, extension, path_to_uri
+from retrieval.media.files import EXTENSIONS
+from retrieval.media.names import extension, path_to_uri
 from retrieval.types import Hit
 
 SHOWN = 4

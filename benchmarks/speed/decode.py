@@ -24,7 +24,7 @@ from benchmarks.speed.harness import Sample, in_turns, row, timed
 from benchmarks.speed.photographs import write_photographs
 from benchmarks.speed.video import write_video
 from retrieval.media.decode import decode
-from retrieval.media.files import find_sources
+from retrieval.media.sources.find import find_sources
 from retrieval.types import AudioWindows, DecodedChunk, DecodePlan, Failure, ImageGeometry
 
 PHOTOGRAPHS = 40

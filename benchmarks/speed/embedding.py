@@ -30,8 +30,8 @@ from retrieval.encoders.batching import CPU_BATCH
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.spaces import decode_plan, make_space
-from retrieval.media.files import find_sources
-from retrieval.media.pool import decode_all
+from retrieval.media.sources.find import find_sources
+from retrieval.media.workers.pool import decode_all
 from retrieval.types import DecodedChunk, Sampling
 
 MEGAPIXELS = (1.0, 12.0)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.results.tables import Result
 from benchmarks.speed.harness import in_turns, row, timed
-from retrieval.media.video import sample_frames
+from retrieval.media.video.reader import sample_frames
 
 SECONDS = 60
 FRAMES_PER_SECOND = 24

@@ -32,7 +32,7 @@ from retrieval.encoders.mulan import WEIGHTS, MulanEncoder
 from retrieval.encoders.pooling import unit_rows
 from retrieval.localization.hammer_files import read_space_digest
 from retrieval.localization.hammer_model import Level
-from retrieval.media.windows import cut_windows
+from retrieval.media.audio.windows import cut_windows
 from retrieval.targets import Target
 from retrieval.training.moments.data import AskedMoment, MomentData, with_rivals
 from retrieval.training.moments.steps import HammerSettings

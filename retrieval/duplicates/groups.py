@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from retrieval.duplicates.components import Components
 from retrieval.duplicates.overlaps import Overlap
-from retrieval.media.presence import is_missing
+from retrieval.media.sources.presence import is_missing
 from retrieval.search.items import ItemTable
 from retrieval.types import Medium, Scalar
 

@@ -7,9 +7,9 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.media.files import container_of, uri_to_path
-from retrieval.media.listing import identity
-from retrieval.media.presence import status_of
+from retrieval.media.names import container_of, uri_to_path
+from retrieval.media.sources.listing import file_identity
+from retrieval.media.sources.presence import file_status
 from retrieval.store.reader import Snapshot
 
 
@@ -45,6 +45,6 @@ def alias_item_ids(snapshot: Snapshot) -> NDArray[np.int64]:
 
 def _status(uri: str) -> os.stat_result | None:
     try:
-        return status_of(uri)
+        return file_status(uri)
     except (OSError, ValueError):
         return None

@@ -14,10 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from retrieval.files.reading import open_regular
-from retrieval.media.files import OpenFile, container_of
-from retrieval.media.listing import identity
-from retrieval.media.presence import status_of
-from retrieval.media.tar import open_members
+from retrieval.media.archives.tar import open_members
+from retrieval.media.files import OpenFile
+from retrieval.media.names import container_of
+from retrieval.media.sources.listing import file_identity
+from retrieval.media.sources.presence import file_status
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import ITEMS
 from retrieval.types import Failure, KnownFile, Scalar, Source
@@ -32,14 +33,14 @@ class _SameSize:
 
     def add(self, uri: str, sha256: str) -> None:
         try:
-            status = status_of(uri)
+            status = file_status(uri)
         except OSError:
             return
         if status is None:
             if sha256:
                 self.gone.setdefault(sha256, []).append(uri)
             return
-        key = identity(status)
+        key = file_identity(status)
         if key is not None:
             self.there.setdefault(key, uri)
 
@@ -59,7 +60,7 @@ class KnownItems:
 
     def other_name(self, source: Source, status: os.stat_result) -> str | None:
         """The known uri of the very file that a source is another path of."""
-        key = identity(status)
+        key = file_identity(status)
         if key is None:
             return None
         known = self._tars if source.is_tar else self._of_size(status.st_size)
@@ -124,7 +125,7 @@ class KnownItems:
             if uri in seen or not covers(uri):
                 continue
             with suppress(OSError):  # unknown is not gone
-                if status_of(uri) is None:
+                if file_status(uri) is None:
                     yield file
 
     def _tar_with(self, member: str, digest: str) -> str | None:

@@ -16,9 +16,10 @@ from retrieval.embedding.options import FAILURES_KEPT, EmbedOptions, EmbedReport
 from retrieval.embedding.other_paths import note_other_paths
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular
-from retrieval.media.files import OpenFile, container_of
-from retrieval.media.listing import Listing
-from retrieval.media.presence import status_of
+from retrieval.media.files import OpenFile
+from retrieval.media.names import container_of
+from retrieval.media.sources.listing import Listing
+from retrieval.media.sources.presence import file_status
 from retrieval.store.schema import ITEMS
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Failure, KnownFile, MediaInfo, Medium, Scalar, Source
@@ -221,8 +222,8 @@ class Reconciler:
 
     def finish(self) -> None:
         """Note other paths, end failures that are over, and count or remove what is gone."""
-        covers = self.listing.covered()
-        self._report.passed_over = dict(self.listing.passed_over)
+        covers = self.listing.coverage()
+        self._report.passed_over = dict(self.listing.skipped)
         others = self._other_paths()
         self._report.other_paths = sum(map(len, others.values()))
         self._writer.publish()  # so that new items have their ids
@@ -251,7 +252,7 @@ class Reconciler:
 
     def _end_failures(self, covers: Callable[[str], bool]) -> None:
         """End the failures of rows and files that this run met no more."""
-        lists = tuple(f"{uri}#row=" for uri in self.listing.read_lists)
+        lists = tuple(f"{uri}#row=" for uri in self.listing.finished_lists)
         for uri in self._failed:
             if uri in self._reported or self._lacks_space(uri):
                 continue
@@ -260,11 +261,11 @@ class Reconciler:
 
     def _store_further_metadata(self) -> None:
         """Store what a list says of files that a folder had listed before, or the like."""
-        if not self.listing.further_metadata or self._writer.snapshot is None:
+        if not self.listing.later_metadata or self._writer.snapshot is None:
             return
         known = self._writer.snapshot.known_files()
         stored = StoredMetadata(self._writer.snapshot)
-        for listed, values in self.listing.further_metadata.items():
+        for listed, values in self.listing.later_metadata.items():
             file = known.get(self._known_by.get(listed, listed))
             if file is None:
                 continue  # it failed, or is a tar
@@ -312,7 +313,7 @@ def _why_missing(error: OSError) -> str:
 def _can_be_known(uri: str) -> bool:
     """Whether the folder of a file can be looked into."""
     try:
-        status_of(uri)
+        file_status(uri)
     except (OSError, ValueError):
         return False
     return True

@@ -31,9 +31,10 @@ from retrieval.encoders.names import unidentified_repository
 from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import InvalidVectorError
 from retrieval.media.decode import NO_ENCODER
-from retrieval.media.files import container_of, find_sources, uri_to_path
-from retrieval.media.listing import Listing, Paths
-from retrieval.media.pool import decode_all
+from retrieval.media.names import container_of, uri_to_path
+from retrieval.media.sources.find import find_sources
+from retrieval.media.sources.listing import Listing, LiteralPaths
+from retrieval.media.workers.pool import decode_all
 from retrieval.protocols import Encoder
 from retrieval.store.current import read_current
 from retrieval.store.reader import Snapshot
@@ -62,7 +63,7 @@ FLUSH_SECONDS = 30.0
 
 
 def embed(
-    sources: Sequence[str | os.PathLike[str] | Paths],
+    sources: Sequence[str | os.PathLike[str] | LiteralPaths],
     root: Path,
     options: EmbedOptions | None = None,
     on_item: Callable[[EmbedReport], None] | None = None,
@@ -72,8 +73,8 @@ def embed(
     Repeating it changes nothing; after a crash it goes on where the last published shard ended.
 
     Args:
-        sources: Folders, files, quoted patterns, lists (CSV, JSONL, Parquet), tars; or `Paths`
-            that mean themselves.
+        sources: Folders, files, quoted patterns, lists (CSV, JSONL, Parquet), tars; or
+            `LiteralPaths` that mean themselves.
         root: Folder of the collection; made when it does not exist.
         options: How to read and embed.
         on_item: Called with the running report after every item.
@@ -89,7 +90,7 @@ def embed(
 
     def find(listing: Listing) -> Iterator[Source]:
         return find_sources(
-            [each if isinstance(each, Paths) else os.fspath(each) for each in sources],
+            [each if isinstance(each, LiteralPaths) else os.fspath(each) for each in sources],
             path_column=options.path_column,
             caption_column=options.caption_column,
             listing=listing,

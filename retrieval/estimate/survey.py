@@ -174,8 +174,8 @@ def _length_of(content: BinaryIO, file: MediaFile) -> Length | None:
         # A declared duration is limited by the size of the file.
         seconds = min((container.duration or 0) / av.time_base, possible_seconds(file.bytes))
         sound = audio_stream(container) is not None
-        named_sound = EXTENSIONS.get(name) == (Medium.AUDIO,)
-        modality = container_modality(container, named_sound=named_sound)
+        named_audio = EXTENSIONS.get(name) == (Medium.AUDIO,)
+        modality = container_modality(container, named_audio=named_audio)
     return None if modality is None else Length(modality, seconds, sound)
 
 

@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 from PIL import Image, ImageDraw
 
-from retrieval.media.archives import open_member
-from retrieval.media.files import container_of, uri_to_path
+from retrieval.media.archives.members import open_member
+from retrieval.media.names import container_of, uri_to_path
 from retrieval.types import Hit, Medium
 
 logger = logging.getLogger(__name__)
@@ -51,10 +51,10 @@ def _picture(hit: Hit) -> Image.Image:
 
 def _shown(file: BinaryIO | str, hit: Hit) -> Image.Image:
     if hit.modality is Medium.IMAGE:
-        from retrieval.media.image import read_image
+        from retrieval.media.images.reading import read_image
 
         return read_image(file, draft_side=SIDE)
-    from retrieval.media.video import frames_at
+    from retrieval.media.video.reader import frames_at
 
     middle = ((hit.start_seconds or 0.0) + (hit.end_seconds or 0.0)) / 2
     return next(picture for _, picture in frames_at(file, [middle]))

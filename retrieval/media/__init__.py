@@ -1,1 +1,1 @@
-"""Decode: files in, pixels and windows out; loads no model."""
+"""Read media files: list sources, decode images, audio and video for the encoders."""

@@ -1,4 +1,4 @@
-"""Captions that lie beside media files: `NAME.txt`, or `captions.jsonl` in the folder."""
+"""Read captions stored next to media files, in `NAME.txt` or in the folder's `captions.jsonl`."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from retrieval.errors import SourceError
 from retrieval.files.reading import open_regular
 
 MAX_CAPTION_CHARACTERS = 10_000
-"""Longer captions are cut; no text encoder reads as much."""
+"""Longer captions are cut; text encoders read less."""
 
 CAPTIONS_FILE = "captions.jsonl"
 
 
 def clean_caption(text: str) -> str | None:
-    """Strip and cut a caption; None where nothing is left."""
+    """Strip and shorten a caption; None if it is empty."""
     return clean_text(text.strip()[:MAX_CAPTION_CHARACTERS]) or None
 
 
-def joined_captions(captions: Iterable[object]) -> str | None:
-    """One caption of several: each on a line of its own, repetitions once; None for none.
+def join_captions(captions: Iterable[object]) -> str | None:
+    """Join several captions, one a line and without repetitions; None if there are none.
 
-    A list among them, or the text of one as `["a dog", "a lawn"]`, is taken apart.
+    Lists, and texts of lists such as `["a dog", "a lawn"]`, count as several captions.
     """
     texts: dict[str, None] = {}
     for caption in captions:
-        parts = _parts(caption)
+        parts = _split_caption(caption)
         texts |= dict.fromkeys(filter(None, (clean_caption(str(part)) for part in parts)))
     return clean_caption("\n".join(texts))
 
 
-def _parts(caption: object) -> list[object]:
+def _split_caption(caption: object) -> list[object]:
     if isinstance(caption, str) and caption.strip().startswith("["):
         for parse in (json.loads, ast.literal_eval):
             try:
-                read = parse(caption.strip())
+                value = parse(caption.strip())
             except (ValueError, SyntaxError, RecursionError, MemoryError):
                 continue
-            if isinstance(read, list) and all(isinstance(part, str) for part in read):
-                return read
+            if isinstance(value, list) and all(isinstance(part, str) for part in value):
+                return value
     if isinstance(caption, list):
         return [part for part in caption if part is not None]
     return [] if caption is None else [caption]
 
 
-def caption_beside(path: str) -> str | None:
-    """Find the caption of a media file: from its `.txt`, else from its folder's captions.jsonl.
+def find_caption(path: str) -> str | None:
+    """Return the caption of a media file, from its `.txt` or else from its folder's file.
 
     Raises:
-        SourceError: captions.jsonl has a line that is not {"file": …, "caption": …}.
+        SourceError: A line of captions.jsonl is not {"file": …, "caption": …}.
     """
     text_file = os.path.splitext(path)[0] + ".txt"
     if text_file != path:
@@ -62,9 +62,14 @@ def caption_beside(path: str) -> str | None:
             with io.TextIOWrapper(open_regular(text_file), "utf-8", "replace") as file:
                 return clean_caption(file.read(4 * MAX_CAPTION_CHARACTERS))
         except OSError:
-            pass  # most media files have no text beside them
+            pass  # most media files have no text file
     folder, name = os.path.split(path)
-    return _captions_of_folder(folder).get(name)
+    captions = os.path.join(folder, CAPTIONS_FILE)
+    try:
+        status = os.stat(captions)
+        return _read_captions(captions, status.st_size, status.st_mtime_ns).get(name)
+    except OSError:
+        return None
 
 
 @lru_cache(maxsize=4)
@@ -77,18 +82,9 @@ def _read_captions(path: str, _size: int, _mtime_ns: int) -> dict[str, str | Non
             try:
                 record = json.loads(line)
                 name = os.path.normpath(record["file"])
-                captions[name] = joined_captions([captions.get(name), record["caption"]])
+                captions[name] = join_captions([captions.get(name), record["caption"]])
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise SourceError(
-                    f"{path}, line {number}: not an object with file and caption; mend the line"
+                    f"{path}, line {number}: not an object with file and caption; correct the line"
                 ) from error
     return captions
-
-
-def _captions_of_folder(folder: str) -> dict[str, str | None]:
-    path = os.path.join(folder, CAPTIONS_FILE)
-    try:
-        stat = os.stat(path)
-        return _read_captions(path, stat.st_size, stat.st_mtime_ns)
-    except OSError:
-        return {}

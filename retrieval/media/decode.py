@@ -1,7 +1,6 @@
-"""One source in, decode events out: pictures, frames and windows, ready for the encoders.
+"""Decode one source into images, frames and audio windows for the encoders.
 
-What a file is goes by its content. Whatever is wrong with it becomes a `Failure` with a reason,
-never an exception, so that one bad file cannot end a run.
+Any error of a file becomes a `Failure` with a reason, so that one bad file cannot end a run.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -18,14 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retrieval.errors import UnsupportedMediaError
-from retrieval.media.archives import open_members
-from retrieval.media.audio import SoundReader, open_sound
-from retrieval.media.container import Damage
+from retrieval.media.archives.members import open_members
+from retrieval.media.audio.reader import SoundReader, open_sound
+from retrieval.media.audio.windows import AudioWindow, cut_windows
+from retrieval.media.damage import Damage
 from retrieval.media.files import OpenFile
-from retrieval.media.image import fit, read_image_and_size
-from retrieval.media.recognize import find_modality
-from retrieval.media.video import VideoReader, open_video
-from retrieval.media.windows import Window, cut_windows
+from retrieval.media.images.fitting import fit
+from retrieval.media.images.reading import read_image_and_size
+from retrieval.media.modality import find_modality
+from retrieval.media.video.reader import VideoReader, open_video
 from retrieval.types import (
     DecodedChunk,
     DecodeEvent,
@@ -40,7 +40,7 @@ from retrieval.types import (
 )
 
 NO_ENCODER = "no encoder"
-"""Stage of a failure that is no fault of the file: no space of the plan takes its modality."""
+"""Stage of the failure of a good file whose modality no encoder of the plan reads."""
 
 FRAMES_PER_CHUNK = 32
 WINDOWS_PER_CHUNK = 8
@@ -54,33 +54,33 @@ def decode(
     skip: Collection[str] = (),
     on_item: Callable[[str], None] | None = None,
 ) -> Iterator[DecodeEvent]:
-    """Decode a media file, or every member of a tar, for all spaces of a plan.
+    """Decode a media file, or every member of an archive, for all spaces of a plan.
 
-    An item's chunks come first, in order of time per space, then its `ItemDecoded`. A file whose
-    bytes are known gives `ItemUnchanged` alone. A video gives frames for every space of
-    `plan.frames` and, where it has sound, windows for every space of `plan.audio`; sound that
-    cannot be read is left out and counted as damage.
+    An item's chunks come first, in order of time per space, then its `ItemDecoded`. A file with
+    known content yields only `ItemUnchanged`. A video yields frames for every space of
+    `plan.frames` and, if it has sound, windows for every space of `plan.audio`. Sound that cannot
+    be read is left out and counted as damage.
 
     Args:
-        source: What to decode.
-        plan: What the encoders want.
-        known: Files that the collection holds, by uri.
-        skip: Uris to pass over without an event.
-        on_item: Called with the uri of the source, then of every item, before it is touched.
+        source: The file or archive.
+        plan: The inputs that the encoders need.
+        known: Files of the collection, by URI.
+        skip: URIs to skip without an event.
+        on_item: Called with the URI of the source, then of every item, before it is opened.
     """
     if source.uri in skip:
         return
     if on_item is not None:
         on_item(source.uri)
-    for found in _open(source):
-        if found.uri in skip:
+    for media in _open(source):
+        if media.uri in skip:
             continue
-        if isinstance(found, Failure):
-            yield found
+        if isinstance(media, Failure):
+            yield media
             continue
         if on_item is not None:
-            on_item(found.uri)
-        yield from _decode_file(found, plan, known.get(found.uri))
+            on_item(media.uri)
+        yield from _decode_file(media, plan, known.get(media.uri))
 
 
 def _open(source: Source) -> Iterator[OpenFile | Failure]:
@@ -88,7 +88,7 @@ def _open(source: Source) -> Iterator[OpenFile | Failure]:
         if source.is_tar:
             yield from open_members(source)
             return
-        # Not blocking: opening a pipe would wait for its writer for ever.
+        # Opening a FIFO in blocking mode would wait for its writer.
         handle = os.open(source.path, os.O_RDONLY | os.O_NONBLOCK)
         with open(handle, "rb") as file:
             status = os.fstat(handle)
@@ -104,7 +104,7 @@ def _open(source: Source) -> Iterator[OpenFile | Failure]:
                 source.columns,
             )
     except (OSError, UnsupportedMediaError) as error:
-        yield Failure(source.uri, "open", _reason(error))
+        yield Failure(source.uri, "open", _format_error(error))
 
 
 def _decode_file(
@@ -114,7 +114,8 @@ def _decode_file(
     try:
         modality = find_modality(media.file, media.name)
         if not _has_encoder(plan, modality):
-            yield replace(failure, stage=NO_ENCODER, reason=_ADD_ENCODER[modality])
+            reason = f"no encoder for {_PLURALS[modality]}; add one to the collection"
+            yield replace(failure, stage=NO_ENCODER, reason=reason)
             return
         media.file.seek(0)
         digest = hashlib.file_digest(media.file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -134,13 +135,13 @@ def _decode_file(
             return
         yield from _DECODERS[modality](media.file, plan, info)
     except Exception as error:
-        # Decoders raise whatever they like on bad data: it is this file's failure, never the run's.
+        # Decoders raise arbitrary exceptions on bad data.
         stage = "open" if isinstance(error, UnsupportedMediaError) else failure.stage
-        yield replace(failure, stage=stage, reason=_reason(error))
+        yield replace(failure, stage=stage, reason=_format_error(error))
 
 
-def _reason(error: BaseException) -> str:
-    """Put an error into one line."""
+def _format_error(error: BaseException) -> str:
+    """Return the message of an error as one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__
 
@@ -153,28 +154,24 @@ def _has_encoder(plan: DecodePlan, modality: Medium) -> bool:
     return bool(plan.frames) or (plan.sound_of_videos and bool(plan.audio))
 
 
-_ADD_ENCODER = {
-    Medium.IMAGE: "no encoder for images; add one, as --model small",
-    Medium.AUDIO: "no encoder for audio; add one, as --model music",
-    Medium.VIDEO: "no encoder for video; add one, as --model small",
-}
+_PLURALS = {Medium.IMAGE: "images", Medium.AUDIO: "audio", Medium.VIDEO: "video"}
 
 
-# ---------------------------------------------------------------- pictures, recordings, videos
+# ---------------------------------------------------------------- images, recordings, videos
 
 
 def _decode_image(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[DecodeEvent]:
     sides = (max(geometry.height, geometry.width) for geometry in plan.images.values())
     damage = Damage()
-    # Twice the model's size: the pixels then differ by less than half a grey level.
-    picture, (width, height) = read_image_and_size(file, draft_side=2 * max(sides), damage=damage)
+    # At twice the model's size, the pixels differ by less than half a grey level.
+    image, (width, height) = read_image_and_size(file, draft_side=2 * max(sides), damage=damage)
     for space, geometry in plan.images.items():
-        yield DecodedChunk(space, Medium.IMAGE, fit(picture, geometry)[np.newaxis])
-    yield _decoded(replace(info, width=width, height=height), damage)
+        yield DecodedChunk(space, Medium.IMAGE, fit(image, geometry)[np.newaxis])
+    yield _item_decoded(replace(info, width=width, height=height), damage)
 
 
-def _decoded(info: MediaInfo, *damages: Damage) -> ItemDecoded:
-    """End an item; what several passes over a file noted is said once."""
+def _item_decoded(info: MediaInfo, *damages: Damage) -> ItemDecoded:
+    """Return the item's last event, with the distinct notes of all passes over its file."""
     notes = dict.fromkeys(note for damage in damages for note in damage.notes)
     return ItemDecoded(info, sum(damage.packets for damage in damages), tuple(notes))
 
@@ -186,7 +183,7 @@ def _decode_audio(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator
         with open_sound(file) as sound:
             yield from _window_chunks(sound, plan, space)
             damage, seconds = sound.damage, sound.seconds_read
-    yield _decoded(replace(info, duration_seconds=seconds), damage)
+    yield _item_decoded(replace(info, duration_seconds=seconds), damage)
 
 
 def _decode_video(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[DecodeEvent]:
@@ -208,43 +205,45 @@ def _decode_video(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator
             except Exception as error:
                 if not plan.frames:
                     raise
-                # The pictures are good: they are not given up for the sound.
-                damages.append(Damage(packets=1, notes=[f"sound left out: {_reason(error)}"]))
-    yield _decoded(info, *damages)
+                # Keep the frames, which are good.
+                notes = [f"sound left out: {_format_error(error)}"]
+                damages.append(Damage(packets=1, notes=notes))
+    yield _item_decoded(info, *damages)
 
 
 def _frame_chunks(video: VideoReader, plan: DecodePlan) -> Iterator[DecodedChunk]:
-    seconds: list[float] = []
+    times: list[float] = []
     fitted: dict[str, list[NDArray[np.uint8]]] = {space: [] for space in plan.frames}
-    shown: Image.Image | None = None
+    last_image: Image.Image | None = None
     latest: dict[str, NDArray[np.uint8]] = {}
-    for moment, picture in video.sample(plan.sampling.frames_per_second):
-        seconds.append(moment)
-        if picture is not shown:  # a picture that stays on screen is fitted once
-            shown = picture
-            # Fitted at once: full frames of a group would take hundreds of megabytes.
-            latest = {space: fit(picture, geometry) for space, geometry in plan.frames.items()}
+    for seconds, image in video.sample(plan.sampling.frames_per_second):
+        times.append(seconds)
+        if image is not last_image:  # a repeated frame is fitted once
+            last_image = image
+            # Fit immediately: the unscaled frames of a chunk would take hundreds of megabytes.
+            latest = {space: fit(image, geometry) for space, geometry in plan.frames.items()}
         for space, pixels in latest.items():
             fitted[space].append(pixels)
-        if len(seconds) == FRAMES_PER_CHUNK:
-            yield from _take_frames(seconds, fitted)
-    if seconds:
-        yield from _take_frames(seconds, fitted)
+        if len(times) == FRAMES_PER_CHUNK:
+            yield from _take_frames(times, fitted)
+    if times:
+        yield from _take_frames(times, fitted)
 
 
 def _take_frames(
-    seconds: list[float], fitted: dict[str, list[NDArray[np.uint8]]]
+    times: list[float], fitted: dict[str, list[NDArray[np.uint8]]]
 ) -> Iterator[DecodedChunk]:
-    times = np.array(seconds, np.float64)
+    """Yield one chunk per space and clear the lists."""
+    start_seconds = np.array(times, np.float64)
     for space, frames in fitted.items():
-        yield DecodedChunk(space, Medium.VIDEO, np.stack(frames), start_seconds=times)
+        yield DecodedChunk(space, Medium.VIDEO, np.stack(frames), start_seconds=start_seconds)
         frames.clear()
-    seconds.clear()
+    times.clear()
 
 
 def _window_chunks(sound: SoundReader, plan: DecodePlan, space: str) -> Iterator[DecodedChunk]:
     windows = plan.audio[space]
-    group: list[Window] = []
+    group: list[AudioWindow] = []
     for window in cut_windows(sound.pieces(windows.sample_rate_hz), windows):
         group.append(window)
         if len(group) == WINDOWS_PER_CHUNK:
@@ -254,8 +253,7 @@ def _window_chunks(sound: SoundReader, plan: DecodePlan, space: str) -> Iterator
         yield _window_chunk(space, group)
 
 
-def _window_chunk(space: str, group: Iterable[Window]) -> DecodedChunk:
-    windows = list(group)
+def _window_chunk(space: str, windows: list[AudioWindow]) -> DecodedChunk:
     return DecodedChunk(
         space,
         Medium.AUDIO,

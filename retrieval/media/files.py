@@ -1,37 +1,20 @@
-"""Sources: from the arguments of a command to the files to embed, one by one, in a fixed order.
-
-A source is a file, by device and inode: links to it and its other names are listed once.
-"""
+"""The extensions of media files, and open files."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from retrieval.columns.notices import Notices
-from retrieval.errors import SourceError
-from retrieval.media.captions import CAPTIONS_FILE, caption_beside
-from retrieval.media.ignoring import IgnoreRules
-from retrieval.media.listing import Listing, Once, Paths
-from retrieval.media.lists import LIST_EXTENSIONS, ListedRow, NoColumnError, read_files
-from retrieval.media.names import extension as extension
-from retrieval.media.names import is_address as is_address
-from retrieval.media.names import path_to_uri as path_to_uri
-from retrieval.media.names import quote as quote
-from retrieval.media.names import uri_to_path as uri_to_path
-from retrieval.media.patterns import expand_braces, is_pattern, matches, names_an_extension
-from retrieval.media.walking import walk
-from retrieval.types import Medium, Scalar, Source
-
-BAD_ROWS_AT_FIRST = 1_000
-"""A list that begins with so many rows that name no file is none of files: the run ends."""
+from retrieval.files.reading import open_regular
+from retrieval.media.names import extension, is_tar_name
+from retrieval.types import Medium, Scalar
 
 _IMAGE = (Medium.IMAGE,)
-_SOUND = (Medium.AUDIO,)
-_CONTAINER = (Medium.VIDEO, Medium.AUDIO)  # may hold sound alone
+_AUDIO = (Medium.AUDIO,)
+_CONTAINER = (Medium.VIDEO, Medium.AUDIO)  # may hold audio only
 _ANIMATION = (Medium.IMAGE, Medium.VIDEO)
 
 EXTENSIONS: dict[str, tuple[Medium, ...]] = {
@@ -40,21 +23,33 @@ EXTENSIONS: dict[str, tuple[Medium, ...]] = {
     **dict.fromkeys(("dng", "cr2", "cr3", "nef", "nrw", "arw", "sr2", "orf", "rw2"), _IMAGE),
     **dict.fromkeys(("raf", "pef", "srw", "3fr", "iiq", "erf", "mrw", "x3f"), _IMAGE),
     **dict.fromkeys(("gif", "webp"), _ANIMATION),
-    **dict.fromkeys(("wav", "flac", "oga", "opus", "mp3", "m4a", "m4b", "aac"), _SOUND),
-    **dict.fromkeys(("aif", "aiff", "aifc", "mka", "wma", "amr", "ac3", "eac3"), _SOUND),
-    **dict.fromkeys(("wv", "tta", "au", "snd", "caf", "w64", "rf64", "mp2"), _SOUND),
+    **dict.fromkeys(("wav", "flac", "oga", "opus", "mp3", "m4a", "m4b", "aac"), _AUDIO),
+    **dict.fromkeys(("aif", "aiff", "aifc", "mka", "wma", "amr", "ac3", "eac3"), _AUDIO),
+    **dict.fromkeys(("wv", "tta", "au", "snd", "caf", "w64", "rf64", "mp2"), _AUDIO),
     **dict.fromkeys(("mp4", "m4v", "mov", "mkv", "webm", "avi", "ogg", "ogv", "3gp"), _CONTAINER),
     **dict.fromkeys(("ts", "mts", "m2ts", "m2t", "mpg", "mpeg", "vob", "3g2"), _CONTAINER),
     **dict.fromkeys(("wmv", "asf", "flv", "f4v", "mxf"), _CONTAINER),
 }
-"""What a file of each extension may hold; a folder's other files are not looked at."""
+"""Modalities that a file may have, by extension. Listing a folder skips other files."""
+
+
+def is_media_name(name: str) -> bool:
+    """Whether a folder listing includes files of this name: media and tars."""
+    return extension(name) in EXTENSIONS or is_tar_name(name)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """One media file that is open for reading, from the disk or from a tar; `name` as it is there.
+    """A media file opened for reading, from the disk or from an archive.
 
-    The file is seekable and valid until the next one is asked for.
+    Attributes:
+        uri: Identifies the file in the collection.
+        name: Path on disk, or name of the archive member.
+        file: Seekable. A member is valid until its archive's iterator advances.
+        bytes: Size.
+        mtime: Modification time, seconds since the epoch.
+        caption: Caption from the source.
+        columns: Further metadata from the source.
     """
 
     uri: str
@@ -66,186 +61,13 @@ class OpenFile:
     columns: dict[str, Scalar] = field(default_factory=dict)
 
 
-# ---------------------------------------------------------------- sources
-
-
-def container_of(uri: str) -> tuple[str, str | None]:
-    """Split the uri of an archive's member into the archive's and the member's name, else None."""
-    found = re.search(rf"{TAR_NAME}!|\.parquet!", uri, re.IGNORECASE)
-    if found is None:
-        return uri, None
-    return uri[: found.end() - 1], uri_to_path(uri[found.end() :])
-
-
-TAR_NAME = r"\.(?:tar(?:\.(?:gz|bz2|xz|zstd?))?|tgz|tbz2?|txz|tzst)"
-
-
-def is_tar_name(name: str) -> bool:
-    """Whether a file is a tar by its name, compressed or not."""
-    return re.search(rf"{TAR_NAME}$", name, re.IGNORECASE) is not None
-
-
-def find_sources(
-    arguments: Sequence[str | Paths],
-    *,
-    path_column: str | None = None,
-    caption_column: str | None = None,
-    notices: Notices | None = None,
-    listing: Listing | None = None,
-) -> Iterator[Source]:
-    """List the files to embed, each once, in the arguments' order and by name inside a folder.
-
-    An argument is a folder (read recursively; hidden files, other files than media and links to
-    folders are passed over), a file of any name, a tar, a list (CSV, TSV, JSONL, Parquet), a
-    Parquet file that holds the media themselves, or a pattern of these: `{000..010}.tar`,
-    `{a,b}/*.jpg`, `photos/**/*.png`. Links to files come last, where the file itself is not listed.
-
-    Args:
-        arguments: Paths and patterns, or `Paths` that mean themselves.
-        path_column: Column of the lists that names the files; by default a usual name is sought.
-        caption_column: Column of the lists that holds captions, likewise.
-        notices: Takes what the lists hold that is not stored as it is.
-        listing: What to exclude; takes failures, and what is passed over.
-
-    Raises:
-        SourceError: An argument does not exist or cannot be read. Without a taker of failures in
-            `listing` also: a folder cannot be read, a row of a list is malformed.
-    """
-    listing = listing or Listing()
-    if notices is not None:
-        listing.notices = notices
-    once = Once(listing)
-    here = IgnoreRules.of(listing.exclude, os.getcwd())
-    for argument in arguments:
-        for source in _sources(argument, path_column, caption_column, listing, here):
-            if once.first(source):
-                yield source
-    yield from once.links()
-
-
-def _sources(
-    argument: str | Paths,
-    path_column: str | None,
-    caption_column: str | None,
-    listing: Listing,
-    here: IgnoreRules,
-) -> Iterator[Source]:
-    for path in _expand(argument, listing):
-        if os.path.isdir(path):
-            for found in walk(path, listing, is_media_name):
-                yield _source(found, listing)
-        elif here.ignore(os.path.abspath(path)):
-            continue
-        elif path_column is None and _holds_media(path):
-            yield replace(_source(path, listing), is_tar=True)
-        elif extension(path) in LIST_EXTENSIONS:
-            yield from _listed(path, path_column, caption_column, listing)
-        else:
-            yield _source(path, listing)
-
-
-def _holds_media(path: str) -> bool:
-    if extension(path) != "parquet":
-        return False
-    from retrieval.media.parquet_media import holds_media
-
-    return holds_media(path)
-
-
-def _listed(
-    path: str, path_column: str | None, caption_column: str | None, listing: Listing
-) -> Iterator[Source]:
-    """Yield the files that a list names."""
-    folder = os.path.dirname(os.path.abspath(path))
-    rules = IgnoreRules.of(listing.exclude, folder)
-    uri = path_to_uri(path)
-    bad: list[tuple[int, SourceError]] = []
-    good = 0
-    try:
-        for number, row in read_files(path, path_column, caption_column, listing.notices):
-            if isinstance(row, SourceError):
-                bad.append((number, row))
-                if not good and len(bad) >= BAD_ROWS_AT_FIRST:
-                    break
-            else:
-                good += 1
-                named = os.path.join(folder, row.path)
-                if not rules.ignore(os.path.abspath(named)):
-                    yield _listed_source(named, row, listing)
-            if good:
-                _fail_rows(uri, bad, listing)
-    except SourceError as error:
-        lists_no_files = isinstance(error, NoColumnError) and not good
-        if lists_no_files or isinstance(error.__cause__, OSError):  # not what the user meant
-            raise
-        _fail_rows(uri, bad, listing)
-        listing.fail(uri, str(error), error)
-        return
-    if not good and len(bad) >= BAD_ROWS_AT_FIRST:
-        raise bad[-1][1]
-    _fail_rows(uri, bad, listing)
-    listing.read_lists.append(uri)
-
-
-def _listed_source(path: str, row: ListedRow, listing: Listing) -> Source:
-    source = _source(path, listing)
-    return Source(
-        source.uri,
-        source.path,
-        is_tar=source.is_tar,
-        caption=row.caption or source.caption,
-        columns=row.columns,
-    )
-
-
-def _fail_rows(uri: str, bad: list[tuple[int, SourceError]], listing: Listing) -> None:
-    """Report the rows of a list that name no file, and forget them."""
-    for number, error in bad:
-        listing.fail(f"{uri}#row={number}", str(error), error)
-    bad.clear()
-
-
-def _source(path: str, listing: Listing) -> Source:
-    path = os.path.abspath(path)
-    caption = None
-    try:
-        caption = caption_beside(path)
-    except SourceError as error:
-        captions = os.path.join(os.path.dirname(path), CAPTIONS_FILE)
-        listing.fail(path_to_uri(captions), str(error), error)
-    return Source(uri=path_to_uri(path), path=path, is_tar=is_tar_name(path), caption=caption)
-
-
-def is_media_name(name: str) -> bool:
-    """Whether a folder's file of this name is listed."""
-    return extension(name) in EXTENSIONS or is_tar_name(name)
-
-
-def _expand(argument: str | Paths, listing: Listing) -> Iterator[str]:
-    """Yield the paths an argument means; a path that exists means itself, braces and all."""
-    if isinstance(argument, Paths):
-        yield from argument.paths
-        return
-    if os.path.lexists(argument):
-        yield argument
-        return
-    for pattern in expand_braces(argument):
-        if is_pattern(pattern):
-            listing.cover_pattern(pattern)
-            yield from _media_among(matches(pattern), pattern, listing)
-        elif os.path.lexists(pattern):
-            yield pattern
-        else:
-            raise SourceError(
-                f"{quote(pattern)}: no such file or folder; check the name, or quote the pattern"
-            )
-
-
-def _media_among(paths: list[str], pattern: str, listing: Listing) -> Iterator[str]:
-    """Yield what a wildcard means; `*` alone takes media only, `*.csv` takes what it names."""
-    named = names_an_extension(pattern)
-    for path in paths:
-        if named or os.path.isdir(path) or is_media_name(path):
-            yield path
-        else:
-            listing.pass_over(path)
+@contextmanager
+def opened(file: BinaryIO | str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a path, or rewind a file that is open already and leave it open afterwards."""
+    # FFmpeg takes the part of a name before a colon for a protocol; Python opens any name.
+    if isinstance(file, (str, os.PathLike)):
+        with open_regular(file) as stream:
+            yield stream
+    else:
+        file.seek(0)
+        yield file

@@ -1,7 +1,6 @@
-"""Names of files: bytes to the file system, strings inside, and uris in what is stored.
+"""Convert between file paths and the URIs that a collection stores.
 
-Inside, a path is a string as Python gives it (bytes that are not UTF-8 as surrogate escapes). What
-is stored and shown is its uri, which is always valid UTF-8.
+A path is a Python string with non-UTF-8 bytes as surrogate escapes. A URI is valid UTF-8.
 """
 
 from __future__ import annotations
@@ -12,29 +11,48 @@ from urllib.parse import unquote_to_bytes
 
 
 def extension(path: str) -> str:
-    """Give a name's extension in lower case, without its dot."""
+    """Return a name's extension in lower case, without its dot."""
     return os.path.splitext(path)[1][1:].lower()
 
 
 def path_to_uri(path: str | bytes) -> str:
-    """Turn a path into the uri that is stored: absolute, `%` and non-UTF-8 bytes as `%XX`."""
+    """Return the URI of a path: absolute, with `%` and non-UTF-8 bytes as `%XX`."""
     return quote(os.path.abspath(os.fsdecode(path)))
 
 
 def quote(name: str) -> str:
-    """Write `%` and the surrogate escapes of a name as `%XX`; everything else stays as it is."""
+    """Write `%` and surrogate escapes as `%XX`, leaving all other characters."""
     return re.sub(
         "[%\ud800-\udfff]",
-        lambda found: "".join(f"%{byte:02X}" for byte in os.fsencode(found[0])),
+        lambda match: "".join(f"%{byte:02X}" for byte in os.fsencode(match[0])),
         name,
     )
 
 
 def uri_to_path(uri: str) -> str:
-    """Give back the path that a uri was made from; opens the file whatever bytes its name has."""
+    """Return the path that `path_to_uri` was given, including non-UTF-8 bytes."""
     return os.fsdecode(unquote_to_bytes(uri))
 
 
 def is_address(uri: str) -> bool:
-    """Whether an imported uri is an address, as `https://…`, and no path of this machine."""
+    """Whether an imported URI is an address such as `https://…` and not a local path."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", uri) is not None
+
+
+def container_of(uri: str) -> tuple[str, str | None]:
+    """Split the URI of an archive member into the archive's URI and the member's name.
+
+    The name is None for a file outside archives.
+    """
+    match = re.search(rf"{TAR_NAME}!|\.parquet!", uri, re.IGNORECASE)
+    if match is None:
+        return uri, None
+    return uri[: match.end() - 1], uri_to_path(uri[match.end() :])
+
+
+TAR_NAME = r"\.(?:tar(?:\.(?:gz|bz2|xz|zstd?))?|tgz|tbz2?|txz|tzst)"
+
+
+def is_tar_name(name: str) -> bool:
+    """Whether a name has the extension of a tar, compressed or not."""
+    return re.search(rf"{TAR_NAME}$", name, re.IGNORECASE) is not None

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from retrieval.errors import QueryError
-from retrieval.media.files import container_of, path_to_uri, uri_to_path
+from retrieval.media.names import container_of, path_to_uri, uri_to_path
 
 MAX_PATH = 4096
 """Length of the longest path on Linux."""

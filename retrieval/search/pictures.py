@@ -25,7 +25,7 @@ def picture_of(value: object) -> Image.Image | None:
     """
     from PIL import Image
 
-    from retrieval.media.image import upright_rgb
+    from retrieval.media.images.reading import upright_rgb
 
     if isinstance(value, np.ndarray) or _is_tensor(value):
         value = Image.fromarray(_pixels(np.asarray(value)))

@@ -22,10 +22,10 @@ from retrieval.errors import (
     RetrievalError,
     WeightsNotAvailableError,
 )
-from retrieval.media.archives import open_member
+from retrieval.media.archives.members import open_member
 from retrieval.media.decode import decode
-from retrieval.media.files import container_of, path_to_uri, uri_to_path
-from retrieval.media.image import fit
+from retrieval.media.images.fitting import fit
+from retrieval.media.names import container_of, path_to_uri, uri_to_path
 from retrieval.protocols import Encoder
 from retrieval.search.calibration import QueryType
 from retrieval.search.query import Query, Term

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.localization.similarity import SimilarityLocalizer
-from retrieval.media.presence import is_missing
+from retrieval.media.sources.presence import is_missing
 from retrieval.protocols import Encoder, Localizer
 from retrieval.search.filtering import RowFilter
 from retrieval.search.hit_vectors import with_vectors

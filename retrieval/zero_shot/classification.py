@@ -19,9 +19,9 @@ from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import DamagedMediaError, InvalidVectorError, QueryError, SourceError
 from retrieval.media.decode import NO_ENCODER
-from retrieval.media.files import find_sources
-from retrieval.media.listing import Listing
-from retrieval.media.pool import decode_all
+from retrieval.media.sources.find import find_sources
+from retrieval.media.sources.listing import Listing
+from retrieval.media.workers.pool import decode_all
 from retrieval.protocols import Encoder, Tempered
 from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, MediaInfo, Medium
 from retrieval.wording import shortened

@@ -13,7 +13,7 @@ from cli.main import one_line
 from retrieval.collection import Collection
 from retrieval.errors import QueryError, SourceError
 from retrieval.media.decode import decode
-from retrieval.media.lists import read_list
+from retrieval.media.lists.rows import read_list
 from retrieval.types import DecodePlan, Failure, Source
 from retrieval.wording import shortened
 

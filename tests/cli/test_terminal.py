@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.terminal import CsvPrinter, end_of, escaped, json_text, print_paths, quoted
-from retrieval.media.files import uri_to_path
+from retrieval.media.names import uri_to_path
 from support.terminals import read_all
 
 HOSTILE = "a\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\x7f\r\n\tb‮gpj.exe\u2028 \x00é🐎"

@@ -17,7 +17,8 @@ from faults.cases import Case, Result
 PRELOADED = (
     "torch", "faiss", "duckdb", "pyarrow.parquet", "pyarrow.dataset", "av", "soundfile", "soxr",
     "sqlglot", "rich.progress", "cli.main", "retrieval.collection", "retrieval.exchange.importing",
-    "retrieval.exchange.exporting", "retrieval.search.indexing.part", "retrieval.media.tar",
+    "retrieval.exchange.exporting", "retrieval.search.indexing.part",
+    "retrieval.media.archives.tar",
 )  # fmt: skip
 PROCESSES = 2
 CHUNK = 20

@@ -13,11 +13,12 @@ import av
 import numpy as np
 import soundfile
 
-import retrieval.media.pool
+import retrieval.media.workers.pool
 from faults.cases import Case, Result
 from faults.mutations import mutate
 from faults.toys import MODELS, is_whole, peak_megabytes, run_command
-from retrieval.media.files import EXTENSIONS, uri_to_path
+from retrieval.media.files import EXTENSIONS
+from retrieval.media.names import uri_to_path
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium
 from support.media_files import make_picture, make_tone, picture_bytes, write_tar, write_video
@@ -147,7 +148,7 @@ class Mutants:
         controls = [place / "media" / name for name in ("a-control.png", "z-control.png")]
         for seed, path in enumerate(controls):
             path.write_bytes(picture_bytes("PNG", seed=seed))
-        retrieval.media.pool.decode_all.__kwdefaults__["timeout_seconds"] = SILENT_SECONDS
+        retrieval.media.workers.pool.decode_all.__kwdefaults__["timeout_seconds"] = SILENT_SECONDS
         words = ["embed", place / "media", "-c", place / "c", *MODELS, "--workers", 1]
         outcome = run_command(*words).check()
         assert outcome.code == 0, outcome

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import QueryError, RetrievalError, UnknownModelError
-from retrieval.media.archives import open_member
-from retrieval.media.files import container_of, uri_to_path
-from retrieval.media.image import fit, read_image
+from retrieval.media.archives.members import open_member
+from retrieval.media.images.fitting import fit
+from retrieval.media.images.reading import read_image
+from retrieval.media.names import container_of, uri_to_path
 from retrieval.search.query import Query
 from retrieval.search.vector_query import VectorQuery
 from retrieval.types import Hit, ImageGeometry, Medium

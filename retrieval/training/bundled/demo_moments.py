@@ -21,7 +21,7 @@ from retrieval.demo.scenes import Motion, Scene, sample_scene
 from retrieval.demo.variations import vary_scene
 from retrieval.demo.videos import EVENT_SECONDS, FRAMES_PER_SECOND, MOVING_SHARE, Video
 from retrieval.localization.spans import Span
-from retrieval.media.image import fit
+from retrieval.media.images.fitting import fit
 from retrieval.protocols import Encoder
 from retrieval.search.moments import frame_rows
 from retrieval.training.bundled.workers import draw

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.errors import SourceError
-from retrieval.media.lists import LIST_EXTENSIONS, ListedRow, read_rows
+from retrieval.media.lists.rows import LIST_EXTENSIONS, ListedRow, read_rows
 from retrieval.wording import shortened
 
 START_COLUMNS = ("start_seconds", "start")

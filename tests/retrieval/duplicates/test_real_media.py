@@ -10,7 +10,7 @@ from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.duplicates.groups import DuplicateGroup, DuplicateItem
 from retrieval.embedding.options import EmbedOptions
-from retrieval.media.video import sample_frames
+from retrieval.media.video.reader import sample_frames
 from retrieval.types import Medium
 from support.media_files import write_video
 

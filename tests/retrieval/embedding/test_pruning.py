@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.embedding.options import EmbedReport
-from retrieval.media import walking
+from retrieval.media.sources import folders
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium
 from support.media_files import picture_bytes, write_tar
@@ -71,7 +71,7 @@ def test_field_19_what_cannot_be_looked_at_is_not_gone(
             raise PermissionError(13, "Permission denied", path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(walking.os, "scandir", lambda p: refuse(p) or real_scandir(p))
+        patched.setattr(folders.os, "scandir", lambda p: refuse(p) or real_scandir(p))
         patched.setattr(os, "stat", lambda p, **how: refuse(p) or real_stat(p, **how))
         report = run(media, prune=True)
     assert counts(report) == {"unchanged": 4, "failed": 1}

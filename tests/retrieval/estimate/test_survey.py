@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from retrieval.estimate.survey import survey
-from retrieval.media.files import find_sources
+from retrieval.media.sources.find import find_sources
 from retrieval.types import Medium
 from support.media_files import (
     make_tone,

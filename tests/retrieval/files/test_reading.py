@@ -11,11 +11,11 @@ from retrieval.errors import DamagedMediaError, RetrievalError
 from retrieval.evaluation.annotations import read_annotations
 from retrieval.exchange.sources import open_source
 from retrieval.files.reading import check_regular, open_regular, read_regular, read_text
-from retrieval.media.captions import caption_beside
-from retrieval.media.container import open_container
-from retrieval.media.image import read_image
-from retrieval.media.lists import read_list
-from retrieval.media.tar import open_member
+from retrieval.media.archives.tar import open_member
+from retrieval.media.captions import find_caption
+from retrieval.media.containers.reading import open_container
+from retrieval.media.images.reading import read_image
+from retrieval.media.lists.rows import read_list
 from retrieval.search.query import read_queries
 from retrieval.zero_shot.illustration import read_sentences
 from retrieval.zero_shot.prompts import read_labels
@@ -105,7 +105,7 @@ UNLIKE = {("labels.txt", noun) for noun in MAKERS} | {
 def test_field_08_captions_that_are_no_files_are_none(tmp_path: Path, name: str, noun: str) -> None:
     (tmp_path / "a.png").touch()
     MAKERS[noun](tmp_path / name)
-    assert caption_beside(str(tmp_path / "a.png")) is None
+    assert find_caption(str(tmp_path / "a.png")) is None
 
 
 def test_field_08_a_damaged_tar_keeps_its_message(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from retrieval.media.decode import NO_ENCODER, decode, find_modality
-from retrieval.media.files import find_sources
-from retrieval.media.image import fit
+from retrieval.media.images.fitting import fit
+from retrieval.media.sources.find import find_sources
 from retrieval.types import (
     AudioWindows,
     DecodedChunk,
@@ -62,7 +62,7 @@ def write(path: Path, content: bytes) -> Path:
 # ---------------------------------------------------------------- whole items
 
 
-def test_picture_gives_one_chunk_per_space(tmp_path: Path) -> None:
+def test_an_image_yields_one_chunk_per_space(tmp_path: Path) -> None:
     content = picture_bytes("PNG")
     path = write(tmp_path / "a.png", content)
     (tmp_path / "a.txt").write_text("a caption")
@@ -80,7 +80,7 @@ def test_picture_gives_one_chunk_per_space(tmp_path: Path) -> None:
     assert info.sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_recording_gives_windows_in_small_groups(tmp_path: Path) -> None:
+def test_a_recording_yields_windows_in_chunks(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", sound_bytes(make_tone(9.6)))
     *chunks, end = events_of(path)
     assert [chunk.samples.shape for chunk in chunks] == [(8, 16_000), (2, 16_000)]
@@ -92,7 +92,7 @@ def test_recording_gives_windows_in_small_groups(tmp_path: Path) -> None:
     assert (end.info.modality, end.info.duration_seconds) == (Medium.AUDIO, 9.6)
 
 
-def test_video_gives_frames_and_the_windows_of_its_sound(tmp_path: Path) -> None:
+def test_a_video_yields_frames_and_the_windows_of_its_sound(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [40] * 50, sound=make_tone(5.0))
     plan = replace(PLAN, sampling=Sampling(frames_per_second=8.0))
     events = events_of(path, plan)
@@ -108,7 +108,7 @@ def test_video_gives_frames_and_the_windows_of_its_sound(tmp_path: Path) -> None
     assert end.info.duration_seconds == pytest.approx(5.0, abs=0.1)
 
 
-def test_silent_video_and_unwanted_sound_give_no_windows(tmp_path: Path) -> None:
+def test_silent_video_and_unwanted_sound_yield_no_windows(tmp_path: Path) -> None:
     silent = write_video(tmp_path / "silent.mp4", [40] * 10)
     loud = write_video(tmp_path / "loud.mp4", [40] * 10, sound=make_tone(1.0))
     plan = DecodePlan(frames={"small": SMALL}, audio={"sound": WINDOWS}, sound_of_videos=False)
@@ -116,7 +116,7 @@ def test_silent_video_and_unwanted_sound_give_no_windows(tmp_path: Path) -> None
         assert [type(event) for event in events] == [DecodedChunk, ItemDecoded]
 
 
-def test_known_bytes_are_unchanged_whatever_their_time(tmp_path: Path) -> None:
+def test_known_content_is_unchanged_at_any_modification_time(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", picture_bytes("PNG"))
     (source,) = find_sources([str(path)])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -129,8 +129,8 @@ def test_known_bytes_are_unchanged_whatever_their_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "option"),
     [
-        ("a.png", picture_bytes("PNG"), "no encoder for images; add one, as --model small"),
-        ("a.wav", sound_bytes(make_tone(1.0)), "no encoder for audio; add one, as --model music"),
+        ("a.png", picture_bytes("PNG"), "no encoder for images; add one to the collection"),
+        ("a.wav", sound_bytes(make_tone(1.0)), "no encoder for audio; add one to the collection"),
     ],
 )
 def test_modality_without_encoder_fails(
@@ -140,7 +140,7 @@ def test_modality_without_encoder_fails(
     assert (failure.stage, failure.reason) == (NO_ENCODER, option)
 
 
-def test_skipped_uri_gives_nothing(tmp_path: Path) -> None:
+def test_a_skipped_uri_yields_no_events(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", picture_bytes("PNG"))
     (source,) = find_sources([str(path)])
     touched: list[str] = []
@@ -164,12 +164,12 @@ def test_real_files_decode_without_a_failure(real_data: Path) -> None:
     ("name", "content", "reason"),
     [
         ("empty.jpg", b"", "the file is empty"),
-        ("page.jpg", b"<html>404</html>", "no picture, recording or video that can be opened"),
-        ("cut.jpg", picture_bytes("JPEG")[:-200], "picture cannot be decoded"),
-        ("cut.png", picture_bytes("PNG")[:-50], "picture cannot be decoded"),
+        ("page.jpg", b"<html>404</html>", "no image, recording or video that can be opened"),
+        ("cut.jpg", picture_bytes("JPEG")[:-200], "image cannot be decoded"),
+        ("cut.png", picture_bytes("PNG")[:-50], "image cannot be decoded"),
         ("tone.png", sound_bytes(make_tone(1.0)), "named .png, but its content is a recording"),
-        ("picture.mp3", picture_bytes("JPEG"), "named .mp3, but its content is a picture"),
-        ("notes.mp4", b"just some text, long enough to be probed" * 50, "no picture, recording"),
+        ("picture.mp3", picture_bytes("JPEG"), "named .mp3, but its content is an image"),
+        ("notes.mp4", b"just some text, long enough to be probed" * 50, "no image, recording"),
     ],
 )
 def test_fault_19_bad_file_fails_with_a_reason(
@@ -235,7 +235,7 @@ def test_fault_24_addresses_in_a_playlist_open_no_socket(tmp_path: Path) -> None
         for content in (playlist, script):
             for suffix in (".mp4", ".m3u8", ".ts"):
                 path = tmp_path / f"a{suffix}"
-                assert "no picture, recording" in failure_of(write(path, content.encode())).reason
+                assert "no image, recording" in failure_of(write(path, content.encode())).reason
         server.setblocking(False)
         with pytest.raises(BlockingIOError):
             server.accept()
@@ -268,5 +268,5 @@ def test_fault_27_strange_names_are_decoded(tmp_path: Path) -> None:
         (sound_bytes(make_tone(1.0), kind="OGG"), Medium.AUDIO),
     ],
 )
-def test_modality_goes_by_content(content: bytes, expected: Medium) -> None:
+def test_the_modality_depends_on_the_content(content: bytes, expected: Medium) -> None:
     assert find_modality(io.BytesIO(content), "no extension") is expected

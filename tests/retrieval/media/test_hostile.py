@@ -10,8 +10,8 @@ import pytest
 
 from retrieval.media import decode as decode_module
 from retrieval.media.decode import decode
-from retrieval.media.files import find_sources
-from retrieval.media.pool import decode_all
+from retrieval.media.sources.find import find_sources
+from retrieval.media.workers.pool import decode_all
 from retrieval.types import (
     AudioWindows,
     DecodedChunk,
@@ -34,8 +34,8 @@ PLAN = DecodePlan(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("avif53.avif", "picture cannot be decoded"),
-        ("mp481.mp4", "without picture and sound that can be decoded"),
+        ("avif53.avif", "image cannot be decoded"),
+        ("mp481.mp4", "without video or audio that can be decoded"),
     ],
 )
 def test_field_30_files_that_killed_the_worker(real_data: Path, name: str, reason: str) -> None:

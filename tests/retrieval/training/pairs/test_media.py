@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from retrieval.errors import DamagedMediaError
-from retrieval.media.image import fit
+from retrieval.media.images.fitting import fit
 from retrieval.training.pairs import media as clip_media
 from retrieval.training.pairs.manifest import CaptionedClip, Clip
 from retrieval.training.pairs.media import ClipMedia, PictureReader, RecordingReader, mean_vectors
@@ -84,7 +84,7 @@ def test_what_cannot_be_decoded_is_told_and_left_out(tmp_path: Path) -> None:
     done: list[int] = []
     (bad,) = media.check(done.append)
     assert bad.row == 2
-    assert "b.png: not a readable picture" in bad.reason
+    assert "b.png: not a readable image" in bad.reason
     assert media.clips == [clips[0], clips[2]]
     assert done == [1, 2, 3]
 

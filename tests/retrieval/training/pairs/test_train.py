@@ -215,7 +215,7 @@ def test_bad_rows_are_told_and_the_rest_is_trained_on(options: PairsOptions) -> 
     report = train_on_pairs(replace(options, pairs=manifest), Telling(said.append))
     assert (report.clips, report.skipped) == (18, 2)
     assert said[0].startswith(f"{manifest}, row 20: nowhere.png is no file")
-    assert f"{manifest}, row 4: {folder / '0003.png'}: not a readable picture" in said[1]
+    assert f"{manifest}, row 4: {folder / '0003.png'}: not a readable image" in said[1]
 
 
 def test_no_row_that_can_be_used_fails(options: PairsOptions, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_no_row_that_can_be_used_fails(options: PairsOptions, tmp_path: Path) ->
         train_on_pairs(replace(options, pairs=manifest))
     (tmp_path / "a.png").write_text("no")
     (tmp_path / "b.png").write_text("no")
-    with pytest.raises(SourceError, match=r"0 usable clips.*not a readable picture"):
+    with pytest.raises(SourceError, match=r"0 usable clips.*not a readable image"):
         train_on_pairs(replace(options, pairs=manifest))
 
 

@@ -1,0 +1,333 @@
+"""Read the media in a tar from beginning to end, without extracting any file under its own name.
+
+`KEY.jpg` is an item, `KEY.txt` its caption, `KEY.json` its columns and possibly another caption;
+`tar_index.py` defines which belong together. A tar is read twice: first its names and texts, then
+its media with their texts. Tars may be compressed, and may be nested.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import re
+import shutil
+import sqlite3
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
+
+from retrieval.columns.types import portable
+from retrieval.errors import DamagedMediaError
+from retrieval.files.reading import check_regular, open_regular
+from retrieval.media.archives.tar_index import TarIndex, TarText
+from retrieval.media.captions import MAX_CAPTION_CHARACTERS, join_captions
+from retrieval.media.files import EXTENSIONS, OpenFile
+from retrieval.media.lists.formats import parse_exact_json
+from retrieval.media.lists.rows import CAPTION_COLUMNS
+from retrieval.media.names import TAR_NAME, extension, is_tar_name, quote
+from retrieval.types import Failure, Scalar, Source
+
+SPOOL_BYTES = 64 << 20
+"""Members up to this size are read in memory, larger ones through an unnamed temporary file."""
+
+MAX_TEXT_BYTES = 16 << 20
+"""Larger captions and columns are refused."""
+
+MAX_DEPTH = 2
+"""Maximum nesting of tars."""
+
+_TAR_ERRORS = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+
+
+def open_members(source: Source) -> Iterator[OpenFile | Failure]:
+    """Yield the media members of a tar in their order, and a failure for each refused member.
+
+    Refused are links, devices, absolute names, names with `..`, repeated names, captions and
+    columns that match no media file or several equally, tars nested more than two deep, and the
+    rest of a cut tar.
+
+    Raises:
+        OSError: The tar cannot be opened, or its temporary index cannot be written.
+    """
+    with open_regular(source.path) as file:
+        status = os.fstat(file.fileno())
+        tar = OpenFile(source.uri, source.path, file, status.st_size, status.st_mtime)
+        try:
+            yield from _TarReader(source, tar, depth=0).members()
+        except sqlite3.Error as error:
+            raise OSError(
+                f"cannot index the tar ({error}); free space for temporary files"
+            ) from error
+
+
+@contextmanager
+def open_member(path: str, name: str) -> Iterator[BinaryIO]:
+    """Open a member of a tar for reading; `inner.tar!a.jpg` names one of a nested tar.
+
+    Raises:
+        DamagedMediaError: The tar is damaged, is not a regular file, or has no such member.
+    """
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise DamagedMediaError(f"{path}: {error.strerror}") from error
+    try:
+        with ExitStack() as stack:
+            file = cast(BinaryIO, stack.enter_context(open_regular(path)))
+            for part in _split_nested(name):
+                file = stack.enter_context(_open_in(file, part))
+            yield file
+    except (*_TAR_ERRORS, KeyError) as error:
+        raise DamagedMediaError(f"{path}: no member {name} can be read; pack it again") from error
+
+
+def list_members(path: str) -> Iterator[tuple[str, int]]:
+    """Yield names and sizes of the regular members, nested tars included but not opened.
+
+    Raises:
+        DamagedMediaError: The tar is damaged.
+    """
+    try:
+        with open_regular(path) as file, _open_tar(file) as tar:
+            for member in _iterate(tar):
+                if member.isreg():
+                    yield member.name, member.size
+    except _TAR_ERRORS as error:
+        raise DamagedMediaError(f"{path}: the tar cannot be read; pack it again") from error
+
+
+# ---------------------------------------------------------------- opening
+
+
+@contextmanager
+def _open_tar(file: BinaryIO) -> Iterator[tarfile.TarFile]:
+    """Open a tar at its beginning, decompressing it as its content requires."""
+    file.seek(0)
+    head = file.read(6)
+    file.seek(0)
+    stream = _decompress(file, head)
+    with tarfile.open(
+        fileobj=stream or file, mode="r:" if stream is None else "r|", errorlevel=0
+    ) as tar:
+        yield tar
+
+
+def _decompress(file: BinaryIO, head: bytes) -> BinaryIO | None:
+    stream: object = None
+    if head.startswith(b"\x1f\x8b"):
+        stream = gzip.GzipFile(fileobj=file, mode="rb")
+    elif head.startswith(b"BZh"):
+        stream = bz2.BZ2File(file)
+    elif head.startswith(b"\xfd7zXZ\0"):
+        stream = lzma.LZMAFile(file)  # noqa: SIM115 (it does not own the file)
+    elif head.startswith(b"\x28\xb5\x2f\xfd"):
+        import pyarrow as pa  # lazily, because workers start without it
+
+        stream = pa.CompressedInputStream(pa.PythonFile(_BorrowedFile(file), mode="r"), "zstd")
+    return cast(BinaryIO | None, stream)
+
+
+class _BorrowedFile(io.RawIOBase):
+    """A file that stays open when its reader closes it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        block = self._file.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def _iterate(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    while (member := tar.next()) is not None:
+        yield member
+        tar.members = []  # type: ignore[attr-defined]  # keep memory use constant
+
+
+@contextmanager
+def _open_in(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    with _open_tar(file) as tar:
+        for member in _iterate(tar):
+            if member.name == name and member.isreg():
+                break
+        else:
+            raise KeyError(name)
+        content = cast(BinaryIO, tar.extractfile(member))
+        if tar.fileobj is file:  # a compressed tar is not seekable
+            yield content
+        else:
+            with _spool(content) as copy:
+                yield copy
+
+
+@contextmanager
+def _spool(content: BinaryIO) -> Iterator[BinaryIO]:
+    with SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
+        file = cast(BinaryIO, spool)
+        shutil.copyfileobj(content, file, 1 << 20)
+        file.seek(0)
+        yield file
+
+
+def _split_nested(name: str) -> list[str]:
+    """Split the name of a member of nested tars, outermost first."""
+    match = re.search(f"{TAR_NAME}!", name, re.IGNORECASE)
+    if match is None:
+        return [name]
+    return [name[: match.end() - 1], *_split_nested(name[match.end() :])]
+
+
+# ---------------------------------------------------------------- texts
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """Captions and columns of one tar, stored until their media are read."""
+
+    file: BinaryIO
+    index: TarIndex
+
+    def add(self, name: str, content: bytes) -> None:
+        if len(content) > MAX_TEXT_BYTES:
+            problem = f"text of more than {MAX_TEXT_BYTES:,} bytes; shorten it"
+            self.index.add_text(TarText(name, 0, 0), problem)
+            return
+        self.index.add_text(TarText(name, self.file.tell(), len(content)))
+        self.file.write(content)
+
+    def read(self, media: str) -> tuple[list[object], dict[str, Scalar]]:
+        """Return the captions and the columns of one media file."""
+        captions: list[object] = []
+        columns: dict[str, object] = {}
+        for text in self.index.texts_of(media):
+            self.file.seek(text.position)
+            content = self.file.read(text.size)
+            if extension(text.name) == "txt":
+                captions.append(content[: 4 * MAX_CAPTION_CHARACTERS].decode("utf-8", "replace"))
+                continue
+            try:
+                values = parse_exact_json(content)
+                if not isinstance(values, dict):
+                    raise ValueError("not an object, as {…}")
+                columns = {**values, **columns}
+            except (ValueError, RecursionError) as error:
+                self.index.report(text.name, f"its JSON cannot be read ({error}); correct it")
+        caption_column = next((n for n in CAPTION_COLUMNS if columns.get(n) is not None), None)
+        if caption_column is not None:
+            captions.append(columns.pop(caption_column))
+        return captions, {name: portable(value) for name, value in columns.items()}
+
+
+# ---------------------------------------------------------------- reading
+
+
+@dataclass(slots=True)
+class _TarReader:
+    """Reads one tar, which may be nested in another.
+
+    Attributes:
+        source: The outermost tar.
+        tar: The open tar.
+        depth: Number of tars around it.
+        members_read: Number of members read so far.
+    """
+
+    source: Source
+    tar: OpenFile
+    depth: int
+    members_read: int = 0
+
+    def members(self) -> Iterator[OpenFile | Failure]:
+        with SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool, closing(TarIndex()) as index:
+            texts = _Texts(cast(BinaryIO, spool), index)
+            self._collect_texts(texts)
+            try:
+                with _open_tar(self.tar.file) as tar:
+                    yield from self._media(tar, texts)
+            except _TAR_ERRORS as error:
+                yield self._failure(
+                    f"the tar breaks off after {self.members_read} members ({error}); copy it again"
+                )
+            else:
+                if not self.members_read:
+                    yield self._failure("the tar holds no members; expected media files")
+            for text, problem in index.problems():
+                yield Failure(self._uri(text.name), "open", problem, text.size, self.tar.mtime)
+
+    def _collect_texts(self, texts: _Texts) -> None:
+        """Store and pair the texts; damage is reported when the media are read."""
+        index = texts.index
+        try:
+            with _open_tar(self.tar.file) as tar:
+                for member in _iterate(tar):
+                    if _refusal(member, index) is None:
+                        suffix = extension(member.name)
+                        if suffix in EXTENSIONS:
+                            index.add_media(member.name)
+                        elif suffix in ("txt", "json") and (content := tar.extractfile(member)):
+                            texts.add(member.name, content.read(MAX_TEXT_BYTES + 1))
+                    index.add_seen(member.name)
+        except _TAR_ERRORS:
+            pass
+        index.clear_seen()
+        index.pair_texts()
+
+    def _media(self, tar: tarfile.TarFile, texts: _Texts) -> Iterator[OpenFile | Failure]:
+        index = texts.index
+        for member in _iterate(tar):
+            self.members_read += 1
+            if member.isdir():
+                continue
+            uri = self._uri(member.name)
+            refusal = _refusal(member, index)
+            if refusal is None and is_tar_name(member.name) and self.depth == MAX_DEPTH:
+                refusal = f"a tar nested more than {MAX_DEPTH} deep; unpack the outer one"
+            if refusal is not None:
+                # The URI differs from that of the first member with this name, which is good.
+                failed_uri = f"{uri}#again" if index.is_seen(member.name) else uri
+                yield Failure(failed_uri, "open", refusal, member.size, member.mtime)
+            elif extension(member.name) in EXTENSIONS or is_tar_name(member.name):
+                yield from self._open_media(tar, member, uri, texts)
+            index.add_seen(member.name)
+
+    def _open_media(
+        self, tar: tarfile.TarFile, member: tarfile.TarInfo, uri: str, texts: _Texts
+    ) -> Iterator[OpenFile | Failure]:
+        with _spool(cast(BinaryIO, tar.extractfile(member))) as file:
+            media = OpenFile(uri, member.name, file, member.size, member.mtime)
+            if is_tar_name(member.name):
+                yield from _TarReader(self.source, media, self.depth + 1).members()
+                return
+            captions, columns = texts.read(member.name)
+            yield replace(
+                media,
+                caption=join_captions(captions) or self.source.caption,
+                columns={**self.source.columns, **columns},
+            )
+
+    def _uri(self, name: str) -> str:
+        return f"{self.tar.uri}!{quote(name)}"
+
+    def _failure(self, reason: str) -> Failure:
+        return Failure(self.tar.uri, "open", reason, self.tar.bytes, self.tar.mtime)
+
+
+def _refusal(member: tarfile.TarInfo, index: TarIndex) -> str | None:
+    if member.name.startswith("/") or ".." in member.name.split("/"):
+        return "a member's name leads out of the tar; pack it again with relative names"
+    if not member.isreg():
+        return "a member is a link or a device; pack the file itself"
+    if index.is_seen(member.name):
+        return "a second member of this name; only the first is used"
+    return None

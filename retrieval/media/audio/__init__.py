@@ -1,0 +1,1 @@
+"""Read audio files and the sound of videos."""

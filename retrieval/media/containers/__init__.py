@@ -1,0 +1,1 @@
+"""Read containers of audio and video with FFmpeg."""

@@ -1,0 +1,1 @@
+"""Read still images and fit them to the input of a model."""

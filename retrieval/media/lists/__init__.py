@@ -1,0 +1,1 @@
+"""Read lists of media files with metadata."""

@@ -1,0 +1,110 @@
+"""Read the rows of JSONL and Parquet lists."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from retrieval.columns.notices import Notices
+from retrieval.errors import SourceError
+from retrieval.files.reading import check_regular
+from retrieval.media.lists.encodings import TextEncoding
+
+Row = Mapping[str, object]
+NumberedRow = tuple[int, Row | SourceError]
+"""Number of a row, and its values or its error."""
+
+EXACT_CHARACTERS = 16
+"""A decimal with no more characters than this is exact as a double."""
+
+_MAX_INT_DIGITS = 4_000
+"""Python refuses to parse longer integers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListFile:
+    """A list, and how to read it.
+
+    Attributes:
+        path: The file.
+        encoding: Its text encoding.
+        notices: Receives a notice for each value that is stored in another form.
+        texts: Columns that are always text.
+        expected: Names of which the header has one.
+    """
+
+    path: str
+    encoding: TextEncoding
+    notices: Notices
+    texts: Sequence[str] = ()
+    expected: Sequence[str] = ()
+
+
+ListReader = Callable[[ListFile], Iterator[NumberedRow]]
+"""Yields the rows of a list of one format, numbered from 1."""
+
+
+def read_jsonl(file: ListFile) -> Iterator[NumberedRow]:
+    """Read one JSON object per line, with JSON's types."""
+    with file.encoding.open(file.path) as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = parse_exact_json(line)
+            except (ValueError, RecursionError) as error:
+                yield number, SourceError(f"{file.path}, row {number}: {error}; correct the line")
+                continue
+            if not isinstance(row, dict):
+                row = SourceError(f"{file.path}, row {number}: expected an object, as {{…}}")
+            yield number, row
+
+
+def parse_exact_json(text: str | bytes) -> object:
+    """Parse JSON; numbers that are not exact as a double become Decimal.
+
+    Raises:
+        ValueError: Not JSON.
+        RecursionError: Nested too deeply.
+    """
+    return json.loads(text, parse_float=_parse_float, parse_int=_parse_int)
+
+
+def _parse_float(text: str) -> float | Decimal:
+    nearest = float(text)
+    if len(text) <= EXACT_CHARACTERS or math.isinf(nearest):
+        return nearest
+    value = Decimal(text)
+    return nearest if Decimal(repr(nearest)) == value else value
+
+
+def _parse_int(text: str) -> int | Decimal:
+    return int(text) if len(text) <= _MAX_INT_DIGITS else Decimal(text)
+
+
+def read_parquet(file: ListFile) -> Iterator[NumberedRow]:
+    """Read all columns except binary ones."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from retrieval.columns.arrow import is_binary, python_values
+
+    number = 0
+    try:
+        check_regular(file.path)
+        with pq.ParquetFile(file.path) as parquet:
+            binary = [field.name for field in parquet.schema_arrow if is_binary(field.type)]
+            for name in binary:
+                file.notices.add(f"column {name!r} is binary; left out", source=file.path)
+            names = [name for name in parquet.schema_arrow.names if name not in binary]
+            for batch in parquet.iter_batches(batch_size=4096, columns=names):
+                columns = [python_values(column) for column in batch.columns]
+                for values in zip(*columns, strict=True):
+                    number += 1
+                    yield number, dict(zip(batch.schema.names, values, strict=True))
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(f"{file.path}, after row {number}: {reason}; write it again") from error

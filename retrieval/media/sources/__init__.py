@@ -1,0 +1,1 @@
+"""List the files that a run reads: folders, patterns, lists and archives."""

@@ -1,0 +1,1 @@
+"""Read the frames of videos and animations."""

@@ -1,0 +1,1 @@
+"""Decode media in worker processes."""

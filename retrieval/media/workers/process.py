@@ -1,0 +1,77 @@
+"""Start a worker process, exchange messages with it, and end it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from multiprocessing import Pipe
+
+from retrieval.media.workers.worker import Message, Ready, Request
+
+WORKER_CODE = (
+    "import sys; from retrieval.media.workers import worker; worker.serve(int(sys.argv[1]))"
+)
+"""Code of a worker. `multiprocessing` would import the user's main module again."""
+
+
+class WorkerLostError(Exception):
+    """A worker crashed or hangs; the message completes "its decoder …"."""
+
+
+class WorkerProcess:
+    """One worker process and the pipe to it."""
+
+    def __init__(self) -> None:
+        self._pipe, worker_end = Pipe()
+        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", WORKER_CODE, str(worker_end.fileno())],
+                stdin=subprocess.PIPE,  # never written; the worker reads its end and exits
+                stdout=subprocess.DEVNULL,
+                pass_fds=[worker_end.fileno()],
+                env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
+                start_new_session=True,  # Ctrl-C reaches only this process, which ends the workers
+            )
+        finally:
+            worker_end.close()
+
+    def wait_until_ready(self, timeout_seconds: float) -> None:
+        """Wait for the worker's first message."""
+        if not isinstance(self._receive(timeout_seconds), Ready):
+            raise WorkerLostError("did not report that it is ready")
+
+    def send(self, request: Request, timeout_seconds: float) -> Iterator[Message]:
+        """Send a request and yield its answers."""
+        try:
+            self._pipe.send(request)
+        except OSError as error:
+            raise WorkerLostError(self._exit_reason()) from error
+        while not isinstance(message := self._receive(timeout_seconds), Ready):
+            yield message
+
+    def _receive(self, timeout_seconds: float) -> Message:
+        try:
+            if not self._pipe.poll(timeout_seconds):
+                raise WorkerLostError(f"did not respond for {timeout_seconds:g} seconds")
+            message: Message = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise WorkerLostError(self._exit_reason()) from error
+        return message
+
+    def _exit_reason(self) -> str:
+        code = self._process.wait()
+        return f"was ended by signal {-code}" if code < 0 else f"crashed with exit code {code}"
+
+    def kill(self) -> None:
+        """End the process immediately."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Close the pipes of a process that has ended."""
+        self._pipe.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
