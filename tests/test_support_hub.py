@@ -15,8 +15,9 @@ from huggingface_hub import HfApi, errors, get_hf_file_metadata, hf_hub_download
 from huggingface_hub.file_download import http_get
 
 from support.hub.client import environment, use
-from support.hub.repository import git_name
-from support.hub.server import Fault, Hub, Repository, serve
+from support.hub.faults import Fault
+from support.hub.repository import Repository, git_name
+from support.hub.server import Hub, serve
 
 REPO = "maker/model"
 PULL = "16c8cc3159a3c8a31e8ff5ef1f66b0d9ab3667db"

@@ -30,7 +30,7 @@ from retrieval.encoders.mulan import MulanEncoder, read_model, tokenize, write_c
 from retrieval.encoders.mulan_sizes import TINY, MulanConfig, ResNetSize, TransformerSize
 from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.towers import Mulan
-from retrieval.media.windows import cut_windows
+from retrieval.media.audio.windows import cut_windows
 from retrieval.training.bundled.music_text import save_weights, write_vocabulary
 from retrieval.training.pairs.augmentation import Augmentation, Augmented
 from retrieval.training.pairs.contrastive import TrainingSettings, train_contrastive

@@ -32,7 +32,7 @@ def alias_item_ids(snapshot: Snapshot) -> NDArray[np.int64]:
                 if container not in tar_statuses:
                     tar_statuses[container] = _status(container)
                 status = tar_statuses[container]
-            key = None if status is None else identity(status)
+            key = None if status is None else file_identity(status)
             if key is None:
                 continue
             own = (os.path.islink(uri_to_path(container)), item_id)

@@ -14,8 +14,8 @@ from retrieval.embedding.options import DEFAULT_MODEL, EmbedOptions, Spaces, ope
 from retrieval.estimate.layouts import RowLayout, layouts_of_models, layouts_of_spaces
 from retrieval.estimate.survey import Survey, survey
 from retrieval.estimate.timing import measure
-from retrieval.media.files import find_sources
-from retrieval.media.listing import Listing
+from retrieval.media.sources.find import find_sources
+from retrieval.media.sources.listing import Listing
 from retrieval.progress import Progress, no_progress
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Sampling

@@ -14,14 +14,15 @@ from typing import BinaryIO
 
 import av
 
-from retrieval.errors import RetrievalError
+from indexes.errors import RetrievalError
 from retrieval.files.reading import open_regular
-from retrieval.media.animation import guess_seconds, is_animation
-from retrieval.media.archives import list_members, open_member
-from retrieval.media.container import audio_stream, open_container, possible_seconds
-from retrieval.media.files import EXTENSIONS, extension, path_to_uri
-from retrieval.media.picture_formats import is_picture
-from retrieval.media.recognize import container_modality
+from retrieval.media.archives.members import list_members, open_member
+from retrieval.media.containers.reading import audio_stream, open_container, possible_seconds
+from retrieval.media.files import EXTENSIONS
+from retrieval.media.images.signatures import is_image
+from retrieval.media.modality import container_modality
+from retrieval.media.names import extension, path_to_uri
+from retrieval.media.video.animation import estimate_seconds, is_animation
 from retrieval.progress import Progress, no_progress
 from retrieval.types import Medium, Source
 
@@ -166,8 +167,8 @@ def _length(file: MediaFile) -> Length | None:
 def _length_of(content: BinaryIO, file: MediaFile) -> Length | None:
     head = content.read(32)
     if is_animation(content, head):
-        return Length(Medium.VIDEO, guess_seconds(content), has_sound=False)
-    if is_picture(head):
+        return Length(Medium.VIDEO, estimate_seconds(content), has_sound=False)
+    if is_image(head):
         return Length(Medium.IMAGE, 0.0, has_sound=False)
     name = extension(file.member or file.path)
     with open_container(content) as container:

@@ -12,7 +12,7 @@ from retrieval.embedding.assembly import Assembler
 from retrieval.embedding.options import Spaces
 from retrieval.encoders.spaces import decode_plan
 from retrieval.estimate.survey import MediaFile, source_of
-from retrieval.media.container import possible_seconds
+from retrieval.media.containers.reading import possible_seconds
 from retrieval.media.decode import decode
 from retrieval.types import DecodedChunk, ItemDecoded, MediaInfo, Medium
 

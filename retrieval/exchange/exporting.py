@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from retrieval.errors import CollectionError, IndexMissingError
 from retrieval.exchange.space_file import write_space
 from retrieval.files.writing import check_writable, storage_errors
-from retrieval.media.files import container_of, uri_to_path
+from retrieval.media.names import container_of, uri_to_path
 from retrieval.progress import Progress, no_progress
 from retrieval.search.index_files import APPROXIMATE, CARD
 from retrieval.search.indexing.card import IndexCard

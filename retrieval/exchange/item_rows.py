@@ -13,16 +13,10 @@ from retrieval.columns.notices import Notices
 from retrieval.columns.types import clean_text, convert_value
 from retrieval.exchange.options import ImportOptions
 from retrieval.files.reading import file_sha256
-from retrieval.media.captions import joined_captions
-from retrieval.media.files import (
-    EXTENSIONS,
-    container_of,
-    extension,
-    path_to_uri,
-    quote,
-    uri_to_path,
-)
-from retrieval.media.lists import CAPTION_COLUMNS, PATH_COLUMNS, scalars
+from retrieval.media.captions import join_captions
+from retrieval.media.files import EXTENSIONS
+from retrieval.media.lists.rows import CAPTION_COLUMNS, PATH_COLUMNS, to_columns
+from retrieval.media.names import container_of, extension, path_to_uri, quote, uri_to_path
 from retrieval.types import MediaInfo, Medium
 
 URI_COLUMNS = (*PATH_COLUMNS, "uri", "url")
@@ -101,8 +95,8 @@ class ItemReader:
             width=_natural(row.get("width"), 2**31),
             height=_natural(row.get("height"), 2**31),
             duration_seconds=_number(row.get("duration_seconds")),
-            caption=joined_captions([caption]),
-            columns=scalars(
+            caption=join_captions([caption]),
+            columns=to_columns(
                 {
                     name: value
                     for name, value in row.items()

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from indexes.errors import DimensionMismatchError
 from retrieval.columns.notices import Notices
-from retrieval.errors import DimensionMismatchError, SourceError
+from retrieval.errors import SourceError
 from retrieval.exchange.vector_files import NpyVectors, ParquetVectors, VectorBlock, VectorFile
-from retrieval.media.lists import LIST_EXTENSIONS
+from retrieval.media.lists.rows import LIST_EXTENSIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.exchange.item_rows import Row
 from retrieval.files.reading import check_regular
-from retrieval.media.lists import LIST_EXTENSIONS, read_table
+from retrieval.media.lists.rows import LIST_EXTENSIONS, read_table
 
 BLOCK_ROWS = 4_096
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from indexes.errors import RetrievalError
 from retrieval.collection import Collection
 from retrieval.demo.world import World
-from retrieval.errors import CollectionDamagedError, QueryError, RetrievalError, SourceError
+from retrieval.errors import CollectionDamagedError, QueryError, SourceError
 from retrieval.types import Medium
 from support.commands import run
 

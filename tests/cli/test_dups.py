@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.errors import QueryError, RetrievalError, StorageError
+from indexes.errors import RetrievalError
+from retrieval.errors import QueryError, StorageError
 from retrieval.types import Medium
 from support.commands import run
 from support.vector_items import directions, item_of, write_items

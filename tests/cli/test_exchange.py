@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import RetrievalError, SourceError, StorageError
+from indexes.errors import RetrievalError
+from retrieval.errors import SourceError, StorageError
 from retrieval.types import Medium
 from support.commands import run
 from support.vector_items import directions, item_of, write_items

@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app, main, one_line
+from indexes.errors import RetrievalError
 from retrieval.encoders.catalogue import load_encoder
-from retrieval.errors import RetrievalError, WeightsFormatError, WeightsNotAvailableError
+from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 from support.hub.client import environment
 from support.hub.faults import Fault
 from support.hub.layouts import RealLayouts

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import retrieval.search.indexing.choice as choice
+from indexes.errors import IndexBuildError, RetrievalError
 from retrieval.collection import Collection
-from retrieval.errors import IndexBuildError, RetrievalError
 from retrieval.store.reader import Snapshot
 from support.commands import run
 

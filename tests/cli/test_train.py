@@ -7,8 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from indexes.errors import RetrievalError
 from retrieval.demo.world import World
-from retrieval.errors import RetrievalError, SourceError
+from retrieval.errors import SourceError
 from retrieval.types import Medium
 
 

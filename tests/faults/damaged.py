@@ -16,8 +16,8 @@ import numpy as np
 from faults.cases import Case
 from faults.mutations import mutate, mutate_json, retype
 from faults.toys import peak_megabytes
+from indexes.errors import RetrievalError
 from retrieval.collection import Collection
-from retrieval.errors import RetrievalError
 from retrieval.exchange.exporting import export
 from retrieval.store.current import CurrentGeneration
 from retrieval.store.reader import Snapshot

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from retrieval.columns.types import portable
+from retrieval.columns.types import nested_to_text
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular
 from retrieval.media.captions import join_captions
@@ -61,7 +61,7 @@ def open_rows(source: Source) -> Iterator[OpenFile | Failure]:
                     len(content),
                     status.st_mtime,
                     join_captions(captions) or source.caption,
-                    source.columns | {name: portable(value) for name, value in row.items()},
+                    source.columns | {name: nested_to_text(value) for name, value in row.items()},
                 )
     except (OSError, pa.ArrowException) as error:
         reason = f"the Parquet file cannot be read ({str(error).splitlines()[0]}); write it again"

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
-from retrieval.columns.types import portable
+from retrieval.columns.types import nested_to_text
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular, open_regular
 from retrieval.media.archives.tar_index import TarIndex, TarText
@@ -226,7 +226,7 @@ class _Texts:
         caption_column = next((n for n in CAPTION_COLUMNS if columns.get(n) is not None), None)
         if caption_column is not None:
             captions.append(columns.pop(caption_column))
-        return captions, {name: portable(value) for name, value in columns.items()}
+        return captions, {name: nested_to_text(value) for name, value in columns.items()}
 
 
 # ---------------------------------------------------------------- reading

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TextIO
 
 from retrieval.columns.notices import Notices
-from retrieval.columns.types import EXACT_INTEGERS, ColumnType, joined
+from retrieval.columns.types import EXACT_INTEGERS, ColumnType, common_type
 from retrieval.errors import SourceError
 from retrieval.media.lists.formats import EXACT_CHARACTERS, ListFile
 from retrieval.types import Scalar
@@ -129,7 +129,7 @@ class _ColumnScan:
         before = self.type or field_type
         if field_type in (ColumnType.INT64, ColumnType.DOUBLE):
             field_type = self._check_digits(field_type, text)
-        both = joined(before, field_type, wide=self.is_wide)
+        both = common_type(before, field_type, wide=self.is_wide)
         numbers = {before, field_type} == {ColumnType.INT64, ColumnType.DOUBLE}
         if numbers and both is ColumnType.STRING:
             self.problem = "integers of 2^53 or more together with decimals"

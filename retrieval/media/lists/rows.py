@@ -10,7 +10,7 @@ from functools import partial
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from retrieval.columns.notices import Notices
-from retrieval.columns.types import adapted, clean_text
+from retrieval.columns.types import clean_text, convert_value
 from retrieval.errors import SourceError
 from retrieval.media.captions import join_captions
 from retrieval.media.lists.csv_rows import read_csv
@@ -86,7 +86,7 @@ def read_files(
             notices.add(
                 "a file is listed again with other columns; those of its first row are stored",
                 source=path,
-                place=f"row {number}",
+                location=f"row {number}",
             )
 
 
@@ -256,9 +256,9 @@ def to_columns(
     """Convert the values of a row to column values, with a notice for each changed value."""
     columns: dict[str, Scalar] = {}
     for name, value in values.items():
-        columns[clean_text(name)], problem = adapted(value)
+        columns[clean_text(name)], problem = convert_value(value)
         if problem is not None:
-            notices.add(f"column {clean_text(name)!r} is {problem}", source=source, place=place)
+            notices.add(f"column {clean_text(name)!r} is {problem}", source=source, location=place)
     return columns
 
 

@@ -21,7 +21,7 @@ from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.encoders.catalogue import BACKENDS, Backend
 from retrieval.errors import QueryError, SourceError, UnknownModelError
-from retrieval.media.files import path_to_uri
+from retrieval.media.names import path_to_uri
 from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher, SearchResult

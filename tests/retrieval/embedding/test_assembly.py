@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from indexes.errors import InvalidVectorError
 from retrieval.embedding.assembly import Assembler
-from retrieval.errors import InvalidVectorError
 from retrieval.types import (
     AudioWindows,
     ClipFrames,

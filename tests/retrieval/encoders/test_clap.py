@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import ClapFeatureExtractor, ClapModel
 
+from indexes.errors import InvalidVectorError
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.clap import ClapEncoder
 from retrieval.encoders.spaces import make_space
 from retrieval.errors import (
     CollapsedEncoderError,
-    InvalidVectorError,
     ModelError,
     WeightsFormatError,
     WeightsNotAvailableError,

@@ -10,12 +10,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from indexes.errors import RetrievalError
 from retrieval.encoders.adapter import Adapter, AdapterConfig, AdapterEncoder, AdapterPair
 from retrieval.encoders.configuration import build_model, check_sizes
 from retrieval.encoders.mulan import MulanEncoder, read_model
-from retrieval.encoders.video_text import VideoTextConfig
 from retrieval.encoders.video_text import read_config as read_video_config
-from retrieval.errors import RetrievalError, WeightsFormatError
+from retrieval.encoders.video_towers import VideoTextConfig
+from retrieval.errors import WeightsFormatError
 from retrieval.localization.hammer_files import load_hammer, read_config
 
 WEIGHTS = Path(__file__).parents[3] / "retrieval" / "weights"

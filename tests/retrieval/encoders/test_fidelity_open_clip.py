@@ -11,8 +11,9 @@ from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.hub.fetch import fetch
 from retrieval.encoders.open_clip import OpenClipEncoder
 from support.fidelity import TEXTS, as_documented, assert_faithful, decoded_pictures, write_pictures
+from support.hub.faults import Fault
 from support.hub.layouts import RealLayouts
-from support.hub.server import Fault, Hub
+from support.hub.server import Hub
 
 REPOSITORIES = (
     "timm/ViT-B-32-SigLIP2-256",

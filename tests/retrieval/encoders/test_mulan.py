@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import retrieval
 from cli.main import app
+from indexes.errors import RetrievalError
 from retrieval.demo.world import World
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.mulan import MulanEncoder, read_config, write_config
@@ -23,7 +24,7 @@ from retrieval.encoders.mulan_sizes import (
     TransformerSize,
 )
 from retrieval.encoders.towers import Mulan
-from retrieval.errors import RetrievalError, WeightsFormatError
+from retrieval.errors import WeightsFormatError
 from retrieval.training.bundled.music_text import save_weights, write_vocabulary
 from retrieval.types import Medium
 

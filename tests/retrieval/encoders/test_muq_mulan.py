@@ -12,10 +12,11 @@ from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
     Wav2Vec2ConformerEncoder,
 )
 
+from indexes.errors import InvalidVectorError
 from retrieval.embedding.options import EmbedOptions, open_spaces
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.muq_mulan import record_hidden_states
-from retrieval.errors import InvalidVectorError, WeightsFormatError
+from retrieval.errors import WeightsFormatError
 
 
 @pytest.fixture

@@ -12,14 +12,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
+from indexes.errors import InvalidVectorError
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.spaces import make_space
-from retrieval.errors import (
-    InvalidVectorError,
-    UnknownModelError,
-    WeightsNotAvailableError,
-)
+from retrieval.errors import UnknownModelError, WeightsNotAvailableError
 from retrieval.types import ImageGeometry, Medium, Sampling
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from indexes.errors import InvalidVectorError
 from retrieval.encoders.pooling import pool_clips, unit_rows
-from retrieval.errors import InvalidVectorError
 
 X, Y = [1.0, 0.0], [0.0, 1.0]
 HALF = 0.5**0.5

@@ -8,7 +8,8 @@ import pytest
 from transformers import XCLIPModel
 
 from retrieval.encoders.catalogue import load_encoder
-from retrieval.encoders.pretrained import quiet_transformers, weight_files
+from retrieval.encoders.pretrained import quiet_transformers
+from retrieval.encoders.weights import weight_files
 from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 
 INDEX = "model.safetensors.index.json"

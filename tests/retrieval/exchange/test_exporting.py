@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from indexes.errors import IndexFileError
 from retrieval.collection import Collection
 from retrieval.errors import (
     CollectionError,
-    IndexFileError,
     IndexMissingError,
     SourceError,
     SpaceMismatchError,

@@ -8,14 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from indexes.errors import DimensionMismatchError
 from retrieval.collection import Collection
 from retrieval.encoders.catalogue import load_encoder
-from retrieval.errors import (
-    CollectionError,
-    DimensionMismatchError,
-    SourceError,
-    UnknownModelError,
-)
+from retrieval.errors import CollectionError, SourceError, UnknownModelError
 from retrieval.exchange.importing import ImportReport, import_vectors
 from retrieval.exchange.options import ImportOptions
 from retrieval.types import Medium

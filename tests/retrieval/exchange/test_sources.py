@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from retrieval.errors import DimensionMismatchError, SourceError
+from indexes.errors import DimensionMismatchError
+from retrieval.errors import SourceError
 from retrieval.exchange.sources import open_source
 
 

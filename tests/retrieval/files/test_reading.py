@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import DamagedMediaError, RetrievalError
+from indexes.errors import RetrievalError
+from retrieval.errors import DamagedMediaError
 from retrieval.evaluation.annotations import read_annotations
 from retrieval.exchange.sources import open_source
 from retrieval.files.reading import check_regular, open_regular, read_regular, read_text

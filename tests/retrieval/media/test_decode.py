@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.media.decode import NO_ENCODER, decode, find_modality
+from retrieval.media.decode import NO_ENCODER, decode
 from retrieval.media.images.fitting import fit
+from retrieval.media.modality import find_modality
 from retrieval.media.sources.find import find_sources
 from retrieval.types import (
     AudioWindows,

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from retrieval.errors import IndexFileError, RetrievalError
+from indexes.errors import IndexFileError, RetrievalError
 from retrieval.search.index_files import PLACE, ROW_SCHEMA, RowTable
 from retrieval.search.indexing.build import build_index
 from retrieval.search.open_space import OpenedSpace

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from retrieval.errors import IndexFileError
+from indexes.errors import IndexFileError
 from retrieval.search.index_files import ROW_SCHEMA, RowTable, open_arrow
 from retrieval.search.items import ItemTable
 from retrieval.store.reader import Snapshot

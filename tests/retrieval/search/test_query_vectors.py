@@ -8,7 +8,8 @@ from PIL import Image
 from retrieval.errors import QueryError
 from retrieval.search.calibration import QueryType
 from retrieval.search.query import parse_query
-from retrieval.search.query_vectors import MAX_QUERY_VECTORS, QueryVectors, embed_query
+from retrieval.search.query_vectors import QueryVectors, embed_query
+from retrieval.search.vector_query import MAX_QUERY_VECTORS
 from retrieval.types import AudioWindows, Medium, Space
 from support.toy_encoder import ToyEncoder
 

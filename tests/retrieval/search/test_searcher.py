@@ -6,6 +6,7 @@ import pytest
 
 import indexes.gpu
 import retrieval.search.open_space
+from indexes.errors import DeviceError
 from indexes.faiss import float16_rows
 from indexes.gpu_exact import TorchExact
 from indexes.gpu_placement import Gpu, Placement
@@ -13,7 +14,7 @@ from indexes.gpus import WORK_BYTES
 from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.embedding.options import EmbedOptions
-from retrieval.errors import DeviceError, FilterError, QueryError
+from retrieval.errors import FilterError, QueryError
 from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher
 from retrieval.store.schema import MEDIUM_CODES

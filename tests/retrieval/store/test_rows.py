@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from store_samples import PICTURES, SOUND, grow, item, segments
 
-from retrieval.errors import (
-    InvalidVectorError,
-)
+from indexes.errors import InvalidVectorError
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter

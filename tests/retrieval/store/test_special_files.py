@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from store_samples import PICTURES, grow
 
-from retrieval.errors import CollectionDamagedError, CollectionError, RetrievalError
+from indexes.errors import RetrievalError
+from retrieval.errors import CollectionDamagedError, CollectionError
 from retrieval.store.compact import compact
 from retrieval.store.lock import HOLDER_NAME
 from retrieval.store.reader import Snapshot

@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 from store_samples import PICTURES, SOUND, grow, item, nothing, segments
 
-from retrieval.errors import (
-    CollectionLockedError,
-    CollectionNotFoundError,
-    DimensionMismatchError,
-    SpaceMismatchError,
-)
+from indexes.errors import DimensionMismatchError
+from retrieval.errors import CollectionLockedError, CollectionNotFoundError, SpaceMismatchError
 from retrieval.store import pending
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify

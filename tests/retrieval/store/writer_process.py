@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from store_samples import grow
 
-from retrieval.errors import RetrievalError
+from indexes.errors import RetrievalError
 from retrieval.store.writer import CollectionWriter
 from support.flaky_system import FlakySystem, use_system
 

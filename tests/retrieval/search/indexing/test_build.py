@@ -9,15 +9,11 @@ import pytest
 
 import indexes.gpu
 from indexes.effort import Effort
+from indexes.errors import IndexBuildError, IndexFileError
 from indexes.exact import exact_search
 from indexes.faiss import FaissIndex
 from indexes.saved import open_index
-from retrieval.errors import (
-    CollectionError,
-    CollectionNotFoundError,
-    IndexBuildError,
-    IndexFileError,
-)
+from retrieval.errors import CollectionError, CollectionNotFoundError
 from retrieval.search.calibration import QueryType
 from retrieval.search.index_files import RowTable, open_arrow
 from retrieval.search.indexing import exact_part, part

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from retrieval.errors import IndexBuildError
+from indexes.errors import IndexBuildError
 from retrieval.search.indexing.deadline import Deadline, OutOfTimeError
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from retrieval.errors import IndexBuildError
+from indexes.errors import IndexBuildError
 from retrieval.search.indexing.request import IndexRequest, parse_bytes
 
 

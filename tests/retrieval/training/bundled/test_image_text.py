@@ -9,9 +9,10 @@ from safetensors import safe_open
 
 from retrieval.demo.drawing import render_scene
 from retrieval.demo.scenes import Background, Colour, Scene, SceneObject, Shape, Size, Texture
+from retrieval.demo.world import HELD_OUT
 from retrieval.training.bundled import image_text as clip
 from retrieval.training.bundled.image_text import Gallery, train_tiny_image
-from retrieval.training.bundled.scene_pairs import HELD_OUT, UNSEEN, normalised, small_picture
+from retrieval.training.bundled.scene_pairs import UNSEEN, normalised, small_picture
 from retrieval.training.run import Telling
 from support.stopped import assert_ends_the_same
 

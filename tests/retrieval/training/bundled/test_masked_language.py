@@ -5,13 +5,14 @@ import torch
 
 from retrieval.encoders.mulan_sizes import MulanConfig, TransformerSize
 from retrieval.encoders.towers import Mulan
+from retrieval.search.reranking.cross_modal import PAD
 from retrieval.training.bundled.masked_language import (
     MaskedLanguageHead,
     WithMaskedLanguage,
     hide_tokens,
 )
 from retrieval.training.pairs.contrastive import TrainingSettings, train_contrastive
-from retrieval.training.pairs.tokenizer import END, PAD, START
+from retrieval.training.pairs.tokenizer import END, START
 
 VOCABULARY = 24
 CONFIG = MulanConfig(

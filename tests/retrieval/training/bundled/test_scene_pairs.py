@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from retrieval.demo.scenes import is_held_out
+from retrieval.demo.world import HELD_OUT
 from retrieval.training.bundled.scene_pairs import (
-    HELD_OUT,
     SIDE,
     UNSEEN,
     make_gallery,

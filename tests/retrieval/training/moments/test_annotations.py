@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from indexes.errors import DimensionMismatchError
 from retrieval.encoders.catalogue import load_encoder
-from retrieval.errors import DimensionMismatchError, SourceError, WeightsFormatError
+from retrieval.errors import SourceError, WeightsFormatError
 from retrieval.localization.hammer_files import read_config
 from retrieval.training.moments.annotations import annotated_moments
 from retrieval.training.moments.annotations import read_features as read

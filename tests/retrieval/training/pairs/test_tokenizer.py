@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from retrieval.training.pairs.tokenizer import END, PAD, START, train_tokenizer
+from retrieval.search.reranking.cross_modal import PAD
+from retrieval.training.pairs.tokenizer import END, START, train_tokenizer
 
 CAPTIONS = ["a red circle", "two red stars above a blue circle", "a blue star"] * 10
 
