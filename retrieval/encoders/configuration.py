@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from retrieval.encoders.weights import MISMATCHES_SHOWN, list_mismatches
-from retrieval.errors import WeightsFormatError
+from retrieval.errors import WeightsFormatError, short_repr
 from retrieval.files.reading import read_regular
-from retrieval.wording import shortened
 
 Config = TypeVar("Config")
 
@@ -64,7 +63,7 @@ def _told(error: Any) -> str:
     field = ".".join(map(str, error["loc"])) or "the file"
     if error["type"] == "missing":
         return f"{field} is missing"
-    return f"{field}: {error['msg']}, got {shortened(error['input'])}"
+    return f"{field}: {error['msg']}, got {short_repr(error['input'])}"
 
 
 def check_sizes(raw: object, name: str = "", *, least: int | None = None) -> None:
@@ -88,7 +87,7 @@ def check_sizes(raw: object, name: str = "", *, least: int | None = None) -> Non
         most = MOST_LAYERS if _COUNTED.search(name) else MOST
         smallest = -MOST if least is None else least
         if not smallest <= raw <= most:
-            raise ValueError(f"{name} is {shortened(raw)}, expected {smallest:,} to {most:,}")
+            raise ValueError(f"{name} is {short_repr(raw)}, expected {smallest:,} to {most:,}")
 
 
 def read_tokenizer(path: Path, *, context_length: int, vocabulary: int) -> Any:
@@ -165,7 +164,7 @@ def _check_keys(raw: Any, read: Any) -> None:
     if isinstance(raw, dict) and isinstance(read, dict):
         unknown = raw.keys() - read.keys()
         if unknown:
-            raise ValueError(f"unknown key {shortened(min(unknown))}")
+            raise ValueError(f"unknown key {short_repr(min(unknown))}")
         for name, value in raw.items():
             _check_keys(value, read[name])
     elif isinstance(raw, list) and isinstance(read, list | tuple):

@@ -21,10 +21,9 @@ from pathlib import Path
 from statistics import multimode
 from typing import Any, Final
 
-from retrieval.errors import SourceError
+from retrieval.errors import SourceError, short_repr
 from retrieval.files.reading import open_regular, read_text
 from retrieval.localization.spans import Span
-from retrieval.wording import shortened
 
 FORMATS: Final = "QVHighlights, TVR, ActivityNet Captions, Charades-STA, TACoS, DiDeMo"
 DIDEMO_SECONDS: Final = 5.0
@@ -127,7 +126,7 @@ def _queries(raw: Any, number: int, *, strict: bool) -> Iterator[AnnotatedQuery]
         query_id = str(raw.get("qid", number))
         yield AnnotatedQuery(raw["vid"], raw["query"], windows, duration, query_id)
     else:
-        raise ValueError(f"in none of the known formats ({FORMATS}): {shortened(raw)}")
+        raise ValueError(f"in none of the known formats ({FORMATS}): {short_repr(raw)}")
 
 
 def _sentences(video: str, raw: dict[str, Any], *, strict: bool) -> Iterator[AnnotatedQuery]:
@@ -147,11 +146,11 @@ def _sentences(video: str, raw: dict[str, Any], *, strict: bool) -> Iterator[Ann
 def _charades(line: str, number: int, *, strict: bool) -> AnnotatedQuery:
     times, marks, query = line.partition("##")
     if not marks:
-        raise ValueError(f"in none of the known formats ({FORMATS}): no ## in {shortened(line)}")
+        raise ValueError(f"in none of the known formats ({FORMATS}): no ## in {short_repr(line)}")
     words = times.split()
     if len(words) != 3:
         raise ValueError(
-            f"in none of the known formats ({FORMATS}): {shortened(times)} is no video with a "
+            f"in none of the known formats ({FORMATS}): {short_repr(times)} is no video with a "
             "start and an end"
         )
     span = _span(words[1:], strict=strict)
@@ -185,9 +184,9 @@ def _span(raw: Any, *, strict: bool) -> Span:
     """Two numbers, the start first."""
     start, end = (float(value) for value in raw)
     if not (math.isfinite(start) and math.isfinite(end) and min(start, end) >= 0):
-        raise ValueError(f"{shortened(raw)} is no span of time")
+        raise ValueError(f"{short_repr(raw)} is no span of time")
     if start > end and strict:
-        raise ValueError(f"the window {shortened(raw)} ends before it starts")
+        raise ValueError(f"the window {short_repr(raw)} ends before it starts")
     return min(start, end), max(start, end)
 
 
@@ -204,5 +203,5 @@ def _within(span: Span, duration: float) -> Span:
 def _seconds(raw: Any) -> float:
     value = float(raw) if isinstance(raw, int | float | str) else math.nan
     if not 0 < value < math.inf:
-        raise ValueError(f"{shortened(raw)} is no length of time")
+        raise ValueError(f"{short_repr(raw)} is no length of time")
     return value

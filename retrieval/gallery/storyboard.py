@@ -1,4 +1,4 @@
-"""A storyboard as one HTML file: each sentence below what shows it."""
+"""Writes a storyboard as one HTML file: a picture or frame for each sentence."""
 
 from __future__ import annotations
 
@@ -6,42 +6,34 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from retrieval.gallery.page import as_text, media_link, write_page
+from retrieval.gallery.page import Card, CardSection, media_link, write_cards
 from retrieval.gallery.thumbnails import thumbnail
-from retrieval.types import Hit, Medium
-from retrieval.zero_shot.illustration import Scene
+from retrieval.types import Medium
+from retrieval.zero_shot.illustration import Illustration
 
 FOOTER = "Each sentence has a close picture or frame; neighbours do not show the same."
 
 
-def write_storyboard(out: Path, scenes: Sequence[Scene], *, title: str) -> None:
-    """Write the page; videos are linked relative to it and start at the frame.
+def write_storyboard(out: Path, illustrations: Sequence[Illustration], *, title: str) -> None:
+    """Write the page. Videos are linked relative to it and start at the frame.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    base = out.absolute().parent
-    shown = "\n".join(_scene(scene, base) for scene in scenes)
-    write_page(out, f'<section>\n<div class="hits">\n{shown}\n</div>\n</section>', title, FOOTER)
+    folder = out.absolute().parent
+    cards = [_card(illustration, folder) for illustration in illustrations]
+    write_cards(out, [CardSection(cards)], title=title, footer=FOOTER)
 
 
-def _scene(scene: Scene, base: Path) -> str:
-    hit = scene.hit
-    when = ""
-    if hit.start_seconds is not None:
-        when = f'<span class="when">{hit.start_seconds:.1f} s</span>'
-    return (
-        f'<article class="hit">{_picture(hit, base)}<div>'
-        f'<span class="score">{hit.rank}. {hit.score:.3f}</span>{when}'
-        f'<p class="caption">{as_text(scene.sentence)}</p>'
-        f'<p class="uri">{as_text(hit.uri)}</p></div></article>'
-    )
-
-
-def _picture(hit: Hit, base: Path) -> str:
-    picture = thumbnail(replace(hit, end_seconds=hit.start_seconds))  # the very frame
-    if hit.modality is not Medium.VIDEO:
-        return f'<img loading="lazy" alt="" src="{picture}">'
-    return (
-        f'<video controls preload="none" poster="{picture}" src="{media_link(hit, base)}"></video>'
+def _card(illustration: Illustration, folder: Path) -> Card:
+    hit = illustration.hit
+    return Card(
+        rank=hit.rank,
+        score=hit.score,
+        modality=hit.modality,
+        uri=hit.uri,
+        picture=thumbnail(replace(hit, end_seconds=hit.start_seconds)),  # the chosen frame
+        link=media_link(hit, folder) if hit.modality is Medium.VIDEO else "",
+        caption=illustration.sentence,
+        time="" if hit.start_seconds is None else f"{hit.start_seconds:.1f} s",
     )

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import adapted, clean_text
-from retrieval.errors import SourceError
+from retrieval.errors import SourceError, short_repr
 from retrieval.media.captions import joined_captions
 from retrieval.media.csv_lists import read_csv
 from retrieval.media.encodings import TextEncoding, find_encoding
@@ -23,7 +23,6 @@ from retrieval.media.list_formats import (
     read_parquet,
 )
 from retrieval.types import Scalar
-from retrieval.wording import shortened
 
 PATH_COLUMNS = ("path", "file", "filename", "image_path", "audio_path", "video_path")
 CAPTION_COLUMNS = ("caption", "text")
@@ -222,7 +221,7 @@ class _Listing:
 
     def _file(self, where: str, column: str, value: object) -> str:
         if not isinstance(value, str) or not _can_name_a_file(value):
-            shown = shortened(value)
+            shown = short_repr(value)
             raise SourceError(f"{where}: {column} is {shown}, expected the path of a file")
         scheme = re.match(r"([a-z][a-z0-9+.-]+)://", value, re.IGNORECASE)
         if scheme is None:

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from retrieval.errors import QueryError
+from retrieval.errors import QueryError, short_repr
 from retrieval.search.query import Askable, Query
 from retrieval.search.vector_query import VectorQuery
 from retrieval.targets import Target
-from retrieval.wording import shortened
 
 _IDS = re.compile(r"[\s,;]+")
 
@@ -59,7 +58,7 @@ def targets_of(to: str | Target | Iterable[str | Target] | None) -> list[Target]
     found = []
     for one in named:
         if not isinstance(one, str) or one not in list(Target):
-            raise QueryError(f"no target {shortened(one)}; there is: {offered}")
+            raise QueryError(f"no target {short_repr(one)}; there is: {offered}")
         found.append(Target(one))
     return found
 
@@ -79,13 +78,13 @@ def check_counts(k: int, offset: int, rerank_top: int, min_score: float | None) 
         try:
             number = operator.index(value)
         except TypeError:
-            raise QueryError(f"{name} must be a whole number, got {shortened(value)}") from None
+            raise QueryError(f"{name} must be a whole number, got {short_repr(value)}") from None
         if number < least:
             raise QueryError(f"{name} must be at least {least}, got {number}")
     if min_score is not None and not (
         isinstance(min_score, int | float | np.number) and math.isfinite(min_score)
     ):
-        raise QueryError(f"min_score must be a finite number, got {shortened(min_score)}")
+        raise QueryError(f"min_score must be a finite number, got {short_repr(min_score)}")
 
 
 def item_ids_of(ids: int | Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from retrieval.errors import (
     QueryError,
     RetrievalError,
     WeightsNotAvailableError,
+    short_repr,
 )
 from retrieval.media.archives import open_member
 from retrieval.media.decode import decode
@@ -30,7 +31,6 @@ from retrieval.protocols import Encoder
 from retrieval.search.calibration import QueryKind
 from retrieval.search.query import Query, Term
 from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, Medium, Source, Space
-from retrieval.wording import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def embed_query(
             embedded[name] = QueryVectors(_combined(query.terms, parts), kind)
     if not embedded:
         raise QueryError(
-            f"no model of this collection embeds {shortened(str(query))}; "
+            f"no model of this collection embeds {short_repr(str(query))}; "
             "`retrieval embed` with a further --model"
         )
     return embedded

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.errors import SourceError
+from retrieval.errors import SourceError, short_repr
 from retrieval.media.lists import LIST_EXTENSIONS, ListedRow, read_rows
-from retrieval.wording import shortened
 
 START_COLUMNS = ("start_seconds", "start")
 END_COLUMNS = ("end_seconds", "end")
@@ -132,7 +131,7 @@ def _seconds(row: ListedRow, names: Sequence[str]) -> float | None:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):
-        raise ValueError(f"{name} is {shortened(value)}, expected seconds")
+        raise ValueError(f"{name} is {short_repr(value)}, expected seconds")
     return seconds
 
 

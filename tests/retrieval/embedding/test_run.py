@@ -12,7 +12,7 @@ import soundfile
 from PIL import Image
 
 import retrieval.embedding.run
-from retrieval.embedding.options import EmbedOptions, EmbedReport
+from retrieval.embedding.options import EmbedOptions
 from retrieval.embedding.run import embed
 from retrieval.errors import CollectionLockedError, DamagedMediaError, SourceError
 from retrieval.store.reader import Snapshot
@@ -177,8 +177,8 @@ def test_a_missing_source_fails_before_any_work(tmp_path: Path) -> None:
 
 
 def test_fault_04_an_interrupt_keeps_what_is_whole(media: Path, tmp_path: Path) -> None:
-    def stop_after_five(report: EmbedReport) -> None:
-        if report.seen == 5:
+    def stop_after_five(task: str, done: float, total: float | None, note: str = "") -> None:
+        if done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
