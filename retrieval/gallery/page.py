@@ -109,7 +109,7 @@ def write_page(out: Path, content: str, title: str, footer: str) -> None:
 
 def _write(out: Path, page: str) -> None:
     with write_atomically(out) as file:
-        file.write(page.encode("utf-8", "replace"))  # uris may hold lone surrogates
+        file.write(page.encode("utf-8", "replace"))  # texts may hold lone surrogates
 
 
 def _card(hit: Hit, curve: Curve | None, folder: Path) -> Card:

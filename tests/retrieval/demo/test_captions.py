@@ -61,7 +61,7 @@ def test_true_facts_describe_the_scene(caption: SceneCaption) -> None:
         says(ObjectFacts(Shape.STAR, Colour.BLUE)),
         says(ObjectFacts(Shape.STAR, size=Size.SMALL)),
         says(ObjectFacts(Shape.STAR, texture=Texture.DOTTED)),
-        says(ObjectFacts(Shape.STAR, place=5)),
+        says(ObjectFacts(Shape.STAR, cell=5)),
         says(STAR, RING, relations=((0, Relation.RIGHT, 1),)),
         says(STAR, background=Background.SAND),
         says(STAR, motion=Motion.SPINS),

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from retrieval.demo.scenes import (
+    CELL_NAMES,
     HIDDEN_ON,
-    PLACES,
     Background,
     Colour,
     Relation,
@@ -57,13 +57,13 @@ def test_scenes_use_every_word_of_the_world() -> None:
     assert {thing.colour for thing in things} == set(Colour)
     assert {thing.size for thing in things} == set(Size)
     assert {thing.texture for thing in things} == set(Texture)
-    assert {thing.place for thing in things} == set(range(len(PLACES)))
+    assert {thing.cell for thing in things} == set(range(len(CELL_NAMES)))
 
 
 @pytest.mark.parametrize("unseen", [False, True])
 def test_objects_of_a_scene_differ_and_stand_out(unseen: bool) -> None:
     for scene in scenes(300, unseen=unseen):
-        assert len({thing.place for thing in scene.objects}) == len(scene.objects)
+        assert len({thing.cell for thing in scene.objects}) == len(scene.objects)
         assert len({thing.looks for thing in scene.objects}) == len(scene.objects)
         assert not {thing.colour for thing in scene.objects} & HIDDEN_ON[scene.background]
 
