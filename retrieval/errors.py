@@ -33,12 +33,22 @@ what to do next.
 """
 
 from indexes.errors import (
-    DeviceError,
-    DimensionMismatchError,
-    IndexBuildError,
-    IndexFileError,
-    InvalidVectorError,
-    RetrievalError,
+    DeviceError as DeviceError,
+)
+from indexes.errors import (
+    DimensionMismatchError as DimensionMismatchError,
+)
+from indexes.errors import (
+    IndexBuildError as IndexBuildError,
+)
+from indexes.errors import (
+    IndexFileError as IndexFileError,
+)
+from indexes.errors import (
+    InvalidVectorError as InvalidVectorError,
+)
+from indexes.errors import (
+    RetrievalError as RetrievalError,
 )
 
 
@@ -140,37 +150,3 @@ def short_repr(value: object, limit: int = MAX_QUOTED) -> str:
         value = value[: limit + 1]  # a value may be a whole file
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-__all__ = [
-    "MAX_QUOTED",
-    "CollapsedEncoderError",
-    "CollectionDamagedError",
-    "CollectionError",
-    "CollectionFormatError",
-    "CollectionLockedError",
-    "CollectionNotFoundError",
-    "ColumnError",
-    "DamagedMediaError",
-    "DeviceError",
-    "DimensionMismatchError",
-    "FilterError",
-    "IndexBuildError",
-    "IndexFileError",
-    "IndexMissingError",
-    "InvalidVectorError",
-    "MediaError",
-    "MediaTooLargeError",
-    "MissingExtraError",
-    "ModelError",
-    "QueryError",
-    "RetrievalError",
-    "SourceError",
-    "SpaceMismatchError",
-    "StorageError",
-    "UnknownModelError",
-    "UnsupportedMediaError",
-    "WeightsFormatError",
-    "WeightsNotAvailableError",
-    "short_repr",
-]

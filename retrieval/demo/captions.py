@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from retrieval.demo.choices import pick
 from retrieval.demo.scenes import (
     CELL_NAMES,
     Background,
@@ -209,41 +210,41 @@ def _sentence(
 ) -> str:
     phrases = [_noun_phrase(fact, rng) for fact in facts]
     if relations:
-        words = _word(rng, RELATION_WORDS[relations[0][1]])
+        words = pick(rng, RELATION_WORDS[relations[0][1]])
         first = f"{phrases[0]} {words} {phrases[1]}"
         if rng.random() < 0.3:
-            words = _word(rng, RELATION_WORDS[OPPOSITE[relations[0][1]]])
+            words = pick(rng, RELATION_WORDS[OPPOSITE[relations[0][1]]])
             first = f"{phrases[1]} {words} {phrases[0]}"
         phrases = [first, *phrases[2:]]
     joined = (
-        _word(rng, (" and ", ", ", " with ")).join(phrases)
+        pick(rng, (" and ", ", ", " with ")).join(phrases)
         if len(phrases) < 3
         else (f"{phrases[0]}, {phrases[1]} and {phrases[2]}")
     )
     text = joined
     if motion is not None:
-        text = f"{text}, {_word(rng, MOTION_WORDS[motion])}"
+        text = f"{text}, {pick(rng, MOTION_WORDS[motion])}"
     if background is not None:
-        phrase = _word(rng, BACKGROUND_PHRASES[background])
+        phrase = pick(rng, BACKGROUND_PHRASES[background])
         text = f"{phrase}, {text}" if rng.random() < 0.25 else f"{text} {phrase}"
-    opening = _word(rng, OPENINGS)
+    opening = pick(rng, OPENINGS)
     return opening + text if background is None or text.startswith(joined[:3]) else text
 
 
 def _noun_phrase(fact: ObjectFacts, rng: np.random.Generator) -> str:
     adjectives, suffix = [], ""
     if fact.size is not None:
-        adjectives.append(_word(rng, SIZE_WORDS[fact.size]))
+        adjectives.append(pick(rng, SIZE_WORDS[fact.size]))
     if fact.texture is not None:
         if fact.texture in TEXTURE_PHRASES and rng.random() < 0.3:
             suffix = f" {TEXTURE_PHRASES[fact.texture]}"
         else:
-            adjectives.append(_word(rng, TEXTURE_WORDS[fact.texture]))
+            adjectives.append(pick(rng, TEXTURE_WORDS[fact.texture]))
     if fact.colour is not None:
-        adjectives.append(_word(rng, COLOUR_WORDS[fact.colour]))
+        adjectives.append(pick(rng, COLOUR_WORDS[fact.colour]))
     if len(adjectives) > 2 and rng.random() < 0.15:
         adjectives[0], adjectives[1] = adjectives[1], adjectives[0]
-    phrase = " ".join([*adjectives, _word(rng, SHAPE_WORDS[fact.shape])]) + suffix
+    phrase = " ".join([*adjectives, pick(rng, SHAPE_WORDS[fact.shape])]) + suffix
     article = "an" if phrase[0] in "aeiou" else "a"
     if fact.cell is not None:
         phrase = f"{phrase} {_position_phrase(fact.cell, rng)}"
@@ -253,13 +254,9 @@ def _noun_phrase(fact: ObjectFacts, rng: np.random.Generator) -> str:
 def _position_phrase(cell: int, rng: np.random.Generator) -> str:
     name = CELL_NAMES[cell]
     if name == "middle":
-        return _word(rng, ("in the middle", "in the center", "in the centre"))
+        return pick(rng, ("in the middle", "in the center", "in the centre"))
     if " " in name:
-        return _word(rng, (f"in the {name} corner", f"at the {name}", f"in the {name}"))
+        return pick(rng, (f"in the {name} corner", f"at the {name}", f"in the {name}"))
     if name in ("left", "right"):
-        return _word(rng, (f"on the {name}", f"at the {name} edge", f"on the {name} side"))
-    return _word(rng, (f"at the {name}", f"at the {name} edge"))
-
-
-def _word(rng: np.random.Generator, words: tuple[str, ...]) -> str:
-    return words[int(rng.integers(len(words)))]
+        return pick(rng, (f"on the {name}", f"at the {name} edge", f"on the {name} side"))
+    return pick(rng, (f"at the {name}", f"at the {name} edge"))

@@ -22,7 +22,9 @@ from retrieval.demo.scenes import (
     Texture,
 )
 
-RGB: Final[dict[Colour, tuple[int, int, int]]] = {
+RgbColour = tuple[int, int, int]
+
+RGB: Final[dict[Colour, RgbColour]] = {
     Colour.RED: (214, 40, 40),
     Colour.ORANGE: (245, 130, 32),
     Colour.YELLOW: (247, 214, 32),
@@ -103,7 +105,7 @@ def _draw(
         image.paste(_colour_at(image, corner), corner, ImageChops.darker(inner, mask))
 
 
-def _colour_at(image: Image.Image, corner: tuple[int, int]) -> tuple[int, int, int]:
+def _colour_at(image: Image.Image, corner: tuple[int, int]) -> RgbColour:
     """Return the colour next to a shape, for the inside of an outlined one."""
     x = min(max(corner[0], 0), image.width - 1)
     y = min(max(corner[1], 0), image.height - 1)
@@ -228,7 +230,7 @@ _OUTLINES: Final[dict[Shape, Outline]] = {
 
 # ---------------------------------------------------------------- backgrounds
 
-_GRADIENTS: Final[dict[Background, tuple[tuple[int, int, int], tuple[int, int, int]]]] = {
+_GRADIENTS: Final[dict[Background, tuple[RgbColour, RgbColour]]] = {
     Background.WHITE: ((250, 250, 250), (238, 238, 238)),
     Background.BLACK: ((14, 14, 14), (26, 26, 26)),
     Background.GRAY: ((150, 150, 150), (128, 128, 128)),
@@ -256,10 +258,20 @@ def _background(background: Background, side: int, variant: int) -> Image.Image:
     return image
 
 
-def _stars(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
-    dot = side / 90
-    for x, y in rng.uniform(0, side, (45, 2)).tolist():
-        pen.ellipse((x - dot, y - dot, x + dot, y + dot), (250, 250, 210))
+def _dots(
+    count: int,
+    per_side: int,
+    fill: tuple[int, int, int],
+    outline: tuple[int, int, int] | None = None,
+) -> Callable[[ImageDraw.ImageDraw, int, np.random.Generator], None]:
+    """Return a function that draws dots with a radius of `side / per_side`."""
+
+    def draw(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
+        dot = side / per_side
+        for x, y in rng.uniform(0, side, (count, 2)).tolist():
+            pen.ellipse((x - dot, y - dot, x + dot, y + dot), fill, outline)
+
+    return draw
 
 
 def _blades(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
@@ -270,12 +282,6 @@ def _blades(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> No
 def _waves(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
     for x, y in rng.uniform(0, side, (40, 2)).tolist():
         pen.arc((x, y, x + side / 8, y + side / 16), 200, 340, (170, 215, 240), max(1, side // 80))
-
-
-def _grains(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
-    dot = side / 140
-    for x, y in rng.uniform(0, side, (140, 2)).tolist():
-        pen.ellipse((x - dot, y - dot, x + dot, y + dot), (176, 142, 84))
 
 
 def _wall(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
@@ -289,17 +295,11 @@ def _wall(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None
             pen.line((x, y, x, y + row), mortar, max(1, side // 80))
 
 
-def _flakes(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
-    dot = side / 60
-    for x, y in rng.uniform(0, side, (50, 2)).tolist():
-        pen.ellipse((x - dot, y - dot, x + dot, y + dot), (255, 255, 255), (190, 208, 228))
-
-
 _MARKS: Final = {
-    Background.NIGHT: _stars,
+    Background.NIGHT: _dots(45, 90, (250, 250, 210)),
     Background.MEADOW: _blades,
     Background.SEA: _waves,
-    Background.SAND: _grains,
+    Background.SAND: _dots(140, 140, (176, 142, 84)),
     Background.BRICKS: _wall,
-    Background.SNOW: _flakes,
+    Background.SNOW: _dots(50, 60, (255, 255, 255), (190, 208, 228)),
 }

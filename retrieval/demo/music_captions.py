@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TypeVar
 
 import numpy as np
 
+from retrieval.demo.choices import pick
 from retrieval.demo.tunes import (
     Accompaniment,
     Drums,
@@ -20,8 +20,6 @@ from retrieval.demo.tunes import (
     Tempo,
     Tune,
 )
-
-Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ def caption_tune(tune: Tune, rng: np.random.Generator, *, detail: float = 1.0) -
     if not 0.0 <= detail <= 1.0:
         raise ValueError(f"detail must be in 0 … 1, got {detail}")
     facts = _choose_facts(tune, rng, detail)
-    text = _pick(rng, SENTENCES)(facts, rng)
+    text = pick(rng, SENTENCES)(facts, rng)
     return TuneCaption(text, **facts)  # type: ignore[arg-type]  # names and types follow FACTS
 
 
@@ -166,7 +164,7 @@ def _choose_facts(tune: Tune, rng: np.random.Generator, detail: float) -> Facts:
         if rng.random() < probability:
             facts[name] = value
     if not facts:
-        name = _pick(rng, ("instrument", "rhythm", "tempo"))
+        name = pick(rng, ("instrument", "rhythm", "tempo"))
         facts[name] = getattr(tune, name)
     return facts
 
@@ -174,9 +172,9 @@ def _choose_facts(tune: Tune, rng: np.random.Generator, detail: float) -> Facts:
 def _plain(facts: Facts, rng: np.random.Generator) -> str:
     """Write "a fast minor tune on a piano in long notes, with drums"."""
     adjectives, phrases = _split_facts(facts, rng, max_adjectives=3)
-    text = " ".join([*adjectives, _pick(rng, NOUNS)])
+    text = " ".join([*adjectives, pick(rng, NOUNS)])
     if "instrument" in facts:
-        text += _pick(rng, (" on ", " played on ", " for ", " by ")) + _instrument(facts, rng)
+        text += pick(rng, (" on ", " played on ", " for ", " by ")) + _instrument(facts, rng)
     text = _with_article(text)
     return _punctuate(text, [*phrases, *_backing(facts, rng)], rng)
 
@@ -186,8 +184,8 @@ def _player_first(facts: Facts, rng: np.random.Generator) -> str:
     if "instrument" not in facts:
         return _plain(facts, rng)
     adjectives, phrases = _split_facts(facts, rng, max_adjectives=2)
-    words = " ".join([*adjectives, _pick(rng, NOUNS)])
-    verb = _pick(rng, ("playing", "with", "and"))
+    words = " ".join([*adjectives, pick(rng, NOUNS)])
+    verb = pick(rng, ("playing", "with", "and"))
     text = f"{_instrument(facts, rng)} {verb} {_with_article(words)}"
     return _punctuate(text, [*phrases, *_backing(facts, rng)], rng)
 
@@ -195,7 +193,7 @@ def _player_first(facts: Facts, rng: np.random.Generator) -> str:
 def _keywords(facts: Facts, rng: np.random.Generator) -> str:
     """Write "slow piano" or "high fast minor organ, with drums, with an echo"."""
     adjectives, phrases = _split_facts(facts, rng, max_adjectives=4)
-    head = _bare(_instrument(facts, rng)) if "instrument" in facts else _pick(rng, NOUNS)
+    head = _bare(_instrument(facts, rng)) if "instrument" in facts else pick(rng, NOUNS)
     backing = _backing(facts, rng)
     return _punctuate(" ".join([*adjectives, head]), [*phrases, *backing], rng)
 
@@ -227,9 +225,9 @@ def _split_facts(
     phrases: list[str] = []
     for name in _shuffled(rng, names):
         if len(adjectives) < max_adjectives and rng.random() < 0.6:
-            adjectives.append(_pick(rng, ADJECTIVES[facts[name]]))
+            adjectives.append(pick(rng, ADJECTIVES[facts[name]]))
         else:
-            phrases.append(_pick(rng, PHRASES[facts[name]]))
+            phrases.append(pick(rng, PHRASES[facts[name]]))
     return adjectives, phrases
 
 
@@ -237,16 +235,16 @@ def _backing(facts: Facts, rng: np.random.Generator) -> list[str]:
     """State drums and accompaniment by one or two phrases."""
     drums, accompaniment = facts.get("drums"), facts.get("accompaniment")
     if drums == Drums.NONE and accompaniment == Accompaniment.NONE and rng.random() < 0.7:
-        return [_pick(rng, ALONE)]
+        return [pick(rng, ALONE)]
     absent: list[str] = []
     present: list[str] = []
     for name, words in (("drums", DRUMS), ("accompaniment", ACCOMPANIMENT)):
         if name in facts:
-            phrase = _pick(rng, words[facts[name]])  # type: ignore[index]  # of the same enum
+            phrase = pick(rng, words[facts[name]])  # type: ignore[index]  # of the same enum
             (absent if phrase.startswith("no ") else present).append(phrase)
     phrases = [phrase.replace("no ", "without ", 1) for phrase in absent]
     if present:
-        opening = _pick(rng, ("with ", "over ", "accompanied by "))
+        opening = pick(rng, ("with ", "over ", "accompanied by "))
         phrases.append(opening + " and ".join(_shuffled(rng, present)))
     return _shuffled(rng, phrases)
 
@@ -259,7 +257,7 @@ def _punctuate(text: str, phrases: list[str], rng: np.random.Generator) -> str:
 
 
 def _instrument(facts: Facts, rng: np.random.Generator) -> str:
-    return _pick(rng, INSTRUMENTS[Instrument(facts["instrument"])])
+    return pick(rng, INSTRUMENTS[Instrument(facts["instrument"])])
 
 
 def _bare(words: str) -> str:
@@ -268,10 +266,6 @@ def _bare(words: str) -> str:
 
 def _with_article(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words
-
-
-def _pick(rng: np.random.Generator, choices: Sequence[Choice]) -> Choice:
-    return choices[int(rng.integers(len(choices)))]
 
 
 def _shuffled(rng: np.random.Generator, parts: list[str]) -> list[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
-T = TypeVar("T")
+from retrieval.demo.choices import pick
 
 
 class Shape(StrEnum):
@@ -176,7 +176,7 @@ def sample_scene(rng: np.random.Generator, *, unseen: bool = False) -> Scene:
         rng: Source of all random choices.
         unseen: Whether the scene has a held-out combination of colour and shape.
     """
-    background = pick(rng, list(Background))
+    background = pick(rng, Background)
     count = int(rng.choice(3, p=(0.3, 0.45, 0.25))) + 1
     cells = rng.choice(len(CELLS), count, replace=False)
     held_out = int(rng.integers(count)) if unseen else -1
@@ -200,17 +200,12 @@ def sample_object(rng: np.random.Generator, cell: int, background: Background) -
     x, y = CELLS[cell]
     jitter = rng.uniform(-0.04, 0.04, 2)
     return SceneObject(
-        shape=pick(rng, list(Shape)),
+        shape=pick(rng, Shape),
         colour=pick(rng, colours),
-        size=pick(rng, list(Size)),
-        texture=pick(rng, list(Texture), (0.4, 0.15, 0.15, 0.15, 0.15)),
+        size=pick(rng, Size),
+        texture=pick(rng, Texture, (0.4, 0.15, 0.15, 0.15, 0.15)),
         cell=cell,
         x=x + float(jitter[0]),
         y=y + float(jitter[1]),
         angle_degrees=float(rng.uniform(-12, 12)),
     )
-
-
-def pick(rng: np.random.Generator, choices: list[T], p: tuple[float, ...] | None = None) -> T:
-    """Draw one of the choices, uniformly or with the probabilities `p`."""
-    return choices[int(rng.choice(len(choices), p=p))]

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from retrieval.demo.captions import SceneCaption, caption_scene
+from retrieval.demo.choices import pick
 from retrieval.demo.scenes import Motion, Scene, sample_scene
 from retrieval.demo.videos import EVENT_SECONDS, Event, Video, round_to_frame
 
@@ -55,8 +56,7 @@ def caption_order(
     first: SceneCaption, second: SceneCaption, rng: np.random.Generator
 ) -> SequenceCaption:
     """State that one event precedes another."""
-    form = ORDERS[int(rng.integers(len(ORDERS)))]
-    text = form.format(first=first.text, second=second.text)
+    text = pick(rng, ORDERS).format(first=first.text, second=second.text)
     return SequenceCaption(text, (first, second))
 
 
@@ -89,7 +89,7 @@ def order_twins(rng: np.random.Generator) -> list[tuple[Video, SequenceCaption]]
 def motion_twins(rng: np.random.Generator) -> list[tuple[Video, SequenceCaption]]:
     """Draw two videos of one scene with opposite motions, followed by a still scene."""
     scene, other = sample_scene(rng), sample_scene(rng)
-    pair = OPPOSITES[int(rng.integers(len(OPPOSITES)))]
+    pair = pick(rng, OPPOSITES)
     seconds, other_seconds = _event_seconds(rng), _event_seconds(rng)
     twins = []
     for motion in pair:
@@ -114,4 +114,4 @@ def _event_seconds(rng: np.random.Generator) -> float:
 
 def _sample_motion(rng: np.random.Generator) -> Motion:
     motions = (Motion.STILL, *(motion for pair in OPPOSITES for motion in pair))
-    return motions[int(rng.integers(len(motions)))]
+    return pick(rng, motions)

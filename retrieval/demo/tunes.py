@@ -5,11 +5,10 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
 import numpy as np
 
-Fact = TypeVar("Fact", bound=StrEnum)
+from retrieval.demo.choices import pick
 
 
 class Instrument(StrEnum):
@@ -151,26 +150,21 @@ def sample_tune(rng: np.random.Generator, *, unseen: bool = False) -> Tune:
     instrument, mode, register = _draw_combination(rng)
     while is_held_out(instrument, mode, register) is not unseen:
         instrument, mode, register = _draw_combination(rng)
-    tempo = _choice(rng, Tempo)
+    tempo = pick(rng, Tempo)
     return Tune(
         instrument=instrument,
         tempo=tempo,
         bpm=float(rng.uniform(*BPM[tempo])),
         mode=mode,
         register=register,
-        rhythm=_choice(rng, Rhythm),
-        drums=_choice(rng, Drums),
-        accompaniment=_choice(rng, Accompaniment),
-        room=_choice(rng, Room),
-        dynamics=_choice(rng, Dynamics),
+        rhythm=pick(rng, Rhythm),
+        drums=pick(rng, Drums),
+        accompaniment=pick(rng, Accompaniment),
+        room=pick(rng, Room),
+        dynamics=pick(rng, Dynamics),
         seed=int(rng.integers(2**63)),
     )
 
 
 def _draw_combination(rng: np.random.Generator) -> tuple[Instrument, Mode, Register]:
-    return _choice(rng, Instrument), _choice(rng, Mode), _choice(rng, Register)
-
-
-def _choice(rng: np.random.Generator, fact: type[Fact]) -> Fact:
-    members = list(fact)
-    return members[int(rng.integers(len(members)))]
+    return pick(rng, Instrument), pick(rng, Mode), pick(rng, Register)

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from retrieval.demo.choices import pick
 from retrieval.demo.scenes import (
     CELLS,
     HIDDEN_ON,
@@ -15,7 +16,6 @@ from retrieval.demo.scenes import (
     Scene,
     SceneObject,
     is_held_out,
-    pick,
     sample_object,
 )
 
@@ -38,14 +38,14 @@ def vary_scene(scene: Scene, rng: np.random.Generator, changes: Sequence[str] = 
         changes: The possible changes. "swap" alone is impossible in scenes of one object.
     """
     while True:
-        varied = _change(scene, pick(rng, list(changes)), rng)
+        varied = _change(scene, pick(rng, changes), rng)
         if varied != scene and _is_trainable(varied):
             return replace(varied, seed=int(rng.integers(2**32)))
 
 
 def _change(scene: Scene, change: str, rng: np.random.Generator) -> Scene:
     if change == "background":
-        return replace(scene, background=pick(rng, list(Background)))
+        return replace(scene, background=pick(rng, Background))
     objects = list(scene.objects)
     index = int(rng.integers(len(objects)))
     old = objects[index]

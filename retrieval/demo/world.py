@@ -6,8 +6,8 @@ import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from retrieval.demo.music_captions import TuneCaption, caption_tune
 from retrieval.demo.scenes import Scene, sample_scene
 from retrieval.demo.tunes import Tune
 from retrieval.demo.videos import SAMPLE_RATE_HZ, Video, sample_video, write_video
+from retrieval.files.documents import parse_json
+from retrieval.files.reading import read_text
+from retrieval.files.writing import write_text
 from retrieval.progress import Progress, no_progress
 from retrieval.types import Medium
 
@@ -98,16 +101,14 @@ def write_world(out: Path, settings: WorldSettings, *, progress: Progress = no_p
         for done, _ in enumerate(pool.map(_write_file, jobs, chunksize=8), 1):
             progress("writing the demo world", done, len(jobs))
     _write_captions(out, items)
-    with (out / TRUTH).open("w") as truth:
-        truth.writelines(json.dumps(asdict(item)) + "\n" for item in items)
+    write_text(out / TRUTH, "".join(json.dumps(asdict(item)) + "\n" for item in items))
     return World(out, tuple(items))
 
 
 def load_world(out: Path) -> World:
     """Read a world that `write_world` wrote."""
-    rows = [json.loads(line) for line in (out / TRUTH).read_text().splitlines()]
-    items = [WorldItem(**{**row, "modality": Medium(row["modality"])}) for row in rows]
-    return World(out, tuple(items))
+    lines = read_text(out / TRUTH).splitlines()
+    return World(out, tuple(parse_json(WorldItem, line) for line in lines))
 
 
 # ---------------------------------------------------------------- items
@@ -207,10 +208,7 @@ def _write_file(job: tuple[Path, WorldSettings, Medium, str]) -> None:
 
 def _write_captions(out: Path, items: list[WorldItem]) -> None:
     """Write captions.jsonl into each folder."""
-    by_folder: dict[str, list[dict[str, Any]]] = {}
-    for item in items:
-        folder, _, name = item.file.partition("/")
-        by_folder.setdefault(folder, []).append({"file": name, "caption": item.caption})
-    for folder, rows in by_folder.items():
-        with (out / folder / "captions.jsonl").open("w") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+    for folder, group in groupby(items, lambda item: item.file.partition("/")[0]):
+        rows = [{"file": Path(item.file).name, "caption": item.caption} for item in group]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        write_text(out / folder / "captions.jsonl", text)

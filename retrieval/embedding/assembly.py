@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,10 +21,12 @@ from retrieval.protocols import Encoder, reads_clips
 from retrieval.store.pending import single_precision
 from retrieval.types import (
     DecodedChunk,
+    DecodeEvent,
     EmbeddedItem,
     Failure,
     Frames,
     ItemDecoded,
+    ItemUnchanged,
     MediaInfo,
     Medium,
     Segments,
@@ -119,6 +121,15 @@ class Assembler:
         self._open = None
         if len(self._order) > MAX_WAITING_ITEMS:
             self.flush()
+
+    def assemble(self, events: Iterable[DecodeEvent]) -> Iterator[EmbeddedItem | Failure]:
+        """Yield the items of all events in order; unchanged files are skipped."""
+        for event in events:
+            if not isinstance(event, ItemUnchanged):
+                self.add(event)
+                yield from self.finished()
+        self.flush()
+        yield from self.finished()
 
     def flush(self) -> None:
         """Encode all queued chunks, including partial batches."""

@@ -15,7 +15,7 @@ from retrieval.gallery.curve import Curve, draw_curve
 from retrieval.gallery.templates import render
 from retrieval.gallery.thumbnails import thumbnail
 from retrieval.media.files import uri_to_path
-from retrieval.types import Hit, Medium
+from retrieval.types import Hit
 
 FOOTER = (
     "Orange marks the moment found, green the true one where it is known. "
@@ -37,38 +37,6 @@ class GallerySection:
     curves: Mapping[int, Curve] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One hit as the template `cards.html` shows it.
-
-    Attributes:
-        picture: `data:` URI.
-        link: Relative link to the file.
-        time: Span or instant within the item.
-        curve: SVG element, as `Markup`.
-    """
-
-    rank: int
-    score: float
-    modality: Medium
-    uri: str
-    picture: str
-    link: str
-    caption: str = ""
-    time: str = ""
-    curve: str = ""
-    likely: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class CardSection:
-    """A group of cards under an optional heading."""
-
-    cards: Sequence[Card]
-    heading: str = ""
-    note: str = ""
-
-
 def write_gallery(
     out: Path, sections: Sequence[GallerySection], *, title: str, footer: str = FOOTER
 ) -> None:
@@ -77,58 +45,34 @@ def write_gallery(
     Raises:
         StorageError: The file cannot be written.
     """
-    folder = out.absolute().parent
-    card_sections = [
-        CardSection(
-            [_card(hit, section.curves.get(hit.rank), folder) for hit in section.hits],
-            section.query,
-            section.note,
-        )
-        for section in sections
-    ]
-    write_cards(out, card_sections, title=title, footer=footer)
+    write_page(
+        out,
+        "gallery.html",
+        title=title,
+        footer=footer,
+        sections=sections,
+        folder=out.absolute().parent,
+        thumbnail=thumbnail,
+        media_link=media_link,
+        draw_curve=draw_curve,
+        time_format="{:.1f}-{:.1f} s",
+    )
 
 
-def write_cards(out: Path, sections: Sequence[CardSection], *, title: str, footer: str) -> None:
-    """Write sections of cards as a page.
+def write_page(out: Path, template: str = "page.html", **values: object) -> None:
+    """Render a template of this package into a file.
 
-    Raises:
-        StorageError: The file cannot be written.
-    """
-    _write(out, render("cards.html", sections=sections, title=title, footer=footer))
-
-
-def write_page(out: Path, content: str, title: str, footer: str) -> None:
-    """Write a page with the given HTML as its content; `title` and `footer` are plain text.
+    Args:
+        out: The file.
+        template: `page.html` takes `title`, `footer` and, as `Markup`, `content`.
+        values: Variables of the template; they are escaped unless they are `Markup`.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    _write(out, render("page.html", content=Markup(content), title=title, footer=footer))
-
-
-def _write(out: Path, page: str) -> None:
+    page = render(template, **values)
     with write_atomically(out) as file:
         file.write(page.encode("utf-8", "replace"))  # texts may hold lone surrogates
-
-
-def _card(hit: Hit, curve: Curve | None, folder: Path) -> Card:
-    time, drawing = "", ""
-    if hit.start_seconds is not None and hit.end_seconds is not None:
-        time = f"{hit.start_seconds:.1f}-{hit.end_seconds:.1f} s"
-        drawing = draw_curve(curve, hit.start_seconds, hit.end_seconds) if curve else ""
-    return Card(
-        rank=hit.rank,
-        score=hit.score,
-        modality=hit.modality,
-        uri=hit.uri,
-        picture=thumbnail(hit),
-        link=media_link(hit, folder),
-        caption=str(hit.metadata.get("caption") or ""),
-        time=time,
-        curve=drawing,
-        likely=hit.likely,
-    )
 
 
 def media_link(hit: Hit, folder: Path) -> str:

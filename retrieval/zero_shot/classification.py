@@ -29,7 +29,7 @@ from retrieval.media.files import find_sources
 from retrieval.media.listing import Listing
 from retrieval.media.pool import decode_all
 from retrieval.protocols import Encoder, Tempered
-from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, MediaInfo, Medium
+from retrieval.types import EmbeddedItem, Failure, MediaInfo, Medium
 from retrieval.zero_shot.prompts import TEMPLATES, fill_templates
 
 LOGIT_SCALE = 100.0
@@ -275,11 +275,5 @@ def _embed(
         caption_column=options.caption_column,
         listing=Listing(options.exclude, failures.append),
     )
-    for event in decode_all(found_sources, plan, {}, workers=options.workers):
-        if isinstance(event, ItemUnchanged):  # never: no file is known
-            continue
-        assembler.add(event)
-        yield from assembler.finished()
-    assembler.flush()
-    yield from assembler.finished()
+    yield from assembler.assemble(decode_all(found_sources, plan, {}, workers=options.workers))
     yield from {failure.uri: failure for failure in failures}.values()
