@@ -23,7 +23,7 @@ def differences(one: Scene, other: Scene) -> tuple[set[str], int]:
     return things, objects
 
 
-def test_a_variation_differs_in_one_thing_or_swaps_two_objects() -> None:
+def test_a_variation_changes_one_attribute_or_swaps_two_objects() -> None:
     for scene, other in families(300):
         things, objects = differences(scene, other)
         assert len(things) == 1
@@ -31,7 +31,7 @@ def test_a_variation_differs_in_one_thing_or_swaps_two_objects() -> None:
         assert other.seed != scene.seed
 
 
-def test_a_rearranged_scene_holds_the_same_things() -> None:
+def test_a_rearrangement_changes_positions_only() -> None:
     rng = np.random.default_rng(1)
     for scene in [sample_scene(rng) for _ in range(50)]:
         other = vary_scene(scene, rng, REARRANGEMENTS)
@@ -47,7 +47,7 @@ def test_every_kind_of_variation_occurs() -> None:
     }  # fmt: skip
 
 
-def test_variations_could_have_been_drawn_for_training() -> None:
+def test_variations_are_valid_training_scenes() -> None:
     for _, scene in families(200):
         things = scene.objects
         assert not any(is_held_out(thing.colour, thing.shape) for thing in things)
