@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Target(StrEnum):
-    """The kind of answer that a search returns.
+    """The type of results that a search returns.
 
     `image` and `video` select items of that modality, `music` selects the audio medium (recordings
     and the sound of videos), `moment` refines videos and recordings to spans.
