@@ -16,7 +16,7 @@ from cli.terminal import CsvPrinter, console, escaped, json_text, quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from retrieval.zero_shot.classification import Classified, ClassifyReport
+    from retrieval.zero_shot.classification import Classification, ClassifyReport
 
 
 class Format(StrEnum):
@@ -102,7 +102,7 @@ def classify(
         task = bar.add_task("classify", total=found, failed="")
         for result in run(sources, names, options, templates=templates, k=k, truth=truth):
             report.count(result)
-            if isinstance(result, Classified):
+            if isinstance(result, Classification):
                 shown.item(result)
             failed = f"{report.failed} failed" if report.failed else ""
             bar.update(task, completed=report.seen, failed=failed)
@@ -124,7 +124,7 @@ def _print_problems(report: ClassifyReport) -> None:
 class _Printer(Protocol):
     """Prints items one by one, and what there is to say at the end."""
 
-    def item(self, result: Classified) -> None: ...
+    def item(self, result: Classification) -> None: ...
 
     def end(self, report: ClassifyReport) -> None: ...
 
@@ -135,7 +135,7 @@ class _Lines:
     def __init__(self, labels: Sequence[str]) -> None:
         self._width = min(24, max(map(len, labels)))
 
-    def item(self, result: Classified) -> None:
+    def item(self, result: Classification) -> None:
         guesses = "  ".join(
             f"{guess.probability:6.1%} {escaped(guess.label):{self._width}}"
             for guess in result.guesses
@@ -147,7 +147,7 @@ class _Lines:
     def end(self, report: ClassifyReport) -> None:
         if report.accuracy is not None:
             print(
-                f"accuracy {report.accuracy:.1%} ({report.right} of {report.judged}), "
+                f"accuracy {report.accuracy:.1%} ({report.correct} of {report.with_truth}), "
                 f"among the labels shown {report.accuracy_in_k:.1%}"
             )
 
@@ -159,7 +159,7 @@ class _Json:
         self._before = "\n"
         print(f'{{"labels": {json_text(labels)}, "items": [', end="")
 
-    def item(self, result: Classified) -> None:
+    def item(self, result: Classification) -> None:
         print(self._before + json_text(asdict(result)), end="")
         self._before = ",\n"
 
@@ -182,7 +182,7 @@ class _Csv:
             ("uri", "modality", "rank", "label", "probability", "score", "truth")
         )
 
-    def item(self, result: Classified) -> None:
+    def item(self, result: Classification) -> None:
         for rank, guess in enumerate(result.guesses, 1):
             self._rows.row(
                 (quoted(result.uri), result.modality.value, rank, guess.label, guess.probability,
@@ -191,7 +191,7 @@ class _Csv:
 
     def end(self, report: ClassifyReport) -> None:
         if report.accuracy is not None:
-            print(f"accuracy {report.accuracy:.4f} of {report.judged}", file=sys.stderr)
+            print(f"accuracy {report.accuracy:.4f} of {report.with_truth}", file=sys.stderr)
 
 
 _PRINTERS: dict[Format, Callable[[Sequence[str]], _Printer]] = {

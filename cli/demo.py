@@ -16,11 +16,13 @@ def demo(
 ) -> None:
     """Generate a small world, search it with the bundled models, write DIR/gallery.html."""
     from cli.output import print_table
+    from cli.progress import progress_bar
     from retrieval.demo.tour import tour
     from retrieval.demo.world import WorldSettings
 
     settings = WorldSettings(images=images, tunes=tunes, videos=videos)
-    stops = tour(folder, settings=settings, say=lambda line: typer.echo(line, err=True))
+    with progress_bar() as progress:
+        stops = tour(folder, settings=settings, progress=progress)
     for stop in stops:
         print(f"\n--to {stop.target}; right is {stop.expected.file}", end="")
         if stop.expected.start_seconds is not None:

@@ -12,7 +12,8 @@ import typer
 
 from cli.interrupted import kept_on_interrupt
 from cli.options import Device, DeviceOption
-from cli.terminal import console, escaped
+from cli.progress import progress_bar
+from cli.terminal import escaped
 
 if TYPE_CHECKING:
     from retrieval.embedding.options import EmbedReport
@@ -92,9 +93,6 @@ def embed(
     The exit code is 0 where at least one file is in the collection in the end, 1 where none is, and
     2 for an error that ended the run.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
     from cli.models import offer_download
     from retrieval.embedding.options import EmbedOptions
     from retrieval.embedding.run import embed as run
@@ -119,23 +117,17 @@ def embed(
         prune=prune,
         **({} if workers is None else {"workers": workers}),
     )
-    screen = console(stderr=True)
     given = [_paths_of_stdin() if source == "-" else source for source in sources]
     listing = Listing(options.exclude, lambda failure: None)
     listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)
     found = sum(1 for _ in listed)  # sources that do not exist are refused before any download
     offer_download(missing_encoders(collection, options))
-    with kept_on_interrupt(collection), Progress(
-        TextColumn("embed"), BarColumn(), MofNCompleteColumn(), Remaining(),
-        TextColumn("{task.fields[failed]}"), console=screen,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("embed", total=found, failed="")
+    with kept_on_interrupt(collection), progress_bar() as show:
 
-        def on_item(report: EmbedReport) -> None:
-            failed = f"{report.failed} failed" if report.failed else ""
-            bar.update(task, completed=report.seen, failed=failed)
+        def progress(task: str, done: float, total: float | None, note: str = "") -> None:
+            show(task, done, total or found, note)
 
-        report = run(given, collection, options, on_item)
+        report = run(given, collection, options, progress)
     _print_report(report, collection)
     if not report.in_collection:
         raise typer.Exit(1)

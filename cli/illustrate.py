@@ -35,8 +35,9 @@ def illustrate(
     from retrieval.zero_shot.illustration import illustrate as run
 
     opened = retrieval.open(collection, device=device.value)
-    scenes = run(text, opened, language=language, branching=branching, depth=depth)
-    write_storyboard(out, scenes, title=text.stem)
-    for scene in scenes:
-        print(escaped(scene.sentence))
-        print(f"    {scene.hit.score:.3f}  {escaped(location(scene.hit))}")
+    illustrations = run(text, opened, language=language, branching=branching, depth=depth)
+    write_storyboard(out, illustrations, title=text.stem)
+    for illustration in illustrations:
+        hit = illustration.hit
+        print(escaped(illustration.sentence))
+        print(f"    {hit.score:.3f}  {escaped(location(hit))}")

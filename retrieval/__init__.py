@@ -4,7 +4,7 @@
 >>> collection = retrieval.open("my-collection")           # doctest: +SKIP
 >>> collection.search("a red circle", to=["video"], k=5)   # doctest: +SKIP
 
-Names are loaded when first used: importing this package loads neither torch nor faiss.
+Names are imported at first use, so `import retrieval` loads neither torch nor faiss.
 """
 
 from importlib import import_module
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from retrieval.collection import Collection
     from retrieval.embedding.options import EmbedOptions
     from retrieval.targets import Target
-    from retrieval.types import Hit, Medium, Moment
+    from retrieval.types import Hit, Medium
 
     __version__: str
 
@@ -28,26 +28,24 @@ __all__ = [
     "EmbedOptions",
     "Hit",
     "Medium",
-    "Moment",
     "RetrievalError",
     "Target",
     "open",
 ]
 
-_HOMES = {
+_MODULES = {
     "Collection": "retrieval.collection",
     "EmbedOptions": "retrieval.embedding.options",
     "Hit": "retrieval.types",
     "Medium": "retrieval.types",
-    "Moment": "retrieval.types",
     "Target": "retrieval.targets",
 }
 
 
-def open(  # noqa: A001  # the verb people expect, as in `wave.open`
+def open(  # noqa: A001  # the usual verb, as in `wave.open`
     root: "str | os.PathLike[str]", *, device: str = "auto", localizer: str = "auto"
 ) -> "Collection":
-    """Open the collection in a folder; see `Collection.open`."""
+    """Open an existing collection; see `Collection.open`."""
     from retrieval.collection import Collection
 
     return Collection.open(root, device=device, localizer=localizer)
@@ -56,6 +54,6 @@ def open(  # noqa: A001  # the verb people expect, as in `wave.open`
 def __getattr__(name: str) -> object:
     if name == "__version__":
         return version("retrieval")
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'retrieval' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

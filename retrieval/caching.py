@@ -1,49 +1,42 @@
-"""Values that are worked out once and kept, used by several threads at once."""
+"""A thread-safe cache of computed values."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, MutableMapping
 from typing import Generic, TypeVar
 
-from indexes.forking import ForkSafeLock
+from cachetools import LRUCache
+
+from indexes.forking import Lock
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Memo(Generic[Key, Value]):
-    """Keeps values by key; of too many, those that were asked for longest ago go first.
+class LruCache(Generic[Key, Value]):
+    """Caches computed values by key and evicts the least recently used ones.
 
-    Two threads that ask for the same new value at once may both work it out: nobody waits for the
-    values of others.
+    Threads compute outside the lock, so two threads may compute the same value.
 
     Args:
-        most: What the kept values may take together; the latest is kept whatever it takes.
-        size: What a value takes; 1 by default, so that `most` counts values.
+        max_size: Upper bound of the values' total size. The newest value stays whatever its size.
+        size: Measures a value; by default `max_size` is a number of values.
     """
 
-    def __init__(self, most: int, size: Callable[[Value], int] = lambda value: 1) -> None:
-        self._most = most
-        self._size = size
-        self._lock = ForkSafeLock()
-        self._kept: OrderedDict[Key, Value] = OrderedDict()
-        self._total = 0
+    def __init__(self, max_size: int, size: Callable[[Value], int] = lambda value: 1) -> None:
+        self._values: MutableMapping[Key, Value] = LRUCache(
+            max_size, getsizeof=lambda value: min(size(value), max_size)
+        )
+        self._lock = Lock()
 
-    def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """The value of a key, worked out by `make` where it is not kept."""
+    def get(self, key: Key, compute: Callable[[], Value]) -> Value:
+        """Return the value of a key; call `compute` if it is not cached."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        value = make()
+            if key in self._values:
+                return self._values[key]
+        value = compute()
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = value
-                self._total += self._size(value)
-                while self._total > self._most and len(self._kept) > 1:
-                    self._total -= self._size(self._kept.popitem(last=False)[1])
-            return self._kept[key]
+            return self._values.setdefault(key, value)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._values)

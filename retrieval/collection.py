@@ -1,4 +1,4 @@
-"""The façade: one folder that holds everything about one corpus."""
+"""`Collection`, the public interface to one corpus: embed, index, search, maintain."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from retrieval.targets import Target
 
 
 class Collection(OpenCollection):
-    """A corpus of images, recordings and videos, searchable by meaning.
+    """A corpus of images, recordings and videos that is searchable by meaning.
 
-    Reading methods answer from the generation that was current when the first of them ran;
-    `refresh` moves on to the newest.
+    Reading methods use the generation that was current at the first call. `refresh` switches to the
+    newest one.
 
     >>> collection = Collection("holidays")                       # doctest: +SKIP
     >>> collection.add("~/Pictures", "~/Videos")                  # doctest: +SKIP
@@ -51,15 +51,15 @@ class Collection(OpenCollection):
     def open(
         cls, root: str | os.PathLike[str], *, device: str = "auto", localizer: str = "auto"
     ) -> Collection:
-        """Open a collection that exists.
+        """Open an existing collection.
 
         Args:
             root: The folder.
-            device: Where models run and indexes are searched: `auto`, `cpu` or `cuda`.
-            localizer: What finds moments: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
+            device: Device of models and indexes: `auto`, `cpu` or `cuda`.
+            localizer: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
 
         Raises:
-            CollectionNotFoundError: The folder holds none.
+            CollectionNotFoundError: The folder is not a collection.
             CollectionDamagedError: A listed file is missing or has another size.
         """
         collection = cls(root, device=device, localizer=localizer)
@@ -67,14 +67,14 @@ class Collection(OpenCollection):
         return collection
 
     def __len__(self) -> int:
-        """Items; 0 before the first are embedded."""
+        """Number of items; 0 before the first embedding."""
         try:
             return sum(self.status().items.values())
         except CollectionNotFoundError:
             return 0
 
     def __bool__(self) -> bool:
-        """True, also when empty: `if collection` asks whether there is one."""
+        """Always true, so that an empty collection differs from None."""
         return True
 
     def __repr__(self) -> str:
@@ -92,10 +92,13 @@ class Collection(OpenCollection):
         self,
         *sources: str | os.PathLike[str],
         options: EmbedOptions | None = None,
-        on_item: Callable[[EmbedReport], None] | None = None,
+        progress: Progress = no_progress,
     ) -> EmbedReport:
-        """Embed files, folders, lists or tars: new ones are added, changed ones replaced."""
-        report = embed(sources, self.root, options, on_item)
+        """Embed files, folders, lists or tars: add new files, replace changed ones.
+
+        See `retrieval.embedding.run.embed`.
+        """
+        report = embed(sources, self.root, options, progress)
         self.refresh()
         return report
 
@@ -109,24 +112,24 @@ class Collection(OpenCollection):
         effort_seconds: float = EFFORT_SECONDS,
         progress: Progress = no_progress,
     ) -> list[IndexCard]:
-        """Bring the index of every space up to date: new rows become a part, seldom all is new.
+        """Update the index of every space; new rows usually become a further part.
 
-        Without any argument the index stays of the kind that was asked for before.
+        Without arguments the index keeps the kind of the last request.
 
         Args:
-            kind: `auto`, `exact`, any FAISS factory string, or `CAGRA`, which a GPU builds.
-            recall: Share of the ten exact neighbours that text and media queries find; 0.95.
-            memory: Bytes that the index may take when searched, beside its mapped vectors.
-            latency_ms: Median time of a query that is still fast enough for exact search.
-            effort_seconds: What choosing a kind by trial may take; the best one so far is built.
-            progress: Receives the number of the current trial.
+            kind: `auto`, `exact`, a FAISS factory string, or `CAGRA`, which needs a GPU.
+            recall: Target share of the ten exact neighbours that queries find; 0.95 by default.
+            memory: Bytes of memory for searching, without the mapped vectors.
+            latency_ms: Median query time up to which exact search is chosen.
+            effort_seconds: Time limit of the trials; the best kind so far is built.
+            progress: Receives a line at the start of each step.
 
         Returns:
             The cards of all parts.
         """
-        given = {"kind": kind, "recall": recall, "memory": memory, "latency_ms": latency_ms}
-        asked = {name: value for name, value in given.items() if value is not None}
-        request = IndexRequest(**asked) if asked else None  # type: ignore[arg-type]
+        options = {"kind": kind, "recall": recall, "memory": memory, "latency_ms": latency_ms}
+        changes = {name: value for name, value in options.items() if value is not None}
+        request = IndexRequest(**changes) if changes else None  # type: ignore[arg-type]
         cards = build_index(
             self.root,
             request=request,
@@ -145,16 +148,16 @@ class Collection(OpenCollection):
         ids: int | Sequence[int] | NDArray[np.integer] = (),
         dry_run: bool = False,
     ) -> int:
-        """Take out the items that a filter matches or that are named; returns how many.
+        """Remove the items that match a filter or have the given ids; return their number.
 
         Args:
-            where: SQL condition over the items' columns; of several all must hold.
-            ids: Items to take out as well.
-            dry_run: Take out nothing, and tell how many it would be.
+            where: SQL condition over the items' columns; several are combined by AND.
+            ids: Further items to remove.
+            dry_run: Count the items without removing them.
 
         Raises:
-            QueryError: An id is of no item.
-            FilterError: The condition is refused.
+            QueryError: There is no item of an id.
+            FilterError: The condition is invalid.
         """
         if dry_run:
             return len(self.items_to_remove(where=where, ids=ids))
@@ -170,11 +173,11 @@ class Collection(OpenCollection):
         where: str | Sequence[str] | None = None,
         ids: int | Sequence[int] | NDArray[np.integer] = (),
     ) -> dict[int, str]:
-        """The uris, by id, of the items that `remove` would take out."""
+        """Return the uris, by id, of the items that `remove` would remove."""
         return chosen_items(self.snapshot, where, ids)
 
     def compact(self, *, grace_seconds: float = GRACE_SECONDS) -> CompactReport:
-        """Merge small shards, drop removed rows, collect old generations and leftovers.
+        """Merge small shards and delete removed rows, old generations and unused files.
 
         Generations that were current less than `grace_seconds` ago keep their files.
         """
@@ -201,30 +204,30 @@ class Collection(OpenCollection):
         vector: ArrayLike | None = None,
         space: str | None = None,
     ) -> Hits:
-        """Find the media closest to a text, a file, a picture or an item; best first.
+        """Find the items closest to a text, a file, a picture or an item; best first.
 
         Args:
             query: Text, an expression such as `"a horse" + 0.5*@stripes.png`, a path, a PIL image,
                 or an array (height, width, 3) of uint8.
-            like: The id of an item in place of a query; the item itself is left out.
-            to: Any of image, music, video, moment; all but moment when empty.
-            k: Hits to return; fewer come only where fewer items match.
-            offset: Hits to pass over first, as for a second page.
-            where: SQL condition over the items' columns; of several, all must hold.
-            ids: Look among these items only; ids that no item has are passed over.
+            like: Id of an item to use as the query; the item itself is excluded.
+            to: Any of image, music, video, moment; if empty, all but moment.
+            k: Number of hits; fewer if fewer items match.
+            offset: Number of hits to skip, for paging.
+            where: SQL condition over the items' columns; several are combined by AND.
+            ids: Search these items only; unknown ids are ignored.
             cutoff: Drop hits that are no better than those of unrelated texts.
-            min_score: Drop hits of a lower score.
-            rerank: A re-ranker that judges the pictures among the first 20 hits again:
-                `tiny`, `tiny:FOLDER`, `blip:HUB-ID-OR-FOLDER`, or an object; see
+            min_score: Drop hits with a lower score.
+            rerank: A re-ranker for the pictures among the first 20 hits: `tiny`, `tiny:FOLDER`,
+                `blip:HUB-ID-OR-FOLDER`, or an object; see
                 `retrieval.search.reranking.reranker.rerank`.
-            with_vectors: Give each hit the stored vector of its best segment.
-            vector: In place of `query`: (dim,) numbers, or (m, dim) of one file, of a space's
-                own model. No model is loaded.
-            space: The space of `vector`; needed where several have vectors of this length.
+            with_vectors: Set `vector` of each hit.
+            vector: Query vector instead of `query`: (dim,) numbers, or (m, dim) of one file, from
+                the space's model. No model is loaded.
+            space: The space of `vector`; required if several spaces have this dimension.
 
         Raises:
-            QueryError: The query cannot be understood or embedded, or an argument makes no sense.
-            FilterError: The condition is refused.
+            QueryError: The query cannot be parsed or embedded, or an argument is invalid.
+            FilterError: The condition is invalid.
         """
         return self.answer(
             query,
@@ -261,9 +264,12 @@ class Collection(OpenCollection):
         vector: ArrayLike | None = None,
         space: str | None = None,
     ) -> SearchResult:
-        """`search` with the time each stage took, and optionally in some spaces only."""
-        parsed = query_of(query, like, vector, space)
-        options = SearchOptions(
+        """Search like `search`; return the hits with the time of each stage.
+
+        `spaces` restricts the search to some spaces, `rerank_top` is the number of re-ranked hits.
+        """
+        return self.searcher.search(
+            query_of(query, like, vector, space),
             to=targets_of(to),
             k=k,
             offset=offset,
@@ -288,18 +294,18 @@ class Collection(OpenCollection):
         exact: bool = False,
         progress: Progress = no_progress,
     ) -> list[DuplicateGroup]:
-        """Groups of near-duplicate items: pictures, recordings, videos; the largest first.
+        """Find groups of near-duplicate pictures, recordings or videos; largest first.
 
         Args:
-            threshold: Least cosine of two pictures, or of two segments that match.
-            min_seconds: Least length of a matching span of two recordings or videos.
-            share: Least share of the shorter one that matches in such spans.
-            spaces: Compare in these; empty: for each modality the first space that embeds it.
-            exact: Compare everything with everything even where there is an approximate index.
+            threshold: Minimal cosine of two pictures, or of two matching segments.
+            min_seconds: Minimal length of a matching span of two recordings or videos.
+            share: Minimal share of the shorter recording or video that such spans cover.
+            spaces: Spaces to compare in; if empty, for each modality the first that embeds it.
+            exact: Compare all pairs even if there is an approximate index.
             progress: Receives the number of compared rows.
 
         Raises:
-            QueryError: An option makes no sense.
+            QueryError: An option is invalid.
             SpaceMismatchError: There is no such space.
         """
         options = DuplicateOptions(threshold, min_seconds, share, exact)
@@ -308,9 +314,9 @@ class Collection(OpenCollection):
         )
 
     def verify(self) -> list[str]:
-        """Compare every listed file with its digest; one line per problem."""
+        """Compare every listed file with its digest; return one line per problem."""
         return verify(self.root)
 
     def status(self) -> Status:
-        """What the collection holds."""
+        """Summarise the contents of the collection."""
         return Status.of(self.snapshot)

@@ -1,44 +1,54 @@
-"""Every error a user can meet.
+"""The error classes, and the function that quotes values in their messages.
 
 RetrievalError                      root, from `indexes.errors`
 ├── DimensionMismatchError          vectors and index disagree on the embedding size
 ├── InvalidVectorError              NaN, infinity, zero length
 ├── IndexBuildError, IndexFileError
-├── DeviceError                     a GPU is asked for and there is none
+├── DeviceError                     a GPU is requested and none is available
 ├── SourceError                     a list, pattern, folder or tar of inputs cannot be read
 ├── MediaError                      one media file cannot be used
-│   ├── UnsupportedMediaError       not a format we open
-│   ├── DamagedMediaError           the format is right, the content is broken
+│   ├── UnsupportedMediaError       not a supported format
+│   ├── DamagedMediaError           the format is supported, the content is broken
 │   └── MediaTooLargeError          over the pixel, frame or length caps
 ├── CollectionError                 a collection cannot be used
 │   ├── CollectionNotFoundError
 │   ├── CollectionDamagedError      a listed file is missing, of another size or digest
-│   ├── CollectionFormatError       another schema version, or a manifest that breaks the rules
-│   ├── CollectionLockedError       another writer is at work
+│   ├── CollectionFormatError       another schema version, or an invalid manifest
+│   ├── CollectionLockedError       another process is writing
 │   ├── IndexMissingError           the collection has no index yet
 │   └── ColumnError                 an item's uri or caption is not Unicode text
-├── StorageError                    the disk refused: full, read-only, no permission
+├── StorageError                    the disk is full or read-only, or permissions are missing
 ├── ModelError                      a model cannot be used
 │   ├── UnknownModelError           no such catalogue entry
-│   ├── WeightsNotAvailableError    weights are neither local nor in the cache
+│   ├── WeightsNotAvailableError    weights are neither local nor in the hub's cache
 │   ├── WeightsFormatError          a pickle, missing keys, wrong shapes
-│   ├── CollapsedEncoderError       all texts look alike to it
-│   └── SpaceMismatchError          not the encoder the collection was made with
-├── QueryError                      a query cannot be understood
-│   └── FilterError                 a `--where` expression is refused
+│   ├── CollapsedEncoderError       it embeds all texts alike
+│   └── SpaceMismatchError          not the encoder of the collection's space
+├── QueryError                      a query cannot be parsed or embedded
+│   └── FilterError                 a filter expression is refused
 └── MissingExtraError               an optional dependency is not installed
 
-Each class also inherits the built-in it refines. Messages say what was found, what was expected,
-and what to do next.
+Each class also inherits a built-in error. Messages say what was found, what was expected, and
+what to do next.
 """
 
 from indexes.errors import (
-    DeviceError,
-    DimensionMismatchError,
-    IndexBuildError,
-    IndexFileError,
-    InvalidVectorError,
-    RetrievalError,
+    DeviceError as DeviceError,
+)
+from indexes.errors import (
+    DimensionMismatchError as DimensionMismatchError,
+)
+from indexes.errors import (
+    IndexBuildError as IndexBuildError,
+)
+from indexes.errors import (
+    IndexFileError as IndexFileError,
+)
+from indexes.errors import (
+    InvalidVectorError as InvalidVectorError,
+)
+from indexes.errors import (
+    RetrievalError as RetrievalError,
 )
 
 
@@ -51,15 +61,15 @@ class MediaError(RetrievalError, ValueError):
 
 
 class UnsupportedMediaError(MediaError):
-    """Not a format that is opened."""
+    """The format is not supported."""
 
 
 class DamagedMediaError(MediaError):
-    """The format is known, the content is broken, empty or not finite."""
+    """The format is supported, the content is broken, empty or not finite."""
 
 
 class MediaTooLargeError(MediaError):
-    """More pixels, frames or channels than the caps allow; refused before memory is taken."""
+    """The file exceeds the limits of pixels, frames or channels; no memory was allocated."""
 
 
 class CollectionError(RetrievalError):
@@ -75,11 +85,11 @@ class CollectionDamagedError(CollectionError, ValueError):
 
 
 class CollectionFormatError(CollectionError, ValueError):
-    """Another schema version, or a manifest that breaks the rules."""
+    """The schema version is another one, or the manifest is invalid."""
 
 
 class CollectionLockedError(CollectionError, BlockingIOError):
-    """Another writer is at work."""
+    """Another process is writing to the collection."""
 
 
 class IndexMissingError(CollectionError, LookupError):
@@ -91,7 +101,7 @@ class ColumnError(CollectionError, ValueError):
 
 
 class StorageError(RetrievalError, OSError):
-    """The disk refused: full, read-only, no permission."""
+    """The disk is full or read-only, or permissions are missing."""
 
 
 class ModelError(RetrievalError):
@@ -99,35 +109,27 @@ class ModelError(RetrievalError):
 
 
 class UnknownModelError(ModelError, LookupError):
-    """No such catalogue entry."""
+    """The catalogue has no such entry."""
 
 
 class WeightsNotAvailableError(ModelError, FileNotFoundError):
-    """Weights are neither local, nor in the hub's cache, nor in the package.
-
-    Attributes:
-        fetchable: The model that the hub has and that must be fetched first, or None.
-    """
-
-    def __init__(self, message: str, *, fetchable: str | None = None) -> None:
-        super().__init__(message)
-        self.fetchable = fetchable
+    """The weights are neither local, nor in the hub's cache, nor in the package."""
 
 
 class WeightsFormatError(ModelError, ValueError):
-    """A pickle, missing keys, wrong shapes, or a header that lies."""
+    """The weights are a pickle, lack keys, or have wrong shapes or a wrong header."""
 
 
 class CollapsedEncoderError(ModelError, ValueError):
-    """All texts look alike to this encoder."""
+    """The encoder embeds all texts alike."""
 
 
 class SpaceMismatchError(ModelError, ValueError):
-    """The encoder at hand is not the one the collection was made with."""
+    """The loaded encoder is not the one of the collection's space."""
 
 
 class QueryError(RetrievalError, ValueError):
-    """A query cannot be understood."""
+    """A query cannot be parsed or embedded."""
 
 
 class FilterError(QueryError):
@@ -138,33 +140,13 @@ class MissingExtraError(RetrievalError, ImportError):
     """An optional dependency is not installed."""
 
 
-__all__ = [
-    "CollapsedEncoderError",
-    "CollectionDamagedError",
-    "CollectionError",
-    "CollectionFormatError",
-    "CollectionLockedError",
-    "CollectionNotFoundError",
-    "ColumnError",
-    "DamagedMediaError",
-    "DeviceError",
-    "DimensionMismatchError",
-    "FilterError",
-    "IndexBuildError",
-    "IndexFileError",
-    "IndexMissingError",
-    "InvalidVectorError",
-    "MediaError",
-    "MediaTooLargeError",
-    "MissingExtraError",
-    "ModelError",
-    "QueryError",
-    "RetrievalError",
-    "SourceError",
-    "SpaceMismatchError",
-    "StorageError",
-    "UnknownModelError",
-    "UnsupportedMediaError",
-    "WeightsFormatError",
-    "WeightsNotAvailableError",
-]
+MAX_QUOTED = 60
+"""Characters of a value that a message quotes."""
+
+
+def short_repr(value: object, limit: int = MAX_QUOTED) -> str:
+    """Return the `repr` of a value, cut to `limit` characters."""
+    if isinstance(value, str | bytes):
+        value = value[: limit + 1]  # a value may be a whole file
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""The interfaces between the folders: what an encoder and a localizer must offer."""
+"""The interfaces of encoders and localizers."""
 
 from __future__ import annotations
 
@@ -29,128 +29,108 @@ class Encoder(Protocol):
 
     @property
     def spec(self) -> str:
-        """The specification that loads this encoder again, as `open_clip:ViT-B-32/openai`."""
-        ...
+        """The specification that loads this encoder again, such as `open_clip:ViT-B-32/openai`."""
 
     @property
     def slug(self) -> str:
-        """Short readable name in lower case, digits and dashes, for the space's folder."""
-        ...
+        """Short name of lower-case letters, digits and dashes, for the space's folder."""
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        ...
 
     @property
     def media(self) -> tuple[Medium, ...]:
-        """What it embeds beside text: (image, video) for a CLIP, (audio,) for a CLAP or MuLan."""
-        ...
+        """The media it embeds in addition to text: (image, video) for a CLIP, (audio,) for CLAP."""
 
     @property
     def digest(self) -> str:
-        """sha256 in hex over weights, preprocessing and tokenizer; sampling comes on top."""
-        ...
+        """sha256 in hex over weights, preprocessing and tokenizer, without the sampling."""
 
     @property
     def geometry(self) -> ImageGeometry | None:
-        """How pictures and frames must arrive; None where it embeds none."""
-        ...
+        """Input geometry of pictures and frames; None if it embeds none."""
 
     @property
     def windows(self) -> AudioWindows | None:
-        """How sound must arrive; None where it embeds none."""
-        ...
+        """Input windows of audio; None if it embeds none."""
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts; longer ones are cut at the tokenizer's context length."""
-        ...
+        """Embed texts, truncated to the tokenizer's context length."""
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed (n, height, width, 3) uint8 RGB pictures or frames of `geometry`'s size."""
-        ...
 
     def encode_audio(
         self, windows: NDArray[np.float32], seconds: NDArray[np.float64]
     ) -> NDArray[np.float32]:
-        """Embed (n, window_samples) float32 mono windows; `seconds` (n,) is real sound in each."""
-        ...
+        """Embed (n, window_samples) float32 mono windows; `seconds` (n,) excludes padding."""
 
 
 class ClipEncoder(Encoder, Protocol):
-    """An encoder that reads the frames of a clip together: it knows what moves, and what is first.
+    """An encoder that reads the frames of a clip together, and thus their motion and order.
 
-    Its video segments are the vectors of clips, not means of frame vectors, and its space stores no
-    frames: localizing by frames is for a space of images, which the same videos also have.
+    Its video segments are the vectors of clips instead of means of frame vectors, and its space
+    stores no frames. Localizing by frames needs a further space of images.
     """
 
     @property
     def clip_frames(self) -> ClipFrames:
-        """How the frames of a clip must arrive; part of the space's digest."""
-        ...
+        """Sampling of a clip's frames; part of the space's digest."""
 
     def encode_clips(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed (n, frames, height, width, 3) uint8 RGB clips, each with its frames in order."""
-        ...
 
 
 def reads_clips(encoder: Encoder) -> TypeGuard[ClipEncoder]:
-    """Whether an encoder reads the frames of a clip together."""
+    """Return whether an encoder is a `ClipEncoder`."""
     return hasattr(encoder, "encode_clips")
 
 
 @runtime_checkable
 class Tempered(Protocol):
-    """An encoder that learned, with its vectors, how sharply their inner products tell.
+    """An encoder with a trained logit scale.
 
-    Its `logit_scale` is the inverse temperature of training: what inner products are multiplied
-    with before a softmax turns them into probabilities.
+    The scale is the inverse temperature of training: the factor of inner products in the softmax.
     """
 
     @property
     def logit_scale(self) -> float:
         """The factor, not its logarithm: 100 at most for a CLIP."""
-        ...
 
 
 class Localizer(Protocol):
-    """Turns stored vectors of some items and a query into spans."""
+    """Finds the spans of items that answer a query, from stored vectors."""
 
     @property
     def max_items(self) -> int:
-        """How many of the first stage's items it looks into."""
-        ...
+        """Maximal number of first-stage items to localize in."""
 
     @property
     def reads_frames(self) -> bool:
-        """Whether it wants the frames of videos; else their segments."""
-        ...
+        """Whether it reads the frames of videos instead of their segments."""
 
     @property
     def gives_probabilities(self) -> bool:
-        """Whether its scores are probabilities; else inner products, as in the first stage."""
-        ...
+        """Whether its scores are probabilities; otherwise inner products, as in the first stage."""
 
     @property
     def likely_score(self) -> float:
-        """Of probabilities: the score from which a span is likely an answer."""
-        ...
+        """The least probability of a likely answer."""
 
     def can_answer(self, query: MomentQuery, space: Space, medium: Medium) -> bool:
-        """Whether it understands the query and the rows of a medium in a space."""
-        ...
+        """Return whether it supports the query and the rows of a medium in a space."""
 
     def localize(self, query: MomentQuery, items: Sequence[TimedRows]) -> list[list[ScoredSpan]]:
         """Find the spans of each item that answer the query.
 
-        Scores are comparable between the items of one call; they are what the answer is ranked by.
+        Scores are comparable between the items of one call and rank the moments.
 
         Args:
             query: In the space of the rows.
-            items: All of one space and medium, in the first stage's order.
+            items: Of one space and medium, in the first stage's order.
 
         Returns:
-            For each item its spans, which do not overlap, best first; none only where it has no
+            For each item its spans, without overlaps, best first; empty only for an item without
             rows.
         """
-        ...

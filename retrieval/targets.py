@@ -1,13 +1,13 @@
-"""What commands may be asked for; imports nothing, so that the command line stays quick."""
+"""Enumerations of the command line's choices; imports nothing, so that commands start quickly."""
 
 from enum import StrEnum
 
 
 class Target(StrEnum):
-    """Kinds of answer: `--to image|music|video|moment`.
+    """The type of results that a search returns.
 
-    image and video choose items of that modality, music the audio medium (recordings and the
-    sound of videos), moment refines videos and recordings to spans.
+    `image` and `video` select items of that modality, `music` selects the audio medium (recordings
+    and the sound of videos), `moment` refines videos and recordings to spans.
     """
 
     IMAGE = "image"
@@ -17,7 +17,7 @@ class Target(StrEnum):
 
 
 class ExportLayout(StrEnum):
-    """What `export --to` writes."""
+    """The layout of exported files."""
 
     CLIP_RETRIEVAL = "clip-retrieval"
     PARQUET = "parquet"

@@ -1,6 +1,6 @@
-"""The words of the design as values: what is decoded, embedded, stored and found.
+"""The data types that the packages exchange: decoded, embedded, stored and found items.
 
-Times are seconds in half-open spans, vectors are unit length, scores are inner products.
+Times are seconds in half-open spans, vectors have unit length, scores are inner products.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scalar = str | int | float | bool | date | None
-"""A value of a user's metadata column; a timestamp is a `datetime`, which is a `date`, in UTC."""
+"""A value of a user's metadata column. A timestamp is a `datetime` (a `date`) in UTC."""
 
 
 class Medium(StrEnum):
-    """What kind of thing an item is (its modality), or what of it a segment embeds (its medium)."""
+    """The modality of an item, or the medium that a segment embeds."""
 
     IMAGE = "image"
     AUDIO = "audio"
@@ -32,8 +32,10 @@ class Medium(StrEnum):
 class Source:
     """One file to embed: a media file, or an archive of them.
 
-    `uri` is what the collection stores (absolute, percent-encoded where needed); `path` opens it.
-    `is_tar` marks archives: tars, and Parquet files that hold media.
+    Attributes:
+        uri: Absolute path as the collection stores it, percent-encoded where needed.
+        path: Path that opens the file.
+        is_tar: Whether it is an archive: a tar, or a Parquet file that holds media.
     """
 
     uri: str
@@ -45,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """What the collection already knows of a uri."""
+    """The stored state of a file that is already an item of the collection."""
 
     item_id: int
     bytes: int
@@ -55,7 +57,7 @@ class KnownFile:
 
 @dataclass(frozen=True, slots=True)
 class ImageGeometry:
-    """How a model wants a picture resized and cropped: read from the model, never from memory.
+    """How a model's pictures are resized and cropped.
 
     Attributes:
         height: Pixels of the model's input.
@@ -75,7 +77,7 @@ class ImageGeometry:
 
 @dataclass(frozen=True, slots=True)
 class AudioWindows:
-    """How a model wants sound: mono windows at one sample rate."""
+    """The mono audio windows that a model reads."""
 
     sample_rate_hz: int
     window_seconds: float = 10.0
@@ -89,7 +91,7 @@ class AudioWindows:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How videos are sampled: frames per second, and seconds per clip (one segment each)."""
+    """Sampling of videos: frames per second, and seconds per clip (one segment each)."""
 
     frames_per_second: float = 2.0
     clip_seconds: float = 2.0
@@ -97,11 +99,11 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class ClipFrames:
-    """How a model that reads the frames of a clip together wants them: evenly spaced in time.
+    """The evenly spaced frames that a clip encoder reads together.
 
     Attributes:
-        frames: Frames of one clip; where fewer are sampled, some come more than once.
-        context_seconds: What it sees of the video before and after the clip, on each side.
+        frames: Frames of one clip. Where fewer are sampled, some are repeated.
+        context_seconds: Seconds of video that the encoder reads before and after the clip.
     """
 
     frames: int
@@ -114,12 +116,12 @@ class ClipFrames:
 
 @dataclass(frozen=True, slots=True)
 class DecodePlan:
-    """What the decoders must produce; small and picklable, so that it travels to worker processes.
+    """The outputs that decoding must produce; small and picklable for worker processes.
 
     Attributes:
         images: By space name, for image items.
         frames: By space name, for the frames of videos.
-        audio: By space name, for recordings and, where `sound_of_videos`, the sound of videos.
+        audio: By space name, for recordings and, with `sound_of_videos`, the sound of videos.
     """
 
     images: dict[str, ImageGeometry] = field(default_factory=dict)
@@ -131,7 +133,7 @@ class DecodePlan:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What decoding learned of one item."""
+    """Metadata of one item, from its file and its source."""
 
     uri: str
     modality: Medium
@@ -151,14 +153,13 @@ class DecodedChunk:
 
     Attributes:
         space: Name of the space whose encoder reads them.
-        medium: image: one picture; video: frames, or clips where the encoder reads them; audio:
-            windows.
+        medium: image: one picture; video: frames, or clips for a clip encoder; audio: windows.
         samples: (n, height, width, 3) uint8 for pictures and frames; (n, frames, height, width, 3)
             uint8 for clips, which are cut after decoding; (n, window_samples) float32 for windows,
             mono, zero-padded at the end.
         start_seconds: (n,) float64: time of the frame, start of the clip or window; None for an
             image.
-        end_seconds: (n,) float64: end of the window (of real sound, not padding); None otherwise.
+        end_seconds: (n,) float64: end of the window without padding; None for other media.
     """
 
     space: str
@@ -170,10 +171,11 @@ class DecodedChunk:
 
 @dataclass(frozen=True, slots=True)
 class ItemDecoded:
-    """Every chunk of the item has been delivered.
+    """The end of an item: all of its chunks have been delivered.
 
-    `damaged_packets` counts what had to be skipped inside it; `notes` says what else the user
-    should know: what is left out, or that the header is wrong.
+    Attributes:
+        damaged_packets: Packets that were skipped.
+        notes: Further messages for the user, such as omitted streams or a wrong header.
     """
 
     info: MediaInfo
@@ -183,9 +185,10 @@ class ItemDecoded:
 
 @dataclass(frozen=True, slots=True)
 class ItemUnchanged:
-    """The file's bytes are the ones the collection already holds.
+    """A file whose bytes the collection already holds.
 
-    `info` is what is known of it without decoding: its caption and columns can be new.
+    Attributes:
+        info: Metadata known without decoding. Its caption and columns can be new.
     """
 
     uri: str
@@ -194,10 +197,11 @@ class ItemUnchanged:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file that could not be used; whatever chunks it delivered are to be dropped.
+    """A file that cannot be used; its chunks are dropped.
 
-    `stage` is `open`, `decode`, `encode`, `worker`, `import` or `no encoder`; bytes and mtime tell
-    whether it changed.
+    Attributes:
+        stage: `open`, `decode`, `encode`, `worker`, `import`, `space` or `no encoder`.
+        bytes: Size of the file. With `mtime` it shows whether the file has changed since.
     """
 
     uri: str
@@ -210,18 +214,18 @@ class Failure:
 DecodeEvent = DecodedChunk | ItemDecoded | ItemUnchanged | Failure
 
 
-# ---------------------------------------------------------------- spaces and what is stored
+# ---------------------------------------------------------------- spaces and stored rows
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The embedding space of one encoder, as a collection remembers it.
+    """The embedding space of one encoder, as a collection stores it.
 
     Attributes:
         name: Slug plus the first 8 hex digits of `digest`; also the folder's name.
         encoder: The specification that loads the encoder again (`open_clip:NAME/TAG`, `mulan:…`).
         dim: Length of a vector.
-        media: The media it embeds beside text.
+        media: The media it embeds in addition to text.
         digest: sha256 (hex) over weights, preprocessing, tokenizer, pooling, windows and sampling.
     """
 
@@ -261,10 +265,12 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedItem:
-    """One item with everything a writer stores of it.
+    """One item with all of its rows, ready to be stored.
 
-    `segments` has an entry for every space the item was embedded in, possibly of zero rows.
-    `replaces` is the id of the older version of the uri, removed when this one is published.
+    Attributes:
+        segments: By name of every space the item was embedded in; may have zero rows.
+        frames: By space name, for videos.
+        replaces: Id of the older version of the uri, which is removed when this one is published.
     """
 
     info: MediaInfo
@@ -282,11 +288,11 @@ ScoredSpan = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class MomentQuery:
-    """What a localizer looks for in one space.
+    """The query of a localizer in one space.
 
     Attributes:
         vector: (dim,) float32 of unit length.
-        text: What was typed, where the query is a single text; None for files and sums.
+        text: The query's text if it is a single text; None for files and sums.
     """
 
     vector: NDArray[np.float32]
@@ -308,34 +314,19 @@ class TimedRows:
     vectors: NDArray[np.float32]
 
 
-# ---------------------------------------------------------------- answers
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A half-open span [start_seconds, end_seconds) of one item, as a localizer found it."""
-
-    item_id: int
-    start_seconds: float
-    end_seconds: float
-    score: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start_seconds < self.end_seconds:
-            raise ValueError(
-                f"item {self.item_id}: need 0 <= start < end, "
-                f"got [{self.start_seconds}, {self.end_seconds}) seconds"
-            )
+# ---------------------------------------------------------------- hits
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A ranked item with its best segment (or moment); the fields of `search --format json`.
+    """A ranked item with its best segment or moment.
 
-    Where a re-ranker judged it, `score` is the probability of a match that it gave, and
-    `first_stage_score` what the item had before; None elsewhere. `vector` is the stored vector of
-    the best segment, (dim,) float32, where it was asked for. `missing` says that the item's file is
-    gone.
+    Attributes:
+        score: Inner product, or the re-ranker's probability of a match.
+        likely: Whether the score is better than those of unrelated texts.
+        first_stage_score: The score before re-ranking; None for hits that were not re-ranked.
+        missing: Whether the item's file is gone.
+        vector: (dim,) float32: stored vector of the best segment; None unless requested.
     """
 
     rank: int

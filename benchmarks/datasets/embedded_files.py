@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Final
 
 from retrieval.collection import Collection
-from retrieval.embedding.options import EmbedOptions, EmbedReport
+from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.catalogue import CATALOGUE, resolve
 from retrieval.errors import SourceError, UnknownModelError
 from retrieval.media.names import path_to_uri
@@ -59,7 +59,7 @@ def embed_files(
             )
     options = EmbedOptions(models=encoders, sound_of_videos=medium is Medium.AUDIO)
     paths = [str(path) for path in files.values()]
-    report = collection.add(*paths, options=options, on_item=_telling(len(paths), say))
+    report = collection.add(*paths, options=options, progress=_telling(len(paths), say))
     say(f"{sum(report.added.values())} files embedded in {report.seconds:.0f} s")
     return collection, collection.index()
 
@@ -101,6 +101,6 @@ def told(total: int, what: str, say: Say) -> Callable[[int], None]:
     return tell
 
 
-def _telling(total: int, say: Say) -> Callable[[EmbedReport], None]:
-    tell = told(total, "files looked at", say)
-    return lambda report: tell(report.seen)
+def _telling(files: int, say: Say) -> Progress:
+    tell = told(files, "files looked at", say)
+    return lambda task, done, total, note="": tell(int(done))

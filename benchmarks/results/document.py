@@ -10,8 +10,7 @@ from typing import Any
 
 from benchmarks.results.outcome import QueryValues
 from benchmarks.results.tables import Result
-from retrieval.errors import SourceError
-from retrieval.wording import SHOWN, shortened
+from retrieval.errors import MAX_QUOTED, SourceError, short_repr
 
 _TEXTS = ("suite", "task", "metric")
 LARGEST = 1e300
@@ -79,10 +78,10 @@ def _result(row: object, number: int) -> Result:
         raise ValueError(f"result {number} holds a text that is not valid Unicode")
     unknown = row.keys() - {*_TEXTS, *_NUMBERS}
     if unknown:
-        raise ValueError(f"result {number} has an unknown key, {shortened(min(unknown))}")
+        raise ValueError(f"result {number} has an unknown key, {short_repr(min(unknown))}")
     for name in _NUMBERS:
         if row.get(name) is not None and not _is_number(row[name]):
-            raise ValueError(f"{name} of result {number} is {_NO_NUMBER}: {shortened(row[name])}")
+            raise ValueError(f"{name} of result {number} is {_NO_NUMBER}: {short_repr(row[name])}")
     return Result(row["suite"], row["task"], row["metric"], **{k: row.get(k) for k in _NUMBERS})
 
 
@@ -98,7 +97,7 @@ def _query_values(row: object, number: int) -> QueryValues:
     if not isinstance(values, dict):
         raise ValueError(f"{where}: values must be an object of lists")
     for metric, column in values.items():
-        named = metric[:SHOWN]
+        named = metric[:MAX_QUOTED]
         if not _is_text(metric):
             raise ValueError(f"{where}: {named!r} is not valid Unicode")
         if not isinstance(column, list) or len(column) != len(ids):
@@ -107,7 +106,7 @@ def _query_values(row: object, number: int) -> QueryValues:
             if not _is_number(value):
                 raise ValueError(
                     f"{where}: {named} holds something that is {_NO_NUMBER}: "
-                    f"{shortened(value)}, of {shortened(query)}"
+                    f"{short_repr(value)}, of {short_repr(query)}"
                 )
     return QueryValues(row["suite"], row["task"], ids, values)
 

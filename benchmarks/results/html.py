@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from benchmarks.results.examples import examples
 from benchmarks.results.figures import Line, histogram, line_chart
@@ -34,7 +35,8 @@ def write_html(out: Path, sections: Sequence[str], machine: Mapping[str, Any], t
         StorageError: The file cannot be written.
     """
     about = f"<section><p>{as_text(_about(machine))}</p></section>"
-    write_page(out, "\n".join([about, *sections]), title, FOOTER)
+    content = Markup("\n".join([about, *sections]))
+    write_page(out, title=title, footer=FOOTER, content=content)
 
 
 def suite_sections(outcome: Outcome) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import SourceError
-from retrieval.wording import shortened as shown
+from retrieval.errors import short_repr as shown
 
 
 @dataclass(frozen=True, slots=True)

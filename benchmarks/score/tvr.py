@@ -23,8 +23,8 @@ from benchmarks.score.lines import (
     same_queries,
 )
 from retrieval.errors import SourceError
+from retrieval.errors import short_repr as shown
 from retrieval.evaluation.corpus import CorpusRanks, corpus_ranks
-from retrieval.wording import shortened as shown
 
 TASKS: Final = ("VCMR", "SVMR", "VR")
 TYPES: Final = ("v", "t", "vt")

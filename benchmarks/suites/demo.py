@@ -64,7 +64,7 @@ def _measure(base: Path, settings: WorldSettings, say: Callable[[str], None]) ->
 def _embedded(
     base: Path, settings: WorldSettings, say: Callable[[str], None]
 ) -> tuple[Collection, World]:
-    world = write_world(base / "world", settings, progress=say)
+    world = write_world(base / "world", settings)
     collection = Collection(base / "collection")
     report = collection.add(
         *(base / "world" / name for name in FOLDER.values()), options=EmbedOptions(models=("tiny",))

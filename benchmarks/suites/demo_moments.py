@@ -23,7 +23,7 @@ from benchmarks.results.outcome import Outcome
 from benchmarks.results.tables import Result
 from benchmarks.speed.localize import ADDED_GOAL_MS, MINUTE_GOAL_MS, rows_of_a_minute
 from retrieval.collection import Collection
-from retrieval.demo.look_alikes import sample_look_alikes, telling_events
+from retrieval.demo.look_alikes import sample_look_alikes, unambiguous_events
 from retrieval.demo.world import HELD_OUT, WorldSettings, load_world, write_world
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.choose import BUNDLED, choose_localizers
@@ -96,7 +96,7 @@ def _trained(out: Path, digest: str, scale: float, say: Callable[[str], None]) -
 def _corpus(place: Path, videos: int, say: Callable[[str], None]) -> list[Asked]:
     world = place / "world"
     if not (world / "truth.jsonl").exists():
-        write_world(world, WorldSettings(SEED, 0, 0, videos, video_seconds=(20, 60)), progress=say)
+        write_world(world, WorldSettings(SEED, 0, 0, videos, video_seconds=(20, 60)))
     return [
         Asked(
             Path(item.file).name,
@@ -125,7 +125,7 @@ def _look_alikes(place: Path, count: int, say: Callable[[str], None]) -> list[As
             video.duration_seconds,
         )
         for video, path in zip(videos, paths, strict=True)
-        for event in telling_events(video)
+        for event in unambiguous_events(video)
     ]
 
 

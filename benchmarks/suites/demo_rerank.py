@@ -23,7 +23,7 @@ from retrieval.collection import Collection
 from retrieval.demo.captions import SceneCaption
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Scene
-from retrieval.demo.variations import CHANGES, REARRANGED
+from retrieval.demo.variations import CHANGES, REARRANGEMENTS
 from retrieval.embedding.options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.search.reranking.reranker import RERANK_TOP
@@ -36,7 +36,7 @@ SCENES = 1_000
 GALLERIES: tuple[tuple[str, Sequence[str], float], ...] = (
     ("held-out scenes", (), 0.0),
     ("scenes and look-alikes", CHANGES, 0.10),
-    ("scenes rearranged", REARRANGED, 0.10),
+    ("scenes rearranged", REARRANGEMENTS, 0.10),
 )
 """What each is called, how look-alikes differ, and the R@1 that the re-ranker must add."""
 

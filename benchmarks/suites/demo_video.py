@@ -51,7 +51,7 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outc
         scale: Share of the videos; figures are comparable at 1.
     """
     settings = WorldSettings(SEED, 0, 0, max(10, round(VIDEOS * scale)), video_seconds=(20, 60))
-    world = write_world(folder / "usual" / "world", settings, progress=say)
+    world = write_world(folder / "usual" / "world", settings)
     usual = embed_videos(folder / "usual", MODELS, say)
     alone = [item for item in world.of(Medium.VIDEO) if item.unambiguous]
     asked = [(item.caption, Path(item.file).name) for item in alone]

@@ -1,1 +1,1 @@
-"""The generated demo world: images, music and videos with exact captions and moments."""
+"""Generates the demo world: pictures, tunes and videos with exact captions and moments."""

@@ -1,6 +1,6 @@
-"""Says in varied English what a scene shows, and keeps the facts it stated.
+"""Captions scenes in varied English, together with the facts that a caption states.
 
-A caption is drawn from a small grammar: which facts to state, in which order, with which words.
+A random grammar chooses the facts, their order and the words.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 
+from retrieval.demo.choices import pick
 from retrieval.demo.scenes import (
-    PLACES,
+    CELL_NAMES,
     Background,
     Colour,
     Motion,
@@ -97,20 +98,21 @@ OPENINGS: Final = ("", "", "", "", "a picture of ", "an image of ", "a photo of 
 
 @dataclass(frozen=True, slots=True)
 class ObjectFacts:
-    """What a caption says of one object; None where it is silent."""
+    """The facts that a caption states about one object; None for omitted ones."""
 
     shape: Shape
     colour: Colour | None = None
     size: Size | None = None
     texture: Texture | None = None
-    place: int | None = None
+    cell: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SceneCaption:
     """A sentence and the facts it states.
 
-    `relations` holds (first, relation, second) over `objects`.
+    Attributes:
+        relations: (first, relation, second) with indices of `objects`.
     """
 
     text: str
@@ -120,25 +122,26 @@ class SceneCaption:
     motion: Motion | None = None
 
     def describes(self, scene: Scene, motion: Motion = Motion.STILL) -> bool:
-        """Whether every fact it states holds for a scene."""
+        """Return whether all stated facts are true of a scene."""
         if self.background not in (None, scene.background) or self.motion not in (None, motion):
             return False
         return any(
-            self._fits(scene, chosen)
-            for chosen in permutations(range(len(scene.objects)), len(self.objects))
+            self._matches(scene, indices)
+            for indices in permutations(range(len(scene.objects)), len(self.objects))
         )
 
-    def _fits(self, scene: Scene, chosen: tuple[int, ...]) -> bool:
-        for facts, number in zip(self.objects, chosen, strict=True):
-            thing = scene.objects[number]
-            said = (facts.shape, facts.colour, facts.size, facts.texture, facts.place)
-            true = (*thing.looks, thing.place)
+    def _matches(self, scene: Scene, indices: tuple[int, ...]) -> bool:
+        for facts, index in zip(self.objects, indices, strict=True):
+            scene_object = scene.objects[index]
+            stated = (facts.shape, facts.colour, facts.size, facts.texture, facts.cell)
+            actual = (*scene_object.looks, scene_object.cell)
             if any(
-                fact is not None and fact != value for fact, value in zip(said, true, strict=True)
+                fact is not None and fact != value
+                for fact, value in zip(stated, actual, strict=True)
             ):
                 return False
         return all(
-            scene.relation(chosen[first], chosen[second]) is relation
+            scene.relation(indices[first], indices[second]) is relation
             for first, relation, second in self.relations
         )
 
@@ -153,46 +156,48 @@ def caption_scene(
     """Describe a scene.
 
     Args:
-        scene: What to describe.
-        rng: Source of every choice of words.
-        motion: How the scene moves; named with the same likelihood as other facts.
-        detail: Share of the facts that are stated, 0 … 1; at 1 every object with its looks,
-            their places or relations, and the background.
+        scene: The scene.
+        rng: Source of all random choices.
+        motion: Motion of the scene; stated as often as other facts.
+        detail: Share of the stated facts, 0 … 1. At 1 the caption states all objects with their
+            attributes, positions or relations, and the background.
     """
     order = [int(number) for number in rng.permutation(len(scene.objects))]
     if len(order) > 1 and rng.random() > detail:
         order = order[: int(rng.integers(1, len(order)))]
 
-    def said() -> bool:
+    def is_stated() -> bool:
         return bool(rng.random() < detail)
 
     relate = len(order) > 1 and bool(rng.random() < 0.65)
     facts = []
     for position, number in enumerate(order):
-        thing = scene.objects[number]
-        placed = said() and not (relate and position < 2)
+        scene_object = scene.objects[number]
+        has_cell = is_stated() and not (relate and position < 2)
         facts.append(
             ObjectFacts(
-                shape=thing.shape,
-                colour=thing.colour if rng.random() < max(detail, 0.7) else None,
-                size=thing.size if said() else None,
-                texture=thing.texture if said() and _worth_saying(thing.texture, rng) else None,
-                place=thing.place if placed else None,
+                shape=scene_object.shape,
+                colour=scene_object.colour if rng.random() < max(detail, 0.7) else None,
+                size=scene_object.size if is_stated() else None,
+                texture=scene_object.texture
+                if is_stated() and _states_texture(scene_object.texture, rng)
+                else None,
+                cell=scene_object.cell if has_cell else None,
             )
         )
-    background = scene.background if said() else None
-    stated = motion if motion is not Motion.STILL and said() else None
+    background = scene.background if is_stated() else None
+    stated_motion = motion if motion is not Motion.STILL and is_stated() else None
     relations: tuple[tuple[int, Relation, int], ...] = ()
     if relate:
         relations = ((0, scene.relation(order[0], order[1]), 1),)
     return SceneCaption(
-        _sentence(facts, relations, background, stated, rng),
-        tuple(facts), relations, background, stated,
+        _sentence(facts, relations, background, stated_motion, rng),
+        tuple(facts), relations, background, stated_motion,
     )  # fmt: skip
 
 
-def _worth_saying(texture: Texture, rng: np.random.Generator) -> bool:
-    """People seldom say that a thing has no pattern."""
+def _states_texture(texture: Texture, rng: np.random.Generator) -> bool:
+    """Plain textures are stated less often, as in natural captions."""
     return texture is not Texture.PLAIN or bool(rng.random() < 0.35)
 
 
@@ -205,57 +210,53 @@ def _sentence(
 ) -> str:
     phrases = [_noun_phrase(fact, rng) for fact in facts]
     if relations:
-        words = _word(rng, RELATION_WORDS[relations[0][1]])
+        words = pick(rng, RELATION_WORDS[relations[0][1]])
         first = f"{phrases[0]} {words} {phrases[1]}"
         if rng.random() < 0.3:
-            words = _word(rng, RELATION_WORDS[OPPOSITE[relations[0][1]]])
+            words = pick(rng, RELATION_WORDS[OPPOSITE[relations[0][1]]])
             first = f"{phrases[1]} {words} {phrases[0]}"
         phrases = [first, *phrases[2:]]
     joined = (
-        _word(rng, (" and ", ", ", " with ")).join(phrases)
+        pick(rng, (" and ", ", ", " with ")).join(phrases)
         if len(phrases) < 3
         else (f"{phrases[0]}, {phrases[1]} and {phrases[2]}")
     )
     text = joined
     if motion is not None:
-        text = f"{text}, {_word(rng, MOTION_WORDS[motion])}"
+        text = f"{text}, {pick(rng, MOTION_WORDS[motion])}"
     if background is not None:
-        where = _word(rng, BACKGROUND_PHRASES[background])
-        text = f"{where}, {text}" if rng.random() < 0.25 else f"{text} {where}"
-    opening = _word(rng, OPENINGS)
+        phrase = pick(rng, BACKGROUND_PHRASES[background])
+        text = f"{phrase}, {text}" if rng.random() < 0.25 else f"{text} {phrase}"
+    opening = pick(rng, OPENINGS)
     return opening + text if background is None or text.startswith(joined[:3]) else text
 
 
 def _noun_phrase(fact: ObjectFacts, rng: np.random.Generator) -> str:
-    adjectives, after = [], ""
+    adjectives, suffix = [], ""
     if fact.size is not None:
-        adjectives.append(_word(rng, SIZE_WORDS[fact.size]))
+        adjectives.append(pick(rng, SIZE_WORDS[fact.size]))
     if fact.texture is not None:
         if fact.texture in TEXTURE_PHRASES and rng.random() < 0.3:
-            after = f" {TEXTURE_PHRASES[fact.texture]}"
+            suffix = f" {TEXTURE_PHRASES[fact.texture]}"
         else:
-            adjectives.append(_word(rng, TEXTURE_WORDS[fact.texture]))
+            adjectives.append(pick(rng, TEXTURE_WORDS[fact.texture]))
     if fact.colour is not None:
-        adjectives.append(_word(rng, COLOUR_WORDS[fact.colour]))
+        adjectives.append(pick(rng, COLOUR_WORDS[fact.colour]))
     if len(adjectives) > 2 and rng.random() < 0.15:
         adjectives[0], adjectives[1] = adjectives[1], adjectives[0]
-    phrase = " ".join([*adjectives, _word(rng, SHAPE_WORDS[fact.shape])]) + after
+    phrase = " ".join([*adjectives, pick(rng, SHAPE_WORDS[fact.shape])]) + suffix
     article = "an" if phrase[0] in "aeiou" else "a"
-    if fact.place is not None:
-        phrase = f"{phrase} {_place_phrase(fact.place, rng)}"
+    if fact.cell is not None:
+        phrase = f"{phrase} {_position_phrase(fact.cell, rng)}"
     return f"{article} {phrase}"
 
 
-def _place_phrase(place: int, rng: np.random.Generator) -> str:
-    name = PLACES[place]
+def _position_phrase(cell: int, rng: np.random.Generator) -> str:
+    name = CELL_NAMES[cell]
     if name == "middle":
-        return _word(rng, ("in the middle", "in the center", "in the centre"))
+        return pick(rng, ("in the middle", "in the center", "in the centre"))
     if " " in name:
-        return _word(rng, (f"in the {name} corner", f"at the {name}", f"in the {name}"))
+        return pick(rng, (f"in the {name} corner", f"at the {name}", f"in the {name}"))
     if name in ("left", "right"):
-        return _word(rng, (f"on the {name}", f"at the {name} edge", f"on the {name} side"))
-    return _word(rng, (f"at the {name}", f"at the {name} edge"))
-
-
-def _word(rng: np.random.Generator, words: tuple[str, ...]) -> str:
-    return words[int(rng.integers(len(words)))]
+        return pick(rng, (f"on the {name}", f"at the {name} edge", f"on the {name} side"))
+    return pick(rng, (f"at the {name}", f"at the {name} edge"))

@@ -1,4 +1,4 @@
-"""Draws scenes with Pillow: backgrounds with grain, shapes with textures, motion by phase."""
+"""Draws scenes with Pillow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from retrieval.demo.scenes import (
     Texture,
 )
 
-RGB: Final[dict[Colour, tuple[int, int, int]]] = {
+RgbColour = tuple[int, int, int]
+
+RGB: Final[dict[Colour, RgbColour]] = {
     Colour.RED: (214, 40, 40),
     Colour.ORANGE: (245, 130, 32),
     Colour.YELLOW: (247, 214, 32),
@@ -44,7 +46,7 @@ PICTURE_PIXELS: Final = 128
 
 OVERSAMPLING = 2
 TRAVEL = 0.16
-"""How far a moving object goes to either side of its place, as a fraction of the side."""
+"""Distance that a moving object travels to either side, as a fraction of the side."""
 
 
 def render_scene(
@@ -53,10 +55,10 @@ def render_scene(
     """Draw a scene.
 
     Args:
-        scene: What to draw.
+        scene: The scene.
         size_pixels: Side of the square picture.
-        motion: How its objects change over time.
-        phase: Where in that change, from 0 (start) to 1 (end).
+        motion: Motion of its objects.
+        phase: Phase of the motion, from 0 (start) to 1 (end).
 
     Returns:
         (size_pixels, size_pixels, 3) uint8 RGB.
@@ -65,11 +67,10 @@ def render_scene(
     light = rng.uniform(0.85, 1.1)
     side = size_pixels * OVERSAMPLING
     image = _background(scene.background, side, int(rng.integers(8))).copy()
-    for thing in scene.objects:
-        tint = tuple(
-            int(v) for v in np.clip(np.add(RGB[thing.colour], rng.normal(0, 6, 3)), 0, 255)
-        )
-        _draw(image, thing, tint, side, motion, phase)
+    for scene_object in scene.objects:
+        colour = np.add(RGB[scene_object.colour], rng.normal(0, 6, 3))
+        tint = tuple(int(v) for v in np.clip(colour, 0, 255))
+        _draw(image, scene_object, tint, motion, phase)
     small = np.asarray(image.reduce(OVERSAMPLING), np.float32)
     grain = rng.normal(0, 3.0, (size_pixels, size_pixels, 1)).astype(np.float32)
     pixels: NDArray[np.uint8] = np.clip(small * light + grain, 0, 255).astype(np.uint8)
@@ -78,51 +79,50 @@ def render_scene(
 
 def _draw(
     image: Image.Image,
-    thing: SceneObject,
+    scene_object: SceneObject,
     tint: tuple[int, ...],
-    side: int,
     motion: Motion,
     phase: float,
 ) -> None:
-    x, y, scale, turn = _moved(thing, motion, phase)
-    radius = RADIUS[thing.size] * side * scale
+    side = image.width
+    x, y, scale, turn = _pose(scene_object, motion, phase)
+    radius = RADIUS[scene_object.size] * side * scale
     extent = max(4, math.ceil(radius * 1.15))
+    angle = math.radians(turn)
+    draw_outline = _OUTLINES[scene_object.shape]
     mask = Image.new("L", (2 * extent, 2 * extent), 0)
-    _OUTLINES[thing.shape](ImageDraw.Draw(mask), extent, radius, math.radians(turn))
+    draw_outline(ImageDraw.Draw(mask), extent, radius, angle)
     corner = (round(x * side) - extent, round(y * side) - extent)
     # A thin dark rim keeps every colour visible on every background.
     rim = Image.new("L", mask.size, 0)
-    _OUTLINES[thing.shape](
-        ImageDraw.Draw(rim), extent, radius + max(1.0, side / 100), math.radians(turn)
-    )
+    draw_outline(ImageDraw.Draw(rim), extent, radius + max(1.0, side / 100), angle)
     dark = tuple(int(v * 0.45) for v in tint)
     image.paste(dark, corner, rim)
-    image.paste(_fill(thing.texture, tint, mask.size, side), corner, mask)
-    if thing.texture is Texture.OUTLINED:
+    image.paste(_fill(scene_object.texture, tint, mask.size, side), corner, mask)
+    if scene_object.texture is Texture.OUTLINED:
         inner = Image.new("L", mask.size, 0)
-        _OUTLINES[thing.shape](ImageDraw.Draw(inner), extent, radius * 0.62, math.radians(turn))
-        hole = _background_like(image, corner, mask.size)
-        image.paste(hole, corner, ImageChops.darker(inner, mask))
+        draw_outline(ImageDraw.Draw(inner), extent, radius * 0.62, angle)
+        image.paste(_colour_at(image, corner), corner, ImageChops.darker(inner, mask))
 
 
-def _background_like(
-    image: Image.Image, corner: tuple[int, int], size: tuple[int, int]
-) -> tuple[int, int, int]:
-    """The colour just outside a shape, for the inside of an outlined one."""
+def _colour_at(image: Image.Image, corner: tuple[int, int]) -> RgbColour:
+    """Return the colour next to a shape, for the inside of an outlined one."""
     x = min(max(corner[0], 0), image.width - 1)
     y = min(max(corner[1], 0), image.height - 1)
     red, green, blue = image.getpixel((x, y))  # type: ignore[misc]  # an RGB picture
     return (int(red), int(green), int(blue))
 
 
-def _moved(thing: SceneObject, motion: Motion, phase: float) -> tuple[float, float, float, float]:
-    """Centre, scale and angle of an object at one phase of a motion."""
-    way = TRAVEL * (2 * phase - 1)
-    x, y, scale, angle = thing.x, thing.y, 1.0, thing.angle_degrees
+def _pose(
+    scene_object: SceneObject, motion: Motion, phase: float
+) -> tuple[float, float, float, float]:
+    """Return x, y, scale and angle in degrees of an object at one phase of a motion."""
+    shift = TRAVEL * (2 * phase - 1)
+    x, y, scale, angle = scene_object.x, scene_object.y, 1.0, scene_object.angle_degrees
     if motion in (Motion.MOVES_LEFT, Motion.MOVES_RIGHT):
-        x += way if motion is Motion.MOVES_RIGHT else -way
+        x += shift if motion is Motion.MOVES_RIGHT else -shift
     elif motion in (Motion.MOVES_UP, Motion.MOVES_DOWN):
-        y += way if motion is Motion.MOVES_DOWN else -way
+        y += shift if motion is Motion.MOVES_DOWN else -shift
     elif motion in (Motion.GROWS, Motion.SHRINKS):
         scale = 0.7 + 0.6 * (phase if motion is Motion.GROWS else 1 - phase)
     elif motion is Motion.SPINS:
@@ -142,7 +142,7 @@ def _fill(texture: Texture, tint: tuple[int, ...], size: tuple[int, int], side: 
 
 @lru_cache(maxsize=512)
 def _pattern(texture: Texture, extent: int, step: int) -> Image.Image:
-    """A square mask of stripes, dots or checks."""
+    """Return a square mask of stripes, dots or checks."""
     y, x = np.mgrid[0:extent, 0:extent]
     if texture is Texture.STRIPED:
         on = ((x + y) // step) % 2 == 0
@@ -160,7 +160,7 @@ Outline = Callable[[ImageDraw.ImageDraw, int, float, float], None]
 
 
 def _polygon(corners: Sequence[tuple[float, float]]) -> Outline:
-    """An outline by its corners in units of the radius."""
+    """Return an outline with corners in units of the radius."""
 
     def draw(pen: ImageDraw.ImageDraw, centre: int, radius: float, turn: float) -> None:
         cos, sin = math.cos(turn) * radius, math.sin(turn) * radius
@@ -230,7 +230,7 @@ _OUTLINES: Final[dict[Shape, Outline]] = {
 
 # ---------------------------------------------------------------- backgrounds
 
-_GRADIENTS: Final[dict[Background, tuple[tuple[int, int, int], tuple[int, int, int]]]] = {
+_GRADIENTS: Final[dict[Background, tuple[RgbColour, RgbColour]]] = {
     Background.WHITE: ((250, 250, 250), (238, 238, 238)),
     Background.BLACK: ((14, 14, 14), (26, 26, 26)),
     Background.GRAY: ((150, 150, 150), (128, 128, 128)),
@@ -245,23 +245,33 @@ _GRADIENTS: Final[dict[Background, tuple[tuple[int, int, int], tuple[int, int, i
 
 
 @lru_cache(maxsize=256)
-def _background(kind: Background, side: int, variant: int) -> Image.Image:
-    """A background with its marks (stars, blades, waves …); `variant` moves the marks."""
-    top, bottom = (np.asarray(colour, np.float32) for colour in _GRADIENTS[kind])
+def _background(background: Background, side: int, variant: int) -> Image.Image:
+    """Draw a background with its marks (stars, blades, waves …); `variant` moves the marks."""
+    top, bottom = (np.asarray(colour, np.float32) for colour in _GRADIENTS[background])
     slope = np.linspace(0, 1, side, dtype=np.float32)[:, None, None]
     pixels = np.broadcast_to(top + (bottom - top) * slope, (side, side, 3))
     image = Image.fromarray(pixels.astype(np.uint8))
-    rng = np.random.default_rng([variant, list(Background).index(kind)])
-    marks = _MARKS.get(kind)
+    rng = np.random.default_rng([variant, list(Background).index(background)])
+    marks = _MARKS.get(background)
     if marks is not None:
         marks(ImageDraw.Draw(image), side, rng)
     return image
 
 
-def _stars(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
-    dot = side / 90
-    for x, y in rng.uniform(0, side, (45, 2)).tolist():
-        pen.ellipse((x - dot, y - dot, x + dot, y + dot), (250, 250, 210))
+def _dots(
+    count: int,
+    per_side: int,
+    fill: tuple[int, int, int],
+    outline: tuple[int, int, int] | None = None,
+) -> Callable[[ImageDraw.ImageDraw, int, np.random.Generator], None]:
+    """Return a function that draws dots with a radius of `side / per_side`."""
+
+    def draw(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
+        dot = side / per_side
+        for x, y in rng.uniform(0, side, (count, 2)).tolist():
+            pen.ellipse((x - dot, y - dot, x + dot, y + dot), fill, outline)
+
+    return draw
 
 
 def _blades(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
@@ -272,12 +282,6 @@ def _blades(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> No
 def _waves(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
     for x, y in rng.uniform(0, side, (40, 2)).tolist():
         pen.arc((x, y, x + side / 8, y + side / 16), 200, 340, (170, 215, 240), max(1, side // 80))
-
-
-def _grains(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
-    dot = side / 140
-    for x, y in rng.uniform(0, side, (140, 2)).tolist():
-        pen.ellipse((x - dot, y - dot, x + dot, y + dot), (176, 142, 84))
 
 
 def _wall(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
@@ -291,17 +295,11 @@ def _wall(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None
             pen.line((x, y, x, y + row), mortar, max(1, side // 80))
 
 
-def _flakes(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> None:
-    dot = side / 60
-    for x, y in rng.uniform(0, side, (50, 2)).tolist():
-        pen.ellipse((x - dot, y - dot, x + dot, y + dot), (255, 255, 255), (190, 208, 228))
-
-
 _MARKS: Final = {
-    Background.NIGHT: _stars,
+    Background.NIGHT: _dots(45, 90, (250, 250, 210)),
     Background.MEADOW: _blades,
     Background.SEA: _waves,
-    Background.SAND: _grains,
+    Background.SAND: _dots(140, 140, (176, 142, 84)),
     Background.BRICKS: _wall,
-    Background.SNOW: _flakes,
+    Background.SNOW: _dots(50, 60, (255, 255, 255), (190, 208, 228)),
 }

@@ -1,7 +1,7 @@
-"""The timbres: how one note of each instrument sounds, by additive and noise synthesis.
+"""Synthesises the tones of instruments, additively and with noise.
 
-A tone is a sum of partials, each with its own strength and decay, under an attack. Tones are
-rendered once per pitch and kept, because tunes share them.
+A tone is a sum of partials with individual strength and decay, under a common attack. Tones are
+cached, because tunes share them.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from retrieval.demo.tunes import Instrument
 
 @dataclass(frozen=True, slots=True)
 class Timbre:
-    """How an instrument sounds.
+    """Synthesis parameters of an instrument.
 
     Attributes:
         partials: Strength of each partial.
-        ratios: Frequency of each partial over the fundamental's; harmonics where empty.
+        ratios: Frequency of each partial relative to the fundamental; if empty, harmonics.
         attack_seconds: Time to full loudness.
         decay_per_second: Decay rate of the fundamental; 0 sustains.
-        damping: How much faster each higher partial decays.
-        vibrato_hz: Rate of the pitch's wobble, `vibrato_depth` its size relative to the pitch.
-        tremolo_hz: Rate of the loudness's wobble, `tremolo_depth` its size.
+        damping: Increase of the decay rate per partial.
+        vibrato_hz: Rate of the pitch modulation; `vibrato_depth` is relative to the pitch.
+        tremolo_hz: Rate of the loudness modulation; `tremolo_depth` is its amplitude.
         voices: Detuned copies, spread by `detune` relative to the pitch.
-        noise: Loudness of the breath.
-        formants_hz: Centres of the resonances; none where empty.
-        sweep_per_second: How fast a filter closes over the partials; 0 leaves them.
+        noise: Loudness of added noise.
+        formants_hz: Centres of the resonances.
+        sweep_per_second: Rate at which a low-pass filter closes.
     """
 
     partials: tuple[float, ...]
@@ -119,16 +119,17 @@ DRONE = Timbre(_falling(8, 0.7), attack_seconds=0.02, voices=2, detune=0.006)
 
 @lru_cache(maxsize=768)
 def tone(timbre: Timbre, pitch: int, seconds: float, sample_rate_hz: int) -> NDArray[np.float32]:
-    """Render one note, not to be written to.
+    """Render one note.
 
     Args:
-        timbre: How it sounds.
+        timbre: The instrument.
         pitch: MIDI number; 69 is 440 Hz.
         seconds: Length.
-        sample_rate_hz: Samples per second; partials above half of it are left out.
+        sample_rate_hz: Samples per second; partials near half of it and above are omitted.
 
     Returns:
-        (seconds * sample_rate_hz,) float32 of root mean square 0.1 over its first 0.3 seconds.
+        (seconds * sample_rate_hz,) read-only float32 with a root mean square of 0.1 over the first
+        0.3 seconds.
     """
     rng = np.random.default_rng(pitch)
     hz = 440.0 * 2 ** ((pitch - 69) / 12)
@@ -156,8 +157,8 @@ def _voice(
     rng: np.random.Generator,
     sample_rate_hz: int,
 ) -> NDArray[np.float32]:
-    """Sum the partials of one voice, each from its own random phase."""
-    # In double precision up to here: a phase of thousands of cycles is too long for float32.
+    """Sum the partials of one voice, with random phases."""
+    # float32 is too imprecise for phases of thousands of cycles.
     cycles = hz * times.astype(np.float64)
     if timbre.vibrato_depth:
         swing = timbre.vibrato_depth * hz / (2 * np.pi * timbre.vibrato_hz)
@@ -180,7 +181,7 @@ def _voice(
 
 
 def _resonance(formants_hz: tuple[float, ...], hz: float) -> float:
-    """Gain at a frequency of a voice's throat; 1 without formants."""
+    """Return the gain of the formants at a frequency; 1 without formants."""
     if not formants_hz:
         return 1.0
     return 0.04 + sum(math.exp(-(((hz - centre) / 160.0) ** 2)) for centre in formants_hz)

@@ -1,8 +1,8 @@
-"""From a tune's facts to its notes: a small stochastic grammar of phrases, bars and steps."""
+"""Composes the notes of a tune by a random grammar of phrases, bars and steps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ SCALES = {
     Mode.BLUES: (0, 3, 5, 6, 7, 10),
     Mode.WHOLE_TONE: (0, 2, 4, 6, 8, 10),
 }
-CHORDS = {  # semitones above C; each scale's own consonances
+CHORDS = {  # semitones above C
     Mode.MAJOR: ((0, 4, 7), (5, 9, 12), (7, 11, 14), (9, 12, 16)),
     Mode.MINOR: ((0, 3, 7), (5, 8, 12), (7, 10, 14), (8, 12, 15)),
     Mode.PENTATONIC: ((0, 4, 7), (2, 7, 9), (4, 9, 12), (7, 9, 14)),
@@ -26,7 +26,7 @@ CHORDS = {  # semitones above C; each scale's own consonances
 RANGES = {Register.LOW: (43, 55), Register.MIDDLE: (62, 74), Register.HIGH: (81, 93)}
 """Lowest and highest MIDI pitch of the melody; the ranges leave a gap of seven semitones."""
 
-# Every bar is a row of (start, length) in beats; a tune uses a few of its rhythm's bars.
+# The bars of a rhythm, as (start, length) in beats.
 BARS: dict[Rhythm, tuple[tuple[tuple[float, float], ...], ...]] = {
     Rhythm.STEADY: (
         ((0, 1), (1, 1), (2, 1), (3, 1)),
@@ -70,7 +70,7 @@ class Note:
 
 
 def compose_melody(tune: Tune, bars: int) -> list[Note]:
-    """Compose the melody: phrases A A' B A over four-bar groups, steps more often than leaps."""
+    """Compose the melody of phrases A A' B A, with more steps than leaps."""
     rng = np.random.default_rng([tune.seed, 1])
     pitches = _pitches_between(tune.mode, *RANGES[tune.register])
     phrases = {name: _phrase(tune, rng, pitches) for name in "AB"}
@@ -78,19 +78,18 @@ def compose_melody(tune: Tune, bars: int) -> list[Note]:
     for bar in range(0, bars, 2):
         phrase = phrases["AABA"[(bar // 2) % 4]]
         varied = _vary(phrase, rng, pitches) if bar else phrase
-        notes += [_moved(note, bar * tune.beats_per_bar) for note in varied]
+        notes += [_shift(note, bar * tune.beats_per_bar) for note in varied]
     return notes
 
 
 def compose_accompaniment(tune: Tune, bars: int) -> list[Note]:
-    """Compose what plays below: one chord per bar, as bass notes, as struck chords, or a drone."""
+    """Compose the accompaniment: one chord per bar, as bass notes, struck chords or a drone."""
     rng = np.random.default_rng([tune.seed, 2])
     order = [0, *rng.integers(0, 4, 3).tolist()]
     notes: list[Note] = []
     for bar in range(bars):
         chord = CHORDS[tune.mode][order[bar % 4]]
-        at = bar * tune.beats_per_bar
-        notes += [_moved(note, at) for note in _accompany_bar(tune, chord)]
+        notes += [_shift(note, bar * tune.beats_per_bar) for note in _accompany_bar(tune, chord)]
     return notes
 
 
@@ -111,7 +110,7 @@ def _accompany_bar(tune: Tune, chord: tuple[int, ...]) -> list[Note]:
 
 
 def _phrase(tune: Tune, rng: np.random.Generator, pitches: NDArray[np.int64]) -> list[Note]:
-    """Two bars of a random walk over the scale's pitches."""
+    """Compose two bars as a random walk over the scale's pitches."""
     bars = BARS[tune.rhythm]
     step = int(rng.integers(len(pitches)))
     direction = int(rng.choice([-1, 1]))
@@ -123,38 +122,38 @@ def _phrase(tune: Tune, rng: np.random.Generator, pitches: NDArray[np.int64]) ->
             else:
                 step = _walk(rng, step, len(pitches))
             loudness = (1.0 if position == 0 else 0.8) * rng.uniform(0.85, 1.0)
-            at = bar * tune.beats_per_bar + start
-            notes.append(Note(int(pitches[step]), at, length, float(loudness)))
+            start += bar * tune.beats_per_bar
+            notes.append(Note(int(pitches[step]), start, length, float(loudness)))
     return notes
 
 
 def _walk(rng: np.random.Generator, step: int, count: int) -> int:
-    """Move by one step mostly, by a leap sometimes, and bounce off the ends of the range."""
+    """Move mostly by one step, sometimes by a leap, and reflect at the ends of the range."""
     move = int(rng.choice([-3, -2, -1, 0, 1, 2, 3], p=[0.07, 0.13, 0.25, 0.1, 0.25, 0.13, 0.07]))
     return min(max(step + move, 0), count - 1) if 0 <= step + move < count else step - move
 
 
 def _climb(step: int, direction: int, count: int) -> tuple[int, int]:
-    """Go up and down in thirds, as an arpeggio does."""
+    """Move up and down in thirds."""
     if not 0 <= step + 2 * direction < count:
         direction = -direction
     return min(max(step + 2 * direction, 0), count - 1), direction
 
 
 def _vary(phrase: list[Note], rng: np.random.Generator, pitches: NDArray[np.int64]) -> list[Note]:
-    """Change a fifth of a phrase's pitches to a neighbour of the scale."""
+    """Change a fifth of a phrase's pitches to a neighbour in the scale."""
     varied = []
     for note in phrase:
         pitch = note.pitch
         if rng.random() < 0.2:
-            near = int(np.searchsorted(pitches, pitch)) + int(rng.choice([-1, 1]))
-            pitch = int(pitches[min(max(near, 0), len(pitches) - 1)])
-        varied.append(Note(pitch, note.start_beats, note.length_beats, note.loudness))
+            step = int(np.searchsorted(pitches, pitch)) + int(rng.choice([-1, 1]))
+            pitch = int(pitches[min(max(step, 0), len(pitches) - 1)])
+        varied.append(replace(note, pitch=pitch))
     return varied
 
 
-def _moved(note: Note, beats: float) -> Note:
-    return Note(note.pitch, note.start_beats + beats, note.length_beats, note.loudness)
+def _shift(note: Note, beats: float) -> Note:
+    return replace(note, start_beats=note.start_beats + beats)
 
 
 def _pitches_between(mode: Mode, lowest: int, highest: int) -> NDArray[np.int64]:

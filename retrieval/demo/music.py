@@ -1,7 +1,4 @@
-"""The demo world's music: tunes drawn from a seed and rendered as sound.
-
-`sample_tune` chooses what is heard, `compose_*` writes the notes, `synthesize` plays them.
-"""
+"""Renders the demo world's tunes as sound."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from retrieval.demo.tunes import (
     Accompaniment,
     Drums,
     Dynamics,
-    Place,
+    Room,
     Tune,
     is_held_out,
     sample_tune,
@@ -32,9 +29,9 @@ ACCOMPANIMENT_TIMBRES = {
     Accompaniment.BASS: BASS,
     Accompaniment.CHORDS: STRUCK,
 }
-TONE_SECONDS = (0.5, 1.0, 2.0, 4.5)  # lengths that tones are kept in; a note takes the next longer
+TONE_SECONDS = (0.5, 1.0, 2.0, 4.5)  # lengths of cached tones; a note uses the next longer one
 
-# (start in beats, drum, loudness) of a bar of four; a waltz plays what falls into its three beats.
+# (start in beats, drum, loudness) of a bar of four beats; a waltz omits the fourth.
 DRUM_BARS: dict[Drums, tuple[tuple[float, str, float], ...]] = {
     Drums.NONE: (),
     Drums.BEAT: (
@@ -64,15 +61,15 @@ DRUM_BARS: dict[Drums, tuple[tuple[float, str, float], ...]] = {
 
 
 def synthesize(tune: Tune, seconds: float, sample_rate_hz: int = 16_000) -> NDArray[np.float32]:
-    """Play a tune.
+    """Render a tune; equal tunes sound equal.
 
     Args:
-        tune: What to play; the same tune always sounds the same.
+        tune: The tune.
         seconds: Length, more than 0.
         sample_rate_hz: Samples per second.
 
     Returns:
-        (seconds * sample_rate_hz,) float32 mono in [-1, 1]. A longer rendering begins with the
+        (seconds * sample_rate_hz,) float32 mono in [-1, 1]. A longer rendering starts with the
         notes of a shorter one.
 
     Raises:
@@ -90,7 +87,7 @@ def synthesize(tune: Tune, seconds: float, sample_rate_hz: int = 16_000) -> NDAr
         notes = compose_accompaniment(tune, bars)
         _play(sound, notes, timbre, beat_seconds, sample_rate_hz)
     _drum(sound, tune, bars, sample_rate_hz)
-    sound = _place(sound, tune.place, sample_rate_hz)
+    sound = _reverberate(sound, tune.room, sample_rate_hz)
     loudest = float(np.abs(sound).max())
     return sound * np.float32(PEAK / loudest) if loudest > 0 else sound
 
@@ -102,19 +99,22 @@ def _play(
     beat_seconds: float,
     sample_rate_hz: int,
 ) -> None:
-    """Add notes to the sound; what reaches beyond its end is cut."""
+    """Add notes to the sound, cut at its end."""
     release = round(RELEASE_SECONDS * sample_rate_hz)
     fade = np.linspace(1, 0, release, dtype=np.float32)
     for note in notes:
         first = round(note.start_beats * beat_seconds * sample_rate_hz)
-        wanted = note.length_beats * beat_seconds + RELEASE_SECONDS
-        length = next((kept for kept in TONE_SECONDS if kept >= wanted), TONE_SECONDS[-1])
-        rendered = tone(timbre, note.pitch, length, sample_rate_hz)
-        played = rendered[: round(wanted * sample_rate_hz)] * np.float32(note.loudness)
-        played[-release:] *= fade
-        room = len(sound) - first
-        if room > 0:
-            sound[first : first + len(played)] += played[:room]
+        seconds = note.length_beats * beat_seconds + RELEASE_SECONDS
+        length = next((cached for cached in TONE_SECONDS if cached >= seconds), TONE_SECONDS[-1])
+        cached_tone = tone(timbre, note.pitch, length, sample_rate_hz)
+        samples = cached_tone[: round(seconds * sample_rate_hz)] * np.float32(note.loudness)
+        samples[-release:] *= fade
+        _add(sound, samples, first)
+
+
+def _add(sound: NDArray[np.float32], samples: NDArray[np.float32], first: int) -> None:
+    """Add samples from index `first` on, cut at the end of the sound."""
+    sound[first : first + len(samples)] += samples[: max(0, len(sound) - first)]
 
 
 def _drum(sound: NDArray[np.float32], tune: Tune, bars: int, sample_rate_hz: int) -> None:
@@ -124,15 +124,12 @@ def _drum(sound: NDArray[np.float32], tune: Tune, bars: int, sample_rate_hz: int
             if start >= tune.beats_per_bar:
                 continue
             first = round((bar * tune.beats_per_bar + start) * beat_samples)
-            hit = _drum_hit(name, sample_rate_hz)
-            room = len(sound) - first
-            if room > 0:
-                sound[first : first + len(hit)] += np.float32(loudness) * hit[:room]
+            _add(sound, np.float32(loudness) * _drum_hit(name, sample_rate_hz), first)
 
 
 @lru_cache(maxsize=16)
 def _drum_hit(name: str, sample_rate_hz: int) -> NDArray[np.float32]:
-    """One stroke: a falling sine for skins, filtered noise for rattles and snares."""
+    """Render one stroke: a falling sine for skins, filtered noise for rattles and snares."""
     rng = np.random.default_rng(7)
     times = np.arange(round(0.3 * sample_rate_hz)) / sample_rate_hz
     noise = rng.standard_normal(len(times))
@@ -156,17 +153,19 @@ def _drum_hit(name: str, sample_rate_hz: int) -> NDArray[np.float32]:
 
 
 def _swell(sound: NDArray[np.float32], tune: Tune, sample_rate_hz: int) -> None:
-    """Let the melody come and go."""
+    """Modulate the loudness of a swelling melody."""
     if tune.dynamics is Dynamics.SWELLING:
         times = np.arange(len(sound), dtype=np.float32) / sample_rate_hz
         sound *= 0.55 - 0.45 * np.cos(2 * np.pi / SWELL_SECONDS * times)
 
 
-def _place(sound: NDArray[np.float32], place: Place, sample_rate_hz: int) -> NDArray[np.float32]:
-    """Put the sound into a room: three distinct repeats, or many that blur into a hall."""
-    if place is Place.DRY:
+def _reverberate(
+    sound: NDArray[np.float32], room: Room, sample_rate_hz: int
+) -> NDArray[np.float32]:
+    """Add three distinct echoes, or the dense ones of a hall."""
+    if room is Room.DRY:
         return sound
-    if place is Place.ECHO:
+    if room is Room.ECHO:
         delays, gains = np.arange(1, 4) * 0.31, 0.55 ** np.arange(1, 4)
     else:
         rng = np.random.default_rng(11)

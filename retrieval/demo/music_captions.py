@@ -1,32 +1,30 @@
-"""Says in words what a tune sounds like: varied wording that states facts, and only true ones."""
+"""Captions tunes in varied English, together with the facts that a caption states."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TypeVar
 
 import numpy as np
 
+from retrieval.demo.choices import pick
 from retrieval.demo.tunes import (
     Accompaniment,
     Drums,
     Dynamics,
     Instrument,
     Mode,
-    Place,
     Register,
     Rhythm,
+    Room,
     Tempo,
     Tune,
 )
 
-Choice = TypeVar("Choice")
-
 
 @dataclass(frozen=True, slots=True)
 class TuneCaption:
-    """A text and the facts that it states; None where it is silent about one."""
+    """A text and the facts that it states; None for omitted ones."""
 
     text: str
     instrument: Instrument | None = None
@@ -36,11 +34,11 @@ class TuneCaption:
     rhythm: Rhythm | None = None
     drums: Drums | None = None
     accompaniment: Accompaniment | None = None
-    place: Place | None = None
+    room: Room | None = None
     dynamics: Dynamics | None = None
 
     def describes(self, tune: Tune) -> bool:
-        """Tell whether every fact the caption states is true of the tune."""
+        """Return whether all stated facts are true of a tune."""
         return all(getattr(self, name) in (None, getattr(tune, name)) for name in FACTS)
 
 
@@ -65,8 +63,8 @@ INSTRUMENTS = {
     Instrument.SYNTHESIZER: ("a synthesizer", "a synth", "an analogue synthesizer"),
 }
 
-# A fact is said before the noun as an adjective, or after it as a phrase.
-BEFORE: dict[str, tuple[str, ...]] = {
+# A fact is stated by an adjective before the noun or by a phrase after it.
+ADJECTIVES: dict[str, tuple[str, ...]] = {
     Tempo.SLOW: ("slow", "unhurried", "leisurely", "slow-moving"),
     Tempo.MEDIUM: ("moderate", "medium-paced", "mid-tempo", "moderately paced"),
     Tempo.FAST: ("fast", "quick", "rapid", "brisk"),
@@ -85,13 +83,13 @@ BEFORE: dict[str, tuple[str, ...]] = {
     Rhythm.ARPEGGIO: ("arpeggiated", "rippling"),
     Rhythm.HELD: ("long-held", "sustained"),
     Rhythm.STACCATO: ("staccato", "choppy"),
-    Place.DRY: ("dry",),
-    Place.ECHO: ("echoing",),
-    Place.HALL: ("reverberant",),
+    Room.DRY: ("dry",),
+    Room.ECHO: ("echoing",),
+    Room.HALL: ("reverberant",),
     Dynamics.SWELLING: ("swelling",),
     Dynamics.EVEN: ("evenly loud",),
 }
-AFTER: dict[str, tuple[str, ...]] = {
+PHRASES: dict[str, tuple[str, ...]] = {
     Tempo.SLOW: ("at a slow tempo", "taking its time"),
     Tempo.MEDIUM: ("at a medium tempo", "at a walking pace"),
     Tempo.FAST: ("at a fast tempo", "played quickly"),
@@ -110,9 +108,9 @@ AFTER: dict[str, tuple[str, ...]] = {
     Rhythm.ARPEGGIO: ("in running arpeggios", "in fast broken chords"),
     Rhythm.HELD: ("in long notes", "holding every note"),
     Rhythm.STACCATO: ("in short detached notes", "played staccato"),
-    Place.DRY: ("in a dry room", "without any reverb"),
-    Place.ECHO: ("with an echo", "with echoes repeating"),
-    Place.HALL: ("in a big hall", "with long reverb"),
+    Room.DRY: ("in a dry room", "without any reverb"),
+    Room.ECHO: ("with an echo", "with echoes repeating"),
+    Room.HALL: ("in a big hall", "with long reverb"),
     Dynamics.EVEN: ("at an even loudness", "at a constant volume"),
     Dynamics.SWELLING: ("swelling and fading", "getting louder and softer"),
 }
@@ -131,85 +129,85 @@ ACCOMPANIMENT: dict[Accompaniment, tuple[str, ...]] = {
 }
 ALONE = ("solo", "unaccompanied", "all alone")
 
-SAID_AT_FULL_DETAIL = 0.92
-SAID_WHEN_ABSENT = 0.5  # people seldom say that there are no drums
+MENTION_PROBABILITY = 0.92
+ABSENCE_FACTOR = 0.5  # natural captions seldom state that there are no drums
 
 
 def caption_tune(tune: Tune, rng: np.random.Generator, *, detail: float = 1.0) -> TuneCaption:
     """Describe a tune in one of many wordings.
 
     Args:
-        tune: What is heard.
-        rng: Chooses the facts, the words, their order and the sentence.
-        detail: 0 … 1: the share of the facts that is said. At 1 nearly every caption fits one
-            tune among hundreds; near 0 it is a query of a word or two.
+        tune: The tune.
+        rng: Source of all random choices.
+        detail: Share of the stated facts, 0 … 1. At 1 nearly every caption describes one tune
+            among hundreds; near 0 it is a query of a word or two.
 
     Raises:
-        ValueError: `detail` lies outside 0 … 1.
+        ValueError: `detail` is outside 0 … 1.
     """
     if not 0.0 <= detail <= 1.0:
-        raise ValueError(f"detail lies in 0 … 1, got {detail}")
-    said = _choose_facts(tune, rng, detail)
-    text = _pick(rng, SENTENCES)(said, rng)
-    return TuneCaption(text, **said)  # type: ignore[arg-type]  # names and kinds follow FACTS
+        raise ValueError(f"detail must be in 0 … 1, got {detail}")
+    facts = _choose_facts(tune, rng, detail)
+    text = pick(rng, SENTENCES)(facts, rng)
+    return TuneCaption(text, **facts)  # type: ignore[arg-type]  # names and types follow FACTS
 
 
-Said = dict[str, str]
+Facts = dict[str, str]
 
 
-def _choose_facts(tune: Tune, rng: np.random.Generator, detail: float) -> Said:
-    said: Said = {}
+def _choose_facts(tune: Tune, rng: np.random.Generator, detail: float) -> Facts:
+    facts: Facts = {}
     for name in FACTS:
         value = getattr(tune, name)
-        quiet = value in (Drums.NONE, Accompaniment.NONE, Place.DRY, Dynamics.EVEN)
-        chance = SAID_AT_FULL_DETAIL * detail * (SAID_WHEN_ABSENT if quiet else 1.0)
-        if rng.random() < chance:
-            said[name] = value
-    if not said:
-        name = _pick(rng, ("instrument", "rhythm", "tempo"))
-        said[name] = getattr(tune, name)
-    return said
+        is_absent = value in (Drums.NONE, Accompaniment.NONE, Room.DRY, Dynamics.EVEN)
+        probability = MENTION_PROBABILITY * detail * (ABSENCE_FACTOR if is_absent else 1.0)
+        if rng.random() < probability:
+            facts[name] = value
+    if not facts:
+        name = pick(rng, ("instrument", "rhythm", "tempo"))
+        facts[name] = getattr(tune, name)
+    return facts
 
 
-def _plain(said: Said, rng: np.random.Generator) -> str:
-    """As in "a fast minor tune on a piano in long notes, with drums"."""
-    before, after = _divide(said, rng, most_before=3)
-    text = " ".join([*before, _pick(rng, NOUNS)])
-    if "instrument" in said:
-        text += _pick(rng, (" on ", " played on ", " for ", " by ")) + _instrument(said, rng)
+def _plain(facts: Facts, rng: np.random.Generator) -> str:
+    """Write "a fast minor tune on a piano in long notes, with drums"."""
+    adjectives, phrases = _split_facts(facts, rng, max_adjectives=3)
+    text = " ".join([*adjectives, pick(rng, NOUNS)])
+    if "instrument" in facts:
+        text += pick(rng, (" on ", " played on ", " for ", " by ")) + _instrument(facts, rng)
     text = _with_article(text)
-    return _punctuate(text, [*after, *_backing(said, rng)], rng)
+    return _punctuate(text, [*phrases, *_backing(facts, rng)], rng)
 
 
-def _player_first(said: Said, rng: np.random.Generator) -> str:
-    """As in "a piano plays a fast tune in minor, with drums"."""
-    if "instrument" not in said:
-        return _plain(said, rng)
-    before, after = _divide(said, rng, most_before=2)
-    words = " ".join([*before, _pick(rng, NOUNS)])
-    verb = _pick(rng, ("playing", "with", "and"))
-    text = f"{_instrument(said, rng)} {verb} {_with_article(words)}"
-    return _punctuate(text, [*after, *_backing(said, rng)], rng)
+def _player_first(facts: Facts, rng: np.random.Generator) -> str:
+    """Write "a piano playing a fast tune in minor, with drums"."""
+    if "instrument" not in facts:
+        return _plain(facts, rng)
+    adjectives, phrases = _split_facts(facts, rng, max_adjectives=2)
+    words = " ".join([*adjectives, pick(rng, NOUNS)])
+    verb = pick(rng, ("playing", "with", "and"))
+    text = f"{_instrument(facts, rng)} {verb} {_with_article(words)}"
+    return _punctuate(text, [*phrases, *_backing(facts, rng)], rng)
 
 
-def _keywords(said: Said, rng: np.random.Generator) -> str:
-    """As in "slow piano" or "high fast minor organ, drums, echo"."""
-    before, after = _divide(said, rng, most_before=4)
-    head = _bare(_instrument(said, rng)) if "instrument" in said else _pick(rng, NOUNS)
-    backing = _backing(said, rng)
-    return _punctuate(" ".join([*before, head]), [*after, *backing], rng)
+def _keywords(facts: Facts, rng: np.random.Generator) -> str:
+    """Write "slow piano" or "high fast minor organ, with drums, with an echo"."""
+    adjectives, phrases = _split_facts(facts, rng, max_adjectives=4)
+    head = _bare(_instrument(facts, rng)) if "instrument" in facts else pick(rng, NOUNS)
+    backing = _backing(facts, rng)
+    return _punctuate(" ".join([*adjectives, head]), [*phrases, *backing], rng)
 
 
-def _list(said: Said, rng: np.random.Generator) -> str:
-    """As in "piano, slow, in a minor key, with drums", in any order."""
-    before, after = _divide(said, rng, most_before=9)
-    parts = [*before, *after, *_backing(said, rng)]
-    if "instrument" in said:
-        parts.append(_bare(_instrument(said, rng)))
+def _list(facts: Facts, rng: np.random.Generator) -> str:
+    """Write "piano, slow, in a minor key, with drums", in any order."""
+    adjectives, phrases = _split_facts(facts, rng, max_adjectives=9)
+    parts = [*adjectives, *phrases, *_backing(facts, rng)]
+    if "instrument" in facts:
+        parts.append(_bare(_instrument(facts, rng)))
     return ", ".join(_shuffled(rng, parts))
 
 
-SENTENCES: tuple[Callable[[Said, np.random.Generator], str], ...] = (
+SENTENCES: tuple[Callable[[Facts, np.random.Generator], str], ...] = (
     _plain,
     _plain,
     _player_first,
@@ -218,48 +216,48 @@ SENTENCES: tuple[Callable[[Said, np.random.Generator], str], ...] = (
 )
 
 
-def _divide(
-    said: Said, rng: np.random.Generator, *, most_before: int
+def _split_facts(
+    facts: Facts, rng: np.random.Generator, *, max_adjectives: int
 ) -> tuple[list[str], list[str]]:
-    """Turn facts into adjectives, at most so many, and phrases, each in random order."""
-    names = [name for name in said if name not in ("instrument", "drums", "accompaniment")]
-    before: list[str] = []
-    after: list[str] = []
+    """State each fact by an adjective or a phrase, in random order."""
+    names = [name for name in facts if name not in ("instrument", "drums", "accompaniment")]
+    adjectives: list[str] = []
+    phrases: list[str] = []
     for name in _shuffled(rng, names):
-        if len(before) < most_before and rng.random() < 0.6:
-            before.append(_pick(rng, BEFORE[said[name]]))
+        if len(adjectives) < max_adjectives and rng.random() < 0.6:
+            adjectives.append(pick(rng, ADJECTIVES[facts[name]]))
         else:
-            after.append(_pick(rng, AFTER[said[name]]))
-    return before, after
+            phrases.append(pick(rng, PHRASES[facts[name]]))
+    return adjectives, phrases
 
 
-def _backing(said: Said, rng: np.random.Generator) -> list[str]:
-    """Turn drums and accompaniment into one or two phrases."""
-    drums, under = said.get("drums"), said.get("accompaniment")
-    if drums == Drums.NONE and under == Accompaniment.NONE and rng.random() < 0.7:
-        return [_pick(rng, ALONE)]
+def _backing(facts: Facts, rng: np.random.Generator) -> list[str]:
+    """State drums and accompaniment by one or two phrases."""
+    drums, accompaniment = facts.get("drums"), facts.get("accompaniment")
+    if drums == Drums.NONE and accompaniment == Accompaniment.NONE and rng.random() < 0.7:
+        return [pick(rng, ALONE)]
     absent: list[str] = []
     present: list[str] = []
     for name, words in (("drums", DRUMS), ("accompaniment", ACCOMPANIMENT)):
-        if name in said:
-            phrase = _pick(rng, words[said[name]])  # type: ignore[index]  # its own kind
+        if name in facts:
+            phrase = pick(rng, words[facts[name]])  # type: ignore[index]  # of the same enum
             (absent if phrase.startswith("no ") else present).append(phrase)
     phrases = [phrase.replace("no ", "without ", 1) for phrase in absent]
     if present:
-        opening = _pick(rng, ("with ", "over ", "accompanied by "))
+        opening = pick(rng, ("with ", "over ", "accompanied by "))
         phrases.append(opening + " and ".join(_shuffled(rng, present)))
     return _shuffled(rng, phrases)
 
 
 def _punctuate(text: str, phrases: list[str], rng: np.random.Generator) -> str:
-    """Append phrases; a comma before most, so that long captions stay readable."""
+    """Append phrases, mostly after commas."""
     for number, phrase in enumerate(_shuffled(rng, phrases)):
         text += (" " if number == 0 and rng.random() < 0.5 else ", ") + phrase
     return text
 
 
-def _instrument(said: Said, rng: np.random.Generator) -> str:
-    return _pick(rng, INSTRUMENTS[Instrument(said["instrument"])])
+def _instrument(facts: Facts, rng: np.random.Generator) -> str:
+    return pick(rng, INSTRUMENTS[Instrument(facts["instrument"])])
 
 
 def _bare(words: str) -> str:
@@ -270,9 +268,5 @@ def _with_article(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
-def _pick(rng: np.random.Generator, choices: Sequence[Choice]) -> Choice:
-    return choices[int(rng.integers(len(choices)))]
-
-
 def _shuffled(rng: np.random.Generator, parts: list[str]) -> list[str]:
-    return [parts[place] for place in rng.permutation(len(parts))]
+    return [parts[index] for index in rng.permutation(len(parts))]

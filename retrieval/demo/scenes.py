@@ -1,22 +1,22 @@
-"""Scenes of the demo world: a few coloured, textured shapes on a background.
+"""Samples the demo world's scenes: a few coloured, textured shapes on a background.
 
-A scene is a value: the same scene always renders to the same picture. Some combinations of colour
-and shape are held out, so that a model can be asked for what it never saw in training.
+A scene is a value that always renders to the same picture. Some combinations of colour and shape
+are held out of training, for testing generalisation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
-T = TypeVar("T")
+from retrieval.demo.choices import pick
 
 
 class Shape(StrEnum):
-    """What an object is."""
+    """Shape of an object."""
 
     CIRCLE = "circle"
     SQUARE = "square"
@@ -32,7 +32,7 @@ class Shape(StrEnum):
 
 
 class Colour(StrEnum):
-    """What colour an object has."""
+    """Colour of an object."""
 
     RED = "red"
     ORANGE = "orange"
@@ -49,7 +49,7 @@ class Colour(StrEnum):
 
 
 class Size(StrEnum):
-    """How large an object is."""
+    """Size of an object."""
 
     SMALL = "small"
     MEDIUM = "medium"
@@ -57,7 +57,7 @@ class Size(StrEnum):
 
 
 class Texture(StrEnum):
-    """How an object is filled."""
+    """Fill of an object."""
 
     PLAIN = "plain"
     STRIPED = "striped"
@@ -67,7 +67,7 @@ class Texture(StrEnum):
 
 
 class Background(StrEnum):
-    """What lies behind the objects."""
+    """Background of a scene."""
 
     WHITE = "white"
     BLACK = "black"
@@ -82,7 +82,7 @@ class Background(StrEnum):
 
 
 class Motion(StrEnum):
-    """How the objects of a moving scene change from its start to its end."""
+    """Change of the objects from the start of a scene to its end."""
 
     STILL = "still"
     MOVES_LEFT = "moves_left"
@@ -95,7 +95,7 @@ class Motion(StrEnum):
 
 
 class Relation(StrEnum):
-    """Where one object lies as seen from another."""
+    """Position of one object relative to another."""
 
     LEFT = "left"
     RIGHT = "right"
@@ -115,57 +115,57 @@ HIDDEN_ON: Final[dict[Background, frozenset[Colour]]] = {
     Background.BRICKS: frozenset({Colour.RED, Colour.BROWN}),
     Background.SNOW: frozenset({Colour.WHITE, Colour.CYAN}),
 }
-"""Colours that would not stand out from a background, and so never lie on it."""
+"""Colours with too little contrast to a background; no object has them there."""
 
 CELLS: Final = tuple((x, y) for y in (0.2, 0.5, 0.8) for x in (0.2, 0.5, 0.8))
-"""Centres of the 3 × 3 places, as fractions of the picture, row by row from the top left."""
+"""Centres of the 3 × 3 cells, as fractions of the picture, row by row from the top left."""
 
-PLACES: Final = (
+CELL_NAMES: Final = (
     "top left", "top", "top right",
     "left", "middle", "right",
     "bottom left", "bottom", "bottom right",
 )  # fmt: skip
-"""What the 3 × 3 places are called, in the order of CELLS."""
+"""Names of the cells, in the order of `CELLS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:
-    """One shape; `place` indexes PLACES, x and y are its centre as fractions of the picture."""
+    """One shape; `cell` indexes `CELLS`, x and y are its centre as fractions of the picture."""
 
     shape: Shape
     colour: Colour
     size: Size
     texture: Texture
-    place: int
+    cell: int
     x: float
     y: float
     angle_degrees: float
 
     @property
     def looks(self) -> tuple[Shape, Colour, Size, Texture]:
-        """Everything that can be said of it apart from where it is."""
+        """All attributes except the position."""
         return (self.shape, self.colour, self.size, self.texture)
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One to three objects on a background; `seed` decides the grain of the picture."""
+    """One to three objects on a background; `seed` determines the grain of the picture."""
 
     objects: tuple[SceneObject, ...]
     background: Background
     seed: int
 
     def relation(self, first: int, second: int) -> Relation:
-        """Where object `first` lies as seen from object `second`, along the longer distance."""
-        one, other = self.objects[first], self.objects[second]
-        dx, dy = one.x - other.x, one.y - other.y
+        """Return the position of object `first` relative to `second`, along the longer distance."""
+        dx = self.objects[first].x - self.objects[second].x
+        dy = self.objects[first].y - self.objects[second].y
         if abs(dx) >= abs(dy):
             return Relation.LEFT if dx < 0 else Relation.RIGHT
         return Relation.ABOVE if dy < 0 else Relation.BELOW
 
 
 def is_held_out(colour: Colour, shape: Shape) -> bool:
-    """Whether a colour and a shape never meet in training: one colour of every shape."""
+    """Return whether training excludes a combination; every shape has one excluded colour."""
     return (list(Colour).index(colour) + 5 * list(Shape).index(shape)) % len(Colour) == 3
 
 
@@ -173,46 +173,39 @@ def sample_scene(rng: np.random.Generator, *, unseen: bool = False) -> Scene:
     """Draw a scene.
 
     Args:
-        rng: Source of every choice.
-        unseen: True for scenes with at least one held-out combination of colour and shape,
-            False for scenes without any.
+        rng: Source of all random choices.
+        unseen: Whether the scene has a held-out combination of colour and shape.
     """
-    background = pick(rng, list(Background))
+    background = pick(rng, Background)
     count = int(rng.choice(3, p=(0.3, 0.45, 0.25))) + 1
-    places = rng.choice(len(CELLS), count, replace=False)
+    cells = rng.choice(len(CELLS), count, replace=False)
     held_out = int(rng.integers(count)) if unseen else -1
-    taken: set[tuple[Shape, Colour, Size, Texture]] = set()
+    used: set[tuple[Shape, Colour, Size, Texture]] = set()
     objects = []
-    for number, place in enumerate(places.tolist()):
+    for number, cell in enumerate(cells.tolist()):
         while True:
-            candidate = sample_object(rng, place, background)
-            wanted = number == held_out
-            if is_held_out(candidate.colour, candidate.shape) != wanted:
+            scene_object = sample_object(rng, cell, background)
+            if is_held_out(scene_object.colour, scene_object.shape) != (number == held_out):
                 continue
-            if candidate.looks not in taken:
+            if scene_object.looks not in used:
                 break
-        taken.add(candidate.looks)
-        objects.append(candidate)
+        used.add(scene_object.looks)
+        objects.append(scene_object)
     return Scene(tuple(objects), background, int(rng.integers(2**32)))
 
 
-def sample_object(rng: np.random.Generator, place: int, background: Background) -> SceneObject:
-    """Draw one object near the centre of a place, in a colour that stands out."""
+def sample_object(rng: np.random.Generator, cell: int, background: Background) -> SceneObject:
+    """Draw one object near the centre of a cell, in a visible colour."""
     colours = [colour for colour in Colour if colour not in HIDDEN_ON[background]]
-    x, y = CELLS[place]
+    x, y = CELLS[cell]
     jitter = rng.uniform(-0.04, 0.04, 2)
     return SceneObject(
-        shape=pick(rng, list(Shape)),
+        shape=pick(rng, Shape),
         colour=pick(rng, colours),
-        size=pick(rng, list(Size)),
-        texture=pick(rng, list(Texture), (0.4, 0.15, 0.15, 0.15, 0.15)),
-        place=place,
+        size=pick(rng, Size),
+        texture=pick(rng, Texture, (0.4, 0.15, 0.15, 0.15, 0.15)),
+        cell=cell,
         x=x + float(jitter[0]),
         y=y + float(jitter[1]),
         angle_degrees=float(rng.uniform(-12, 12)),
     )
-
-
-def pick(rng: np.random.Generator, choices: list[T], p: tuple[float, ...] | None = None) -> T:
-    """Draw one of the choices, with equal chances or those of `p`."""
-    return choices[int(rng.choice(len(choices), p=p))]

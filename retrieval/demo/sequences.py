@@ -1,7 +1,7 @@
-"""Videos that only the course of time tells apart, and captions that say it.
+"""Samples pairs of videos that differ only in time, with captions that state the difference.
 
-Two events in one order and in the other; one scene that moves one way and the other way. The mean
-of the frames is the same for both, or nearly so.
+The videos of a pair show two events in opposite orders, or one scene with opposite motions. Their
+mean frames are nearly equal.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 
 from retrieval.demo.captions import SceneCaption, caption_scene
+from retrieval.demo.choices import pick
 from retrieval.demo.scenes import Motion, Scene, sample_scene
-from retrieval.demo.videos import EVENT_SECONDS, FRAMES_PER_SECOND, Event, Video
+from retrieval.demo.videos import EVENT_SECONDS, Event, Video, round_to_frame
 
 ORDERS: Final = (
     "first {first}, then {second}",
@@ -28,94 +29,89 @@ OPPOSITES: Final = (
     (Motion.GROWS, Motion.SHRINKS),
 )
 SHORT_DETAIL: Final = 0.35
-"""Share of the facts in each half of a caption about two events, which a model must read whole."""
+"""Share of the facts in a caption of one of two events, so that both fit a model's context."""
 
-LONGEST_TWIN: Final = 10.0
-"""Seconds of an event at most."""
+MAX_EVENT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceCaption:
-    """A sentence about a video's course, and what it states: an event, or two in their order."""
+    """A sentence about consecutive events, with their captions."""
 
     text: str
     events: tuple[SceneCaption, ...]
 
     def describes(self, video: Video) -> bool:
-        """Whether the video shows the events, one right after the other."""
-        shown = video.events
+        """Return whether the video shows the events consecutively."""
         return any(
             all(
                 caption.describes(event.scene, event.motion)
-                for caption, event in zip(self.events, shown[first:], strict=False)
+                for caption, event in zip(self.events, video.events[first:], strict=False)
             )
-            for first in range(len(shown) - len(self.events) + 1)
+            for first in range(len(video.events) - len(self.events) + 1)
         )
 
 
 def caption_order(
     first: SceneCaption, second: SceneCaption, rng: np.random.Generator
 ) -> SequenceCaption:
-    """Say that one event comes before another."""
-    form = ORDERS[int(rng.integers(len(ORDERS)))]
-    text = form.format(first=first.text, second=second.text)
+    """State that one event precedes another."""
+    text = pick(rng, ORDERS).format(first=first.text, second=second.text)
     return SequenceCaption(text, (first, second))
 
 
 def short_caption(scene: Scene, motion: Motion, rng: np.random.Generator) -> SceneCaption:
-    """A caption that leaves room for another beside it."""
+    """Caption a scene with few facts, as a part of a longer caption."""
     return caption_scene(scene, rng, motion=motion, detail=SHORT_DETAIL)
 
 
 def order_twins(rng: np.random.Generator) -> list[tuple[Video, SequenceCaption]]:
-    """Two videos of the same two events and a third, and what tells the two orders apart.
+    """Draw two videos with two events in opposite orders and a third, with captions of the order.
 
-    Neither of the two captions is true of the other video.
+    Neither caption describes the other video.
     """
     while True:
         scenes = [sample_scene(rng) for _ in range(3)]
-        motions = [_some_motion(rng) for _ in scenes]
+        motions = [_sample_motion(rng) for _ in scenes]
         shown = list(zip(scenes, motions, strict=True))
-        captions = [short_caption(*one, rng) for one in shown[:2]]
+        captions = [short_caption(scene, motion, rng) for scene, motion in shown[:2]]
         seconds = [_event_seconds(rng) for _ in shown]
         twins = []
         for order in ((0, 1, 2), (1, 0, 2)):
             video = _video([(*shown[n], seconds[n]) for n in order], rng)
-            said = caption_order(captions[order[0]], captions[order[1]], rng)
-            twins.append((video, said))
-        (one, first), (other, second) = twins
-        if not first.describes(other) and not second.describes(one):
+            caption = caption_order(captions[order[0]], captions[order[1]], rng)
+            twins.append((video, caption))
+        (first, first_caption), (second, second_caption) = twins
+        if not first_caption.describes(second) and not second_caption.describes(first):
             return twins
 
 
 def motion_twins(rng: np.random.Generator) -> list[tuple[Video, SequenceCaption]]:
-    """Two videos in which one scene moves in opposite ways, with a still scene behind it."""
+    """Draw two videos of one scene with opposite motions, followed by a still scene."""
     scene, other = sample_scene(rng), sample_scene(rng)
-    pair = OPPOSITES[int(rng.integers(len(OPPOSITES)))]
-    seconds, rest = _event_seconds(rng), _event_seconds(rng)
+    pair = pick(rng, OPPOSITES)
+    seconds, other_seconds = _event_seconds(rng), _event_seconds(rng)
     twins = []
     for motion in pair:
-        video = _video([(scene, motion, seconds), (other, Motion.STILL, rest)], rng)
+        video = _video([(scene, motion, seconds), (other, Motion.STILL, other_seconds)], rng)
         caption = video.events[0].caption
         twins.append((video, SequenceCaption(caption.text, (caption,))))
     return twins
 
 
 def _video(events: list[tuple[Scene, Motion, float]], rng: np.random.Generator) -> Video:
-    shown, start = [], 0.0
+    sequence, start = [], 0.0
     for scene, motion, seconds in events:
         caption = caption_scene(scene, rng, motion=motion)
-        shown.append(Event(start, start + seconds, scene, motion, None, caption))
+        sequence.append(Event(start, start + seconds, scene, motion, None, caption))
         start += seconds
-    return Video(tuple(shown))
+    return Video(tuple(sequence))
 
 
 def _event_seconds(rng: np.random.Generator) -> float:
-    return (
-        round(rng.uniform(EVENT_SECONDS[0], LONGEST_TWIN) * FRAMES_PER_SECOND) / FRAMES_PER_SECOND
-    )
+    return round_to_frame(rng.uniform(EVENT_SECONDS[0], MAX_EVENT_SECONDS))
 
 
-def _some_motion(rng: np.random.Generator) -> Motion:
+def _sample_motion(rng: np.random.Generator) -> Motion:
     motions = (Motion.STILL, *(motion for pair in OPPOSITES for motion in pair))
-    return motions[int(rng.integers(len(motions)))]
+    return pick(rng, motions)

@@ -1,8 +1,8 @@
-"""The demo: generate a world, embed and index it, ask it, and show the answers."""
+"""The demo: generate a world, embed and index it, and search it with known answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +11,20 @@ from retrieval.demo.world import WorldItem, WorldSettings, write_world
 from retrieval.embedding.options import EmbedOptions
 from retrieval.gallery.curve import Curve
 from retrieval.gallery.page import GallerySection, write_gallery
+from retrieval.progress import Progress, no_progress
 from retrieval.search.searcher import SearchResult
 from retrieval.targets import Target
 from retrieval.types import Medium
 
-QUERIES_EACH = 2
+logger = logging.getLogger(__name__)
+
+QUERIES_PER_TARGET = 2
 HITS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class TourStop:
-    """One question of the demo, its answers, and what is known to be right."""
+    """One query of the demo with its result and the right answer."""
 
     target: Target
     expected: WorldItem
@@ -29,22 +32,24 @@ class TourStop:
 
 
 def tour(
-    out: Path, *, settings: WorldSettings | None = None, say: Callable[[str], None]
+    out: Path, *, settings: WorldSettings | None = None, progress: Progress = no_progress
 ) -> list[TourStop]:
-    """Make `out/world`, `out/collection` and `out/gallery.html`; running it again only asks again.
+    """Write `out/world`, `out/collection` and `out/gallery.html`.
+
+    A second run keeps the world and the collection and only searches again.
 
     Args:
-        out: Folder for everything.
+        out: Folder of the demo.
         settings: Size of the world.
-        say: Told about every step.
+        progress: Updated after every written and embedded file.
     """
-    world = write_world(out / "world", settings or WorldSettings(), progress=say)
+    world = write_world(out / "world", settings or WorldSettings(), progress=progress)
     collection = Collection(out / "collection", device="auto")
     folders = [out / "world" / name for name in ("images", "music", "videos")]
-    report = collection.add(*folders, options=EmbedOptions(models=("tiny",)))
-    say(f"{sum(report.added.values())} items embedded in {report.seconds:.0f} s")
+    report = collection.add(*folders, options=EmbedOptions(models=("tiny",)), progress=progress)
+    logger.info("%d items embedded in %.0f s", sum(report.added.values()), report.seconds)
     for card in collection.index():
-        say(card.summary())
+        logger.info("%s", card.summary())
     stops = []
     for target, modality in (
         (Target.IMAGE, Medium.IMAGE),
@@ -52,8 +57,8 @@ def tour(
         (Target.VIDEO, Medium.VIDEO),
         (Target.MOMENT, Medium.VIDEO),
     ):
-        asked = [item for item in world.of(modality) if item.unambiguous][:QUERIES_EACH]
-        for item in asked:
+        items = [item for item in world.of(modality) if item.unambiguous]
+        for item in items[:QUERIES_PER_TARGET]:
             result = collection.answer(item.caption, to=[target], k=HITS)
             stops.append(TourStop(target, item, result))
     sections = [_section(collection, stop) for stop in stops]
@@ -70,6 +75,6 @@ def _section(collection: Collection, stop: TourStop) -> GallerySection:
         if hit.start_seconds is None:
             continue
         curve = collection.searcher.curve(stop.result.query, hit.item_id, hit.space, hit.medium)
-        right = hit.uri.endswith(stop.expected.file)
-        curves[hit.rank] = Curve(*curve, truth=truth if right else None)
+        is_right = hit.uri.endswith(stop.expected.file)
+        curves[hit.rank] = Curve(*curve, truth=truth if is_right else None)
     return GallerySection(stop.result.query, stop.result.hits, f"to {stop.target}", curves)

@@ -1,19 +1,18 @@
-"""What a tune of the demo world is: the facts that captions name, and how they are drawn."""
+"""Samples the facts of the demo world's tunes."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
 import numpy as np
 
-Kind = TypeVar("Kind", bound=StrEnum)
+from retrieval.demo.choices import pick
 
 
 class Instrument(StrEnum):
-    """The timbre of the melody."""
+    """Instrument of the melody."""
 
     PIANO = "piano"
     ORGAN = "organ"
@@ -32,7 +31,7 @@ class Instrument(StrEnum):
 
 
 class Tempo(StrEnum):
-    """How fast the beat goes; the three ranges do not touch."""
+    """Tempo; the ranges of beats per minute are disjoint."""
 
     SLOW = "slow"
     MEDIUM = "medium"
@@ -40,7 +39,7 @@ class Tempo(StrEnum):
 
 
 class Mode(StrEnum):
-    """The scale, always on C: a mode is heard as the set of its pitches."""
+    """Scale, always on C."""
 
     MAJOR = "major"
     MINOR = "minor"
@@ -50,7 +49,7 @@ class Mode(StrEnum):
 
 
 class Register(StrEnum):
-    """Where the melody lies."""
+    """Register of the melody."""
 
     LOW = "low"
     MIDDLE = "middle"
@@ -58,7 +57,7 @@ class Register(StrEnum):
 
 
 class Rhythm(StrEnum):
-    """How the melody's notes follow each other."""
+    """Rhythm of the melody."""
 
     STEADY = "steady"
     SYNCOPATED = "syncopated"
@@ -70,7 +69,7 @@ class Rhythm(StrEnum):
 
 
 class Drums(StrEnum):
-    """The percussion."""
+    """Percussion."""
 
     NONE = "none"
     BEAT = "beat"
@@ -80,7 +79,7 @@ class Drums(StrEnum):
 
 
 class Accompaniment(StrEnum):
-    """What plays under the melody."""
+    """Accompaniment of the melody."""
 
     NONE = "none"
     DRONE = "drone"
@@ -88,8 +87,8 @@ class Accompaniment(StrEnum):
     CHORDS = "chords"
 
 
-class Place(StrEnum):
-    """The room around the sound."""
+class Room(StrEnum):
+    """Reverberation of the sound."""
 
     DRY = "dry"
     ECHO = "echo"
@@ -97,7 +96,7 @@ class Place(StrEnum):
 
 
 class Dynamics(StrEnum):
-    """How the loudness moves."""
+    """Course of the loudness."""
 
     EVEN = "even"
     SWELLING = "swelling"
@@ -105,9 +104,10 @@ class Dynamics(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tune:
-    """A tune by its facts; everything else about it (melody, accents) follows from `seed`.
+    """The facts of a tune; `seed` determines the melody and accents.
 
-    `bpm` is beats per minute, inside the range of `tempo`.
+    Attributes:
+        bpm: Beats per minute, in the range of `tempo`.
     """
 
     instrument: Instrument
@@ -118,59 +118,53 @@ class Tune:
     rhythm: Rhythm
     drums: Drums
     accompaniment: Accompaniment
-    place: Place
+    room: Room
     dynamics: Dynamics
     seed: int
 
     @property
     def beats_per_bar(self) -> int:
-        """Three for a waltz, else four."""
+        """Three for a waltz, otherwise four."""
         return 3 if self.rhythm is Rhythm.WALTZ else 4
 
 
 BPM = {Tempo.SLOW: (58.0, 70.0), Tempo.MEDIUM: (100.0, 116.0), Tempo.FAST: (164.0, 188.0)}
-_HELD_OUT_SHARE = 5  # one combination in five
+_HELD_OUT_PERIOD = 5  # one combination in five
 
 
 def is_held_out(instrument: Instrument, mode: Mode, register: Register) -> bool:
-    """Tell whether training never hears this combination.
+    """Return whether training excludes a combination.
 
-    Every instrument, mode and register, and most pairs of them, occur in training all the same.
+    Training still includes every instrument, mode and register, and most pairs of them.
     """
-    return zlib.crc32(f"{instrument} {mode} {register}".encode()) % _HELD_OUT_SHARE == 0
+    return zlib.crc32(f"{instrument} {mode} {register}".encode()) % _HELD_OUT_PERIOD == 0
 
 
 def sample_tune(rng: np.random.Generator, *, unseen: bool = False) -> Tune:
     """Draw a tune.
 
     Args:
-        rng: Where every choice comes from.
-        unseen: Draw only combinations of instrument, mode and register that are held out;
-            without it such a combination never occurs.
+        rng: Source of all random choices.
+        unseen: Whether the combination of instrument, mode and register is a held-out one.
     """
     instrument, mode, register = _draw_combination(rng)
     while is_held_out(instrument, mode, register) is not unseen:
         instrument, mode, register = _draw_combination(rng)
-    tempo = _choice(rng, Tempo)
+    tempo = pick(rng, Tempo)
     return Tune(
         instrument=instrument,
         tempo=tempo,
         bpm=float(rng.uniform(*BPM[tempo])),
         mode=mode,
         register=register,
-        rhythm=_choice(rng, Rhythm),
-        drums=_choice(rng, Drums),
-        accompaniment=_choice(rng, Accompaniment),
-        place=_choice(rng, Place),
-        dynamics=_choice(rng, Dynamics),
+        rhythm=pick(rng, Rhythm),
+        drums=pick(rng, Drums),
+        accompaniment=pick(rng, Accompaniment),
+        room=pick(rng, Room),
+        dynamics=pick(rng, Dynamics),
         seed=int(rng.integers(2**63)),
     )
 
 
 def _draw_combination(rng: np.random.Generator) -> tuple[Instrument, Mode, Register]:
-    return _choice(rng, Instrument), _choice(rng, Mode), _choice(rng, Register)
-
-
-def _choice(rng: np.random.Generator, kind: type[Kind]) -> Kind:
-    members = list(kind)
-    return members[int(rng.integers(len(members)))]
+    return pick(rng, Instrument), pick(rng, Mode), pick(rng, Register)

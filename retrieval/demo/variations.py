@@ -1,4 +1,4 @@
-"""Scenes that differ in one thing: what a model has to tell apart to find exactly the right one."""
+"""Varies scenes in one attribute, for hard negatives."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from retrieval.demo.choices import pick
 from retrieval.demo.scenes import (
     CELLS,
     HIDDEN_ON,
@@ -15,64 +16,60 @@ from retrieval.demo.scenes import (
     Scene,
     SceneObject,
     is_held_out,
-    pick,
     sample_object,
 )
 
-CHANGES: Final = ["background", "swap", "colour"] + 2 * ["place", "size", "texture"] + 3 * ["shape"]
-"""What small pictures show least clearly is changed most often."""
+CHANGES: Final = ["background", "swap", "colour"] + 2 * ["cell", "size", "texture"] + 3 * ["shape"]
+"""Possible changes; attributes that are less visible in small pictures occur more often."""
 
-
-REARRANGED: Final = ["swap", "place"]
-"""What changes nothing but how objects lie."""
+REARRANGEMENTS: Final = ["swap", "cell"]
+"""Changes of positions only."""
 
 
 def vary_scene(scene: Scene, rng: np.random.Generator, changes: Sequence[str] = CHANGES) -> Scene:
-    """Change the background, swap two objects, or change what or where one object is.
+    """Change the background, swap two objects, or change an attribute of one object.
 
-    The result is a scene that `sample_scene` could have drawn for training, with a grain of its
-    own: it holds no combination of colour and shape that is held out.
+    The result is a valid training scene: it has no held-out combination of colour and shape. Its
+    grain is new.
 
     Args:
-        scene: What to start from.
-        rng: Source of every choice.
-        changes: To choose from; "swap" needs another beside it for scenes of one object.
+        scene: The scene.
+        rng: Source of all random choices.
+        changes: The possible changes. "swap" alone is impossible in scenes of one object.
     """
     while True:
-        candidate = _changed(scene, pick(rng, list(changes)), rng)
-        if candidate != scene and _is_trainable(candidate):
-            return replace(candidate, seed=int(rng.integers(2**32)))
+        varied = _change(scene, pick(rng, changes), rng)
+        if varied != scene and _is_trainable(varied):
+            return replace(varied, seed=int(rng.integers(2**32)))
 
 
-def _changed(scene: Scene, change: str, rng: np.random.Generator) -> Scene:
+def _change(scene: Scene, change: str, rng: np.random.Generator) -> Scene:
     if change == "background":
-        return replace(scene, background=pick(rng, list(Background)))
+        return replace(scene, background=pick(rng, Background))
     objects = list(scene.objects)
-    number = int(rng.integers(len(objects)))
-    thing = objects[number]
-    fresh = sample_object(rng, int(rng.integers(len(CELLS))), scene.background)
+    index = int(rng.integers(len(objects)))
+    old = objects[index]
+    new = sample_object(rng, int(rng.integers(len(CELLS))), scene.background)
     if change == "swap":
-        other = (number + 1) % len(objects)
-        objects[number], objects[other] = (
-            _moved(thing, objects[other]),
-            _moved(objects[other], thing),
-        )
-    elif change == "place":
-        objects[number] = _moved(thing, fresh)
+        other = (index + 1) % len(objects)
+        objects[index], objects[other] = _move(old, objects[other]), _move(objects[other], old)
+    elif change == "cell":
+        objects[index] = _move(old, new)
     else:
-        objects[number] = replace(thing, **{change: getattr(fresh, change)})
+        objects[index] = replace(old, **{change: getattr(new, change)})
     return replace(scene, objects=tuple(objects))
 
 
-def _moved(thing: SceneObject, where: SceneObject) -> SceneObject:
-    return replace(thing, place=where.place, x=where.x, y=where.y)
+def _move(scene_object: SceneObject, target: SceneObject) -> SceneObject:
+    """Move an object to the position of another."""
+    return replace(scene_object, cell=target.cell, x=target.x, y=target.y)
 
 
 def _is_trainable(scene: Scene) -> bool:
-    things = scene.objects
+    objects = scene.objects
     return (
-        len({thing.place for thing in things}) == len(things)
-        and len({thing.looks for thing in things}) == len(things)
-        and not any(is_held_out(thing.colour, thing.shape) for thing in things)
-        and not any(thing.colour in HIDDEN_ON[scene.background] for thing in things)
+        len({each.cell for each in objects}) == len(objects)
+        and len({each.looks for each in objects}) == len(objects)
+        and not any(is_held_out(each.colour, each.shape) for each in objects)
+        and not any(each.colour in HIDDEN_ON[scene.background] for each in objects)
     )

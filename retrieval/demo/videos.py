@@ -1,4 +1,4 @@
-"""Videos of the demo world: consecutive events, each a scene with its own motion and sound."""
+"""Samples and writes the demo world's videos: consecutive events with motion and sound."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AAC_FRAME_SAMPLES = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is seen and heard in [start_seconds, end_seconds); no tune is silence."""
+    """A scene and an optional tune in [start_seconds, end_seconds)."""
 
     start_seconds: float
     end_seconds: float
@@ -40,37 +40,37 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """Consecutive events without gaps, from 0 to the duration."""
+    """Consecutive events without gaps, from second 0."""
 
     events: tuple[Event, ...]
 
     @property
     def duration_seconds(self) -> float:
-        """Where the last event ends."""
+        """End of the last event."""
         return self.events[-1].end_seconds
 
-    def answers(self, caption: SceneCaption) -> list[Event]:
-        """The events that a caption is true of."""
+    def matching_events(self, caption: SceneCaption) -> list[Event]:
+        """Return the events that a caption describes."""
         return [event for event in self.events if caption.describes(event.scene, event.motion)]
 
 
 def sample_video(
     rng: np.random.Generator, *, unseen: bool = False, seconds: tuple[float, float] = (20.0, 180.0)
 ) -> Video:
-    """Draw a video whose length lies in `seconds`, in events of 4 to 20 s.
+    """Draw a video with a length in `seconds`, of events of 4 to 20 s.
 
-    Borders fall on whole frames, so that the truth is exact.
+    Events start and end at frames, so that their times are exact.
     """
-    duration = _on_a_frame(rng.uniform(*seconds))
+    duration = round_to_frame(rng.uniform(*seconds))
     events: list[Event] = []
     start = 0.0
     while start < duration:
-        end = min(duration, start + _on_a_frame(rng.uniform(*EVENT_SECONDS)))
+        end = min(duration, start + round_to_frame(rng.uniform(*EVENT_SECONDS)))
         if duration - end < EVENT_SECONDS[0]:
             end = duration
         scene = sample_scene(rng, unseen=unseen)
-        moving = rng.random() < MOVING_SHARE
-        motion = list(Motion)[1 + int(rng.integers(len(Motion) - 1))] if moving else Motion.STILL
+        is_moving = rng.random() < MOVING_SHARE
+        motion = list(Motion)[1 + int(rng.integers(len(Motion) - 1))] if is_moving else Motion.STILL
         tune = None if rng.random() < SILENT_SHARE else sample_tune(rng, unseen=unseen)
         caption = caption_scene(scene, rng, motion=motion)
         events.append(Event(start, end, scene, motion, tune, caption))
@@ -78,15 +78,16 @@ def sample_video(
     return Video(tuple(events))
 
 
-def _on_a_frame(seconds: float) -> float:
+def round_to_frame(seconds: float) -> float:
+    """Round a time to the nearest frame."""
     return round(seconds * FRAMES_PER_SECOND) / FRAMES_PER_SECOND
 
 
 def write_video(video: Video, path: Path, *, size_pixels: int = 128) -> None:
-    """Encode a video as H.264 and AAC in MP4, ready for browsers; memory holds one event.
+    """Encode a video as H.264 and AAC in MP4, event by event.
 
     Args:
-        video: What to show.
+        video: The video.
         path: File to write.
         size_pixels: Side of the square picture, even.
     """

@@ -1,14 +1,13 @@
-"""The demo world as files: pictures, tunes and videos with captions, and the truth about them."""
+"""Writes the demo world: pictures, tunes and videos with captions and ground truth."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,23 +18,27 @@ from retrieval.demo.music_captions import TuneCaption, caption_tune
 from retrieval.demo.scenes import Scene, sample_scene
 from retrieval.demo.tunes import Tune
 from retrieval.demo.videos import SAMPLE_RATE_HZ, Video, sample_video, write_video
+from retrieval.files.documents import parse_json
+from retrieval.files.reading import read_text
+from retrieval.files.writing import write_text
+from retrieval.progress import Progress, no_progress
 from retrieval.types import Medium
 
 HELD_OUT = 1
-"""First element of every seed here; training draws from streams that begin with 0."""
+"""First element of every seed of this module; the seeds of training start with 0."""
 
 TRUTH = "truth.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class WorldSettings:
-    """How much to make, of what.
+    """The number and lengths of the generated files.
 
     Attributes:
-        seed: Decides everything.
-        unseen: Take combinations that never occur in training.
-        video_seconds: Shortest and longest video.
-        tune_seconds: Shortest and longest recording.
+        seed: Seed of all random choices.
+        unseen: Whether items have combinations that are held out of training.
+        video_seconds: Minimal and maximal length of a video.
+        tune_seconds: Minimal and maximal length of a recording.
     """
 
     seed: int = 0
@@ -49,15 +52,14 @@ class WorldSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorldItem:
-    """One file and the query it answers.
+    """One file and its caption.
 
     Attributes:
         file: Path relative to the world's folder.
-        modality: What it is.
-        caption: A text that it answers; of a video, one of its events.
-        unambiguous: Whether the caption is true of no other file of its kind.
-        start_seconds: Where a video's event begins; None otherwise.
-        end_seconds: Where it ends.
+        caption: Describes the file or, for a video, one of its events.
+        unambiguous: Whether the caption describes no other file of this modality.
+        start_seconds: Start of the described event of a video; None otherwise.
+        end_seconds: End of the event.
         duration_seconds: Length of a video or recording.
     """
 
@@ -72,27 +74,24 @@ class WorldItem:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A written world."""
+    """A demo world on disk."""
 
     folder: Path
     items: tuple[WorldItem, ...]
 
     def of(self, modality: Medium) -> list[WorldItem]:
-        """Items of one kind."""
+        """Return the items of a modality."""
         return [item for item in self.items if item.modality is modality]
 
 
-def write_world(
-    out: Path, settings: WorldSettings, *, progress: Callable[[str], None] | None = None
-) -> World:
-    """Generate a world into a folder that `embed` can read; the same settings make the same world.
+def write_world(out: Path, settings: WorldSettings, *, progress: Progress = no_progress) -> World:
+    """Generate a world into a folder that `embed` can read; equal settings give equal worlds.
 
     Args:
-        out: Folder for `images`, `music`, `videos` and the truth.
-        settings: How much of what.
-        progress: Called with a line now and then.
+        out: Folder for `images`, `music`, `videos` and the ground truth.
+        settings: Number and lengths of the files.
+        progress: Updated after every file.
     """
-    say = progress or (lambda line: None)
     for name in ("images", "music", "videos"):
         (out / name).mkdir(parents=True, exist_ok=True)
     items = [*_scene_items(settings), *_tune_items(settings), *_video_items(settings)]
@@ -100,27 +99,24 @@ def write_world(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(mp_context=context) as pool:
         for done, _ in enumerate(pool.map(_write_file, jobs, chunksize=8), 1):
-            if done % 100 == 0 or done == len(jobs):
-                say(f"{done} of {len(jobs)} files written")
+            progress("writing the demo world", done, len(jobs))
     _write_captions(out, items)
-    with (out / TRUTH).open("w") as truth:
-        truth.writelines(json.dumps(asdict(item)) + "\n" for item in items)
+    write_text(out / TRUTH, "".join(json.dumps(asdict(item)) + "\n" for item in items))
     return World(out, tuple(items))
 
 
 def load_world(out: Path) -> World:
-    """Read a world that `write_world` made."""
-    rows = [json.loads(line) for line in (out / TRUTH).read_text().splitlines()]
-    items = [WorldItem(**{**row, "modality": Medium(row["modality"])}) for row in rows]
-    return World(out, tuple(items))
+    """Read a world that `write_world` wrote."""
+    lines = read_text(out / TRUTH).splitlines()
+    return World(out, tuple(parse_json(WorldItem, line) for line in lines))
 
 
-# ---------------------------------------------------------------- what there is
+# ---------------------------------------------------------------- items
 
 
 def _rng(settings: WorldSettings, modality: Medium, number: int) -> np.random.Generator:
-    kind = list(Medium).index(modality)
-    return np.random.default_rng([HELD_OUT, settings.seed, kind, number, int(settings.unseen)])
+    medium = list(Medium).index(modality)
+    return np.random.default_rng([HELD_OUT, settings.seed, medium, number, int(settings.unseen)])
 
 
 def _scene(settings: WorldSettings, number: int) -> tuple[Scene, SceneCaption]:
@@ -142,46 +138,46 @@ def _video(settings: WorldSettings, number: int) -> Video:
 
 
 def _scene_items(settings: WorldSettings) -> list[WorldItem]:
-    made = [_scene(settings, number) for number in range(settings.images)]
+    scenes = [_scene(settings, number) for number in range(settings.images)]
     return [
         WorldItem(
             f"images/{number:05}.png",
             Medium.IMAGE,
             caption.text,
-            sum(caption.describes(other) for other, _ in made) == 1,
+            sum(caption.describes(other) for other, _ in scenes) == 1,
         )
-        for number, (_, caption) in enumerate(made)
+        for number, (_, caption) in enumerate(scenes)
     ]
 
 
 def _tune_items(settings: WorldSettings) -> list[WorldItem]:
-    made = [_tune(settings, number) for number in range(settings.tunes)]
+    tunes = [_tune(settings, number) for number in range(settings.tunes)]
     return [
         WorldItem(
             f"music/{number:05}.flac",
             Medium.AUDIO,
             caption.text,
-            sum(caption.describes(other) for other, _, _ in made) == 1,
+            sum(caption.describes(other) for other, _, _ in tunes) == 1,
             duration_seconds=seconds,
         )
-        for number, (_, caption, seconds) in enumerate(made)
+        for number, (_, caption, seconds) in enumerate(tunes)
     ]
 
 
 def _video_items(settings: WorldSettings) -> list[WorldItem]:
-    """One event of each video, drawn at random, is what its caption asks for."""
-    made = [_video(settings, number) for number in range(settings.videos)]
+    """Describe each video by a random event of it."""
+    videos = [_video(settings, number) for number in range(settings.videos)]
     items = []
-    for number, video in enumerate(made):
-        chosen = _rng(settings, Medium.VIDEO, number).spawn(1)[0]
-        event = video.events[int(chosen.integers(len(video.events)))]
-        matching = sum(len(other.answers(event.caption)) for other in made)
+    for number, video in enumerate(videos):
+        rng = _rng(settings, Medium.VIDEO, number).spawn(1)[0]
+        event = video.events[int(rng.integers(len(video.events)))]
+        matches = sum(len(other.matching_events(event.caption)) for other in videos)
         items.append(
             WorldItem(
                 f"videos/{number:05}.mp4",
                 Medium.VIDEO,
                 event.caption.text,
-                matching == 1,
+                matches == 1,
                 event.start_seconds,
                 event.end_seconds,
                 video.duration_seconds,
@@ -211,11 +207,8 @@ def _write_file(job: tuple[Path, WorldSettings, Medium, str]) -> None:
 
 
 def _write_captions(out: Path, items: list[WorldItem]) -> None:
-    """captions.jsonl in each folder, as `embed` reads them."""
-    by_folder: dict[str, list[dict[str, Any]]] = {}
-    for item in items:
-        folder, _, name = item.file.partition("/")
-        by_folder.setdefault(folder, []).append({"file": name, "caption": item.caption})
-    for folder, rows in by_folder.items():
-        with (out / folder / "captions.jsonl").open("w") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+    """Write captions.jsonl into each folder."""
+    for folder, group in groupby(items, lambda item: item.file.partition("/")[0]):
+        rows = [{"file": Path(item.file).name, "caption": item.caption} for item in group]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        write_text(out / folder / "captions.jsonl", text)

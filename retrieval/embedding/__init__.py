@@ -1,1 +1,1 @@
-"""One embedding run: plan, decode, assemble, encode, write."""
+"""Embedding runs: decode, encode, assemble and store media files."""

@@ -1,14 +1,14 @@
-"""Between decoding and storing: batches samples over items, encodes them, hands items out whole.
+"""Assembles items from decoded chunks: batches samples across items, encodes, restores the order.
 
-Decoders deliver an item's samples in chunks, encoders want large batches, the store wants whole
-items in their order. This module is the only place where the three rhythms meet.
+Decoders deliver chunks of an item, encoders are efficient with large batches, and the store needs
+complete items in order.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,10 +21,12 @@ from retrieval.protocols import Encoder, reads_clips
 from retrieval.store.pending import single_precision
 from retrieval.types import (
     DecodedChunk,
+    DecodeEvent,
     EmbeddedItem,
     Failure,
     Frames,
     ItemDecoded,
+    ItemUnchanged,
     MediaInfo,
     Medium,
     Segments,
@@ -32,14 +34,14 @@ from retrieval.types import (
 )
 
 MAX_WAITING_ITEMS = 2_048
-"""Items held back for a fuller batch; bounds memory when one medium is rare in a long list."""
+"""Maximal number of incomplete items; bounds memory if one medium is rare."""
 
 MAX_BATCH_BYTES = 32 << 20
-"""Decoded samples of one encoder call; a batch ends at this or at its number of samples."""
+"""Maximal size of the decoded samples of one encoder call."""
 
 
 @dataclass(slots=True)
-class _Part:
+class _EncodedChunks:
     """The encoded chunks of one item in one space and medium, in order."""
 
     starts: list[NDArray[np.float64]] = field(default_factory=list)
@@ -48,14 +50,16 @@ class _Part:
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    """One item on its way: what is encoded, how much is still queued, and its end when known."""
+class _PendingItem:
+    """One item with its encoded chunks and the number of queued ones."""
 
-    parts: dict[tuple[str, Medium], _Part] = field(default_factory=lambda: defaultdict(_Part))
+    encoded: dict[tuple[str, Medium], _EncodedChunks] = field(
+        default_factory=lambda: defaultdict(_EncodedChunks)
+    )
     cutters: dict[str, ClipCutter] = field(default_factory=dict)  # by space
     queued_chunks: int = 0
     end: MediaInfo | Failure | None = None
-    invalid: str | None = None  # why its vectors cannot be stored
+    invalid: str | None = None  # the encoder's error
 
     @property
     def finished(self) -> bool:
@@ -64,31 +68,31 @@ class _Waiting:
         return isinstance(self.end, Failure) or self.invalid is not None or not self.queued_chunks
 
 
-_Kind = tuple[str, int]
-"""A space, and the dimensions of its samples: windows, pictures and clips fill batches apart."""
+_QueueKey = tuple[str, int]
+"""A space and the `ndim` of its samples: windows, pictures and clips are batched separately."""
 
 
 class _Queue:
-    """Chunks of one kind that wait for their batch to fill."""
+    """Chunks of one batch."""
 
     def __init__(self) -> None:
-        self.pairs: list[tuple[_Waiting, DecodedChunk]] = []
+        self.pairs: list[tuple[_PendingItem, DecodedChunk]] = []
         self.samples = 0
         self.bytes = 0
 
-    def push(self, item: _Waiting, chunk: DecodedChunk) -> None:
+    def push(self, item: _PendingItem, chunk: DecodedChunk) -> None:
         self.pairs.append((item, chunk))
-        # A clip counts with all of its frames.
+        # Each frame of a clip counts.
         self.samples += math.prod(chunk.samples.shape[: max(1, chunk.samples.ndim - 3)])
         self.bytes += chunk.samples.nbytes
 
 
 class Assembler:
-    """Turns decode events into embedded items, in the order in which the items were decoded.
+    """Converts decode events to embedded items, in the order of decoding.
 
     Args:
         encoders: By space name.
-        batch_samples: Pictures, frames or windows of one encoder call.
+        batch_samples: Pictures, frames or windows per encoder call.
     """
 
     def __init__(
@@ -96,18 +100,18 @@ class Assembler:
     ) -> None:
         self._encoders = encoders
         self._batch_samples = batch_samples
-        self._order: deque[_Waiting] = deque()
-        self._open: _Waiting | None = None
-        self._queues: dict[_Kind, _Queue] = defaultdict(_Queue)
+        self._order: deque[_PendingItem] = deque()
+        self._open: _PendingItem | None = None
+        self._queues: dict[_QueueKey, _Queue] = defaultdict(_Queue)
 
     def add(self, event: DecodedChunk | ItemDecoded | Failure) -> None:
-        """Take one event; events of one item come together, its end or failure last."""
+        """Add one event; the events of an item are consecutive and end with its end or failure."""
         if self._open is None:
-            self._open = _Waiting()
+            self._open = _PendingItem()
             self._order.append(self._open)
         item = self._open
         if isinstance(event, DecodedChunk):
-            self._enqueue(item, self._cut(item, event))
+            self._enqueue(item, self._cut_clips(item, event))
             return
         if isinstance(event, ItemDecoded):
             for space, cutter in item.cutters.items():
@@ -118,64 +122,73 @@ class Assembler:
         if len(self._order) > MAX_WAITING_ITEMS:
             self.flush()
 
+    def assemble(self, events: Iterable[DecodeEvent]) -> Iterator[EmbeddedItem | Failure]:
+        """Yield the items of all events in order; unchanged files are skipped."""
+        for event in events:
+            if not isinstance(event, ItemUnchanged):
+                self.add(event)
+                yield from self.finished()
+        self.flush()
+        yield from self.finished()
+
     def flush(self) -> None:
-        """Encode whatever is queued, in batches however small."""
-        for kind in list(self._queues):
-            self._encode_queue(kind)
+        """Encode all queued chunks, including partial batches."""
+        for key in list(self._queues):
+            self._encode_queue(key)
 
     def finished(self) -> Iterator[EmbeddedItem | Failure]:
-        """Yield the items, in order, up to the first that still waits for its vectors."""
+        """Yield the finished items in order, up to the first unfinished one."""
         while self._order and self._order[0].finished:
             yield self._result(self._order.popleft())
 
-    def _cut(self, item: _Waiting, chunk: DecodedChunk) -> DecodedChunk:
-        """Frames as they are, or the clips they complete where the encoder reads clips."""
+    def _cut_clips(self, item: _PendingItem, chunk: DecodedChunk) -> DecodedChunk:
+        """Return the clips that a chunk completes, or the chunk if the encoder reads no clips."""
         space, encoder = self._encoders[chunk.space]
         if chunk.medium is not Medium.VIDEO or not reads_clips(encoder):
             return chunk
         if chunk.space not in item.cutters:
             clip_seconds = space.sampling.clip_seconds
             item.cutters[chunk.space] = ClipCutter(encoder.clip_frames, clip_seconds)
-        assert chunk.start_seconds is not None  # every frame has its time
+        assert chunk.start_seconds is not None  # frames have times
         frames = chunk.samples.astype(np.uint8, copy=False)
         return _clips(chunk.space, *item.cutters[chunk.space].add(chunk.start_seconds, frames))
 
-    def _enqueue(self, item: _Waiting, chunk: DecodedChunk) -> None:
+    def _enqueue(self, item: _PendingItem, chunk: DecodedChunk) -> None:
         if not len(chunk.samples):
             return
         item.queued_chunks += 1
-        kind = (chunk.space, chunk.samples.ndim)
-        queue = self._queues[kind]
+        key = (chunk.space, chunk.samples.ndim)
+        queue = self._queues[key]
         queue.push(item, chunk)
         if queue.samples >= self._batch_samples or queue.bytes >= MAX_BATCH_BYTES:
-            self._encode_queue(kind)
+            self._encode_queue(key)
 
-    def _encode_queue(self, kind: _Kind) -> None:
-        """Encode one queue and give the vectors back to their items."""
-        space = kind[0]
-        pairs = [pair for pair in self._queues.pop(kind).pairs if _wanted(pair[0])]
+    def _encode_queue(self, key: _QueueKey) -> None:
+        """Encode one queue and assign the vectors to their items."""
+        space = key[0]
+        pairs = [pair for pair in self._queues.pop(key).pairs if _is_valid(pair[0])]
         if not pairs:
             return
         try:
             self._encode(space, pairs)
         except InvalidVectorError:
-            # One bad item must not take its neighbours with it: each is tried on its own.
+            # Retry each item separately, so that one bad item fails alone.
             for item in dict.fromkeys(item for item, _ in pairs):
                 try:
                     self._encode(space, [pair for pair in pairs if pair[0] is item])
                 except InvalidVectorError as error:
                     item.invalid = str(error)
 
-    def _encode(self, space: str, pairs: list[tuple[_Waiting, DecodedChunk]]) -> None:
+    def _encode(self, space: str, pairs: list[tuple[_PendingItem, DecodedChunk]]) -> None:
         vectors = self._vectors(space, [chunk for _, chunk in pairs])
         first = 0
         for item, chunk in pairs:
-            part = item.parts[(space, chunk.medium)]
-            part.vectors.append(vectors[first : first + len(chunk.samples)])
+            encoded = item.encoded[(space, chunk.medium)]
+            encoded.vectors.append(vectors[first : first + len(chunk.samples)])
             if chunk.start_seconds is not None:
-                part.starts.append(chunk.start_seconds)
+                encoded.starts.append(chunk.start_seconds)
             if chunk.end_seconds is not None:
-                part.ends.append(chunk.end_seconds)
+                encoded.ends.append(chunk.end_seconds)
             first += len(chunk.samples)
             item.queued_chunks -= 1
 
@@ -194,9 +207,9 @@ class Assembler:
         ]
         return encoder.encode_audio(samples.astype(np.float32, copy=False), np.concatenate(seconds))
 
-    def _result(self, item: _Waiting) -> EmbeddedItem | Failure:
+    def _result(self, item: _PendingItem) -> EmbeddedItem | Failure:
         end = item.end
-        assert end is not None  # `finished` lets no other through
+        assert end is not None  # `finished` checks this
         if isinstance(end, Failure):
             return end
         if item.invalid is not None:
@@ -205,21 +218,21 @@ class Assembler:
         frames: dict[str, Frames] = {}
         for name, (space, encoder) in self._encoders.items():
             pooled = not reads_clips(encoder)
-            pieces = [
-                _segments(medium, part, space, end.duration_seconds, pooled=pooled)
-                for (part_space, medium), part in item.parts.items()
-                if part_space == name
+            by_medium = [
+                _segments(medium, encoded, space, end.duration_seconds, pooled=pooled)
+                for (encoded_space, medium), encoded in item.encoded.items()
+                if encoded_space == name
             ]
-            segments[name] = _joined(pieces, space.dim)
-            seen = item.parts.get((name, Medium.VIDEO))
-            if seen is not None and pooled:
+            segments[name] = _concatenate(by_medium, space.dim)
+            video = item.encoded.get((name, Medium.VIDEO))
+            if video is not None and pooled:
                 frames[name] = Frames(
-                    np.concatenate(seen.starts).astype(np.float32), np.concatenate(seen.vectors)
+                    np.concatenate(video.starts).astype(np.float32), np.concatenate(video.vectors)
                 )
         return EmbeddedItem(info=end, segments=segments, frames=frames)
 
 
-def _wanted(item: _Waiting) -> bool:
+def _is_valid(item: _PendingItem) -> bool:
     return item.invalid is None and not isinstance(item.end, Failure)
 
 
@@ -228,17 +241,17 @@ def _clips(space: str, starts: NDArray[np.float64], frames: NDArray[np.uint8]) -
 
 
 def _segments(
-    medium: Medium, part: _Part, space: Space, duration: float | None, *, pooled: bool
+    medium: Medium, encoded: _EncodedChunks, space: Space, duration: float | None, *, pooled: bool
 ) -> Segments:
-    """Rows of one medium; those of a video are `pooled` from frames, or clips already."""
-    vectors = np.concatenate(part.vectors)
+    """Return the rows of one medium; `pooled` rows of a video are means of frame vectors."""
+    vectors = np.concatenate(encoded.vectors)
     if medium is Medium.IMAGE:
-        nothing = np.full(len(vectors), np.nan, np.float32)
-        return Segments([medium] * len(vectors), nothing, nothing, vectors)
-    starts = np.concatenate(part.starts)
+        no_times = np.full(len(vectors), np.nan, np.float32)
+        return Segments([medium] * len(vectors), no_times, no_times, vectors)
+    starts = np.concatenate(encoded.starts)
     clip_seconds = space.sampling.clip_seconds
     if medium is Medium.AUDIO:
-        ends = np.concatenate(part.ends)
+        ends = np.concatenate(encoded.ends)
     elif pooled:
         starts, ends, vectors = pool_clips(starts, vectors, clip_seconds, duration_seconds=duration)
     else:
@@ -246,13 +259,11 @@ def _segments(
     return Segments([medium] * len(vectors), *single_precision(starts, ends), vectors)
 
 
-def _joined(pieces: list[Segments], dim: int) -> Segments:
-    if len(pieces) == 1:
-        return pieces[0]
+def _concatenate(parts: list[Segments], dim: int) -> Segments:
     empty = np.empty(0, np.float32)
     return Segments(
-        [medium for piece in pieces for medium in piece.media],
-        np.concatenate([empty, *(piece.start_seconds for piece in pieces)]),
-        np.concatenate([empty, *(piece.end_seconds for piece in pieces)]),
-        np.concatenate([np.empty((0, dim), np.float32), *(piece.vectors for piece in pieces)]),
+        [medium for part in parts for medium in part.media],
+        np.concatenate([empty, *(part.start_seconds for part in parts)]),
+        np.concatenate([empty, *(part.end_seconds for part in parts)]),
+        np.concatenate([np.empty((0, dim), np.float32), *(part.vectors for part in parts)]),
     )

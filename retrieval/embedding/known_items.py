@@ -1,4 +1,4 @@
-"""What a collection holds of the files that a run meets: by uri, by file, by content."""
+"""Looks up the items of a collection by uri, by file and by content."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from retrieval.types import Failure, KnownFile, Scalar, Source
 
 @dataclass(slots=True)
 class _SameSize:
-    """Known files of one size: those that are there, by their identity, and those that are gone."""
+    """Known files of one size: existing ones by identity, gone ones by digest."""
 
-    there: dict[tuple[int, int], str] = field(default_factory=dict)
+    existing: dict[tuple[int, int], str] = field(default_factory=dict)
     gone: dict[str, list[str]] = field(default_factory=dict)  # uris by sha256
 
     def add(self, uri: str, sha256: str) -> None:
@@ -42,14 +42,14 @@ class _SameSize:
             return
         key = file_identity(status)
         if key is not None:
-            self.there.setdefault(key, uri)
+            self.existing.setdefault(key, uri)
 
 
 class KnownItems:
-    """The living items of a collection, as a run of `embed` looks them up.
+    """The items of a collection, for lookups by a run of `embed`.
 
     Attributes:
-        files: By uri; where a file was renamed, by its new one.
+        files: By uri; for renamed files by the new one.
     """
 
     def __init__(self, snapshot: Snapshot | None) -> None:
@@ -59,17 +59,17 @@ class KnownItems:
     # ------------------------------------------------------------ the same file, the same content
 
     def other_name(self, source: Source, status: os.stat_result) -> str | None:
-        """The known uri of the very file that a source is another path of."""
-        key = file_identity(status)
+        """Return the known uri of a source's file, if the source is another path of it."""
+        key = identity(status)
         if key is None:
             return None
         known = self._tars if source.is_tar else self._of_size(status.st_size)
-        return known.there.get(key)
+        return known.existing.get(key)
 
     def renamed(self, source: Source, status: os.stat_result) -> str | None:
-        """The known uri of a file that is gone and had the content of this one.
+        """Return the known uri of a gone file with the content of this one.
 
-        Of several the one of the same name is meant, else the oldest.
+        Of several, a file of the same name is preferred, then the oldest.
         """
         gone = self._of_size(status.st_size).gone
         if not gone:
@@ -78,58 +78,58 @@ class KnownItems:
             with open_regular(source.path) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
-            return None  # decoding it reports what is wrong
+            return None  # decoding reports the error
         uris = gone.get(digest, [])
         name = os.path.basename(source.uri)
-        return next((u for u in uris if os.path.basename(u) == name), uris[0] if uris else None)
+        return next((uri for uri in uris if os.path.basename(uri) == name), next(iter(uris), None))
 
     def renamed_members(self, source: Source) -> Iterator[tuple[OpenFile | Failure, str | None]]:
-        """Give every member of a tar that took the place of one that is gone, or the first alone.
+        """Yield the members of a renamed tar, each with the uri of its content in the old tar.
 
-        With each comes the uri that the same content had in the older tar; None where it had none.
-        The older tar is the one with a member of the first one's name and content.
+        The old tar is a gone one that has a member with the first member's name and content. The
+        uri is None for content that it lacks. Without an old tar only the first member is yielded.
         """
         if not self._tars.gone:
             return
         tar: str | None = None
         for member in open_members(source):
-            older = None
+            old_uri = None
             if isinstance(member, OpenFile):
+                name = member.uri[len(source.uri) :]
                 digest = hashlib.file_digest(member.file, "sha256").hexdigest()  # type: ignore[arg-type]
-                tar = tar or self._tar_with(member.uri[len(source.uri) :], digest)
-                older = f"{tar}{member.uri[len(source.uri) :]}" if tar else None
-                if older is not None and self._digest(older) != digest:
-                    older = None
-            yield member, older
+                tar = tar or self._gone_tar_with(name, digest)
+                if tar and self._digest(f"{tar}{name}") == digest:
+                    old_uri = f"{tar}{name}"
+            yield member, old_uri
             if tar is None:
                 return
 
-    def rename(self, older: str, uri: str) -> KnownFile:
-        """Know an item by another uri from now on."""
-        file = self.files[uri] = self.files.pop(older)
+    def rename(self, old_uri: str, uri: str) -> KnownFile:
+        """Change the uri of an item."""
+        file = self.files[uri] = self.files.pop(old_uri)
         if file.bytes in self._same_size:
             uris = self._same_size[file.bytes].gone.get(file.sha256, [])
-            uris[:] = [other for other in uris if other != older]
+            uris[:] = [other for other in uris if other != old_uri]
         return file
 
-    # ------------------------------------------------------------ what is gone
+    # ------------------------------------------------------------ gone files
 
     def gone(self, covers: Callable[[str], bool], seen: Set[str]) -> Iterator[KnownFile]:
-        """Items whose files are gone.
+        """Yield the items whose files no longer exist.
 
         Args:
-            covers: Tells of a file's uri whether the run would have met it.
-            seen: Uris that the run met.
+            covers: Returns whether the sources of the run include a uri.
+            seen: Uris that the run saw.
         """
         for uri, file in self.files.items():
             if uri in seen or not covers(uri):
                 continue
-            with suppress(OSError):  # unknown is not gone
-                if file_status(uri) is None:
+            with suppress(OSError):  # an inaccessible file may exist
+                if status_of(uri) is None:
                     yield file
 
-    def _tar_with(self, member: str, digest: str) -> str | None:
-        """The tar that is gone and had a member of this name, as `!NAME`, and content."""
+    def _gone_tar_with(self, member: str, digest: str) -> str | None:
+        """Return a gone tar with a member of this name (as `!NAME`) and content."""
         tars = (tar for tars in self._tars.gone.values() for tar in tars)
         return next((tar for tar in tars if self._digest(tar + member) == digest), None)
 
@@ -138,9 +138,9 @@ class KnownItems:
 
     def _of_size(self, size: int) -> _SameSize:
         if size not in self._same_size:
-            found = self._same_size[size] = _SameSize()
+            same_size = self._same_size[size] = _SameSize()
             for uri in self._uris_by_size.get(size, ()):
-                found.add(uri, self.files[uri].sha256)
+                same_size.add(uri, self.files[uri].sha256)
         return self._same_size[size]
 
     @cached_property
@@ -153,29 +153,29 @@ class KnownItems:
 
     @cached_property
     def _tars(self) -> _SameSize:
-        """All tars; those that are gone under one digest, since nobody knows theirs."""
+        """All tars; gone ones share one key, because their digests are not stored."""
         tars = _SameSize()
-        for tar in dict.fromkeys(container_of(u)[0] for u in self.files if container_of(u)[1]):
-            tars.add(tar, "of a tar")
+        for tar in dict.fromkeys(tar for tar, member in map(container_of, self.files) if member):
+            tars.add(tar, "tar")
         return tars
 
 
 class StoredMetadata:
-    """Captions and users' columns of the items of one generation; read when first asked for."""
+    """Captions and user columns of the items of one generation, read at first use."""
 
     def __init__(self, snapshot: Snapshot | None) -> None:
         self._snapshot = snapshot
 
     def of(self, item_id: int) -> dict[str, Scalar]:
-        """The caption and the columns of an item."""
-        ids, table = self._read
-        place = int(np.searchsorted(ids, item_id))
-        return {name: table.column(name)[place].as_py() for name in table.column_names}
+        """Return the caption and the user columns of an item."""
+        ids, table = self._rows
+        row = int(np.searchsorted(ids, item_id))
+        return {name: table.column(name)[row].as_py() for name in table.column_names}
 
     @cached_property
-    def _read(self) -> tuple[NDArray[np.int64], pa.Table]:
-        assert self._snapshot is not None  # an item comes from it
+    def _rows(self) -> tuple[NDArray[np.int64], pa.Table]:
+        assert self._snapshot is not None  # its caller has an item of it
         table = pa.Table.from_batches(self._snapshot.iter_items(), self._snapshot.items_schema())
         ids: NDArray[np.int64] = table.column("item_id").to_numpy()
-        own = [name for name in ITEMS.names if name != "caption"]
-        return ids, table.drop_columns(own).combine_chunks()
+        fixed = [name for name in ITEMS.names if name != "caption"]
+        return ids, table.drop_columns(fixed).combine_chunks()

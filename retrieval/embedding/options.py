@@ -1,4 +1,4 @@
-"""What a run of `embed` is told, what it reports, and the spaces that it works in."""
+"""The options, the report and the spaces of an `embed` run."""
 
 from __future__ import annotations
 
@@ -25,18 +25,23 @@ Spaces = dict[str, tuple[Space, Encoder]]
 
 @dataclass(frozen=True, slots=True)
 class EmbedOptions:
-    """How a run reads its files.
+    """Models, sampling and reading options of a run.
 
     Attributes:
-        models: Catalogue names or specifications; empty: the collection's own, else the default.
+        models: Catalogue names or specifications. If empty, the collection's models are used, or
+            the default model in a new collection.
         device: `auto`, `cpu` or `cuda`.
-        workers: Decoding processes; 0 decodes in this one.
-        window_seconds: Length of an audio window; None: the model's own.
-        hop_seconds: Distance of two windows; None: the length of a window.
-        strict: The first file that cannot be used ends the run with an error.
-        retry_failed: Try files again that failed before and have not changed since.
-        exclude: Patterns of files that are left out, in the syntax of gitignore.
-        prune: Remove the items whose files are gone from the folders and patterns given.
+        workers: Decoding processes; 0 decodes in the calling process.
+        batch_samples: Pictures, frames or windows per encoder call.
+        window_seconds: Length of an audio window; by default the model's.
+        hop_seconds: Distance between windows; by default their length.
+        sound_of_videos: Embed the sound of videos as well.
+        strict: Raise an error at the first file that cannot be used.
+        retry_failed: Retry files that failed before and have not changed since.
+        path_column: Column of lists with the paths; detected by default.
+        caption_column: Column of lists with the captions; detected by default.
+        exclude: Gitignore patterns of files to skip.
+        prune: Remove the items whose files no longer exist in the given folders and patterns.
     """
 
     models: tuple[str, ...] = ()
@@ -55,21 +60,29 @@ class EmbedOptions:
     prune: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.models, str):  # one name is clearly meant, not its letters
+        if isinstance(self.models, str):  # one name instead of a tuple
             object.__setattr__(self, "models", (self.models,))
 
 
 @dataclass(slots=True)
 class EmbedReport:
-    """What a run did, counted as it goes.
+    """Counts of a run, updated while it runs.
 
-    `renamed` items follow their files to another path, and `updated` ones have new captions or
-    columns: neither is embedded again. `other_paths` are further paths of files that are items
-    already. `gone` are items whose files are no longer where the run looked, `pruned` those of
-    them that were removed. `passed_over` counts the other files of folders by suffix.
-    `without_segments` are those of the added items that no model here finds anything in, such as a
-    silent video where all models read sound: they are kept, for a further model may. `notices` say
-    what is stored under another name or in another form than it was given in.
+    Attributes:
+        added: New items by modality.
+        replaced: Added items that replace an older version of their file.
+        renamed: Items whose files were renamed; not embedded again.
+        updated: Items with new captions or columns; not embedded again.
+        other_paths: Further paths of files that are already items.
+        gone: Items whose files no longer exist.
+        pruned: Items that were removed because their files no longer exist.
+        completed: Rows added for existing items in a space that lacked them.
+        failures: The first `FAILURES_KEPT` failures.
+        without_encoder: Items of a modality that no model embeds.
+        without_segments: Added items without vectors, such as silent videos with models for sound
+            only. A further model may embed them.
+        notices: Values that are stored under another name or in another form.
+        passed_over: Files of folders that are not media, by suffix.
     """
 
     added: dict[Medium, int] = field(default_factory=lambda: dict.fromkeys(Medium, 0))
@@ -91,30 +104,30 @@ class EmbedReport:
 
     @property
     def in_collection(self) -> int:
-        """Items of the run that the collection holds."""
+        """Number of the run's items that are in the collection."""
         return (
             sum(self.added.values()) + self.unchanged + self.renamed + self.updated + self.completed
         )
 
     @property
     def seen(self) -> int:
-        """Items looked at so far, whatever became of them."""
+        """Number of items processed so far."""
         return self.in_collection + self.failed + self.without_encoder
 
 
 FAILURES_KEPT = 20
-"""Failures a report quotes; the collection's `failures/` holds them all."""
+"""Maximal number of failures in a report; the collection stores all of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class WantedEncoder:
-    """An encoder that a run works with.
+class RequiredEncoder:
+    """An encoder that a run needs.
 
     Attributes:
         spec: Its specification.
-        model: The name that was asked for; the specification for spaces of the collection.
-        space: The space of the collection that it made; None: it makes a new one.
-        optional: It embeds sound, and others embed pictures: a run goes on without it.
+        model: The requested model name; the specification for spaces of the collection.
+        space: Its space in the collection; None for a new space.
+        optional: Whether the run can do without it: it embeds sound, others embed pictures.
     """
 
     spec: str
@@ -123,54 +136,54 @@ class WantedEncoder:
     optional: bool
 
 
-def wanted_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[WantedEncoder]:
-    """The encoders of the collection's spaces, then those of the models asked for.
+def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[RequiredEncoder]:
+    """Return the encoders of the collection's spaces, then those of the requested models.
 
     Raises:
-        UnknownModelError: No such model.
-        WeightsNotAvailableError: A repository that only its files can identify is not here.
+        UnknownModelError: The catalogue has no such model.
+        WeightsNotAvailableError: A hub repository must be downloaded to identify its model.
     """
-    wanted: dict[str, WantedEncoder] = {}
+    required: dict[str, RequiredEncoder] = {}
     spaces = snapshot.spaces if snapshot else ()
-    beside_pictures = any(space.media != SOUND_ONLY for space in spaces)
+    has_pictures = any(space.media != SOUND_ONLY for space in spaces)
     for space in spaces:
-        optional = beside_pictures and space.media == SOUND_ONLY
-        wanted[space.encoder] = WantedEncoder(space.encoder, space.encoder, space, optional)
-    for model in options.models or (() if wanted else (DEFAULT_MODEL,)):
+        optional = has_pictures and space.media == SOUND_ONLY
+        required[space.encoder] = RequiredEncoder(space.encoder, space.encoder, space, optional)
+    for model in options.models or (() if required else (DEFAULT_MODEL,)):
         entry = CATALOGUE.get(model.casefold())
         for spec in resolve(model):
             optional = bool(
                 entry and len(entry.encoders) > 1 and entry.encoders[spec] == SOUND_ONLY
             )
-            wanted.setdefault(spec, WantedEncoder(spec, model, None, optional))
-    return list(wanted.values())
+            required.setdefault(spec, RequiredEncoder(spec, model, None, optional))
+    return list(required.values())
 
 
 def open_spaces(snapshot: Snapshot | None, options: EmbedOptions) -> Spaces:
-    """Load an encoder for every space of the collection and for every model asked for.
+    """Load the encoders of the collection's spaces and of the requested models.
 
-    Where the model for sound is not on this machine, the others are opened without it.
+    Optional encoders whose weights are not on this machine are skipped with a warning.
 
     Raises:
-        SpaceMismatchError: An encoder's weights are not those the collection was made with.
-        WeightsNotAvailableError: An encoder for pictures is not on this machine.
+        SpaceMismatchError: An encoder differs from the one of the collection's space.
+        WeightsNotAvailableError: The weights of a required encoder are not on this machine.
     """
     spaces: Spaces = {}
-    for wanted in wanted_encoders(snapshot, options):
+    for required in required_encoders(snapshot, options):
         try:
-            encoder = load_encoder(wanted.spec, device=options.device)
+            encoder = load_encoder(required.spec, device=options.device)
         except (WeightsNotAvailableError, MissingExtraError) as error:
-            if not wanted.optional:
+            if not required.optional:
                 raise
             logger.warning("sound is left out of this run: %s; then embed again", error)
             continue
-        if wanted.space is not None:
-            check_encoder(wanted.space, encoder)
-            spaces[wanted.space.name] = (wanted.space, encoder)
-            continue
-        if caution_of(wanted.spec):
-            logger.warning("%s: %s", wanted.spec, caution_of(wanted.spec))
-        space = _new_space(encoder, options)
+        space = required.space
+        if space is not None:
+            check_encoder(space, encoder)
+        else:
+            if caution_of(required.spec):
+                logger.warning("%s: %s", required.spec, caution_of(required.spec))
+            space = _new_space(encoder, options)
         spaces[space.name] = (space, encoder)
     return spaces
 

@@ -1,4 +1,4 @@
-"""The further names of items' files: links, hard links, folders reached by several paths."""
+"""Stores the further paths of items' files: links, hard links, folders with several paths."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping, Set
 
 from retrieval.columns.types import ColumnType
-from retrieval.media.names import uri_to_path
+from retrieval.files.documents import parse_json
+from retrieval.media.files import uri_to_path
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import MediaInfo, Medium
@@ -16,43 +17,43 @@ OTHER_PATHS = "other_paths"
 """Column of the further paths of an item's file: a JSON list of uris."""
 
 
-def note_other_paths(
+def store_other_paths(
     writer: CollectionWriter, others: Mapping[str, Set[str]], seen: Set[str]
 ) -> None:
-    """Store the further paths of files, and make one item of those that were several.
+    """Store the further paths of files, and merge items that are the same file.
 
     Args:
         writer: Has published the items.
-        others: The further paths that a run met, by the uri of the item.
-        seen: All uris that the run met: of these a noted path goes that leads elsewhere now.
+        others: The further paths that a run saw, by the uri of the item.
+        seen: All uris that the run saw. Their stored paths are removed if they lead elsewhere now.
     """
     snapshot = writer.snapshot
     if snapshot is None or not _is_text(snapshot):
         return
-    noted = _noted(snapshot)
-    concerned = others.keys() | (noted.keys() & seen)
-    known = snapshot.known_files() if concerned else {}
-    for uri in sorted(concerned & known.keys()):
-        now = others.get(uri, set())
-        writer.remove([known[path].item_id for path in now - {uri} if path in known])
-        older = _paths(noted.get(uri))
-        if older is None:
-            continue  # a column of the user's own
-        paths = sorted(now | {path for path in older if _same_file(path, uri)} - {uri})
+    stored = _stored(snapshot)
+    affected = others.keys() | (stored.keys() & seen)
+    known = snapshot.known_files() if affected else {}
+    for uri in sorted(affected & known.keys()):
+        current = others.get(uri, set())
+        writer.remove([known[path].item_id for path in current - {uri} if path in known])
+        old_paths = _parse(stored.get(uri))
+        if old_paths is None:
+            continue  # a value of the user
+        paths = sorted(current | {path for path in old_paths if _same_file(path, uri)} - {uri})
         text = json.dumps(paths, ensure_ascii=False) if paths else None
-        if text != noted.get(uri):
+        if text != stored.get(uri):
             info = MediaInfo(uri, Medium.IMAGE, 0, 0.0, "", columns={OTHER_PATHS: text})
             writer.update(known[uri].item_id, info, {OTHER_PATHS})
 
 
 def _is_text(snapshot: Snapshot) -> bool:
-    """Whether the column holds text, or there is none yet: else it is the user's own."""
+    """Return whether the column is missing or holds text; other types are the user's."""
     types = snapshot.user_columns().types()
     return types.get(OTHER_PATHS, ColumnType.STRING) is ColumnType.STRING
 
 
-def _noted(snapshot: Snapshot) -> dict[str, str]:
-    """What is stored of further paths, by uri."""
+def _stored(snapshot: Snapshot) -> dict[str, str]:
+    """Return the stored column by uri."""
     if OTHER_PATHS not in snapshot.user_columns().names:
         return {}
     return {
@@ -65,16 +66,14 @@ def _noted(snapshot: Snapshot) -> dict[str, str]:
     }
 
 
-def _paths(noted: str | None) -> list[str] | None:
-    """The uris of a stored note; None where it is no note."""
-    if noted is None:
+def _parse(stored: str | None) -> list[str] | None:
+    """Parse a stored list of uris; return None if it is not such a list."""
+    if stored is None:
         return []
     try:
-        paths = json.loads(noted)
-    except (ValueError, RecursionError):
+        return parse_json(list[str], stored)
+    except ValueError:
         return None
-    strings = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
-    return paths if strings else None
 
 
 def _same_file(uri: str, other: str) -> bool:

@@ -1,7 +1,7 @@
-"""`embed`: decode, encode and shard every media file of some sources.
+"""`embed`: decode, encode and store the media files of some sources.
 
-The story of one run: open the collection and its encoders; finish whatever an earlier run or a
-newly added model left undone; then take in the files that are new or changed.
+A run opens the collection and its encoders, completes the spaces that lack rows of existing items,
+and then embeds new and changed files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from retrieval.embedding.options import (
     EmbedReport,
     Spaces,
     open_spaces,
-    wanted_encoders,
+    required_encoders,
 )
 from retrieval.embedding.reconciling import SPACE_STAGE, Reconciler
 from retrieval.encoders.hub.cache import find_snapshot
@@ -31,10 +31,10 @@ from retrieval.encoders.names import unidentified_repository
 from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import InvalidVectorError
 from retrieval.media.decode import NO_ENCODER
-from retrieval.media.names import container_of, uri_to_path
-from retrieval.media.sources.find import find_sources
-from retrieval.media.sources.listing import Listing, LiteralPaths
-from retrieval.media.workers.pool import decode_all
+from retrieval.media.files import container_of, find_sources, uri_to_path
+from retrieval.media.listing import Listing, Paths
+from retrieval.media.pool import decode_all
+from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
 from retrieval.store.current import read_current
 from retrieval.store.reader import Snapshot
@@ -55,59 +55,60 @@ from retrieval.types import (
 
 logger = logging.getLogger(__name__)
 
-Find = Callable[[Listing], Iterator[Source]]
-"""Lists the sources of a run, each time it is called."""
+ListSources = Callable[[Listing], Iterator[Source]]
+"""Lists the sources of a run; may be called several times."""
 
 FLUSH_SECONDS = 30.0
-"""Half-filled batches are encoded this often, so that a rare medium does not hold items back."""
+"""Interval of encoding partial batches, so that a rare medium does not delay other items."""
 
 
 def embed(
     sources: Sequence[str | os.PathLike[str] | LiteralPaths],
     root: Path,
     options: EmbedOptions | None = None,
-    on_item: Callable[[EmbedReport], None] | None = None,
+    progress: Progress = no_progress,
 ) -> EmbedReport:
-    """Bring a collection up to date with some files: new ones added, changed ones replaced.
+    """Embed files into a collection: add new ones and replace changed ones.
 
-    Repeating it changes nothing; after a crash it goes on where the last published shard ended.
+    A second run over the same files changes nothing. After a crash, a run continues after the last
+    published shard.
 
     Args:
-        sources: Folders, files, quoted patterns, lists (CSV, JSONL, Parquet), tars; or
-            `LiteralPaths` that mean themselves.
-        root: Folder of the collection; made when it does not exist.
-        options: How to read and embed.
-        on_item: Called with the running report after every item.
+        sources: Folders, files, patterns, lists (CSV, JSONL, Parquet), tars; or literal `Paths`.
+        root: Folder of the collection; created if it does not exist.
+        options: Models, sampling and reading options.
+        progress: Updated after every item, without a total.
 
     Raises:
         SourceError: A source does not exist, or a list names no files.
-        DamagedMediaError: With `strict`, the first file that cannot be used.
-        CollectionLockedError: Another writer is at work.
+        DamagedMediaError: A file cannot be used, with `strict`.
+        CollectionLockedError: Another process writes to the collection.
     """
     options = options or EmbedOptions()
     report = EmbedReport()
-    began = time.monotonic()
+    start = time.monotonic()
 
-    def find(listing: Listing) -> Iterator[Source]:
+    def list_sources(listing: Listing) -> Iterator[Source]:
         return find_sources(
-            [each if isinstance(each, LiteralPaths) else os.fspath(each) for each in sources],
+            [source if isinstance(source, Paths) else os.fspath(source) for source in sources],
             path_column=options.path_column,
             caption_column=options.caption_column,
             listing=listing,
         )
 
-    with CollectionWriter.open(root, create=True) as writer, publish_on_interrupt(writer):
-        run = _Run(writer, open_spaces(writer.snapshot, options), options, report, on_item)
-        run.complete(find)
-        run.take_in(find)
+    with CollectionWriter.open(root, create=True) as writer, publish_what_is_whole(writer):
+        spaces = open_spaces(writer.snapshot, options)
+        run = _EmbedRun(writer, spaces, options, report, progress)
+        run.complete_spaces(list_sources)
+        run.embed_files(list_sources)
         writer.publish()
         report.notices += writer.notices.lines()
-    report.seconds = time.monotonic() - began
+    report.seconds = time.monotonic() - start
     return report
 
 
 def missing_encoders(root: Path, options: EmbedOptions) -> list[MissingEncoder]:
-    """The encoders that a run of `embed` works with and this machine lacks."""
+    """Return the encoders of a run whose files are not on this machine."""
     snapshot = Snapshot.open(root) if read_current(root) else None
     unknown = [
         MissingEncoder(repo, model, [MissingRepository(repo, None, "")], optional=False)
@@ -115,16 +116,16 @@ def missing_encoders(root: Path, options: EmbedOptions) -> list[MissingEncoder]:
         if (repo := unidentified_repository(model)) is not None and find_snapshot(repo) is None
     ]
     if unknown:
-        return unknown  # what else is missing can be told when they are here
+        return unknown  # the needs of the others depend on these files
     return [
-        MissingEncoder(wanted.spec, wanted.model, needed, wanted.optional)
-        for wanted in wanted_encoders(snapshot, options)
-        if (needed := missing_repositories(wanted.spec))
+        MissingEncoder(required.spec, required.model, repositories, required.optional)
+        for required in required_encoders(snapshot, options)
+        if (repositories := needed_for(required.spec))
     ]
 
 
-class _Run:
-    """One call of `embed`: the writer, the encoders, and the running report."""
+class _EmbedRun:
+    """One call of `embed`: the writer, the encoders, and the report."""
 
     def __init__(
         self,
@@ -132,14 +133,13 @@ class _Run:
         spaces: Spaces,
         options: EmbedOptions,
         report: EmbedReport,
-        on_item: Callable[[EmbedReport], None] | None,
+        progress: Progress,
     ) -> None:
         self._writer = writer
         self._spaces = spaces
         self._options = options
         self._report = report
-        self._on_item = on_item
-        self._files = Reconciler(writer, options, report, self._tell)
+        self._reconciler = Reconciler(writer, options, report, progress)
         existing = {space.name for space in writer.snapshot.spaces} if writer.snapshot else set()
         for name, (space, _) in spaces.items():
             if name not in existing:
@@ -148,76 +148,80 @@ class _Run:
 
     # ------------------------------------------------------------ new and changed files
 
-    def take_in(self, find: Find) -> None:
-        """Embed the sources that the collection does not hold as they are now."""
-        known = self._files.known.files
-        wanted = self._files.wanted(find(self._files.listing))
-        for result in self._embedded(wanted, self._spaces, known):
+    def embed_files(self, list_sources: ListSources) -> None:
+        """Embed the new and changed files."""
+        known = self._reconciler.known.files
+        sources = self._reconciler.select(list_sources(self._reconciler.listing))
+        for result in self._embed(sources, self._spaces, known):
             self._store(result, known)
-        self._files.finish()
+        self._reconciler.finish()
 
     def _store(
         self, result: EmbeddedItem | Failure | ItemUnchanged, known: Mapping[str, KnownFile]
     ) -> None:
         if isinstance(result, ItemUnchanged):
             if result.info is not None:
-                self._files.unchanged(result.info)
+                self._reconciler.keep(result.info)
             return
         if isinstance(result, EmbeddedItem):
-            self._files.met(result.info.uri)
+            self._reconciler.mark_seen(result.info.uri)
             older = known.get(result.info.uri)
             if older is not None and older.sha256 == result.info.sha256:
-                self._files.unchanged(result.info)  # a member of a tar that was renamed
+                self._reconciler.keep(result.info)  # a member of a renamed tar
                 return
             self._add(result, older)
         elif result.stage == NO_ENCODER:
-            self._files.met(result.uri)
+            self._reconciler.mark_seen(result.uri)
             self._report.without_encoder += 1
         else:
-            self._files.fail(result)
+            self._reconciler.record_failure(result)
             return
-        self._tell()
+        self._reconciler.report_progress()
 
     def _add(self, item: EmbeddedItem, older: KnownFile | None) -> None:
         info = item.info
         try:
             self._writer.add(replace(item, replaces=older.item_id if older else None))
         except InvalidVectorError as error:
-            self._files.fail(Failure(info.uri, "encode", str(error), info.bytes, info.mtime))
+            failure = Failure(info.uri, "encode", str(error), info.bytes, info.mtime)
+            self._reconciler.record_failure(failure)
             return
         self._report.added[info.modality] += 1
-        self._report.without_segments += not any(one.media for one in item.segments.values())
+        self._report.without_segments += not any(rows.media for rows in item.segments.values())
         self._report.replaced += older is not None
 
-    # ------------------------------------------------------------ unfinished and further spaces
+    # ------------------------------------------------------------ incomplete spaces
 
-    def complete(self, find: Find) -> None:
-        """Compute what a space lacks of the items that exist, so that every space covers them all.
+    def complete_spaces(self, list_sources: ListSources) -> None:
+        """Compute the rows of existing items that a space lacks.
 
-        A killed run or a newly added model leaves such gaps. Closing them before anything new is
-        added keeps item ids ascending within every space.
+        A killed run or an added model leaves such gaps. They are filled before new files are
+        embedded, so that item ids ascend within every space.
         """
         snapshot = self._writer.snapshot
         if snapshot is None or snapshot.manifest.next_item_id == 0:
             return
         existing = {space.name for space in snapshot.spaces}
-        covered = {n: snapshot.last_embedded_id(n) if n in existing else -1 for n in self._spaces}
+        covered = {
+            name: snapshot.covered(name) if name in existing else -1 for name in self._spaces
+        }
         if all(last == snapshot.manifest.next_item_id - 1 for last in covered.values()):
             return
-        # The files of items are read below: by then the collection knows where they are.
-        if self._files.follow_renames(find(Listing(self._options.exclude, lambda failure: None))):
+        # Renames first: the rows are computed from the items' current files.
+        listing = Listing(self._options.exclude, lambda failure: None)
+        if self._reconciler.follow_renames(list_sources(listing)):
             self._writer.publish()
             snapshot = self._writer.snapshot or snapshot
         for name, pair in self._spaces.items():
-            items = _living_items(snapshot, covered[name])
-            for _, run in groupby(items, key=lambda item: item.container):
-                self._complete_container(name, pair, list(run))
+            items = _stored_items(snapshot, covered[name])
+            for _, group in groupby(items, key=lambda item: item.container):
+                self._complete_container(name, pair, list(group))
         self._writer.publish()
 
     def _complete_container(
-        self, name: str, pair: tuple[Space, Encoder], items: list[_Existing]
+        self, name: str, pair: tuple[Space, Encoder], items: list[_StoredItem]
     ) -> None:
-        """Compute one space's rows for neighbouring items of one file or tar."""
+        """Compute one space's rows for consecutive items of one file or tar."""
         space = pair[0]
         results: dict[str, EmbeddedItem | Failure] = {}
         relevant = [item for item in items if _embeds(space, item.modality)]
@@ -226,31 +230,31 @@ class _Run:
             source = Source(
                 uri=container, path=uri_to_path(container), is_tar=container != items[0].uri
             )
-            for result in self._embedded([source], {name: pair}, {}):
-                if isinstance(result, EmbeddedItem):
-                    results[result.info.uri] = result
-                elif isinstance(result, Failure):
-                    results[result.uri] = result
+            for embedded in self._embed([source], {name: pair}, {}):
+                if isinstance(embedded, EmbeddedItem):
+                    results[embedded.info.uri] = embedded
+                elif isinstance(embedded, Failure):
+                    results[embedded.uri] = embedded
         for item in items:
-            found = results.get(item.uri)
+            result = results.get(item.uri)
             empty = np.empty(0, np.float32)
             segments = Segments([], empty, empty, np.empty((0, space.dim), np.float32))
             frames = None
-            if isinstance(found, EmbeddedItem) and found.info.sha256 == item.sha256:
-                segments, frames = found.segments[name], found.frames.get(name)
+            if isinstance(result, EmbeddedItem) and result.info.sha256 == item.sha256:
+                segments, frames = result.segments[name], result.frames.get(name)
             elif item in relevant:
-                reason = found.reason if isinstance(found, Failure) else "changed since embedded"
-                self._writer.add_failure(Failure(item.uri, SPACE_STAGE, f"{reason} (space {name})"))
+                reason = result.reason if isinstance(result, Failure) else "changed since embedded"
+                self._writer.fail(Failure(item.uri, SPACE_STAGE, f"{reason} (space {name})"))
             self._writer.add_rows(item.item_id, name, segments, frames)
             self._report.completed += 1
-            self._tell()
+            self._reconciler.report_progress()
 
     # ------------------------------------------------------------ decoding and encoding
 
-    def _embedded(
+    def _embed(
         self, sources: Iterable[Source], spaces: Spaces, known: Mapping[str, KnownFile]
     ) -> Iterator[EmbeddedItem | Failure | ItemUnchanged]:
-        """Decode in worker processes while this one encodes; publish when a shard is due."""
+        """Decode in worker processes, encode in this one, and publish full shards."""
         plan = decode_plan(list(spaces.values()), sound_of_videos=self._options.sound_of_videos)
         assembler = Assembler(spaces, batch_samples=self._options.batch_samples)
         flushed = time.monotonic()
@@ -272,23 +276,18 @@ class _Run:
         self, sources: Iterable[Source], plan: DecodePlan, known: Mapping[str, KnownFile]
     ) -> Iterator[DecodeEvent]:
         for event in decode_all(sources, plan, known, workers=self._options.workers):
-            if isinstance(event, ItemDecoded) and event.damaged_packets:
-                logger.warning(
-                    "%s: %d damaged packets skipped", event.info.uri, event.damaged_packets
-                )
             if isinstance(event, ItemDecoded):
+                uri, damaged = event.info.uri, event.damaged_packets
+                if damaged:
+                    logger.warning("%s: %d damaged packets skipped", uri, damaged)
                 for note in event.notes:
-                    logger.warning("%s: %s", event.info.uri, note)
+                    logger.warning("%s: %s", uri, note)
             yield event
-
-    def _tell(self) -> None:
-        if self._on_item is not None:
-            self._on_item(self._report)
 
 
 @dataclass(frozen=True, slots=True)
-class _Existing:
-    """A living item that some space has not been computed for."""
+class _StoredItem:
+    """An existing item without rows in some space."""
 
     item_id: int
     uri: str
@@ -297,19 +296,19 @@ class _Existing:
 
     @property
     def container(self) -> str:
-        """The file to open: the tar for a member, else the item itself."""
+        """The file to open: the tar of a member, otherwise the item itself."""
         return container_of(self.uri)[0]
 
 
-def _living_items(snapshot: Snapshot, after_item_id: int) -> Iterator[_Existing]:
+def _stored_items(snapshot: Snapshot, after_item_id: int) -> Iterator[_StoredItem]:
     for batch in snapshot.iter_items(after_item_id=after_item_id):
         columns = (
             batch.column(name).to_pylist() for name in ("item_id", "uri", "modality", "sha256")
         )
         for item_id, uri, modality, sha256 in zip(*columns, strict=True):
-            yield _Existing(item_id, uri, Medium(modality), sha256)
+            yield _StoredItem(item_id, uri, Medium(modality), sha256)
 
 
 def _embeds(space: Space, modality: Medium) -> bool:
-    """Whether items of a modality can have rows in a space: a video has frames and sound."""
+    """Return whether items of a modality can have rows in a space; videos have sound, too."""
     return modality in space.media or (modality is Medium.VIDEO and Medium.AUDIO in space.media)

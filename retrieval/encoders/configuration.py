@@ -14,7 +14,6 @@ from retrieval.encoders.weights import summarize_error
 from retrieval.errors import WeightsFormatError
 from retrieval.files.documents import parse_json
 from retrieval.files.reading import read_regular
-from retrieval.wording import shortened
 
 Config = TypeVar("Config")
 

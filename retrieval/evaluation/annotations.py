@@ -21,10 +21,9 @@ from pathlib import Path
 from statistics import multimode
 from typing import Any, Final
 
-from retrieval.errors import SourceError
+from retrieval.errors import SourceError, short_repr
 from retrieval.files.reading import open_regular, read_text
 from retrieval.localization.spans import Span
-from retrieval.wording import shortened
 
 FORMATS: Final = "QVHighlights, TVR, ActivityNet Captions, Charades-STA, TACoS, DiDeMo"
 DIDEMO_SECONDS: Final = 5.0
@@ -125,7 +124,7 @@ def _queries(raw: Any, number: int, *, strict: bool) -> Iterator[AnnotatedQuery]
         query_id = str(raw.get("qid", number))
         yield AnnotatedQuery(raw["vid"], raw["query"], windows, duration, query_id)
     else:
-        raise ValueError(f"in none of the known formats ({FORMATS}): {shortened(raw)}")
+        raise ValueError(f"in none of the known formats ({FORMATS}): {short_repr(raw)}")
 
 
 def _sentences(video: str, raw: dict[str, Any], *, strict: bool) -> Iterator[AnnotatedQuery]:
@@ -184,7 +183,7 @@ def _span(raw: Any, *, strict: bool) -> Span:
     if not (math.isfinite(start) and math.isfinite(end) and min(start, end) >= 0):
         raise ValueError(f"{shortened(raw)} is not a time span")
     if start > end and strict:
-        raise ValueError(f"the window {shortened(raw)} ends before it starts")
+        raise ValueError(f"the window {short_repr(raw)} ends before it starts")
     return min(start, end), max(start, end)
 
 

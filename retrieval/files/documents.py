@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from retrieval.wording import shortened
+from retrieval.errors import short_repr
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -52,4 +52,4 @@ def _describe(error: Any) -> str:
             return f"{field} is missing"
         case "unexpected_keyword_argument" | "extra_forbidden":
             return f"{field} is an unknown key"
-    return f"{field}: {error['msg']}, got {shortened(error['input'])}"
+    return f"{field}: {error['msg']}, got {short_repr(error['input'])}"

@@ -1,1 +1,1 @@
-"""Answers as a page: thumbnails, players that start at the moment, score curves."""
+"""HTML pages of search results: thumbnails, players and score curves."""

@@ -1,4 +1,4 @@
-"""Small pictures of any item, for pages; a file that cannot be shown gets a placeholder."""
+"""Small pictures of items, as `data:` URIs; unreadable files get a placeholder."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ GREY, DARK = (225, 225, 230), (120, 120, 130)
 
 
 def thumbnail(hit: Hit) -> str:
-    """A `data:` URI of a JPEG: the picture, the frame in the middle of the span, or a note."""
+    """Return a JPEG as `data:` URI: the picture, the middle frame of the span, or a placeholder."""
     try:
-        image = _contained(_picture(hit))
-    except Exception as error:  # decoders raise anything on a broken file, and a page goes on
+        image = _resize(_picture(hit))
+    except Exception as error:  # decoders raise any error for a damaged file
         logger.info("%s: no thumbnail: %s", hit.uri, error)
-        image = _note(hit.modality, missing=True)
+        image = _placeholder(hit.modality, missing=True)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _contained(image: Image.Image) -> Image.Image:
-    """A picture scaled to fit; one that is hundreds of times longer than wide keeps a pixel."""
+def _resize(image: Image.Image) -> Image.Image:
+    """Scale a picture to fit `SIDE`; both sides keep at least a pixel."""
     scale = SIDE / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     return image.resize((width, height))
@@ -42,14 +42,14 @@ def _picture(hit: Hit) -> Image.Image:
     container, member = container_of(hit.uri)
     path = uri_to_path(container)
     if hit.modality is Medium.AUDIO:
-        return _note(hit.modality)
+        return _placeholder(hit.modality)
     if member is None:
-        return _shown(path, hit)
+        return _read(path, hit)
     with open_member(path, member) as file:
-        return _shown(file, hit)
+        return _read(file, hit)
 
 
-def _shown(file: BinaryIO | str, hit: Hit) -> Image.Image:
+def _read(file: BinaryIO | str, hit: Hit) -> Image.Image:
     if hit.modality is Medium.IMAGE:
         from retrieval.media.images.reading import read_image
 
@@ -60,8 +60,8 @@ def _shown(file: BinaryIO | str, hit: Hit) -> Image.Image:
     return next(picture for _, picture in frames_at(file, [middle]))
 
 
-def _note(modality: Medium, *, missing: bool = False) -> Image.Image:
-    """A plate with a few bars, for sound and for files that are gone."""
+def _placeholder(modality: Medium, *, missing: bool = False) -> Image.Image:
+    """Draw a plate, with bars for audio and a text for unreadable files."""
     image = Image.new("RGB", (SIDE, SIDE * 9 // 16), GREY)
     pen = ImageDraw.Draw(image)
     heights = (0.3, 0.6, 0.9, 0.5, 0.75, 0.4, 0.65, 0.35)

@@ -14,7 +14,6 @@ from retrieval.files.reading import read_text
 from retrieval.search.query import Query, QueryLike
 from retrieval.search.vector_query import VectorQuery
 from retrieval.targets import Target
-from retrieval.wording import shortened
 
 _SEPARATORS = re.compile(r"[\s,;]+")
 

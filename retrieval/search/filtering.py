@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.selection import Selection
-from retrieval.caching import Memo
+from retrieval.caching import LruCache
 from retrieval.errors import QueryError
 from retrieval.search.arguments import item_ids_of, names_of
 from retrieval.search.items import ItemTable
@@ -68,11 +68,11 @@ class RowFilter:
         self._snapshot = snapshot
         self._items = items
         self._removed = snapshot.removed_ids()
-        self._masks: Memo[tuple[int, frozenset[Target]], NDArray[np.bool_]] = Memo(
+        self._masks: LruCache[tuple[int, frozenset[Target]], NDArray[np.bool_]] = LruCache(
             MAX_SELECTION_BYTES, lambda mask: mask.nbytes
         )
-        self._matching: Memo[str, NDArray[np.bool_]] = Memo(MAX_CONDITIONS)
-        self._selections: Memo[tuple[int, frozenset[Target], str | None], Selection] = Memo(
+        self._matching: LruCache[str, NDArray[np.bool_]] = LruCache(MAX_CONDITIONS)
+        self._selections: LruCache[tuple[int, frozenset[Target], str | None], Selection] = LruCache(
             MAX_SELECTION_BYTES, lambda selection: selection.bytes
         )
 

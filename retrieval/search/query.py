@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from retrieval.errors import QueryError
+from retrieval.errors import QueryError, short_repr
 from retrieval.files.reading import read_text
 from retrieval.search.expression import parse_sum
 from retrieval.search.pictures import picture_of
-from retrieval.wording import shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -203,7 +202,7 @@ def _numbered_queries(path: str, lines: list[str]) -> Iterator[NumberedQuery]:
         except (QueryError, json.JSONDecodeError, RecursionError) as error:
             raise QueryError(f"{path}, line {number}: {error}") from error
         if query.qid in seen:
-            raise QueryError(f"{path}, line {number}: the qid {shortened(query.qid)} occurs twice")
+            raise QueryError(f"{path}, line {number}: the qid {short_repr(query.qid)} occurs twice")
         seen.add(query.qid)
         yield query
 
@@ -214,9 +213,9 @@ def _numbered_query(line: str, number: int) -> NumberedQuery:
         raise QueryError('expected an object such as {"qid": 1, "query": "…"}')
     qid, text = raw.get("qid", number), raw["query"]
     if isinstance(qid, bool) or not isinstance(qid, int | str):
-        raise QueryError(f"the qid must be a number or a string, got {shortened(qid)}")
+        raise QueryError(f"the qid must be a number or a string, got {short_repr(qid)}")
     if not isinstance(text, str):
-        raise QueryError(f"the query must be a string, got {shortened(text)}")
+        raise QueryError(f"the query must be a string, got {short_repr(text)}")
     return NumberedQuery(qid, text, parse_query(text))
 
 

@@ -21,6 +21,7 @@ from retrieval.errors import (
     QueryError,
     RetrievalError,
     WeightsNotAvailableError,
+    short_repr,
 )
 from retrieval.media.archives.members import open_member
 from retrieval.media.decode import decode
@@ -31,7 +32,6 @@ from retrieval.search.calibration import QueryType
 from retrieval.search.query import Query, Term
 from retrieval.search.vector_query import MAX_QUERY_VECTORS, VectorQuery
 from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, Medium, Source, Space
-from retrieval.wording import shortened
 
 logger = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""Classification with text labels, storyboards, and visual words: no training needed."""
+"""Zero-shot tasks: classification with text labels, and storyboards."""

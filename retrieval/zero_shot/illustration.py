@@ -1,15 +1,13 @@
-"""`illustrate`: a text becomes a storyboard, a picture or frame of a collection for each sentence.
+"""`illustrate`: a storyboard of a text, with a picture or video frame for each sentence.
 
-VideoBERT (1904.01766) illustrates recipes so. Its visual words keep the storyboard from showing the
-same thing twice in a row.
+The method follows VideoBERT (1904.01766), which illustrates recipes with visual words. The
+choices for a sentence are the pictures and frames of its best hits. The chosen sequence minimises
+or maximises, in this order:
 
-A sentence may be shown by any picture or frame of its best hits. Of all ways to choose one for each
-sentence, the best one is taken, by these criteria in their order:
-
-1. The fewest neighbouring sentences show the same item.
-2. The fewest neighbouring sentences share a visual word.
-3. The fewest sentences are shown by an unlikely hit.
-4. The sum of scores is the highest.
+1. the number of neighbouring sentences with the same item (minimal),
+2. the number of neighbouring sentences with the same visual word (minimal),
+3. the number of sentences with an unlikely hit (minimal),
+4. the sum of scores (maximal).
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.collection import Collection
 from retrieval.errors import QueryError
@@ -28,10 +27,10 @@ from retrieval.files.reading import read_text
 from retrieval.search.query import Query
 from retrieval.targets import Target
 from retrieval.types import Hit, Medium, Space
-from retrieval.zero_shot.visual_words import BRANCHING, DEPTH, VisualWords, Word, thinned
+from retrieval.zero_shot.visual_words import BRANCHING, DEPTH, VisualWords, Word, subsample
 
 HITS = 20
-"""Items that a sentence may be shown by; each of a video's frames is a choice of its own."""
+"""Hits of a sentence; each frame of a video is a separate choice."""
 
 MAX_SENTENCES = 1_000
 MAX_BYTES = 1 << 20
@@ -40,14 +39,14 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """One sentence with what shows it.
+class Illustration:
+    """One sentence with its picture or frame.
 
     Attributes:
         sentence: The text.
-        hit: The item; for a video, `start_seconds` is the frame's time and `end_seconds` the end
-            of the clip around it. `score` is the picture's or frame's own.
-        word: Its visual word.
+        hit: The item with the score of the picture or frame. For a video, `start_seconds` is the
+            time of the frame and `end_seconds` the end of its clip.
+        word: Visual word of the picture or frame.
     """
 
     sentence: str
@@ -62,40 +61,39 @@ def illustrate(
     language: str = "en",
     branching: int = BRANCHING,
     depth: int = DEPTH,
-) -> list[Scene]:
+) -> list[Illustration]:
     """Choose a picture or frame for every sentence of a text file.
 
     Args:
         path: UTF-8 text, at most 1 MiB and 1,000 sentences.
-        collection: Holds pictures or videos; its first space that embeds pictures is used.
-        language: Code of the text's language, whose abbreviations end no sentence.
-        branching: Clusters of each level of the visual words.
-        depth: Levels.
+        collection: A collection of pictures or videos. Its first space for pictures is used.
+        language: ISO code of the text's language, for splitting sentences.
+        branching: Clusters per level of the visual words.
+        depth: Levels of the visual words.
 
     Raises:
-        QueryError: The file cannot be read or holds no sentence; the collection no picture.
+        QueryError: The file cannot be read or has no sentence, or the collection has no picture.
     """
     sentences = read_sentences(path, language)
     space = _picture_space(collection)
     words = VisualWords.fit(
-        thinned(_stored_pictures(collection, space)), branching=branching, depth=depth
+        subsample(_stored_pictures(collection, space)), branching=branching, depth=depth
     )
     choices = [_choices(sentence, collection, space, words) for sentence in sentences]
     if not all(choices):
         raise QueryError(
-            f"{collection.root} holds neither pictures nor videos in space {space.name}; "
-            "`retrieval embed` some"
+            f"{collection.root} has neither pictures nor videos in space {space.name}; embed some"
         )
     return _best_path(choices)
 
 
 def read_sentences(path: Path, language: str = "en") -> list[str]:
-    """Cut a text file at the ends of sentences and lines; a number alone, as `2.`, is no sentence.
+    """Split a text file into sentences with sentencex; lines end sentences.
 
-    Sentences are those of sentencex, which knows the abbreviations of some 300 languages.
+    A part without letters, such as `2.`, is joined with the next sentence.
 
     Raises:
-        QueryError: No such file, not UTF-8, too long, or without a sentence.
+        QueryError: The file cannot be read, is not UTF-8, is too long, or has no sentence.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -105,10 +103,10 @@ def read_sentences(path: Path, language: str = "en") -> list[str]:
         raise QueryError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     sentences = list(_sentences(text, language))
     if not sentences:
-        raise QueryError(f"{path}: holds no sentence to illustrate")
+        raise QueryError(f"{path}: has no sentence to illustrate")
     if len(sentences) > MAX_SENTENCES:
         raise QueryError(
-            f"{path}: {len(sentences):,} sentences, at most {MAX_SENTENCES:,} make a storyboard; "
+            f"{path}: {len(sentences):,} sentences, expected at most {MAX_SENTENCES:,}; "
             "illustrate it in parts"
         )
     return sentences
@@ -117,18 +115,18 @@ def read_sentences(path: Path, language: str = "en") -> list[str]:
 def _sentences(text: str, language: str) -> Iterator[str]:
     from sentencex import segment
 
-    before = ""
+    prefix = ""
     parts = (part for line in text.splitlines() for part in segment(language, line))
     for part in parts:
-        part = f"{before}{part.strip()}"
+        part = f"{prefix}{part.strip()}"
         if _LETTER.search(part):
             yield part
-            before = ""
+            prefix = ""
         else:
-            before = f"{part} " if part else ""
+            prefix = f"{part} " if part else ""
 
 
-# ---------------------------------------------------------------- what may show a sentence
+# ---------------------------------------------------------------- choices
 
 
 def _picture_space(collection: Collection) -> Space:
@@ -136,41 +134,41 @@ def _picture_space(collection: Collection) -> Space:
         if Medium.IMAGE in space.media:
             return space
     raise QueryError(
-        f"{collection.root} has no space of pictures; `retrieval embed` with --model small"
+        f"{collection.root} has no space of pictures; embed it with a model for pictures, as small"
     )
 
 
 def _stored_pictures(collection: Collection, space: Space) -> Iterator[np.ndarray]:
     snapshot = collection.snapshot
     for block in snapshot.iter_segments(space.name):
-        # Videos' segments are means of frames; the frames themselves follow.
+        # Video segments are means of frames, which are read below.
         yield block.vectors[np.isnan(block.start_seconds)]
     yield from snapshot.iter_frames(space.name)
 
 
 def _choices(
     sentence: str, collection: Collection, space: Space, words: VisualWords
-) -> list[Scene]:
-    """The best picture or frame of every item and visual word among the sentence's hits."""
+) -> list[Illustration]:
+    """Return the best picture or frame of every item and visual word among the sentence's hits."""
     query = Query.of_text(sentence)
     hits = collection.answer(
         query, to=[Target.IMAGE, Target.VIDEO], k=HITS, spaces=[space.name]
     ).hits
     vector = collection.encoder(space).encode_text([sentence])[0]
-    best: dict[tuple[int, Word], Scene] = {}
+    best: dict[tuple[int, Word], Illustration] = {}
     for hit in hits:
-        for shown, picture in _pictures(hit, collection, space, vector):
+        for choice, picture in _pictures(hit, collection, space, vector):
             (word,) = words.of(picture[None])
-            key = (shown.item_id, word)
-            if key not in best or shown.score > best[key].hit.score:
-                best[key] = Scene(sentence, shown, word)
+            key = (choice.item_id, word)
+            if key not in best or choice.score > best[key].hit.score:
+                best[key] = Illustration(sentence, choice, word)
     return list(best.values())
 
 
 def _pictures(
     hit: Hit, collection: Collection, space: Space, vector: np.ndarray
 ) -> Iterator[tuple[Hit, np.ndarray]]:
-    """What of a hit can be shown, with its vector: a picture, or each frame of a video."""
+    """Yield the picture, or each frame of the video, of a hit, with its vector."""
     if hit.modality is Medium.IMAGE:
         yield hit, collection.snapshot.item_segments(space.name, hit.item_id).vectors[0]
         return
@@ -180,40 +178,41 @@ def _pictures(
     clip = space.sampling.clip_seconds
     for seconds, picture in zip(frames.seconds.tolist(), frames.vectors, strict=True):
         end = (seconds // clip + 1) * clip
-        shown = replace(hit, score=float(picture @ vector), start_seconds=seconds, end_seconds=end)
-        yield shown, picture
+        score = float(picture @ vector)
+        yield replace(hit, score=score, start_seconds=seconds, end_seconds=end), picture
 
 
-# ---------------------------------------------------------------- the choice
+# ---------------------------------------------------------------- selection
 
 
-def _best_path(choices: Sequence[Sequence[Scene]]) -> list[Scene]:
-    """One scene for each sentence, by dynamic programming (Viterbi)."""
-    # Each criterion outweighs all that the next ones can make good; scores are in -1 … 1.
+def _best_path(choices: Sequence[Sequence[Illustration]]) -> list[Illustration]:
+    """Choose one choice for each sentence by dynamic programming (Viterbi)."""
+    # Each penalty outweighs all later criteria together; scores are in -1 … 1.
     unlikely = 2.0 * len(choices) + 1
     same_word = unlikely * (len(choices) + 1)
     same_item = same_word * len(choices)
-    totals = np.array([_worth(scene, unlikely) for scene in choices[0]])
-    came_from = []
-    for before, now in pairwise(choices):
-        shared = np.array([
+
+    def gains(options: Sequence[Illustration]) -> NDArray[np.float64]:
+        hits = [option.hit for option in options]
+        return np.array([hit.score - unlikely * (not hit.likely) for hit in hits])
+
+    totals = gains(choices[0])
+    origins = []
+    for previous, current in pairwise(choices):
+        penalties = np.array([
             [same_item * (old.hit.item_id == new.hit.item_id) + same_word * (old.word == new.word)
-             for old in before]
-            for new in now
+             for old in previous]
+            for new in current
         ])  # fmt: skip
-        ways = totals - shared
-        came_from.append(ways.argmax(axis=1))
-        totals = ways.max(axis=1) + [_worth(scene, unlikely) for scene in now]
-    place = int(totals.argmax())
-    chosen = [choices[-1][place]]
-    for scenes, origins in zip(reversed(choices[:-1]), reversed(came_from), strict=True):
-        place = int(origins[place])
-        chosen.append(scenes[place])
+        paths = totals - penalties
+        origins.append(paths.argmax(axis=1))
+        totals = paths.max(axis=1) + gains(current)
+    index = int(totals.argmax())
+    path = [choices[-1][index]]
+    for previous, origin in zip(reversed(choices[:-1]), reversed(origins), strict=True):
+        index = int(origin[index])
+        path.append(previous[index])
     return [
-        replace(scene, hit=replace(scene.hit, rank=number))
-        for number, scene in enumerate(reversed(chosen), 1)
+        replace(each, hit=replace(each.hit, rank=rank))
+        for rank, each in enumerate(reversed(path), 1)
     ]
-
-
-def _worth(scene: Scene, unlikely: float) -> float:
-    return scene.hit.score - (0.0 if scene.hit.likely else unlikely)

@@ -1,6 +1,7 @@
-"""Labels and the sentences they are put into: a class name alone is seldom what captions say.
+"""Reads labels and prompt templates.
 
-CLIP (2103.00020, section 3.1.4) embeds each label inside several sentences and averages them.
+Captions seldom consist of a class name alone, so CLIP (2103.00020, section 3.1.4) embeds each label
+in several sentences.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from retrieval.errors import QueryError
+from retrieval.errors import QueryError, short_repr
 from retrieval.files.reading import read_text
 from retrieval.types import Medium
-from retrieval.wording import shortened
 
 TEMPLATES: Final[dict[Medium, tuple[str, ...]]] = {
     Medium.IMAGE: (
@@ -27,67 +27,67 @@ TEMPLATES: Final[dict[Medium, tuple[str, ...]]] = {
         "{}", "a {}", "a video of a {}", "a clip that shows a {}", "a scene with a {}",
     ),
 }  # fmt: skip
-"""The built-in sentences by what is looked at or listened to; `{}` is the label."""
+"""The built-in sentences by medium; `{}` is the label."""
 
-LONGEST_FILE: Final = 16 << 20
+MAX_FILE_BYTES: Final = 16 << 20
 
 
-def read_labels(given: str) -> tuple[str, ...]:
-    """Read labels from a file with one on each line, or from a list with commas.
+def read_labels(source: str) -> tuple[str, ...]:
+    """Read labels from a file with one per line, or from a comma-separated list.
 
     Args:
-        given: A path, or `dog bark, rain, sea waves`; blank ones are passed over.
+        source: A path, or `dog bark, rain, sea waves`; blank labels are skipped.
 
     Raises:
-        QueryError: Fewer than two labels, or one that comes twice.
+        QueryError: There are fewer than two labels, or one occurs twice.
     """
-    found = _lines(given) if os.path.isfile(given) else given.split(",")
-    labels = tuple(label.strip() for label in found if label.strip())
+    parts = _lines(source) if os.path.isfile(source) else source.split(",")
+    labels = tuple(part.strip() for part in parts if part.strip())
     if len(labels) < 2:
         raise QueryError(
-            f"--labels {shortened(given)}: {len(labels)} labels, at least 2 are needed to choose "
-            "from; give a list with commas, or a file that exists with one on each line"
+            f"labels {short_repr(source)}: {len(labels)} labels, at least 2 are needed; give a "
+            "comma-separated list, or an existing file with one label per line"
         )
     label, times = Counter(labels).most_common(1)[0]
     if times > 1:
         raise QueryError(
-            f"--labels {shortened(given)}: {shortened(label)} comes {times} times; name it once"
+            f"labels {short_repr(source)}: {short_repr(label)} occurs {times} times; name it once"
         )
     return labels
 
 
-def read_templates(given: Sequence[str]) -> dict[Medium, tuple[str, ...]]:
-    """The sentences to use: the built-in ones, or one's own for every medium.
+def read_templates(sources: Sequence[str]) -> dict[Medium, tuple[str, ...]]:
+    """Return the given templates for every medium, or the built-in ones if there are none.
 
     Args:
-        given: Sentences with `{}` where the label goes, and files with one on each line.
+        sources: Sentences with `{}` in the label's place, and files with one per line.
 
     Raises:
-        QueryError: A sentence has no `{}`, and is no file either.
+        QueryError: A sentence has no `{}` and is not a file.
     """
-    own: list[str] = []
-    for text in given:
-        own += _lines(text) if "{}" not in text and os.path.isfile(text) else [text]
-    own = [text.strip() for text in own if text.strip()]
-    for text in own:
-        if "{}" not in text:
+    lines: list[str] = []
+    for source in sources:
+        lines += _lines(source) if "{}" not in source and os.path.isfile(source) else [source]
+    templates = tuple(line.strip() for line in lines if line.strip())
+    for template in templates:
+        if "{}" not in template:
             raise QueryError(
-                f"the template {shortened(text)} has no {{}} for the label, and is no file of "
-                "templates; write one such as 'a drawing of a {}'"
+                f"the template {short_repr(template)} has no {{}} for the label, and is not a file "
+                "of templates; write one such as 'a drawing of a {}'"
             )
-    return dict.fromkeys(Medium, tuple(own)) if own else TEMPLATES
+    return dict.fromkeys(Medium, templates) if templates else TEMPLATES
 
 
-def filled(templates: Sequence[str], label: str) -> list[str]:
-    """The sentences about one label."""
+def fill_templates(templates: Sequence[str], label: str) -> list[str]:
+    """Return the sentences about one label."""
     return [template.replace("{}", label) for template in templates]
 
 
 def _lines(path: str) -> list[str]:
     try:
-        if os.path.getsize(path) > LONGEST_FILE:
+        if os.path.getsize(path) > MAX_FILE_BYTES:
             raise QueryError(
-                f"{path}: more than {LONGEST_FILE >> 20} MiB; expected a list of lines"
+                f"{path}: more than {MAX_FILE_BYTES >> 20} MiB; expected a list of lines"
             )
         return read_text(path, "utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,7 @@
-"""Visual words: a corpus's pictures and frames grouped by hierarchical k-means.
+"""Groups a corpus's pictures and frames into visual words by hierarchical k-means.
 
-VideoBERT (1904.01766) turns clips into words this way: k-means over all of them, then again inside
-every cluster, level by level. A vector's word is the path to its leaf.
+The method is VideoBERT's (1904.01766): k-means over all vectors, then over those of every cluster,
+level by level. A vector's word is the path to its leaf.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ BRANCHING = 12
 DEPTH = 4
 """VideoBERT's tree: 12 clusters in each of 4 levels, 20,736 words at most."""
 
-LEAST_EACH = 8
-"""A cluster is split while it holds as many vectors for each of its parts: fewer say nothing."""
+MIN_VECTORS_PER_CLUSTER = 8
+"""A cluster is split if it has this many vectors on average for each new cluster."""
 
-MOST_VECTORS = 200_000
-"""Vectors that the tree is made from; of more, every so-manieth is taken."""
+MAX_VECTORS = 200_000
+"""Vectors for fitting the tree; larger corpora are subsampled evenly."""
 
 Word = tuple[int, ...]
 
@@ -32,7 +32,7 @@ class _Node:
 
 
 class VisualWords:
-    """A tree of centroids that gives every vector its word."""
+    """A tree of centroids that assigns a word to every vector."""
 
     def __init__(self, root: _Node | None) -> None:
         self._root = root
@@ -50,16 +50,16 @@ class VisualWords:
 
         Args:
             vectors: (n, dim) unit vectors; n may be 0.
-            branching: Clusters that a cluster is split into, at least 2.
-            depth: Levels, at least 1; fewer where there are few vectors.
-            seed: Decides where k-means begins.
+            branching: Clusters per split, at least 2.
+            depth: Maximal number of levels, at least 1.
+            seed: Seed of k-means.
         """
         if branching < 2 or depth < 1:
             raise ValueError(f"need branching >= 2 and depth >= 1, got {branching} and {depth}")
         return cls(_split(np.ascontiguousarray(vectors, np.float32), branching, depth, seed))
 
     def of(self, vectors: NDArray[np.float32]) -> list[Word]:
-        """The words of (n, dim) vectors: paths, `()` where the corpus was too small to split."""
+        """Return the words of (n, dim) vectors; `()` if the corpus was too small to split."""
         return [self._word(vector) for vector in vectors]
 
     def _word(self, vector: NDArray[np.float32]) -> Word:
@@ -73,17 +73,17 @@ class VisualWords:
 
 
 def _split(vectors: NDArray[np.float32], branching: int, depth: int, seed: int) -> _Node | None:
-    """K-means over some vectors, then over each cluster's; None where they are too few."""
-    if depth == 0 or len(vectors) < branching * LEAST_EACH:
+    """Split vectors by k-means, recursively; return None if there are too few."""
+    if depth == 0 or len(vectors) < branching * MIN_VECTORS_PER_CLUSTER:
         return None
     import faiss
 
-    # Spherical: of unit vectors the directions count, and centroids have unit length too.
-    means = faiss.Kmeans(
+    # Spherical: centroids of unit vectors have unit length, too.
+    kmeans = faiss.Kmeans(
         vectors.shape[1], branching, niter=20, seed=seed, spherical=True, min_points_per_centroid=1
     )
-    means.train(vectors)
-    node = _Node(np.asarray(means.centroids, np.float32))
+    kmeans.train(vectors)
+    node = _Node(np.asarray(kmeans.centroids, np.float32))
     nearest = (vectors @ node.centroids.T).argmax(axis=1)
     for number in range(branching):
         child = _split(vectors[nearest == number], branching, depth - 1, seed)
@@ -92,26 +92,26 @@ def _split(vectors: NDArray[np.float32], branching: int, depth: int, seed: int) 
     return node
 
 
-def thinned(
-    blocks: Iterable[NDArray[np.floating]], most: int = MOST_VECTORS
+def subsample(
+    blocks: Iterable[NDArray[np.floating]], limit: int = MAX_VECTORS
 ) -> NDArray[np.float32]:
-    """Join blocks of rows, keeping every second, fourth, … row of all where there are too many.
+    """Concatenate blocks of rows; keep every second, fourth, … row if there are too many.
 
     Args:
-        blocks: (n, dim) each, of one dim; never held all at once.
-        most: Rows to return at most.
+        blocks: (n, dim) each, of one dim; never in memory all at once.
+        limit: Maximal number of rows.
     """
-    kept: list[NDArray[np.floating]] = []
+    samples: list[NDArray[np.floating]] = []
     step, position, count = 1, 0, 0
     for block in blocks:
         rows = block[-position % step :: step]
         position += len(block)
-        kept.append(rows)
+        samples.append(rows)
         count += len(rows)
-        while count > most:
+        while count > limit:
             step *= 2
-            joined = np.concatenate(kept)[::2]
-            kept, count = [joined], len(joined)
-    if not kept:
+            halved = np.concatenate(samples)[::2]
+            samples, count = [halved], len(halved)
+    if not samples:
         return np.empty((0, 0), np.float32)
-    return np.concatenate(kept).astype(np.float32)
+    return np.concatenate(samples).astype(np.float32)

@@ -79,7 +79,7 @@ def test_field_35_with_strict_a_failure_is_an_error(media: Path, tmp_path: Path)
     (media / "bad.png").write_text("no picture")
     result = invoke("embed", media, "-c", tmp_path / "c", "--strict")
     assert isinstance(result.exception, DamagedMediaError)  # which `main` turns into exit code 2
-    assert "drop --strict" in str(result.exception)
+    assert "without strict" in str(result.exception)
     assert invoke("embed", media, "-c", tmp_path / "c").exit_code == 0
 
 
@@ -181,10 +181,10 @@ def test_field_01_other_paths_are_told(media: Path, tmp_path: Path) -> None:
 def interrupted(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the third item of a run meet Ctrl-C, or what SIGTERM raises."""
 
-    def embed_until(sources, root, options, on_item) -> EmbedReport:
-        def stop(report: EmbedReport) -> None:
-            on_item(report)
-            if report.seen == 3:
+    def embed_until(sources, root, options, progress) -> EmbedReport:
+        def stop(task: str, done: float, total: float | None, note: str = "") -> None:
+            progress(task, done, total, note)
+            if done == 3:
                 raise error
 
         return embed(sources, root, options, stop)

@@ -11,11 +11,10 @@ from typer.main import get_command
 import cli.main
 from cli.main import one_line
 from retrieval.collection import Collection
-from retrieval.errors import QueryError, SourceError
+from retrieval.errors import QueryError, SourceError, short_repr
 from retrieval.media.decode import decode
 from retrieval.media.lists.rows import read_list
 from retrieval.types import DecodePlan, Failure, Source
-from retrieval.wording import shortened
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,8 +60,8 @@ def test_field_34_no_bytes_of_a_file_are_quoted(tmp_path: Path) -> None:
 
 
 def test_field_34_what_is_quoted_is_short() -> None:
-    assert shortened("a" * 10**6) == "'" + "a" * 58 + "…"
-    assert shortened(["abc", 1]) == "['abc', 1]"
+    assert short_repr("a" * 10**6) == "'" + "a" * 58 + "…"
+    assert short_repr(["abc", 1]) == "['abc', 1]"
     error = QueryError("begin " + "x" * 600_000 + " end")
     assert len(one_line(error)) <= 2_010
     assert one_line(error).startswith("begin xx")

@@ -106,7 +106,7 @@ def test_field_32_names_and_ids_alone_are_meant(toys: Collection) -> None:
     assert ids(toys.search("red", ids=5)) == [5]  # type: ignore[arg-type]
 
 
-def test_targets_and_ids_of_odd_values() -> None:
+def test_unusual_targets_and_ids() -> None:
     assert targets_of({"video"}) == [Target.VIDEO]
     assert item_ids_of(np.array([3, 1], np.uint8)).tolist() == [3, 1]
     assert item_ids_of([]).tolist() == []

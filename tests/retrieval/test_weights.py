@@ -15,7 +15,7 @@ def test_bundled_files_fit_24_mib() -> None:
     assert sum(sizes.values()) <= 24 * 2**20, sorted(sizes.items(), key=lambda pair: -pair[1])
 
 
-def test_every_model_has_a_card_and_weights_of_two_bytes_at_most() -> None:
+def test_every_model_has_a_card_and_half_precision_weights() -> None:
     for path in WEIGHTS.rglob("*.safetensors"):
         card = (path.parent / "README.md").read_text()
         assert card.startswith(f"# {path.parent.name}\n")

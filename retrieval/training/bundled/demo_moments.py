@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from retrieval.demo.captions import SceneCaption, caption_scene
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
-from retrieval.demo.look_alikes import telling_motions
+from retrieval.demo.look_alikes import sample_motions
 from retrieval.demo.scenes import Motion, Scene, sample_scene
 from retrieval.demo.variations import vary_scene
 from retrieval.demo.videos import EVENT_SECONDS, FRAMES_PER_SECOND, MOVING_SHARE, Video
@@ -218,7 +218,7 @@ def _family(rng: np.random.Generator) -> list[_EventPlan]:
     if kind == 0:
         return [_plan(scene, _any_motion(rng), rng)]
     if kind == 1:
-        return [_plan(scene, motion, rng, longest=LONGEST_ALIKE) for motion in telling_motions(rng)]
+        return [_plan(scene, motion, rng, longest=LONGEST_ALIKE) for motion in sample_motions(rng)]
     motion = _any_motion(rng)
     return [_plan(one, motion, rng) for one in (scene, vary_scene(scene, rng))]
 

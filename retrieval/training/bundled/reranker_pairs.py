@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from retrieval.demo.captions import SceneCaption, caption_scene
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Background, Colour, Scene, Shape, Size, Texture, sample_scene
-from retrieval.demo.variations import CHANGES, REARRANGED, vary_scene
+from retrieval.demo.variations import CHANGES, REARRANGEMENTS, vary_scene
 
 MEMBERS: Final = 3
 """Pictures of a family: a scene and two look-alikes."""
@@ -119,7 +119,7 @@ def relation_gallery(
         count: Scenes.
         seed: Decides them.
         look_alikes: Every third scene is followed by two that differ from it in one of these
-            things, as CHANGES or REARRANGED; empty: scenes have nothing to do with each other.
+            things, as CHANGES or REARRANGEMENTS; empty: scenes have nothing to do with each other.
 
     Returns:
         The scenes, and for each caption the scene's number.
@@ -151,7 +151,7 @@ def _draw_block(job: tuple[int, int, int]) -> tuple[NDArray[np.uint8], list[Scen
     seed, first, size = job
     rng = np.random.default_rng([STREAM, seed, first])
     # One look-alike of each family is only rearranged: few captions hinge on a relation otherwise.
-    scenes = [scene for _ in range(size) for scene in _family(rng, CHANGES, REARRANGED)]
+    scenes = [scene for _ in range(size) for scene in _family(rng, CHANGES, REARRANGEMENTS)]
     return np.stack([render_scene(scene, PICTURE_PIXELS) for scene in scenes]), scenes
 
 

@@ -93,7 +93,7 @@ def make_gallery(
     scenes: dict[object, Scene] = {}
     while len(scenes) < count:
         scene = sample_scene(rng, unseen=split == UNSEEN)
-        facts = frozenset((thing.looks, thing.place) for thing in scene.objects)
+        facts = frozenset((thing.looks, thing.cell) for thing in scene.objects)
         scenes.setdefault((facts, scene.background), scene)
     gallery = list(scenes.values())
     pixels = np.stack([small_picture(render_scene(scene, PICTURE_PIXELS)) for scene in gallery])

@@ -132,7 +132,7 @@ def _seconds(row: ListedRow, names: Sequence[str]) -> float | None:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):
-        raise ValueError(f"{name} is {shortened(value)}, expected seconds")
+        raise ValueError(f"{name} is {short_repr(value)}, expected seconds")
     return seconds
 
 

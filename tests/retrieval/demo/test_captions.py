@@ -32,20 +32,20 @@ SCENE = Scene((RED_STAR, BLUE_RING), Background.SNOW, seed=0)
 STAR, RING = ObjectFacts(Shape.STAR), ObjectFacts(Shape.RING)
 
 
-def says(*objects: ObjectFacts, **facts: object) -> SceneCaption:
+def caption_of(*objects: ObjectFacts, **facts: object) -> SceneCaption:
     return replace(SceneCaption("", objects), **facts)
 
 
 @pytest.mark.parametrize(
     "caption",
     [
-        says(STAR),
-        says(RING, STAR),
-        says(ObjectFacts(Shape.RING, Colour.BLUE, Size.SMALL, Texture.STRIPED, 5)),
-        says(STAR, RING, relations=((0, Relation.LEFT, 1),)),
-        says(RING, STAR, relations=((0, Relation.RIGHT, 1),)),
-        says(STAR, background=Background.SNOW),
-        says(STAR, motion=Motion.STILL),
+        caption_of(STAR),
+        caption_of(RING, STAR),
+        caption_of(ObjectFacts(Shape.RING, Colour.BLUE, Size.SMALL, Texture.STRIPED, 5)),
+        caption_of(STAR, RING, relations=((0, Relation.LEFT, 1),)),
+        caption_of(RING, STAR, relations=((0, Relation.RIGHT, 1),)),
+        caption_of(STAR, background=Background.SNOW),
+        caption_of(STAR, motion=Motion.STILL),
     ],
 )
 def test_true_facts_describe_the_scene(caption: SceneCaption) -> None:
@@ -55,16 +55,16 @@ def test_true_facts_describe_the_scene(caption: SceneCaption) -> None:
 @pytest.mark.parametrize(
     "caption",
     [
-        says(ObjectFacts(Shape.HEART)),
-        says(STAR, STAR),
-        says(STAR, RING, STAR),
-        says(ObjectFacts(Shape.STAR, Colour.BLUE)),
-        says(ObjectFacts(Shape.STAR, size=Size.SMALL)),
-        says(ObjectFacts(Shape.STAR, texture=Texture.DOTTED)),
-        says(ObjectFacts(Shape.STAR, place=5)),
-        says(STAR, RING, relations=((0, Relation.RIGHT, 1),)),
-        says(STAR, background=Background.SAND),
-        says(STAR, motion=Motion.SPINS),
+        caption_of(ObjectFacts(Shape.HEART)),
+        caption_of(STAR, STAR),
+        caption_of(STAR, RING, STAR),
+        caption_of(ObjectFacts(Shape.STAR, Colour.BLUE)),
+        caption_of(ObjectFacts(Shape.STAR, size=Size.SMALL)),
+        caption_of(ObjectFacts(Shape.STAR, texture=Texture.DOTTED)),
+        caption_of(ObjectFacts(Shape.STAR, cell=5)),
+        caption_of(STAR, RING, relations=((0, Relation.RIGHT, 1),)),
+        caption_of(STAR, background=Background.SAND),
+        caption_of(STAR, motion=Motion.SPINS),
     ],
 )
 def test_a_false_fact_does_not(caption: SceneCaption) -> None:
@@ -110,7 +110,7 @@ def test_wording_varies() -> None:
     assert len({caption_scene(SCENE, rng).text for _ in range(100)}) > 95
 
 
-def test_less_detail_says_less() -> None:
+def test_less_detail_gives_shorter_captions() -> None:
     rng = np.random.default_rng(6)
     lengths = {
         detail: np.mean([len(caption_scene(SCENE, rng, detail=detail).text) for _ in range(100)])

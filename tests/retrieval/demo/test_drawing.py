@@ -91,7 +91,7 @@ def test_larger_objects_cover_more() -> None:
         (Motion.MOVES_DOWN, (0, 1)),
     ],
 )
-def test_objects_move_where_the_motion_says(motion: Motion, step: tuple[int, int]) -> None:
+def test_objects_move_in_the_direction_of_the_motion(motion: Motion, step: tuple[int, int]) -> None:
     start, end = centre(ink(one(), motion, 0.0)), centre(ink(one(), motion, 1.0))
     moved = np.subtract(end, start)
     np.testing.assert_allclose(moved, np.multiply(step, 2 * TRAVEL), atol=0.02)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from retrieval.demo.scenes import (
+    CELL_NAMES,
     HIDDEN_ON,
-    PLACES,
     Background,
     Colour,
     Relation,
@@ -40,15 +40,15 @@ def test_every_shape_is_held_out_in_one_colour() -> None:
         assert sum(is_held_out(colour, shape) for colour in Colour) == 1
 
 
-def test_training_scenes_hold_no_held_out_combination() -> None:
+def test_training_scenes_have_no_held_out_combination() -> None:
     assert all(held_out_objects(scene) == 0 for scene in scenes(300))
 
 
-def test_unseen_scenes_hold_at_least_one() -> None:
+def test_unseen_scenes_have_a_held_out_combination() -> None:
     assert all(held_out_objects(scene) >= 1 for scene in scenes(300, unseen=True))
 
 
-def test_scenes_use_every_word_of_the_world() -> None:
+def test_scenes_use_all_attribute_values() -> None:
     drawn = scenes(600)
     things = [thing for scene in drawn for thing in scene.objects]
     assert {len(scene.objects) for scene in drawn} == {1, 2, 3}
@@ -57,13 +57,13 @@ def test_scenes_use_every_word_of_the_world() -> None:
     assert {thing.colour for thing in things} == set(Colour)
     assert {thing.size for thing in things} == set(Size)
     assert {thing.texture for thing in things} == set(Texture)
-    assert {thing.place for thing in things} == set(range(len(PLACES)))
+    assert {thing.cell for thing in things} == set(range(len(CELL_NAMES)))
 
 
 @pytest.mark.parametrize("unseen", [False, True])
 def test_objects_of_a_scene_differ_and_stand_out(unseen: bool) -> None:
     for scene in scenes(300, unseen=unseen):
-        assert len({thing.place for thing in scene.objects}) == len(scene.objects)
+        assert len({thing.cell for thing in scene.objects}) == len(scene.objects)
         assert len({thing.looks for thing in scene.objects}) == len(scene.objects)
         assert not {thing.colour for thing in scene.objects} & HIDDEN_ON[scene.background]
 

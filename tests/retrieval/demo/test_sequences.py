@@ -6,7 +6,7 @@ from retrieval.demo.sequences import OPPOSITES, ORDERS, caption_order, motion_tw
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_twins_of_order_show_the_same_and_are_told_apart(seed: int) -> None:
+def test_order_twins_differ_in_order_only(seed: int) -> None:
     (one, first), (other, second) = order_twins(np.random.default_rng(seed))
     shown = [(event.scene, event.motion) for event in one.events]
     swapped = [(event.scene, event.motion) for event in other.events]
@@ -23,7 +23,7 @@ def test_twins_of_order_show_the_same_and_are_told_apart(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_twins_of_motion_move_in_opposite_ways(seed: int) -> None:
+def test_motion_twins_have_opposite_motions(seed: int) -> None:
     twins = motion_twins(np.random.default_rng(seed))
     (one, first), (other, second) = twins
     assert (one.events[0].motion, other.events[0].motion) in OPPOSITES
@@ -34,7 +34,7 @@ def test_twins_of_motion_move_in_opposite_ways(seed: int) -> None:
     assert second.describes(other)
 
 
-def test_orders_are_said_both_ways_round() -> None:
+def test_captions_state_orders_in_both_directions() -> None:
     (video, said), _ = order_twins(np.random.default_rng(0))
     texts = {
         caption_order(*said.events, np.random.default_rng(seed)).text.split(said.events[0].text)[0]

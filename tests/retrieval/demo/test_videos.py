@@ -24,7 +24,7 @@ def test_events_follow_each_other_on_whole_frames() -> None:
             assert event.end_seconds - event.start_seconds >= 4
             assert (event.start_seconds * FRAMES_PER_SECOND) % 1 == 0
             assert event.caption.describes(event.scene, event.motion)
-            assert event in made.answers(event.caption)
+            assert event in made.matching_events(event.caption)
 
 
 def test_the_same_seed_makes_the_same_video() -> None:

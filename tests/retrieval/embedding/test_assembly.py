@@ -66,7 +66,7 @@ def end(uri: str, modality: Medium = Medium.IMAGE, duration: float | None = None
     return ItemDecoded(MediaInfo(uri, modality, 1, 2.0, "ab", duration_seconds=duration))
 
 
-def test_items_come_out_in_order_whatever_the_batch() -> None:
+def test_items_are_in_order_for_all_batch_sizes() -> None:
     for batch_samples in (1, 2, 3, 100):
         assembly, _ = assembler(batch_samples)
         results = []
@@ -142,7 +142,7 @@ def test_chunks_of_a_failed_file_are_dropped() -> None:
 
 
 @pytest.mark.parametrize("waiting", [1, 3])
-def test_items_of_a_rare_medium_do_not_hold_others_back_for_ever(
+def test_items_of_a_rare_medium_delay_others_at_most_to_the_limit(
     waiting: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retrieval.embedding.assembly.MAX_WAITING_ITEMS", waiting)
@@ -179,7 +179,7 @@ def reds(*values: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("batch_samples", [1, 4, 100])
-def test_an_encoder_of_clips_gets_frames_together_across_chunks(batch_samples: int) -> None:
+def test_clip_encoders_get_clips_across_chunks(batch_samples: int) -> None:
     assembly, encoder = clip_assembler(batch_samples)
     for uri, shift in (("/a", 0), ("/b", 10)):
         times, frames = np.arange(5) / 2, reds(*(shift + number for number in range(5)))
@@ -203,7 +203,7 @@ def test_an_encoder_of_clips_gets_frames_together_across_chunks(batch_samples: i
     assert sum(encoder.batches) == 2 * 3 * 2 + 1
 
 
-def test_clips_of_a_video_that_fails_are_dropped() -> None:
+def test_clips_of_a_failed_video_are_dropped() -> None:
     assembly, encoder = clip_assembler(100)
     failure = Failure("/broken", "decode", "cut short")
     assembly.add(DecodedChunk("s-00000000", Medium.VIDEO, reds(1, 2, 3), np.arange(3) / 2))

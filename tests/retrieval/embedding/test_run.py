@@ -12,7 +12,7 @@ import soundfile
 from PIL import Image
 
 import retrieval.embedding.run
-from retrieval.embedding.options import EmbedOptions, EmbedReport
+from retrieval.embedding.options import EmbedOptions
 from retrieval.embedding.run import embed
 from retrieval.errors import CollectionLockedError, DamagedMediaError, SourceError
 from retrieval.store.reader import Snapshot
@@ -46,7 +46,7 @@ def media(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_silent_video_is_kept_and_told_to_hold_nothing_for_a_model_of_sound(
+def test_a_silent_video_is_an_item_without_segments_for_a_sound_model(
     tmp_path: Path,
 ) -> None:
     write_video(tmp_path / "silent.mp4", [40] * 10)
@@ -91,7 +91,7 @@ def test_media_become_items_in_order(media: Path, tmp_path: Path) -> None:
     assert len(sound) == sum(-(-seconds // 2) for seconds in (3, 4, 5, 6))
 
 
-def test_repeating_it_changes_nothing(media: Path, tmp_path: Path) -> None:
+def test_a_second_run_changes_nothing(media: Path, tmp_path: Path) -> None:
     embed([media], tmp_path / "c", BOTH)
     before = (tmp_path / "c" / "CURRENT").read_text()
     report = embed([media], tmp_path / "c", EmbedOptions(workers=0))
@@ -142,7 +142,9 @@ def test_fault_19_strict_makes_it_an_error(media: Path, tmp_path: Path) -> None:
         embed([media], tmp_path / "c", options)
 
 
-def test_media_without_an_encoder_are_counted_and_found_later(media: Path, tmp_path: Path) -> None:
+def test_media_without_an_encoder_are_counted_and_embedded_later(
+    media: Path, tmp_path: Path
+) -> None:
     report = embed([media], tmp_path / "c", EmbedOptions(models=("toy:toy",), workers=0))
     assert (report.without_encoder, report.failed) == (4, 0)
     report = embed([media], tmp_path / "c", BOTH)
@@ -177,8 +179,8 @@ def test_a_missing_source_fails_before_any_work(tmp_path: Path) -> None:
 
 
 def test_fault_04_an_interrupt_keeps_what_is_whole(media: Path, tmp_path: Path) -> None:
-    def stop_after_five(report: EmbedReport) -> None:
-        if report.seen == 5:
+    def stop_after_five(task: str, done: float, total: float | None, note: str = "") -> None:
+        if done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from retrieval.gallery.storyboard import write_storyboard
 from retrieval.types import Hit, Medium
-from retrieval.zero_shot.illustration import Scene
+from retrieval.zero_shot.illustration import Illustration
 
 
 @pytest.fixture
@@ -21,8 +21,11 @@ def test_sentences_are_text_only_and_videos_start_at_the_frame(
 ) -> None:
     video = replace(picture, rank=2, uri=str(tmp_path / "gone.mp4"), modality=Medium.VIDEO,
                     medium=Medium.VIDEO, start_seconds=12.5, end_seconds=14.0)  # fmt: skip
-    scenes = [Scene("<script>alert(1)</script>", picture, (0,)), Scene("Stir & wait.", video, (1,))]
-    write_storyboard(tmp_path / "page.html", scenes, title="Soup & <bread>")
+    illustrations = [
+        Illustration("<script>alert(1)</script>", picture, (0,)),
+        Illustration("Stir & wait.", video, (1,)),
+    ]
+    write_storyboard(tmp_path / "page.html", illustrations, title="Soup & <bread>")
     page = (tmp_path / "page.html").read_text()
     assert page.count("<article") == 2
     assert "<script" not in page

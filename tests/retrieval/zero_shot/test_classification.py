@@ -8,7 +8,7 @@ from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import DamagedMediaError, QueryError, SourceError
 from retrieval.types import Failure, Medium
 from retrieval.zero_shot.classification import (
-    Classified,
+    Classification,
     ClassifyReport,
     LabelSet,
     classify,
@@ -40,11 +40,11 @@ def media(tmp_path: Path) -> Path:
     return folder
 
 
-def test_each_kind_of_file_gets_its_label(media: Path) -> None:
+def test_each_modality_gets_its_label(media: Path) -> None:
     labels = ("red", "blue", "black", "high", "low")
-    found = list(classify([media], labels, BOTH))
-    assert all(isinstance(one, Classified) for one in found)
-    assert [(Path(one.uri).name, one.guesses[0].label, one.medium) for one in found] == [
+    results = list(classify([media], labels, BOTH))
+    assert all(isinstance(result, Classification) for result in results)
+    assert [(Path(r.uri).name, r.guesses[0].label, r.medium) for r in results] == [
         ("a.png", "red", Medium.IMAGE),
         ("b.png", "blue", Medium.IMAGE),
         ("c.wav", "high", Medium.AUDIO),
@@ -52,10 +52,10 @@ def test_each_kind_of_file_gets_its_label(media: Path) -> None:
     ]
 
 
-def test_a_video_that_no_model_sees_is_judged_by_its_sound(media: Path) -> None:
+def test_a_video_is_classified_by_its_sound_if_no_model_embeds_frames(media: Path) -> None:
     options = EmbedOptions(models=("toy:toy-music",), workers=0)
-    (found,) = classify([media / "d.mp4"], ("high", "low"), options)
-    assert (found.medium, found.guesses[0].label) == (Medium.AUDIO, "low")
+    (result,) = classify([media / "d.mp4"], ("high", "low"), options)
+    assert (result.medium, result.guesses[0].label) == (Medium.AUDIO, "low")
     write_video(media / "mute.mp4", [grey_frame(0)] * 10)
     (failure,) = classify([media / "mute.mp4"], ("high", "low"), options)
     assert isinstance(failure, Failure)
@@ -63,18 +63,20 @@ def test_a_video_that_no_model_sees_is_judged_by_its_sound(media: Path) -> None:
 
 
 def test_probabilities_are_a_softmax_over_all_labels(media: Path) -> None:
-    (found,) = classify([media / "a.png"], COLOURS, BOTH, templates=PLAIN, k=2)
+    (result,) = classify([media / "a.png"], COLOURS, BOTH, templates=PLAIN, k=2)
     encoder = ToyEncoder()
     pixels = np.asarray(Image.new("RGB", (16, 16), "red"))[None]
     scores = (encoder.encode_text(COLOURS) @ encoder.encode_images(pixels)[0]).astype(float)
-    chances = np.exp(100 * scores) / np.exp(100 * scores).sum()
+    probabilities = np.exp(100 * scores) / np.exp(100 * scores).sum()
     order = np.argsort(-scores)[:2]
-    assert [guess.label for guess in found.guesses] == [COLOURS[i] for i in order]
-    np.testing.assert_allclose([g.score for g in found.guesses], scores[order], atol=1e-5)
-    np.testing.assert_allclose([g.probability for g in found.guesses], chances[order], rtol=1e-2)
+    assert [guess.label for guess in result.guesses] == [COLOURS[i] for i in order]
+    np.testing.assert_allclose([g.score for g in result.guesses], scores[order], atol=1e-5)
+    np.testing.assert_allclose(
+        [g.probability for g in result.guesses], probabilities[order], rtol=1e-2
+    )
 
 
-def test_sentences_are_averaged_and_unit_length_again() -> None:
+def test_label_vectors_are_normalised_means_of_sentences() -> None:
     encoder = ToyEncoder()
     labels = embed_labels(encoder, COLOURS, ("{}", "a {} thing"))
     rows = encoder.encode_text(["green", "a green thing"]).mean(axis=0)
@@ -82,7 +84,7 @@ def test_sentences_are_averaged_and_unit_length_again() -> None:
     assert labels.logit_scale == 100.0
 
 
-def test_the_softmax_uses_the_scale_it_is_given() -> None:
+def test_the_softmax_uses_the_logit_scale() -> None:
     vectors = np.eye(2, dtype=np.float32)
     query = np.array([0.8, 0.6], np.float32)
     for scale, want in ((1.0, 1 / (1 + np.exp(-0.2))), (50.0, 1 / (1 + np.exp(-10)))):
@@ -92,21 +94,21 @@ def test_the_softmax_uses_the_scale_it_is_given() -> None:
         assert sum(guess.probability for guess in best) == pytest.approx(1)
 
 
-def test_truth_from_a_list_gives_the_accuracy(media: Path) -> None:
+def test_accuracy_with_true_labels_of_a_list(media: Path) -> None:
     lines = "file,kind,split\na.png,Red,1\nb.png,sea_green,1\n"
     (media / "list.csv").write_text(lines)
     labels = ("red", "blue", "sea green")
     report = ClassifyReport()
     for result in classify([media / "list.csv"], labels, BOTH, k=2, truth="kind"):
         report.count(result)
-    assert (report.judged, report.right, report.accuracy) == (2, 1, 0.5)
+    assert (report.with_truth, report.correct, report.accuracy) == (2, 1, 0.5)
     assert report.seen == report.classified == 2
 
 
 @pytest.mark.parametrize(
     ("column", "message"), [("colour", "the columns: kind"), ("kind", "'pink' is none of the 3")]
 )
-def test_a_truth_that_is_missing_or_no_label_fails(media: Path, column: str, message: str) -> None:
+def test_missing_and_unknown_true_labels_fail(media: Path, column: str, message: str) -> None:
     (media / "list.csv").write_text("file,kind\na.png,pink\n")
     with pytest.raises(SourceError, match=message):
         list(classify([media / "list.csv"], COLOURS, BOTH, truth=column))
@@ -125,12 +127,12 @@ def test_fault_19_bad_files_are_counted_and_named(media: Path) -> None:
         list(classify([media], COLOURS, EmbedOptions(models=("toy:toy",), workers=0, strict=True)))
 
 
-def test_no_label_asked_for_fails() -> None:
+def test_k_below_one_fails() -> None:
     with pytest.raises(QueryError, match="at least 1"):
         list(classify(["x"], COLOURS, BOTH, k=0))
 
 
-def test_the_bundled_models_bring_their_own_temperature() -> None:
+def test_bundled_models_have_a_logit_scale() -> None:
     from retrieval.encoders.catalogue import load_encoder
 
     for name in ("tiny-image", "tiny-music"):
@@ -144,7 +146,7 @@ def test_field_06_bad_rows_of_a_list_are_failures_and_the_rest_is_judged(
     table = tmp_path / "rows.jsonl"
     table.write_text('{"path": null}\n{"path": "media/a.png"}\n{"path": "media/gone.png"}\n')
     judged, gone, bad = classify([table], ("red", "blue"), BOTH)
-    assert isinstance(judged, Classified)
+    assert isinstance(judged, Classification)
     assert judged.guesses[0].label == "red"
     assert [failure.uri for failure in (gone, bad)] == [
         str(media / "gone.png"), f"{table}#row=1",

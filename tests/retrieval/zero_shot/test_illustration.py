@@ -8,16 +8,16 @@ from retrieval.collection import Collection
 from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import QueryError
 from retrieval.types import Hit, Medium
-from retrieval.zero_shot.illustration import Scene, _best_path, illustrate, read_sentences
+from retrieval.zero_shot.illustration import Illustration, _best_path, illustrate, read_sentences
 from retrieval.zero_shot.visual_words import Word
 
 
-def scene(score: float, word: Word, item_id: int = 0, *, likely: bool = True) -> Scene:
+def choice(score: float, word: Word, item_id: int = 0, *, likely: bool = True) -> Illustration:
     hit = Hit(0, score, item_id, "x", Medium.IMAGE, Medium.IMAGE, None, None, "s", likely=likely)
-    return Scene("…", hit, word)
+    return Illustration("…", hit, word)
 
 
-def test_text_is_cut_into_sentences(tmp_path: Path) -> None:
+def test_text_is_split_into_sentences(tmp_path: Path) -> None:
     text = tmp_path / "recipe.txt"
     text.write_text('1. Mix 2.5 g salt. "Stir!" Then wait…\nServe hot\n\n  3.\nEat.\n')
     assert read_sentences(text) == [
@@ -30,7 +30,7 @@ def test_text_is_cut_into_sentences(tmp_path: Path) -> None:
     [(b"", "no sentence"), (b"12. 3.\n", "no sentence"), (b"\xff\xfe", "UTF-8"),
      (b"It is. " * 1_001, "1,001 sentences"), (b"a" * 1_100_000, "over 1 MiB")],
 )  # fmt: skip
-def test_texts_that_make_no_storyboard_fail(tmp_path: Path, content: bytes, message: str) -> None:
+def test_unusable_texts_fail(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "t.txt").write_bytes(content)
     with pytest.raises(QueryError, match=message):
         read_sentences(tmp_path / "t.txt")
@@ -38,9 +38,9 @@ def test_texts_that_make_no_storyboard_fail(tmp_path: Path, content: bytes, mess
 
 def test_neighbours_differ_and_the_sum_of_scores_is_highest() -> None:
     choices = [
-        [scene(0.9, (1,)), scene(0.8, (2,))],
-        [scene(0.9, (1,)), scene(0.3, (2,))],
-        [scene(0.9, (1,)), scene(0.7, (3,))],
+        [choice(0.9, (1,)), choice(0.8, (2,))],
+        [choice(0.9, (1,)), choice(0.3, (2,))],
+        [choice(0.9, (1,)), choice(0.7, (3,))],
     ]
     # 0.8 + 0.9 + 0.7 beats 0.9 + 0.3 + 0.9, and both beat any repetition.
     assert [chosen.word for chosen in _best_path(choices)] == [(2,), (1,), (3,)]
@@ -65,32 +65,32 @@ def test_field_23_sentences_end_where_abbreviations_do_not(tmp_path: Path) -> No
 
 def test_field_23_neighbours_show_different_items() -> None:
     # Six sentences with one likely item, and an unlikely one far below it.
-    choices = [[scene(0.9, (1,), 1), scene(0.1, (2,), 2, likely=False)] for _ in range(6)]
+    choices = [[choice(0.9, (1,), 1), choice(0.1, (2,), 2, likely=False)] for _ in range(6)]
     assert [one.hit.item_id for one in _best_path(choices)] in ([1, 2] * 3, [2, 1] * 3)
     # Two frames of one video are one item, whatever they look like.
-    choices = [[scene(0.9, (1,), 1), scene(0.8, (2,), 1), scene(0.1, (1,), 2)]] * 2
+    choices = [[choice(0.9, (1,), 1), choice(0.8, (2,), 1), choice(0.1, (1,), 2)]] * 2
     assert {one.hit.item_id for one in _best_path(choices)} == {1, 2}
 
 
 def test_field_23_items_before_words_before_likelihood_before_scores() -> None:
-    first = [scene(0.9, (1,), 1)]
+    first = [choice(0.9, (1,), 1)]
     # Another item of the same word, rather than the same item.
     assert (
-        _best_path([first, [scene(0.9, (2,), 1), scene(-0.9, (1,), 2, likely=False)]])[
+        _best_path([first, [choice(0.9, (2,), 1), choice(-0.9, (1,), 2, likely=False)]])[
             1
         ].hit.item_id
         == 2
     )
     # Another word, rather than a likely item that looks the same.
     assert (
-        _best_path([first, [scene(0.9, (1,), 2), scene(-0.9, (2,), 3, likely=False)]])[
+        _best_path([first, [choice(0.9, (1,), 2), choice(-0.9, (2,), 3, likely=False)]])[
             1
         ].hit.item_id
         == 3
     )
     # A likely item, rather than a higher score.
     assert (
-        _best_path([first, [scene(-0.9, (2,), 2), scene(0.9, (3,), 3, likely=False)]])[
+        _best_path([first, [choice(-0.9, (2,), 2), choice(0.9, (3,), 3, likely=False)]])[
             1
         ].hit.item_id
         == 2
@@ -104,13 +104,17 @@ def test_field_23_no_photograph_twice_in_a_row(
     options = EmbedOptions(models=("tiny-image",), device="cpu", workers=0)
     collection.add(real_data / "photos", options=options)
     story.write_text("A red circle. " * 6)
-    scenes = illustrate(story, collection)
-    assert len(scenes) == 6
-    assert all(one.hit.item_id != other.hit.item_id for one, other in pairwise(scenes))
+    illustrations = illustrate(story, collection)
+    assert len(illustrations) == 6
+    assert all(one.hit.item_id != other.hit.item_id for one, other in pairwise(illustrations))
 
 
-def test_a_word_is_repeated_where_nothing_else_fits() -> None:
-    choices = [[scene(0.1, (1,))], [scene(0.2, (1,))], [scene(0.9, (1,)), scene(-0.9, (2,))]]
+def test_a_word_is_repeated_if_no_other_choice_fits() -> None:
+    choices = [
+        [choice(0.1, (1,))],
+        [choice(0.2, (1,))],
+        [choice(0.9, (1,)), choice(-0.9, (2,))],
+    ]
     assert [chosen.word for chosen in _best_path(choices)] == [(1,), (1,), (2,)]
 
 
@@ -122,10 +126,10 @@ def story(tmp_path: Path) -> Path:
 
 
 def test_each_sentence_has_its_best_picture_or_frame(story: Path, indexed: Collection) -> None:
-    scenes = illustrate(story, indexed, branching=4)
-    assert [one.sentence for one in scenes][::3] == ["A red circle.", "A green square."]
-    assert all(one.word != other.word for one, other in pairwise(scenes))
-    for one in scenes:
+    illustrations = illustrate(story, indexed, branching=4)
+    assert [one.sentence for one in illustrations][::3] == ["A red circle.", "A green square."]
+    assert all(one.word != other.word for one, other in pairwise(illustrations))
+    for one in illustrations:
         space = indexed.snapshot.space(one.hit.space)
         text = indexed.encoder(space).encode_text([one.sentence])[0]
         assert one.hit.modality in (Medium.IMAGE, Medium.VIDEO)
@@ -133,13 +137,13 @@ def test_each_sentence_has_its_best_picture_or_frame(story: Path, indexed: Colle
             vector = indexed.snapshot.item_segments(space.name, one.hit.item_id).vectors[0]
         else:
             frames = indexed.snapshot.item_frames(space.name, one.hit.item_id)
-            (place,) = np.flatnonzero(np.isclose(frames.seconds, one.hit.start_seconds))
-            vector = frames.vectors[place]
+            (row,) = np.flatnonzero(np.isclose(frames.seconds, one.hit.start_seconds))
+            vector = frames.vectors[row]
             assert one.hit.start_seconds < one.hit.end_seconds <= one.hit.start_seconds + 2
         assert one.hit.score == pytest.approx(float(vector @ text), abs=2e-3)
 
 
-def test_one_sentence_gets_the_very_best(story: Path, indexed: Collection) -> None:
+def test_one_sentence_gets_the_best_picture(story: Path, indexed: Collection) -> None:
     story.write_text("a red circle")
     (only,) = illustrate(story, indexed)
     best = indexed.search("a red circle", to=["image"], k=1)[0].score

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from retrieval.zero_shot.visual_words import VisualWords, thinned
+from retrieval.zero_shot.visual_words import VisualWords, subsample
 
 
 def clusters(centres: int, each: int, dim: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors close around some axes, and which of them each belongs to."""
+    """Return unit vectors around some axes, and the number of the axis of each."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(centres), each)
     rows = np.eye(dim)[labels] + 0.02 * rng.standard_normal((len(labels), dim))
@@ -26,7 +26,7 @@ def test_large_clusters_are_split_again() -> None:
     words = VisualWords.fit(vectors, branching=2, depth=4).of(vectors)
     assert max(map(len, words)) >= 2
     assert len({word for word, label in zip(words, labels, strict=True) if label == 0}) <= 4
-    # Every step goes down the tree: words of different clusters part somewhere.
+    # Words of different clusters differ at some level.
     first = {words[int(np.argmax(labels == label))] for label in range(4)}
     assert len(first) == 4
 
@@ -49,16 +49,16 @@ def test_a_tree_without_branches_fails() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(5,), (3, 4, 5), (1,) * 12, (40, 2, 40)])
-def test_thinned_rows_lie_evenly(sizes: tuple[int, ...]) -> None:
+def test_rows_are_subsampled_evenly(sizes: tuple[int, ...]) -> None:
     rows = np.arange(sum(sizes), dtype=np.float16)[:, None]
     blocks = np.split(rows, np.cumsum(sizes)[:-1])
-    for most in (4, 7, 100):
-        kept = thinned(blocks, most)[:, 0].astype(int)
+    for limit in (4, 7, 100):
+        rows_kept = subsample(blocks, limit)[:, 0].astype(int)
         step = 1
-        while -(-len(rows) // step) > most:
+        while -(-len(rows) // step) > limit:
             step *= 2
-        assert kept.tolist() == list(range(0, len(rows), step))
+        assert rows_kept.tolist() == list(range(0, len(rows), step))
 
 
-def test_nothing_thinned_is_nothing() -> None:
-    assert thinned([]).shape == (0, 0)
+def test_subsampling_nothing() -> None:
+    assert subsample([]).shape == (0, 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retrieval.collection import Collection
-from retrieval.demo.look_alikes import LOOK_ALIKES, sample_look_alikes, telling_events
+from retrieval.demo.look_alikes import LOOK_ALIKES, sample_look_alikes, unambiguous_events
 from retrieval.demo.scenes import Motion
 from retrieval.demo.videos import Event, Video, sample_video, write_video
 from retrieval.embedding.options import EmbedOptions
@@ -78,7 +78,7 @@ def test_the_same_seed_draws_the_same(data: MomentData, encoder: Encoder) -> Non
 def test_look_alikes_show_one_scene_and_only_their_motions_differ() -> None:
     for seed in range(20):
         video = sample_look_alikes(np.random.default_rng(seed))
-        telling = telling_events(video)
+        telling = unambiguous_events(video)
         assert len(telling) == LOOK_ALIKES
         assert len({event.scene for event in telling}) == 1
         assert len({event.motion for event in telling}) == LOOK_ALIKES

@@ -2,7 +2,7 @@ import numpy as np
 
 from retrieval.demo.drawing import render_scene
 from retrieval.demo.scenes import Background, Colour, Shape
-from retrieval.demo.variations import CHANGES, REARRANGED
+from retrieval.demo.variations import CHANGES, REARRANGEMENTS
 from retrieval.training.bundled.reranker_pairs import (
     CANDIDATES,
     MEMBERS,
@@ -57,7 +57,7 @@ def test_a_caption_meets_its_family_first_and_no_picture_twice() -> None:
 
 
 def test_asked_captions_state_a_relation_of_one_scene() -> None:
-    for look_alikes in ((), CHANGES, REARRANGED):
+    for look_alikes in ((), CHANGES, REARRANGEMENTS):
         scenes, asked = relation_gallery(60, 1, look_alikes=look_alikes)
         assert len(scenes) == 60
         assert len(asked) > 10
