@@ -75,7 +75,7 @@ def classify(
     from retrieval.embedding.options import EmbedOptions
     from retrieval.media.sources.find import find_sources
     from retrieval.media.sources.listing import Listing
-    from retrieval.zero_shot.classification import Classified, ClassifyReport
+    from retrieval.zero_shot.classification import Classification, ClassifyReport
     from retrieval.zero_shot.classification import classify as run
     from retrieval.zero_shot.prompts import read_labels, read_templates
 

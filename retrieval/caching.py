@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from cachetools import LRUCache
 
-from indexes.forking import Lock
+from indexes.forking import ForkSafeLock
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -27,7 +27,7 @@ class LruCache(Generic[Key, Value]):
         self._values: MutableMapping[Key, Value] = LRUCache(
             max_size, getsizeof=lambda value: min(size(value), max_size)
         )
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     def get(self, key: Key, compute: Callable[[], Value]) -> Value:
         """Return the value of a key; call `compute` if it is not cached."""

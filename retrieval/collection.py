@@ -122,7 +122,7 @@ class Collection(OpenCollection):
             memory: Bytes of memory for searching, without the mapped vectors.
             latency_ms: Median query time up to which exact search is chosen.
             effort_seconds: Time limit of the trials; the best kind so far is built.
-            progress: Receives a line at the start of each step.
+            progress: Receives the number of the current trial.
 
         Returns:
             The cards of all parts.
@@ -268,8 +268,8 @@ class Collection(OpenCollection):
 
         `spaces` restricts the search to some spaces, `rerank_top` is the number of re-ranked hits.
         """
-        return self.searcher.search(
-            query_of(query, like, vector, space),
+        parsed = query_of(query, like, vector, space)
+        options = SearchOptions(
             to=targets_of(to),
             k=k,
             offset=offset,

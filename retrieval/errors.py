@@ -113,7 +113,15 @@ class UnknownModelError(ModelError, LookupError):
 
 
 class WeightsNotAvailableError(ModelError, FileNotFoundError):
-    """The weights are neither local, nor in the hub's cache, nor in the package."""
+    """The weights are neither local, nor in the hub's cache, nor in the package.
+
+    Attributes:
+        fetchable: The model on the hub that must be fetched first, or None.
+    """
+
+    def __init__(self, message: str, *, fetchable: str | None = None) -> None:
+        super().__init__(message)
+        self.fetchable = fetchable
 
 
 class WeightsFormatError(ModelError, ValueError):

@@ -12,6 +12,7 @@ from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.catalogue import CATALOGUE, resolve
 from retrieval.errors import SourceError, UnknownModelError
 from retrieval.media.names import path_to_uri
+from retrieval.progress import Progress
 from retrieval.search.indexing.card import IndexCard
 from retrieval.types import Medium, Space
 

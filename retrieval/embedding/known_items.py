@@ -60,7 +60,7 @@ class KnownItems:
 
     def other_name(self, source: Source, status: os.stat_result) -> str | None:
         """Return the known uri of a source's file, if the source is another path of it."""
-        key = identity(status)
+        key = file_identity(status)
         if key is None:
             return None
         known = self._tars if source.is_tar else self._of_size(status.st_size)
@@ -125,7 +125,7 @@ class KnownItems:
             if uri in seen or not covers(uri):
                 continue
             with suppress(OSError):  # an inaccessible file may exist
-                if status_of(uri) is None:
+                if file_status(uri) is None:
                     yield file
 
     def _gone_tar_with(self, member: str, digest: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Set
 
 from retrieval.columns.types import ColumnType
 from retrieval.files.documents import parse_json
-from retrieval.media.files import uri_to_path
+from retrieval.media.names import uri_to_path
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import MediaInfo, Medium

@@ -15,9 +15,10 @@ from retrieval.embedding.options import FAILURES_KEPT, EmbedOptions, EmbedReport
 from retrieval.embedding.other_paths import store_other_paths
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular
-from retrieval.media.files import OpenFile, container_of
-from retrieval.media.listing import Listing
-from retrieval.media.presence import status_of
+from retrieval.media.files import OpenFile
+from retrieval.media.names import container_of
+from retrieval.media.sources.listing import Listing
+from retrieval.media.sources.presence import file_status
 from retrieval.progress import Progress
 from retrieval.store.schema import ITEMS
 from retrieval.store.writer import CollectionWriter
@@ -156,7 +157,7 @@ class Reconciler:
         known = self.known.files[info.uri]
         self._seen.add(info.uri)
         if not self._lacks_space(info.uri):
-            self._writer.settle(info.uri)
+            self._writer.resolve_failure(info.uri)
         names = self._changed_metadata(known, info, self._metadata)
         if names or info.mtime != known.mtime:
             self._writer.update(known.item_id, info, names | {"bytes", "mtime"})
@@ -177,7 +178,7 @@ class Reconciler:
         self._seen.add(info.uri)
         names = self._changed_metadata(known, info, self._metadata)
         self._writer.update(known.item_id, info, names | {"uri", "bytes", "mtime"})
-        self._writer.settle(info.uri)
+        self._writer.resolve_failure(info.uri)
         if info.uri not in self._renamed_before:
             self._report.renamed += 1
             self.report_progress()
@@ -202,7 +203,7 @@ class Reconciler:
         value = info.columns[name]
         if name not in ITEMS.names and stored.get(name) == value:
             return False
-        row = self._writer.as_stored(replace(info, columns={name: value}))
+        row = self._writer.stored_columns(replace(info, columns={name: value}))
         return any(stored.get(column) != converted for column, converted in row.items())
 
     # ------------------------------------------------------------ failures
@@ -234,8 +235,8 @@ class Reconciler:
 
     def finish(self) -> None:
         """Store other paths and metadata, end resolved failures, and count or prune gone items."""
-        covers = self.listing.covered()
-        self._report.passed_over = dict(self.listing.passed_over)
+        covers = self.listing.coverage()
+        self._report.passed_over = dict(self.listing.skipped)
         others = self._other_paths()
         self._report.other_paths = sum(map(len, others.values()))
         self._writer.publish()  # assigns the ids of new items
@@ -264,20 +265,20 @@ class Reconciler:
 
     def _end_failures(self, covers: Callable[[str], bool]) -> None:
         """End the failures of list rows and files that this run did not see again."""
-        lists = tuple(f"{uri}#row=" for uri in self.listing.read_lists)
+        lists = tuple(f"{uri}#row=" for uri in self.listing.finished_lists)
         for uri in self._failed:
             if uri in self._failed_now or self._lacks_space(uri):
                 continue
             if (lists and uri.startswith(lists)) or (covers(uri) and _is_accessible(uri)):
-                self._writer.settle(uri)
+                self._writer.resolve_failure(uri)
 
     def _store_further_metadata(self) -> None:
         """Store the metadata of files that were listed a second time."""
-        if not self.listing.further_metadata or self._writer.snapshot is None:
+        if not self.listing.later_metadata or self._writer.snapshot is None:
             return
         known = self._writer.snapshot.known_files()
         metadata = StoredMetadata(self._writer.snapshot)
-        for listed_uri, values in self.listing.further_metadata.items():
+        for listed_uri, values in self.listing.later_metadata.items():
             file = known.get(self._item_uris.get(listed_uri, listed_uri))
             if file is None:
                 continue  # it failed, or is a tar

@@ -31,9 +31,10 @@ from retrieval.encoders.names import unidentified_repository
 from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import InvalidVectorError
 from retrieval.media.decode import NO_ENCODER
-from retrieval.media.files import container_of, find_sources, uri_to_path
-from retrieval.media.listing import Listing, Paths
-from retrieval.media.pool import decode_all
+from retrieval.media.names import container_of, uri_to_path
+from retrieval.media.sources.find import find_sources
+from retrieval.media.sources.listing import Listing, LiteralPaths
+from retrieval.media.workers.pool import decode_all
 from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
 from retrieval.store.current import read_current
@@ -74,7 +75,7 @@ def embed(
     published shard.
 
     Args:
-        sources: Folders, files, patterns, lists (CSV, JSONL, Parquet), tars; or literal `Paths`.
+        sources: Folders, files, patterns, lists (CSV, JSONL, Parquet), tars; or `LiteralPaths`.
         root: Folder of the collection; created if it does not exist.
         options: Models, sampling and reading options.
         progress: Updated after every item, without a total.
@@ -90,13 +91,16 @@ def embed(
 
     def list_sources(listing: Listing) -> Iterator[Source]:
         return find_sources(
-            [source if isinstance(source, Paths) else os.fspath(source) for source in sources],
+            [
+                source if isinstance(source, LiteralPaths) else os.fspath(source)
+                for source in sources
+            ],
             path_column=options.path_column,
             caption_column=options.caption_column,
             listing=listing,
         )
 
-    with CollectionWriter.open(root, create=True) as writer, publish_what_is_whole(writer):
+    with CollectionWriter.open(root, create=True) as writer, publish_on_interrupt(writer):
         spaces = open_spaces(writer.snapshot, options)
         run = _EmbedRun(writer, spaces, options, report, progress)
         run.complete_spaces(list_sources)
@@ -120,7 +124,7 @@ def missing_encoders(root: Path, options: EmbedOptions) -> list[MissingEncoder]:
     return [
         MissingEncoder(required.spec, required.model, repositories, required.optional)
         for required in required_encoders(snapshot, options)
-        if (repositories := needed_for(required.spec))
+        if (repositories := missing_repositories(required.spec))
     ]
 
 
@@ -203,7 +207,8 @@ class _EmbedRun:
             return
         existing = {space.name for space in snapshot.spaces}
         covered = {
-            name: snapshot.covered(name) if name in existing else -1 for name in self._spaces
+            name: snapshot.last_embedded_id(name) if name in existing else -1
+            for name in self._spaces
         }
         if all(last == snapshot.manifest.next_item_id - 1 for last in covered.values()):
             return
@@ -244,7 +249,7 @@ class _EmbedRun:
                 segments, frames = result.segments[name], result.frames.get(name)
             elif item in relevant:
                 reason = result.reason if isinstance(result, Failure) else "changed since embedded"
-                self._writer.fail(Failure(item.uri, SPACE_STAGE, f"{reason} (space {name})"))
+                self._writer.add_failure(Failure(item.uri, SPACE_STAGE, f"{reason} (space {name})"))
             self._writer.add_rows(item.item_id, name, segments, frames)
             self._report.completed += 1
             self._reconciler.report_progress()

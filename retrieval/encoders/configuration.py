@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from retrieval.encoders.weights import summarize_error
-from retrieval.errors import WeightsFormatError
+from retrieval.errors import WeightsFormatError, short_repr
 from retrieval.files.documents import parse_json
 from retrieval.files.reading import read_regular
 
@@ -75,7 +75,7 @@ def check_sizes(raw: object, name: str = "", *, min_size: int = -MAX_SIZE) -> No
     elif isinstance(raw, int) and not isinstance(raw, bool):
         max_size = MAX_LAYERS if _LAYER_COUNT.search(name) else MAX_SIZE
         if not min_size <= raw <= max_size:
-            raise ValueError(f"{name} is {shortened(raw)}, expected {min_size:,} to {max_size:,}")
+            raise ValueError(f"{name} is {short_repr(raw)}, expected {min_size:,} to {max_size:,}")
 
 
 def read_tokenizer(path: Path, *, context_length: int, vocabulary: int) -> Any:

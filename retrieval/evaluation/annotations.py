@@ -144,12 +144,12 @@ def _sentences(video: str, raw: dict[str, Any], *, strict: bool) -> Iterator[Ann
 def _charades(line: str, number: int, *, strict: bool) -> AnnotatedQuery:
     times, separator, query = line.partition("##")
     if not separator:
-        raise ValueError(f"in none of the known formats ({FORMATS}): no ## in {shortened(line)}")
+        raise ValueError(f"in none of the known formats ({FORMATS}): no ## in {short_repr(line)}")
     words = times.split()
     if len(words) != 3:
         raise ValueError(
             f"in none of the known formats ({FORMATS}): expected video, start and end, "
-            f"got {shortened(times)}"
+            f"got {short_repr(times)}"
         )
     span = _span(words[1:], strict=strict)
     return AnnotatedQuery(words[0], query.strip(), (span,), None, str(number))
@@ -181,7 +181,7 @@ def _span(raw: Any, *, strict: bool) -> Span:
     """Parse a pair of seconds, start first."""
     start, end = (float(value) for value in raw)
     if not (math.isfinite(start) and math.isfinite(end) and min(start, end) >= 0):
-        raise ValueError(f"{shortened(raw)} is not a time span")
+        raise ValueError(f"{short_repr(raw)} is not a time span")
     if start > end and strict:
         raise ValueError(f"the window {short_repr(raw)} ends before it starts")
     return min(start, end), max(start, end)
@@ -200,5 +200,5 @@ def _clip(span: Span, duration: float) -> Span:
 def _seconds(raw: Any) -> float:
     value = float(raw) if isinstance(raw, int | float | str) else math.nan
     if not 0 < value < math.inf:
-        raise ValueError(f"{shortened(raw)} is not a duration")
+        raise ValueError(f"{short_repr(raw)} is not a duration")
     return value

@@ -14,7 +14,7 @@ from retrieval.files.writing import write_atomically
 from retrieval.gallery.curve import Curve, draw_curve
 from retrieval.gallery.templates import render
 from retrieval.gallery.thumbnails import thumbnail
-from retrieval.media.files import uri_to_path
+from retrieval.media.names import uri_to_path
 from retrieval.types import Hit
 
 FOOTER = (

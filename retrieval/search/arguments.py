@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from retrieval.errors import QueryError
+from retrieval.errors import QueryError, short_repr
 from retrieval.files.reading import read_text
 from retrieval.search.query import Query, QueryLike
 from retrieval.search.vector_query import VectorQuery
@@ -56,7 +56,7 @@ def targets_of(to: str | Target | Iterable[str | Target] | None) -> list[Target]
     targets = []
     for name in names:
         if not isinstance(name, str) or name not in list(Target):
-            raise QueryError(f"unknown target {shortened(name)}; known: {known}")
+            raise QueryError(f"unknown target {short_repr(name)}; known: {known}")
         targets.append(Target(name))
     return targets
 

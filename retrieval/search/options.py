@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import QueryError
+from retrieval.errors import QueryError, short_repr
 from retrieval.search.reranking.reranker import RERANK_TOP, Reranker
 from retrieval.targets import Target
-from retrieval.wording import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class SearchOptions:
         if score is not None and not (
             isinstance(score, int | float | np.number) and math.isfinite(score)
         ):
-            raise QueryError(f"min_score must be a finite number, got {shortened(score)}")
+            raise QueryError(f"min_score must be a finite number, got {short_repr(score)}")
 
     @property
     def first_stage_hits(self) -> int:
@@ -70,6 +69,6 @@ def _check_count(name: str, value: object, minimum: int) -> None:
     try:
         number = operator.index(value)  # type: ignore[arg-type]  # raises for everything else
     except TypeError:
-        raise QueryError(f"{name} must be a whole number, got {shortened(value)}") from None
+        raise QueryError(f"{name} must be a whole number, got {short_repr(value)}") from None
     if number < minimum:
         raise QueryError(f"{name} must be at least {minimum}, got {number}")

@@ -91,7 +91,7 @@ def embed_query(
             embedded[name] = QueryVectors(_weighted_sum(query.terms, parts), query_type)
     if not embedded:
         raise QueryError(
-            f"no model of this collection embeds {shortened(str(query))}; "
+            f"no model of this collection embeds {short_repr(str(query))}; "
             "embed the collection with a further model"
         )
     return embedded

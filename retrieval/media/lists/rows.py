@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import clean_text, convert_value
-from retrieval.errors import SourceError
+from retrieval.errors import SourceError, short_repr
 from retrieval.media.captions import join_captions
 from retrieval.media.lists.csv_rows import read_csv
 from retrieval.media.lists.encodings import TextEncoding, find_encoding
@@ -25,7 +25,6 @@ from retrieval.media.lists.formats import (
 )
 from retrieval.media.names import extension
 from retrieval.types import Scalar
-from retrieval.wording import shortened
 
 PATH_COLUMNS = ("path", "file", "filename", "image_path", "audio_path", "video_path")
 CAPTION_COLUMNS = ("caption", "text")
@@ -226,7 +225,7 @@ class _RowParser:
     def _parse_path(self, where: str, column: str, value: object) -> str:
         if not isinstance(value, str) or not _is_file_name(value):
             raise SourceError(
-                f"{where}: {column} is {shortened(value)}, expected the path of a file"
+                f"{where}: {column} is {short_repr(value)}, expected the path of a file"
             )
         scheme = re.match(r"([a-z][a-z0-9+.-]+)://", value, re.IGNORECASE)
         if scheme is None:
@@ -282,7 +281,7 @@ def _find_column(row: Row, given: str | None, common: Iterable[str]) -> str | No
 
 
 def _format_names(row: Row) -> str:
-    """Format the names of a row's columns, shortened to one line."""
+    """Format the names of a row's columns, short_repr to one line."""
     names = [
         name if len(name) <= _MAX_SHOWN_CHARACTERS else f"{name[:_MAX_SHOWN_CHARACTERS]}…"
         for name in map(clean_text, row)

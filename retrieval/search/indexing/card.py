@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from indexes.effort import Effort
-from retrieval.errors import CollectionFormatError
+from retrieval.errors import CollectionFormatError, short_repr
 from retrieval.files.documents import parse_json
 from retrieval.files.reading import read_text
 from retrieval.search.calibration import QueryType, ScoreStatistics
 from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.indexing.trials import Trial
-from retrieval.wording import shortened
 
 CARD_VERSION = 4
 
@@ -130,7 +129,7 @@ def _current_format(raw: Any) -> dict[str, Any]:
         raise ValueError("version is missing")
     version = raw.pop("version")
     if version not in READABLE_VERSIONS:
-        raise ValueError(f"version {shortened(version)}, expected {CARD_VERSION}")
+        raise ValueError(f"version {short_repr(version)}, expected {CARD_VERSION}")
     if "rows" in raw:
         raw.setdefault("vectors", raw["rows"])
     if "looking" in raw:

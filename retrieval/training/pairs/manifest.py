@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.errors import SourceError
+from retrieval.errors import SourceError, short_repr
 from retrieval.media.lists.rows import LIST_EXTENSIONS, ListedRow, read_rows
-from retrieval.wording import shortened
 
 START_COLUMNS = ("start_seconds", "start")
 END_COLUMNS = ("end_seconds", "end")
