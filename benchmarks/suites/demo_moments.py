@@ -30,9 +30,9 @@ from retrieval.localization.choose import BUNDLED, choose_localizers
 from retrieval.localization.hammer_files import space_digest_of
 from retrieval.localization.spans import overlap
 from retrieval.targets import Target
-from retrieval.training.moments.sources import train_demo_hammer
-from retrieval.training.moments.train import STEPS
-from retrieval.training.run import Telling
+from retrieval.training.bundled.hammer import train_demo_hammer
+from retrieval.training.moments.objective import HammerSettings
+from retrieval.training.moments.train import HammerOptions
 from retrieval.types import Medium, MomentQuery
 
 SUITE: Final = "demo-moments"
@@ -85,8 +85,8 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outc
 def _trained(out: Path, digest: str, scale: float, say: Callable[[str], None]) -> str:
     """The localizer in a folder, trained now where it is not there for this space."""
     if space_digest_of(out) != digest:
-        steps = None if scale == 1 else max(1, round(STEPS * scale))
-        train_demo_hammer(out, steps=steps, scale=scale, telling=Telling(say))
+        settings = HammerSettings(max(1, round(HammerSettings().steps * scale)))
+        train_demo_hammer(HammerOptions(out, settings), scale=scale)
     return f"hammer:{out}"
 
 

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from retrieval.training.pairs.augmentation import (
-    AS_IT_IS,
-    KINDS,
+    AUGMENTATIONS,
+    NO_AUGMENTATION,
     Augmentation,
     Augmented,
-    alter,
+    augment,
     change_gain,
     choose_augmentation,
     draw_mixture,
@@ -104,27 +104,27 @@ def test_mixup_mixes_pictures_and_caption_vectors_alike() -> None:
 
 
 def test_evaluation_and_no_augmentation_leave_pictures_alone() -> None:
-    everything = choose_augmentation(KINDS)
-    for kind, training in ((everything, False), (AS_IT_IS, True)):
+    everything = choose_augmentation(AUGMENTATIONS)
+    for augmentation, training in ((everything, False), (NO_AUGMENTATION, True)):
         towers = Towers()
-        Augmented(towers, kind).train(training)(pictures(), torch.arange(3))
+        Augmented(towers, augmentation).train(training)(pictures(), torch.arange(3))
         assert torch.equal(towers.seen, pictures())
 
 
 def test_a_seed_repeats_what_happens() -> None:
-    everything = choose_augmentation(KINDS)
-    first, second, other = (alter(pictures(3, 20, 40), everything, rng(n)) for n in (1, 1, 2))
+    everything = choose_augmentation(AUGMENTATIONS)
+    first, second, other = (augment(pictures(3, 20, 40), everything, rng(n)) for n in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
 def test_kinds_are_combined() -> None:
-    assert choose_augmentation([]) == AS_IT_IS
+    assert choose_augmentation([]) == NO_AUGMENTATION
     assert choose_augmentation(["gain", "mixup"]) == Augmentation(gain_decibels=6.0, mixup=0.3)
 
 
 def test_the_trainer_reaches_the_towers_own_temperature() -> None:
     towers = Towers()
-    augmented = Augmented(towers, AS_IT_IS)
+    augmented = Augmented(towers, NO_AUGMENTATION)
     assert augmented.logit_scale is towers.logit_scale
     assert [id(p) for p in augmented.parameters()] == [id(towers.logit_scale)]

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from retrieval.encoders.towers import Mulan, MulanConfig, TransformerSize
-from retrieval.training.bundled.masked_language import (
+from retrieval.training.pairs.contrastive import TrainingSettings, train_contrastive
+from retrieval.training.pairs.masked_language import (
     MaskedLanguageHead,
     WithMaskedLanguage,
-    hide_tokens,
+    mask_tokens,
 )
-from retrieval.training.pairs.contrastive import TrainingSettings, train_contrastive
 from retrieval.training.pairs.tokenizer import END, PAD, START
 
 VOCABULARY = 24
@@ -40,7 +40,7 @@ def sentences(count: int) -> torch.Tensor:
 def test_about_one_token_in_seven_is_chosen_and_most_of_them_hidden() -> None:
     torch.manual_seed(0)
     tokens = sentences(4_000)
-    given, chosen, hidden = hide_tokens(tokens, VOCABULARY)
+    given, chosen, hidden = mask_tokens(tokens, VOCABULARY)
     words = tokens > END
     assert not (chosen & ~words).any()
     assert (chosen.sum() / words.sum()).item() == pytest.approx(0.15, abs=0.01)
@@ -84,7 +84,7 @@ def test_the_trainer_adds_it_and_the_model_stays_a_mulan() -> None:
     pictures = torch.randn(12, 16, 32)
     batches = itertools.repeat((pictures, sentences(12)))
     settings = TrainingSettings(3, warmup_steps=1, part_pairs=5, bf16=False)
-    train_contrastive(both, batches, settings, auxiliary=both.auxiliary)
+    train_contrastive(both, lambda first: batches, settings, auxiliary=both.auxiliary)
     assert set(model.state_dict()) == keys
     assert not torch.equal(both.head.bias, before[0])
     assert not torch.equal(model.audio.project.weight, before[1])
