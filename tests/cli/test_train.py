@@ -32,7 +32,7 @@ def run(*arguments: object) -> str:
     return result.stdout
 
 
-def test_an_adapter_in_one_command(manifest: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_trained_in_one_command(manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine"
     output = run(
         "clip", "--pairs", manifest, "--val", manifest, "--init", "tiny", "--adapter",

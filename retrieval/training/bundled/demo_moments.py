@@ -19,7 +19,7 @@ from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.look_alikes import telling_motions
 from retrieval.demo.scenes import Motion, Scene, sample_scene
 from retrieval.demo.variations import vary_scene
-from retrieval.demo.videos import EVENT_SECONDS, FRAMES_PER_SECOND, MOVING_SHARE, Video
+from retrieval.demo.videos import EVENT_SECONDS, FRAMES_PER_SECOND, MOVING_SHARE
 from retrieval.localization.spans import Span
 from retrieval.media.image import fit
 from retrieval.progress import Progress, no_progress
@@ -168,17 +168,6 @@ def video_rows(events: list[DrawnEvent]) -> TimedRows:
     step = 1 / SAMPLING.frames_per_second
     seconds = (np.arange(len(vectors)) * step).astype(np.float32)
     return frame_rows(Frames(seconds, vectors), len(vectors) * step)
-
-
-def video_pictures(video: Video, geometry: ImageGeometry) -> NDArray[np.uint8]:
-    """Draw the frames of a video that collections sample, (n, side, side, 3), without encoding."""
-    pictures = []
-    for event in video.events:
-        first = round(event.start_seconds * FRAMES_PER_SECOND)
-        count = round(event.end_seconds * FRAMES_PER_SECOND) - first
-        offset = -first % _frames_per_sample()
-        pictures += _draw_pictures(event.scene, event.motion, count, offset, geometry)
-    return np.stack(pictures)
 
 
 def _draw_queries(

@@ -6,11 +6,11 @@ import pytest
 from retrieval.collection import Collection
 from retrieval.demo.look_alikes import LOOK_ALIKES, sample_look_alikes, telling_events
 from retrieval.demo.scenes import Motion
-from retrieval.demo.videos import Event, Video, sample_video, write_video
+from retrieval.demo.videos import FRAMES_PER_SECOND, Event, Video, sample_video, write_video
 from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.protocols import Encoder
-from retrieval.training.bundled.demo_moments import draw_moments, video_pictures
+from retrieval.training.bundled.demo_moments import _draw_pictures, draw_moments
 from retrieval.training.moments.data import MomentData
 
 
@@ -41,12 +41,24 @@ def test_drawn_frames_equal_stored_ones(encoder: Encoder, tmp_path: Path) -> Non
     frames = collection.snapshot.item_frames(collection.snapshot.spaces[0].name, 0)
     assert frames is not None
     assert encoder.geometry is not None
-    vectors = encoder.encode_images(video_pictures(video, encoder.geometry))
+    step = FRAMES_PER_SECOND // 2  # Collections sample two frames per second.
+    pictures = []
+    for event in video.events:
+        first, end = (
+            round(seconds * FRAMES_PER_SECOND)
+            for seconds in (event.start_seconds, event.end_seconds)
+        )
+        pictures += _draw_pictures(
+            event.scene, event.motion, end - first, -first % step, encoder.geometry
+        )
+    vectors = encoder.encode_images(np.stack(pictures))
     assert len(vectors) == len(frames.vectors)
     assert (vectors * frames.vectors).sum(axis=1).min() > 0.98
 
 
-def test_windows_are_where_the_caption_is_true(data: MomentData, encoder: Encoder) -> None:
+def test_windows_are_the_events_that_the_caption_describes(
+    data: MomentData, encoder: Encoder
+) -> None:
     assert len(data.videos) == 4
     for video in data.videos:
         assert 20 <= len(video.vectors) <= 128

@@ -88,7 +88,7 @@ def test_rows_are_labelled_by_their_middles() -> None:
     np.testing.assert_array_equal(np.flatnonzero(label_rows(video, [(2.01, 2.02)])), [4, 5])
 
 
-def test_rivals_are_the_videos_that_the_first_stage_would_rank_first() -> None:
+def test_rivals_rank_first_in_the_first_stage() -> None:
     data = named_events(30)
     for number, query in enumerate(data.queries):
         assert query.video not in data.rivals[number]

@@ -45,7 +45,7 @@ def test_loss_of_orthogonal_pairs_is_worked_by_hand() -> None:
     assert loss.item() == pytest.approx(math.log(1 + math.exp(-3.0)))
 
 
-def test_loss_of_vectors_that_tell_nothing_apart_is_the_log_of_the_batch() -> None:
+def test_loss_of_equal_vectors_is_the_log_of_the_batch() -> None:
     vectors = torch.ones(5, 4) / 2
     assert contrastive_loss(vectors, vectors, torch.tensor(9.0)).item() == pytest.approx(
         math.log(5)
@@ -98,7 +98,7 @@ def test_only_matrices_decay() -> None:
     torch.testing.assert_close(model.unused_bias.data, torch.ones(2))
 
 
-def test_batches_that_end_early_fails() -> None:
+def test_too_few_batches_fail() -> None:
     def batches(first: int) -> Iterator[tuple[Tensor, Tensor]]:
         return itertools.islice(all_rows(), 2)
 

@@ -57,7 +57,7 @@ def test_gradients_are_those_of_the_large_batch(part_pairs: int) -> None:
         torch.testing.assert_close(gradients(cached)[name], gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_small_batches_alone_would_give_other_gradients() -> None:
+def test_independent_small_batches_have_other_gradients() -> None:
     plain, parts = SmallTowers(), SmallTowers()
     contrastive_loss(*plain(MEDIA, TOKENS)).backward()
     for media, tokens in zip(split_rows(MEDIA, 5), split_rows(TOKENS, 5), strict=True):
@@ -100,7 +100,7 @@ def test_a_frozen_tower_gets_no_gradients() -> None:
     assert set(gradients(model)) == {"text.0.weight", "logit_scale"}
 
 
-def test_training_split_rows_ends_where_training_at_once_does() -> None:
+def test_training_in_parts_equals_training_at_once() -> None:
     weights = []
     for part_pairs in (None, 4):
         model = SmallTowers()
@@ -120,7 +120,7 @@ def test_mixed_precision_goes_with_parts() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_random_state_comes_back() -> None:
+def test_random_state_is_restored() -> None:
     state = random_state(torch.device("cpu"))
     first = torch.rand(3)
     set_random_state(state, torch.device("cpu"))

@@ -28,7 +28,7 @@ def ramp(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_pictures_are_fitted_as_embed_does(tmp_path: Path) -> None:
+def test_images_are_resized_as_in_collections(tmp_path: Path) -> None:
     make_picture(80, 60).save(tmp_path / "a.png")
     reader = ImageReader(GEOMETRY)
     decoded = reader.read(MediaSpan(str(tmp_path / "a.png")))

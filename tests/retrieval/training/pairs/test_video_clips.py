@@ -32,7 +32,7 @@ def test_a_span_comes_with_its_context(brightening: str) -> None:
     assert seconds_of(decoded) == list(range(1, 11))
 
 
-def test_beyond_its_ends_a_video_stands_still(brightening: str) -> None:
+def test_context_beyond_the_ends_repeats_frames(brightening: str) -> None:
     decoded = READER.read(MediaSpan(brightening))
     assert seconds_of(decoded) == [0, 0, 0, *range(12), 11, 11, 11]
 
@@ -57,7 +57,7 @@ def test_a_span_behind_the_end_is_refused(brightening: str) -> None:
         READER.read(MediaSpan(brightening, 40.0))
 
 
-def test_a_file_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_frames_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.mp4").write_bytes(b"nothing")
     with pytest.raises(MediaError):
         READER.read(MediaSpan(str(tmp_path / "no.mp4")))
