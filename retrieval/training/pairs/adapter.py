@@ -106,7 +106,7 @@ def _embed_spans(
     """Return the vectors of a split's usable spans; only spans outside the cache are decoded."""
     spans = data.held_out if held_out else data.spans
     new = [captioned for captioned in spans if captioned.span not in cache]
-    cache.add(data.check_media(new, reader, held_out=held_out), data.progress)
+    cache.add(data.open_media(reader, held_out=held_out, selected=new), data.progress)
     return cache.vectors(spans)
 
 

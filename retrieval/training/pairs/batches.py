@@ -51,21 +51,16 @@ class PairBatches:
         choices = (self._spans[number].captions for number in numbers)
         return [captions[int(rng.integers(len(captions)))] for captions in choices]
 
-    def decoded(self, media: SpanMedia, first_step: int) -> Iterator[tuple[Sample, list[str]]]:
-        """Yield (n, …) samples and n captions of each batch from a step on, decoding ahead."""
+    def prepared(
+        self, media: SpanMedia, model: TrainableModel, first_step: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield prepared media and tokens of each batch from a step on, decoding ahead."""
         stream = media.decode(number for batch in self.numbers(first_step) for number in batch)
         for step, numbers in enumerate(self.numbers(first_step), start=first_step):
             rng = np.random.default_rng([self._seed, 2, step])
             samples = [media.reader.draw(next(stream), rng) for _ in numbers]
-            yield np.stack(samples), self.captions(step, numbers)
-
-
-def tower_batches(
-    batches: PairBatches, media: SpanMedia, model: TrainableModel, first_step: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield prepared media and tokens, as `train_contrastive` takes them."""
-    for samples, captions in batches.decoded(media, first_step):
-        yield model.prepare(samples), model.tokenize(captions)
+            captions = self.captions(step, numbers)
+            yield model.prepare(np.stack(samples)), model.tokenize(captions)
 
 
 class ValidationSet:

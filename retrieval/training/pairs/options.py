@@ -118,21 +118,20 @@ class PairsData:
                 f"{reason}"
             )
 
-    def open_media(self, reader: SpanReader, *, held_out: bool) -> SpanMedia:
-        """Decode the spans of one split once; unusable ones are logged and removed."""
-        spans = self.held_out if held_out else self.spans
-        return self.check_media(spans, reader, held_out=held_out)
-
-    def check_media(
-        self, selected: Sequence[CaptionedSpan], reader: SpanReader, *, held_out: bool
+    def open_media(
+        self,
+        reader: SpanReader,
+        *,
+        held_out: bool,
+        selected: Sequence[CaptionedSpan] | None = None,
     ) -> SpanMedia:
-        """Decode some spans of a split once; remove unusable ones from the split."""
-        media = SpanMedia(list(selected), reader)
+        """Decode a split once, or selected spans of it; log and remove the unusable ones."""
+        spans = self.held_out if held_out else self.spans
+        media = SpanMedia(list(spans if selected is None else selected), reader)
         skipped = media.check(self.progress)
         manifest = self.options.validation if held_out else None
         self._skip(manifest or self.options.pairs, skipped)
         rows = {row.row for row in skipped}
-        spans = self.held_out if held_out else self.spans
         spans[:] = [captioned for captioned in spans if captioned.rows[0] not in rows]
         return media
 

@@ -25,12 +25,7 @@ from retrieval.training.history import ValidationScore
 from retrieval.training.loop import TrainingRun, finish
 from retrieval.training.pairs.adapter import train_adapter
 from retrieval.training.pairs.augmentation import Augmented, choose_augmentation
-from retrieval.training.pairs.batches import (
-    PairBatches,
-    ValidationSet,
-    score_towers,
-    tower_batches,
-)
+from retrieval.training.pairs.batches import PairBatches, ValidationSet, score_towers
 from retrieval.training.pairs.contrastive import Auxiliary, train_contrastive
 from retrieval.training.pairs.manifest import CaptionedSpan
 from retrieval.training.pairs.masked_language import WithMaskedLanguage
@@ -150,7 +145,7 @@ def train_towers(data: PairsData) -> tuple[str, TrainingRun]:
     trained, auxiliary = _add_auxiliary(model, options)
     train_contrastive(
         trained,
-        lambda first: tower_batches(batches, media, model, first),
+        lambda first: batches.prepared(media, model, first),
         settings,
         run,
         auxiliary=auxiliary,
