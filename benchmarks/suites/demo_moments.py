@@ -30,9 +30,9 @@ from retrieval.localization.choose import BUNDLED, choose_localizers
 from retrieval.localization.hammer_files import read_space_digest
 from retrieval.localization.spans import overlap
 from retrieval.targets import Target
-from retrieval.training.moments.sources import train_demo_hammer
-from retrieval.training.moments.train import STEPS
-from retrieval.training.run import Telling
+from retrieval.training.bundled.hammer import train_demo_hammer
+from retrieval.training.moments.objective import HammerSettings
+from retrieval.training.moments.train import HammerOptions
 from retrieval.types import Medium, MomentQuery
 
 SUITE: Final = "demo-moments"

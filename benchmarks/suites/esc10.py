@@ -179,7 +179,7 @@ def learn(
     per_epoch = len(clips) // (PER_CLASS * len(names))
     steps = max(1, round(scale * recipe.epochs * per_epoch))
     settings = TrainingSettings(steps, recipe.learning_rate, min(100, steps // 5), seed=SEED)
-    train_contrastive(Augmented(model, recipe.augmentation), batches, settings)
+    train_contrastive(Augmented(model, recipe.augmentation), lambda first: batches, settings)
     save_weights(model, out)
     return MulanEncoder.load(out, device="cpu")
 

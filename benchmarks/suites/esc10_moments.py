@@ -34,10 +34,9 @@ from retrieval.localization.hammer_files import read_space_digest
 from retrieval.localization.hammer_model import Level
 from retrieval.media.audio.windows import cut_windows
 from retrieval.targets import Target
-from retrieval.training.moments.data import AskedMoment, MomentData, with_rivals
-from retrieval.training.moments.steps import HammerSettings
-from retrieval.training.moments.train import train_hammer
-from retrieval.training.run import Telling
+from retrieval.training.moments.data import AnnotatedMoment, MomentData, find_rivals
+from retrieval.training.moments.objective import HammerSettings
+from retrieval.training.moments.train import HammerDataset, HammerOptions, train_hammer
 from retrieval.types import AudioWindows, Medium, Space, TimedRows
 
 SUITE: Final = "esc10-moments"
@@ -178,19 +177,21 @@ def _train(
     encoder = MulanEncoder.load(mulan)
     learnt = moment_data(encoder, space, sounds, LEARNT, _counted(RECORDINGS, scale))
     say(f"{len(learnt.videos)} recordings embedded to learn from")
-    report = train_hammer(
-        out,
+    dataset = HammerDataset(
         to_learn_from(learnt, space, np.random.default_rng(SEED)),
         moment_data(encoder, space, sounds, ASKED, _counted(CARD_RECORDINGS, scale)),
         space,
         medium=Medium.AUDIO,
+        source=f"{len(learnt.videos)} recordings joined from clips of ESC-10, folds 1 to 4",
+    )
+    options = HammerOptions(
+        out,
+        HammerSettings(max(1, round(scale * HAMMER.steps)), HAMMER.learning_rate),
         levels=HAMMER.levels,
         width=HAMMER.width,
-        settings=HammerSettings(max(1, round(scale * HAMMER.steps)), HAMMER.learning_rate),
         vocabulary=HAMMER.vocabulary,
-        source=f"{len(learnt.videos)} recordings joined from clips of ESC-10, folds 1 to 4",
-        telling=Telling(say),
     )
+    report = train_hammer(dataset, options)
     say(str(report))
 
 
@@ -207,13 +208,13 @@ def moment_data(
         for moment in recording.moments:
             caption = TEMPLATES[int(texts.integers(len(TEMPLATES)))]
             text = caption.format(sounds.names[moment.label])
-            asked.append(AskedMoment(number, text, (moment.span,)))
+            asked.append(AnnotatedMoment(number, text, (moment.span,)))
             labels.append(moment.label)
     heard = [set[int]() for _ in videos]
     for one, label in zip(asked, labels, strict=True):
         heard[one.video].add(label)
     sentences = encoder.encode_text([one.text for one in asked])
-    return with_rivals(
+    return find_rivals(
         videos, asked, sentences, answers=lambda query, video: labels[query] in heard[video]
     )
 
@@ -235,9 +236,9 @@ def to_learn_from(data: MomentData, space: Space, rng: np.random.Generator) -> M
     half = (windows.window_seconds - windows.hop_seconds) / 2
     asked = [
         replace(one, windows=tuple((start + half, end - half) for start, end in one.windows))
-        for one in data.asked
+        for one in data.queries
     ]
-    return replace(data, videos=videos, asked=asked)
+    return replace(data, videos=videos, queries=asked)
 
 
 def _windows_of(space: Space) -> AudioWindows:

@@ -1,1 +1,1 @@
-"""Train: contrastive models, on any pairs or on the demo world."""
+"""Training of contrastive models, moment localizers and re-rankers."""

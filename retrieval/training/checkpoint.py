@@ -1,10 +1,10 @@
-"""Where a training stands, on disk: what it needs to go on as if it had never stopped."""
+"""Checkpoints of training runs: weights, optimizer state, random state and history in one file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,94 +13,92 @@ from torch import Tensor, nn
 
 from retrieval.encoders.weights import check_safetensors, summarize_error
 from retrieval.errors import WeightsFormatError
+from retrieval.files.documents import parse_json
 from retrieval.training.history import TrainingHistory
-from retrieval.training.pairs.grad_cache import random_state, set_random_state
-from retrieval.training.tensors import write_tensors
+from retrieval.training.tensors import random_state, set_random_state, write_tensors
 
 VERSION = "2"
 
 
-@dataclass(slots=True)
-class Checkpoint:
-    """One safetensors file: weights, moments and random state; JSON in its header for the rest.
+@dataclass(frozen=True, slots=True)
+class TrainingCheckpoint:
+    """One safetensors file; its header holds settings and history as JSON.
 
     Attributes:
-        path: The file; replaced whole, so that a kill leaves the older one.
-        run: What decides the training (settings, data, first weights) as JSON values. A file that
-            was written under another run is refused.
-        every_steps: How often it is written.
+        path: The file. It is replaced atomically.
+        settings: Everything that determines the training, as JSON values. A file with other
+            settings is refused.
+        every_steps: Steps between two checkpoints.
     """
 
     path: Path
-    run: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     every_steps: int = 100
 
     def steps_done(self) -> int:
-        """Steps that the file holds, 0 where there is none: batches go on from this one.
+        """Return the number of finished steps; 0 without a file.
 
         Raises:
-            WeightsFormatError: It is damaged, or of another run.
+            WeightsFormatError: The file is damaged or has other settings.
         """
-        return len(self._header().losses) if self.path.is_file() else 0
+        return len(self._read_history().losses) if self.path.is_file() else 0
 
     def is_due(self, step: int, steps: int) -> bool:
-        """Whether to write it after a step; after the last one too, for what follows may fail."""
+        """Return whether to save after a step. The last step counts: what follows may fail."""
         return step % self.every_steps == 0 or step == steps
 
     def save(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, history: TrainingHistory
     ) -> None:
-        """Write the file aside and put it in the older one's place.
+        """Write the file atomically.
 
         Raises:
-            StorageError: The disk refused.
+            StorageError: The system refused a step.
         """
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        for number, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+        for number, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
         states = random_state(next(model.parameters()).device)
         tensors |= {f"random.{number}": state for number, state in enumerate(states)}
         metadata = {
             "version": VERSION,
-            "run": json.dumps(self.run, sort_keys=True),
-            "history": json.dumps(history.to_json()),
+            "run": json.dumps(self.settings, sort_keys=True),
+            "history": json.dumps(asdict(history)),
         }
         write_tensors(self.path, tensors, metadata)
 
     def restore(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, history: TrainingHistory
     ) -> None:
-        """Bring all three and the random numbers to where the file stands, in place.
-
-        Where there is no file nothing is touched.
+        """Restore model, optimizer, history and random state in place; without a file do nothing.
 
         Raises:
-            WeightsFormatError: It is damaged, of another run, or of another model.
+            WeightsFormatError: The file is damaged, has other settings or is of another model.
         """
         if not self.path.is_file():
             return
         from safetensors.torch import load_file
 
-        before = self._header()
+        saved = self._read_history()
         tensors = load_file(self.path)
         try:
-            model.load_state_dict(_below("model.", tensors))
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in _below("optimizer.", tensors).items():
-                number, _, moment = name.partition(".")
-                moments.setdefault(int(number), {})[moment] = tensor
+            model.load_state_dict(_with_prefix("model.", tensors))
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _with_prefix("optimizer.", tensors).items():
+                number, _, key = name.partition(".")
+                state.setdefault(int(number), {})[key] = tensor
             groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": moments, "param_groups": groups})
-            states = [state for _, state in sorted(_below("random.", tensors).items())]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
+            states = [state for _, state in sorted(_with_prefix("random.", tensors).items())]
             set_random_state(states, next(model.parameters()).device)
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
             raise WeightsFormatError(
                 f"{self.path} does not fit the model: {summarize_error(error)}"
             ) from error
-        history.losses[:], history.scores[:] = before.losses, before.scores
-        history.seconds = before.seconds
+        history.losses[:], history.scores[:] = saved.losses, saved.scores
+        history.seconds = saved.seconds
 
-    def _header(self) -> TrainingHistory:
+    def _read_history(self) -> TrainingHistory:
         from safetensors import safe_open
 
         check_safetensors(self.path)
@@ -111,27 +109,31 @@ class Checkpoint:
                 raise WeightsFormatError(
                     f"{self.path} has version {metadata['version']}, this release reads {VERSION}"
                 )
-            run = json.loads(metadata["run"])
-            history = TrainingHistory.from_json(json.loads(metadata["history"]))
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            settings = json.loads(metadata["run"])
+            history = parse_json(TrainingHistory, metadata["history"])
+        except (KeyError, ValueError) as error:
             raise WeightsFormatError(
-                f"{self.path} is no checkpoint of a training: {error!r}; delete it to begin anew"
+                f"{self.path} is not a training checkpoint: {error!r}; delete it to start again"
             ) from error
-        self._check_run(run)
+        self._check_settings(settings)
         return history
 
-    def _check_run(self, run: Mapping[str, Any]) -> None:
-        mine = json.loads(json.dumps(self.run))
-        others = sorted(key for key in {*run, *mine} if run.get(key) != mine.get(key))
-        if others:
-            found = ", ".join(f"{key} {run.get(key)} (now {mine.get(key)})" for key in others)
+    def _check_settings(self, saved: Mapping[str, Any]) -> None:
+        current = json.loads(json.dumps(self.settings))
+        names = {*saved, *current}
+        differing = sorted(name for name in names if saved.get(name) != current.get(name))
+        if differing:
+            values = ", ".join(
+                f"{name} {saved.get(name)} (now {current.get(name)})" for name in differing
+            )
             raise WeightsFormatError(
-                f"{self.path} belongs to a training with {found}; "
-                "repeat that command to go on, or delete the file to begin anew"
+                f"{self.path} belongs to a training run with {values}; "
+                "use its settings to resume it, or delete the file to start again"
             )
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Select the tensors whose names start with a prefix, and remove it."""
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()

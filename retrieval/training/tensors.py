@@ -1,4 +1,4 @@
-"""Files that training writes: tensors, and float16 copies of weights."""
+"""Tensor files, float16 weights, and the state of the random number generators."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def write_tensors(
         StorageError: The system refused a step.
     """
     # Copies: safetensors refuses tensors that share memory, as tied weights do.
-    copies = {name: _copy(tensor) for name, tensor in tensors.items()}
+    copies = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
     with write_atomically(path) as file:
         file.write(save(copies, metadata=dict(metadata or {})))
 
@@ -34,5 +37,16 @@ def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+def random_state(device: torch.device) -> list[Tensor]:
+    """Return the state of torch's random generators: the CPU's and, for a GPU, the device's."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def set_random_state(states: list[Tensor], device: torch.device) -> None:
+    """Restore a state that `random_state` returned."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)

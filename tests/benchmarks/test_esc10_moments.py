@@ -8,15 +8,15 @@ import pytest
 from benchmarks.datasets.esc10 import Clip
 from benchmarks.suites import esc10_moments as suite
 from retrieval.localization.hammer_model import Level
-from retrieval.training.moments.data import AskedMoment, MomentData
-from retrieval.training.pairs.augmentation import AS_IT_IS
+from retrieval.training.moments.data import AnnotatedMoment, MomentData
+from retrieval.training.pairs.augmentation import NO_AUGMENTATION
 from retrieval.types import AudioWindows, Medium, Space, TimedRows
 from tests.support.small_esc10 import RATE, SMALL, write_tones
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "RECIPE", suite.Recipe("small", SMALL, 20, 3e-3, AS_IT_IS))
+    monkeypatch.setattr(suite, "RECIPE", suite.Recipe("small", SMALL, 20, 3e-3, NO_AUGMENTATION))
     sizes = suite.HammerSizes((Level(16, 1),), width=32, steps=30, learning_rate=3e-3)
     monkeypatch.setattr(suite, "HAMMER", sizes)
     for name, count in (("RECORDINGS", 8), ("ASKED_RECORDINGS", 4), ("CARD_RECORDINGS", 4)):
@@ -61,7 +61,7 @@ def test_a_clip_is_cut_into_windows_without_its_pauses() -> None:
 def test_what_is_learnt_has_noise_and_narrower_windows() -> None:
     rows = np.eye(64, dtype=np.float32)
     video = TimedRows(np.arange(64.0), np.arange(64.0) + 2, rows)
-    data = MomentData([video], [AskedMoment(0, "rain", ((3.0, 9.0),))], rows[:1], [])
+    data = MomentData([video], [AnnotatedMoment(0, "rain", ((3.0, 9.0),))], rows[:1], [])
     windows = AudioWindows(RATE, 2.0, 1.0)
     space = Space("s", "s", 64, (Medium.AUDIO,), "f" * 64, windows=windows)
     first, again = (suite.to_learn_from(data, space, np.random.default_rng(1)) for _ in range(2))
@@ -70,4 +70,4 @@ def test_what_is_learnt_has_noise_and_narrower_windows() -> None:
     np.testing.assert_allclose(np.linalg.norm(noisy, axis=1), 1, rtol=1e-5)
     kept = (noisy * rows).sum(axis=1)
     assert float(kept.mean()) == pytest.approx(1 / (1 + suite.ROUGHNESS**2) ** 0.5, abs=0.03)
-    assert first.asked == [AskedMoment(0, "rain", ((3.5, 8.5),))]
+    assert first.queries == [AnnotatedMoment(0, "rain", ((3.5, 8.5),))]

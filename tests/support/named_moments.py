@@ -1,10 +1,10 @@
-"""Small synthetic videos with queries, as vectors: what a Hammer learns in seconds."""
+"""Small synthetic videos with queries, as vectors, for trainings of a few seconds."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from retrieval.training.moments.data import AskedMoment, MomentData, with_rivals
+from retrieval.training.moments.data import AnnotatedMoment, MomentData, find_rivals
 from retrieval.types import TimedRows
 
 NAMES = ("apple", "bridge", "candle", "dragon", "engine", "forest")
@@ -26,9 +26,9 @@ def rows_of(vectors: np.ndarray, step: float = 0.5) -> TimedRows:
 
 
 def named_events(count: int, *, seed: int = 0, rows: int = 24) -> MomentData:
-    """Videos of three named events each; every event is asked for by its name."""
+    """Videos of three named events each; each event has a query with its name."""
     rng = np.random.default_rng(seed)
-    videos, asked, sentences = [], [], []
+    videos, queries, sentences = [], [], []
     for number in range(count):
         names = rng.choice(len(NAMES), 3, replace=False).tolist()
         cuts = [0, *sorted(rng.choice(np.arange(4, rows - 3, 4), 2, replace=False).tolist()), rows]
@@ -38,6 +38,8 @@ def named_events(count: int, *, seed: int = 0, rows: int = 24) -> MomentData:
         ]
         videos.append(rows_of(np.concatenate(parts)))
         for name, first, last in zip(names, cuts[:-1], cuts[1:], strict=True):
-            asked.append(AskedMoment(number, f"the {NAMES[name]}", ((first * 0.5, last * 0.5),)))
+            queries.append(
+                AnnotatedMoment(number, f"the {NAMES[name]}", ((first * 0.5, last * 0.5),))
+            )
             sentences.append(concept(name))
-    return with_rivals(videos, asked, np.stack(sentences))
+    return find_rivals(videos, queries, np.stack(sentences))

@@ -1,4 +1,4 @@
-"""A training that is stopped and goes on, beside the same one in one piece."""
+"""A training that is stopped and resumed, compared with an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -7,42 +7,38 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.training.run import Telling
+from retrieval.progress import Progress, no_progress
 
 
 def assert_ends_the_same(
-    train: Callable[[Path, Telling], object], folder: Path, *stops: str
-) -> list[str]:
-    """Train whole, and train again with a stop at each of `stops`; both folders end alike.
+    train: Callable[[Path, Progress], object], folder: Path, *stops: tuple[str, int]
+) -> None:
+    """Train without a stop, and train again with a stop at each of `stops`; the folders are equal.
 
     Args:
         train: Trains into a folder.
-        folder: Where both are made.
-        stops: Such as "train 8": what the bar shows and the steps done.
-
-    Returns:
-        What the stopped training said after each stop.
+        folder: Contains both folders.
+        stops: The task of the progress bar and the number of finished steps, for each stop.
     """
-    train(folder / "whole", Telling())
-    said: list[str] = []
+    train(folder / "whole", no_progress)
     for stop in stops:
         with pytest.raises(KeyboardInterrupt):
-            train(folder / "mine", Telling(said.append, _stop_at(stop)))
+            train(folder / "mine", stop_at(*stop))
         assert [path.name for path in (folder / "mine").glob("checkpoint*")]
-        said.clear()
-    train(folder / "mine", Telling(said.append))
+    train(folder / "mine", no_progress)
     whole = {path.name: path.read_bytes() for path in (folder / "whole").iterdir()}
     mine = {path.name: path.read_bytes() for path in (folder / "mine").iterdir()}
     for files in (whole, mine):
-        del files["README.md"]  # says how long it took
+        del files["README.md"]  # states the time
     assert mine == whole
-    assert whole["training.svg"].startswith(b"<svg")
-    return said
+    assert b"<svg" in whole["training.svg"]
 
 
-def _stop_at(stop: str) -> Callable[[str, int, int, str], None]:
-    def progress(what: str, done: int, total: int, note: str) -> None:
-        if f"{what} {done}" == stop:
+def stop_at(stop_task: str, stop_done: int) -> Progress:
+    """A progress callback that interrupts a task at a number of finished steps."""
+
+    def progress(task: str, done: float, total: float | None, note: str = "") -> None:
+        if (task, done) == (stop_task, stop_done):
             raise KeyboardInterrupt
 
     return progress

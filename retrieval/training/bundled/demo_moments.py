@@ -1,7 +1,7 @@
-"""Moments of the demo world, drawn in bulk without writing a video file.
+"""Moments of the demo world, drawn in bulk without writing video files.
 
-A frame's vector depends on its own event only. So every event is drawn once, at the times at which
-`embed` would sample it, and videos are put together from the vectors of events.
+The vector of a frame depends on its own event only. Every event is therefore drawn once, at the
+times at which collections sample it, and videos are concatenations of the vectors of events.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.look_alikes import sample_motions
 from retrieval.demo.scenes import Motion, Scene, sample_scene
 from retrieval.demo.variations import vary_scene
-from retrieval.demo.videos import EVENT_SECONDS, FRAMES_PER_SECOND, MOVING_SHARE, Video
+from retrieval.demo.videos import EVENT_SECONDS, FRAMES_PER_SECOND, MOVING_SHARE
 from retrieval.localization.spans import Span
-from retrieval.media.images.fitting import fit
+from retrieval.media.image import fit
+from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
 from retrieval.search.moments import frame_rows
-from retrieval.training.bundled.workers import draw
-from retrieval.training.moments.data import AskedMoment, MomentData, with_rivals
-from retrieval.training.run import NOBODY, Telling
+from retrieval.training.bundled.workers import map_jobs
+from retrieval.training.moments.data import AnnotatedMoment, MomentData, find_rivals
 from retrieval.types import Frames, ImageGeometry, Sampling, TimedRows
 
 MOMENTS: Final = 4
-"""First element of every seed: no other split draws from these streams."""
+"""First element of every seed; no other split draws from these streams."""
 
 SAMPLING: Final = Sampling()
 FAMILY_SHARES: Final = (0.5, 0.3, 0.2)
-"""Events on their own; one scene that moves in several ways; scenes that differ in one thing."""
+"""Single events; one scene with several motions; scenes that differ in one property."""
 
-LOOK_ALIKE_VIDEOS: Final = 0.4
-"""Share of the videos that hold a family of look-alikes."""
+FAMILY_VIDEOS: Final = 0.4
+"""Share of the videos that contain a family of similar events."""
 
 VIDEO_ROWS: Final = (40, 128)
 """Shortest and longest video: 20 to 64 seconds."""
 
-LONGEST_ALIKE: Final = 12.0
-"""Seconds of a look-alike at most, so that a minute holds a family of them."""
+MAX_FAMILY_EVENT_SECONDS: Final = 12.0
+"""Longest event of a family, so that a family fits into a minute."""
 
-CAPTIONS_EACH: Final = (1.0, 1.0, 0.6)
+CAPTION_DETAILS: Final = (1.0, 1.0, 0.6)
 """Share of the facts in each of an event's captions."""
 
 _FAMILIES_PER_JOB: Final = 16
@@ -53,7 +53,7 @@ _FAMILIES_PER_JOB: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class DrawnEvent:
-    """What an event shows, its captions, and the vectors of its frames, (n, dim) float16."""
+    """An event: its scene and motion, its captions, and its frame vectors, (n, dim) float16."""
 
     scene: Scene
     motion: Motion
@@ -63,82 +63,88 @@ class DrawnEvent:
 
 @dataclass(frozen=True, slots=True)
 class _EventPlan:
+    """An event to draw; `frames` counts video frames, `offset` those before the first sample."""
+
     scene: Scene
     motion: Motion
     captions: tuple[SceneCaption, ...]
-    frames: int  # of the video, not of the samples
-    offset: int  # frames before the first sample
+    frames: int
+    offset: int
 
 
-_Job = tuple[int, int, ImageGeometry]  # seed, number, how pictures are fitted
-_Block = list[list[tuple[_EventPlan, NDArray[np.uint8]]]]  # families of events with pictures
+_Job = tuple[int, int, ImageGeometry]
+"""Seed, number of the job, and geometry of the pictures."""
+
+_DrawnFamilies = list[list[tuple[_EventPlan, NDArray[np.uint8]]]]
+"""Families of events with their pictures."""
 
 
-def demo_moments(
+def draw_moments(
     events: int,
     videos: int,
     encoder: Encoder,
     *,
     seed: int,
-    telling: Telling = NOBODY,
+    progress: Progress = no_progress,
 ) -> MomentData:
-    """Draw events, embed their frames, and put videos together.
+    """Draw events, embed their frames, and compose videos.
 
     Args:
-        events: How many to draw, about.
-        videos: How many to put together; an event may come in several.
+        events: Approximate number of events.
+        videos: Number of videos; an event may occur in several.
         encoder: Embeds frames and captions.
-        seed: Decides everything.
-        telling: Who hears of it.
+        seed: Determines all draws.
+        progress: Receives the number of events.
     """
-    families = drawn_families(events, encoder, seed=seed, telling=telling)
+    families = draw_families(events, encoder, seed=seed, progress=progress)
     rng = np.random.default_rng([MOMENTS, seed, 2**31])
-    shown = [compose(families, rng) for _ in range(videos)]
-    asked: list[AskedMoment] = []
+    composed = [compose_video(families, rng) for _ in range(videos)]
+    queries: list[AnnotatedMoment] = []
     captions: list[SceneCaption] = []
-    for number, video in enumerate(shown):
-        for caption, windows in _questions(video, rng):
-            asked.append(AskedMoment(number, caption.text, windows))
+    for number, video in enumerate(composed):
+        for caption, windows in _draw_queries(video, rng):
+            queries.append(AnnotatedMoment(number, caption.text, windows))
             captions.append(caption)
     with half_precision():
-        sentences = encoder.encode_text([one.text for one in asked])
+        sentences = encoder.encode_text([query.text for query in queries])
 
     def answers(query: int, video: int) -> bool:
         caption = captions[query]
-        return any(caption.describes(event.scene, event.motion) for event in shown[video])
+        return any(caption.describes(event.scene, event.motion) for event in composed[video])
 
-    return with_rivals([rows_of(video) for video in shown], asked, sentences, answers=answers)
+    rows = [video_rows(video) for video in composed]
+    return find_rivals(rows, queries, sentences, answers=answers)
 
 
-def drawn_families(
-    events: int, encoder: Encoder, *, seed: int, telling: Telling
+def draw_families(
+    events: int, encoder: Encoder, *, seed: int, progress: Progress = no_progress
 ) -> list[list[DrawnEvent]]:
     """Draw at least `events` events in families, and embed their frames."""
     geometry = encoder.geometry
-    assert geometry is not None  # an encoder of pictures has one
-    # A family has 1.6 events on average; a job more than are needed hurts nobody.
+    assert geometry is not None  # An image encoder has one.
+    # A family has 1.6 events on average, so these jobs suffice.
     jobs = [(seed, job, geometry) for job in range(-(-events // _FAMILIES_PER_JOB))]
     families: list[list[DrawnEvent]] = []
-    for block in draw(_draw_families, jobs):
-        families += _embedded(block, encoder)
-        drawn = sum(map(len, families))
-        telling.progress("draw and embed events", drawn, events, "")
-        if drawn >= events:
+    for drawn in map_jobs(_draw_job, jobs):
+        families += _embed_families(drawn, encoder)
+        count = sum(map(len, families))
+        progress("drawing and embedding events", count, events)
+        if count >= events:
             break
     return families
 
 
 def half_precision() -> torch.autocast:
-    """Embed in bfloat16: three times as fast on CPUs with AMX, at a cosine above 0.9999."""
+    """Autocast to bfloat16: three times as fast on CPUs with AMX, at a cosine above 0.9999."""
     return torch.autocast("cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16)
 
 
-def compose(families: list[list[DrawnEvent]], rng: np.random.Generator) -> list[DrawnEvent]:
-    """Put events together to a video of `VIDEO_ROWS`; some hold a whole family of look-alikes."""
-    alike = [family for family in families if len(family) > 1]
+def compose_video(families: list[list[DrawnEvent]], rng: np.random.Generator) -> list[DrawnEvent]:
+    """Draw the events of a video of `VIDEO_ROWS`; some videos contain a whole family."""
+    similar = [family for family in families if len(family) > 1]
     chosen: list[DrawnEvent] = []
-    if alike and rng.random() < LOOK_ALIKE_VIDEOS:
-        chosen += alike[int(rng.integers(len(alike)))]
+    if similar and rng.random() < FAMILY_VIDEOS:
+        chosen += similar[int(rng.integers(len(similar)))]
     low, high = VIDEO_ROWS
     target = rng.uniform(low, high)
     rows = sum(len(event.vectors) for event in chosen)
@@ -148,38 +154,27 @@ def compose(families: list[list[DrawnEvent]], rng: np.random.Generator) -> list[
         chosen.append(event)
         rows += len(event.vectors)
     order = [chosen[number] for number in rng.permutation(len(chosen))]
-    kept: list[DrawnEvent] = []
+    video: list[DrawnEvent] = []
     for event in order:
-        if kept and sum(len(e.vectors) for e in kept) + len(event.vectors) > high:
+        if video and sum(len(e.vectors) for e in video) + len(event.vectors) > high:
             continue
-        kept.append(event)
-    return kept
+        video.append(event)
+    return video
 
 
-def rows_of(events: list[DrawnEvent]) -> TimedRows:
-    """The rows of a video made of events, as a collection would give them to a localizer."""
+def video_rows(events: list[DrawnEvent]) -> TimedRows:
+    """Return the rows of a video of these events, as a collection passes them to a localizer."""
     vectors = np.concatenate([event.vectors for event in events])
     step = 1 / SAMPLING.frames_per_second
     seconds = (np.arange(len(vectors)) * step).astype(np.float32)
     return frame_rows(Frames(seconds, vectors), len(vectors) * step)
 
 
-def video_pictures(video: Video, geometry: ImageGeometry) -> NDArray[np.uint8]:
-    """The frames of a video as `embed` samples them, drawn without encoding: (n, side, side, 3)."""
-    pictures = []
-    for event in video.events:
-        first = round(event.start_seconds * FRAMES_PER_SECOND)
-        count = round(event.end_seconds * FRAMES_PER_SECOND) - first
-        offset = -first % _frames_per_sample()
-        pictures += _pictures(event.scene, event.motion, count, offset, geometry)
-    return np.stack(pictures)
-
-
-def _questions(
+def _draw_queries(
     video: list[DrawnEvent], rng: np.random.Generator
 ) -> Iterator[tuple[SceneCaption, tuple[Span, ...]]]:
-    """One caption of every event, with all spans of the video that it is true of."""
-    rows = rows_of(video)
+    """Yield one caption of every event, with all spans of the video that it describes."""
+    rows = video_rows(video)
     lasts = np.cumsum([len(event.vectors) for event in video]) - 1
     firsts = [0, *(lasts[:-1] + 1)]
     spans = [
@@ -196,45 +191,54 @@ def _questions(
         yield caption, tuple(windows)
 
 
-# ---------------------------------------------------------------- drawing, in worker processes
-
-
-def _draw_families(job: _Job) -> _Block:
-    """Plans of some families with their pictures; equal ones of a still event come once."""
+def _draw_job(job: _Job) -> _DrawnFamilies:
+    """Plan some families and draw their pictures; runs in a worker process."""
     seed, number, geometry = job
     rng = np.random.default_rng([MOMENTS, seed, number])
     return [
         [
-            (plan, np.stack(_pictures(plan.scene, plan.motion, plan.frames, plan.offset, geometry)))
-            for plan in _family(rng)
+            (
+                plan,
+                np.stack(
+                    _draw_pictures(plan.scene, plan.motion, plan.frames, plan.offset, geometry)
+                ),
+            )
+            for plan in _plan_family(rng)
         ]
         for _ in range(_FAMILIES_PER_JOB)
     ]
 
 
-def _family(rng: np.random.Generator) -> list[_EventPlan]:
+def _plan_family(rng: np.random.Generator) -> list[_EventPlan]:
     scene = sample_scene(rng)
-    kind = int(rng.choice(3, p=FAMILY_SHARES))
-    if kind == 0:
-        return [_plan(scene, _any_motion(rng), rng)]
-    if kind == 1:
-        return [_plan(scene, motion, rng, longest=LONGEST_ALIKE) for motion in sample_motions(rng)]
-    motion = _any_motion(rng)
-    return [_plan(one, motion, rng) for one in (scene, vary_scene(scene, rng))]
+    family_type = int(rng.choice(3, p=FAMILY_SHARES))
+    if family_type == 0:
+        return [_plan_event(scene, _draw_motion(rng), rng)]
+    if family_type == 1:
+        return [
+            _plan_event(scene, motion, rng, max_seconds=MAX_FAMILY_EVENT_SECONDS)
+            for motion in telling_motions(rng)
+        ]
+    motion = _draw_motion(rng)
+    return [_plan_event(member, motion, rng) for member in (scene, vary_scene(scene, rng))]
 
 
-def _plan(
-    scene: Scene, motion: Motion, rng: np.random.Generator, *, longest: float = EVENT_SECONDS[1]
+def _plan_event(
+    scene: Scene,
+    motion: Motion,
+    rng: np.random.Generator,
+    *,
+    max_seconds: float = EVENT_SECONDS[1],
 ) -> _EventPlan:
-    seconds = rng.uniform(EVENT_SECONDS[0], longest)
+    seconds = rng.uniform(EVENT_SECONDS[0], max_seconds)
     captions = tuple(
-        caption_scene(scene, rng, motion=motion, detail=detail) for detail in CAPTIONS_EACH
+        caption_scene(scene, rng, motion=motion, detail=detail) for detail in CAPTION_DETAILS
     )
     offset = int(rng.integers(_frames_per_sample()))
     return _EventPlan(scene, motion, captions, round(seconds * FRAMES_PER_SECOND), offset)
 
 
-def _any_motion(rng: np.random.Generator) -> Motion:
+def _draw_motion(rng: np.random.Generator) -> Motion:
     if rng.random() >= MOVING_SHARE:
         return Motion.STILL
     return list(Motion)[1 + int(rng.integers(len(Motion) - 1))]
@@ -244,42 +248,37 @@ def _frames_per_sample() -> int:
     return round(FRAMES_PER_SECOND / SAMPLING.frames_per_second)
 
 
-def _pictures(
+def _draw_pictures(
     scene: Scene, motion: Motion, frames: int, offset: int, geometry: ImageGeometry
 ) -> list[NDArray[np.uint8]]:
-    """What is sampled of an event: every fourth frame from `offset` on, fitted to the model."""
+    """Draw the sampled frames of an event, resized for the model; a still event is drawn once."""
     from PIL import Image
+
+    def draw(phase: float) -> NDArray[np.uint8]:
+        pixels = render_scene(scene, PICTURE_PIXELS, motion=motion, phase=phase)
+        return fit(Image.fromarray(pixels), geometry)
 
     numbers = range(offset, frames, _frames_per_sample())
     if motion is Motion.STILL:
-        picture = fit(Image.fromarray(render_scene(scene, PICTURE_PIXELS)), geometry)
-        return [picture] * len(numbers)
-    return [
-        fit(
-            Image.fromarray(
-                render_scene(scene, PICTURE_PIXELS, motion=motion, phase=number / frames)
-            ),
-            geometry,
-        )
-        for number in numbers
-    ]
+        return [draw(0.0)] * len(numbers)
+    return [draw(number / frames) for number in numbers]
 
 
-def _embedded(block: _Block, encoder: Encoder) -> Iterator[list[DrawnEvent]]:
-    """Embed a block's pictures at once; of a still event one is enough."""
-    pictures = [
-        drawn[:1] if plan.motion is Motion.STILL else drawn
-        for family in block
-        for plan, drawn in family
+def _embed_families(drawn: _DrawnFamilies, encoder: Encoder) -> Iterator[list[DrawnEvent]]:
+    """Embed the pictures of families together; a still event has one picture."""
+    distinct = [
+        pictures[:1] if plan.motion is Motion.STILL else pictures
+        for family in drawn
+        for plan, pictures in family
     ]
     with half_precision():
-        vectors = encoder.encode_images(np.concatenate(pictures)).astype(np.float16)
-    parts = iter(np.split(vectors, np.cumsum([len(part) for part in pictures])[:-1]))
-    for family in block:
+        vectors = encoder.encode_images(np.concatenate(distinct)).astype(np.float16)
+    parts = iter(np.split(vectors, np.cumsum([len(part) for part in distinct])[:-1]))
+    for family in drawn:
         members = []
-        for plan, drawn in family:
+        for plan, pictures in family:
             part = next(parts)
             if plan.motion is Motion.STILL:
-                part = np.repeat(part, len(drawn), axis=0)
+                part = np.repeat(part, len(pictures), axis=0)
             members.append(DrawnEvent(plan.scene, plan.motion, plan.captions, part))
         yield members

@@ -1,12 +1,12 @@
-"""Trains the bundled image-text model on scenes of the demo world.
+"""Training of the bundled image-text model on scenes of the demo world.
 
-The result is a folder that open_clip loads like any real CLIP (`local-dir:FOLDER`): configuration,
-tokenizer, float16 weights, and a card that says how it came about.
+The result is a folder that open_clip loads as `local-dir:FOLDER`: configuration, tokenizer, float16
+weights, and a model card.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,156 +19,126 @@ import torch
 from torch import Tensor
 
 from retrieval.encoders.batching import choose_device
+from retrieval.encoders.clip_sizes import SIDE_PIXELS, TINY_CLIP
+from retrieval.encoders.hub.repositories import CLIP_WEIGHTS
 from retrieval.evaluation.ranking import first_relevant_ranks
 from retrieval.files.writing import write_text
+from retrieval.progress import Progress, no_progress
 from retrieval.training.bundled.scene_pairs import (
     CAPTIONS_EACH,
-    DEVIATION,
-    EVERYTHING,
-    FEW_WORDS,
+    FEW_DETAILS,
+    FULL_DETAILS,
     HELD_OUT,
-    MEAN,
-    SIDE,
     UNSEEN,
     Details,
     make_gallery,
     make_pairs,
-    normalised,
+    normalize_pictures,
     pair_batches,
     training_captions,
 )
-from retrieval.training.history import ValidationScore, join
+from retrieval.training.history import ValidationScore, join_histories
+from retrieval.training.loop import TrainingRun, finish
 from retrieval.training.pairs.contrastive import TrainingSettings, train_contrastive
-from retrieval.training.pairs.tokenizer import END, PAD, train_tokenizer
-from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
+from retrieval.training.pairs.new_model import write_clip_configuration
 from retrieval.training.tensors import half, write_tensors
 
-CONTEXT: Final = 48
-VOCABULARY: Final = 1_200
+logger = logging.getLogger(__name__)
+
 BATCH: Final = 128
 TOKENIZER_SCENES: Final = 20_000
-GALLERY: Final = 1_000
-WEIGHTS_NAME: Final = "open_clip_model.safetensors"
-"""One of the names that open_clip looks for in a folder."""
+GALLERY_SCENES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """One part of the training.
+class Stage:
+    """One stage of the training. Checkpoints store its fields.
 
     Attributes:
-        steps: Batches to train on.
-        pictures: Scenes to draw; the lesson goes over them several times, with other captions.
-        family: Pictures that share a batch because they differ in one thing only; 1: none do.
+        steps: Number of batches.
+        pictures: Number of different scenes; each occurs several times, with different captions.
+        family: Number of similar pictures that share a batch; 1: pictures are independent.
         learning_rate: The peak.
-        details: How much the pictures' captions say.
+        details: Detail of the captions.
     """
 
     steps: int
     pictures: int
     family: int
     learning_rate: float
-    details: Details = EVERYTHING
+    details: Details = FULL_DETAILS
 
 
-LESSONS: Final = (
-    Lesson(1_300, 90_000, 1, 1e-3),
-    Lesson(1_500, 90_000, 4, 7e-4),
-    Lesson(400, 40_000, 1, 4e-4, FEW_WORDS),
+STAGES: Final = (
+    Stage(1_300, 90_000, 1, 1e-3),
+    Stage(1_500, 90_000, 4, 7e-4),
+    Stage(400, 40_000, 1, 4e-4, FEW_DETAILS),
 )
-"""First any scenes, to learn the words; then look-alikes, so that every word comes to count; then
-short captions, because people type few words."""
-
-MODEL: Final[dict[str, Any]] = {
-    "embed_dim": 256,
-    "vision_cfg": {
-        "image_size": SIDE,
-        "layers": [2, 2, 2, 1],  # a list makes it a ResNet; its convolutions find small shapes
-        "width": 32,
-        "head_width": 64,
-    },
-    "text_cfg": {
-        "context_length": CONTEXT,
-        "vocab_size": VOCABULARY,
-        "hf_tokenizer_name": "bundled",  # the name is not used: the files lie beside the weights
-        "width": 192,
-        "heads": 3,
-        "layers": 4,
-        "pool_type": "eos",
-        "pad_id": PAD,
-        "eos_id": END,
-    },
-}
-PREPROCESSING: Final = {
-    "size": SIDE,
-    "mean": [MEAN] * 3,
-    "std": [DEVIATION] * 3,
-    "interpolation": "bicubic",
-    "resize_mode": "shortest",
-}
+"""Independent scenes teach the words, families of similar scenes teach every detail, and short
+captions prepare for short queries."""
 
 
 @dataclass(frozen=True, slots=True)
-class GalleryScore:
-    """What is reached in a gallery; `ceiling` is the share of captions true of one scene only."""
+class SceneScore:
+    """Recall on held-out scenes; `ceiling` is the share of captions that describe one scene."""
 
-    reached: ValidationScore
+    score: ValidationScore
     ceiling: float
 
     def __str__(self) -> str:
-        scenes = self.reached.pool
+        scenes = self.score.pool
         return (
-            f"{self.reached} (chance {1 / scenes:.1%}, {5 / scenes:.1%} and {10 / scenes:.1%}, "
+            f"{self.score} (chance {1 / scenes:.1%}, {5 / scenes:.1%} and {10 / scenes:.1%}, "
             f"ceiling {self.ceiling:.1%})"
         )
 
 
-class Gallery:
-    """Distinct scenes never trained on, one full caption each."""
+class HeldOutScenes:
+    """Different scenes outside of the training split, with one full caption each."""
 
-    def __init__(self, tokenizer: Any, split: int, seed: int, count: int = GALLERY) -> None:
+    def __init__(self, tokenizer: Any, split: int, seed: int, count: int = GALLERY_SCENES) -> None:
         self._scenes, self._pixels, self._captions = make_gallery(count, split, seed)
         self._tokens = tokenizer([caption.text for caption in self._captions])
 
     @torch.inference_mode()
     def score(self, model: Any, step: int) -> ValidationScore:
-        """Ask for each scene among all of them; a model in training is left in training."""
+        """Rank all scenes for each caption; the training mode of the model is restored."""
         training = model.training
         model.eval()
         device = next(model.parameters()).device
         count = len(self._scenes)
-        blocks = [slice(first, first + BATCH) for first in range(0, count, BATCH)]
-        pictures = (normalised(self._pixels[block]).to(device) for block in blocks)
-        media = torch.cat([model.encode_image(some, normalize=True) for some in pictures])
-        tokens = (self._tokens[block].to(device) for block in blocks)
-        text = torch.cat([model.encode_text(some, normalize=True) for some in tokens])
+        parts = [slice(first, first + BATCH) for first in range(0, count, BATCH)]
+        pictures = (normalize_pictures(self._pixels[part]).to(device) for part in parts)
+        media = torch.cat([model.encode_image(batch, normalize=True) for batch in pictures])
+        tokens = (self._tokens[part].to(device) for part in parts)
+        text = torch.cat([model.encode_text(batch, normalize=True) for batch in tokens])
         model.train(training)
         scores = (text @ media.T).float().cpu().numpy()
         ranks = first_relevant_ranks(scores, np.eye(count, dtype=bool))
-        return ValidationScore.of_ranks(step, ranks, count)
+        return ValidationScore.from_ranks(step, ranks, count)
 
-    def judge(self, model: Any, step: int) -> GalleryScore:
-        """The score beside what could be reached."""
-        alone = [sum(map(caption.describes, self._scenes)) == 1 for caption in self._captions]
-        return GalleryScore(self.score(model, step), float(np.mean(alone)))
+    def score_with_ceiling(self, model: Any, step: int) -> SceneScore:
+        """Score a model, and measure the best possible recall at 1."""
+        unique = [sum(map(caption.describes, self._scenes)) == 1 for caption in self._captions]
+        return SceneScore(self.score(model, step), float(np.mean(unique)))
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTrainingReport:
-    """What a training saw and reached, as its card states it.
+    """Data and scores of a training run, as the model card states them.
 
-    `minutes` are those of its lessons, on the clock; `unseen` are scenes with colours and shapes
-    that never met in training.
+    `minutes` is the wall-clock time of the stages; `unseen` refers to scenes with combinations of
+    colour and shape that are not in the training split.
     """
 
     parameters: int
     pairs: int
     minutes: float
-    held_out: GalleryScore
-    unseen: GalleryScore
+    held_out: SceneScore
+    unseen: SceneScore
 
     def __str__(self) -> str:
-        return f"held-out scenes: {self.held_out}\ncombinations never seen: {self.unseen}"
+        return f"held-out scenes: {self.held_out}\nunseen combinations: {self.unseen}"
 
 
 def train_tiny_image(
@@ -177,117 +147,107 @@ def train_tiny_image(
     seed: int = 0,
     steps: int | None = None,
     device: str = "auto",
-    gallery: int = GALLERY,
-    telling: Telling = NOBODY,
+    gallery: int = GALLERY_SCENES,
+    progress: Progress = no_progress,
 ) -> ImageTrainingReport:
-    """Train the image-text model from nothing and write its folder; a killed training goes on.
+    """Train the model from random weights and write its folder; a killed run resumes.
 
     Args:
-        out: Folder to write; made when missing.
-        seed: Decides every scene, caption and weight.
-        steps: Batches of 128 pairs in each lesson at most; None: as the bundled model.
+        out: Folder to write; created when missing.
+        seed: Determines scenes, captions and weights.
+        steps: Largest number of batches per stage; None: as the bundled model.
         device: `auto`, `cpu` or `cuda`.
-        gallery: Scenes in each of the two galleries that the result is scored on.
-        telling: Who hears of it.
+        gallery: Number of scenes in each of the two galleries for evaluation.
+        progress: Receives the number of drawn scenes and of steps.
 
     Raises:
-        WeightsFormatError: The folder holds a checkpoint of another training.
+        WeightsFormatError: The folder has a checkpoint of another run.
         StorageError: The folder cannot be written.
     """
     import open_clip
 
-    lessons = [replace(one, steps=min(one.steps, steps or one.steps)) for one in LESSONS]
+    stages = [replace(stage, steps=min(stage.steps, steps or stage.steps)) for stage in STAGES]
     out.mkdir(parents=True, exist_ok=True)
-    spelled = min(TOKENIZER_SCENES, lessons[0].steps * BATCH)
-    _write_configuration(out, scenes=spelled, seed=seed)
+    tokenizer_scenes = min(TOKENIZER_SCENES, stages[0].steps * BATCH)
+    write_clip_configuration(training_captions(tokenizer_scenes, seed), out)
     torch.manual_seed(seed)
     model = open_clip.create_model(f"local-dir:{out}", load_weights=False)
     chosen = choose_device(device)
-    model.to(chosen, memory_format=torch.channels_last)  # in which convolutions are fastest
+    model.to(chosen, memory_format=torch.channels_last)  # fastest for convolutions
     tokenizer = open_clip.get_tokenizer(f"local-dir:{out}")
-    held_out = Gallery(tokenizer, HELD_OUT, seed, gallery)
+    held_out = HeldOutScenes(tokenizer, HELD_OUT, seed, gallery)
     runs = []
-    for number, lesson in enumerate(lessons, start=1):
-        telling.say(f"lesson {number}: {lesson.steps} steps of {BATCH} pairs on {chosen}")
-        decided_by = {"seed": seed, "batch": BATCH, **asdict(lesson)}
-        run = TrainingRun(
-            out, lesson.steps, decided_by, telling, partial(held_out.score, model), number
+    for number, stage in enumerate(stages, start=1):
+        logger.info(f"stage {number}: {stage.steps} steps of {BATCH} pairs on {chosen}")
+        run = TrainingRun.in_folder(
+            out,
+            stage.steps,
+            {"seed": seed, "batch": BATCH, **asdict(stage)},
+            score=partial(held_out.score, model),
+            stage=number,
+            progress=progress,
         )
-        learn(model, tokenizer, lesson, seed, run)
+        _train_stage(model, tokenizer, stage, seed, run)
         runs.append(run)
-    save_weights(model, out)
-    history = join([run.history for run in runs])
+    write_tensors(out / CLIP_WEIGHTS, half(model.state_dict()))
+    history = join_histories([run.history for run in runs])
+    done = len(history.losses)
+    unseen = HeldOutScenes(tokenizer, UNSEEN, seed, gallery)
     report = ImageTrainingReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        pairs=len(history.losses) * BATCH,
+        pairs=done * BATCH,
         minutes=history.seconds / 60,
-        held_out=held_out.judge(model, len(history.losses)),
-        unseen=Gallery(tokenizer, UNSEEN, seed, gallery).judge(model, len(history.losses)),
+        held_out=held_out.score_with_ceiling(model, done),
+        unseen=unseen.score_with_ceiling(model, done),
     )
     write_text(out / "README.md", describe(report, seed))
-    finish(*runs)
+    finish(out, *runs)
     return report
 
 
-def learn(
-    model: torch.nn.Module, tokenizer: Any, lesson: Lesson, seed: int, run: TrainingRun
+def _train_stage(
+    model: torch.nn.Module, tokenizer: Any, stage: Stage, seed: int, run: TrainingRun
 ) -> None:
-    """Train the model on a lesson's scenes, in place; one that is over is read and not repeated."""
+    """Train the model in place; a finished stage is restored from its checkpoint."""
     settings = TrainingSettings(
-        steps=lesson.steps,
-        learning_rate=lesson.learning_rate,
-        warmup_steps=min(200, lesson.steps // 5),
+        steps=stage.steps,
+        learning_rate=stage.learning_rate,
+        warmup_steps=min(200, stage.steps // 5),
         seed=seed,
     )
-    train_contrastive(
-        model,
-        islice(_batches(tokenizer, lesson, seed, run.telling), run.begin(), None),
-        settings,
-        run.on_step,
-        checkpoint=run.checkpoint,
-        history=run.history,
-    )
+    stream = _draw_batches(tokenizer, stage, seed, run.progress)
+    train_contrastive(model, lambda first: islice(stream, first, None), settings, run)
 
 
-def _batches(
-    tokenizer: Any, lesson: Lesson, seed: int, telling: Telling
+def _draw_batches(
+    tokenizer: Any, stage: Stage, seed: int, progress: Progress
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw a lesson's scenes when its first batch is asked for."""
-    count = min(lesson.pictures, lesson.steps * BATCH)
+    """Yield batches; the scenes of the stage are drawn before the first one."""
+    count = min(stage.pictures, stage.steps * BATCH)
     pixels, captions = make_pairs(
-        count, seed, telling, family=lesson.family, details=lesson.details
+        count, seed, family=stage.family, details=stage.details, progress=progress
     )
     tokens = torch.stack([tokenizer(texts) for texts in captions]).to(torch.int16)
-    yield from pair_batches(pixels, tokens, BATCH, seed, family=lesson.family)
-
-
-def _write_configuration(out: Path, *, scenes: int, seed: int) -> None:
-    captions = training_captions(scenes, seed)
-    train_tokenizer(captions, out, vocabulary=VOCABULARY, context_length=CONTEXT)
-    config = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESSING}
-    (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
-
-
-def save_weights(model: torch.nn.Module, out: Path) -> None:
-    """Write the weights as float16, under a name that open_clip looks for."""
-    write_tensors(out / WEIGHTS_NAME, half(model.state_dict()))
+    yield from pair_batches(pixels, tokens, BATCH, seed, family=stage.family)
 
 
 def describe(report: ImageTrainingReport, seed: int) -> str:
-    """The model card."""
-    scenes = sum(lesson.pictures for lesson in LESSONS)
+    """Return the model card."""
+    scenes = sum(stage.pictures for stage in STAGES)
     return f"""# tiny-image
 
-A CLIP of {report.parameters / 1e6:.1f} million parameters for pictures of {SIDE} × {SIDE} pixels.
-It knows the demo world only: a few coloured, textured shapes on simple backgrounds.
+A CLIP of {report.parameters / 1e6:.1f} million parameters for pictures of {SIDE_PIXELS} × \
+{SIDE_PIXELS} pixels.
+It is trained on the demo world only: a few coloured, textured shapes on simple backgrounds.
 
 - Architecture: a ResNet with attention pooling and a text transformer (CLIP, 2103.00020) into
-  {MODEL["embed_dim"]} dimensions; `open_clip_config.json` has the sizes.
-- Data: {report.pairs:,} pairs drawn from {scenes:,} generated scenes with {CAPTIONS_EACH} captions
-  each, seed {seed}; no picture or word from anywhere else.
-- Command: `retrieval train clip --out DIR`; {report.minutes:.0f} minutes on the clock with
-  the drawing of the scenes; training.svg shows it.
+  {TINY_CLIP["embed_dim"]} dimensions; `open_clip_config.json` has the sizes.
+- Data: {report.pairs:,} pairs from {scenes:,} generated scenes with {CAPTIONS_EACH} captions each,
+  seed {seed}; no picture or word from any other source.
+- Training: {report.minutes:.0f} minutes of wall-clock time, including the drawing of the scenes;
+  training.svg shows it.
 - Held-out scenes, text → image: {report.held_out}.
-- Held-out scenes with colours and shapes that never met in training: {report.unseen}.
-- Licence: Apache-2.0, as the repository. Weights are float16 safetensors.
+- Held-out scenes with combinations of colour and shape outside of the training data:
+  {report.unseen}.
+- License: Apache-2.0, as the repository. Weights are float16 safetensors.
 """

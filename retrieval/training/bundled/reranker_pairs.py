@@ -1,14 +1,13 @@
-"""Captions beside pictures that they nearly describe: what a re-ranker learns to tell apart.
+"""Pictures and captions for a re-ranker: families of scenes that differ in one property.
 
-A family is a scene and its look-alikes, which differ from it in one thing. Which caption is true of
-which picture is known exactly, because the facts that a caption states can be held against any
-scene.
+The facts of a caption can be checked against any scene, so it is known which caption describes
+which picture.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,39 +17,43 @@ from numpy.typing import NDArray
 from retrieval.demo.captions import SceneCaption, caption_scene
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Background, Colour, Scene, Shape, Size, Texture, sample_scene
-from retrieval.demo.variations import CHANGES, REARRANGEMENTS, vary_scene
+from retrieval.demo.variations import CHANGES, REARRANGED, vary_scene
+from retrieval.progress import Progress, no_progress
+from retrieval.training.bundled.workers import map_jobs
+
+logger = logging.getLogger(__name__)
 
 MEMBERS: Final = 3
-"""Pictures of a family: a scene and two look-alikes."""
+"""Pictures of a family: a scene and two similar ones."""
 
 RIVALS: Final = 2
-"""Other families that a caption is held against too."""
+"""Number of other families that a caption is compared with."""
 
-CANDIDATES: Final = MEMBERS * (1 + RIVALS)
-"""Pictures that a caption is held against."""
+COMPARED: Final = MEMBERS * (1 + RIVALS)
+"""Number of pictures that a caption is compared with."""
 
-FULL: Final = 0.7
-"""Share of the captions that say everything; the others leave facts out, as people do."""
+FULL_SHARE: Final = 0.7
+"""Share of the captions that state all facts; typed queries leave some out."""
 
 NAMES: Final = (len(Shape), len(Colour), len(Size), len(Texture))
 BACKDROPS: Final = len(Background)
-MOST_THINGS: Final = 3
+MAX_THINGS: Final = 3
 
 STREAM, HELD_OUT = 6, 5
-"""First element of every seed; other models' training and evaluation use others."""
+"""First element of every seed; no other model draws from these streams."""
 
-_BLOCK: Final = 250
+_FAMILIES_PER_JOB: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Families:
-    """Pictures and what is in them; MEMBERS rows that follow each other are a family.
+    """Pictures and their content; MEMBERS consecutive rows are a family.
 
     Attributes:
         pixels: (rows, side, side, 3) uint8.
-        scenes: What each row shows.
-        things: (rows, MOST_THINGS, 6) float32: where a thing's centre lies, x and y as fractions of
-            the picture, and the numbers of its shape, colour, size and texture; -1 for no thing.
+        scenes: The scene of each row.
+        things: (rows, MAX_THINGS, 6) float32: the centre of each object, x and y as fractions of
+            the picture, and the numbers of its shape, colour, size and texture; -1 for no object.
         backdrops: (rows,) int64 numbers of the backgrounds.
     """
 
@@ -60,103 +63,104 @@ class Families:
     backdrops: NDArray[np.int64]
 
 
-def draw_families(count: int, seed: int, say: Callable[[str], None]) -> Families:
-    """Draw families, many of them in worker processes.
+def draw_families(count: int, seed: int, progress: Progress = no_progress) -> Families:
+    """Draw families in worker processes.
 
     Args:
-        count: Families.
-        seed: Decides them.
-        say: Called with a line when they are drawn.
+        count: Number of families.
+        seed: Determines all draws.
+        progress: Receives the number of pictures.
     """
-    jobs = [(seed, first, min(_BLOCK, count - first)) for first in range(0, count, _BLOCK)]
+    firsts = range(0, count, _FAMILIES_PER_JOB)
+    jobs = [(seed, first, min(_FAMILIES_PER_JOB, count - first)) for first in firsts]
     pixels = np.empty((count * MEMBERS, PICTURE_PIXELS, PICTURE_PIXELS, 3), np.uint8)
     scenes: list[Scene] = []
-    if len(jobs) == 1:
-        pixels[:], scenes = _draw_block(jobs[0])
-    else:
-        with multiprocessing.get_context("spawn").Pool() as pool:
-            for drawn, shown in pool.imap(_draw_block, jobs):
-                pixels[len(scenes) : len(scenes) + len(shown)] = drawn
-                scenes += shown
-    say(f"{count} families of {MEMBERS} pictures drawn")
-    kinds = list(Background)
-    backdrops = np.array([kinds.index(scene.background) for scene in scenes])
-    return Families(pixels, scenes, np.stack([_things(scene) for scene in scenes]), backdrops)
+    for pictures, job_scenes in map_jobs(_draw_job, jobs):
+        pixels[len(scenes) : len(scenes) + len(job_scenes)] = pictures
+        scenes += job_scenes
+        progress("drawing scenes", len(scenes), len(pixels))
+    logger.info(f"{count} families of {MEMBERS} pictures drawn")
+    backgrounds = list(Background)
+    backdrops = np.array([backgrounds.index(scene.background) for scene in scenes])
+    return Families(pixels, scenes, np.stack([_list_things(scene) for scene in scenes]), backdrops)
 
 
 def draw_captions(
     scenes: list[Scene], rng: np.random.Generator, *, few_words: bool = False
 ) -> list[SceneCaption]:
-    """A caption of each scene; most say everything, or all of them little, as `a red star`."""
+    """Draw a caption of each scene: mostly full ones, or only short ones such as `a red star`."""
 
     def detail() -> float:
         if few_words:
             return float(rng.uniform(0, 0.3))
-        return 1.0 if rng.random() < FULL else float(rng.uniform(0.2, 1))
+        return 1.0 if rng.random() < FULL_SHARE else float(rng.uniform(0.2, 1))
 
     return [caption_scene(scene, rng, detail=detail()) for scene in scenes]
 
 
-def candidates(rows: int) -> NDArray[np.int64]:
-    """What each row's caption is held against, (rows, CANDIDATES): itself, look-alikes, rivals.
+def compared_rows(rows: int) -> NDArray[np.int64]:
+    """Return the rows that each caption is compared with, (rows, COMPARED).
+
+    The first is the caption's own row; its family and rivals follow.
 
     Args:
-        rows: Of whole families, more than RIVALS of them.
+        rows: Number of rows of whole families, more than RIVALS families.
     """
     own = np.arange(rows)
     first = own - own % MEMBERS
     family = [first + (own + step) % MEMBERS for step in range(MEMBERS)]
-    rivals = [(first + step) % rows for step in range(MEMBERS, CANDIDATES)]
+    rivals = [(first + step) % rows for step in range(MEMBERS, COMPARED)]
     return np.stack([*family, *rivals], axis=1)
 
 
 def relation_gallery(
     count: int, seed: int, *, look_alikes: Sequence[str] = ()
 ) -> tuple[list[Scene], list[tuple[int, SceneCaption]]]:
-    """Held-out scenes, and the captions with a relation that are true of exactly one of them.
+    """Draw held-out scenes, and captions with a relation that describe exactly one of them.
 
     Args:
-        count: Scenes.
-        seed: Decides them.
-        look_alikes: Every third scene is followed by two that differ from it in one of these
-            things, as CHANGES or REARRANGEMENTS; empty: scenes have nothing to do with each other.
+        count: Number of scenes.
+        seed: Determines all draws.
+        look_alikes: CHANGES or REARRANGED: every third scene is followed by two that differ from it
+            in one of these properties; empty: scenes are independent.
 
     Returns:
-        The scenes, and for each caption the scene's number.
+        The scenes, and each caption with the number of its scene.
     """
     rng = np.random.default_rng([HELD_OUT, seed, int(bool(look_alikes))])
     scenes: list[Scene] = []
     while len(scenes) < count:
-        scenes += _family(rng, look_alikes, look_alikes) if look_alikes else [sample_scene(rng)]
+        scenes += (
+            _draw_family(rng, look_alikes, look_alikes) if look_alikes else [sample_scene(rng)]
+        )
     scenes = scenes[:count]
-    told = [caption_scene(scene, rng) for scene in scenes]
-    asked = [
+    captions = [caption_scene(scene, rng) for scene in scenes]
+    queries = [
         (number, caption)
-        for number, caption in enumerate(told)
+        for number, caption in enumerate(captions)
         if caption.relations and sum(map(caption.describes, scenes)) == 1
     ]
-    return scenes, asked
+    return scenes, queries
 
 
-def _things(scene: Scene) -> NDArray[np.float32]:
-    rows = np.full((MOST_THINGS, 2 + len(NAMES)), -1, np.float32)
+def _list_things(scene: Scene) -> NDArray[np.float32]:
+    rows = np.full((MAX_THINGS, 2 + len(NAMES)), -1, np.float32)
     for number, thing in enumerate(scene.objects):
-        names = [list(type(name)).index(name) for name in
-                 (thing.shape, thing.colour, thing.size, thing.texture)]  # fmt: skip
-        rows[number] = [thing.x, thing.y, *names]
+        looks = (thing.shape, thing.colour, thing.size, thing.texture)
+        rows[number] = [thing.x, thing.y, *(list(type(name)).index(name) for name in looks)]
     return rows
 
 
-def _draw_block(job: tuple[int, int, int]) -> tuple[NDArray[np.uint8], list[Scene]]:
+def _draw_job(job: tuple[int, int, int]) -> tuple[NDArray[np.uint8], list[Scene]]:
     seed, first, size = job
     rng = np.random.default_rng([STREAM, seed, first])
-    # One look-alike of each family is only rearranged: few captions hinge on a relation otherwise.
-    scenes = [scene for _ in range(size) for scene in _family(rng, CHANGES, REARRANGEMENTS)]
+    # One member of each family is only rearranged; otherwise few captions depend on a relation.
+    scenes = [scene for _ in range(size) for scene in _draw_family(rng, CHANGES, REARRANGED)]
     return np.stack([render_scene(scene, PICTURE_PIXELS) for scene in scenes]), scenes
 
 
-def _family(rng: np.random.Generator, *changes: Sequence[str]) -> Iterator[Scene]:
-    eldest = sample_scene(rng)
-    yield eldest
-    for kinds in changes:
-        yield vary_scene(eldest, rng, kinds)
+def _draw_family(rng: np.random.Generator, *changes: Sequence[str]) -> Iterator[Scene]:
+    scene = sample_scene(rng)
+    yield scene
+    for names in changes:
+        yield vary_scene(scene, rng, names)

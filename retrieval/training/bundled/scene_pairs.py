@@ -1,4 +1,4 @@
-"""Pictures and captions of the demo world, drawn in bulk for training and for evaluation."""
+"""Pictures and captions of the demo world, drawn in bulk for training and evaluation."""
 
 from __future__ import annotations
 
@@ -15,76 +15,72 @@ from retrieval.demo.captions import SceneCaption, caption_scene
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Motion, Scene, sample_scene
 from retrieval.demo.variations import vary_scene
-from retrieval.training.bundled.workers import draw
-from retrieval.training.run import Telling
-
-SIDE: Final = 64
-"""Side of the model's input in pixels."""
+from retrieval.encoders.clip_sizes import DEVIATION, MEAN, SIDE_PIXELS
+from retrieval.progress import Progress, no_progress
+from retrieval.training.bundled.workers import map_jobs
 
 Details = tuple[tuple[float, float], ...]
-"""For each of a picture's captions, the least and the greatest share of its facts it states."""
+"""For each caption of a picture, the smallest and largest share of its facts that it states."""
 
 CAPTIONS_EACH: Final = 4
-EVERYTHING: Final[Details] = (*[(1.0, 1.0)] * (CAPTIONS_EACH - 1), (0.2, 1.0))
-"""Captions that tell a picture apart from its look-alikes, and one that says less."""
+FULL_DETAILS: Final[Details] = (*[(1.0, 1.0)] * (CAPTIONS_EACH - 1), (0.2, 1.0))
+"""Captions that distinguish a picture from similar ones, and a shorter one."""
 
-FEW_WORDS: Final[Details] = ((1.0, 1.0), *[(0.0, 0.5)] * (CAPTIONS_EACH - 1))
-"""Mostly what people type: `a red circle`."""
+FEW_DETAILS: Final[Details] = ((1.0, 1.0), *[(0.0, 0.5)] * (CAPTIONS_EACH - 1))
+"""Mostly short captions as in typed queries, such as `a red circle`."""
 
-MOVING: Final = 0.2
-"""Share of the pictures that are frames of moving scenes, where things leave their places."""
-
-MEAN, DEVIATION = 0.5, 0.25
-"""What the model's preprocessing subtracts and divides by, in every channel."""
+MOVING_SHARE: Final = 0.2
+"""Share of the pictures that are frames of moving scenes, whose objects leave their positions."""
 
 TRAIN, HELD_OUT, UNSEEN, FAMILIES = 0, 1, 2, 3
-"""First element of every seed: the splits share no random stream."""
+"""First element of every seed; the splits share no random stream."""
 
-_BLOCK = 2_000
-_Block = tuple[int, int, int, int, Details]  # seed, first row, rows, family, details
+_ROWS_PER_JOB = 2_000
+_Job = tuple[int, int, int, int, Details]
+"""Seed, first row, number of rows, family size, details."""
 
 
 def make_pairs(
     count: int,
     seed: int,
-    telling: Telling,
     *,
     family: int = 1,
-    details: Details = EVERYTHING,
+    details: Details = FULL_DETAILS,
+    progress: Progress = no_progress,
 ) -> tuple[NDArray[np.uint8], list[list[str]]]:
-    """Draw scenes of the training split, in worker processes.
+    """Draw scenes of the training split in worker processes.
 
     Args:
-        count: Pictures to draw.
-        seed: Decides them.
-        telling: Who hears of it.
-        family: Rows that follow each other and differ in one thing from the first of them; 1: every
-            row is drawn for itself.
-        details: How much the captions say.
+        count: Number of pictures.
+        seed: Determines all draws.
+        family: Number of consecutive rows of which all but the first differ from the first in one
+            property; 1: all rows are independent.
+        details: Detail of the captions.
+        progress: Receives the number of pictures.
 
     Returns:
-        (count, 64, 64, 3) uint8 pictures and, for each, its captions.
+        (count, 64, 64, 3) uint8 pictures and the captions of each.
     """
-    pixels = np.empty((count, SIDE, SIDE, 3), np.uint8)
+    pixels = np.empty((count, SIDE_PIXELS, SIDE_PIXELS, 3), np.uint8)
     captions: list[list[str]] = []
-    for drawn, texts in draw(_draw_block, _blocks(count, seed, family, details)):
-        pixels[len(captions) : len(captions) + len(texts)] = drawn
+    for pictures, texts in map_jobs(_draw_job, _make_jobs(count, seed, family, details)):
+        pixels[len(captions) : len(captions) + len(texts)] = pictures
         captions += texts
-        telling.progress("draw scenes", len(captions), count, "")
+        progress("drawing scenes", len(captions), count)
     return pixels, captions
 
 
 def training_captions(count: int, seed: int) -> Iterator[str]:
-    """The captions of the first `count` pictures that `make_pairs` would draw."""
-    for job in _blocks(count, seed, 1, EVERYTHING):
-        for *_, texts in _described_scenes(job):
+    """Yield the captions of the first `count` pictures of `make_pairs` without drawing them."""
+    for job in _make_jobs(count, seed, 1, FULL_DETAILS):
+        for *_, texts in _describe_scenes(job):
             yield from texts
 
 
 def make_gallery(
     count: int, split: int, seed: int
 ) -> tuple[list[Scene], NDArray[np.uint8], list[SceneCaption]]:
-    """Draw scenes for evaluation, no two of them alike, with a full caption each.
+    """Draw different scenes for evaluation, with a full caption each.
 
     Returns:
         The scenes, their (count, 64, 64, 3) uint8 pictures, and their captions.
@@ -96,21 +92,21 @@ def make_gallery(
         facts = frozenset((thing.looks, thing.cell) for thing in scene.objects)
         scenes.setdefault((facts, scene.background), scene)
     gallery = list(scenes.values())
-    pixels = np.stack([small_picture(render_scene(scene, PICTURE_PIXELS)) for scene in gallery])
+    pixels = np.stack([resize_picture(render_scene(scene, PICTURE_PIXELS)) for scene in gallery])
     return gallery, pixels, [caption_scene(scene, rng) for scene in gallery]
 
 
 def pair_batches(
     pixels: NDArray[np.uint8], tokens: Tensor, batch: int, seed: int, *, family: int = 1
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless shuffled batches: each time another of a picture's captions, and other light.
+    """Yield endless shuffled batches with random captions and random brightness.
 
     Args:
         pixels: (n, 64, 64, 3) uint8, n >= batch.
         tokens: (n, captions, length) tokenized captions.
-        batch: Pairs in a batch.
-        seed: Decides order, captions and light.
-        family: Rows that stay together in a batch; it divides `batch`.
+        batch: Pairs per batch.
+        seed: Determines order, captions and brightness.
+        family: Number of rows that stay together; it divides `batch`.
     """
     rng = np.random.default_rng([TRAIN, seed, 2**31])
     members = np.arange(family)
@@ -120,47 +116,49 @@ def pair_batches(
             firsts = np.sort(order[first : first + batch // family])
             rows = (firsts[:, None] * family + members).ravel()
             text = tokens[rows, rng.integers(tokens.shape[1], size=batch)].long()
-            light = rng.uniform(0.9, 1.1, (batch, 1, 1, 1)).astype(np.float32)
-            yield normalised(pixels[rows]) * torch.from_numpy(light), text
+            brightness = rng.uniform(0.9, 1.1, (batch, 1, 1, 1)).astype(np.float32)
+            yield normalize_pictures(pixels[rows]) * torch.from_numpy(brightness), text
 
 
-def small_picture(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Reduce a square picture to the model's input as its preprocessing does."""
-    image = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    return np.array(image)
+def resize_picture(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Resize a square picture as the model's preprocessing does."""
+    size = (SIDE_PIXELS, SIDE_PIXELS)
+    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
 
 
-def normalised(pixels: NDArray[np.uint8]) -> Tensor:
-    """(n, side, side, 3) uint8 → (n, 3, side, side) float32, as the model's preprocessing does."""
+def normalize_pictures(pixels: NDArray[np.uint8]) -> Tensor:
+    """Convert (n, side, side, 3) uint8 to (n, 3, side, side) float32 as the preprocessing does."""
     scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
     return scaled.sub_(MEAN).div_(DEVIATION)
 
 
-def _blocks(count: int, seed: int, family: int, details: Details) -> list[_Block]:
-    starts = range(0, count, _BLOCK)
-    return [(seed, first, min(_BLOCK, count - first), family, details) for first in starts]
+def _make_jobs(count: int, seed: int, family: int, details: Details) -> list[_Job]:
+    starts = range(0, count, _ROWS_PER_JOB)
+    return [(seed, first, min(_ROWS_PER_JOB, count - first), family, details) for first in starts]
 
 
-def _draw_block(job: _Block) -> tuple[NDArray[np.uint8], list[list[str]]]:
+def _draw_job(job: _Job) -> tuple[NDArray[np.uint8], list[list[str]]]:
     pixels, captions = [], []
-    for scene, motion, phase, texts in _described_scenes(job):
-        drawn = render_scene(scene, PICTURE_PIXELS, motion=motion, phase=phase)
-        pixels.append(small_picture(drawn))
+    for scene, motion, phase, texts in _describe_scenes(job):
+        picture = render_scene(scene, PICTURE_PIXELS, motion=motion, phase=phase)
+        pixels.append(resize_picture(picture))
         captions.append(texts)
     return np.stack(pixels), captions
 
 
-def _described_scenes(job: _Block) -> Iterator[tuple[Scene, Motion, float, list[str]]]:
-    """Scenes with their motion, its phase and their captions."""
+def _describe_scenes(job: _Job) -> Iterator[tuple[Scene, Motion, float, list[str]]]:
+    """Yield scenes with their motion, its phase and their captions."""
     seed, first, size, family, details = job
     rng = np.random.default_rng([TRAIN if family == 1 else FAMILIES, seed, first])
+    motions = list(Motion)
     for row in range(size):
         if row % family == 0:
-            scene = eldest = sample_scene(rng)
-            # Some of the pictures are frames of moving scenes, so that videos hold nothing new.
-            motion = _any_motion(rng) if rng.random() < MOVING else Motion.STILL
+            scene = family_scene = sample_scene(rng)
+            # Frames of moving scenes make videos familiar to the model.
+            moving = rng.random() < MOVING_SHARE
+            motion = motions[int(rng.integers(len(motions)))] if moving else Motion.STILL
         else:
-            scene = vary_scene(eldest, rng)
+            scene = vary_scene(family_scene, rng)
         phase = float(rng.random())
         shares = [low if low == high else float(rng.uniform(low, high)) for low, high in details]
         yield (
@@ -169,7 +167,3 @@ def _described_scenes(job: _Block) -> Iterator[tuple[Scene, Motion, float, list[
             phase,
             [caption_scene(scene, rng, motion=motion, detail=detail).text for detail in shares],
         )
-
-
-def _any_motion(rng: np.random.Generator) -> Motion:
-    return list(Motion)[int(rng.integers(len(Motion)))]

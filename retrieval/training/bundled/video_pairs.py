@@ -1,8 +1,7 @@
-"""Clips of generated videos and captions that only their course in time tells apart.
+"""Clips of generated videos, and captions that differ in motion or in the order of events.
 
-Clips are put together from the frame vectors of events that were drawn once
-(`retrieval.training.bundled.demo_moments`): what
-a clip shows before and after its event comes from others.
+Clips are cut from the frame vectors of events that are drawn once
+(`retrieval.training.bundled.demo_moments`). Other events surround the event of a clip.
 """
 
 from __future__ import annotations
@@ -19,18 +18,20 @@ from retrieval.training.bundled.demo_moments import SAMPLING, DrawnEvent
 from retrieval.types import ClipFrames
 
 FULL_CAPTIONS: Final = 2
-"""Captions of an event that state everything, its motion too: the first ones."""
+"""The first captions of an event state all facts, including its motion."""
 
 BORDER_ROWS: Final = (-6, 2)
-"""Where a clip may begin whose caption is about two events, in rows from their border."""
+"""Range of the start of a clip about two events, in rows from the border between them."""
 
 EDGE_SHARE: Final = 0.25
-"""Share of the events that a video begins or ends with."""
+"""Share of the events that are the first or last of their video."""
+
+CLIP_ROWS: Final = round(SAMPLING.clip_seconds * SAMPLING.frames_per_second)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One event, or two in their order, and the numbers of captions that say so."""
+class CaptionedEvents:
+    """One event, or two in their order, and the numbers of their captions."""
 
     events: tuple[DrawnEvent, ...]
     captions: tuple[int, ...]
@@ -38,107 +39,114 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class BatchGroups:
-    """Groups in a batch, by what tells their members apart: nothing, a little thing, the order."""
+    """Number of groups in a batch: single events, families of similar events, pairs of orders."""
 
     singles: int = 16
     families: int = 24
     orders: int = 24
 
 
-class VideoLessons:
-    """What there is to learn: groups of clips that look much alike, with captions.
+class VideoPairs:
+    """Groups of similar clips with captions.
 
     Args:
-        families: Events in families, as `drawn_families` gives them.
-        orders: Pairs of events that are told of in both orders.
-        wanted: The frames of a clip.
-        seed: Decides captions and pairs.
+        families: Events in families, as `draw_families` returns them.
+        orders: Number of pairs of events that occur in both orders.
+        clip_frames: The frames of a clip.
+        seed: Determines captions and pairs.
 
     Attributes:
-        captions: All there are; `Told` and batches name them by number.
+        captions: All captions; batches refer to them by number.
     """
 
     def __init__(
-        self, families: Sequence[list[DrawnEvent]], orders: int, wanted: ClipFrames, seed: int
+        self,
+        families: Sequence[list[DrawnEvent]],
+        orders: int,
+        clip_frames: ClipFrames,
+        seed: int,
     ) -> None:
         self.captions: list[str] = []
-        self._wanted = wanted
+        self._clip_frames = clip_frames
         rng = np.random.default_rng([seed, 0])
-        told = [[self._event(event) for event in family] for family in families]
+        groups = [[self._caption_event(event) for event in family] for family in families]
         self._events = [event for family in families for event in family]
-        self._singles = [group for group in told if len(group) == 1]
-        self._families = [group for group in told if len(group) > 1]
-        self._orders = [self._both_orders(rng) for _ in range(orders)]
+        self._singles = [group for group in groups if len(group) == 1]
+        self._families = [group for group in groups if len(group) > 1]
+        self._orders = [self._draw_both_orders(rng) for _ in range(orders)]
 
-    def batch(
-        self, shape: BatchGroups, rng: np.random.Generator
+    def draw_batch(
+        self, sizes: BatchGroups, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-        """Draw one.
+        """Draw a batch.
 
         Returns:
-            Clips, (n, frames, dim) of unit vectors; the numbers of their captions, (n,); and of
-            their groups, (n,): singles first, then families, then orders.
+            Clips, (n, frames, dim) unit vectors; the numbers of their captions, (n,); and of their
+            groups, (n,): singles first, then families, then orders.
         """
         clips, captions, groups = [], [], []
-        parts = (
-            (self._singles, shape.singles),
-            (self._families, shape.families),
-            (self._orders, shape.orders),
+        pools = (
+            (self._singles, sizes.singles),
+            (self._families, sizes.families),
+            (self._orders, sizes.orders),
         )
         number = 0
-        for of_kind, count in parts:
-            for chosen in rng.choice(len(of_kind), min(count, len(of_kind)), replace=False):
-                for told in of_kind[int(chosen)]:
-                    clips.append(self._clip(told, rng))
-                    captions.append(told.captions[int(rng.integers(len(told.captions)))])
+        for pool, count in pools:
+            for chosen in rng.choice(len(pool), min(count, len(pool)), replace=False):
+                for captioned in pool[int(chosen)]:
+                    clips.append(self._draw_clip(captioned, rng))
+                    captions.append(captioned.captions[int(rng.integers(len(captioned.captions)))])
                     groups.append(number)
                 number += 1
         return np.stack(clips).astype(np.float32), np.array(captions), np.array(groups)
 
-    def _event(self, event: DrawnEvent) -> Told:
-        return Told((event,), self._add(*(said.text for said in event.captions[:FULL_CAPTIONS])))
+    def _caption_event(self, event: DrawnEvent) -> CaptionedEvents:
+        texts = [caption.text for caption in event.captions[:FULL_CAPTIONS]]
+        return CaptionedEvents((event,), self._add_captions(*texts))
 
-    def _both_orders(self, rng: np.random.Generator) -> list[Told]:
-        one, other = (self._any(rng) for _ in range(2))
-        told = []
-        for events in ((one, other), (other, one)):
-            said = [short_caption(event.scene, event.motion, rng) for event in events]
-            told.append(Told(events, self._add(caption_order(said[0], said[1], rng).text)))
-        return told
+    def _draw_both_orders(self, rng: np.random.Generator) -> list[CaptionedEvents]:
+        first, second = (self._draw_event(rng) for _ in range(2))
+        group = []
+        for events in ((first, second), (second, first)):
+            captions = [short_caption(event.scene, event.motion, rng) for event in events]
+            text = caption_order(captions[0], captions[1], rng).text
+            group.append(CaptionedEvents(events, self._add_captions(text)))
+        return group
 
-    def _add(self, *captions: str) -> tuple[int, ...]:
+    def _add_captions(self, *captions: str) -> tuple[int, ...]:
         first = len(self.captions)
         self.captions += captions
         return tuple(range(first, len(self.captions)))
 
-    def _any(self, rng: np.random.Generator) -> DrawnEvent:
+    def _draw_event(self, rng: np.random.Generator) -> DrawnEvent:
         return self._events[int(rng.integers(len(self._events)))]
 
-    def _clip(self, told: Told, rng: np.random.Generator) -> NDArray[np.float16]:
-        """A clip in the middle of other events; it lies in its event, or near the border of two."""
-        before, after = self._any(rng).vectors, self._any(rng).vectors
-        first, *rest = (event.vectors for event in told.events)
+    def _draw_clip(
+        self, captioned: CaptionedEvents, rng: np.random.Generator
+    ) -> NDArray[np.float16]:
+        """Draw a clip of an event, or near the border of two, with other events around it."""
+        before, after = self._draw_event(rng).vectors, self._draw_event(rng).vectors
+        first, *rest = (event.vectors for event in captioned.events)
         if rest:
-            place = len(first) + int(rng.integers(*BORDER_ROWS))
+            start = len(first) + int(rng.integers(*BORDER_ROWS))
         else:
-            place = int(rng.integers(max(1, len(first) - _CLIP_ROWS + 1)))
+            start = int(rng.integers(max(1, len(first) - CLIP_ROWS + 1)))
             edge = rng.random()
             if edge < EDGE_SHARE / 2:
                 before = before[:0]
             elif edge < EDGE_SHARE:
                 after = after[:0]
         rows = np.concatenate([before, first, *rest, after])
-        return _cut(rows, len(before) + place, self._wanted)
+        return _cut_clip(rows, len(before) + start, self._clip_frames)
 
 
-_CLIP_ROWS = round(SAMPLING.clip_seconds * SAMPLING.frames_per_second)
-
-
-def _cut(rows: NDArray[np.float16], first: int, wanted: ClipFrames) -> NDArray[np.float16]:
-    """The frames of the clip that begins at a row, as `ClipCutter` chooses them."""
-    context = wanted.context_seconds
-    parts = (np.arange(wanted.frames) + 0.5) / wanted.frames
-    seconds = parts * (SAMPLING.clip_seconds + 2 * context) - context
-    places = first + np.floor(seconds * SAMPLING.frames_per_second + 1e-6).astype(np.int64)
-    cut: NDArray[np.float16] = rows[places.clip(0, len(rows) - 1)]
-    return cut
+def _cut_clip(
+    rows: NDArray[np.float16], first: int, clip_frames: ClipFrames
+) -> NDArray[np.float16]:
+    """Return the frames of the clip that begins at a row, as `ClipCutter` selects them."""
+    context = clip_frames.context_seconds
+    shares = (np.arange(clip_frames.frames) + 0.5) / clip_frames.frames
+    seconds = shares * (SAMPLING.clip_seconds + 2 * context) - context
+    numbers = first + np.floor(seconds * SAMPLING.frames_per_second + 1e-6).astype(np.int64)
+    frames: NDArray[np.float16] = rows[numbers.clip(0, len(rows) - 1)]
+    return frames

@@ -1,7 +1,7 @@
-"""Trains a video-text model on events of the demo world; a small one is the bundled model.
+"""Training of a video-text model on events of the demo world; a small one is bundled.
 
-The image-text model under it stays as it is: it reads every frame and caption once, and training
-goes over what it made of them.
+The image-text model is frozen. It embeds every frame and caption once, and training uses these
+vectors.
 """
 
 from __future__ import annotations
@@ -23,33 +23,34 @@ from retrieval.encoders.video_text import WEIGHTS, VideoTextEncoder
 from retrieval.encoders.video_towers import VideoTextTowers
 from retrieval.encoders.weights import quantize
 from retrieval.files.writing import write_text
-from retrieval.training.bundled.demo_moments import drawn_families, half_precision
-from retrieval.training.bundled.video_pairs import BatchGroups, VideoLessons
+from retrieval.progress import Progress, no_progress
+from retrieval.training.bundled.demo_moments import draw_families, half_precision
+from retrieval.training.bundled.video_pairs import BatchGroups, VideoPairs
 from retrieval.training.history import ValidationScore
+from retrieval.training.loop import TrainingRun, finish
 from retrieval.training.pairs.contrastive import TrainingSettings, train_contrastive
-from retrieval.training.pairs.new_model import begin_video
-from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
+from retrieval.training.pairs.new_model import create_video_model
 from retrieval.training.tensors import write_tensors
 
 IMAGES: Final = "tiny-image"
 EVENTS, ORDERS = 16_000, 14_000
 HELD_OUT_EVENTS, HELD_OUT_ORDERS, HELD_OUT_BATCHES = 600, 300, 8
 HELD_OUT_SEED: Final = 1_000_003
-READ_AT_ONCE: Final = 256
-
-
+CAPTION_BATCH: Final = 256
 STEPS: Final = 7_000
 LEARNING_RATE: Final = 2e-3
 
 GROUPS: Final = BatchGroups(singles=8, families=20, orders=32)
-"""Many pairs of both orders: what comes first is learned slowest. Lessons before it that show
-motions alone, then orders alone, made it slower still: after 16,000 steps both orders were told
-apart in 52 to 57 % of the held-out pairs, where these batches had reached 65 % after 1,200."""
+"""Most groups are pairs of both orders, because order is learned slowest. Earlier stages with
+motions only, then orders only, were slower still: after 16,000 steps they told both orders apart in
+52 to 57 % of the held-out pairs; these batches reach 65 % after 1,200."""
+
+IN_FAMILY, IN_ORDERS = "of its look-alikes", "of both orders"
 
 
 @dataclass(frozen=True, slots=True)
 class VideoTrainingReport:
-    """What a training saw and reached, as its card states it; `minutes` are those of its steps."""
+    """Data and scores of a training run; `minutes` is the wall-clock time of the steps."""
 
     parameters: int
     events: int
@@ -67,74 +68,77 @@ def train_tiny_video(
     out: Path,
     *,
     seed: int = 0,
-    steps: int | None = None,
+    steps: int = STEPS,
     events: int = EVENTS,
     orders: int = ORDERS,
     device: str = "auto",
-    telling: Telling = NOBODY,
+    progress: Progress = no_progress,
 ) -> VideoTrainingReport:
-    """Train on top of the bundled image model and write the folder; a killed training goes on.
+    """Train an extension of the bundled image model and write its folder; a killed run resumes.
 
     Args:
-        out: Folder to write; made when missing.
-        seed: Decides every event, caption and weight.
-        steps: Batches; None: as the model is meant to be trained.
-        events: How many to draw, about.
-        orders: Pairs of them that are told of in both orders.
+        out: Folder to write; created when missing.
+        seed: Determines events, captions and weights.
+        steps: Number of batches.
+        events: Approximate number of events.
+        orders: Number of pairs of events that occur in both orders.
         device: `auto`, `cpu` or `cuda`.
-        telling: Who hears of it.
+        progress: Receives the number of events, of captions and of steps.
 
     Raises:
-        WeightsFormatError: The folder holds a checkpoint of another training.
+        WeightsFormatError: The folder has a checkpoint of another run.
         StorageError: The folder cannot be written.
     """
-    steps = steps or STEPS
     out.mkdir(parents=True, exist_ok=True)
-    begin_video(out, IMAGES, seed)
+    create_video_model(out, IMAGES, seed)
     encoder = VideoTextEncoder.load(str(out), spec=f"video-text:{out}", device=device)
     own = encoder.model.own
     frames = encoder.clip_frames
-    drawn = drawn_families(events, encoder.images, seed=seed, telling=telling)
-    lessons = VideoLessons(drawn, orders, frames, seed)
-    captions = ReadCaptions.read(encoder, lessons.captions, telling)
-    few = drawn_families(
-        min(events, HELD_OUT_EVENTS), encoder.images, seed=HELD_OUT_SEED + seed, telling=telling
+    families = draw_families(events, encoder.images, seed=seed, progress=progress)
+    pairs = VideoPairs(families, orders, frames, seed)
+    captions = CaptionFeatures.embed(encoder, pairs.captions, progress)
+    held_out_families = draw_families(
+        min(events, HELD_OUT_EVENTS), encoder.images, seed=HELD_OUT_SEED + seed, progress=progress
     )
-    test = HeldOut(VideoLessons(few, min(orders, HELD_OUT_ORDERS), frames, seed), encoder, telling)
-    model = OnVectors(own, captions).to(choose_device(device))
-    decided_by = {"seed": seed, "events": events, "orders": orders, "groups": asdict(GROUPS)}
-    run = TrainingRun(out, steps, decided_by, telling, partial(test.score, own))
+    held_out_pairs = VideoPairs(held_out_families, min(orders, HELD_OUT_ORDERS), frames, seed)
+    held_out = HeldOutEvents(held_out_pairs, encoder, progress)
+    model = OwnTowers(own, captions).to(choose_device(device))
+    run = TrainingRun.in_folder(
+        out,
+        steps,
+        {"seed": seed, "events": events, "orders": orders, "groups": asdict(GROUPS)},
+        score=partial(held_out.score, own),
+        progress=progress,
+    )
     train_contrastive(
         model,
-        _batches(lessons, seed, run.begin()),
+        partial(_draw_batches, pairs, seed),
         TrainingSettings(steps, LEARNING_RATE, min(100, steps // 5), seed=seed),
-        run.on_step,
-        checkpoint=run.checkpoint,
-        history=run.history,
+        run,
     )
     write_tensors(out / WEIGHTS, quantize(own.state_dict()))
     report = VideoTrainingReport(
         parameters=sum(parameter.numel() for parameter in own.parameters()),
-        events=sum(map(len, drawn)),
-        captions=len(lessons.captions),
-        pairs=steps * len(next(_batches(lessons, seed, 0))[0]),
+        events=sum(map(len, families)),
+        captions=len(pairs.captions),
+        pairs=steps * len(next(_draw_batches(pairs, seed, 0))[0]),
         minutes=run.history.seconds / 60,
         before=run.history.scores[0],
         after=run.history.scores[-1],
     )
     write_text(out / "README.md", describe(out.name, encoder, report, seed))
-    finish(run)
+    finish(out, run)
     return report
 
 
 @dataclass(frozen=True, slots=True)
-class ReadCaptions:
-    """Captions as the image-text model has read them: what the words tower goes on from.
+class CaptionFeatures:
+    """Outputs of the image-text model for captions: the input of the text tower.
 
     Attributes:
         words: (n, longest, text_width) float16.
-        real: (n, longest) bool.
-        vectors: (n, dim) float16, of unit length.
+        real: (n, longest) bool, False for padding.
+        vectors: (n, dim) float16 unit vectors.
     """
 
     words: Tensor
@@ -143,30 +147,30 @@ class ReadCaptions:
 
     @classmethod
     @torch.inference_mode()
-    def read(
-        cls, encoder: VideoTextEncoder, captions: Sequence[str], telling: Telling
-    ) -> ReadCaptions:
-        """Read captions in batches."""
+    def embed(
+        cls, encoder: VideoTextEncoder, captions: Sequence[str], progress: Progress
+    ) -> CaptionFeatures:
+        """Embed captions in batches."""
         parts = []
-        for first in range(0, len(captions), READ_AT_ONCE):
-            tokens = encoder.tokenize(captions[first : first + READ_AT_ONCE])
+        for first in range(0, len(captions), CAPTION_BATCH):
+            tokens = encoder.tokenize(captions[first : first + CAPTION_BATCH])
             with half_precision():
                 words, real, vectors = (
-                    one.cpu() for one in encoder.model.encode_tokens(tokens.to(encoder.device))
+                    tensor.cpu() for tensor in encoder.model.read(tokens.to(encoder.device))
                 )
-            missing = encoder.config.context_length - words.shape[1]
+            padding = encoder.config.context_length - words.shape[1]
             parts.append(
                 (
-                    nn.functional.pad(words.half(), (0, 0, 0, missing)),
-                    nn.functional.pad(real, (0, missing)),
+                    nn.functional.pad(words.half(), (0, 0, 0, padding)),
+                    nn.functional.pad(real, (0, padding)),
                     vectors.half(),
                 )
             )
-            telling.progress("read captions", first + len(tokens), len(captions), "")
+            progress("embedding captions", first + len(tokens), len(captions))
         return cls(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def embed(self, own: VideoTextTowers, numbers: Tensor) -> Tensor:
-        """(n,) numbers of captions → (n, dim) of unit length."""
+    def apply(self, own: VideoText, numbers: Tensor) -> Tensor:
+        """Apply the text tower to captions: (n,) numbers → (n, dim) unit vectors."""
         device, numbers = own.logit_scale.device, numbers.cpu()
         real = self.real[numbers]
         longest = int(real.any(dim=0).nonzero().max()) + 1
@@ -176,84 +180,82 @@ class ReadCaptions:
         return text
 
 
-class OnVectors(nn.Module):
-    """A video-text model's own towers over frames and captions that were read before."""
+class OwnTowers(nn.Module):
+    """The own towers of a video-text model, applied to outputs of the image-text model."""
 
-    def __init__(self, own: VideoTextTowers, captions: ReadCaptions) -> None:
+    def __init__(self, own: VideoText, captions: CaptionFeatures) -> None:
         super().__init__()
         self.own = own
         self._captions = captions
 
     @property
     def logit_scale(self) -> Tensor:
-        """Logarithm of the temperature's inverse."""
+        """Logarithm of the inverse temperature."""
         return self.own.logit_scale
 
     def forward(self, clips: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(n, frames, dim) and (n,) numbers of captions → unit vectors, inverse temperature."""
-        texts = self._captions.embed(self.own, numbers)
+        """Embed (n, frames, dim) clips and (n,) captions; return also the inverse temperature."""
+        texts = self._captions.apply(self.own, numbers)
         return self.own.video(clips), texts, self.logit_scale.exp()
 
 
-class HeldOut:
-    """Batches of events that were never trained on, and how well their clips are told apart."""
+class HeldOutEvents:
+    """Batches of events outside of the training data."""
 
-    def __init__(self, lessons: VideoLessons, encoder: VideoTextEncoder, telling: Telling) -> None:
-        shape = BatchGroups()
-        self._families = range(shape.singles, shape.singles + shape.families)
+    def __init__(self, pairs: VideoPairs, encoder: VideoTextEncoder, progress: Progress) -> None:
+        sizes = BatchGroups()
+        self._families = range(sizes.singles, sizes.singles + sizes.families)
         self._batches = [
-            lessons.batch(shape, np.random.default_rng([HELD_OUT_SEED, number]))
+            pairs.draw_batch(sizes, np.random.default_rng([HELD_OUT_SEED, number]))
             for number in range(HELD_OUT_BATCHES)
         ]
-        self._captions = ReadCaptions.read(encoder, lessons.captions, telling)
+        self._captions = CaptionFeatures.embed(encoder, pairs.captions, progress)
 
     @torch.inference_mode()
-    def score(self, own: VideoTextTowers, step: int) -> ValidationScore:
-        """Share of captions whose own clip is the nearest of the batch, and of its group."""
+    def score(self, own: VideoText, step: int) -> ValidationScore:
+        """Measure how often a caption's own clip is nearest, in the batch and in its group."""
         training = own.training
         own.eval()
-        first: list[bool] = []
-        among: dict[str, list[bool]] = {"of its look-alikes": [], "of both orders": []}
+        nearest: list[bool] = []
+        in_group: dict[str, list[bool]] = {IN_FAMILY: [], IN_ORDERS: []}
         for clips, captions, groups in self._batches:
-            texts = self._captions.embed(own, torch.from_numpy(captions))
-            shown = own.video(torch.from_numpy(clips).to(texts.device))
-            scores: NDArray[Any] = (texts @ shown.T).cpu().numpy()
-            first += (scores.argmax(axis=1) == np.arange(len(scores))).tolist()
+            texts = self._captions.apply(own, torch.from_numpy(captions))
+            media = own.video(torch.from_numpy(clips).to(texts.device))
+            scores: NDArray[Any] = (texts @ media.T).cpu().numpy()
+            nearest += (scores.argmax(axis=1) == np.arange(len(scores))).tolist()
             for row, group in enumerate(groups):
-                alike = np.flatnonzero(groups == group)
-                if len(alike) > 1:
-                    kind = "of its look-alikes" if group in self._families else "of both orders"
-                    among[kind].append(bool(alike[scores[row, alike].argmax()] == row))
+                members = np.flatnonzero(groups == group)
+                if len(members) > 1:
+                    name = IN_FAMILY if group in self._families else IN_ORDERS
+                    in_group[name].append(bool(members[scores[row, members].argmax()] == row))
         own.train(training)
-        shares = {"R@1": float(np.mean(first))}
-        return ValidationScore(
-            step, shares | {kind: float(np.mean(right)) for kind, right in among.items()},
-            len(self._batches[0][1]),
-        )  # fmt: skip
+        shares = {"R@1": float(np.mean(nearest))}
+        shares |= {name: float(np.mean(correct)) for name, correct in in_group.items()}
+        return ValidationScore(step, shares, len(self._batches[0][1]))
 
 
-def _batches(lessons: VideoLessons, seed: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches from a step on."""
+def _draw_batches(pairs: VideoPairs, seed: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield endless batches from a step on."""
     for step in count(first_step):
-        clips, captions, _ = lessons.batch(GROUPS, np.random.default_rng([seed, 1, step]))
+        clips, captions, _ = pairs.draw_batch(GROUPS, np.random.default_rng([seed, 1, step]))
         yield torch.from_numpy(clips), torch.from_numpy(captions)
 
 
 def describe(name: str, encoder: VideoTextEncoder, report: VideoTrainingReport, seed: int) -> str:
-    """The model card."""
-    wanted = encoder.clip_frames
+    """Return the model card."""
+    frames = encoder.clip_frames
     return f"""# {name}
 
-Clips of a video and texts in the space of {encoder.config.images}, on which it stands: its own
-towers of {report.parameters / 1e6:.1f} million parameters add what the frames show in time
-(ViViT's factorised encoder, 2103.15691) and what a caption says of it. It sees {wanted.frames}
-frames of a clip and of {wanted.context_seconds:g} s before and after it.
+Embeds clips of videos and texts in the space of {encoder.config.images}, which it extends: towers
+of {report.parameters / 1e6:.1f} million parameters add the course of the frames in time (ViViT's
+factorized encoder, 2103.15691) and its description in the caption. The model reads {frames.frames}
+frames of a clip and of {frames.context_seconds:g} s before and after it.
 
-- Data: {report.events:,} generated events of the demo world in {report.captions:,} captions, alone,
-  among look-alikes and in two orders; {report.pairs:,} pairs, seed {seed}.
-- Training: {report.minutes:.0f} minutes on the clock. Command: `retrieval train video`.
-- Held-out events, text → clip in a batch, and among those that look alike, before: {report.before}
+- Data: {report.events:,} generated events of the demo world in {report.captions:,} captions: single
+  events, families of similar events, and pairs in both orders; {report.pairs:,} pairs, seed {seed}.
+- Training: {report.minutes:.0f} minutes of wall-clock time; training.svg shows it.
+- Held-out events, text → clip in a batch and among similar clips, before: {report.before}
 - After: {report.after}
-- It knows the demo world only.
-- Licence: Apache-2.0, as the repository. Weights are int8 safetensors, with a scale a row.
+- It is trained on the demo world only.
+- License: Apache-2.0, as the repository. Weights are int8 safetensors with one scale per row.
 """

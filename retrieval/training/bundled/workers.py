@@ -1,4 +1,4 @@
-"""Data of the demo world is drawn in worker processes."""
+"""Worker processes that draw data of the demo world."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import TypeVar
 import torch
 
 Job = TypeVar("Job")
-Drawn = TypeVar("Drawn")
+Result = TypeVar("Result")
 
 
-def draw(work: Callable[[Job], Drawn], jobs: Sequence[Job]) -> Iterator[Drawn]:
-    """Do jobs in order, in processes of one thread each; a single one is not worth starting them.
+def map_jobs(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
+    """Call a function with each job, in processes of one thread; yield results in order.
+
+    A single job runs in this process, because starting the others takes longer.
 
     Args:
-        work: A function of a module, so that other processes find it.
-        jobs: What it is called with, one after the other.
+        function: A function of a module, which other processes can import.
+        jobs: The arguments.
     """
     if len(jobs) == 1:
-        yield work(jobs[0])
+        yield function(jobs[0])
         return
     with multiprocessing.get_context("spawn").Pool(None, torch.set_num_threads, (1,)) as pool:
-        yield from pool.imap(work, jobs)
+        yield from pool.imap(function, jobs)

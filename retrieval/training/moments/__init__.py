@@ -1,1 +1,1 @@
-"""Training Hammer models for moment localization."""
+"""Training of Hammer models, which localize moments."""

@@ -1,21 +1,118 @@
-"""Annotated moments, and the user's features of the videos, joined to learn from."""
+"""Training of a Hammer on annotation files and the user's own features of the videos."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.pooling import unit_rows
+from retrieval.encoders.spaces import make_space
 from retrieval.errors import DimensionMismatchError, SourceError, WeightsFormatError
 from retrieval.evaluation.annotations import AnnotatedQuery, read_annotations
 from retrieval.files.arrays import read_array
 from retrieval.files.reading import check_regular
+from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
-from retrieval.training.moments.data import AskedMoment, MomentData, with_rivals
-from retrieval.types import TimedRows
+from retrieval.training.moments.data import AnnotatedMoment, MomentData, find_rivals
+from retrieval.training.moments.false_alarms import unrelated_queries
+from retrieval.training.moments.train import (
+    HammerDataset,
+    HammerOptions,
+    HammerReport,
+    train_hammer,
+)
+from retrieval.types import Medium, Sampling, TimedRows
+
+logger = logging.getLogger(__name__)
+
+VOCABULARY: Final = 6_000
+"""Annotators use more words than the demo world, whose vocabulary is the default."""
+
+
+def train_annotated_hammer(
+    options: HammerOptions,
+    annotations: Path,
+    features: Path,
+    *,
+    model: str,
+    validation: Path | None = None,
+    row_seconds: float | None = None,
+    progress: Progress = no_progress,
+) -> HammerReport:
+    """Train a Hammer on annotated videos whose rows `model` embedded.
+
+    Args:
+        options: Options of the run; the vocabulary is replaced.
+        annotations: A file of TVR, ActivityNet Captions, QVHighlights, Charades-STA or TACoS.
+        features: Folder with ID.npy or ID.safetensors of each video, (rows, dim).
+        model: The encoder of the features; it embeds the queries.
+        validation: Annotations for the scores of the model card; None: a tenth of the videos.
+        row_seconds: Duration of a row; None: the rows of a video share its duration evenly.
+        progress: Receives the number of steps.
+
+    Raises:
+        SourceError: A file of annotations cannot be read, or there are too few features.
+        DimensionMismatchError: The features have another dimension than the encoder.
+    """
+    encoder = load_encoder(model, device=options.device)
+    rate = Sampling() if row_seconds is None else Sampling(frames_per_second=1 / row_seconds)
+    training, held_out = read_annotated_moments(
+        annotations, features, encoder, validation=validation, row_seconds=row_seconds
+    )
+    dataset = HammerDataset(
+        training,
+        held_out,
+        make_space(encoder, sampling=rate, windows=None),
+        # The rows of an encoder without video are segments of sound.
+        medium=Medium.VIDEO if Medium.VIDEO in encoder.media else Medium.AUDIO,
+        unrelated=unrelated_queries(encoder),
+        source=f"{annotations.name} with features of {encoder.spec}",
+    )
+    return train_hammer(dataset, replace(options, vocabulary=VOCABULARY), progress)
+
+
+def read_annotated_moments(
+    annotations: Path,
+    features: Path,
+    encoder: Encoder,
+    *,
+    validation: Path | None = None,
+    row_seconds: float | None = None,
+) -> tuple[MomentData, MomentData]:
+    """Read annotations and features; return training data and held-out data.
+
+    Args:
+        annotations: A file of annotations.
+        features: Folder with the rows of each video; videos without a file are skipped.
+        encoder: The encoder of the features; it embeds the queries.
+        validation: Held-out annotations; None: every tenth video of `annotations`.
+        row_seconds: See `read_features`.
+
+    Raises:
+        SourceError: Fewer than two videos with features in either part.
+        DimensionMismatchError: The features have another dimension than the encoder.
+    """
+    training = list(read_annotations(annotations, strict=True))
+    if validation is not None:
+        held_out = list(read_annotations(validation, strict=True))
+    else:
+        chosen = set(sorted({query.video_id for query in training})[::10])
+        held_out = [query for query in training if query.video_id in chosen]
+        training = [query for query in training if query.video_id not in chosen]
+    parts = []
+    for name, queries in (("training", training), ("held out", held_out)):
+        data = _with_features(queries, features, encoder, row_seconds)
+        logger.info(
+            f"{name}: {len(data.queries)} queries of {len(data.videos)} videos with features"
+        )
+        parts.append(data)
+    return parts[0], parts[1]
 
 
 def read_features(
@@ -24,96 +121,51 @@ def read_features(
     """Read one video's rows from `ID.npy` or `ID.safetensors`, scaled to unit length.
 
     Args:
-        folder: Holds a file for each video.
-        video_id: Its name in the annotations.
-        duration_seconds: Length of the video, shared evenly by its rows.
-        row_seconds: How long a row lasts; overrides the duration.
+        folder: Contains one file per video.
+        video_id: Name of the video in the annotations.
+        duration_seconds: Duration of the video; its rows share it evenly.
+        row_seconds: Duration of a row; overrides the duration of the video.
 
     Returns:
-        The rows, with float16 vectors; None where the folder has no file for the video.
+        The rows, with float16 vectors; None if the folder has no file of the video.
 
     Raises:
-        WeightsFormatError: The file is damaged, a pickle, or holds no (rows, dim) numbers.
-        SourceError: Neither duration nor `row_seconds` is known.
+        WeightsFormatError: The file is damaged, a pickle, or not an array of (rows, dim) floats.
+        SourceError: Neither duration is known.
     """
-    path = next(
-        (
-            p
-            for p in (folder / f"{video_id}.npy", folder / f"{video_id}.safetensors")
-            if p.is_file()
-        ),
-        None,
-    )
+    paths = (folder / f"{video_id}.npy", folder / f"{video_id}.safetensors")
+    path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return None
     rows = _read_rows(path)
     if row_seconds is None and duration_seconds is None:
         raise SourceError(
-            f"{video_id}: the annotations tell no duration; say how long a row lasts with "
-            "--row-seconds"
+            f"{video_id}: the annotations have no duration; give the seconds per row of features"
         )
     step = row_seconds if row_seconds is not None else (duration_seconds or 0.0) / len(rows)
     edges: NDArray[np.float64] = np.arange(len(rows) + 1, dtype=np.float64) * step
     return TimedRows(edges[:-1], edges[1:], unit_rows(rows, str(path)).astype(np.float16))
 
 
-def annotated_moments(
-    annotations: Path,
-    features: Path,
-    encoder: Encoder,
-    *,
-    validation: Path | None = None,
-    row_seconds: float | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> tuple[MomentData, MomentData]:
-    """Join annotations and features; what is trained on and what is held out.
-
-    Args:
-        annotations: A file of annotations.
-        features: Folder with the rows of each video; videos without a file are passed over.
-        encoder: Made the features; embeds the queries.
-        validation: Held-out annotations; None: every tenth video of `annotations`.
-        row_seconds: See `read_features`.
-        say: Told how much was found.
-
-    Raises:
-        SourceError: Fewer than two videos with features on either side.
-        DimensionMismatchError: Features and encoder disagree on the dimension.
-    """
-    asked = list(read_annotations(annotations, strict=True))
-    if validation is not None:
-        held = list(read_annotations(validation, strict=True))
-    else:
-        chosen = set(sorted({one.video_id for one in asked})[::10])
-        held = [one for one in asked if one.video_id in chosen]
-        asked = [one for one in asked if one.video_id not in chosen]
-    sides = []
-    for what, side in (("trained on", asked), ("held out", held)):
-        data = _joined(side, features, encoder, row_seconds)
-        say(f"{what}: {len(data.asked)} queries of {len(data.videos)} videos with features")
-        sides.append(data)
-    return sides[0], sides[1]
-
-
-def _joined(
-    asked: list[AnnotatedQuery], features: Path, encoder: Encoder, row_seconds: float | None
+def _with_features(
+    annotated: list[AnnotatedQuery], features: Path, encoder: Encoder, row_seconds: float | None
 ) -> MomentData:
     numbers: dict[str, int | None] = {}
     videos: list[TimedRows] = []
-    moments = []
-    for one in asked:
-        if one.video_id not in numbers:
+    queries = []
+    for query in annotated:
+        if query.video_id not in numbers:
             rows = read_features(
                 features,
-                one.video_id,
-                duration_seconds=one.duration_seconds,
+                query.video_id,
+                duration_seconds=query.duration_seconds,
                 row_seconds=row_seconds,
             )
-            numbers[one.video_id] = None if rows is None else len(videos)
+            numbers[query.video_id] = None if rows is None else len(videos)
             videos += [] if rows is None else [rows]
-        number = numbers[one.video_id]
+        number = numbers[query.video_id]
         if number is not None:
-            moments.append(AskedMoment(number, one.query, one.windows))
+            queries.append(AnnotatedMoment(number, query.query, query.windows))
     if len(videos) < 2:
         raise SourceError(
             f"{features} holds features of {len(videos)} of {len(numbers)} annotated videos; "
@@ -124,10 +176,9 @@ def _joined(
         found = ", ".join(str(dim) for dim in sorted(dims))
         raise DimensionMismatchError(
             f"{features} holds {found}-d rows, {encoder.spec} embeds into {encoder.dim}; "
-            "name the --model that made them"
+            "use the model that embedded the features"
         )
-    sentences = encoder.encode_text([moment.text for moment in moments])
-    return with_rivals(videos, moments, sentences)
+    return find_rivals(videos, queries, encoder.encode_text([query.text for query in queries]))
 
 
 def _read_rows(path: Path) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Batches for a Hammer: every query with its own video and with some of its rivals."""
+"""Batches for a Hammer: every query with its own video and with rivals."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 
 from retrieval.training.moments.data import MomentData, label_rows
 
-PADDED = -100
-"""Label of rows and words that the losses pass over, as torch's cross-entropy has it."""
+IGNORED = -100
+"""Label of rows and words that the losses ignore; the default of torch's cross-entropy."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchShape:
-    """What a batch holds.
+    """Sizes of a batch.
 
     Attributes:
-        queries: How many different ones.
-        rivals: Videos that each is read with beside its own.
-        window_rows: Rows of a video that are read at most.
-        masked_queries: Share of the queries that lose words.
+        queries: Number of different queries.
+        rivals: Number of rival videos per query.
+        window_rows: Largest number of rows per video.
+        masked_queries: Share of the queries with masked words.
         masked_words: Share of their words that are masked.
     """
 
@@ -37,15 +37,15 @@ class BatchShape:
 
 @dataclass(frozen=True, slots=True)
 class MomentBatch:
-    """Pairs of videos and queries; of each query's 1 + rivals rows the first is the true one.
+    """Pairs of videos and queries: 1 + rivals pairs per query, the true pair first.
 
     Attributes:
         rows: (queries * (1 + rivals), rows, dim) float32.
-        real: The same without dim, bool.
+        real: (queries * (1 + rivals), rows) bool, False for padding.
         sentences: (queries * (1 + rivals), dim) float32.
         tokens: (queries * (1 + rivals), tokens) int64, some of them masked.
-        labels: (queries, rows) int64 of OTHER, BEGIN, END and PADDED, for the true pairs.
-        words: (queries, tokens) int64, what was masked, PADDED elsewhere.
+        labels: (queries, rows) int64 of OTHER, BEGIN, END and IGNORED, for the true pairs.
+        words: (queries, tokens) int64: the masked tokens, and IGNORED elsewhere.
     """
 
     rows: Tensor
@@ -55,73 +55,79 @@ class MomentBatch:
     labels: Tensor
     words: Tensor
 
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The inputs of the model."""
+        return self.rows, self.real, self.sentences, self.tokens
+
 
 def moment_batches(
     data: MomentData, tokens: NDArray[np.int64], mask: int, shape: BatchShape, seed: int
 ) -> Iterator[MomentBatch]:
-    """Endless shuffled batches.
+    """Yield endless shuffled batches.
 
     Args:
         data: At least two videos.
-        tokens: (queries, longest) the queries' tokens, padded with 0.
-        mask: The token that hides another.
-        shape: What a batch holds.
-        seed: Decides everything.
+        tokens: (queries, longest) tokens of the queries, padded with 0.
+        mask: The token that replaces masked words.
+        shape: Sizes of a batch.
+        seed: Determines all draws.
     """
-    rng = np.random.default_rng([seed, len(data.asked)])
-    size = min(shape.queries, len(data.asked))
+    rng = np.random.default_rng([seed, len(data.queries)])
+    size = min(shape.queries, len(data.queries))
     while True:
-        order = rng.permutation(len(data.asked))
+        order = rng.permutation(len(data.queries))
         for first in range(0, len(order) - size + 1, size):
-            yield _batch(data, tokens, mask, shape, order[first : first + size], rng)
+            yield _draw_batch(data, tokens, mask, shape, order[first : first + size], rng)
 
 
-def _batch(
+def _draw_batch(
     data: MomentData,
     tokens: NDArray[np.int64],
     mask: int,
     shape: BatchShape,
-    queries: NDArray[np.int64],
+    numbers: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> MomentBatch:
-    pieces, labels = [], []
-    for query in queries.tolist():
-        asked = data.asked[query]
-        own = data.videos[asked.video].vectors
-        marks = label_rows(data.videos[asked.video], asked.windows)
-        part = _window_with(np.flatnonzero(marks), len(own), shape.window_rows, rng)
-        pieces.append(own[part])
-        labels.append(marks[part])
-        for video in _some_rivals(data, query, shape.rivals, rng):
-            vectors = data.videos[video].vectors
-            pieces.append(vectors[_window_with(None, len(vectors), shape.window_rows, rng)])
-    rows, real = _padded(pieces, data.dim)
-    marked = np.full((len(queries), rows.shape[1]), PADDED, np.int64)
-    for number, own_marks in enumerate(labels):
-        marked[number, : len(own_marks)] = own_marks
-    read = tokens[queries]
-    read = read[:, : max(1, int((read != 0).sum(axis=1).max()))]
-    hidden = _hidden_words(read, shape, rng)
-    each = 1 + shape.rivals
+    windows, labels = [], []
+    for number in numbers.tolist():
+        query = data.queries[number]
+        video = data.videos[query.video]
+        row_labels = label_rows(video, query.windows)
+        labelled = np.flatnonzero(row_labels)
+        window = _draw_window(labelled, len(video.vectors), shape.window_rows, rng)
+        windows.append(video.vectors[window])
+        labels.append(row_labels[window])
+        for rival in _draw_rivals(data, number, shape.rivals, rng):
+            vectors = data.videos[rival].vectors
+            windows.append(vectors[_draw_window(None, len(vectors), shape.window_rows, rng)])
+    rows, real = _pad_rows(windows, data.dim)
+    padded_labels = np.full((len(numbers), rows.shape[1]), IGNORED, np.int64)
+    for position, row_labels in enumerate(labels):
+        padded_labels[position, : len(row_labels)] = row_labels
+    words = tokens[numbers]
+    words = words[:, : max(1, int((words != 0).sum(axis=1).max()))]
+    masked = _draw_masks(words, shape, rng)
+    pairs = 1 + shape.rivals
     return MomentBatch(
         torch.from_numpy(rows),
         torch.from_numpy(real),
-        torch.from_numpy(data.sentences[queries].repeat(each, axis=0)),
-        torch.from_numpy(np.where(hidden, mask, read).repeat(each, axis=0)),
-        torch.from_numpy(marked),
-        torch.from_numpy(np.where(hidden, read, PADDED)),
+        torch.from_numpy(data.sentences[numbers].repeat(pairs, axis=0)),
+        torch.from_numpy(np.where(masked, mask, words).repeat(pairs, axis=0)),
+        torch.from_numpy(padded_labels),
+        torch.from_numpy(np.where(masked, words, IGNORED)),
     )
 
 
-def _window_with(
-    marked: NDArray[np.int64] | None, rows: int, window_rows: int, rng: np.random.Generator
+def _draw_window(
+    labelled: NDArray[np.int64] | None, rows: int, window_rows: int, rng: np.random.Generator
 ) -> slice:
-    """A window over a long video; one that holds as much of the marked rows as fits."""
+    """Draw a window of a long video that contains as many of the labelled rows as possible."""
     if rows <= window_rows:
         return slice(0, rows)
     low, high = 0, rows - window_rows
-    if marked is not None and len(marked):
-        first, last = int(marked[0]), int(marked[-1])
+    if labelled is not None and len(labelled):
+        first, last = int(labelled[0]), int(labelled[-1])
         if last - first >= window_rows:
             last = first + window_rows - 1
         low, high = max(0, last + 1 - window_rows), min(first, high)
@@ -129,34 +135,33 @@ def _window_with(
     return slice(start, start + window_rows)
 
 
-def _some_rivals(data: MomentData, query: int, count: int, rng: np.random.Generator) -> list[int]:
-    """Draw rivals; where a query has too few, other videos take their places."""
-    rivals = data.rivals[query]
-    chosen: list[int] = rng.permutation(rivals)[:count].tolist()
+def _draw_rivals(data: MomentData, query: int, count: int, rng: np.random.Generator) -> list[int]:
+    """Draw rivals of a query; random other videos replace missing rivals."""
+    chosen: list[int] = rng.permutation(data.rivals[query])[:count].tolist()
     while len(chosen) < count:
         video = int(rng.integers(len(data.videos)))
-        if video != data.asked[query].video:
+        if video != data.queries[query].video:
             chosen.append(video)
     return chosen
 
 
-def _padded(
-    pieces: list[NDArray[np.float32]], dim: int
+def _pad_rows(
+    windows: list[NDArray[np.float32]], dim: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    longest = max(len(piece) for piece in pieces)
-    rows = np.zeros((len(pieces), longest, dim), np.float32)
-    real = np.zeros((len(pieces), longest), np.bool_)
-    for number, piece in enumerate(pieces):
-        rows[number, : len(piece)] = piece
-        real[number, : len(piece)] = True
+    longest = max(len(window) for window in windows)
+    rows = np.zeros((len(windows), longest, dim), np.float32)
+    real = np.zeros((len(windows), longest), np.bool_)
+    for number, window in enumerate(windows):
+        rows[number, : len(window)] = window
+        real[number, : len(window)] = True
     return rows, real
 
 
-def _hidden_words(
+def _draw_masks(
     tokens: NDArray[np.int64], shape: BatchShape, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     chosen = rng.random((len(tokens), 1)) < shape.masked_queries
-    hidden: NDArray[np.bool_] = (
+    masked: NDArray[np.bool_] = (
         (tokens != 0) & chosen & (rng.random(tokens.shape) < shape.masked_words)
     )
-    return hidden
+    return masked

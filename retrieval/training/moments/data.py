@@ -1,7 +1,8 @@
-"""Queries with the spans that answer them: what a Hammer is trained on, from whatever source."""
+"""Training data of a Hammer: queries with their video, their spans, and rival videos."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,19 +15,19 @@ from retrieval.localization.spans import Span
 from retrieval.types import TimedRows
 
 CLIP_ROWS = 4
-"""Rows whose mean the first stage searches, when rivals are looked for."""
+"""Rows per clip; the first stage searches clip means for rivals."""
 
-RIVALS = 12
-"""Videos kept for each query that the first stage ranks highest and that do not answer it."""
+MAX_RIVALS = 12
+"""Videos per query that the first stage ranks highest and that do not answer the query."""
 
 CORPUS_VIDEOS = 400
-"""Videos among which a query's rivals are looked for. Among thousands, rivals nearly always score
+"""Videos among which a query's rivals are searched. In larger corpora, nearly all rivals score
 above the query's own video, and a model that compares them learns to distrust the first stage."""
 
 
 @dataclass(frozen=True, slots=True)
-class AskedMoment:
-    """A query, the number of its video, and the spans that answer it there; at least one."""
+class AnnotatedMoment:
+    """A query, the number of its video, and the spans of the video that answer it; at least one."""
 
     video: int
     text: str
@@ -35,17 +36,17 @@ class AskedMoment:
 
 @dataclass(frozen=True, slots=True)
 class MomentData:
-    """Videos and what is asked of them.
+    """Videos and queries about them.
 
     Attributes:
-        videos: Their rows; vectors may be float16.
-        asked: The queries.
-        sentences: (queries, dim) float32, their unit vectors in the videos' space.
-        rivals: For each query the videos that are hardest to tell from its own, hardest first.
+        videos: The rows of each video; vectors may be float16.
+        queries: The queries.
+        sentences: (queries, dim) float32 unit vectors of the queries, in the videos' space.
+        rivals: For each query, the most similar other videos, hardest first.
     """
 
     videos: list[TimedRows]
-    asked: list[AskedMoment]
+    queries: list[AnnotatedMoment]
     sentences: NDArray[np.float32]
     rivals: list[NDArray[np.int64]]
 
@@ -54,56 +55,65 @@ class MomentData:
         """Length of a row."""
         return int(self.sentences.shape[1])
 
-    def some(self, count: int) -> MomentData:
-        """The same videos with `count` of the queries at most, evenly spaced."""
-        kept = range(0, len(self.asked), -(-len(self.asked) // count))
+    def subset(self, max_queries: int) -> MomentData:
+        """Return the same videos with at most `max_queries` queries, evenly spaced."""
+        numbers = range(0, len(self.queries), -(-len(self.queries) // max_queries))
         return MomentData(
             self.videos,
-            [self.asked[number] for number in kept],
-            self.sentences[list(kept)],
-            [self.rivals[number] for number in kept],
+            [self.queries[number] for number in numbers],
+            self.sentences[list(numbers)],
+            [self.rivals[number] for number in numbers],
         )
 
+    def queries_digest(self) -> str:
+        """Return the sha256 of the queries, which checkpoints store."""
+        # The text of checkpoints so far; a release once called the class AskedMoment.
+        parts = (
+            f"AskedMoment(video={query.video}, text={query.text!r}, windows={query.windows!r})"
+            for query in self.queries
+        )
+        return hashlib.sha256(f"[{', '.join(parts)}]".encode()).hexdigest()
 
-def with_rivals(
+
+def find_rivals(
     videos: list[TimedRows],
-    asked: list[AskedMoment],
+    queries: list[AnnotatedMoment],
     sentences: NDArray[np.float32],
     *,
     answers: Callable[[int, int], bool] = lambda query, video: False,
 ) -> MomentData:
-    """Find hard negatives as the first stage would: by the best inner product with a clip's mean.
+    """Find hard negatives as a first-stage search does: by the best inner product with a clip mean.
 
     Args:
         videos: At least two.
-        asked: The queries.
-        sentences: (queries, dim) float32, their unit vectors.
-        answers: Whether a video other than a query's own is known to answer it as well; such a
-            one is no rival.
+        queries: The queries.
+        sentences: (queries, dim) float32 unit vectors of the queries.
+        answers: Whether a video (second number) also answers a query (first number); such a video
+            is not a rival.
     """
-    rivals: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(asked)
+    rivals: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(queries)
     # Corpora of equal size, as far as the numbers allow.
     for corpus in np.array_split(np.arange(len(videos)), -(-len(videos) // CORPUS_VIDEOS)):
         clips = [_clip_means(videos[video].vectors) for video in corpus]
         firsts = np.cumsum([0, *(len(part) for part in clips[:-1])])
-        queries = [n for n, one in enumerate(asked) if corpus[0] <= one.video <= corpus[-1]]
-        scores = np.maximum.reduceat(sentences[queries] @ np.concatenate(clips).T, firsts, axis=1)
-        order = np.argsort(-scores, axis=1)[:, : RIVALS + 4]
-        for query, ranked in zip(queries, corpus[order], strict=True):
-            kept = [
+        numbers = [n for n, query in enumerate(queries) if corpus[0] <= query.video <= corpus[-1]]
+        scores = np.maximum.reduceat(sentences[numbers] @ np.concatenate(clips).T, firsts, axis=1)
+        order = np.argsort(-scores, axis=1)[:, : MAX_RIVALS + 4]
+        for number, ranked in zip(numbers, corpus[order], strict=True):
+            others = [
                 video
                 for video in ranked.tolist()
-                if video != asked[query].video and not answers(query, video)
+                if video != queries[number].video and not answers(number, video)
             ]
-            rivals[query] = np.asarray(kept[:RIVALS], np.int64)
-    return MomentData(videos, asked, sentences, rivals)
+            rivals[number] = np.asarray(others[:MAX_RIVALS], np.int64)
+    return MomentData(videos, queries, sentences, rivals)
 
 
 def label_rows(video: TimedRows, windows: Sequence[Span]) -> NDArray[np.int64]:
-    """Mark each row as the first of a window, its last, or neither.
+    """Label each row as the first of a window, its last, or neither.
 
-    A row belongs to a window that its middle lies in. A window of one row gets a begin only, where
-    no row follows; else its end is the next row.
+    A row belongs to the window that contains its middle. The end of a window of one row is the next
+    row; without a next row there is only a begin.
 
     Returns:
         (n,) of OTHER, BEGIN and END.
@@ -121,7 +131,7 @@ def label_rows(video: TimedRows, windows: Sequence[Span]) -> NDArray[np.int64]:
 
 
 def _clip_means(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Unit means of neighbouring rows."""
+    """Return unit means of neighbouring rows."""
     firsts = np.arange(0, len(vectors), CLIP_ROWS)
     sums = np.add.reduceat(vectors.astype(np.float32), firsts, axis=0)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)

@@ -1,11 +1,10 @@
-"""What a Hammer says to queries that nothing answers: measured, so that its scores mean something.
+"""Calibration of a Hammer on queries without an answer.
 
-A softmax over the videos that were read always finds one of them; what it is trained on always has
-an answer among them. So held-out queries are asked twice: of their own video among its hardest
-rivals, and of rivals alone. One more answer, "none of these", joins the softmax (multinomial
-logistic regression with an outside option). Its logit is the one under which both kinds of
-questions, in equal numbers, are the likeliest. The scores that spans then reach for unrelated texts
-give the threshold of what is likely.
+A softmax over the videos read always selects one of them, and in training one of them always
+answers. Held-out queries are therefore evaluated twice: with their own video among its hardest
+rivals, and with the rivals only. The softmax gets one more answer, "none of these" (multinomial
+logistic regression with an outside option). Its logit maximizes the likelihood over both kinds of
+queries in equal numbers. The scores of unrelated texts then give the threshold of likely moments.
 """
 
 from __future__ import annotations
@@ -17,33 +16,34 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.localization.hammer import HammerLocalizer, match_probabilities, rank_spans
-from retrieval.localization.hammer_model import DEFAULT_LIKELY_SCORE
+from retrieval.encoders.probe_texts import PROBE_TEXTS
+from retrieval.localization.hammer import HammerLocalizer, chances_of_match, spans_of
+from retrieval.localization.hammer_model import UNMEASURED
+from retrieval.protocols import Encoder
 from retrieval.training.moments.data import MomentData
 from retrieval.types import MomentQuery, TimedRows
 
-ITEMS: Final = 10
-"""Videos read with a query, as in a search on a CPU."""
+MAX_VIDEOS: Final = 10
+"""Videos read per query, as in a search on a CPU."""
 
-ALARMS: Final = 0.05
-"""Share of the unrelated texts for which a span is still called likely."""
+ALARM_SHARE: Final = 0.05
+"""Share of the unrelated texts whose best span may count as likely."""
 
 UNRELATED_TEXTS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class FalseAlarms:
-    """What was measured.
+    """The calibration and its error rates.
 
     Attributes:
-        no_match: Logit of "none of these"; None where no query has a rival.
-        likely_score: The score that the best span of an unrelated text exceeds in `ALARMS` of the
-            cases.
-        found: Share of the queries whose best span reaches it, with their own video among those
-            read.
-        near_misses: The same of their rivals alone, which resemble what is asked for.
-        queries: How many were asked.
-        texts: How many unrelated texts; 0 where the threshold was not measured.
+        no_match: Logit of "none of these"; None if no query has a rival.
+        likely_score: The score that the best span of an unrelated text exceeds in `ALARM_SHARE` of
+            the cases.
+        found: Share of the queries whose best span reaches it when their own video is read.
+        near_misses: The same share when only their rivals are read.
+        queries: Number of queries.
+        texts: Number of unrelated texts; 0 if the threshold was not measured.
     """
 
     no_match: float | None
@@ -55,59 +55,68 @@ class FalseAlarms:
 
     def __str__(self) -> str:
         return (
-            f"A moment is called likely from a score of {self.likely_score:.3g}: {ALARMS:.0%} of "
-            f"{self.texts:,} unrelated texts reach it, {self.found:.0%} of {self.queries:,} "
-            f"held-out queries, and {self.near_misses:.0%} of these where only the rivals of their "
-            "video are read"
+            f"A moment counts as likely from a score of {self.likely_score:.3g}: "
+            f"{ALARM_SHARE:.0%} of {self.texts:,} unrelated texts reach it, {self.found:.0%} of "
+            f"{self.queries:,} held-out queries, and {self.near_misses:.0%} of these if only the "
+            "rivals of their video are read"
         )
+
+
+def unrelated_queries(encoder: Encoder) -> list[MomentQuery]:
+    """Embed texts that the videos of a corpus probably do not answer."""
+    texts = PROBE_TEXTS[:UNRELATED_TEXTS]
+    vectors = encoder.encode_text(texts)
+    return [MomentQuery(row, text) for row, text in zip(vectors, texts, strict=True)]
 
 
 def calibrate(
     localizer: HammerLocalizer, data: MomentData, unrelated: Sequence[MomentQuery]
 ) -> FalseAlarms:
-    """Measure on held-out queries.
+    """Calibrate on held-out queries.
 
     Args:
-        localizer: Trained; what it was calibrated to before does not matter.
-        data: Queries with their rivals, which it was not trained on.
+        localizer: A trained model; its earlier calibration has no effect.
+        data: Held-out queries with their rivals.
         unrelated: Texts that no video answers.
     """
-    answered, rivals_only = [], []
-    for number, asked in enumerate(data.asked):
-        rivals = data.rivals[number][:ITEMS].tolist()
+    answered, unanswered = [], []
+    for number, moment in enumerate(data.queries):
+        rivals = data.rivals[number][:MAX_VIDEOS].tolist()
         if not rivals:
-            continue  # every other video answers it as well
-        query = MomentQuery(data.sentences[number], asked.text)
-        asks = _Asked.of(localizer, query, [data.videos[v] for v in (asked.video, *rivals)])
-        answered.append(asks[:ITEMS])
-        rivals_only.append(asks[1:])
+            continue  # All other videos answer the query.
+        query = MomentQuery(data.sentences[number], moment.text)
+        videos = [data.videos[video] for video in (moment.video, *rivals)]
+        readings = _Readings.of(localizer, query, videos)
+        answered.append(readings[:MAX_VIDEOS])
+        unanswered.append(readings[1:])
     if not answered:
-        return FalseAlarms(None, DEFAULT_LIKELY_SCORE, 1.0, 1.0, 0, 0)
-    no_match = likeliest_no_match([a.matches for a in answered], [a.matches for a in rivals_only])
+        return FalseAlarms(None, UNMEASURED, 1.0, 1.0, 0, 0)
+    no_match = fit_no_match(
+        [readings.matches for readings in answered], [readings.matches for readings in unanswered]
+    )
     alarms = [
-        _Asked.of(localizer, query, _nearest(query, data.videos)).best(no_match)
+        _Readings.of(localizer, query, _nearest(query, data.videos)).best(no_match)
         for query in unrelated
     ]
-    likely = float(f"{np.quantile(alarms, 1 - ALARMS):.4g}") if alarms else DEFAULT_LIKELY_SCORE
+    likely = float(f"{np.quantile(alarms, 1 - ALARM_SHARE):.4g}") if alarms else UNMEASURED
     found, near_misses = (
-        float(np.mean([asks.best(no_match) >= likely for asks in kind]))
-        for kind in (answered, rivals_only)
+        float(np.mean([readings.best(no_match) >= likely for readings in group]))
+        for group in (answered, unanswered)
     )
     return FalseAlarms(round(no_match, 4), likely, found, near_misses, len(answered), len(alarms))
 
 
-def likeliest_no_match(
+def fit_no_match(
     answered: Sequence[NDArray[np.floating]], unanswered: Sequence[NDArray[np.floating]]
 ) -> float:
-    """The logit of "none of these" of the greatest likelihood.
+    """Return the logit of "none of these" with the greatest likelihood.
+
+    The derivative of the likelihood decreases. It is 0 where the probabilities of "none of these"
+    add up to the number of queries without a match, which bisection finds.
 
     Args:
-        answered: For each query with a match the logits of its videos, (items,).
-        unanswered: For each query without one likewise.
-
-    Returns:
-        Where the chances of "none of these" add up to the number of queries without a match: the
-        likelihood's derivative, which falls everywhere, is 0 there.
+        answered: The logits of the videos, (videos,), of each query with a match.
+        unanswered: The same of each query without a match.
     """
     rows = [*answered, *unanswered]
     logits = np.concatenate(rows)
@@ -124,35 +133,35 @@ def likeliest_no_match(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a Hammer reads in some videos: logits of their match, p(best span | video, query)."""
+class _Readings:
+    """Logits of the match of some videos, and p(best span | video, query) of each."""
 
     matches: NDArray[np.float64]
     spans: NDArray[np.float64]
 
     @classmethod
     def of(
-        cls, localizer: HammerLocalizer, query: MomentQuery, items: Sequence[TimedRows]
-    ) -> _Asked:
-        readings = localizer.predict(query, items)
+        cls, localizer: HammerLocalizer, query: MomentQuery, videos: Sequence[TimedRows]
+    ) -> _Readings:
+        readings = localizer.read(query, videos)
         spans = [
-            rank_spans(reading.labels, item, 1.0)
-            for reading, item in zip(readings, items, strict=True)
+            spans_of(reading.labels, video, 1.0)
+            for reading, video in zip(readings, videos, strict=True)
         ]
         return cls(
             np.array([reading.match for reading in readings]),
-            np.array([found[0][2] if found else 0.0 for found in spans]),
+            np.array([best[0][2] if best else 0.0 for best in spans]),
         )
 
-    def __getitem__(self, part: slice) -> _Asked:
-        return _Asked(self.matches[part], self.spans[part])
+    def __getitem__(self, part: slice) -> _Readings:
+        return _Readings(self.matches[part], self.spans[part])
 
     def best(self, no_match: float) -> float:
-        """The score of the best span of all videos."""
-        return float((match_probabilities(self.matches, no_match) * self.spans).max())
+        """Return the score of the best span of all videos."""
+        return float((chances_of_match(self.matches, no_match) * self.spans).max())
 
 
 def _nearest(query: MomentQuery, videos: Sequence[TimedRows]) -> list[TimedRows]:
-    """What the first stage would hand on."""
+    """Return the videos that a first-stage search ranks highest."""
     scores = [float((video.vectors.astype(np.float32) @ query.vector).max()) for video in videos]
-    return [videos[place] for place in np.argsort(scores)[::-1][:ITEMS]]
+    return [videos[number] for number in np.argsort(scores)[::-1][:MAX_VIDEOS]]

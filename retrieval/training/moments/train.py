@@ -1,15 +1,10 @@
-"""Trains a Hammer (2011.09046): on the demo world, or on annotated videos.
-
-The result is a folder that `--localizer hammer:FOLDER` loads: configuration, tokenizer, float16
-weights, and a card that says how it came about.
-"""
+"""Training of a Hammer (2011.09046): from moment data to the folder of a localizer."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -33,19 +28,20 @@ from retrieval.localization.hammer_files import (
 from retrieval.localization.hammer_model import Hammer, HammerConfig, Level
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.localization.spans import overlap
+from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Localizer
 from retrieval.training.history import ValidationScore
+from retrieval.training.loop import TrainingRun, finish
 from retrieval.training.moments.batches import BatchShape, moment_batches
 from retrieval.training.moments.data import MomentData
 from retrieval.training.moments.false_alarms import FalseAlarms, calibrate
-from retrieval.training.moments.steps import HammerSettings, train_hammer_steps
+from retrieval.training.moments.objective import HammerSettings, train_hammer_model
 from retrieval.training.pairs.tokenizer import train_tokenizer
-from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 from retrieval.training.tensors import half, write_tensors
 from retrieval.types import Medium, MomentQuery, Space
 
-WIDTH: Final = 96
 HEADS: Final = 4
+CONTEXT_LENGTH: Final = 48
 LEVELS: Final = (Level(16, 2), Level(8, 1))
 """Clips of 16 frames, 8 s at two frames a second; windows of 8 clips, about a minute."""
 
@@ -53,18 +49,71 @@ FLAT_LEVELS: Final = (Level(128, 3),)
 """The ablation: one encoder over all frames, with as many layers and parameters."""
 
 FLAT_LEARNING_RATE: Final = 3e-4
-"""At the hierarchy's 1e-3 it learns nothing beyond what the score curve in its input says."""
+"""At the hierarchy's 1e-3 the ablation only reproduces the score curve in its input."""
 
-VOCABULARY: Final = 1_200
-CONTEXT: Final = 48
-STEPS: Final = 3_000
+MAX_VALIDATION_QUERIES: Final = 100
+"""Queries scored during training; scoring all of them ten times takes longer than training."""
+
+COMPARED_RIVALS: Final = 9
+"""Rivals that a query's own video competes with; together they are the ten of a CPU's search."""
+
+
+@dataclass(frozen=True, slots=True)
+class HammerOptions:
+    """Options of the training of a Hammer.
+
+    Attributes:
+        out: Folder to write; created when missing.
+        settings: Length, learning rate and precision.
+        seed: Determines weights and batches.
+        device: `auto`, `cpu` or `cuda`.
+        levels: The hierarchy, from the rows up.
+        width: Width of both streams.
+        shape: Sizes of a batch; None: windows of the length that the levels read.
+        vocabulary: Largest number of tokens.
+    """
+
+    out: Path
+    settings: HammerSettings = field(default_factory=HammerSettings)
+    seed: int = 0
+    device: str = "auto"
+    levels: tuple[Level, ...] = LEVELS
+    width: int = 96
+    shape: BatchShape | None = None
+    vocabulary: int = 1_200
+
+    def flat(self) -> HammerOptions:
+        """Return the options of the ablation: one level over all frames, with as many layers."""
+        settings = replace(self.settings, learning_rate=FLAT_LEARNING_RATE)
+        return replace(self, levels=FLAT_LEVELS, settings=settings)
+
+
+@dataclass(frozen=True, slots=True)
+class HammerDataset:
+    """Data to train a Hammer on, and to score it on.
+
+    Attributes:
+        training: Training data.
+        held_out: Data for the scores of the model card.
+        space: The space of the rows; the model works in this space only.
+        medium: `video` for frames, `audio` for segments of sound.
+        unrelated: Texts that no video answers; they calibrate the threshold of likely moments.
+        source: Description of the data for the model card.
+    """
+
+    training: MomentData
+    held_out: MomentData
+    space: Space
+    medium: Medium = Medium.VIDEO
+    unrelated: Sequence[MomentQuery] = ()
+    source: str = "annotated videos"
 
 
 @dataclass(frozen=True, slots=True)
 class MomentScore:
-    """What a localizer reaches on queries in their own videos, and against rivals.
+    """Scores of a localizer in each query's own video, and against rivals.
 
-    `match` is the share of queries whose own video is scored above its hardest rivals; None for
+    `match` is the share of queries whose own video scores above its hardest rivals; None for
     localizers that do not compare videos.
     """
 
@@ -75,31 +124,26 @@ class MomentScore:
 
     def __str__(self) -> str:
         match = (
-            "" if self.match is None else f", own video above {COMPARED} rivals {self.match:.1%}"
+            ""
+            if self.match is None
+            else f", own video above {COMPARED_RIVALS} rivals {self.match:.1%}"
         )
         return (
             f"R1@0.5 {self.recall_half:.1%}, R1@0.7 {self.recall_strict:.1%}{match} "
             f"({self.queries:,} queries)"
         )
 
-    def after(self, step: int) -> ValidationScore:
-        """As a point of a training's plot."""
+    def at_step(self, step: int) -> ValidationScore:
+        """Return the scores as a point of the training history."""
         shares = {"R1@0.5": self.recall_half, "R1@0.7": self.recall_strict}
         if self.match is not None:
             shares["own video first"] = self.match
         return ValidationScore(step, shares, self.queries)
 
 
-SCORED_ON_THE_WAY: Final = 100
-"""Queries at most: to ask all of them ten times would take longer than to train."""
-
-COMPARED: Final = 9
-"""Rivals that a query's own video has to beat: with it they are the ten of a CPU's search."""
-
-
 @dataclass(frozen=True, slots=True)
 class HammerReport:
-    """What a training run saw and reached, as its card states it."""
+    """Data and scores of a training run, as the model card states them."""
 
     parameters: int
     queries: int
@@ -114,154 +158,124 @@ class HammerReport:
 
 
 def train_hammer(
-    out: Path,
-    data: MomentData,
-    held_out: MomentData,
-    space: Space,
-    *,
-    medium: Medium = Medium.VIDEO,
-    levels: Sequence[Level] = LEVELS,
-    width: int = WIDTH,
-    settings: HammerSettings | None = None,
-    shape: BatchShape | None = None,
-    vocabulary: int = VOCABULARY,
-    unrelated: Sequence[MomentQuery] = (),
-    source: str = "",
-    seed: int = 0,
-    device: str = "auto",
-    telling: Telling = NOBODY,
+    dataset: HammerDataset, options: HammerOptions, progress: Progress = no_progress
 ) -> HammerReport:
-    """Train a Hammer from nothing and write its folder; a killed training goes on.
-
-    Args:
-        out: Folder to write; made when missing.
-        data: What to train on.
-        held_out: What the card's figures are measured on.
-        space: The space of the rows; searches use the result in this space only.
-        medium: `video` for frames, `audio` for segments of sound.
-        levels: The hierarchy, from the rows up.
-        width: Of both streams.
-        settings: How long and how fast.
-        shape: What a batch holds.
-        vocabulary: Tokens at most.
-        unrelated: Texts that none of the videos answers; what the threshold of likely moments is
-            measured on.
-        source: A sentence for the card: what the data is.
-        seed: Decides weights and batches.
-        device: `auto`, `cpu` or `cuda`.
-        telling: Who hears of it.
+    """Train a Hammer with random first weights and write its folder; a killed run resumes.
 
     Raises:
-        WeightsFormatError: The folder holds a checkpoint of another training.
+        WeightsFormatError: The folder has a checkpoint of another run.
         StorageError: The folder cannot be written.
     """
-    settings = settings or HammerSettings(STEPS)
+    out, settings, data = options.out, options.settings, dataset.training
     out.mkdir(parents=True, exist_ok=True)
-    texts = clean_texts([one.text for one in data.asked])
-    train_tokenizer(texts, out, vocabulary=vocabulary, context_length=CONTEXT)
+    texts = clean_texts([query.text for query in data.queries])
+    train_tokenizer(texts, out, vocabulary=options.vocabulary, context_length=CONTEXT_LENGTH)
     config = HammerConfig(
-        space.digest, medium, data.dim, width, HEADS, tuple(levels), vocabulary + 1, CONTEXT
+        dataset.space.digest,
+        dataset.medium,
+        data.dim,
+        options.width,
+        HEADS,
+        options.levels,
+        options.vocabulary + 1,
+        CONTEXT_LENGTH,
     )
-    shape = shape or BatchShape(window_rows=config.window_rows)
-    torch.manual_seed(seed)
-    model = Hammer(config).to(choose_device(device))
+    shape = options.shape or BatchShape(window_rows=config.window_rows)
+    device = choose_device(options.device)
+    torch.manual_seed(options.seed)
+    model = Hammer(config).to(device)
     tokenizer = read_tokenizer(out / TOKENIZER, config)
-    localizer = HammerLocalizer(model, config, tokenizer, choose_device(device))
-    asked_on_the_way = held_out.some(SCORED_ON_THE_WAY)
+    localizer = HammerLocalizer(model, config, tokenizer, device)
+    validation = dataset.held_out.subset(MAX_VALIDATION_QUERIES)
 
     def score(step: int) -> ValidationScore:
         model.eval()
-        reached = score_moments(localizer, asked_on_the_way)
+        moment_score = score_moments(localizer, validation)
         model.train()
-        return reached.after(step)
+        return moment_score.at_step(step)
 
-    decided_by = {
+    run_settings = {
         **asdict(settings),
-        "seed": seed,
+        "seed": options.seed,
         "config": asdict(config),
         "shape": asdict(shape),
-        "queries": hashlib.sha256(repr(data.asked).encode()).hexdigest(),
+        "queries": data.queries_digest(),
     }
-    run = TrainingRun(out, settings.steps, decided_by, telling, score)
-    batches = moment_batches(data, _tokens(tokenizer, texts), vocabulary, shape, seed)
-    train_hammer_steps(
-        model,
-        islice(batches, run.begin(), None),
-        settings,
-        run.on_step,
-        checkpoint=run.checkpoint,
-        history=run.history,
+    run = TrainingRun.in_folder(out, settings.steps, run_settings, score=score, progress=progress)
+    batches = moment_batches(
+        data, _tokenize(tokenizer, texts), options.vocabulary, shape, options.seed
     )
+    train_hammer_model(model, lambda first: islice(batches, first, None), settings, run)
     save_hammer(model, config, out)
-    saved = HammerLocalizer(*load_hammer(out), choose_device(device))
-    alarms = calibrate(saved, held_out, unrelated)
+    saved = HammerLocalizer(*load_hammer(out), device)
+    alarms = calibrate(saved, dataset.held_out, dataset.unrelated)
     config = replace(config, no_match=alarms.no_match, likely_score=alarms.likely_score)
     write_config(config, out)
-    saved = HammerLocalizer(*load_hammer(out), choose_device(device))
+    saved = HammerLocalizer(*load_hammer(out), device)
     report = HammerReport(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        queries=len(data.asked),
-        pairs=settings.steps * min(shape.queries, len(data.asked)) * (1 + shape.rivals),
+        queries=len(data.queries),
+        pairs=settings.steps * min(shape.queries, len(data.queries)) * (1 + shape.rivals),
         minutes=run.history.seconds / 60,
-        score=score_moments(saved, held_out),
-        similarity=score_moments(SimilarityLocalizer(), held_out),
+        score=score_moments(saved, dataset.held_out),
+        similarity=score_moments(SimilarityLocalizer(), dataset.held_out),
         alarms=alarms,
     )
-    write_text(out / "README.md", describe(out.name, report, config, space, source, seed))
-    finish(run)
+    write_text(out / "README.md", describe(report, config, dataset, options))
+    finish(out, run)
     return report
 
 
 def score_moments(localizer: Localizer, data: MomentData) -> MomentScore:
-    """Ask every query of its own video; a Hammer is also asked to tell it from its rivals.
+    """Localize each query in its own video; let a Hammer also compare the video with its rivals.
 
-    Of several true windows the one that overlaps the answer most counts, as QVHighlights has it.
+    Of several true windows, the one with the largest overlap counts, as in QVHighlights.
     """
-    found, true, matches = [], [], []
-    for number, asked in enumerate(data.asked):
-        query = MomentQuery(data.sentences[number], asked.text)
-        own = data.videos[asked.video]
+    predicted, true, matches = [], [], []
+    for number, moment in enumerate(data.queries):
+        query = MomentQuery(data.sentences[number], moment.text)
+        own = data.videos[moment.video]
         best = localizer.localize(query, [own])[0][0][:2]
-        found.append(best)
-        true.append(max(asked.windows, key=lambda window: overlap(window, best)))
+        predicted.append(best)
+        true.append(max(moment.windows, key=lambda window: overlap(window, best)))
         if isinstance(localizer, HammerLocalizer):
-            rivals = [data.videos[video] for video in data.rivals[number][:COMPARED].tolist()]
-            scores = [reading.match for reading in localizer.predict(query, [own, *rivals])]
+            rivals = [data.videos[video] for video in data.rivals[number][:COMPARED_RIVALS]]
+            scores = [reading.match for reading in localizer.read(query, [own, *rivals])]
             matches.append(scores[0] > max(scores[1:], default=-np.inf))
     return MomentScore(
-        len(found),
-        recall_at_1(found, true, 0.5),
-        recall_at_1(found, true, 0.7),
+        len(predicted),
+        recall_at_1(predicted, true, 0.5),
+        recall_at_1(predicted, true, 0.7),
         float(np.mean(matches)) if matches else None,
     )
 
 
 def describe(
-    name: str, report: HammerReport, config: HammerConfig, space: Space, source: str, seed: int
+    report: HammerReport, config: HammerConfig, dataset: HammerDataset, options: HammerOptions
 ) -> str:
-    """The model card."""
+    """Return the model card."""
     levels = ", ".join(f"{level.layers} layers over {level.units}" for level in config.levels)
     rows = "frames" if config.medium is Medium.VIDEO else "segments of sound"
-    return f"""# {name}
+    return f"""# {options.out.name}
 
-A Hammer for {space.encoder}: finds the moment of a video or recording that a text describes
-(HAMMER, 2011.09046). A hierarchy of cross-modal transformers, {levels} from
+A Hammer for {dataset.space.encoder}: localizes the moment of a video or recording that a text
+describes (HAMMER, 2011.09046). A hierarchy of cross-modal transformers, {levels} from
 the rows up: {report.parameters / 1e6:.1f} million parameters.
 
-- Reads: the stored {rows} of the space with digest {config.space_digest[:8]} ({config.dim}-d), and
-  the tokens of the query behind its vector in that space.
-- Data: {source or "annotated videos"}; {report.queries:,} queries, {report.pairs:,} pairs of a
-  query and a video read, seed {seed}.
-- Training: {report.minutes:.0f} minutes on the clock. Command: `retrieval train hammer`.
+- Input: the stored {rows} of the space with digest {config.space_digest[:8]} ({config.dim}-d), and
+  the tokens of the query and its vector in that space.
+- Data: {dataset.source}; {report.queries:,} queries, {report.pairs:,} pairs of a query and a video,
+  seed {options.seed}.
+- Training: {report.minutes:.0f} minutes of wall-clock time; training.svg shows it.
 - Held-out videos, moment in the true video: {report.score}.
-- The same by `similarity`, without training: {report.similarity}.
+- `similarity`, without training: {report.similarity}.
 - {report.alarms}.
-- Licence: Apache-2.0, as the repository. Weights are float16 safetensors.
+- License: Apache-2.0, as the repository. Weights are float16 safetensors.
 """
 
 
 def save_hammer(model: Hammer, config: HammerConfig, folder: Path) -> None:
-    """Write configuration and float16 weights; the tokenizer lies in the folder already."""
+    """Write configuration and float16 weights; the folder already has the tokenizer."""
     write_config(config, folder)
     write_tensors(folder / WEIGHTS, half(model.state_dict()))
 
@@ -271,5 +285,5 @@ def write_config(config: HammerConfig, folder: Path) -> None:
     write_text(folder / CONFIG, json.dumps(asdict(config), indent=2) + "\n")
 
 
-def _tokens(tokenizer: Any, texts: Sequence[str]) -> NDArray[np.int64]:
-    return np.array([one.ids for one in tokenizer.encode_batch(list(texts))], np.int64)
+def _tokenize(tokenizer: Any, texts: Sequence[str]) -> NDArray[np.int64]:
+    return np.array([encoded.ids for encoded in tokenizer.encode_batch(list(texts))], np.int64)

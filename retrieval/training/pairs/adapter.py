@@ -1,7 +1,7 @@
-"""Trains a light residual adapter on the frozen vectors of any encoder: CLIP-Adapter (2110.04544).
+"""Training of a residual adapter on the frozen vectors of any encoder: CLIP-Adapter (2110.04544).
 
-Every file is embedded once and its vector kept beside the adapter, so that training takes seconds
-and a second run reads no media at all.
+Every span is embedded once, and its vector is stored in the adapter's folder. Training takes
+seconds, and a second run reads no media.
 """
 
 from __future__ import annotations
@@ -29,71 +29,69 @@ from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.weights import check_safetensors
 from retrieval.errors import WeightsFormatError
 from retrieval.files.writing import write_text
+from retrieval.progress import Progress
 from retrieval.protocols import Encoder
-from retrieval.training.pairs.batches import PairBatches, Validation
+from retrieval.training.loop import TrainingRun
+from retrieval.training.pairs.batches import PairBatches, ValidationSet
 from retrieval.training.pairs.contrastive import train_contrastive
-from retrieval.training.pairs.manifest import CaptionedClip, Clip
-from retrieval.training.pairs.media import ClipMedia, ClipReader, Sample, mean_vectors
-from retrieval.training.pairs.options import PairsRun
-from retrieval.training.pairs.trainable import reader_of, spec_of
-from retrieval.training.run import TrainingRun
+from retrieval.training.pairs.manifest import CaptionedSpan, MediaSpan
+from retrieval.training.pairs.media import Sample, SpanMedia, SpanReader, mean_vectors
+from retrieval.training.pairs.options import PairsData
+from retrieval.training.pairs.trainable import TEXT, choose_reader, resolve_init
 from retrieval.training.tensors import write_tensors
 
 STEPS, RATE = 400, 1e-3
 RATIO = 0.2
-"""Share of the adapted vector, as the paper found best for ImageNet."""
+"""Share of the adapted vector; the paper's best for ImageNet."""
 
 REDUCTION = 4
-"""The bottleneck is this much narrower than a vector, as in the paper."""
+"""Ratio of the vector's width to the bottleneck's, as in the paper."""
 
 FEATURES = "features.safetensors"
-"""Vectors of the files seen so far, under the base's digest."""
+"""Vectors of the spans so far, with the digest of the base encoder."""
 
 
-def train_adapter(run: PairsRun) -> tuple[str, TrainingRun]:
-    """Train an adapter on the frozen vectors of `--init`.
+def train_adapter(data: PairsData) -> tuple[str, TrainingRun]:
+    """Train an adapter on the frozen vectors of the model to continue.
 
     Returns:
-        The result's specification, and how the training went.
+        The specification of the trained adapter, and the run.
     """
-    options = run.options
-    spec = spec_of(options.kind, options.init or "", any_backend=True)
+    options = data.options
+    spec = resolve_init(options.architecture, options.init or "", any_backend=True)
     encoder = load_encoder(spec, device=options.device)
-    base, config, pair = _begin(encoder, options.seed)
-    cache = FeatureCache(options.out / FEATURES, base)
-    reader = reader_of(options.kind, base)
-    media = _features(run, cache, reader, held_out=False)
-    run.check_enough()
-    scored = _features(run, cache, reader, held_out=True)
-    validation = Validation(run.held_out)
-    texts = TextFeatures(base, [text for one in run.clips for text in one.captions])
+    base, config, pair = _open_or_create(encoder, options.seed)
+    cache = VectorCache(options.out / FEATURES, base)
+    reader = choose_reader(options.architecture, base)
+    media = _embed_spans(data, cache, reader, held_out=False)
+    data.check_enough()
+    held_out_media = _embed_spans(data, cache, reader, held_out=True)
+    validation = ValidationSet(data.held_out)
+    texts = TextVectors(base, [text for captioned in data.spans for text in captioned.captions])
     if encoder is base:  # a new adapter
         pair.media.fit_normalization(torch.from_numpy(media))
         pair.text.fit_normalization(torch.from_numpy(texts.vectors))
     freeze(pair, options.frozen)
-    asked = base.encode_text(validation.texts)
-    settings = run.settings(steps=STEPS, learning_rate=RATE, bf16=False)
-    training = run.training(
+    held_out_texts = base.encode_text(validation.texts)
+    settings = data.settings(steps=STEPS, learning_rate=RATE, bf16=False)
+    run = data.create_run(
         settings,
         encoder.digest,
-        lambda step: validation.score(step, _apply(pair.media, scored), _apply(pair.text, asked)),
+        lambda step: validation.score(
+            step, _apply(pair.media, held_out_media), _apply(pair.text, held_out_texts)
+        ),
     )
-    batches = PairBatches(run.clips, options.batch, options.seed)
+    batches = PairBatches(data.spans, options.batch, options.seed)
     with _one_thread():
         train_contrastive(
-            pair,
-            feature_batches(batches, media, texts, training.begin()),
-            settings,
-            training.on_step,
-            checkpoint=training.checkpoint,
-            history=training.history,
+            pair, lambda first: vector_batches(batches, media, texts, first), settings, run
         )
     save_adapter(options.out, config, pair)
-    return f"adapter:{options.out.resolve()}", training
+    return f"adapter:{options.out.resolve()}", run
 
 
-def _begin(encoder: Encoder, seed: int) -> tuple[Encoder, AdapterConfig, AdapterPair]:
-    """A new adapter, which changes nothing yet; or the one that is to be continued."""
+def _open_or_create(encoder: Encoder, seed: int) -> tuple[Encoder, AdapterConfig, AdapterPair]:
+    """Return the base, configuration and weights of the encoder's adapter, or of a new one."""
     if isinstance(encoder, AdapterEncoder):
         return encoder.base, encoder.config, encoder.pair
     hidden = max(1, encoder.dim // REDUCTION)
@@ -102,21 +100,19 @@ def _begin(encoder: Encoder, seed: int) -> tuple[Encoder, AdapterConfig, Adapter
     return encoder, config, AdapterPair(config)
 
 
-def _features(
-    run: PairsRun, cache: FeatureCache, reader: ClipReader, *, held_out: bool
+def _embed_spans(
+    data: PairsData, cache: VectorCache, reader: SpanReader, *, held_out: bool
 ) -> NDArray[np.float32]:
-    """The vectors of one side's clips; only files that the cache does not know are read."""
-    clips = run.held_out if held_out else run.clips
-    new = [one for one in clips if not cache.known(one.clip)]
-    media = run.check_media(new, clips, reader, held_out=held_out)
-    total = len(media.clips)
-    cache.add(media, lambda done: run.telling.progress("embed", done, total, ""))
-    return cache.vectors(clips)
+    """Return the vectors of a split's usable spans; only spans outside the cache are decoded."""
+    spans = data.held_out if held_out else data.spans
+    new = [captioned for captioned in spans if captioned.span not in cache]
+    cache.add(data.open_media(reader, held_out=held_out, selected=new), data.progress)
+    return cache.vectors(spans)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Matrices this small train 40 times faster than with threads that wait for busy cores."""
+    """Train in one thread: matrices this small are 40 times slower in threads on busy cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -132,25 +128,25 @@ def _apply(adapter: torch.nn.Module, rows: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def freeze(pair: AdapterPair, tower: str | None) -> None:
-    """Leave one side's vectors as they are."""
+    """Freeze the adapter of one side."""
     if tower is not None:
-        (pair.text if tower == "text" else pair.media).requires_grad_(False)
+        (pair.text if tower == TEXT else pair.media).requires_grad_(False)
 
 
-def feature_batches(
+def vector_batches(
     batches: PairBatches,
     media: NDArray[np.float32],
     text_vectors: Callable[[Sequence[str]], NDArray[np.float32]],
     first_step: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """What `train_contrastive` reads: the base's vectors of clips and captions."""
+    """Yield base vectors of spans and captions, as `train_contrastive` takes them."""
     for step, numbers in enumerate(batches.numbers(first_step), start=first_step):
         texts = text_vectors(batches.captions(step, numbers))
         yield torch.from_numpy(media[numbers]), torch.from_numpy(texts)
 
 
-class TextFeatures:
-    """The base's vectors of texts, each embedded once."""
+class TextVectors:
+    """The base encoder's vectors of texts; each text is embedded once."""
 
     def __init__(self, base: Encoder, texts: Sequence[str]) -> None:
         unique = list(dict.fromkeys(texts))
@@ -158,39 +154,34 @@ class TextFeatures:
         self.vectors = base.encode_text(unique)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, dim) float32 of texts that were embedded at the beginning."""
+        """Return the (n, dim) float32 vectors of some of the texts."""
         return self.vectors[[self._rows[text] for text in texts]]
 
 
-class FeatureCache:
-    """Vectors of clips by path, size, time and span, in one file beside the adapter."""
+class VectorCache:
+    """Vectors of spans by path, size, modification time and times, in one file."""
 
     def __init__(self, path: Path, base: Encoder) -> None:
         self._path = path
         self._base = base
-        self._known = self._read()
+        self._rows = self._read()
 
-    def known(self, clip: Clip) -> bool:
-        """Whether the clip's vector is here; a changed file's is not."""
-        return _key(clip) in self._known
+    def __contains__(self, span: MediaSpan) -> bool:
+        """Return whether the span's vector is known; it is not if the file has changed."""
+        return _key(span) in self._rows
 
-    def add(self, media: ClipMedia, on_clip: Callable[[int], None]) -> None:
-        """Embed new clips and write their vectors down.
-
-        Args:
-            media: The clips, each of which can be decoded.
-            on_clip: Called with the number of clips embedded so far.
-        """
-        if not media.clips:
+    def add(self, media: SpanMedia, progress: Progress) -> None:
+        """Embed spans that can be decoded, and write their vectors to the file."""
+        if not media.spans:
             return
-        rows = mean_vectors(media, self._embed, range(len(media.clips)), on_clip=on_clip)
-        new = (_key(one.clip) for one in media.clips)
-        self._known |= dict(zip(new, rows, strict=True))
+        rows = mean_vectors(media, self._embed, progress=progress)
+        keys = (_key(captioned.span) for captioned in media.spans)
+        self._rows |= dict(zip(keys, rows, strict=True))
         self._write()
 
-    def vectors(self, clips: Sequence[CaptionedClip]) -> NDArray[np.float32]:
-        """(clips, dim) float32 vectors of known clips."""
-        rows = [self._known[_key(one.clip)] for one in clips]
+    def vectors(self, spans: Sequence[CaptionedSpan]) -> NDArray[np.float32]:
+        """Return the (spans, dim) float32 vectors of known spans."""
+        rows = [self._rows[_key(captioned.span)] for captioned in spans]
         return np.stack(rows) if rows else np.empty((0, self._base.dim), np.float32)
 
     def _embed(self, views: list[Sample]) -> NDArray[np.float32]:
@@ -212,7 +203,7 @@ class FeatureCache:
         with safe_open(self._path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("base") != self._base.digest:
-                return {}  # another base's vectors are nothing to this one
+                return {}  # The vectors are in another space.
             try:
                 keys = json.loads(metadata["keys"])
                 rows = file.get_tensor("vectors")
@@ -221,19 +212,19 @@ class FeatureCache:
                 raise WeightsFormatError(f"{self._path} is damaged; delete it") from error
 
     def _write(self) -> None:
-        rows = torch.from_numpy(np.stack(list(self._known.values())))
-        metadata = {"base": self._base.digest, "keys": json.dumps(list(self._known))}
+        rows = torch.from_numpy(np.stack(list(self._rows.values())))
+        metadata = {"base": self._base.digest, "keys": json.dumps(list(self._rows))}
         write_tensors(self._path, {"vectors": rows}, metadata)
 
 
 def save_adapter(folder: Path, config: AdapterConfig, pair: AdapterPair) -> None:
-    """Write a folder that `adapter:FOLDER` loads."""
+    """Write a folder that the catalogue loads as `adapter:FOLDER`."""
     write_text(folder / CONFIG, json.dumps(asdict(config), indent=2) + "\n")
     write_tensors(folder / WEIGHTS, pair.state_dict())
 
 
-def _key(clip: Clip) -> str:
-    stat = os.stat(clip.path)
+def _key(span: MediaSpan) -> str:
+    stat = os.stat(span.path)
     return json.dumps(
-        [clip.path, stat.st_size, stat.st_mtime_ns, clip.start_seconds, clip.end_seconds]
+        [span.path, stat.st_size, stat.st_mtime_ns, span.start_seconds, span.end_seconds]
     )

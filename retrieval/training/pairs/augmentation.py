@@ -1,7 +1,7 @@
-"""Augmentation: no picture of a sound is seen twice the same, so that few recordings go further.
+"""Augmentation of log-mel pictures of sound: shifts, gains, masks and mixup.
 
-Every function draws from the numpy generator it is given, so a seed repeats a run on any device.
-Pictures are (n, bands, frames) float32 as `LogMel` makes them.
+Every function draws from a numpy generator, so a seed repeats a run on any device. Pictures are
+(n, bands, frames) float32 as `LogMel` makes them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from retrieval.encoders.log_mel import DECIBELS_PER_UNIT
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What happens to a batch, in this order; the defaults leave it as it is.
+    """Strengths of the changes, applied in this order; the defaults change nothing.
 
     Attributes:
-        shift_share: Sounds begin up to this share of the window earlier or later.
-        gain_decibels: They are up to this much louder or softer.
-        masks: Stripes over bands, and as many over frames, of each picture (SpecAugment).
-        mask_share: The widest stripe, as a share of the bands or frames.
-        mixup: α of the Beta distribution that pairs are mixed by; 0: they are not.
+        shift_share: Largest shift in time, as a share of the window.
+        gain_decibels: Largest change of loudness, in either direction.
+        masks: Number of masked stripes of bands, and of frames, in each picture (SpecAugment).
+        mask_share: Largest width of a stripe, as a share of the bands or frames.
+        mixup: α of the Beta distribution that pairs are mixed by; 0: no mixup.
     """
 
     shift_share: float = 0.0
@@ -37,62 +37,62 @@ class Augmentation:
     mixup: float = 0.0
 
 
-AS_IT_IS: Final = Augmentation()
+NO_AUGMENTATION: Final = Augmentation()
 
-KINDS: Final[dict[str, dict[str, Any]]] = {
+AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
     "shift": {"shift_share": 0.5},
     "gain": {"gain_decibels": 6.0},
     "spec": {"masks": 2, "mask_share": 0.15},
     "mixup": {"mixup": 0.3},
 }
-"""What people name on the command line, at the strength that is usual."""
+"""Named changes at their usual strengths."""
 
 
-def choose_augmentation(kinds: Collection[str]) -> Augmentation:
-    """Combine kinds of `KINDS`; none: pictures stay as they are."""
-    chosen: dict[str, Any] = {}
-    for kind in kinds:
-        chosen |= KINDS[kind]
-    return Augmentation(**chosen)
+def choose_augmentation(names: Collection[str]) -> Augmentation:
+    """Combine names of `AUGMENTATIONS`; without names nothing changes."""
+    strengths: dict[str, Any] = {}
+    for name in names:
+        strengths |= AUGMENTATIONS[name]
+    return Augmentation(**strengths)
 
 
-def shift_time(pictures: Tensor, most: int, rng: np.random.Generator) -> Tensor:
-    """Roll each picture by up to `most` frames either way; what leaves one end enters the other."""
-    shifts = torch.from_numpy(rng.integers(-most, most + 1, (len(pictures), 1)))
+def shift_time(pictures: Tensor, max_frames: int, rng: np.random.Generator) -> Tensor:
+    """Roll each picture in time by up to `max_frames` frames in either direction."""
+    shifts = torch.from_numpy(rng.integers(-max_frames, max_frames + 1, (len(pictures), 1)))
     frames = pictures.shape[2]
     source = ((torch.arange(frames) - shifts) % frames).to(pictures.device)
     return pictures.gather(2, source[:, None].expand_as(pictures))
 
 
 def change_gain(pictures: Tensor, decibels: float, rng: np.random.Generator) -> Tensor:
-    """Make each sound up to `decibels` louder or softer: a constant added to its logarithms."""
+    """Make each sound up to `decibels` louder or softer: add a constant to its logarithms."""
     gains = rng.uniform(-decibels, decibels, (len(pictures), 1, 1)) / DECIBELS_PER_UNIT
-    return pictures + _tensor(gains, pictures)
+    return pictures + torch.from_numpy(gains).to(pictures)
 
 
 def mask_stripes(pictures: Tensor, masks: int, share: float, rng: np.random.Generator) -> Tensor:
-    """Cover bands and frames with the picture's mean, as SpecAugment (1904.08779) does.
+    """Replace stripes of bands and frames by the picture's mean: SpecAugment (1904.08779).
 
     Args:
         pictures: (n, bands, frames).
-        masks: Stripes of each direction.
-        share: The widest stripe, as a share of the bands or frames; each is 0 to this wide.
-        rng: Decides widths and places.
+        masks: Number of stripes in each direction.
+        share: Largest width of a stripe, as a share of the bands or frames; widths start at 0.
+        rng: Draws widths and positions.
     """
     count, bands, frames = pictures.shape
-    covered = torch.zeros(pictures.shape, dtype=torch.bool, device=pictures.device)
+    masked = torch.zeros(pictures.shape, dtype=torch.bool, device=pictures.device)
     for _ in range(masks):
-        covered |= _stripes(count, bands, share, rng).to(pictures.device)[:, :, None]
-        covered |= _stripes(count, frames, share, rng).to(pictures.device)[:, None, :]
-    return torch.where(covered, pictures.mean(dim=(1, 2), keepdim=True), pictures)
+        masked |= _draw_stripes(count, bands, share, rng).to(pictures.device)[:, :, None]
+        masked |= _draw_stripes(count, frames, share, rng).to(pictures.device)[:, None, :]
+    return torch.where(masked, pictures.mean(dim=(1, 2), keepdim=True), pictures)
 
 
 def draw_mixture(count: int, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Draw whom each row is mixed with, and how much of the row stays.
+    """Draw the partner of each row and the row's share of the mixture.
 
     Returns:
         Partners, (n,) int64, a permutation, and shares, (n,) float32 in [0.5, 1]: the larger of
-        λ and 1 - λ for λ from Beta(α, α), so that a row stays mostly itself.
+        λ and 1 - λ for λ from Beta(α, α).
     """
     partners = torch.from_numpy(rng.permutation(count))
     share = rng.beta(alpha, alpha, count).astype(np.float32)
@@ -100,20 +100,19 @@ def draw_mixture(count: int, alpha: float, rng: np.random.Generator) -> tuple[Te
 
 
 def mix(rows: Tensor, partners: Tensor, shares: Tensor) -> Tensor:
-    """`share` of each row and the rest of its partner: mixup (1710.09412)."""
-    kept = shares.reshape(-1, *(1,) * (rows.ndim - 1)).to(rows)
-    return torch.lerp(rows[partners.to(rows.device)], rows, kept)
+    """Interpolate between each row (weight `share`) and its partner: mixup (1710.09412)."""
+    weights = shares.reshape(-1, *(1,) * (rows.ndim - 1)).to(rows)
+    return torch.lerp(rows[partners.to(rows.device)], rows, weights)
 
 
 class Augmented(nn.Module):
-    """Two towers whose training sees altered pictures; it trains in their place and is thrown away.
+    """Two towers that are trained on augmented pictures.
 
     Mixup of a contrastive batch mixes both sides of a pair in the same proportion: the pictures
-    before the tower, and the unit vectors of the captions after theirs. So the picture of two
-    sounds belongs between their captions, and the loss stays what it is.
+    before the tower, and the unit vectors of the captions after theirs. The loss does not change.
 
-    What happens to a batch depends on torch's random numbers: a checkpoint holds them, and a batch
-    that goes through the towers twice is altered in the same way twice.
+    Random numbers come from torch's generator. Checkpoints restore its state, and GradCache repeats
+    it, so both passes over a part see the same pictures.
     """
 
     def __init__(self, towers: nn.Module, augmentation: Augmentation) -> None:
@@ -123,16 +122,16 @@ class Augmented(nn.Module):
 
     @property
     def logit_scale(self) -> nn.Parameter:
-        """The towers' own, which the trainer keeps within its bounds."""
+        """The parameter of the towers, which the trainer limits."""
         scale: nn.Parameter = self.towers.logit_scale  # type: ignore[assignment]
         return scale
 
     def forward(self, pictures: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As the towers', in training on altered pictures."""
-        if not self.training or self._augmentation == AS_IT_IS:
+        """Call the towers; in training, on augmented pictures."""
+        if not self.training or self._augmentation == NO_AUGMENTATION:
             return self.towers(pictures, tokens)  # type: ignore[no-any-return]
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
-        pictures = alter(pictures, self._augmentation, rng)
+        pictures = augment(pictures, self._augmentation, rng)
         if not self._augmentation.mixup:
             return self.towers(pictures, tokens)  # type: ignore[no-any-return]
         partners, shares = draw_mixture(len(pictures), self._augmentation.mixup, rng)
@@ -140,11 +139,11 @@ class Augmented(nn.Module):
         return media, functional.normalize(mix(text, partners, shares), dim=-1), scale
 
 
-def alter(pictures: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Shift, change the gain and cover stripes of each picture for itself."""
+def augment(pictures: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Shift, change the gain of, and mask each picture independently; mixup is not applied."""
     if augmentation.shift_share:
-        most = round(augmentation.shift_share * pictures.shape[2])
-        pictures = shift_time(pictures, most, rng)
+        max_frames = round(augmentation.shift_share * pictures.shape[2])
+        pictures = shift_time(pictures, max_frames, rng)
     if augmentation.gain_decibels:
         pictures = change_gain(pictures, augmentation.gain_decibels, rng)
     if augmentation.masks:
@@ -152,13 +151,9 @@ def alter(pictures: Tensor, augmentation: Augmentation, rng: np.random.Generator
     return pictures
 
 
-def _stripes(count: int, length: int, share: float, rng: np.random.Generator) -> Tensor:
-    """(count, length) bool: one stripe of up to `share` of the length in each row."""
+def _draw_stripes(count: int, length: int, share: float, rng: np.random.Generator) -> Tensor:
+    """Draw one stripe of up to `share` of the length in each row, (count, length) bool."""
     widths = rng.integers(0, round(share * length) + 1, (count, 1))
     starts = rng.integers(0, length - widths + 1)
-    places = np.arange(length)
-    return torch.from_numpy((places >= starts) & (places < starts + widths))
-
-
-def _tensor(values: np.ndarray[Any, np.dtype[np.float64]], like: Tensor) -> Tensor:
-    return torch.from_numpy(values).to(like)
+    positions = np.arange(length)
+    return torch.from_numpy((positions >= starts) & (positions < starts + widths))

@@ -1,10 +1,10 @@
-"""A manifest of pairs: which media belong to which captions, read row by row, bad rows told."""
+"""Manifests of pairs: lists of media files, or spans of them, with captions."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,15 +15,13 @@ from retrieval.media.lists.rows import LIST_EXTENSIONS, ListedRow, read_rows
 
 START_COLUMNS = ("start_seconds", "start")
 END_COLUMNS = ("end_seconds", "end")
-REPORTED = 20
-"""Bad rows that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """A media file, or the half-open span [start_seconds, end_seconds) of a recording.
+class MediaSpan:
+    """A media file, or the half-open span [start_seconds, end_seconds) of a recording or video.
 
-    `end_seconds` None: to its end.
+    An `end_seconds` of None is the end of the file.
     """
 
     path: str
@@ -32,17 +30,17 @@ class Clip:
 
 
 @dataclass(slots=True)
-class CaptionedClip:
-    """A clip with all the captions that the manifest gives it, and the rows that they stand in."""
+class CaptionedSpan:
+    """A span with its captions and the numbers of their rows in the manifest."""
 
-    clip: Clip
+    span: MediaSpan
     captions: list[str] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that cannot be used; its number as the reader of lists counts it."""
+class SkippedRow:
+    """An unusable row of a manifest; the reader of lists defines its number."""
 
     row: int
     reason: str
@@ -51,77 +49,68 @@ class BadRow:
         return f"row {self.row}: {self.reason}; skipped"
 
 
-def read_pairs(manifest: Path) -> tuple[list[CaptionedClip], list[BadRow]]:
+def read_pairs(manifest: Path) -> tuple[list[CaptionedSpan], list[SkippedRow]]:
     """Read a CSV, TSV, JSONL or Parquet of pairs.
 
-    Columns: the media's path (`path`, `file`, … as `embed` knows them) relative to the manifest's
+    Columns: the media's path (`path`, `file`, … as for embedding) relative to the manifest's
     folder, `caption` or `text`, and optionally `start_seconds` and `end_seconds` (or `start` and
-    `end`). Rows of the same path and span are one clip with several captions.
+    `end`). Rows of the same path and span become one span with several captions.
 
     Returns:
-        The clips in order of their first rows, and the rows that cannot be used.
+        The spans in the order of their first rows, and the unusable rows.
 
     Raises:
         SourceError: The manifest cannot be read, or its extension is none of these.
     """
     if manifest.suffix[1:].lower() not in LIST_EXTENSIONS:
         known = ", ".join(f".{name}" for name in LIST_EXTENSIONS)
-        raise SourceError(f"{manifest} is no manifest of pairs, expected one of {known}")
-    clips: dict[Clip, CaptionedClip] = {}
-    bad = []
+        raise SourceError(f"{manifest} is not a manifest of pairs, expected one of {known}")
+    spans: dict[MediaSpan, CaptionedSpan] = {}
+    skipped = []
     for number, row in read_rows(str(manifest)):
-        if isinstance(row, SourceError):
-            bad.append(BadRow(number, _short(manifest, number, row)))
-            continue
         try:
-            clip, caption = _pair(row, manifest.parent)
+            if isinstance(row, SourceError):
+                raise ValueError(str(row).removeprefix(f"{manifest}, row {number}: "))
+            span, caption = _parse_pair(row, manifest.parent)
         except ValueError as error:
-            bad.append(BadRow(number, str(error)))
+            skipped.append(SkippedRow(number, str(error)))
             continue
-        found = clips.setdefault(clip, CaptionedClip(clip))
-        found.captions.append(caption)
-        found.rows.append(number)
-    return list(clips.values()), bad
-
-
-def tell_bad_rows(manifest: Path, bad: Sequence[BadRow]) -> Iterable[str]:
-    """Lines that name the bad rows, the first twenty of them one by one."""
-    for row in sorted(bad, key=lambda one: one.row)[:REPORTED]:
-        yield f"{manifest}, {row}"
-    if len(bad) > REPORTED:
-        yield f"{manifest}: {len(bad) - REPORTED} more rows skipped"
+        captioned = spans.setdefault(span, CaptionedSpan(span))
+        captioned.captions.append(caption)
+        captioned.rows.append(number)
+    return list(spans.values()), skipped
 
 
 def hold_out(
-    clips: Sequence[CaptionedClip], share: float, most: int, seed: int
-) -> tuple[list[CaptionedClip], list[CaptionedClip]]:
+    spans: Sequence[CaptionedSpan], share: float, max_files: int, seed: int
+) -> tuple[list[CaptionedSpan], list[CaptionedSpan]]:
     """Split off some files for validation, with all their spans and captions.
 
     Returns:
-        The clips to train on, and those held out: `share` of the files, at most `most`.
+        The spans to train on, and the held-out spans of `share` of the files, at most `max_files`.
     """
-    files = sorted({one.clip.path for one in clips})
-    count = min(most, round(share * len(files)))
+    files = sorted({captioned.span.path for captioned in spans})
+    count = min(max_files, round(share * len(files)))
     rng = np.random.default_rng([seed, len(files)])
     chosen = {files[number] for number in rng.permutation(len(files))[:count]}
-    kept = [one for one in clips if one.clip.path not in chosen]
-    return kept, [one for one in clips if one.clip.path in chosen]
+    training = [captioned for captioned in spans if captioned.span.path not in chosen]
+    return training, [captioned for captioned in spans if captioned.span.path in chosen]
 
 
-def _pair(row: ListedRow, folder: Path) -> tuple[Clip, str]:
+def _parse_pair(row: ListedRow, folder: Path) -> tuple[MediaSpan, str]:
     if not row.caption:
         raise ValueError("no caption, expected a text in the column caption")
     path = os.path.join(os.path.abspath(folder), row.path)
     if not os.path.isfile(path):
-        raise ValueError(f"{row.path} is no file; paths are relative to the manifest's folder")
-    start = _seconds(row, START_COLUMNS)
-    end = _seconds(row, END_COLUMNS)
+        raise ValueError(f"{row.path} is not a file; paths are relative to the manifest's folder")
+    start = _parse_seconds(row, START_COLUMNS)
+    end = _parse_seconds(row, END_COLUMNS)
     if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
-        raise ValueError(f"needs 0 <= start < end, got [{start}, {end}) seconds")
-    return Clip(path, start or 0.0, end), row.caption
+        raise ValueError(f"expected 0 <= start < end, got [{start}, {end}) seconds")
+    return MediaSpan(path, start or 0.0, end), row.caption
 
 
-def _seconds(row: ListedRow, names: Sequence[str]) -> float | None:
+def _parse_seconds(row: ListedRow, names: Sequence[str]) -> float | None:
     name = next((name for name in names if row.columns.get(name) is not None), None)
     if name is None:
         return None
@@ -133,7 +122,3 @@ def _seconds(row: ListedRow, names: Sequence[str]) -> float | None:
     if not math.isfinite(seconds):
         raise ValueError(f"{name} is {short_repr(value)}, expected seconds")
     return seconds
-
-
-def _short(manifest: Path, number: int, error: SourceError) -> str:
-    return str(error).removeprefix(f"{manifest}, row {number}: ")

@@ -1,6 +1,6 @@
-"""Decoded media of a manifest's clips, ready for a tower: read ahead in threads, kept in memory.
+"""Decoded media of a manifest's spans: read ahead in threads, and cached in memory.
 
-Pillow, libsndfile and soxr release the interpreter while they decode, so threads suffice.
+Pillow, libsndfile and soxr release the GIL while they decode, so threads suffice.
 """
 
 from __future__ import annotations
@@ -18,237 +18,235 @@ from numpy.typing import NDArray
 
 from retrieval.encoders.pooling import unit_rows
 from retrieval.errors import DamagedMediaError, MediaError
-from retrieval.media.audio.reader import open_sound
-from retrieval.media.audio.windows import cut_windows
-from retrieval.media.images.fitting import fit
-from retrieval.media.images.reading import read_image
-from retrieval.training.pairs.manifest import BadRow, CaptionedClip, Clip
+from retrieval.media.audio import open_sound
+from retrieval.media.image import fit, read_image
+from retrieval.media.windows import cut_windows
+from retrieval.progress import Progress, no_progress
+from retrieval.training.pairs.manifest import CaptionedSpan, MediaSpan, SkippedRow
 from retrieval.types import AudioWindows, ImageGeometry
 
-KEPT_BYTES = 1 << 30
-"""Decoded clips that stay in memory; the rest is decoded each time it is needed."""
+MAX_CACHED_BYTES = 1 << 30
+"""Decoded spans that stay in memory; the others are decoded at each use."""
 
 MAX_SOUND_SECONDS = 600.0
-"""Of a longer recording, or of a longer span, the first ten minutes are heard."""
+"""Longer spans are cut to their first ten minutes."""
 
-VALIDATION_WINDOWS = 8
-"""Windows of one clip whose mean stands for it in validation, evenly spaced."""
+MAX_VIEWS = 8
+"""Views of one span whose mean vector represents it in validation."""
 
-AHEAD = 2
-"""Clips that each thread may be ahead of their use."""
+SPANS_AHEAD = 2
+"""Number of spans that each thread decodes ahead of their use."""
 
-_BAD_MEDIA = (MediaError, OSError, av.error.FFmpegError, MemoryError)
+_MEDIA_ERRORS = (MediaError, OSError, av.error.FFmpegError, MemoryError)
 
 Sample = NDArray[Any]
 T = TypeVar("T")
 
 
-class ClipReader(Protocol):
-    """Decodes clips for one kind of tower."""
+class SpanReader(Protocol):
+    """Decodes spans for one media tower."""
 
-    def read(self, clip: Clip) -> Sample:
-        """Decode a clip; what is kept in memory."""
+    def read(self, span: MediaSpan) -> Sample:
+        """Decode a span to the form that is cached."""
         ...
 
     def draw(self, decoded: Sample, rng: np.random.Generator) -> Sample:
-        """One training sample of it."""
+        """Draw one training sample of a decoded span."""
         ...
 
     def views(self, decoded: Sample) -> list[Sample]:
-        """What the mean vector is taken over that stands for it, as long as each is."""
+        """Return the parts of a decoded span, in their real lengths, whose mean represents it."""
         ...
 
     def fill(self, view: Sample) -> Sample:
-        """A view in the size of a training sample."""
+        """Extend a view to the size of a training sample."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class PictureReader:
-    """Pictures as a model's own preprocessing fits them: (height, width, 3) uint8."""
+class ImageReader:
+    """Implements `SpanReader` for images, resized as a model requires: (height, width, 3) uint8."""
 
     geometry: ImageGeometry
 
-    def read(self, clip: Clip) -> Sample:
-        """Decode and fit a picture."""
-        if clip.start_seconds or clip.end_seconds is not None:
+    def read(self, span: MediaSpan) -> Sample:
+        """Decode and resize an image."""
+        if span.start_seconds or span.end_seconds is not None:
             raise DamagedMediaError("a picture has no start and end; leave them empty")
         side = max(self.geometry.height, self.geometry.width)
-        return fit(read_image(clip.path, draft_side=2 * side), self.geometry)
+        return fit(read_image(span.path, draft_side=2 * side), self.geometry)
 
     def draw(self, decoded: Sample, rng: np.random.Generator) -> Sample:
-        """The picture itself."""
+        """Return the image."""
         return decoded
 
     def views(self, decoded: Sample) -> list[Sample]:
-        """The picture alone."""
+        """Return the image as the only view."""
         return [decoded]
 
     def fill(self, view: Sample) -> Sample:
-        """The picture itself."""
+        """Return the image."""
         return view
 
 
 @dataclass(frozen=True, slots=True)
-class RecordingReader:
-    """Spans of recordings at a model's rate, and the windows that it hears of them.
+class AudioReader:
+    """Implements `SpanReader` for spans of recordings, at a model's sample rate.
 
-    A span shorter than a window is repeated until it fills it.
+    A span shorter than a window is repeated until it fills the window.
     """
 
     windows: AudioWindows
 
-    def read(self, clip: Clip) -> Sample:
-        """(samples,) float32 mono of the clip's span."""
+    def read(self, span: MediaSpan) -> Sample:
+        """Decode the span to (samples,) float32 mono."""
         rate = self.windows.sample_rate_hz
-        wanted = MAX_SOUND_SECONDS
-        if clip.end_seconds is not None:
-            wanted = min(wanted, clip.end_seconds - clip.start_seconds)
-        first, count = round(clip.start_seconds * rate), max(1, round(wanted * rate))
+        seconds = MAX_SOUND_SECONDS
+        if span.end_seconds is not None:
+            seconds = min(seconds, span.end_seconds - span.start_seconds)
+        first, count = round(span.start_seconds * rate), max(1, round(seconds * rate))
         parts: list[Sample] = []
-        passed = 0
-        with open_sound(clip.path) as sound:
+        position = 0
+        with open_sound(span.path) as sound:
             for block in sound.mono(rate):
-                parts.append(block[max(0, first - passed) : first + count - passed])
-                passed += len(block)
-                if passed >= first + count:
+                parts.append(block[max(0, first - position) : first + count - position])
+                position += len(block)
+                if position >= first + count:
                     break
-        span = np.concatenate(parts) if parts else np.empty(0, np.float32)
-        if not len(span):
+        samples = np.concatenate(parts) if parts else np.empty(0, np.float32)
+        if not len(samples):
             raise DamagedMediaError(
-                f"the span begins at {clip.start_seconds:g} s, the recording ends before"
+                f"the span begins at {span.start_seconds:g} s, the recording ends before"
             )
-        return span
+        return samples
 
     def draw(self, decoded: Sample, rng: np.random.Generator) -> Sample:
-        """One window that begins anywhere in the span."""
+        """Draw one window that begins anywhere in the span."""
         length = self.windows.window_samples
         first = int(rng.integers(max(0, len(decoded) - length) + 1))
         return self.fill(decoded[first : first + length])
 
     def views(self, decoded: Sample) -> list[Sample]:
-        """Windows of the span without overlap, at most eight; the last may be shorter."""
+        """Return up to eight windows of the span, evenly spaced; the last may be shorter."""
         rate = self.windows.sample_rate_hz
-        found = [
+        views = [
             window.samples[: max(1, round((window.end_seconds - window.start_seconds) * rate))]
             for window in cut_windows([decoded], self.windows)
         ]
-        chosen = np.linspace(0, len(found) - 1, min(len(found), VALIDATION_WINDOWS))
-        return [found[round(number)] for number in chosen]
+        chosen = np.linspace(0, len(views) - 1, min(len(views), MAX_VIEWS))
+        return [views[round(number)] for number in chosen]
 
     def fill(self, view: Sample) -> Sample:
-        """(window_samples,) the view, repeated until it fills a window."""
+        """Repeat a view until it fills a window, (window_samples,)."""
         return np.resize(view, self.windows.window_samples)
 
 
 @dataclass(slots=True)
-class ClipMedia:
-    """The decoded media of some clips, by their number.
+class SpanMedia:
+    """The decoded media of spans, by the number of the span.
 
     Attributes:
-        clips: What there is to decode; after `check` only what can be.
-        reader: How to decode it.
-        threads: That decode.
+        spans: The spans to decode; `check` removes those that cannot be decoded.
+        reader: Decodes them.
+        threads: Number of decoding threads.
     """
 
-    clips: list[CaptionedClip]
-    reader: ClipReader
+    spans: list[CaptionedSpan]
+    reader: SpanReader
     threads: int = field(default_factory=lambda: min(16, os.cpu_count() or 1))
-    _kept: dict[Clip, Sample] = field(default_factory=dict)
-    _kept_bytes: int = 0
+    _cache: dict[MediaSpan, Sample] = field(default_factory=dict)
+    _cached_bytes: int = 0
 
-    def check(self, on_clip: Callable[[int], None] | None = None) -> list[BadRow]:
-        """Decode every clip once and drop those that cannot be.
-
-        Args:
-            on_clip: Called with the number of clips decoded so far.
+    def check(self, progress: Progress = no_progress) -> list[SkippedRow]:
+        """Decode every span once, and remove those that cannot be decoded.
 
         Returns:
-            The rows of the dropped ones.
+            The rows of the removed spans.
         """
-        good, bad = [], []
-        results = self._ahead((one.clip for one in self.clips), self._try)
-        for done, (one, result) in enumerate(zip(self.clips, results, strict=True), start=1):
+        usable, skipped = [], []
+        results = self._map_ahead((captioned.span for captioned in self.spans), self._try)
+        total = len(self.spans)
+        for done, (captioned, result) in enumerate(zip(self.spans, results, strict=True), start=1):
             if isinstance(result, str):
-                bad += [BadRow(row, f"{one.clip.path}: {result}") for row in one.rows]
+                reason = f"{captioned.span.path}: {result}"
+                skipped += [SkippedRow(row, reason) for row in captioned.rows]
             else:
-                good.append(one)
-                if self._kept_bytes + result.nbytes <= KEPT_BYTES:
-                    self._kept[one.clip] = result
-                    self._kept_bytes += result.nbytes
-            if on_clip is not None:
-                on_clip(done)
-        self.clips[:] = good
-        return bad
+                usable.append(captioned)
+                if self._cached_bytes + result.nbytes <= MAX_CACHED_BYTES:
+                    self._cache[captioned.span] = result
+                    self._cached_bytes += result.nbytes
+            progress("decoding", done, total)
+        self.spans[:] = usable
+        return skipped
 
-    def decoded(self, numbers: Iterable[int]) -> Iterator[Sample]:
-        """Decode clips in a given order, some ahead of their use."""
-        return self._ahead((self.clips[number].clip for number in numbers), self._get)
+    def decode(self, numbers: Iterable[int]) -> Iterator[Sample]:
+        """Yield decoded spans in the order of their numbers, decoding ahead."""
+        return self._map_ahead((self.spans[number].span for number in numbers), self._get)
 
-    def _get(self, clip: Clip) -> Sample:
-        kept = self._kept.get(clip)
-        if kept is not None:
-            return kept
+    def _get(self, span: MediaSpan) -> Sample:
+        cached = self._cache.get(span)
+        if cached is not None:
+            return cached
         try:
-            return self.reader.read(clip)
-        except _BAD_MEDIA as error:
+            return self.reader.read(span)
+        except _MEDIA_ERRORS as error:
             raise DamagedMediaError(
-                f"{clip.path}: {error}; it could be read when the training began"
+                f"{span.path}: {error}; it was readable when the training began"
             ) from error
 
-    def _try(self, clip: Clip) -> Sample | str:
+    def _try(self, span: MediaSpan) -> Sample | str:
         try:
-            return self.reader.read(clip)
-        except _BAD_MEDIA as error:
+            return self.reader.read(span)
+        except _MEDIA_ERRORS as error:
             return str(error) or type(error).__name__
 
-    def _ahead(self, clips: Iterator[Clip], work: Callable[[Clip], T]) -> Iterator[T]:
+    def _map_ahead(
+        self, spans: Iterator[MediaSpan], function: Callable[[MediaSpan], T]
+    ) -> Iterator[T]:
         with ThreadPoolExecutor(self.threads) as pool:
-            running = [pool.submit(work, clip) for clip in islice(clips, AHEAD * self.threads)]
+            first = islice(spans, SPANS_AHEAD * self.threads)
+            running = [pool.submit(function, span) for span in first]
             try:
                 while running:
                     yield running.pop(0).result()
-                    running += [pool.submit(work, clip) for clip in islice(clips, 1)]
+                    running += [pool.submit(function, span) for span in islice(spans, 1)]
             finally:
                 for future in running:
                     future.cancel()
 
 
 def mean_vectors(
-    media: ClipMedia,
+    media: SpanMedia,
     embed: Callable[[list[Sample]], NDArray[np.float32]],
-    numbers: Iterable[int],
     *,
     batch_views: int = 64,
-    on_clip: Callable[[int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> NDArray[np.float32]:
-    """Embed clips whole: each one's vector is the mean of its views', of unit length.
+    """Embed whole spans: the vector of each is the mean of its views' vectors, of unit length.
 
     Args:
-        media: The clips.
+        media: At least one span.
         embed: Views → (views, dim) unit vectors.
-        numbers: Which clips, at least one.
-        batch_views: Views that are embedded at once, about.
-        on_clip: Called with the number of clips embedded so far.
+        batch_views: Approximate number of views per call of `embed`.
+        progress: Receives the number of embedded spans.
 
     Returns:
-        (clips, dim) float32.
+        (spans, dim) float32.
     """
     rows: list[NDArray[np.float32]] = []
-    waiting: list[list[Sample]] = []
+    pending: list[list[Sample]] = []
 
     def flush() -> None:
-        vectors = embed([view for views in waiting for view in views])
-        borders = np.cumsum([len(views) for views in waiting])[:-1]
+        vectors = embed([view for views in pending for view in views])
+        borders = np.cumsum([len(views) for views in pending])[:-1]
         rows.extend(part.sum(axis=0) for part in np.split(vectors, borders))
-        waiting.clear()
-        if on_clip is not None:
-            on_clip(len(rows))
+        pending.clear()
+        progress("embedding", len(rows), len(media.spans))
 
-    for decoded in media.decoded(numbers):
-        waiting.append(media.reader.views(decoded))
-        if sum(map(len, waiting)) >= batch_views:
+    for decoded in media.decode(range(len(media.spans))):
+        pending.append(media.reader.views(decoded))
+        if sum(map(len, pending)) >= batch_views:
             flush()
-    if waiting:
+    if pending:
         flush()
-    return unit_rows(np.stack(rows), "mean of a clip's views")
+    return unit_rows(np.stack(rows), "mean of the views of a span")

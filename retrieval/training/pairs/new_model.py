@@ -1,71 +1,58 @@
-"""A model from nothing: the bundled model's sizes, random weights, a tokenizer of the captions.
+"""New models with random weights: the bundled models' sizes, a tokenizer trained on the captions.
 
-A video-text model begins on top of an image-text model that exists.
+A new video-text model extends an existing image-text model.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
+from retrieval.encoders import clip_sizes
+from retrieval.encoders.hub.repositories import CLIP_WEIGHTS
 from retrieval.encoders.mulan import WEIGHTS as MULAN_WEIGHTS
 from retrieval.encoders.mulan import write_config
 from retrieval.encoders.mulan_sizes import MULAN_SIZES, TransformerSize
 from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.towers import Mulan
 from retrieval.encoders.video_text import WEIGHTS as VIDEO_WEIGHTS
-from retrieval.encoders.video_text import load_image_encoder
-from retrieval.encoders.video_text import write_config as write_config_of_video
-from retrieval.encoders.video_towers import VideoTextConfig, VideoTextTowers
+from retrieval.encoders.video_text import load_images
+from retrieval.encoders.video_text import write_config as write_video_config
+from retrieval.encoders.video_towers import VideoText, VideoTextConfig
 from retrieval.files.writing import write_text
-from retrieval.training.bundled.image_text import (
-    CONTEXT,
-    MODEL,
-    PREPROCESSING,
-    VOCABULARY,
-    save_weights,
-)
-from retrieval.training.pairs.manifest import CaptionedClip
+from retrieval.training.pairs.manifest import CaptionedSpan
 from retrieval.training.pairs.tokenizer import train_tokenizer
-from retrieval.training.tensors import write_tensors
+from retrieval.training.tensors import half, write_tensors
 
-TINY_DIM = 256
+MAX_SMALL_DIM = 256
+"""Image-text models of at most this dimension get a small video-text model."""
 
 
-def begin_model(
-    kind: str, folder: Path, clips: Sequence[CaptionedClip], seed: int, size: str = "tiny"
+def create_model(
+    architecture: str, folder: Path, spans: Sequence[CaptionedSpan], seed: int, size: str = "tiny"
 ) -> None:
-    """Write a folder that the catalogue loads; the same clips and seed make the same one.
+    """Write a folder that the catalogue loads; it depends on the captions and the seed only.
 
     Args:
-        kind: `clip` or `mulan`.
-        folder: Made when missing.
-        clips: Their captions train the tokenizer.
-        seed: Decides the weights.
-        size: Of a MuLan, a name of `retrieval.encoders.mulan_sizes`.
+        architecture: `clip` or `mulan`.
+        folder: Created when missing.
+        spans: Their captions train the tokenizer.
+        seed: Determines the weights.
+        size: Size of a MuLan, a name of `retrieval.encoders.mulan_sizes`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    captions = [text for one in clips for text in one.captions]
+    captions = [text for captioned in spans for text in captioned.captions]
     torch.manual_seed(seed)
-    if kind == "clip":
-        _begin_clip(folder, captions)
-    else:
-        _begin_mulan(folder, captions, size)
+    if architecture == "clip":
+        import open_clip
 
-
-def _begin_clip(folder: Path, captions: list[str]) -> None:
-    import open_clip
-
-    train_tokenizer(captions, folder, vocabulary=VOCABULARY, context_length=CONTEXT)
-    config = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESSING}
-    write_text(folder / "open_clip_config.json", json.dumps(config, indent=2) + "\n")
-    save_weights(open_clip.create_model(f"local-dir:{folder}", load_weights=False), folder)
-
-
-def _begin_mulan(folder: Path, captions: list[str], size: str) -> None:
+        write_clip_configuration(captions, folder)
+        model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+        write_tensors(folder / CLIP_WEIGHTS, half(model.state_dict()))
+        return
     config = MULAN_SIZES[size]
     train_tokenizer(
         captions, folder, vocabulary=config.vocabulary, context_length=config.context_length
@@ -74,33 +61,48 @@ def _begin_mulan(folder: Path, captions: list[str], size: str) -> None:
     write_tensors(folder / MULAN_WEIGHTS, Mulan(config).state_dict())
 
 
-def begin_video(folder: Path, images: str, seed: int) -> None:
-    """Write a video-text model that adds nothing yet to an image-text model of open_clip.
+def write_clip_configuration(captions: Iterable[str], folder: Path) -> None:
+    """Write the configuration of the tiny CLIP and a tokenizer trained on captions."""
+    train_tokenizer(
+        captions,
+        folder,
+        vocabulary=clip_sizes.VOCABULARY,
+        context_length=clip_sizes.CONTEXT_LENGTH,
+    )
+    config = {
+        "model_cfg": clip_sizes.TINY_CLIP,
+        "preprocess_cfg": clip_sizes.TINY_CLIP_PREPROCESSING,
+    }
+    write_text(folder / "open_clip_config.json", json.dumps(config, indent=2) + "\n")
+
+
+def create_video_model(folder: Path, images: str, seed: int) -> None:
+    """Write a video-text model that equals an open_clip model until it is trained.
 
     Raises:
-        ModelError: That model cannot be loaded, or is none of open_clip.
+        ModelError: The image-text model cannot be loaded, or is not an open_clip model.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    encoder = load_image_encoder(images, folder, spec=f"--init {images}", device="cpu")
+    encoder = load_images(images, folder, spec=images, device="cpu")
     config = video_text_config(encoder)
     torch.manual_seed(seed)
-    write_config_of_video(config, folder)
-    write_tensors(folder / VIDEO_WEIGHTS, VideoTextTowers(config).state_dict())
+    write_video_config(config, folder)
+    write_tensors(folder / VIDEO_WEIGHTS, VideoText(config).state_dict())
 
 
 def video_text_config(images: OpenClipEncoder) -> VideoTextConfig:
-    """Sizes for an image-text model: as bundled on a small one, larger where its vectors are."""
-    small = images.dim <= TINY_DIM
+    """Choose sizes for an image-text model: the bundled sizes for a small one, else larger ones."""
+    small = images.dim <= MAX_SMALL_DIM
     video = TransformerSize(96, 4, 2) if small else TransformerSize(512, 8, 4)
     text = TransformerSize(96, 4, 1) if small else TransformerSize(512, 8, 2)
     tokens = images.tokenize([""])
     with torch.inference_mode():
-        read = images.model.forward_intermediates(text=tokens, text_indices=1)
+        outputs = images.model.forward_intermediates(text=tokens, text_indices=1)
     return VideoTextConfig(
         images=images.spec,
         images_digest=images.digest,
         dim=images.dim,
-        text_width=int(read["text_intermediates"][-1].shape[-1]),
+        text_width=int(outputs["text_intermediates"][-1].shape[-1]),
         context_length=tokens.shape[1],
         frames=16,
         own_frames=2,

@@ -1,55 +1,55 @@
-"""One training on pairs: what it is told, and what its two kinds share."""
+"""Options of a training run on pairs, and the pairs that it uses."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from retrieval.errors import SourceError
+from retrieval.progress import Progress
 from retrieval.training.history import ValidationScore
+from retrieval.training.loop import TrainingRun
 from retrieval.training.pairs.contrastive import TrainingSettings
-from retrieval.training.pairs.manifest import (
-    BadRow,
-    CaptionedClip,
-    hold_out,
-    read_pairs,
-    tell_bad_rows,
-)
-from retrieval.training.pairs.media import ClipMedia, ClipReader
-from retrieval.training.run import Telling, TrainingRun
+from retrieval.training.pairs.manifest import CaptionedSpan, SkippedRow, hold_out, read_pairs
+from retrieval.training.pairs.media import SpanMedia, SpanReader
 
-HELD_OUT_SHARE, HELD_OUT_MOST = 0.1, 1_000
-WARMUP_STEPS = 200
-"""At most a fifth of all steps."""
+logger = logging.getLogger(__name__)
+
+HELD_OUT_SHARE, MAX_HELD_OUT_FILES = 0.1, 1_000
+MAX_WARMUP_STEPS = 200
+MAX_LOGGED_ROWS = 20
+"""Skipped rows of a manifest that are logged individually."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairsOptions:
-    """What a training on pairs is told.
+    """Options of a training run on pairs.
 
     Attributes:
-        kind: `clip` or `mulan`.
+        architecture: `clip`, `mulan` or `video`.
         pairs: Manifest to train on.
-        out: Folder to write; made when missing.
-        validation: Manifest to score on; None: a tenth of the files of `pairs`, held out.
-        init: Model to continue; None: one of the bundled model's size from nothing.
-        frozen: The tower that stays as it is, or None.
+        out: Folder to write; created when missing.
+        validation: Manifest to score on; None: a held-out tenth of the files of `pairs`.
+        init: Model to continue; None: a new model of the bundled model's size.
+        frozen: The tower to freeze, or None.
         adapter: Train an adapter on the frozen vectors of `init`.
-        steps: Batches; None: ten passes over the pairs, 200 batches at least; 400 for an adapter.
-        batch: Clips in a batch.
-        part_pairs: Clips that go through the towers at once; None: the whole batch.
-        learning_rate: Its peak; None: 1e-3, or 1e-5 for towers that are continued.
-        masked_language: Weight of a masked-language-model loss beside the contrastive one; `mulan`.
-        seed: Decides the first weights, the order, the windows and what is held out.
+        steps: Number of batches; None: ten passes over the pairs, at least 200 batches; 400 for an
+            adapter.
+        batch: Spans per batch.
+        part_pairs: Spans that pass the towers at once; None: the whole batch.
+        learning_rate: The peak; None: 1e-3, or 1e-5 for towers that are continued.
+        masked_language: Weight of a masked language model loss (`mulan` only).
+        seed: Determines first weights, order, samples and held-out files.
         device: `auto`, `cpu` or `cuda`.
-        size: Of a MuLan from nothing, a name of `retrieval.encoders.mulan_sizes`.
-        augment: How sounds are altered, names of `retrieval.training.pairs.augmentation.KINDS`.
+        size: Size of a new MuLan, a name of `retrieval.encoders.mulan_sizes`.
+        augment: Names of `retrieval.training.pairs.augmentation.AUGMENTATIONS` (`mulan` only).
     """
 
-    kind: str
+    architecture: str
     pairs: Path
     out: Path
     validation: Path | None = None
@@ -68,121 +68,119 @@ class PairsOptions:
 
 
 @dataclass(slots=True)
-class PairsRun:
+class PairsData:
     """The pairs of one run.
 
     Attributes:
-        options: What it was told.
-        telling: Who hears of it.
-        clips: What is trained on.
-        held_out: What is scored.
-        bad: Rows that could not be used.
+        options: Options of the run.
+        progress: Receives the number of decoded spans, embedded spans and steps.
+        spans: The spans to train on.
+        held_out: The spans to score on.
+        skipped: Unusable rows.
     """
 
     options: PairsOptions
-    telling: Telling
-    clips: list[CaptionedClip]
-    held_out: list[CaptionedClip]
-    bad: list[BadRow] = field(default_factory=list)
+    progress: Progress
+    spans: list[CaptionedSpan]
+    held_out: list[CaptionedSpan]
+    skipped: list[SkippedRow] = field(default_factory=list)
 
     @classmethod
-    def read(cls, options: PairsOptions, telling: Telling) -> PairsRun:
-        """Read the manifests; bad rows are told and left out.
+    def read(cls, options: PairsOptions, progress: Progress) -> PairsData:
+        """Read the manifests; unusable rows are logged and skipped.
 
         Raises:
-            SourceError: A manifest cannot be read.
+            SourceError: A manifest cannot be read, or has fewer than two usable spans.
         """
-        clips, bad = read_pairs(options.pairs)
-        run = cls(options, telling, clips, [])
-        run._skip(options.pairs, bad)
+        spans, skipped = read_pairs(options.pairs)
+        data = cls(options, progress, spans, [])
+        data._skip(options.pairs, skipped)
         if options.validation is None:
-            run.clips, run.held_out = hold_out(clips, HELD_OUT_SHARE, HELD_OUT_MOST, options.seed)
+            data.spans, data.held_out = hold_out(
+                spans, HELD_OUT_SHARE, MAX_HELD_OUT_FILES, options.seed
+            )
         else:
-            run.held_out, bad = read_pairs(options.validation)
-            run._skip(options.validation, bad)
-        run.check_enough()
-        return run
+            data.held_out, skipped = read_pairs(options.validation)
+            data._skip(options.validation, skipped)
+        data.check_enough()
+        return data
 
     def check_enough(self) -> None:
-        """Make sure that there is something to train on.
+        """Refuse fewer than two spans to train on.
 
         Raises:
-            SourceError: Fewer than two clips are left.
+            SourceError: There are fewer than two.
         """
-        if len(self.clips) < 2:
-            reason = f"; {self.bad[0]}" if self.bad else ""
+        if len(self.spans) < 2:
+            reason = f"; {self.skipped[0]}" if self.skipped else ""
             raise SourceError(
-                f"{self.options.pairs}: {len(self.clips)} usable clips, expected two at least"
+                f"{self.options.pairs}: {len(self.spans)} usable spans, expected at least two"
                 f"{reason}"
             )
 
-    def open_media(self, reader: ClipReader, *, held_out: bool) -> ClipMedia:
-        """Decode the clips of one side once; those that cannot be are told and left out."""
-        clips = self.held_out if held_out else self.clips
-        return self.check_media(clips, clips, reader, held_out=held_out)
-
-    def check_media(
+    def open_media(
         self,
-        some: Sequence[CaptionedClip],
-        clips: list[CaptionedClip],
-        reader: ClipReader,
+        reader: SpanReader,
         *,
         held_out: bool,
-    ) -> ClipMedia:
-        """Decode some of a side's clips once; those that cannot be leave `clips`."""
-        media = ClipMedia(list(some), reader)
-        total = len(some)
-        bad = media.check(lambda done: self.telling.progress("decode", done, total, ""))
+        selected: Sequence[CaptionedSpan] | None = None,
+    ) -> SpanMedia:
+        """Decode a split once, or selected spans of it; log and remove the unusable ones."""
+        spans = self.held_out if held_out else self.spans
+        media = SpanMedia(list(spans if selected is None else selected), reader)
+        skipped = media.check(self.progress)
         manifest = self.options.validation if held_out else None
-        self._skip(manifest or self.options.pairs, bad)
-        rows = {row.row for row in bad}
-        clips[:] = [one for one in clips if one.rows[0] not in rows]
+        self._skip(manifest or self.options.pairs, skipped)
+        rows = {row.row for row in skipped}
+        spans[:] = [captioned for captioned in spans if captioned.rows[0] not in rows]
         return media
 
     def settings(self, *, steps: int, learning_rate: float, bf16: bool) -> TrainingSettings:
-        """The trainer's settings, from the options and the given defaults."""
+        """Return the trainer's settings; the arguments are defaults of the options."""
         steps = self.options.steps or steps
         return TrainingSettings(
             steps=steps,
             learning_rate=self.options.learning_rate or learning_rate,
-            warmup_steps=min(WARMUP_STEPS, steps // 5),
+            warmup_steps=min(MAX_WARMUP_STEPS, steps // 5),
             seed=self.options.seed,
             bf16=bf16,
             part_pairs=self.options.part_pairs,
         )
 
-    def training(
+    def create_run(
         self,
         settings: TrainingSettings,
         model_digest: str,
         score: Callable[[int], ValidationScore],
     ) -> TrainingRun:
-        """The training to come: its checkpoint fits these settings, pairs and first weights only.
+        """Create the training run of these settings, pairs and first weights.
 
         Args:
-            settings: Of the trainer.
-            model_digest: Of the first weights.
-            score: Scores the model after a number of steps; not called without validation pairs.
+            settings: Settings of the trainer.
+            model_digest: Digest of the first weights.
+            score: Scores the model after a number of steps; unused without validation pairs.
         """
-        pairs = [(asdict(one.clip), one.captions) for one in self.clips]
-        decided_by = {
-            **asdict(settings),
-            "batch": self.options.batch,
-            "frozen": self.options.frozen,
-            "augment": self.options.augment or None,
-            "masked language": self.options.masked_language,
-            "model": model_digest,
-            "pairs": hashlib.sha256(json.dumps(pairs).encode()).hexdigest(),
-        }
-        return TrainingRun(
-            self.options.out,
+        pairs = [(asdict(captioned.span), captioned.captions) for captioned in self.spans]
+        options = self.options
+        return TrainingRun.in_folder(
+            options.out,
             settings.steps,
-            decided_by,
-            self.telling,
-            score if self.held_out else None,
+            {
+                **asdict(settings),
+                "batch": options.batch,
+                "frozen": options.frozen,
+                "augment": options.augment or None,
+                "masked language": options.masked_language,
+                "model": model_digest,
+                "pairs": hashlib.sha256(json.dumps(pairs).encode()).hexdigest(),
+            },
+            score=score if self.held_out else None,
+            progress=self.progress,
         )
 
-    def _skip(self, manifest: Path, bad: Sequence[BadRow]) -> None:
-        for line in tell_bad_rows(manifest, bad):
-            self.telling.say(line)
-        self.bad += bad
+    def _skip(self, manifest: Path, skipped: Sequence[SkippedRow]) -> None:
+        for row in sorted(skipped, key=lambda row: row.row)[:MAX_LOGGED_ROWS]:
+            logger.warning(f"{manifest}, {row}")
+        if len(skipped) > MAX_LOGGED_ROWS:
+            logger.warning(f"{manifest}: {len(skipped) - MAX_LOGGED_ROWS} more rows skipped")
+        self.skipped += skipped

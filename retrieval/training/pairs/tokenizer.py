@@ -1,4 +1,4 @@
-"""A small byte-level tokenizer, trained on the captions at hand; every text has tokens."""
+"""Training of a small byte-level tokenizer on captions; every text has tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ def train_tokenizer(
 ) -> None:
     """Write tokenizer.json and tokenizer_config.json, as `transformers.AutoTokenizer` reads them.
 
-    Byte-level BPE in lower case (Sennrich et al. 1508.07909): unknown words fall apart into bytes.
+    The tokenizer is byte-level BPE in lower case (Sennrich et al., 1508.07909): unknown words are
+    split into bytes.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from tokenizers.trainers import BpeTrainer

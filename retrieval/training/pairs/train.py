@@ -1,7 +1,7 @@
-"""`train clip --pairs` and `train mulan --pairs`: from a manifest of pairs to a model's folder.
+"""Training on the pairs of a manifest: from the manifest to the folder of a model.
 
-The story of one run: read the pairs, hold some out, open the model they continue (or begin one),
-decode every clip once to see which can be used, train, and write the folder.
+A run reads the pairs, holds some out, opens the model to continue or creates one, decodes every
+span once to find the usable ones, trains, and writes the folder.
 """
 
 from __future__ import annotations
@@ -9,60 +9,60 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.towers import TextTower
 from retrieval.errors import ModelError
 from retrieval.files.writing import write_text
-from retrieval.training.bundled.masked_language import WithMaskedLanguage
+from retrieval.progress import Progress, no_progress
 from retrieval.training.history import ValidationScore
+from retrieval.training.loop import TrainingRun, finish
 from retrieval.training.pairs.adapter import train_adapter
 from retrieval.training.pairs.augmentation import Augmented, choose_augmentation
-from retrieval.training.pairs.batches import PairBatches, Validation, score_towers, tower_batches
-from retrieval.training.pairs.contrastive import train_contrastive
-from retrieval.training.pairs.manifest import CaptionedClip
-from retrieval.training.pairs.new_model import begin_model, begin_video
-from retrieval.training.pairs.options import PairsOptions, PairsRun
+from retrieval.training.pairs.batches import PairBatches, ValidationSet, score_towers
+from retrieval.training.pairs.contrastive import Auxiliary, train_contrastive
+from retrieval.training.pairs.manifest import CaptionedSpan
+from retrieval.training.pairs.masked_language import WithMaskedLanguage
+from retrieval.training.pairs.new_model import create_model, create_video_model
+from retrieval.training.pairs.options import PairsData, PairsOptions
 from retrieval.training.pairs.trainable import (
     BACKENDS,
     IMAGES,
     TEXT,
-    Trainable,
+    TrainableModel,
     check_frozen,
-    image_model_under,
+    find_image_model,
     open_trainable,
-    spec_of,
+    resolve_init,
 )
-from retrieval.training.run import NOBODY, Telling, TrainingRun, finish
 
-CARD = "README.md"
-EPOCHS, LEAST_STEPS = 10, 200
-RATE_ANEW, RATE_CONTINUED = 1e-3, 1e-5
-"""Peaks for towers from nothing, and for towers that know something already."""
+EPOCHS, MIN_STEPS = 10, 200
+NEW_RATE, CONTINUED_RATE = 1e-3, 1e-5
+"""Peak learning rates of towers with random weights and of trained towers."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairsReport:
-    """What a training on pairs saw and reached.
+    """Data and scores of a training run on pairs.
 
     Attributes:
-        spec: What `--model` takes to use the result.
-        clips: Clips that it was trained on.
-        skipped: Rows that could not be used.
-        steps: Batches.
-        seconds: On the clock, of this call.
+        spec: Specification of the trained model.
+        spans: Number of spans in training.
+        skipped: Number of unusable rows.
+        steps: Number of batches.
+        seconds: Wall-clock time of this call.
         before: Score on the validation pairs before the first step; None without any.
-        after: After the last.
+        after: Score after the last step.
     """
 
     spec: str
-    clips: int
+    spans: int
     skipped: int
     steps: int
     seconds: float
@@ -71,7 +71,7 @@ class PairsReport:
 
     @property
     def scores(self) -> str:
-        """Both scores in words."""
+        """Both scores as text."""
         if self.after is None:
             return "no validation pairs"
         return f"text → media, before: {self.before}; after: {self.after}"
@@ -79,138 +79,135 @@ class PairsReport:
     def __str__(self) -> str:
         skipped = f", {self.skipped:,} rows skipped" if self.skipped else ""
         return (
-            f"{self.clips:,} clips{skipped}, {self.steps:,} steps in {self.seconds:.0f} s\n"
-            f"{self.scores}\nuse it with --model {self.spec}"
+            f"{self.spans:,} media{skipped}, {self.steps:,} steps in {self.seconds:.0f} s\n"
+            f"{self.scores}"
         )
 
 
-def train_on_pairs(options: PairsOptions, telling: Telling = NOBODY) -> PairsReport:
+def train_on_pairs(options: PairsOptions, progress: Progress = no_progress) -> PairsReport:
     """Train a model on the pairs of a manifest and write its folder.
 
-    A killed run goes on where its checkpoint stands when it is started again with the same
-    options. The folder holds the model, training.svg and README.md.
+    A killed run resumes from its checkpoint when it is called again with the same options. The
+    folder contains the model, training.svg and README.md.
 
     Raises:
-        SourceError: The manifest cannot be read, or none of its rows can be used.
-        ModelError: What to continue cannot be loaded, or has no such tower.
-        WeightsFormatError: The folder holds a checkpoint of another training.
+        SourceError: The manifest cannot be read, or has fewer than two usable spans.
+        ModelError: The model to continue cannot be loaded, or has no such tower.
+        WeightsFormatError: The folder has a checkpoint of another run.
         StorageError: The folder cannot be written.
     """
-    began = time.monotonic()
+    start = time.monotonic()
     _check(options)
-    run = PairsRun.read(options, telling)
+    data = PairsData.read(options, progress)
     options.out.mkdir(parents=True, exist_ok=True)
-    spec, training = train_adapter(run) if options.adapter else train_towers(run)
-    scores = training.history.scores
+    spec, run = train_adapter(data) if options.adapter else train_towers(data)
+    scores = run.history.scores
     report = PairsReport(
         spec=spec,
-        clips=len(run.clips),
-        skipped=len(run.bad),
-        steps=len(training.history.losses),
-        seconds=time.monotonic() - began,
+        spans=len(data.spans),
+        skipped=len(data.skipped),
+        steps=len(run.history.losses),
+        seconds=time.monotonic() - start,
         before=scores[0] if scores else None,
         after=scores[-1] if scores else None,
     )
-    write_text(options.out / CARD, describe(options, report))
-    finish(training)
+    write_text(options.out / "README.md", describe(options, report))
+    finish(options.out, run)
     return report
 
 
-def train_towers(run: PairsRun) -> tuple[str, TrainingRun]:
+def train_towers(data: PairsData) -> tuple[str, TrainingRun]:
     """Train both towers, or the one that is not frozen.
 
     Returns:
-        The result's specification, and how the training went.
+        The specification of the trained model, and the run.
     """
-    options = run.options
-    start = options.out / "start"  # of a model from nothing; never mistaken for the result
-    spec = _first_weights(options, run.clips, start)
-    # A video-text model stands on one that knows something, and that may be trained along.
-    anew = start.exists() and (options.kind != "video" or options.frozen == IMAGES)
+    options = data.options
+    start = options.out / "start"  # A separate folder: new weights are not a result.
+    spec = _first_weights(options, data.spans, start)
+    # A new video-text model extends a trained image-text model, which is trained unless frozen.
+    is_new = start.exists() and (options.architecture != "video" or options.frozen == IMAGES)
     device = choose_device(options.device)
-    model = open_trainable(options.kind, spec, frozen=options.frozen, device=device)
-    media = run.open_media(model.reader, held_out=False)
-    run.check_enough()
-    scored = run.open_media(model.reader, held_out=True)
-    validation = Validation(run.held_out)
-    batches = PairBatches(run.clips, options.batch, options.seed)
-    settings = run.settings(
-        steps=max(LEAST_STEPS, math.ceil(EPOCHS * len(run.clips) / options.batch)),
-        learning_rate=RATE_ANEW if anew else RATE_CONTINUED,
+    model = open_trainable(options.architecture, spec, frozen=options.frozen, device=device)
+    media = data.open_media(model.reader, held_out=False)
+    data.check_enough()
+    held_out_media = data.open_media(model.reader, held_out=True)
+    validation = ValidationSet(data.held_out)
+    batches = PairBatches(data.spans, options.batch, options.seed)
+    settings = data.settings(
+        steps=max(MIN_STEPS, math.ceil(EPOCHS * len(data.spans) / options.batch)),
+        learning_rate=NEW_RATE if is_new else CONTINUED_RATE,
         bf16=True,
     )
-    training = run.training(
-        settings, model.digest, lambda step: score_towers(validation, scored, model, step)
+    run = data.create_run(
+        settings, model.digest, lambda step: score_towers(validation, held_out_media, model, step)
     )
-    trained, auxiliary = _with_auxiliary(model, options)
+    trained, auxiliary = _add_auxiliary(model, options)
     train_contrastive(
         trained,
-        tower_batches(batches, media, model, training.begin()),
+        lambda first: batches.prepared(media, model, first),
         settings,
-        training.on_step,
-        checkpoint=training.checkpoint,
-        history=training.history,
+        run,
         auxiliary=auxiliary,
     )
     model.save(options.out)
     shutil.rmtree(start, ignore_errors=True)
-    return f"{BACKENDS[options.kind]}:{options.out.resolve()}", training
+    return f"{BACKENDS[options.architecture]}:{options.out.resolve()}", run
 
 
-def _first_weights(options: PairsOptions, clips: Sequence[CaptionedClip], start: Path) -> str:
-    """The specification of what is trained further; written to `start` where it is new."""
+def _first_weights(options: PairsOptions, spans: Sequence[CaptionedSpan], start: Path) -> str:
+    """Return the specification of the model to train; a new one is written to `start`."""
     init = options.init
-    if options.kind == "video":
-        images = image_model_under(init or "tiny-image")
+    if options.architecture == "video":
+        images = find_image_model(init or "tiny-image")
         if images is not None:
-            begin_video(start, images, options.seed)
+            create_video_model(start, images, options.seed)
             return f"{BACKENDS['video']}:{start.resolve()}"
     elif init is None:
-        begin_model(options.kind, start, clips, options.seed, options.size)
-    return spec_of(options.kind, init or str(start))
+        create_model(options.architecture, start, spans, options.seed, options.size)
+    return resolve_init(options.architecture, init or str(start))
 
 
 def _check(options: PairsOptions) -> None:
-    """Refuse what does not go together, before any work."""
-    check_frozen(options.kind, options.frozen)
+    """Refuse contradictory options before any work."""
+    check_frozen(options.architecture, options.frozen)
     if options.adapter and options.init is None:
-        raise ModelError("an adapter needs --init: the model whose vectors it adapts")
-    if options.augment and (options.kind != "mulan" or options.adapter):
-        raise ModelError("--augment alters what the towers of a MuLan hear; leave it out")
-    if options.masked_language and (
-        options.kind != "mulan" or options.adapter or options.frozen == TEXT
-    ):
+        raise ModelError("an adapter needs a model to adapt, got none")
+    mulan_towers = options.architecture == "mulan" and not options.adapter
+    if options.augment and not mulan_towers:
+        raise ModelError("augmentation changes the input of a MuLan's towers; train without it")
+    if options.masked_language and (not mulan_towers or options.frozen == TEXT):
         raise ModelError(
-            "a masked language model trains the text tower of a MuLan; leave out --mlm"
+            "a masked language model trains the text tower of a MuLan; train without it"
         )
 
 
-def _with_auxiliary(
-    model: Trainable, options: PairsOptions
-) -> tuple[nn.Module, Callable[[Tensor], Tensor] | None]:
-    """What is trained, and its auxiliary loss, if one is asked for."""
+def _add_auxiliary(
+    model: TrainableModel, options: PairsOptions
+) -> tuple[nn.Module, Auxiliary | None]:
+    """Return the module to train and, if the options name one, its auxiliary loss."""
     towers: nn.Module = model.towers
     if options.augment:
         towers = Augmented(towers, choose_augmentation(options.augment))
     if not options.masked_language:
         return towers, None
     text = model.towers.model.text
-    assert isinstance(text, TextTower)  # `_check` lets a MuLan through only
+    assert isinstance(text, TextTower)  # `_check` accepts a MuLan only.
     torch.manual_seed(options.seed)
-    both = WithMaskedLanguage(towers, text, options.masked_language)
-    return both, both.auxiliary
+    combined = WithMaskedLanguage(towers, text, options.masked_language)
+    return combined, combined.auxiliary
 
 
 def describe(options: PairsOptions, report: PairsReport) -> str:
-    """The model card."""
-    what = "An adapter on the vectors of" if options.adapter else "Continues"
-    begins = f"{what} {options.init}" if options.init else "Trained from nothing"
-    frozen = f", its {options.frozen} tower frozen" if options.frozen else ""
+    """Return the model card."""
+    verb = "An adapter on the vectors of" if options.adapter else "Continues"
+    origin = f"{verb} {options.init}" if options.init else "Trained from random weights"
+    frozen = f"; its {options.frozen} tower is frozen" if options.frozen else ""
     return f"""# {options.out.resolve().name}
 
-{begins}{frozen}.
+{origin}{frozen}.
 
-- Data: {report.clips:,} clips of {options.pairs.name}; {report.skipped:,} rows could not be used.
+- Data: {report.spans:,} media of {options.pairs.name}; {report.skipped:,} rows could not be used.
 - Training: {report.steps:,} batches of {options.batch}, seed {options.seed}; training.svg shows it.
 - Validation pairs, {report.scores}.
 """

@@ -1,4 +1,4 @@
-"""Models as the trainer takes them: opened from a specification, a tower frozen, saved again."""
+"""Encoders opened for training: their towers, media readers, and how to save them."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from retrieval.encoders.video_text import VideoTextEncoder, write_config
 from retrieval.encoders.weights import OPEN_CLIP_WEIGHTS
 from retrieval.errors import ModelError, UnknownModelError
 from retrieval.protocols import Encoder, reads_clips
-from retrieval.training.pairs.media import ClipReader, PictureReader, RecordingReader, Sample
+from retrieval.training.pairs.media import AudioReader, ImageReader, Sample, SpanReader
 from retrieval.training.pairs.video_clips import VideoClipReader
 from retrieval.training.tensors import half, write_tensors
 from retrieval.types import Medium
 
-KINDS = {"clip": Medium.IMAGE, "mulan": Medium.AUDIO, "video": Medium.VIDEO}
-"""What `train` calls its models, and what their towers beside text read."""
+MEDIA = {"clip": Medium.IMAGE, "mulan": Medium.AUDIO, "video": Medium.VIDEO}
+"""What the media tower of each architecture reads."""
 
 BACKENDS = {"clip": "open_clip", "mulan": "mulan", "video": "video-text"}
-"""The catalogue's backend of each kind."""
+"""The catalogue's backend of each architecture."""
 
 IMAGES, TEXT = "images", "text"
 FREEZABLE = {"clip": ("image", TEXT), "mulan": ("audio", TEXT), "video": (IMAGES,)}
-"""Towers that can stay as they are; of a video-text model, all of the image-text model under it."""
+"""Towers that can be frozen; `images` is the image-text model that a video-text model extends."""
 
 
 class TwoTowers(nn.Module):
-    """A model's towers side by side; a frozen one keeps its weights and its statistics.
+    """The towers of a model; a frozen tower keeps its weights and its batch statistics.
 
     Args:
-        model: Holds the weights, `logit_scale` among them.
-        media_tower: Name of its child that reads media; its other children are the text tower.
+        model: Owns the weights, including `logit_scale`.
+        media_tower: Name of the child that reads media; the other children are the text tower.
         embed_media: (n, …) prepared samples → (n, dim) unit vectors.
         embed_text: (n, …) tokens → (n, dim) unit vectors.
         frozen: The media tower's medium or child, `text`, or None.
@@ -68,143 +68,148 @@ class TwoTowers(nn.Module):
         ]
         for child in self._frozen:
             child.requires_grad_(False)
-        if frozen == TEXT:  # open_clip's CLIP keeps some of its text tower's weights outside
+        if frozen == TEXT:  # open_clip's CLIP has weights of its text tower outside of children.
             for name, parameter in model.named_parameters(recurse=False):
                 parameter.requires_grad_(name == "logit_scale")
 
     @property
     def logit_scale(self) -> Tensor:
-        """Logarithm of the temperature's inverse."""
+        """Logarithm of the inverse temperature."""
         return self.model.logit_scale  # type: ignore[return-value]
 
     def train(self, mode: bool = True) -> TwoTowers:
-        """Switch to training; frozen towers go on as when they embed."""
+        """Set the training mode; frozen towers stay in evaluation mode."""
         super().train(mode)
         for child in self._frozen:
             child.eval()
         return self
 
     def forward(self, media: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Prepared samples and tokens → their unit vectors and the temperature's inverse."""
+        """Embed prepared samples and tokens; return unit vectors and the inverse temperature."""
         return self.embed_media(media), self.embed_text(tokens), self.logit_scale.exp()
 
 
 @dataclass(frozen=True, slots=True)
-class Trainable:
-    """A model opened for training.
+class TrainableModel:
+    """An encoder opened for training.
 
     Attributes:
-        spec: What it continues.
-        digest: Of the encoder that it continues.
-        towers: What is trained.
-        reader: How its media are decoded.
-        prepare: (n, …) decoded samples → the media tower's input.
-        tokenize: Texts → the text tower's input.
+        digest: Digest of the encoder before training.
+        towers: The module to train.
+        reader: Decodes the media of the encoder.
+        prepare: (n, …) decoded samples → input of the media tower.
+        tokenize: Texts → input of the text tower.
         save: Writes a folder that the catalogue loads.
     """
 
-    spec: str
     digest: str
     towers: TwoTowers
-    reader: ClipReader
+    reader: SpanReader
     prepare: Callable[[Sample], Tensor]
     tokenize: Callable[[Sequence[str]], Tensor]
     save: Callable[[Path], None]
 
 
-def spec_of(kind: str, init: str, *, any_backend: bool = False) -> str:
-    """The encoder that `--init` means.
+def resolve_init(architecture: str, init: str, *, any_backend: bool = False) -> str:
+    """Return the specification of the encoder to continue.
 
     Args:
-        kind: `clip`, `mulan` or `video`.
-        init: A name of the catalogue, a specification, or a folder that `train` wrote.
-        any_backend: Any encoder of the right medium will do, as for an adapter.
+        architecture: `clip`, `mulan` or `video`.
+        init: A name of the catalogue, a specification, or the folder of a trained model.
+        any_backend: Accept any encoder of the right medium, as adapters do.
 
     Raises:
-        UnknownModelError: None of these, or no encoder of this kind among them.
+        UnknownModelError: There is no such model, or none of this architecture.
     """
     folder = Path(init).expanduser()
     if init not in CATALOGUE and folder.is_dir():
-        init = f"{_backend_of(folder, kind)}:{init}"
+        init = f"{_detect_backend(folder, architecture)}:{init}"
+    backend = BACKENDS[architecture]
     specs = resolve(init)
     for spec in specs:
-        if (BUNDLED.get(spec) or spec.partition(":")[0]) == BACKENDS[kind]:
+        if (BUNDLED.get(spec) or spec.partition(":")[0]) == backend:
             return spec
     if any_backend:
-        return specs[-1] if KINDS[kind] is Medium.AUDIO else specs[0]
+        return specs[-1] if MEDIA[architecture] is Medium.AUDIO else specs[0]
     raise UnknownModelError(
-        f"--init {init} has no {BACKENDS[kind]} model; `train {kind}` continues tiny, "
-        f"{BACKENDS[kind]}:… or a folder that it wrote; any other encoder takes --adapter"
+        f"{init} has no {backend} model to continue; expected tiny, {backend}:… or the folder of "
+        "a trained model; an adapter accepts any encoder"
     )
 
 
-def image_model_under(init: str) -> str | None:
-    """The image-text model that a video-text model is to begin on.
+def find_image_model(init: str) -> str | None:
+    """Return the specification of the image-text model that a video-text model will extend.
 
     Returns:
-        None where `--init` is a video-text model already.
+        None if `init` is a video-text model itself.
 
     Raises:
-        UnknownModelError: It is neither.
+        UnknownModelError: `init` is neither.
     """
     try:
-        spec_of("video", init)
+        resolve_init("video", init)
     except UnknownModelError:
-        return spec_of("clip", init)
+        return resolve_init("clip", init)
     return None
 
 
-def reader_of(kind: str, encoder: Encoder) -> ClipReader:
-    """How an encoder's media are decoded.
+def choose_reader(architecture: str, encoder: Encoder) -> SpanReader:
+    """Return the reader of an encoder's media.
 
     Raises:
-        ModelError: It does not embed what this kind of model reads.
+        ModelError: The encoder does not embed the medium of this architecture.
     """
-    if kind == "clip" and encoder.geometry is not None:
-        return PictureReader(encoder.geometry)
-    if kind == "mulan" and encoder.windows is not None:
-        return RecordingReader(encoder.windows)
-    if kind == "video" and encoder.geometry is not None and reads_clips(encoder):
+    if architecture == "clip" and encoder.geometry is not None:
+        return ImageReader(encoder.geometry)
+    if architecture == "mulan" and encoder.windows is not None:
+        return AudioReader(encoder.windows)
+    if architecture == "video" and encoder.geometry is not None and reads_clips(encoder):
         return VideoClipReader(encoder.geometry, encoder.clip_frames)
-    raise ModelError(f"{encoder.spec} embeds no {KINDS[kind].value}; choose another --init")
+    medium = MEDIA[architecture].value
+    raise ModelError(f"{encoder.spec} embeds no {medium}; choose another model to continue")
 
 
-def open_trainable(kind: str, spec: str, *, frozen: str | None, device: torch.device) -> Trainable:
-    """Open a model for training, in float32.
+def open_trainable(
+    architecture: str, spec: str, *, frozen: str | None, device: torch.device
+) -> TrainableModel:
+    """Open an encoder for training, in float32.
 
     Args:
-        kind: `clip`, `mulan` or `video`.
-        spec: As `spec_of` gives it.
-        frozen: The tower that stays as it is, one of `FREEZABLE`, or None.
-        device: Where it is trained.
+        architecture: `clip`, `mulan` or `video`.
+        spec: As `resolve_init` returns it.
+        frozen: One of `FREEZABLE`, or None.
+        device: The device to train on.
 
     Raises:
-        ModelError: It cannot be loaded, or has no such tower.
+        ModelError: The encoder cannot be loaded or trained, or has no such tower.
     """
-    check_frozen(kind, frozen)
-    # On the processor, where encoders compute in float32; a GPU's half would lose small steps.
+    check_frozen(architecture, frozen)
+    # Encoders compute in float32 on a CPU; half precision would lose small steps.
     encoder: Any = load_encoder(spec, device="cpu")
     if isinstance(encoder, OpenClipEncoder):
-        return _clip(encoder, frozen, device)
+        return _open_clip(encoder, frozen, device)
     if isinstance(encoder, MulanEncoder):
-        return _mulan(encoder, frozen, device)
+        return _open_mulan(encoder, frozen, device)
     if isinstance(encoder, VideoTextEncoder):
-        return _video(encoder, frozen, device)
-    raise ModelError(f"{spec} cannot be trained further; --adapter takes any encoder")
+        return _open_video(encoder, frozen, device)
+    raise ModelError(f"{spec} cannot be trained; an adapter accepts any encoder")
 
 
-def check_frozen(kind: str, frozen: str | None) -> None:
-    """Make sure that a kind of model has the tower that is to be frozen.
+def check_frozen(architecture: str, frozen: str | None) -> None:
+    """Refuse to freeze a tower that an architecture does not have.
 
     Raises:
-        ModelError: It has not.
+        ModelError: There is no such tower.
     """
-    towers = FREEZABLE[kind]
+    towers = FREEZABLE[architecture]
     if frozen not in (None, *towers):
-        raise ModelError(f"no tower {frozen!r} in a {kind}; --freeze takes {' or '.join(towers)}")
+        expected = " or ".join(towers)
+        raise ModelError(f"{architecture} has no tower {frozen!r} to freeze, expected {expected}")
 
 
-def _clip(encoder: OpenClipEncoder, frozen: str | None, device: torch.device) -> Trainable:
+def _open_clip(
+    encoder: OpenClipEncoder, frozen: str | None, device: torch.device
+) -> TrainableModel:
     model = encoder.model.to(device, memory_format=torch.channels_last)  # fastest for convolutions
     towers = TwoTowers(
         model,
@@ -218,41 +223,41 @@ def _clip(encoder: OpenClipEncoder, frozen: str | None, device: torch.device) ->
         encoder.write_configuration(folder)
         write_tensors(folder / OPEN_CLIP_WEIGHTS, half(model.state_dict()))
 
-    return Trainable(
-        spec=encoder.spec,
+    return TrainableModel(
         digest=encoder.digest,
         towers=towers,
-        reader=reader_of("clip", encoder),
+        reader=choose_reader("clip", encoder),
         prepare=encoder.prepare,
         tokenize=encoder.tokenize,
         save=save,
     )
 
 
-def _mulan(encoder: MulanEncoder, frozen: str | None, device: torch.device) -> Trainable:
+def _open_mulan(encoder: MulanEncoder, frozen: str | None, device: torch.device) -> TrainableModel:
     model = encoder.model.to(device)
 
-    def pictures(windows: NDArray[np.float32]) -> Tensor:
-        sound = torch.from_numpy(np.ascontiguousarray(windows, np.float32))
-        drawn: Tensor = model.audio.log_mel(sound.to(device))
-        return drawn
+    def prepare(windows: NDArray[np.float32]) -> Tensor:
+        samples = torch.from_numpy(np.ascontiguousarray(windows, np.float32))
+        pictures: Tensor = model.audio.log_mel(samples.to(device))
+        return pictures
 
     def save(folder: Path) -> None:
         encoder.write_configuration(folder)
         write_tensors(folder / MULAN_WEIGHTS, half(model.state_dict()))
 
-    return Trainable(
-        spec=encoder.spec,
+    return TrainableModel(
         digest=encoder.digest,
-        towers=TwoTowers(model, "audio", model.audio.embed_spectrograms, model.text, frozen),
-        reader=reader_of("mulan", encoder),
-        prepare=pictures,
+        towers=TwoTowers(model, "audio", model.audio.read, model.text, frozen),
+        reader=choose_reader("mulan", encoder),
+        prepare=prepare,
         tokenize=encoder.tokenize,
         save=save,
     )
 
 
-def _video(encoder: VideoTextEncoder, frozen: str | None, device: torch.device) -> Trainable:
+def _open_video(
+    encoder: VideoTextEncoder, frozen: str | None, device: torch.device
+) -> TrainableModel:
     model = encoder.model.to(device)
     towers = TwoTowers(model, IMAGES, model.embed_clips, model.embed_text, frozen)
 
@@ -263,30 +268,29 @@ def _video(encoder: VideoTextEncoder, frozen: str | None, device: torch.device) 
     def save(folder: Path) -> None:
         config = encoder.config
         if frozen != IMAGES or config.images == IMAGES_FOLDER:
-            beside = folder / IMAGES_FOLDER
-            beside.mkdir(exist_ok=True)
-            encoder.images.write_configuration(beside)
-            write_tensors(beside / OPEN_CLIP_WEIGHTS, half(encoder.images.model.state_dict()))
-            digest = load_encoder(f"open_clip:{beside}", device="cpu").digest
+            images = folder / IMAGES_FOLDER
+            images.mkdir(exist_ok=True)
+            encoder.images.write_configuration(images)
+            write_tensors(images / CLIP_WEIGHTS, half(encoder.images.model.state_dict()))
+            digest = load_encoder(f"open_clip:{images}", device="cpu").digest
             config = replace(config, images=IMAGES_FOLDER, images_digest=digest)
         write_config(config, folder)
         write_tensors(folder / VIDEO_WEIGHTS, half(model.own.state_dict()))
 
-    return Trainable(
-        spec=encoder.spec,
+    return TrainableModel(
         digest=encoder.digest,
         towers=towers,
-        reader=reader_of("video", encoder),
+        reader=choose_reader("video", encoder),
         prepare=prepare,
         tokenize=encoder.tokenize,
         save=save,
     )
 
 
-def _backend_of(folder: Path, kind: str) -> str:
-    """What made a folder, by the files in it; else what makes this kind of model."""
+def _detect_backend(folder: Path, architecture: str) -> str:
+    """Return the backend of a model folder by its files; otherwise that of the architecture."""
     if (folder / "adapter.json").is_file():
         return "adapter"
     if (folder / "open_clip_config.json").is_file():
         return BACKENDS["clip"]
-    return BACKENDS[kind]
+    return BACKENDS[architecture]

@@ -1,4 +1,4 @@
-"""Spans of videos as a video-text model reads them: clips of frames with what lies around them."""
+"""Clips of video spans as a video-text model reads them: frames of the clip and its context."""
 
 from __future__ import annotations
 
@@ -7,76 +7,78 @@ from dataclasses import dataclass
 import numpy as np
 
 from retrieval.errors import DamagedMediaError
-from retrieval.media.images.fitting import fit
-from retrieval.media.video.reader import open_video
-from retrieval.training.pairs.manifest import Clip
-from retrieval.training.pairs.media import VALIDATION_WINDOWS, Sample
+from retrieval.media.image import fit
+from retrieval.media.video import open_video
+from retrieval.training.pairs.manifest import MediaSpan
+from retrieval.training.pairs.media import MAX_VIEWS, Sample
 from retrieval.types import ClipFrames, ImageGeometry, Sampling
 
 MAX_VIDEO_SECONDS = 120.0
-"""Of a longer video, or of a longer span, the first two minutes are seen."""
+"""Longer spans are cut to their first two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoClipReader:
-    """Implements `ClipReader`: (frames, height, width, 3) uint8 clips of spans of videos.
+    """Implements `SpanReader` for spans of videos: (frames, height, width, 3) uint8 clips.
 
     Attributes:
-        geometry: How frames must arrive.
-        wanted: How many, and with how much context.
-        clip_seconds: Length of a clip without its context, as `embed` cuts videos.
+        geometry: Size of the frames.
+        clip_frames: Number of frames of a clip, and the length of its context.
+        clip_seconds: Length of a clip without its context, as in collections.
     """
 
     geometry: ImageGeometry
-    wanted: ClipFrames
+    clip_frames: ClipFrames
     clip_seconds: float = Sampling().clip_seconds
 
     @property
     def step_seconds(self) -> float:
-        """From one frame of a clip to the next."""
-        return (self.clip_seconds + 2 * self.wanted.context_seconds) / self.wanted.frames
+        """Seconds between two frames of a clip."""
+        context = self.clip_frames.context_seconds
+        return (self.clip_seconds + 2 * context) / self.clip_frames.frames
 
-    def read(self, clip: Clip) -> Sample:
-        """(n, height, width, 3) frames of the span and of the context on both sides of it.
+    def read(self, span: MediaSpan) -> Sample:
+        """Decode the frames of a span and of its context, (n, height, width, 3).
 
-        Before the first frame of the video, and after its last, these two stand still.
+        Context beyond the ends of the video repeats its first or last frame.
         """
-        with open_video(str(clip.path)) as video:
-            end = clip.end_seconds
+        with open_video(str(span.path)) as video:
+            end = span.end_seconds
             if end is None:
                 end = video.duration_seconds or MAX_VIDEO_SECONDS
-            length = min(end - clip.start_seconds, MAX_VIDEO_SECONDS)
+            length = min(end - span.start_seconds, MAX_VIDEO_SECONDS)
             if length <= 0:
                 raise DamagedMediaError(
-                    f"the span begins at {clip.start_seconds:g} s, the video ends before"
+                    f"the span begins at {span.start_seconds:g} s, the video ends before"
                 )
-            step, context = self.step_seconds, self.wanted.context_seconds
-            count = max(self.wanted.frames, round((length + 2 * context) / step))
-            times = clip.start_seconds - context + (np.arange(count) + 0.5) * step
-            # Equal pictures of a still are one object, which is fitted once.
-            fitted: dict[int, Sample] = {}
-            frames, shown = [], []
+            step, context = self.step_seconds, self.clip_frames.context_seconds
+            count = max(self.clip_frames.frames, round((length + 2 * context) / step))
+            times = span.start_seconds - context + (np.arange(count) + 0.5) * step
+            # Repeated frames are one object, which is resized once.
+            resized: dict[int, Sample] = {}
+            frames, pictures = [], []
             for _, picture in video.frames_at(times.clip(0).tolist()):
-                shown.append(picture)  # kept alive: ids are unique among living objects
-                if id(picture) not in fitted:
-                    fitted[id(picture)] = fit(picture, self.geometry)
-                frames.append(fitted[id(picture)])
+                pictures.append(picture)  # Ids are unique among living objects only.
+                if id(picture) not in resized:
+                    resized[id(picture)] = fit(picture, self.geometry)
+                frames.append(resized[id(picture)])
         return np.stack(frames)
 
     def draw(self, decoded: Sample, rng: np.random.Generator) -> Sample:
-        """One clip that lies anywhere in the span."""
-        return self._at(decoded, int(rng.integers(len(decoded) - self.wanted.frames + 1)))
+        """Draw one clip that begins anywhere in the span."""
+        first = int(rng.integers(len(decoded) - self.clip_frames.frames + 1))
+        return self._clip_at(decoded, first)
 
     def views(self, decoded: Sample) -> list[Sample]:
-        """Clips of the span, at most eight, evenly spaced."""
-        last = len(decoded) - self.wanted.frames
-        own = max(1, round(self.clip_seconds / self.step_seconds))
-        chosen = np.linspace(0, last, min(last // own + 1, VALIDATION_WINDOWS))
-        return [self._at(decoded, round(first)) for first in chosen]
+        """Return up to eight clips of the span, evenly spaced."""
+        last = len(decoded) - self.clip_frames.frames
+        step_rows = max(1, round(self.clip_seconds / self.step_seconds))
+        firsts = np.linspace(0, last, min(last // step_rows + 1, MAX_VIEWS))
+        return [self._clip_at(decoded, round(first)) for first in firsts]
 
     def fill(self, view: Sample) -> Sample:
-        """The clip itself."""
+        """Return the clip."""
         return view
 
-    def _at(self, decoded: Sample, first: int) -> Sample:
-        return decoded[first : first + self.wanted.frames]
+    def _clip_at(self, decoded: Sample, first: int) -> Sample:
+        return decoded[first : first + self.clip_frames.frames]

@@ -9,7 +9,7 @@ import torch
 from benchmarks.datasets.esc10 import Clip, read_clips, read_sound, split
 from benchmarks.suites import esc10 as suite
 from retrieval.errors import SourceError
-from retrieval.training.pairs.augmentation import AS_IT_IS
+from retrieval.training.pairs.augmentation import NO_AUGMENTATION
 from tests.support.small_esc10 import RATE, SMALL, tone, write_tones
 
 
@@ -74,7 +74,7 @@ def test_the_nearest_neighbour_knows_tones(folder: Path) -> None:
 def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = suite.Recipe("small", SMALL, 30, 3e-3, AS_IT_IS)
+    recipe = suite.Recipe("small", SMALL, 30, 3e-3, NO_AUGMENTATION)
     monkeypatch.setattr(suite, "RECIPES", (recipe,))
     monkeypatch.setattr(suite, "FOLDS", (1, 2))
     heard: list[str] = []
@@ -98,7 +98,7 @@ def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
 
 def test_training_goes_on_from_a_model(folder: Path, tmp_path: Path) -> None:
     names, clips = read_clips(folder, RATE)
-    scratch = suite.Recipe("first", SMALL, 1, 1e-3, AS_IT_IS)
+    scratch = suite.Recipe("first", SMALL, 1, 1e-3, NO_AUGMENTATION)
     suite.learn(scratch, clips, names, tmp_path / "first")
     further = replace(scratch, learning_rate=1e-9, start=tmp_path / "first")
     suite.learn(further, clips, names, tmp_path / "second", scale=0.1)

@@ -11,7 +11,7 @@ from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.video_text import VideoTextEncoder
 from retrieval.errors import ModelError, WeightsFormatError, WeightsNotAvailableError
 from retrieval.protocols import reads_clips
-from retrieval.training.pairs.new_model import begin_video
+from retrieval.training.pairs.new_model import create_video_model
 from retrieval.training.tensors import write_tensors
 from retrieval.types import ClipFrames, Medium
 
@@ -40,7 +40,7 @@ def images() -> OpenClipEncoder:
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("untrained")
-    begin_video(folder, "tiny-image", seed=0)
+    create_video_model(folder, "tiny-image", seed=0)
     return folder
 
 
@@ -48,7 +48,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stirred(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Load a model whose towers change the vectors."""
     folder = tmp_path_factory.mktemp("stirred")
-    begin_video(folder, "tiny-image", seed=0)
+    create_video_model(folder, "tiny-image", seed=0)
     own = load(folder).model.own
     for tower in (own.video, own.text):
         torch.nn.init.normal_(tower.project.weight, std=0.05)
@@ -155,4 +155,4 @@ def test_damaged_folders_are_refused(untrained: Path, tmp_path: Path) -> None:
 
 def test_only_open_clip_models_are_accepted(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="image-text model of open_clip"):
-        begin_video(tmp_path, "tiny-music", seed=0)
+        create_video_model(tmp_path, "tiny-music", seed=0)

@@ -19,7 +19,7 @@ from retrieval.localization.hammer_model import (
     frame_log_probabilities,
     standardise,
 )
-from retrieval.training.moments.steps import label_grams
+from retrieval.training.moments.objective import label_grams
 from retrieval.types import Medium, MomentQuery, Space, TimedRows
 from support.named_moments import rows_of
 from support.small_hammer import write_hammer

@@ -1,4 +1,4 @@
-"""Manifests of generated pairs whose words the bundled models never learned."""
+"""Manifests of generated pairs with words that are new to the bundled models."""
 
 import csv
 import json
@@ -49,7 +49,9 @@ GROUNDS = {
     Background.BRICKS: "Mauer",
     Background.SNOW: "Schnee",
 }
-KINDS = [(c, g) for c in Colour for g in Background if c not in HIDDEN_ON.get(g, frozenset())]
+COMBINATIONS = [
+    (c, g) for c in Colour for g in Background if c not in HIDDEN_ON.get(g, frozenset())
+]
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ def write_manifest(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     return path
 
 
-def draw(folder: Path, number: int, kind: tuple[Colour, Background]) -> dict[str, object]:
-    """A picture of one thing, with German words for its colour and what lies behind it."""
+def draw(folder: Path, number: int, combination: tuple[Colour, Background]) -> dict[str, object]:
+    """A picture of one object, with a German caption of its colour and background."""
     rng = np.random.default_rng(number)
-    colour, ground = kind
+    colour, ground = combination
     shape = list(Shape)[rng.integers(len(Shape))]
     x, y = rng.uniform(0.35, 0.65, 2).tolist()
     thing = SceneObject(shape, colour, Size.LARGE, Texture.PLAIN, 4, x, y, 0.0)
@@ -83,11 +85,13 @@ def draw(folder: Path, number: int, kind: tuple[Colour, Background]) -> dict[str
 
 @pytest.fixture(scope="session")
 def german_pictures(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
-    """216 pairs to train on, and 50 others, no two of the same kind."""
+    """216 pairs to train on, and 50 others of different combinations."""
     folder = tmp_path_factory.mktemp("pictures")
-    order = np.random.default_rng(0).permutation(len(KINDS))
-    train = [draw(folder, number, KINDS[number % len(KINDS)]) for number in range(216)]
-    val = [draw(folder, 1_000 + number, KINDS[number]) for number in order[:50]]
+    order = np.random.default_rng(0).permutation(len(COMBINATIONS))
+    train = [
+        draw(folder, number, COMBINATIONS[number % len(COMBINATIONS)]) for number in range(216)
+    ]
+    val = [draw(folder, 1_000 + number, COMBINATIONS[number]) for number in order[:50]]
     return Manifests(
         write_manifest(folder / "train.csv", train), write_manifest(folder / "val.csv", val)
     )
@@ -136,7 +140,7 @@ TONES_HZ = {"tief": 110.0, "mittel": 440.0, "hoch": 1_760.0, "schrill": 5_000.0}
 
 @pytest.fixture(scope="session")
 def german_tones(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
-    """Eight recordings of two tones each, which start and end tell apart, twice."""
+    """Sixteen recordings of two tones each; start and end separate the tones."""
     folder = tmp_path_factory.mktemp("tones")
     times = np.arange(2 * 16_000) / 16_000
     rows = []

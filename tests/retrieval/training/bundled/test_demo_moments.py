@@ -6,11 +6,11 @@ import pytest
 from retrieval.collection import Collection
 from retrieval.demo.look_alikes import LOOK_ALIKES, sample_look_alikes, unambiguous_events
 from retrieval.demo.scenes import Motion
-from retrieval.demo.videos import Event, Video, sample_video, write_video
+from retrieval.demo.videos import FRAMES_PER_SECOND, Event, Video, sample_video, write_video
 from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.protocols import Encoder
-from retrieval.training.bundled.demo_moments import demo_moments, video_pictures
+from retrieval.training.bundled.demo_moments import _draw_pictures, draw_moments
 from retrieval.training.moments.data import MomentData
 
 
@@ -21,12 +21,12 @@ def encoder() -> Encoder:
 
 @pytest.fixture(scope="module")
 def data(encoder: Encoder) -> MomentData:
-    return demo_moments(8, 4, encoder, seed=3)
+    return draw_moments(8, 4, encoder, seed=3)
 
 
-def test_drawn_frames_equal_the_ones_that_embed_stores(encoder: Encoder, tmp_path: Path) -> None:
+def test_drawn_frames_equal_stored_ones(encoder: Encoder, tmp_path: Path) -> None:
     drawn = sample_video(np.random.default_rng([1, 42]), seconds=(20.0, 24.0))
-    # As much of a video as shows it: no sound, which takes most of the writing.
+    # Without sound, which takes most of the time to write.
     video = Video(
         tuple(
             Event(e.start_seconds, e.end_seconds, e.scene, e.motion, None, e.caption)
@@ -41,12 +41,24 @@ def test_drawn_frames_equal_the_ones_that_embed_stores(encoder: Encoder, tmp_pat
     frames = collection.snapshot.item_frames(collection.snapshot.spaces[0].name, 0)
     assert frames is not None
     assert encoder.geometry is not None
-    vectors = encoder.encode_images(video_pictures(video, encoder.geometry))
+    step = FRAMES_PER_SECOND // 2  # Collections sample two frames per second.
+    pictures = []
+    for event in video.events:
+        first, end = (
+            round(seconds * FRAMES_PER_SECOND)
+            for seconds in (event.start_seconds, event.end_seconds)
+        )
+        pictures += _draw_pictures(
+            event.scene, event.motion, end - first, -first % step, encoder.geometry
+        )
+    vectors = encoder.encode_images(np.stack(pictures))
     assert len(vectors) == len(frames.vectors)
     assert (vectors * frames.vectors).sum(axis=1).min() > 0.98
 
 
-def test_windows_are_where_the_caption_is_true(data: MomentData, encoder: Encoder) -> None:
+def test_windows_are_the_events_that_the_caption_describes(
+    data: MomentData, encoder: Encoder
+) -> None:
     assert len(data.videos) == 4
     for video in data.videos:
         assert 20 <= len(video.vectors) <= 128
@@ -54,25 +66,25 @@ def test_windows_are_where_the_caption_is_true(data: MomentData, encoder: Encode
         np.testing.assert_allclose(video.start_seconds[1:], video.end_seconds[:-1])
         lengths = np.linalg.norm(video.vectors.astype(np.float32), axis=1)
         np.testing.assert_allclose(lengths, 1, atol=2e-3)
-    for asked in data.asked:
-        video = data.videos[asked.video]
-        for start, end in asked.windows:
+    for query in data.queries:
+        video = data.videos[query.video]
+        for start, end in query.windows:
             assert start in video.start_seconds
             assert end in video.end_seconds
             assert end - start >= 3.5
-    assert {asked.video for asked in data.asked} == set(range(4))
+    assert {query.video for query in data.queries} == set(range(4))
     np.testing.assert_allclose(
         data.sentences[0],
-        encoder.encode_text([data.asked[0].text])[0],
+        encoder.encode_text([data.queries[0].text])[0],
         atol=3e-3,  # bfloat16
     )
 
 
 def test_the_same_seed_draws_the_same(data: MomentData, encoder: Encoder) -> None:
-    again = demo_moments(8, 4, encoder, seed=3)
-    assert again.asked == data.asked
+    again = draw_moments(8, 4, encoder, seed=3)
+    assert again.queries == data.queries
     np.testing.assert_array_equal(again.videos[2].vectors, data.videos[2].vectors)
-    assert demo_moments(8, 4, encoder, seed=4).asked != data.asked
+    assert draw_moments(8, 4, encoder, seed=4).queries != data.queries
 
 
 def test_look_alikes_show_one_scene_and_only_their_motions_differ() -> None:

@@ -9,27 +9,32 @@ from safetensors import safe_open
 
 from retrieval.demo.drawing import render_scene
 from retrieval.demo.scenes import Background, Colour, Scene, SceneObject, Shape, Size, Texture
-from retrieval.demo.world import HELD_OUT
+from retrieval.progress import Progress
 from retrieval.training.bundled import image_text as clip
-from retrieval.training.bundled.image_text import Gallery, train_tiny_image
-from retrieval.training.bundled.scene_pairs import UNSEEN, normalised, small_picture
-from retrieval.training.run import Telling
+from retrieval.training.bundled.image_text import HeldOutScenes, train_tiny_image
+from retrieval.training.bundled.scene_pairs import (
+    HELD_OUT,
+    UNSEEN,
+    normalize_pictures,
+    resize_picture,
+)
 from support.stopped import assert_ends_the_same
 
 BUNDLED = Path(str(files("retrieval"))) / "weights" / "tiny-image"
 
 
 @pytest.mark.slow
-def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
+def test_training_writes_a_folder_that_open_clip_loads(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     import open_clip
 
-    said: list[str] = []
-    telling = Telling(said.append)
-    report = train_tiny_image(tmp_path, steps=1, device="cpu", gallery=20, telling=telling)
+    caplog.set_level("INFO", "retrieval.training")
+    report = train_tiny_image(tmp_path, steps=1, device="cpu", gallery=20)
     assert report.pairs == 384
-    assert report.held_out.reached.pool == 20
-    assert "lesson 3: 1 steps of 128 pairs on cpu" in said
-    assert said[-1].startswith("lesson 3, step 1: R@1 ")
+    assert report.held_out.score.pool == 20
+    assert "stage 3: 1 steps of 128 pairs on cpu" in caplog.messages
+    assert caplog.messages[-1].startswith("stage 3, step 1: R@1 ")
 
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tmp_path}")
     tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path}")(["a red circle", "anything ☃"])
@@ -46,19 +51,21 @@ def test_training_writes_a_folder_that_open_clip_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_stopped_in_two_lessons_goes_on_and_ends_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_training_stopped_in_two_stages_resumes_and_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(clip, "BATCH", 8)
 
-    def train(out: Path, telling: Telling) -> None:
-        clip.train_tiny_image(out, steps=2, device="cpu", gallery=5, telling=telling)
+    def train(out: Path, progress: Progress) -> None:
+        clip.train_tiny_image(out, steps=2, device="cpu", gallery=5, progress=progress)
 
-    said = assert_ends_the_same(train, tmp_path, "lesson 2 1", "lesson 3 2")
-    assert [line for line in said if "going on" in line] == [
-        "lesson 1, going on after 2 of 2 steps",
-        "lesson 2, going on after 2 of 2 steps",
-        "lesson 3, going on after 1 of 2 steps",
+    caplog.set_level("INFO", "retrieval.training")
+    stops = ("training, stage 2", 1), ("training, stage 3", 2)
+    assert_ends_the_same(train, tmp_path, *stops)
+    assert [line for line in caplog.messages if "resuming" in line][-3:] == [
+        "stage 1, resuming after 2 of 2 steps",
+        "stage 2, resuming after 2 of 2 steps",
+        "stage 3, resuming after 1 of 2 steps",
     ]
 
 
@@ -79,13 +86,14 @@ def test_bundled_files_are_complete() -> None:
 
 
 @pytest.mark.parametrize(("split", "at_10"), [(HELD_OUT, 0.98), (UNSEEN, 0.9)])
-def test_bundled_model_finds_scenes_it_never_saw(
+def test_bundled_model_finds_held_out_scenes(
     bundled: tuple[torch.nn.Module, object], split: int, at_10: float
 ) -> None:
     model, tokenizer = bundled
-    score = Gallery(tokenizer, split, seed=1, count=200).judge(model, step=0)
-    assert score.reached.shares["R@10"] >= at_10
-    assert score.reached.shares["R@1"] >= 0.75
+    scenes = HeldOutScenes(tokenizer, split, seed=1, count=200)
+    score = scenes.score_with_ceiling(model, step=0)
+    assert score.score.shares["R@10"] >= at_10
+    assert score.score.shares["R@1"] >= 0.75
     assert score.ceiling >= 0.95
 
 
@@ -106,8 +114,9 @@ def test_bundled_model_answers_short_queries(
         )
         for number, (colour, shape) in enumerate(kinds)
     ]
+    pixels = normalize_pictures(np.stack([resize_picture(picture) for picture in pictures]))
     with torch.inference_mode():
-        media = model.encode_image(normalised(np.stack([small_picture(p) for p in pictures])), True)
+        media = model.encode_image(pixels, True)
         text = model.encode_text(tokenizer([query]), True)
     best = (media @ text.T)[:, 0].topk(3).indices.tolist()
     assert {kinds[number][0] for number in best} == {Colour.RED}

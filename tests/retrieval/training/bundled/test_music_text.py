@@ -10,10 +10,10 @@ from cli.main import app
 from retrieval.encoders import mulan_sizes
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.mulan import read_config
-from retrieval.encoders.mulan_sizes import ResNetSize, TransformerSize
+from retrieval.encoders.towers import ResNetSize, TransformerSize
+from retrieval.progress import Progress
 from retrieval.training.bundled import music_text as mulan
 from retrieval.training.pairs.augmentation import Augmentation
-from retrieval.training.run import Telling
 from support.stopped import assert_ends_the_same
 
 REDUCED = dataclasses.replace(
@@ -37,7 +37,7 @@ SMALL = dataclasses.replace(
 
 def test_train_writes_a_folder_that_embeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(mulan_sizes.MULAN_SIZES, "mulan-resnet", REDUCED)
-    monkeypatch.setattr(mulan, "GALLERY", 8)
+    monkeypatch.setattr(mulan, "GALLERY_TUNES", 8)
     out = tmp_path / "mine"
     options = ["--config", "mulan-resnet", "--augment", "spec", "--augment", "mixup"]
     sizes = ["--steps", "2", "--batch-size", "4", "--device", "cpu"]
@@ -60,32 +60,34 @@ def test_train_writes_a_folder_that_embeds(tmp_path: Path, monkeypatch: pytest.M
     assert rows.shape == encoder.encode_text(["a slow piano"]).shape == (1, 128)
 
 
-def test_a_stopped_training_goes_on_and_ends_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_stopped_training_resumes_and_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mulan, "GALLERY", 8)
+    monkeypatch.setattr(mulan, "GALLERY_TUNES", 8)
     stripes = Augmentation(masks=1, mask_share=0.5)
 
-    def train(out: Path, telling: Telling) -> None:
-        mulan.train_tiny_music(
+    def train(out: Path, progress: Progress) -> None:
+        options = mulan.MusicOptions(
             out, config=SMALL, augmentation=stripes, batch=4, steps=20, device="cpu",
-            masked_language=0.2, telling=telling,
+            masked_language=0.2,
         )  # fmt: skip
+        mulan.train_tiny_music(options, progress)
 
-    said = assert_ends_the_same(train, tmp_path, "train 8")
-    assert said[1] == "going on after 6 of 20 steps"
-    assert said[-1].startswith("step 20: R@1 ")
+    caplog.set_level("INFO", "retrieval.training")
+    assert_ends_the_same(train, tmp_path, ("training", 8))
+    assert "resuming after 6 of 20 steps" in caplog.messages
+    assert caplog.messages[-1].startswith("step 20: R@1 ")
 
 
-def test_batches_begin_anywhere_and_pair_a_tune_with_one_of_its_captions() -> None:
+def test_batches_have_random_positions_and_captions_of_their_tunes() -> None:
     count, frames = 10, 20
     pictures = np.tile(np.arange(count, dtype=np.float16)[:, None, None], (1, 2, frames + 12))
     pictures = pictures * 100 + np.arange(frames + 12, dtype=np.float16)
     tokens = torch.arange(1, 21).reshape(count, 2, 1)
-    media, texts = next(mulan._batches(pictures, tokens, 4, seed=0))
+    media, texts = next(mulan._draw_batches(pictures, tokens, 4, seed=0))
     assert media.shape == (4, 2, frames)
     tunes = (media[:, 0, 0] / 100).long()
     assert torch.equal((texts[:, 0] - 1) // 2, tunes)
     begin = (media[:, 0, 0] - 100 * tunes).round()
-    assert begin.unique().numel() == 1  # the batch shares its beginning, loudness is each one's own
+    assert begin.unique().numel() == 1  # The batch shares its position; loudness is individual.
     assert 0 <= begin[0] <= 12

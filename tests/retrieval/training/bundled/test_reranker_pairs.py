@@ -1,22 +1,23 @@
 import numpy as np
+import pytest
 
 from retrieval.demo.drawing import render_scene
 from retrieval.demo.scenes import Background, Colour, Shape
 from retrieval.demo.variations import CHANGES, REARRANGEMENTS
 from retrieval.training.bundled.reranker_pairs import (
-    CANDIDATES,
+    COMPARED,
     MEMBERS,
-    candidates,
+    compared_rows,
     draw_captions,
     draw_families,
     relation_gallery,
 )
 
 
-def test_families_say_what_lies_where() -> None:
-    said: list[str] = []
-    drawn = draw_families(4, 0, said.append)
-    assert said == [f"4 families of {MEMBERS} pictures drawn"]
+def test_families_state_the_content_of_their_pictures(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "retrieval.training")
+    drawn = draw_families(4, 0)
+    assert caplog.messages == [f"4 families of {MEMBERS} pictures drawn"]
     assert drawn.pixels.shape == (4 * MEMBERS, 128, 128, 3)
     for row, scene in enumerate(drawn.scenes):
         np.testing.assert_array_equal(drawn.pixels[row], render_scene(scene, 128))
@@ -28,14 +29,14 @@ def test_families_say_what_lies_where() -> None:
             np.testing.assert_allclose(found[:2], (thing.x, thing.y), rtol=1e-6)
             assert list(Shape)[int(found[2])] is thing.shape
             assert list(Colour)[int(found[3])] is thing.colour
-    again = draw_families(4, 0, said.append)
+    again = draw_families(4, 0)
     np.testing.assert_array_equal(drawn.pixels, again.pixels)
 
 
-def test_captions_are_true_of_their_own_and_of_few_look_alikes() -> None:
-    scenes = draw_families(20, 1, lambda line: None).scenes
+def test_captions_describe_their_own_scene_and_few_similar_ones() -> None:
+    scenes = draw_families(20, 1).scenes
     captions = draw_captions(scenes, np.random.default_rng(0))
-    held = candidates(len(scenes))
+    held = compared_rows(len(scenes))
     truth = np.array(
         [
             [caption.describes(scenes[other]) for other in others]
@@ -43,24 +44,24 @@ def test_captions_are_true_of_their_own_and_of_few_look_alikes() -> None:
         ]
     )
     assert truth[:, 0].all()
-    assert truth[:, 1:MEMBERS].mean() < 0.5  # look-alikes differ in what is said
+    assert truth[:, 1:MEMBERS].mean() < 0.5  # Similar scenes differ in the stated facts.
     assert truth[:, MEMBERS:].mean() < 0.1
 
 
-def test_a_caption_meets_its_family_first_and_no_picture_twice() -> None:
-    held = candidates(4 * MEMBERS)
-    assert held.shape == (4 * MEMBERS, CANDIDATES)
+def test_a_caption_is_compared_with_its_family_first_and_no_picture_twice() -> None:
+    held = compared_rows(4 * MEMBERS)
+    assert held.shape == (4 * MEMBERS, COMPARED)
     np.testing.assert_array_equal(held[:, 0], np.arange(4 * MEMBERS))
     for row, others in enumerate(held.tolist()):
         assert {other // MEMBERS for other in others[:MEMBERS]} == {row // MEMBERS}
-        assert len(set(others)) == CANDIDATES
+        assert len(set(others)) == COMPARED
 
 
-def test_asked_captions_state_a_relation_of_one_scene() -> None:
-    for look_alikes in ((), CHANGES, REARRANGEMENTS):
-        scenes, asked = relation_gallery(60, 1, look_alikes=look_alikes)
+def test_gallery_captions_state_a_relation_of_one_scene() -> None:
+    for look_alikes in ((), CHANGES, REARRANGED):
+        scenes, queries = relation_gallery(60, 1, look_alikes=look_alikes)
         assert len(scenes) == 60
-        assert len(asked) > 10
-        for number, caption in asked:
+        assert len(queries) > 10
+        for number, caption in queries:
             assert caption.relations
             assert [caption.describes(scene) for scene in scenes].index(True) == number

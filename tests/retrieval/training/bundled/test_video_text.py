@@ -4,26 +4,26 @@ import numpy as np
 import pytest
 
 from retrieval.encoders.catalogue import load_encoder
+from retrieval.progress import Progress
 from retrieval.training.bundled import video_text as video
-from retrieval.training.bundled.demo_moments import DrawnEvent, drawn_families
-from retrieval.training.bundled.video_pairs import BatchGroups, VideoLessons
+from retrieval.training.bundled.demo_moments import DrawnEvent, draw_families
+from retrieval.training.bundled.video_pairs import BatchGroups, VideoPairs
 from retrieval.training.bundled.video_text import train_tiny_video
-from retrieval.training.run import NOBODY, Telling
 from retrieval.types import ClipFrames
 from support.stopped import assert_ends_the_same
 
-WANTED = ClipFrames(16, 7.0)
+CLIP_FRAMES = ClipFrames(16, 7.0)
 
 
 @pytest.fixture(scope="module")
 def families() -> list[list[DrawnEvent]]:
     encoder = load_encoder("tiny-image", device="cpu")
-    return drawn_families(30, encoder, seed=1, telling=NOBODY)
+    return draw_families(30, encoder, seed=1)
 
 
-def test_a_batch_holds_groups_that_look_alike(families: list[list[DrawnEvent]]) -> None:
-    lessons = VideoLessons(families, 5, WANTED, seed=0)
-    clips, captions, groups = lessons.batch(BatchGroups(2, 3, 4), np.random.default_rng(0))
+def test_a_batch_contains_groups_of_similar_clips(families: list[list[DrawnEvent]]) -> None:
+    pairs = VideoPairs(families, 5, CLIP_FRAMES, seed=0)
+    clips, captions, groups = pairs.draw_batch(BatchGroups(2, 3, 4), np.random.default_rng(0))
     assert clips.shape == (len(captions), 16, 256)
     np.testing.assert_allclose(np.linalg.norm(clips, axis=2), 1, atol=1e-3)
     sizes = np.bincount(groups)
@@ -31,32 +31,33 @@ def test_a_batch_holds_groups_that_look_alike(families: list[list[DrawnEvent]]) 
     assert set(sizes[2:5]) <= {2, 3}
     assert sizes[5:].tolist() == [2, 2, 2, 2]
     for first, second in zip(captions[-8::2], captions[-7::2], strict=True):
-        assert lessons.captions[first] != lessons.captions[second]
+        assert pairs.captions[first] != pairs.captions[second]
 
 
 def test_clips_of_two_events_show_both_in_order(families: list[list[DrawnEvent]]) -> None:
-    lessons = VideoLessons(families, 5, WANTED, seed=0)
-    told = lessons._orders[0][0]
+    pairs = VideoPairs(families, 5, CLIP_FRAMES, seed=0)
+    captioned = pairs._orders[0][0]
     rng = np.random.default_rng(0)
-    first, second = (event.vectors.astype(np.float32).mean(axis=0) for event in told.events)
+    first, second = (event.vectors.astype(np.float32).mean(axis=0) for event in captioned.events)
     for _ in range(10):
-        clip = lessons._clip(told, rng).astype(np.float32)
+        clip = pairs._draw_clip(captioned, rng).astype(np.float32)
         likelier_first = clip @ first - clip @ second
         middle = int(np.abs(np.arange(16) - 7.5).argmin())
         assert likelier_first[middle - 5 : middle - 3].mean() > likelier_first[-5:-3].mean()
 
 
 @pytest.mark.slow
-def test_a_stopped_training_goes_on_and_ends_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_stopped_training_resumes_and_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(video, "HELD_OUT_BATCHES", 1)
 
-    def train(out: Path, telling: Telling) -> None:
-        train_tiny_video(out, steps=4, events=30, orders=6, device="cpu", telling=telling)
+    def train(out: Path, progress: Progress) -> None:
+        train_tiny_video(out, steps=4, events=30, orders=6, device="cpu", progress=progress)
 
-    said = assert_ends_the_same(train, tmp_path, "train 3")
-    assert any("going on after" in line for line in said)
+    caplog.set_level("INFO", "retrieval.training")
+    assert_ends_the_same(train, tmp_path, ("training", 3))
+    assert any("resuming after" in line for line in caplog.messages)
     encoder = load_encoder(f"video-text:{tmp_path / 'whole'}", device="cpu")
     rows = encoder.encode_text(["a red circle moving left", "first a star, then a ring"])
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)

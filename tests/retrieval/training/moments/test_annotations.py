@@ -9,10 +9,13 @@ from indexes.errors import DimensionMismatchError
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.errors import SourceError, WeightsFormatError
 from retrieval.localization.hammer_files import read_config
-from retrieval.training.moments.annotations import annotated_moments
+from retrieval.training.moments.annotations import (
+    read_annotated_moments,
+    train_annotated_hammer,
+)
 from retrieval.training.moments.annotations import read_features as read
-from retrieval.training.moments.sources import train_annotated_hammer
-from retrieval.training.run import Telling
+from retrieval.training.moments.objective import HammerSettings
+from retrieval.training.moments.train import HammerOptions
 
 
 def test_rows_share_the_duration_and_have_unit_length(tmp_path: Path) -> None:
@@ -26,7 +29,7 @@ def test_rows_share_the_duration_and_have_unit_length(tmp_path: Path) -> None:
     assert rows is not None
     np.testing.assert_allclose(rows.start_seconds, [0.0, 2.0])
     assert read(tmp_path, "c", duration_seconds=1.0, row_seconds=None) is None
-    with pytest.raises(SourceError, match="--row-seconds"):
+    with pytest.raises(SourceError, match="b: the annotations have no duration"):
         read(tmp_path, "b", duration_seconds=None, row_seconds=None)
 
 
@@ -59,15 +62,17 @@ def charades(real_data: Path, folder: Path, *, dim: int, videos: int = 12) -> tu
     return annotations, folder / "features"
 
 
-def test_training_on_official_annotations_with_features(real_data: Path, tmp_path: Path) -> None:
+def test_training_on_official_annotations_with_features(
+    real_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     encoder = load_encoder("tiny-image", device="cpu")
     annotations, features = charades(real_data, tmp_path, dim=encoder.dim, videos=24)
-    said: list[str] = []
+    options = HammerOptions(tmp_path / "out", HammerSettings(2), device="cpu")
+    caplog.set_level("INFO", "retrieval.training")
     report = train_annotated_hammer(
-        tmp_path / "out", annotations, features, model="tiny-image", row_seconds=0.5, steps=2,
-        device="cpu", telling=Telling(said.append),
-    )  # fmt: skip
-    assert "of 21 videos with features" in said[0]
+        options, annotations, features, model="tiny-image", row_seconds=0.5
+    )
+    assert "of 21 videos with features" in caplog.messages[0]
     assert report.queries + report.score.queries == len(annotations.read_text().splitlines())
     assert read_config(tmp_path / "out/config.json").dim == encoder.dim
 
@@ -76,7 +81,7 @@ def test_features_of_another_dimension_or_none_fail(real_data: Path, tmp_path: P
     encoder = load_encoder("tiny-image", device="cpu")
     annotations, features = charades(real_data, tmp_path, dim=8, videos=24)
     with pytest.raises(DimensionMismatchError, match="8-d rows"):
-        annotated_moments(annotations, features, encoder)
+        read_annotated_moments(annotations, features, encoder)
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="features of 0 of"):
-        annotated_moments(annotations, tmp_path / "empty", encoder)
+        read_annotated_moments(annotations, tmp_path / "empty", encoder)

@@ -1,4 +1,4 @@
-"""Row 22: what a Hammer says to queries that nothing answers."""
+"""Row 22: the scores of a Hammer for queries without an answer."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from retrieval.localization.hammer import HammerLocalizer, match_probabilities
 from retrieval.localization.hammer_files import load_hammer
 from retrieval.localization.hammer_model import Level
 from retrieval.training.moments.batches import BatchShape
-from retrieval.training.moments.false_alarms import ALARMS, calibrate, likeliest_no_match
-from retrieval.training.moments.steps import HammerSettings
-from retrieval.training.moments.train import train_hammer
+from retrieval.training.moments.false_alarms import ALARM_SHARE, calibrate, fit_no_match
+from retrieval.training.moments.objective import HammerSettings
+from retrieval.training.moments.train import HammerDataset, HammerOptions, train_hammer
 from retrieval.types import Medium, MomentQuery, Space
 from support.named_moments import DIM, concept, named_events
 
@@ -33,7 +33,7 @@ def test_field_22_its_logit_is_the_likeliest() -> None:
     random = np.random.default_rng(0)
     answered = [np.append(random.normal(4, 1), random.normal(0, 1, 9)) for _ in range(200)]
     unanswered = [random.normal(0, 1, 10) for _ in range(200)]
-    found = likeliest_no_match(answered, unanswered)
+    found = fit_no_match(answered, unanswered)
 
     def loss(no_match: float) -> float:
         own = [match_probabilities(row, no_match)[0] for row in answered]
@@ -48,25 +48,25 @@ def test_field_22_its_logit_is_the_likeliest() -> None:
 
 def test_field_22_the_threshold_lets_few_queries_without_a_match_pass(tmp_path: Path) -> None:
     data = named_events(8)
-    report = train_hammer(
-        tmp_path, data, data, SPACE, levels=(Level(8, 1), Level(4, 1)),
-        settings=HammerSettings(60, 3e-3, bf16=False), width=32, shape=BatchShape(8, 1, 32),
-        vocabulary=300, device="cpu", unrelated=unrelated(),
+    options = HammerOptions(
+        tmp_path, HammerSettings(60, 3e-3, bf16=False), levels=(Level(8, 1), Level(4, 1)),
+        width=32, shape=BatchShape(8, 1, 32), vocabulary=300, device="cpu",
     )  # fmt: skip
+    report = train_hammer(HammerDataset(data, data, SPACE, unrelated=unrelated()), options)
     localizer = HammerLocalizer.load(tmp_path, device="cpu")
     assert localizer.config.no_match == report.alarms.no_match
     assert localizer.likely_score == report.alarms.likely_score
-    assert calibrate(localizer, data, unrelated()) == report.alarms  # it depends not on itself
+    assert calibrate(localizer, data, unrelated()) == report.alarms  # It does not depend on itself.
     alarms = []
     for query in unrelated():
         spans = localizer.localize(query, data.videos)
         alarms.append(max(span[2] for found in spans for span in found))
-    assert np.mean(np.array(alarms) > localizer.likely_score) <= ALARMS + 1 / len(alarms)
+    assert np.mean(np.array(alarms) > localizer.likely_score) <= ALARM_SHARE + 1 / len(alarms)
     assert "of 20 unrelated texts reach it" in (tmp_path / "README.md").read_text()
 
 
 def unrelated() -> list[MomentQuery]:
-    """Names and directions that no video holds."""
+    """Names and directions that no video contains."""
     return [MomentQuery(concept(100 + number), f"the thing {number}") for number in range(20)]
 
 

@@ -6,11 +6,16 @@ import torch
 
 from retrieval.localization.hammer import HammerLocalizer
 from retrieval.localization.hammer_model import BEGIN, END, OTHER, Level
-from retrieval.training.moments.batches import PADDED, BatchShape, moment_batches
+from retrieval.progress import Progress
+from retrieval.training.moments.batches import IGNORED, BatchShape, moment_batches
 from retrieval.training.moments.data import MomentData, label_rows
-from retrieval.training.moments.steps import HammerSettings
-from retrieval.training.moments.train import score_moments, train_hammer
-from retrieval.training.run import Telling
+from retrieval.training.moments.objective import HammerSettings
+from retrieval.training.moments.train import (
+    HammerDataset,
+    HammerOptions,
+    score_moments,
+    train_hammer,
+)
 from retrieval.types import Medium, Space, TimedRows
 from support.named_moments import DIM, named_events
 from support.stopped import assert_ends_the_same
@@ -19,15 +24,19 @@ SPACE = Space("toy-12345678", "toy", DIM, (Medium.IMAGE, Medium.VIDEO), "1234567
 LEVELS = (Level(8, 1), Level(4, 1))
 
 
-def trained(out: Path, data: MomentData, steps: int, rate: float = 3e-3) -> HammerLocalizer:
-    train_hammer(
-        out, data, data, SPACE, levels=LEVELS, settings=HammerSettings(steps, rate, bf16=False),
-        width=32, shape=BatchShape(8, 1, 32), vocabulary=300, device="cpu",
+def options(out: Path, steps: int) -> HammerOptions:
+    return HammerOptions(
+        out, HammerSettings(steps, 3e-3, bf16=False), levels=LEVELS, width=32,
+        shape=BatchShape(8, 1, 32), vocabulary=300, device="cpu",
     )  # fmt: skip
+
+
+def trained(out: Path, data: MomentData, steps: int) -> HammerLocalizer:
+    train_hammer(HammerDataset(data, data, SPACE), options(out, steps))
     return HammerLocalizer.load(out, device="cpu")
 
 
-def test_it_learns_a_handful_of_videos_by_heart(tmp_path: Path) -> None:
+def test_it_memorizes_a_few_videos(tmp_path: Path) -> None:
     data = named_events(8)
     score = score_moments(trained(tmp_path, data, 120), data)
     assert score.queries == 24
@@ -39,27 +48,32 @@ def test_it_learns_a_handful_of_videos_by_heart(tmp_path: Path) -> None:
     assert "12345678" in card
 
 
-def test_a_stopped_training_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+def test_a_stopped_training_resumes_and_ends_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = HammerDataset(named_events(8), named_events(8), SPACE)
+
+    def train(out: Path, progress: Progress) -> None:
+        train_hammer(dataset, options(out, 20), progress)
+
+    caplog.set_level("INFO", "retrieval.training")
+    assert_ends_the_same(train, tmp_path, ("training", 3), ("training", 20))
+    assert "resuming after 18 of 20 steps" in caplog.messages
+    assert caplog.messages[-1].startswith("step 20: R1@0.5 ")
+
+
+def test_checkpoints_keep_the_digest_of_their_queries() -> None:
+    digest = "fe1a3daf00a28a44"
+    assert named_events(2).queries_digest().startswith(digest)
+
+
+def test_a_subset_of_the_queries_keeps_their_videos() -> None:
     data = named_events(8)
-
-    def train(out: Path, telling: Telling) -> None:
-        train_hammer(
-            out, data, data, SPACE, levels=LEVELS, settings=HammerSettings(20, 3e-3, bf16=False),
-            width=32, shape=BatchShape(8, 1, 32), vocabulary=300, device="cpu", telling=telling,
-        )  # fmt: skip
-
-    said = assert_ends_the_same(train, tmp_path, "train 3", "train 20")
-    assert said[0] == "going on after 18 of 20 steps"
-    assert said[-1].startswith("step 20: R1@0.5 ")
-
-
-def test_some_of_the_queries_keep_their_videos() -> None:
-    data = named_events(8)
-    some = data.some(5)
-    assert [one.text for one in some.asked] == [one.text for one in data.asked[::5]]
+    some = data.subset(5)
+    assert [query.text for query in some.queries] == [query.text for query in data.queries[::5]]
     np.testing.assert_array_equal(some.sentences, data.sentences[::5])
     np.testing.assert_array_equal(some.rivals[1], data.rivals[5])
-    assert len(data.some(100).asked) == len(data.asked)
+    assert len(data.subset(100).queries) == len(data.queries)
 
 
 def test_rows_are_labelled_by_their_middles() -> None:
@@ -74,27 +88,27 @@ def test_rows_are_labelled_by_their_middles() -> None:
     np.testing.assert_array_equal(np.flatnonzero(label_rows(video, [(2.01, 2.02)])), [4, 5])
 
 
-def test_rivals_are_the_videos_that_the_first_stage_would_rank_first() -> None:
+def test_rivals_rank_first_in_the_first_stage() -> None:
     data = named_events(30)
-    for query, asked in enumerate(data.asked):
-        assert asked.video not in data.rivals[query]
-        best = [(video.vectors @ data.sentences[query]).max() for video in data.videos]
-        hardest, softest = data.rivals[query][0], np.argmin(best)
+    for number, query in enumerate(data.queries):
+        assert query.video not in data.rivals[number]
+        best = [(video.vectors @ data.sentences[number]).max() for video in data.videos]
+        hardest, softest = data.rivals[number][0], np.argmin(best)
         assert best[hardest] > best[softest] + 0.3
 
 
 def test_a_batch_holds_each_query_with_its_own_video_first() -> None:
     data = named_events(6)
-    tokens = np.full((len(data.asked), 5), 7)
+    tokens = np.full((len(data.queries), 5), 7)
     tokens[:, 3:] = 0
     shape = BatchShape(4, 2, 16, masked_queries=1.0, masked_words=0.5)
     batch = next(moment_batches(data, tokens, 99, shape, seed=0))
     assert batch.rows.shape == (12, 16, DIM)
     assert batch.tokens.shape == (12, 3)
-    hidden = batch.tokens[::3] == 99
-    assert hidden.any()
-    assert torch.equal(hidden, batch.words != PADDED)
-    assert (batch.words[hidden] == 7).all()
+    masked = batch.tokens[::3] == 99
+    assert masked.any()
+    assert torch.equal(masked, batch.words != IGNORED)
+    assert (batch.words[masked] == 7).all()
     for number in range(4):
         marks = batch.labels[number]
         assert (marks == BEGIN).sum() == 1
@@ -103,7 +117,7 @@ def test_a_batch_holds_each_query_with_its_own_video_first() -> None:
         assert float((inside @ batch.sentences[3 * number]).mean()) > 0.8
 
 
-def test_a_loss_that_is_no_number_fails(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_fails(tmp_path: Path) -> None:
     data = named_events(4)
     data.sentences[:] = np.nan
     with pytest.raises(ValueError, match="learning rate"):

@@ -12,13 +12,12 @@ from retrieval.encoders.catalogue import load_encoder
 from retrieval.errors import ModelError
 from retrieval.training.pairs.options import PairsOptions
 from retrieval.training.pairs.train import PairsReport, train_on_pairs
-from retrieval.training.run import Telling
 
 
 def train(manifests, out: Path, **options: object) -> PairsReport:
-    given = {"init": "tiny", "adapter": True, "batch": 64, "device": "cpu", "steps": 160}
-    given |= {"validation": manifests.val, **options}
-    return train_on_pairs(PairsOptions("clip", manifests.train, out, **given))
+    values = {"init": "tiny", "adapter": True, "batch": 64, "device": "cpu", "steps": 160}
+    values |= {"validation": manifests.val, **options}
+    return train_on_pairs(PairsOptions("clip", manifests.train, out, **values))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def adapted(german_pictures, tmp_path_factory: pytest.TempPathFactory):
     return folder, train(german_pictures, folder)
 
 
-def test_an_adapter_learns_words_that_its_base_does_not_know(adapted) -> None:
+def test_an_adapter_learns_words_that_are_new_to_its_base(adapted) -> None:
     _, report = adapted
     assert report.before.pool == report.after.pool == 50
     assert report.before.shares["R@1"] <= 0.1
@@ -35,7 +34,7 @@ def test_an_adapter_learns_words_that_its_base_does_not_know(adapted) -> None:
     assert report.after.shares["R@10"] >= 0.9
 
 
-def test_it_scores_as_an_encoder_what_it_scored_in_training(adapted, german_pictures) -> None:
+def test_the_encoder_scores_as_in_training(adapted, german_pictures) -> None:
     folder, report = adapted
     encoder = load_encoder(report.spec, device="cpu")
     rows = [line.split(",") for line in german_pictures.val.read_text().splitlines()[1:]]
@@ -89,8 +88,10 @@ def test_an_adapter_is_continued(adapted, german_pictures, tmp_path: Path) -> No
     assert json.loads((tmp_path / "adapter.json").read_text())["base"] == "tiny-image"
 
 
-def test_any_encoder_of_sound_takes_an_adapter(german_tones, tmp_path: Path) -> None:
-    said: list[str] = []
+def test_any_audio_encoder_takes_an_adapter(
+    german_tones, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "retrieval")
     report = train_on_pairs(
         PairsOptions(
             "mulan",
@@ -101,16 +102,15 @@ def test_any_encoder_of_sound_takes_an_adapter(german_tones, tmp_path: Path) -> 
             adapter=True,
             steps=60,
             device="cpu",
-        ),
-        Telling(said.append),
+        )
     )
     assert load_encoder(report.spec, device="cpu").media == ("audio",)
     assert report.after.shares["R@1"] >= max(0.75, report.before.shares["R@1"])
-    assert said[0].startswith("step 0: R@1")
+    assert any(line.startswith("step 0: R@1") for line in caplog.messages)
 
 
-def test_an_adapter_of_nothing_fails(german_pictures, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="an adapter needs --init"):
+def test_an_adapter_without_a_base_fails(german_pictures, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="an adapter needs a model to adapt"):
         train(german_pictures, tmp_path / "out", init=None)
     with pytest.raises(ModelError, match="tiny-music embeds no image"):
         train(german_pictures, tmp_path / "out", init="tiny-music")

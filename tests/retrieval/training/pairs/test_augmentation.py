@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from retrieval.training.pairs.augmentation import (
-    AS_IT_IS,
-    KINDS,
+    AUGMENTATIONS,
+    NO_AUGMENTATION,
     Augmentation,
     Augmented,
-    alter,
+    augment,
     change_gain,
     choose_augmentation,
     draw_mixture,
@@ -26,7 +26,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def test_shifted_pictures_are_rolled_by_what_the_seed_says() -> None:
+def test_pictures_are_rolled_by_seeded_shifts() -> None:
     shifts = rng(5).integers(-2, 3, (3, 1))[:, 0]
     assert len(set(shifts)) > 1
     shifted = shift_time(pictures(), 2, rng(5))
@@ -89,7 +89,7 @@ class Towers(nn.Module):
         return media.flatten(1), torch.eye(3)[tokens], self.logit_scale.exp()
 
 
-def test_mixup_mixes_pictures_and_caption_vectors_alike() -> None:
+def test_mixup_mixes_pictures_and_caption_vectors_in_equal_shares() -> None:
     towers = Towers()
     augmented = Augmented(towers, Augmentation(mixup=0.5)).train()
     torch.manual_seed(4)
@@ -104,27 +104,27 @@ def test_mixup_mixes_pictures_and_caption_vectors_alike() -> None:
 
 
 def test_evaluation_and_no_augmentation_leave_pictures_alone() -> None:
-    everything = choose_augmentation(KINDS)
-    for kind, training in ((everything, False), (AS_IT_IS, True)):
+    everything = choose_augmentation(AUGMENTATIONS)
+    for augmentation, training in ((everything, False), (NO_AUGMENTATION, True)):
         towers = Towers()
-        Augmented(towers, kind).train(training)(pictures(), torch.arange(3))
+        Augmented(towers, augmentation).train(training)(pictures(), torch.arange(3))
         assert torch.equal(towers.seen, pictures())
 
 
-def test_a_seed_repeats_what_happens() -> None:
-    everything = choose_augmentation(KINDS)
-    first, second, other = (alter(pictures(3, 20, 40), everything, rng(n)) for n in (1, 1, 2))
+def test_a_seed_repeats_the_augmentation() -> None:
+    everything = choose_augmentation(AUGMENTATIONS)
+    first, second, other = (augment(pictures(3, 20, 40), everything, rng(n)) for n in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
-def test_kinds_are_combined() -> None:
-    assert choose_augmentation([]) == AS_IT_IS
+def test_augmentations_are_combined() -> None:
+    assert choose_augmentation([]) == NO_AUGMENTATION
     assert choose_augmentation(["gain", "mixup"]) == Augmentation(gain_decibels=6.0, mixup=0.3)
 
 
 def test_the_trainer_reaches_the_towers_own_temperature() -> None:
     towers = Towers()
-    augmented = Augmented(towers, AS_IT_IS)
+    augmented = Augmented(towers, NO_AUGMENTATION)
     assert augmented.logit_scale is towers.logit_scale
     assert [id(p) for p in augmented.parameters()] == [id(towers.logit_scale)]

@@ -10,10 +10,9 @@ from retrieval.training.pairs.contrastive import (
 )
 from retrieval.training.pairs.grad_cache import (
     backward_in_parts,
-    in_parts,
-    random_state,
-    set_random_state,
+    split_rows,
 )
+from retrieval.training.tensors import random_state, set_random_state
 
 
 class SmallTowers(nn.Module):
@@ -58,10 +57,10 @@ def test_gradients_are_those_of_the_large_batch(part_pairs: int) -> None:
         torch.testing.assert_close(gradients(cached)[name], gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_small_batches_alone_would_give_other_gradients() -> None:
+def test_independent_small_batches_have_other_gradients() -> None:
     plain, parts = SmallTowers(), SmallTowers()
     contrastive_loss(*plain(MEDIA, TOKENS)).backward()
-    for media, tokens in zip(in_parts(MEDIA, 5), in_parts(TOKENS, 5), strict=True):
+    for media, tokens in zip(split_rows(MEDIA, 5), split_rows(TOKENS, 5), strict=True):
         (contrastive_loss(*parts(media, tokens)) / 2).backward()
     difference = gradients(parts)["media.0.weight"] - gradients(plain)["media.0.weight"]
     assert difference.abs().max() > 1e-2
@@ -71,7 +70,7 @@ def test_dropout_drops_the_same_in_both_passes() -> None:
     """The reference keeps the graph of every part and draws the same numbers in one pass."""
     plain, cached = SmallTowers(dropout=0.5), SmallTowers(dropout=0.5)
     torch.manual_seed(11)
-    parts = zip(in_parts(MEDIA, 4), in_parts(TOKENS, 4), strict=True)
+    parts = zip(split_rows(MEDIA, 4), split_rows(TOKENS, 4), strict=True)
     outputs = [plain(*part) for part in parts]
     media, text = (torch.cat([output[side] for output in outputs]) for side in (0, 1))
     contrastive_loss(media, text, outputs[0][2]).backward()
@@ -86,7 +85,7 @@ def test_dropout_drops_the_same_in_both_passes() -> None:
 
 def test_batch_statistics_are_counted_once() -> None:
     plain, cached = SmallTowers(norm=True), SmallTowers(norm=True)
-    for media, tokens in zip(in_parts(MEDIA, 5), in_parts(TOKENS, 5), strict=True):
+    for media, tokens in zip(split_rows(MEDIA, 5), split_rows(TOKENS, 5), strict=True):
         plain(media, tokens)
     backward_in_parts(cached, cached, contrastive_loss, MEDIA, TOKENS, 5)
     for name, buffer in plain.named_buffers():
@@ -101,14 +100,14 @@ def test_a_frozen_tower_gets_no_gradients() -> None:
     assert set(gradients(model)) == {"text.0.weight", "logit_scale"}
 
 
-def test_training_in_parts_ends_where_training_at_once_does() -> None:
+def test_training_in_parts_equals_training_at_once() -> None:
     weights = []
     for part_pairs in (None, 4):
         model = SmallTowers()
         settings = TrainingSettings(
             8, learning_rate=0.01, warmup_steps=2, bf16=False, part_pairs=part_pairs
         )
-        train_contrastive(model, iter([(MEDIA, TOKENS)] * 8), settings)
+        train_contrastive(model, lambda first: iter([(MEDIA, TOKENS)] * 8), settings)
         weights.append(model.state_dict())
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-3, atol=1e-4)
@@ -117,11 +116,11 @@ def test_training_in_parts_ends_where_training_at_once_does() -> None:
 def test_mixed_precision_goes_with_parts() -> None:
     model = SmallTowers()
     settings = TrainingSettings(30, learning_rate=0.05, warmup_steps=2, part_pairs=3)
-    losses = train_contrastive(model, iter([(MEDIA, TOKENS)] * 30), settings)
+    losses = train_contrastive(model, lambda first: iter([(MEDIA, TOKENS)] * 30), settings)
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_random_state_comes_back() -> None:
+def test_random_state_is_restored() -> None:
     state = random_state(torch.device("cpu"))
     first = torch.rand(3)
     set_random_state(state, torch.device("cpu"))

@@ -17,8 +17,8 @@ from retrieval.errors import ModelError, SourceError, UnknownModelError, Weights
 from retrieval.targets import Target
 from retrieval.training.pairs.options import PairsOptions
 from retrieval.training.pairs.train import train_on_pairs
-from retrieval.training.pairs.trainable import spec_of
-from retrieval.training.run import Telling
+from retrieval.training.pairs.trainable import resolve_init
+from support.stopped import stop_at
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_towers_learn_their_pairs(options: PairsOptions) -> None:
     report = train_on_pairs(replace(options, steps=40, batch=32, validation=options.pairs))
-    assert (report.clips, report.skipped, report.steps) == (32, 0, 40)
+    assert (report.spans, report.skipped, report.steps) == (32, 0, 40)
     assert report.after.shares["R@5"] > report.before.shares["R@5"] + 0.2
 
 
@@ -80,24 +80,21 @@ def test_the_bundled_model_is_continued(options: PairsOptions) -> None:
         "training.svg",
     }
     assert "R@1" in (options.out / "training.svg").read_text()
-    assert "32 clips of few-train.csv" in (options.out / "README.md").read_text()
+    assert "32 media of few-train.csv" in (options.out / "README.md").read_text()
 
 
-def test_a_stopped_training_goes_on_and_ends_the_same(options: PairsOptions) -> None:
+def test_a_stopped_training_resumes_and_ends_the_same(
+    options: PairsOptions, caplog: pytest.LogCaptureFixture
+) -> None:
     options = replace(options, steps=6)
     whole = replace(options, out=options.out.with_name("whole"))
     want = train_on_pairs(whole)
-
-    def progress(what: str, done: int, total: int, note: str) -> None:
-        if (what, done) == ("train", 5):
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train_on_pairs(options, Telling(progress=progress))
+        train_on_pairs(options, stop_at("training", 5))
     assert [path.name for path in options.out.iterdir()] == ["checkpoint.safetensors"]
-    said: list[str] = []
-    report = train_on_pairs(options, Telling(said.append))
-    assert said[0] == "going on after 4 of 6 steps"
+    caplog.set_level("INFO", "retrieval.training")
+    report = train_on_pairs(options)
+    assert "resuming after 4 of 6 steps" in caplog.messages
     assert (report.before, report.after) == (want.before, want.after)
     assert all(
         torch.equal(tensor, weights(whole.out)[name])
@@ -107,12 +104,8 @@ def test_a_stopped_training_goes_on_and_ends_the_same(options: PairsOptions) -> 
 
 
 def test_a_checkpoint_of_other_settings_fails(options: PairsOptions) -> None:
-    def progress(what: str, done: int, total: int, note: str) -> None:
-        if what == "train" and done == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train_on_pairs(options, Telling(progress=progress))
+        train_on_pairs(options, stop_at("training", 2))
     with pytest.raises(WeightsFormatError, match=r"seed 0 \(now 1\)"):
         train_on_pairs(replace(options, seed=1))
 
@@ -132,7 +125,7 @@ def test_a_frozen_tower_keeps_its_weights(
             assert not same, name
 
 
-def test_a_model_from_nothing(options: PairsOptions) -> None:
+def test_a_new_model(options: PairsOptions) -> None:
     report = train_on_pairs(replace(options, init=None, steps=1))
     encoder = load_encoder(report.spec, device="cpu")
     assert encoder.dim == 256
@@ -142,7 +135,7 @@ def test_a_model_from_nothing(options: PairsOptions) -> None:
 
 def test_without_validation_pairs_some_files_are_held_out(options: PairsOptions) -> None:
     report = train_on_pairs(replace(options, validation=None))
-    assert report.clips == 29
+    assert report.spans == 29
     assert report.after.pool == 3
 
 
@@ -179,19 +172,19 @@ def test_an_architecture_with_a_local_file_of_weights_is_continued(
 
 def test_spans_of_recordings(tones: PairsOptions) -> None:
     report = train_on_pairs(replace(tones, steps=12))
-    assert (report.clips, report.after.pool) == (24, 8)
+    assert (report.spans, report.after.pool) == (24, 8)
     assert report.after.shares["R@1"] >= report.before.shares["R@1"]
     encoder = load_encoder(report.spec, device="cpu")
     windows = np.zeros((1, encoder.windows.window_samples), np.float32)
     assert encoder.encode_audio(windows, np.array([1.0])).shape == (1, 128)
 
 
-def test_sound_from_nothing(tones: PairsOptions) -> None:
+def test_a_new_sound_model(tones: PairsOptions) -> None:
     report = train_on_pairs(replace(tones, init=None, frozen="audio"))
     assert load_encoder(report.spec, device="cpu").dim == 128
 
 
-def test_a_masked_language_model_beside_it(tones: PairsOptions) -> None:
+def test_a_masked_language_model_is_trained_as_well(tones: PairsOptions) -> None:
     plain = train_on_pairs(replace(tones, out=tones.out.with_name("plain")))
     report = train_on_pairs(replace(tones, masked_language=0.5))
     with_it, without = weights(tones.out), weights(tones.out.with_name("plain"))
@@ -200,7 +193,9 @@ def test_a_masked_language_model_beside_it(tones: PairsOptions) -> None:
     assert report.after.pool == plain.after.pool == 8
 
 
-def test_bad_rows_are_told_and_the_rest_is_trained_on(options: PairsOptions) -> None:
+def test_unusable_rows_are_logged_and_skipped(
+    options: PairsOptions, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = options.pairs.parent / "bad"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -211,28 +206,42 @@ def test_bad_rows_are_told_and_the_rest_is_trained_on(options: PairsOptions) -> 
     (folder / "0003.png").write_bytes(b"GIF89a and nothing else")
     manifest = folder / "pairs.csv"
     manifest.write_text("\n".join([*rows, "nowhere.png,ein Nichts"]))
-    said: list[str] = []
-    report = train_on_pairs(replace(options, pairs=manifest), Telling(said.append))
-    assert (report.clips, report.skipped) == (18, 2)
-    assert said[0].startswith(f"{manifest}, row 20: nowhere.png is no file")
-    assert f"{manifest}, row 4: {folder / '0003.png'}: not a readable image" in said[1]
+    report = train_on_pairs(replace(options, pairs=manifest))
+    assert (report.spans, report.skipped) == (18, 2)
+    lines = [line for line in caplog.messages if line.startswith(str(manifest))]
+    assert lines[0].startswith(f"{manifest}, row 20: nowhere.png is not a file")
+    assert f"{manifest}, row 4: {folder / '0003.png'}: not a readable picture" in lines[1]
 
 
-def test_no_row_that_can_be_used_fails(options: PairsOptions, tmp_path: Path) -> None:
+def test_many_unusable_rows_are_summed_up(
+    options: PairsOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = tmp_path / "pairs.csv"
+    rows = [f"{row}.png,x" for row in range(30)]
+    manifest.write_text("\n".join(["path,caption", *rows]))
+    with pytest.raises(SourceError, match="0 usable spans"):
+        train_on_pairs(replace(options, pairs=manifest))
+    lines = [line for line in caplog.messages if line.startswith(str(manifest))]
+    assert len(lines) == 21
+    assert lines[0].startswith(f"{manifest}, row 1: 0.png is not a file")
+    assert lines[-1] == f"{manifest}: 10 more rows skipped"
+
+
+def test_a_manifest_without_usable_rows_fails(options: PairsOptions, tmp_path: Path) -> None:
     manifest = tmp_path / "pairs.csv"
     manifest.write_text("path,caption\na.png,x\nb.png,y\n")
-    with pytest.raises(SourceError, match=r"0 usable clips.*row 1: a\.png is no file"):
+    with pytest.raises(SourceError, match=r"0 usable spans.*row 1: a\.png is not a file"):
         train_on_pairs(replace(options, pairs=manifest))
     (tmp_path / "a.png").write_text("no")
     (tmp_path / "b.png").write_text("no")
-    with pytest.raises(SourceError, match=r"0 usable clips.*not a readable image"):
+    with pytest.raises(SourceError, match=r"0 usable spans.*not a readable picture"):
         train_on_pairs(replace(options, pairs=manifest))
 
 
-def test_what_cannot_be_continued_fails(options: PairsOptions) -> None:
-    with pytest.raises(ModelError, match="--freeze takes image or text"):
+def test_models_that_cannot_be_continued_fail(options: PairsOptions) -> None:
+    with pytest.raises(ModelError, match="no tower 'audio' to freeze, expected image or text"):
         train_on_pairs(replace(options, frozen="audio"))
-    with pytest.raises(UnknownModelError, match=r"has no open_clip model; .* --adapter"):
+    with pytest.raises(UnknownModelError, match="has no open_clip model to continue"):
         train_on_pairs(replace(options, init="music"))
     with pytest.raises(UnknownModelError, match="no model 'nothing'"):
         train_on_pairs(replace(options, init="nothing"))
@@ -246,15 +255,15 @@ def test_fault_17_a_pickle_is_never_loaded(options: PairsOptions, tmp_path: Path
         train_on_pairs(replace(options, init=str(folder)))
 
 
-def test_what_init_means(tmp_path: Path) -> None:
-    assert spec_of("clip", "tiny") == "tiny-image"
-    assert spec_of("mulan", "tiny") == "tiny-music"
-    assert spec_of("clip", str(tmp_path)) == f"open_clip:{tmp_path}"
-    assert spec_of("mulan", str(tmp_path)) == f"mulan:{tmp_path}"
+def test_init_is_resolved(tmp_path: Path) -> None:
+    assert resolve_init("clip", "tiny") == "tiny-image"
+    assert resolve_init("mulan", "tiny") == "tiny-music"
+    assert resolve_init("clip", str(tmp_path)) == f"open_clip:{tmp_path}"
+    assert resolve_init("mulan", str(tmp_path)) == f"mulan:{tmp_path}"
     (tmp_path / "adapter.json").touch()
-    assert spec_of("clip", str(tmp_path), any_backend=True) == f"adapter:{tmp_path}"
-    assert spec_of("mulan", "music", any_backend=True).startswith("clap:")
-    assert spec_of("clip", "small", any_backend=True).startswith("open_clip:")
+    assert resolve_init("clip", str(tmp_path), any_backend=True) == f"adapter:{tmp_path}"
+    assert resolve_init("mulan", "music", any_backend=True).startswith("clap:")
+    assert resolve_init("clip", "small", any_backend=True).startswith("open_clip:")
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +279,7 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "pairs.csv"
 
 
-def test_a_video_text_model_begins_on_an_image_model(filmed: Path, tmp_path: Path) -> None:
+def test_a_video_text_model_extends_an_image_model(filmed: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = PairsOptions("video", filmed, out, frozen="images", steps=2, batch=4, device="cpu")
     report = train_on_pairs(options)
@@ -278,12 +287,12 @@ def test_a_video_text_model_begins_on_an_image_model(filmed: Path, tmp_path: Pat
     assert not (out / "images").exists()
     encoder = load_encoder(report.spec, device="cpu")
     assert encoder.encode_text(["a star moving left"]).shape == (1, 256)
-    # It goes on with its own result; then the image model learns along and lies beside it.
+    # Its result is continued; then the image model is trained and saved as well.
     more = replace(options, out=tmp_path / "more", init=str(out), frozen=None, steps=1)
     report = train_on_pairs(more)
     assert (tmp_path / "more" / "images" / "open_clip_model.safetensors").exists()
     assert load_encoder(report.spec, device="cpu").digest != encoder.digest
-    with pytest.raises(ModelError, match="no tower 'text' in a video; --freeze takes images"):
+    with pytest.raises(ModelError, match="no tower 'text' to freeze, expected images"):
         train_on_pairs(replace(options, frozen="text"))
 
 
@@ -301,10 +310,10 @@ def test_its_folder_embeds_and_finds_videos(filmed: Path, tmp_path: Path) -> Non
     assert (hit.uri.endswith("3.mp4"), hit.space) == (True, name)
     assert hit.score == pytest.approx(1, abs=1e-3)
 
-    # A moment is read where frames are kept apart, whatever space found the video.
+    # Moments are localized in a space with frames, whichever space found the video.
     def spans(*among: str) -> set[tuple[str, float, float]]:
         hits = collection.answer("a star", to=[Target.MOMENT, Target.VIDEO], k=99, spaces=among)
         return {(hit.uri, hit.start_seconds, hit.end_seconds) for hit in hits.hits}
 
     assert spans(name, spaces["tiny-image"]) == spans(spaces["tiny-image"])
-    assert spans(name)  # alone it answers too
+    assert spans(name)  # It also answers alone.

@@ -3,16 +3,14 @@ import itertools
 import pytest
 import torch
 
-from retrieval.encoders.mulan_sizes import MulanConfig, TransformerSize
-from retrieval.encoders.towers import Mulan
-from retrieval.search.reranking.cross_modal import PAD
-from retrieval.training.bundled.masked_language import (
+from retrieval.encoders.towers import Mulan, MulanConfig, TransformerSize
+from retrieval.training.pairs.contrastive import TrainingSettings, train_contrastive
+from retrieval.training.pairs.masked_language import (
     MaskedLanguageHead,
     WithMaskedLanguage,
-    hide_tokens,
+    mask_tokens,
 )
-from retrieval.training.pairs.contrastive import TrainingSettings, train_contrastive
-from retrieval.training.pairs.tokenizer import END, START
+from retrieval.training.pairs.tokenizer import END, PAD, START
 
 VOCABULARY = 24
 CONFIG = MulanConfig(
@@ -32,36 +30,36 @@ CONFIG = MulanConfig(
 
 
 def sentences(count: int) -> torch.Tensor:
-    """Each word decides the next one, so that a hidden word can be told from its neighbours."""
+    """Each word determines the next one, so a masked word follows from its neighbours."""
     first = torch.randint(3, VOCABULARY, (count, 1), generator=torch.Generator().manual_seed(0))
     words = 3 + (first - 3 + torch.arange(7)) % (VOCABULARY - 3)
     edges = torch.full((count, 1), START), torch.full((count, 1), END)
     return torch.cat([edges[0], words, edges[1], torch.full((count, 1), PAD)], dim=1)
 
 
-def test_about_one_token_in_seven_is_chosen_and_most_of_them_hidden() -> None:
+def test_about_one_token_in_seven_is_chosen_and_most_of_them_masked() -> None:
     torch.manual_seed(0)
     tokens = sentences(4_000)
-    given, chosen, hidden = hide_tokens(tokens, VOCABULARY)
+    inputs, chosen, masked = mask_tokens(tokens, VOCABULARY)
     words = tokens > END
     assert not (chosen & ~words).any()
     assert (chosen.sum() / words.sum()).item() == pytest.approx(0.15, abs=0.01)
-    assert (hidden.sum() / chosen.sum()).item() == pytest.approx(0.8, abs=0.02)
-    assert not (hidden & ~chosen).any()
-    swapped = given != tokens
-    assert not (swapped & (hidden | ~chosen)).any()
-    # A swap may draw the same word again: 0.1 × 20 / 21.
-    assert (swapped.sum() / chosen.sum()).item() == pytest.approx(0.095, abs=0.015)
+    assert (masked.sum() / chosen.sum()).item() == pytest.approx(0.8, abs=0.02)
+    assert not (masked & ~chosen).any()
+    replaced = inputs != tokens
+    assert not (replaced & (masked | ~chosen)).any()
+    # A replacement may be the same word: 0.1 × 20 / 21.
+    assert (replaced.sum() / chosen.sum()).item() == pytest.approx(0.095, abs=0.015)
 
 
-def test_a_text_without_words_costs_nothing() -> None:
+def test_a_text_without_words_has_no_loss() -> None:
     tower = Mulan(CONFIG).text
     loss = MaskedLanguageHead(tower)(tower, torch.tensor([[START, END, PAD]]))
     assert loss.item() == 0
     loss.backward()
 
 
-def test_hidden_words_are_learned_from_their_neighbours() -> None:
+def test_masked_words_are_predicted_from_their_neighbours() -> None:
     torch.manual_seed(0)
     tower = Mulan(CONFIG).text
     head = MaskedLanguageHead(tower)
@@ -77,7 +75,7 @@ def test_hidden_words_are_learned_from_their_neighbours() -> None:
     assert sum(losses[-10:]) / 10 < 0.5 * losses[0]
 
 
-def test_the_trainer_adds_it_and_the_model_stays_a_mulan() -> None:
+def test_training_with_the_head_keeps_the_tensors_of_the_model() -> None:
     torch.manual_seed(0)
     model = Mulan(CONFIG)
     keys = set(model.state_dict())
@@ -86,13 +84,13 @@ def test_the_trainer_adds_it_and_the_model_stays_a_mulan() -> None:
     pictures = torch.randn(12, 16, 32)
     batches = itertools.repeat((pictures, sentences(12)))
     settings = TrainingSettings(3, warmup_steps=1, part_pairs=5, bf16=False)
-    train_contrastive(both, batches, settings, auxiliary=both.auxiliary)
+    train_contrastive(both, lambda first: batches, settings, auxiliary=both.auxiliary)
     assert set(model.state_dict()) == keys
     assert not torch.equal(both.head.bias, before[0])
     assert not torch.equal(model.audio.project.weight, before[1])
 
 
-def test_its_weight_is_the_one_given() -> None:
+def test_the_auxiliary_loss_is_weighted() -> None:
     model = Mulan(CONFIG)
     both = WithMaskedLanguage(model, model.text, weight=0.5)
     torch.manual_seed(1)
