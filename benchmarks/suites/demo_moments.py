@@ -23,7 +23,7 @@ from benchmarks.results.outcome import Outcome
 from benchmarks.results.tables import Result
 from benchmarks.speed.localize import ADDED_GOAL_MS, MINUTE_GOAL_MS, rows_of_a_minute
 from retrieval.collection import Collection
-from retrieval.demo.look_alikes import sample_look_alikes, unambiguous_events
+from retrieval.demo.look_alikes import sample_look_alikes, telling_events
 from retrieval.demo.world import HELD_OUT, WorldSettings, load_world, write_world
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.choose import BUNDLED, choose_localizers
@@ -85,8 +85,8 @@ def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outc
 def _trained(out: Path, digest: str, scale: float, say: Callable[[str], None]) -> str:
     """The localizer in a folder, trained now where it is not there for this space."""
     if read_space_digest(out) != digest:
-        steps = None if scale == 1 else max(1, round(STEPS * scale))
-        train_demo_hammer(out, steps=steps, scale=scale, telling=Telling(say))
+        settings = HammerSettings(max(1, round(HammerSettings().steps * scale)))
+        train_demo_hammer(HammerOptions(out, settings), scale=scale)
     return f"hammer:{out}"
 
 
@@ -96,7 +96,7 @@ def _trained(out: Path, digest: str, scale: float, say: Callable[[str], None]) -
 def _corpus(place: Path, videos: int, say: Callable[[str], None]) -> list[Asked]:
     world = place / "world"
     if not (world / "truth.jsonl").exists():
-        write_world(world, WorldSettings(SEED, 0, 0, videos, video_seconds=(20, 60)))
+        write_world(world, WorldSettings(SEED, 0, 0, videos, video_seconds=(20, 60)), progress=say)
     return [
         Asked(
             Path(item.file).name,
@@ -125,7 +125,7 @@ def _look_alikes(place: Path, count: int, say: Callable[[str], None]) -> list[As
             video.duration_seconds,
         )
         for video, path in zip(videos, paths, strict=True)
-        for event in unambiguous_events(video)
+        for event in telling_events(video)
     ]
 
 
@@ -142,7 +142,7 @@ def _in_corpus(collection: Collection, asked: Sequence[Asked], what: str) -> lis
         right += best.uri.endswith(one.file) and overlap(span, one.span) >= 0.5
         videos = list(dict.fromkeys(hit.uri for hit in hits))
         ranks.append(next((n for n, uri in enumerate(videos, 1) if uri.endswith(one.file)), 999))
-    pool = len(collection.snapshot.item_ids())
+    pool = len(collection.snapshot.living_ids())
     goals = (CORPUS_GOAL, None, VIDEO_GOAL) if what == "Hammer" else (None, None, None)
     task = f"text → moment in a corpus, {what}"
     return [
@@ -170,5 +170,5 @@ def _speed(root: Path, name: str, asked: Sequence[Asked]) -> list[Result]:
     return [
         Result(SUITE, "localize a one-minute video", "ms, median", median(took), MINUTE_GOAL_MS),
         Result(SUITE, f"localize a query's top {localizer.max_items}", "ms, median", median(added),
-               ADDED_GOAL_MS, pool=len(hammer.snapshot.item_ids())),
+               ADDED_GOAL_MS, pool=len(hammer.snapshot.living_ids())),
     ]  # fmt: skip

@@ -21,7 +21,7 @@ from retrieval.demo.scenes import Motion, Scene, sample_scene
 from retrieval.demo.variations import vary_scene
 from retrieval.demo.videos import EVENT_SECONDS, FRAMES_PER_SECOND, MOVING_SHARE
 from retrieval.localization.spans import Span
-from retrieval.media.image import fit
+from retrieval.media.images.fitting import fit
 from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
 from retrieval.search.moments import frame_rows
@@ -217,7 +217,7 @@ def _plan_family(rng: np.random.Generator) -> list[_EventPlan]:
     if family_type == 1:
         return [
             _plan_event(scene, motion, rng, max_seconds=MAX_FAMILY_EVENT_SECONDS)
-            for motion in telling_motions(rng)
+            for motion in sample_motions(rng)
         ]
     motion = _draw_motion(rng)
     return [_plan_event(member, motion, rng) for member in (scene, vary_scene(scene, rng))]

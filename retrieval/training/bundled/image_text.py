@@ -20,7 +20,7 @@ from torch import Tensor
 
 from retrieval.encoders.batching import choose_device
 from retrieval.encoders.clip_sizes import SIDE_PIXELS, TINY_CLIP
-from retrieval.encoders.hub.repositories import CLIP_WEIGHTS
+from retrieval.encoders.weights import OPEN_CLIP_WEIGHTS
 from retrieval.evaluation.ranking import first_relevant_ranks
 from retrieval.files.writing import write_text
 from retrieval.progress import Progress, no_progress
@@ -189,7 +189,7 @@ def train_tiny_image(
         )
         _train_stage(model, tokenizer, stage, seed, run)
         runs.append(run)
-    write_tensors(out / CLIP_WEIGHTS, half(model.state_dict()))
+    write_tensors(out / OPEN_CLIP_WEIGHTS, half(model.state_dict()))
     history = join_histories([run.history for run in runs])
     done = len(history.losses)
     unseen = HeldOutScenes(tokenizer, UNSEEN, seed, gallery)

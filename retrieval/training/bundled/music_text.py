@@ -223,7 +223,7 @@ class HeldOutTunes:
         model.eval()
         device = next(model.parameters()).device
         parts = torch.split(self._pictures, VALIDATION_BATCH)
-        media = torch.cat([model.audio.read(part.to(device)) for part in parts])
+        media = torch.cat([model.audio.embed_spectrograms(part.to(device)) for part in parts])
         scores = (model.text(self._tokens.to(device)) @ media.T).float().cpu().numpy()
         model.train(training)
         ranks = first_relevant_ranks(scores, np.eye(len(scores), dtype=bool))

@@ -144,7 +144,7 @@ def train_tiny_rerank(
     train_detection(model, families, seed, detection)
     tokenizer = read_tokenizer(out / TOKENIZER, config)
     train_matching(model, partial(tokenize, tokenizer), families, seed, matching)
-    write_tensors(out / WEIGHTS, quantized(model.state_dict()))
+    write_tensors(out / WEIGHTS, quantize(model.state_dict()))
     reranker = TinyReranker.load(str(out), spec=f"tiny:{out}", device=device)
     encoder = load_encoder(FIRST_STAGE, device=device)
     report = RerankTrainingReport(
@@ -183,7 +183,7 @@ def score_relations(
     before, after = [], []
     for row, caption in queries:
         scores = vectors @ first_stage.encode_text([caption.text])[0]
-        top = np.argsort(-scores, kind="stable")[:TOP]
+        top = np.argsort(-scores, kind="stable")[:RERANK_TOP]
         probabilities = reranker.probabilities(caption.text, pixels[top])
         reranked = top[np.argsort(-probabilities, kind="stable")]
         before.append(_rank_of(row, top))
@@ -199,7 +199,7 @@ def score_relations(
 
 def _rank_of(row: int, ranking: NDArray[np.int64]) -> int:
     positions = np.flatnonzero(ranking == row)
-    return int(positions[0]) + 1 if len(positions) else TOP + 1
+    return int(positions[0]) + 1 if len(positions) else RERANK_TOP + 1
 
 
 def describe(report: RerankTrainingReport, config: CrossModalConfig, name: str, seed: int) -> str:
@@ -217,7 +217,7 @@ shapes.
 - Data: {report.pairs:,} pairs from {report.families:,} families of {MEMBERS} similar scenes, seed
   {seed}; no picture or word from any other source.
 - Training: {report.minutes:.0f} minutes of wall-clock time; training.svg shows it.
-- Held-out captions with relations, among the top {TOP} of the bundled image model:
+- Held-out captions with relations, among the top {RERANK_TOP} of the bundled image model:
   {report.relations}.
 - The same in a gallery where every scene has {MEMBERS - 1} similar ones:
   {report.look_alikes}.

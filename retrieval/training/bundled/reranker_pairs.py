@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from retrieval.demo.captions import SceneCaption, caption_scene
 from retrieval.demo.drawing import PICTURE_PIXELS, render_scene
 from retrieval.demo.scenes import Background, Colour, Scene, Shape, Size, Texture, sample_scene
-from retrieval.demo.variations import CHANGES, REARRANGED, vary_scene
+from retrieval.demo.variations import CHANGES, REARRANGEMENTS, vary_scene
 from retrieval.progress import Progress, no_progress
 from retrieval.training.bundled.workers import map_jobs
 
@@ -121,8 +121,8 @@ def relation_gallery(
     Args:
         count: Number of scenes.
         seed: Determines all draws.
-        look_alikes: CHANGES or REARRANGED: every third scene is followed by two that differ from it
-            in one of these properties; empty: scenes are independent.
+        look_alikes: CHANGES or REARRANGEMENTS: every third scene is followed by two that
+            differ from it in one of these properties; empty: scenes are independent.
 
     Returns:
         The scenes, and each caption with the number of its scene.
@@ -155,7 +155,7 @@ def _draw_job(job: tuple[int, int, int]) -> tuple[NDArray[np.uint8], list[Scene]
     seed, first, size = job
     rng = np.random.default_rng([STREAM, seed, first])
     # One member of each family is only rearranged; otherwise few captions depend on a relation.
-    scenes = [scene for _ in range(size) for scene in _draw_family(rng, CHANGES, REARRANGED)]
+    scenes = [scene for _ in range(size) for scene in _draw_family(rng, CHANGES, REARRANGEMENTS)]
     return np.stack([render_scene(scene, PICTURE_PIXELS) for scene in scenes]), scenes
 
 

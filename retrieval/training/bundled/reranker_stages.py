@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
 from retrieval.demo.captions import SceneCaption
-from retrieval.search.reranking.cross_modal import PAD, CrossModal, Eyes, Seen, Sight
+from retrieval.search.reranking.cross_modal import PAD, CrossModal, Detections, Detector, Regions
 from retrieval.training.bundled.reranker_pairs import (
     COMPARED,
     MEMBERS,
@@ -130,7 +130,7 @@ def train_matching(
     model.eyes.requires_grad_(True)
 
 
-def detection_loss(eyes: Eyes, sight: Sight, things: Tensor, backdrops: Tensor) -> Tensor:
+def detection_loss(eyes: Detector, sight: Detections, things: Tensor, backdrops: Tensor) -> Tensor:
     """Compute the loss of detected objects, around their centres, and of backgrounds.
 
     Args:
@@ -144,9 +144,9 @@ def detection_loss(eyes: Eyes, sight: Sight, things: Tensor, backdrops: Tensor) 
     objects = things[pictures, numbers]
     centre = objects[:, :2] * grid
     column, row = centre.long().clamp(0, grid - 1).unbind(dim=1)
-    target = torch.zeros_like(sight.thing)
+    target = torch.zeros_like(sight.centre)
     target[pictures, row, column] = 1
-    detected = functional.binary_cross_entropy_with_logits(sight.thing, target, reduction="sum")
+    detected = functional.binary_cross_entropy_with_logits(sight.centre, target, reduction="sum")
     # The cells around a centre are trained too, because the highest score may be in one of them.
     steps = torch.cartesian_prod(*[torch.arange(-1, 2, device=things.device)] * 2)
     columns = (column[:, None] + steps[:, 0]).clamp(0, grid - 1).flatten()
@@ -154,7 +154,7 @@ def detection_loss(eyes: Eyes, sight: Sight, things: Tensor, backdrops: Tensor) 
     cells = pictures.repeat_interleave(len(steps))
     offset = centre.repeat_interleave(len(steps), dim=0) - torch.stack([columns, rows], 1) - 0.5
     parts = [functional.smooth_l1_loss(sight.offset[cells, :, rows, columns], offset)]
-    named = sight.names[cells, :, rows, columns].split_with_sizes(eyes.kinds, dim=1)
+    named = sight.names[cells, :, rows, columns].split_with_sizes(eyes.group_sizes, dim=1)
     targets = objects[:, 2:].long().repeat_interleave(len(steps), dim=0).unbind(dim=1)
     parts += [functional.cross_entropy(n, t) for n, t in zip(named, targets, strict=True)]
     parts.append(functional.cross_entropy(sight.backdrop, backdrops))
@@ -220,7 +220,7 @@ def _shift_pictures(pixels: Tensor, x: int, y: int) -> Tensor:
 
 
 @torch.no_grad()
-def _detect(model: CrossModal, families: Families, device: torch.device) -> Seen:
+def _detect(model: CrossModal, families: Families, device: torch.device) -> Regions:
     """Detect the objects of all pictures."""
     parts = []
     for first in range(0, len(families.pixels), _DETECTION_BATCH):
@@ -228,5 +228,5 @@ def _detect(model: CrossModal, families: Families, device: torch.device) -> Seen
         with torch.autocast(device.type, torch.bfloat16):
             sight = model.eyes(pixels)
         parts.append(model.eyes.regions(sight))
-    names = [field.name for field in fields(Seen)]
-    return Seen(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+    names = [field.name for field in fields(Regions)]
+    return Regions(*(torch.cat([getattr(part, name) for part in parts]) for name in names))

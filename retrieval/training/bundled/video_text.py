@@ -155,9 +155,8 @@ class CaptionFeatures:
         for first in range(0, len(captions), CAPTION_BATCH):
             tokens = encoder.tokenize(captions[first : first + CAPTION_BATCH])
             with half_precision():
-                words, real, vectors = (
-                    tensor.cpu() for tensor in encoder.model.read(tokens.to(encoder.device))
-                )
+                encoded = encoder.model.encode_tokens(tokens.to(encoder.device))
+                words, real, vectors = (tensor.cpu() for tensor in encoded)
             padding = encoder.config.context_length - words.shape[1]
             parts.append(
                 (
@@ -169,7 +168,7 @@ class CaptionFeatures:
             progress("embedding captions", first + len(tokens), len(captions))
         return cls(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def apply(self, own: VideoText, numbers: Tensor) -> Tensor:
+    def apply(self, own: VideoTextTowers, numbers: Tensor) -> Tensor:
         """Apply the text tower to captions: (n,) numbers → (n, dim) unit vectors."""
         device, numbers = own.logit_scale.device, numbers.cpu()
         real = self.real[numbers]
@@ -183,7 +182,7 @@ class CaptionFeatures:
 class OwnTowers(nn.Module):
     """The own towers of a video-text model, applied to outputs of the image-text model."""
 
-    def __init__(self, own: VideoText, captions: CaptionFeatures) -> None:
+    def __init__(self, own: VideoTextTowers, captions: CaptionFeatures) -> None:
         super().__init__()
         self.own = own
         self._captions = captions
@@ -212,7 +211,7 @@ class HeldOutEvents:
         self._captions = CaptionFeatures.embed(encoder, pairs.captions, progress)
 
     @torch.inference_mode()
-    def score(self, own: VideoText, step: int) -> ValidationScore:
+    def score(self, own: VideoTextTowers, step: int) -> ValidationScore:
         """Measure how often a caption's own clip is nearest, in the batch and in its group."""
         training = own.training
         own.eval()

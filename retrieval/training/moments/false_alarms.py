@@ -17,8 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.encoders.probe_texts import PROBE_TEXTS
-from retrieval.localization.hammer import HammerLocalizer, chances_of_match, spans_of
-from retrieval.localization.hammer_model import UNMEASURED
+from retrieval.localization.hammer import (
+    HammerLocalizer,
+    match_probabilities,
+    rank_spans,
+)
+from retrieval.localization.hammer_model import DEFAULT_LIKELY_SCORE
 from retrieval.protocols import Encoder
 from retrieval.training.moments.data import MomentData
 from retrieval.types import MomentQuery, TimedRows
@@ -90,7 +94,7 @@ def calibrate(
         answered.append(readings[:MAX_VIDEOS])
         unanswered.append(readings[1:])
     if not answered:
-        return FalseAlarms(None, UNMEASURED, 1.0, 1.0, 0, 0)
+        return FalseAlarms(None, DEFAULT_LIKELY_SCORE, 1.0, 1.0, 0, 0)
     no_match = fit_no_match(
         [readings.matches for readings in answered], [readings.matches for readings in unanswered]
     )
@@ -98,7 +102,9 @@ def calibrate(
         _Readings.of(localizer, query, _nearest(query, data.videos)).best(no_match)
         for query in unrelated
     ]
-    likely = float(f"{np.quantile(alarms, 1 - ALARM_SHARE):.4g}") if alarms else UNMEASURED
+    likely = DEFAULT_LIKELY_SCORE
+    if alarms:
+        likely = float(f"{np.quantile(alarms, 1 - ALARM_SHARE):.4g}")
     found, near_misses = (
         float(np.mean([readings.best(no_match) >= likely for readings in group]))
         for group in (answered, unanswered)
@@ -143,9 +149,9 @@ class _Readings:
     def of(
         cls, localizer: HammerLocalizer, query: MomentQuery, videos: Sequence[TimedRows]
     ) -> _Readings:
-        readings = localizer.read(query, videos)
+        readings = localizer.predict(query, videos)
         spans = [
-            spans_of(reading.labels, video, 1.0)
+            rank_spans(reading.labels, video, 1.0)
             for reading, video in zip(readings, videos, strict=True)
         ]
         return cls(
@@ -158,7 +164,7 @@ class _Readings:
 
     def best(self, no_match: float) -> float:
         """Return the score of the best span of all videos."""
-        return float((chances_of_match(self.matches, no_match) * self.spans).max())
+        return float((match_probabilities(self.matches, no_match) * self.spans).max())
 
 
 def _nearest(query: MomentQuery, videos: Sequence[TimedRows]) -> list[TimedRows]:

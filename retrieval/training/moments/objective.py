@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
-from retrieval.localization.hammer_model import OTHER, Hammer, Understanding
+from retrieval.localization.hammer_model import OTHER, Hammer, HammerOutput
 from retrieval.training.loop import Objective, TrainingRun, train
 from retrieval.training.moments.batches import IGNORED, MomentBatch
 
@@ -88,7 +88,7 @@ def train_hammer_model(
     def backward(batch: MomentBatch) -> tuple[Tensor, str]:
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
             outputs = model(*(tensor.to(device) for tensor in batch.inputs))
-            words = model.words(outputs.text[:: len(outputs.match) // len(batch.labels)])
+            words = model.token_logits(outputs.text[:: len(outputs.match) // len(batch.labels)])
         losses = hammer_losses(outputs, words.float(), batch)
         losses.total.backward()  # type: ignore[no-untyped-call]
         return losses.total, f" ({losses})"
@@ -96,7 +96,7 @@ def train_hammer_model(
     train(run, Objective(model, optimizer, schedule, backward), batches)
 
 
-def hammer_losses(outputs: Understanding, words: Tensor, batch: MomentBatch) -> HammerLosses:
+def hammer_losses(outputs: HammerOutput, words: Tensor, batch: MomentBatch) -> HammerLosses:
     """Compute the losses of a batch.
 
     Args:

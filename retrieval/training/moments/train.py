@@ -240,7 +240,7 @@ def score_moments(localizer: Localizer, data: MomentData) -> MomentScore:
         true.append(max(moment.windows, key=lambda window: overlap(window, best)))
         if isinstance(localizer, HammerLocalizer):
             rivals = [data.videos[video] for video in data.rivals[number][:COMPARED_RIVALS]]
-            scores = [reading.match for reading in localizer.read(query, [own, *rivals])]
+            scores = [reading.match for reading in localizer.predict(query, [own, *rivals])]
             matches.append(scores[0] > max(scores[1:], default=-np.inf))
     return MomentScore(
         len(predicted),

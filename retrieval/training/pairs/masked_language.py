@@ -36,7 +36,7 @@ class MaskedLanguageHead(nn.Module):
         if not chosen.any():
             return self.bias.sum() * 0.0
         rows = torch.where(masked[..., None], self.mask, tower.embed(inputs))
-        rows = tower.contextual(rows, tower.real(tokens))
+        rows = tower.contextualize(rows, tower.token_mask(tokens))
         logits = self.transform(rows[chosen]) @ tower.embed.weight.T + self.bias
         return functional.cross_entropy(logits.float(), tokens[chosen])
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from retrieval.encoders.pooling import unit_rows
 from retrieval.errors import DamagedMediaError, MediaError
-from retrieval.media.audio import open_sound
-from retrieval.media.image import fit, read_image
-from retrieval.media.windows import cut_windows
+from retrieval.media.audio.reader import open_sound
+from retrieval.media.audio.windows import cut_windows
+from retrieval.media.images.fitting import fit
+from retrieval.media.images.reading import read_image
 from retrieval.progress import Progress, no_progress
 from retrieval.training.pairs.manifest import CaptionedSpan, MediaSpan, SkippedRow
 from retrieval.types import AudioWindows, ImageGeometry

@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 
 from retrieval.encoders import clip_sizes
-from retrieval.encoders.hub.repositories import CLIP_WEIGHTS
 from retrieval.encoders.mulan import WEIGHTS as MULAN_WEIGHTS
 from retrieval.encoders.mulan import write_config
 from retrieval.encoders.mulan_sizes import MULAN_SIZES, TransformerSize
 from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.towers import Mulan
 from retrieval.encoders.video_text import WEIGHTS as VIDEO_WEIGHTS
-from retrieval.encoders.video_text import load_images
+from retrieval.encoders.video_text import load_image_encoder
 from retrieval.encoders.video_text import write_config as write_video_config
-from retrieval.encoders.video_towers import VideoText, VideoTextConfig
+from retrieval.encoders.video_towers import VideoTextConfig, VideoTextTowers
+from retrieval.encoders.weights import OPEN_CLIP_WEIGHTS
 from retrieval.files.writing import write_text
 from retrieval.training.pairs.manifest import CaptionedSpan
 from retrieval.training.pairs.tokenizer import train_tokenizer
@@ -51,7 +51,7 @@ def create_model(
 
         write_clip_configuration(captions, folder)
         model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-        write_tensors(folder / CLIP_WEIGHTS, half(model.state_dict()))
+        write_tensors(folder / OPEN_CLIP_WEIGHTS, half(model.state_dict()))
         return
     config = MULAN_SIZES[size]
     train_tokenizer(
@@ -83,11 +83,11 @@ def create_video_model(folder: Path, images: str, seed: int) -> None:
         ModelError: The image-text model cannot be loaded, or is not an open_clip model.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    encoder = load_images(images, folder, spec=images, device="cpu")
+    encoder = load_image_encoder(images, folder, spec=images, device="cpu")
     config = video_text_config(encoder)
     torch.manual_seed(seed)
     write_video_config(config, folder)
-    write_tensors(folder / VIDEO_WEIGHTS, VideoText(config).state_dict())
+    write_tensors(folder / VIDEO_WEIGHTS, VideoTextTowers(config).state_dict())
 
 
 def video_text_config(images: OpenClipEncoder) -> VideoTextConfig:

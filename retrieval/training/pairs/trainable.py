@@ -247,7 +247,7 @@ def _open_mulan(encoder: MulanEncoder, frozen: str | None, device: torch.device)
 
     return TrainableModel(
         digest=encoder.digest,
-        towers=TwoTowers(model, "audio", model.audio.read, model.text, frozen),
+        towers=TwoTowers(model, "audio", model.audio.embed_spectrograms, model.text, frozen),
         reader=choose_reader("mulan", encoder),
         prepare=prepare,
         tokenize=encoder.tokenize,
@@ -271,7 +271,7 @@ def _open_video(
             images = folder / IMAGES_FOLDER
             images.mkdir(exist_ok=True)
             encoder.images.write_configuration(images)
-            write_tensors(images / CLIP_WEIGHTS, half(encoder.images.model.state_dict()))
+            write_tensors(images / OPEN_CLIP_WEIGHTS, half(encoder.images.model.state_dict()))
             digest = load_encoder(f"open_clip:{images}", device="cpu").digest
             config = replace(config, images=IMAGES_FOLDER, images_digest=digest)
         write_config(config, folder)

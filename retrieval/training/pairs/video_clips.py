@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from retrieval.errors import DamagedMediaError
-from retrieval.media.image import fit
-from retrieval.media.video import open_video
+from retrieval.media.images.fitting import fit
+from retrieval.media.video.reader import open_video
 from retrieval.training.pairs.manifest import MediaSpan
 from retrieval.training.pairs.media import MAX_VIEWS, Sample
 from retrieval.types import ClipFrames, ImageGeometry, Sampling

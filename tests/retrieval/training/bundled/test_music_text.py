@@ -10,7 +10,8 @@ from cli.main import app
 from retrieval.encoders import mulan_sizes
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.mulan import read_config
-from retrieval.encoders.towers import ResNetSize, TransformerSize
+from retrieval.encoders.mulan_sizes import ResNetSize
+from retrieval.encoders.towers import TransformerSize
 from retrieval.progress import Progress
 from retrieval.training.bundled import music_text as mulan
 from retrieval.training.pairs.augmentation import Augmentation

@@ -58,7 +58,7 @@ def test_a_caption_is_compared_with_its_family_first_and_no_picture_twice() -> N
 
 
 def test_gallery_captions_state_a_relation_of_one_scene() -> None:
-    for look_alikes in ((), CHANGES, REARRANGED):
+    for look_alikes in ((), CHANGES, REARRANGEMENTS):
         scenes, queries = relation_gallery(60, 1, look_alikes=look_alikes)
         assert len(scenes) == 60
         assert len(queries) > 10

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from retrieval.errors import DamagedMediaError
-from retrieval.media.image import fit
+from retrieval.media.images.fitting import fit
 from retrieval.training.pairs import media as span_media
 from retrieval.training.pairs.manifest import CaptionedSpan, MediaSpan
 from retrieval.training.pairs.media import AudioReader, ImageReader, SpanMedia, mean_vectors
