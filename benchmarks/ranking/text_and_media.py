@@ -1,66 +1,61 @@
-"""Draws how differently texts and media find their neighbours.
+"""Plots the recall of an inverted file for text queries and for media queries.
 
-`python -m benchmarks.ranking.text_and_media` writes
-docs/text-and-media.svg: recall@10 over the share of an
-inverted file's lists that is visited, for text queries and for rows as queries, on generated rows
-with a modality gap.
+`python -m benchmarks.ranking.text_and_media` writes docs/text-and-media.svg: recall@10 over the
+share of visited lists, on generated rows with a modality gap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.results.figures import line_chart
+from benchmarks.results.figures import Line, line_chart
 from benchmarks.speed.gap import GapRows
 from indexes.building import build_approximate, build_exact
 from indexes.choose import lists_for, training_rows
 from indexes.faiss import FaissIndex
 from indexes.tuning import QuerySample, tune
+from retrieval.files.writing import write_text
 
-PICTURE = Path(__file__).resolve().parents[2] / "docs" / "text-and-media.svg"
+PLOT = Path(__file__).resolve().parents[2] / "docs" / "text-and-media.svg"
 ROWS, DIM, QUERIES = 100_000, 512, 300
 
 
-def measure(rows: int = ROWS) -> dict[str, list[tuple[float, float]]]:
-    """(share of the lists visited, recall@10 after re-ranking) by kind of query."""
+def measure(rows: int = ROWS) -> dict[str, Line]:
+    """Compute (share of visited lists, recall@10 after re-ranking) for both types of query."""
     corpus = GapRows(rows, DIM)
     vectors = np.concatenate(list(corpus.blocks())).astype(np.float32)
     factory = f"IVF{lists_for(rows)},SQ8"
     rng = np.random.default_rng(0)
     training = vectors[rng.choice(rows, training_rows(factory, rows), replace=False)]
     index = FaissIndex(build_exact([vectors], DIM), build_approximate(factory, training, [vectors]))
-    own = np.sort(rng.choice(rows, QUERIES, replace=False))
+    media = np.sort(rng.choice(rows, QUERIES, replace=False))
     samples = {
         "text": QuerySample.of(index, corpus.texts(QUERIES)),
-        "media": QuerySample.of(index, vectors[own], own),
+        "media": QuerySample.of(index, vectors[media], media),
     }
     points = tune(index, samples, 1.0, step=2, curve=True).points
     return {
-        kind: [
-            (point.effort.visited / index.lists, point.recall[kind])
+        name: [
+            (point.effort.visited / index.lists, point.recall[name])
             for point in points
             if point.effort
         ]
-        for kind in samples
+        for name in samples
     }
 
 
-def draw(lines: dict[str, list[tuple[float, float]]], rows: int) -> str:
-    """An SVG document; shares of lists on a logarithmic axis."""
-    least = min(share for line in lines.values() for share, _ in line)
+def plot(lines: dict[str, Line], rows: int) -> str:
+    """Draw the lines as an SVG document over a logarithmic axis."""
+    smallest = min(share for line in lines.values() for share, _ in line)
+    ticks = [1 / 4**power for power in range(4) if 1 / 4**power >= smallest]
     return line_chart(
-        {f"{kind} queries": line for kind, line in lines.items()},
+        {f"{name} queries": line for name, line in lines.items()},
         title=f"recall@10 by the share of lists visited, {rows:,} × {DIM}, re-ranked exactly",
-        ticks={share: f"{share:.1%}" for share in _shares(least)},
+        ticks={share: f"{share:.1%}" for share in ticks},
     )
 
 
-def _shares(least: float) -> Sequence[float]:
-    return [1 / 4**power for power in range(4) if 1 / 4**power >= least]
-
-
 if __name__ == "__main__":
-    PICTURE.write_text(draw(measure(), ROWS))
+    write_text(PLOT, plot(measure(), ROWS))

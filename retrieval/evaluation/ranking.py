@@ -84,15 +84,6 @@ def median_rank(first_relevant_ranks: ArrayLike) -> float:
     return float(np.median(np.asarray(first_relevant_ranks)))
 
 
-def mean_rank(first_relevant_ranks: ArrayLike) -> float:
-    """Mean of the ranks of the first relevant items; 1 is perfect.
-
-    It grows with the gallery, and a few hopeless queries decide it. It needs the rank in the
-    whole gallery: an answer of ten items cannot tell it.
-    """
-    return float(np.mean(np.asarray(first_relevant_ranks)))
-
-
 def reciprocal_ranks(ranks: Floats) -> Floats:
     """1 / rank of each query's first relevant item, 0 where none was retrieved; mean: MRR.
 

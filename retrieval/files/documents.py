@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from retrieval.wording import shortened
+from retrieval.wording import SHOWN, shortened
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -46,7 +46,7 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
 
 def _describe(error: Any) -> str:
-    field = ".".join(str(part) for part in error["loc"]) or "the document"
+    field = ".".join(str(part)[:SHOWN] for part in error["loc"]) or "the document"
     match error["type"]:
         case "missing":
             return f"{field} is missing"

@@ -97,7 +97,7 @@ class SlowIndex:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def ask(self) -> dict[str, float]:
+    def repeat(self) -> dict[str, float]:
         self.seconds += 1
         return {"seconds": self.seconds}
 
@@ -106,7 +106,7 @@ def test_indexes_are_asked_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv(index.LANCEDB, raising=False)
     monkeypatch.setattr(index, "Served", SlowIndex)
     monkeypatch.setattr(index, "run_cell", lambda *words, **env: {"seconds": 1.0})
-    results = index._searching(lambda line: None, tmp_path, tmp_path, "size", 64)
+    results = index._searching(tmp_path, tmp_path, "size", 64)
     over_hnsw, over_flat, over_lancedb, memory, engine = results[:5]
     assert over_hnsw.value == pytest.approx(4 / 13)  # of 2/11, 3/12, … 6/15 the third
     assert over_hnsw.spread == pytest.approx(5 / 14 - 3 / 12)
@@ -131,7 +131,7 @@ def test_lancedb_is_asked_in_its_environment(
     monkeypatch.setenv(index.LANCEDB, "/env/bin/python")
     monkeypatch.setattr(index, "Served", SlowIndex)
     monkeypatch.setattr(index, "run_cell", run_cell)
-    results = index._searching(lambda line: None, tmp_path, tmp_path, "size", 64)
+    results = index._searching(tmp_path, tmp_path, "size", 64)
     assert (results[2].metric, results[2].value) == ("time ÷ LanceDB's", pytest.approx(4 / 13))
     (build,) = [words for words in ran if "build" in words]
     assert build[1:] == ("build", tmp_path, "/env/bin/python")
@@ -151,7 +151,7 @@ def test_a_build_stands_beside_plain_faiss(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(index, "run_cell", run_cell)
     (tmp_path / "collection").mkdir()
     engine = {"factory": "IVF8,SQ8", "seconds": 30.0, "bytes": 1 << 20}
-    ratio, ours, chosen, *_ = index._building(print, tmp_path, engine, "size", "IVF8,SQ8")
+    ratio, ours, chosen, *_ = index._building(tmp_path, engine, "size", "IVF8,SQ8")
     assert (ratio.value, ratio.goal, ratio.spread) == (1.5, 1.15, None)
     assert (ours.value, ours.baseline, chosen.value) == (15.0, 10.0, 30.0)
     assert not (tmp_path / "turn-0").exists()
@@ -166,7 +166,7 @@ def test_openings_are_medians_of_processes(tmp_path: Path, monkeypatch: pytest.M
         return dict.fromkeys(names, number) | {"whole_ms": 2 * number}
 
     monkeypatch.setattr(index, "run_cell", opening)
-    results = index._opening(lambda line: None, tmp_path, tmp_path, "size")
+    results = index._opening(tmp_path, tmp_path, "size")
     assert [result.value for result in results] == [2.0, 2.0, 2.0, 2.0, 4.0]
     assert [result.spread for result in results] == [2.0, 2.0, 2.0, 2.0, 4.0]
     assert results[-1].baseline == 2.0
@@ -176,7 +176,7 @@ def test_without_autofaiss_its_row_is_empty_and_says_how_to_fill_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(index.AUTOFAISS, raising=False)
-    (row,) = index._autofaiss(print, tmp_path, {"seconds": 1.0, "bytes": 1}, "build")
+    (row,) = index._autofaiss(tmp_path, {"seconds": 1.0, "bytes": 1}, "build")
     assert row.value is None
     assert "RETRIEVAL_AUTOFAISS_PYTHON" in row.metric
 

@@ -7,8 +7,6 @@ from PIL import Image
 from benchmarks.speed import decode, photographs
 from benchmarks.speed.video import write_video
 
-SILENT = {"say": lambda line: None}
-
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +16,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_kinds_of_media_are_compared_with_their_library(tmp_path: Path) -> None:
-    results = decode.run(folder=tmp_path, scale=0.05, **SILENT)
+    results = decode.run(folder=tmp_path, scale=0.05)
     assert [result.metric for result in results] == [
         "time ÷ Pillow's, every pixel decoded",
         "time ÷ Pillow's, as few pixels decoded",

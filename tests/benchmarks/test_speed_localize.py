@@ -30,8 +30,8 @@ def test_hammer_stands_beside_similarity(
 ) -> None:
     monkeypatch.setattr(localize, "TURNS", 1)
     monkeypatch.setattr(localize, "written_world", lambda folder, length: world)
-    monkeypatch.setattr(localize, "embed_videos", lambda folder, models, say: indexed)
-    results = localize.run(say=lambda line: None, folder=tmp_path)
+    monkeypatch.setattr(localize, "embed_videos", lambda folder, models: indexed)
+    results = localize.run(folder=tmp_path)
     assert len(results) == 6
     for ratio, hammer, similarity in (results[:3], results[3:]):
         assert ratio.metric == "Hammer's time ÷ similarity's"

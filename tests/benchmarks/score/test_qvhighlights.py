@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.score.qvhighlights import score
 from retrieval.errors import SourceError
+from support.messages import logged
 from support.moment_oracles import qvhighlights as oracle
 
 Line = dict[str, Any]
@@ -23,8 +24,12 @@ def write(path: Path, lines: list[Line]) -> Path:
 def scored(
     folder: Path, predictions: list[Line], truth: list[Line], notes: list[str] | None = None
 ) -> dict[str, Any]:
-    note = [].append if notes is None else notes.append
-    return score(write(folder / "p.jsonl", predictions), write(folder / "t.jsonl", truth), note)
+    files = write(folder / "p.jsonl", predictions), write(folder / "t.jsonl", truth)
+    with logged() as messages:
+        found = score(*files)
+    if notes is not None:
+        notes += messages
+    return found
 
 
 def true_line(qid: int | str = 1, **fields: Any) -> Line:
@@ -164,11 +169,11 @@ GOOD = {"qid": 1, "pred_relevant_windows": [[0, 6, 0.5]], "pred_saliency_scores"
         ({"qid": [1]}, "line 1: 'qid' is .1., no number or text"),
         ({"pred_relevant_windows": []}, "is empty; the official evaluator stops here too"),
         ({"pred_relevant_windows": [[0, 6]]}, "holds .0, 6., expected 3 numbers"),
-        ({"pred_relevant_windows": [[0, "6", 1]]}, "no finite numbers"),
-        ({"pred_relevant_windows": [[0, float("nan"), 1]]}, "no finite numbers"),
+        ({"pred_relevant_windows": [[0, "6", 1]]}, "expected finite numbers"),
+        ({"pred_relevant_windows": [[0, float("nan"), 1]]}, "expected finite numbers"),
         ({"pred_relevant_windows": {"a": 1}}, "no list"),
         ({"pred_saliency_scores": []}, "is empty; the official evaluator stops here too"),
-        ({"pred_saliency_scores": [None]}, "no finite numbers"),
+        ({"pred_saliency_scores": [None]}, "expected finite numbers"),
         ({"pred_saliency_scores": [[1.0]]}, "lists within lists"),
         ({"pred_relevant_windows": [[[0], [6], [1]]]}, "lists within lists"),
     ],
@@ -187,7 +192,7 @@ def test_a_prediction_that_cannot_be_used_fails(tmp_path: Path, change: Line, me
         ({"relevant_clip_ids": [3]}, "one clip id for each of 2 marks"),
         ({"saliency_scores": [[1, 2], [1, 2]]}, "expected 3 numbers"),
         ({"duration": "150"}, "'duration' is '150', no number"),
-        ({"duration": 10**400}, "no finite numbers"),
+        ({"duration": 10**400}, "expected finite numbers"),
         ({"duration": -2}, "no video lasts -2 seconds"),
         ({"duration": 1e18}, r"no video lasts 1e\+18 seconds"),
     ],
@@ -208,8 +213,8 @@ def test_a_later_line_without_what_the_first_has_fails(tmp_path: Path) -> None:
     [
         ([[4, 3, 2, 1], [1, 2, 0, 1]], "expected 3 numbers; the official evaluator stops here"),
         ([[4, 3], [1, 2]], "expected 3 numbers"),
-        ([[4, 3, None], [1, 2, 0]], "no finite numbers"),
-        ([[4, 3, True], [1, 2, 0]], "no finite numbers"),
+        ([[4, 3, None], [1, 2, 0]], "expected finite numbers"),
+        ([[4, 3, True], [1, 2, 0]], "expected finite numbers"),
         (None, "no list"),
     ],
 )

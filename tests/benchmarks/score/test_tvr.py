@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.score.tvr import score
 from retrieval.errors import SourceError
+from support.messages import logged
 from support.moment_oracles import tvr as oracle
 
 Line = dict[str, Any]
@@ -21,8 +22,11 @@ def scored(
 ) -> dict[str, Any]:
     (folder / "p.json").write_text(json.dumps(submission))
     (folder / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in truth))
-    note = [].append if notes is None else notes.append
-    return score(folder / "p.json", folder / "t.jsonl", note)
+    with logged() as messages:
+        found = score(folder / "p.json", folder / "t.jsonl")
+    if notes is not None:
+        notes += messages
+    return found
 
 
 def true_line(desc_id: int, **fields: Any) -> Line:
@@ -172,15 +176,15 @@ def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
     ("submission", "message"),
     [
         ({}, "lacks 'video2idx'"),
-        ({"video2idx": [1]}, r"video2idx: \[1\] is no JSON object"),
+        ({"video2idx": [1]}, r"video2idx: \[1\] is not a JSON object"),
         ({"video2idx": {"b": 1}}, "video2idx: lacks 'a'"),
         ({"video2idx": VIDEOS, "VR": {}}, "'VR' is {}, no list"),
-        ({"video2idx": VIDEOS, "VR": [3]}, "VR entry 1: 3 is no JSON object"),
+        ({"video2idx": VIDEOS, "VR": [3]}, "VR entry 1: 3 is not a JSON object"),
         ({"video2idx": VIDEOS, "VR": []}, "lacks the query 1"),
         ({"video2idx": VIDEOS, "VR": [entry(1, [0, 0, 0]), entry(2)]}, "lacks the query 2"),
         ({"video2idx": VIDEOS, "VR": [entry(1)]}, "VR entry 1: 'predictions' is empty"),
         ({"video2idx": VIDEOS, "VR": [entry(1, [0, 1])]}, "expected 3 numbers"),
-        ({"video2idx": VIDEOS, "VR": [entry(1, [0, 1, "2"])]}, "no finite numbers"),
+        ({"video2idx": VIDEOS, "VR": [entry(1, [0, 1, "2"])]}, "expected finite numbers"),
     ],
 )  # fmt: skip
 def test_predictions_that_cannot_be_used_fail(

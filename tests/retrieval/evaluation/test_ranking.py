@@ -7,7 +7,6 @@ from retrieval.evaluation.ranking import (
     RankingMetrics,
     average_precision_at_k,
     first_relevant_ranks,
-    mean_rank,
     median_rank,
     ndcg_at_k,
     recall_at_k,
@@ -70,11 +69,10 @@ def test_relevant_items_that_cannot_be_ranked_fail(
         relevant_ranks(np.array(scores), relevant)
 
 
-def test_success_median_and_mean_by_hand() -> None:
+def test_success_and_median_by_hand() -> None:
     assert success_at_k([1, 5, 6, 20], k=5) == 0.5
     assert success_at_k([1, 5, 6, 20], k=1) == 0.25
     assert median_rank([1, 5, 6, 20]) == 5.5
-    assert mean_rank([1, 5, 6, 20]) == 8.0
 
 
 def test_metrics_with_several_relevant_items_by_hand() -> None:
