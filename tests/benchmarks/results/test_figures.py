@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from benchmarks.ranking.text_and_media import plot
 from benchmarks.results.figures import COLOURS, histogram, line_chart
+from benchmarks.speed.text_and_media import plot
 
 
 def texts(svg: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Plots the recall of an inverted file for text queries and for media queries.
 
-`python -m benchmarks.ranking.text_and_media` writes docs/text-and-media.svg: recall@10 over the
+`python -m benchmarks.speed.text_and_media` writes docs/text-and-media.svg: recall@10 over the
 share of visited lists, on generated rows with a modality gap.
 """
 

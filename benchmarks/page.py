@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md from benchmarks/results: `python -m benchmarks.results.page`."""
+"""Writes docs/benchmarks.md from benchmarks/results: `python -m benchmarks.page`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.results.tables import as_markdown, library_list
 from benchmarks.speed import SUBJECTS
 from benchmarks.suites import SUITES
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 TEMPLATE = RESULTS / "page.md.jinja"
 PAGE = ROOT / "docs" / "benchmarks.md"

@@ -1,15 +1,15 @@
 import json
 
 from benchmarks.datasets.dataset import DataSet
+from benchmarks.page import PAGE, page, unmeasured_rows
 from benchmarks.results.outcome import Result
-from benchmarks.results.page import PAGE, page, unmeasured_rows
 from benchmarks.results.tables import as_json, as_markdown
 from benchmarks.speed import SUBJECTS
 from benchmarks.suites import SUITES
 
 
 def test_the_page_agrees_with_the_documents() -> None:
-    assert PAGE.read_text() == page(), "run `python -m benchmarks.results.page`"
+    assert PAGE.read_text() == page(), "run `python -m benchmarks.page`"
 
 
 def test_a_result_row_keeps_absent_values_null() -> None:
