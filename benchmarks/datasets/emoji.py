@@ -57,7 +57,7 @@ def read_emoji(data: Path) -> list[Emoji]:
         emoji = [_emoji(data, character, names) for character, names in named.items()]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise SourceError(f"{path} cannot be read as emojilib's keywords: {error}") from error
-    return [one for one in emoji if one.file.is_file()]
+    return [each for each in emoji if each.file.is_file()]
 
 
 def keywords_not_in_names(emoji: Sequence[Emoji]) -> dict[str, list[int]]:
@@ -65,12 +65,12 @@ def keywords_not_in_names(emoji: Sequence[Emoji]) -> dict[str, list[int]]:
 
     Keywords without two consecutive letters, such as `:D`, are omitted.
     """
-    found: dict[str, list[int]] = {}
-    for number, one in enumerate(emoji):
-        for keyword in dict.fromkeys(one.keywords):
-            if LETTERS.search(keyword) and not one.shares_word_with(keyword):
-                found.setdefault(keyword, []).append(number)
-    return found
+    relevant: dict[str, list[int]] = {}
+    for number, each in enumerate(emoji):
+        for keyword in dict.fromkeys(each.keywords):
+            if LETTERS.search(keyword) and not each.shares_word_with(keyword):
+                relevant.setdefault(keyword, []).append(number)
+    return relevant
 
 
 def trigram_scores(queries: Sequence[str], names: Sequence[str]) -> NDArray[np.float32]:

@@ -64,14 +64,14 @@ class TrueItemTask:
 
     def measure(self, collection: Collection) -> list[Result]:
         """Compute R1@0.5 and R1@0.7 of the best moment, with the constant window as baseline."""
-        found = [
+        spans = [
             _best_span(search_moments(collection, query, self.medium, in_true_item=True), query)
             for query in self.queries
         ]
-        return recall_results(self, found)
+        return recall_results(self, spans)
 
 
-def recall_results(task: TrueItemTask, found: Sequence[Span | None]) -> list[Result]:
+def recall_results(task: TrueItemTask, spans: Sequence[Span | None]) -> list[Result]:
     """Compute R1@0.5 and R1@0.7 of one span per query, with the constant window as baseline."""
     truth = [query.span for query in task.queries]
     durations = [query.duration_seconds for query in task.queries]
@@ -80,7 +80,7 @@ def recall_results(task: TrueItemTask, found: Sequence[Span | None]) -> list[Res
         _, blind = best_constant_window([[span] for span in truth], durations, iou)
         results.append(
             Result(
-                task.suite, task.name, f"R1@{iou}", recall_at_1(found, truth, iou),
+                task.suite, task.name, f"R1@{iou}", recall_at_1(spans, truth, iou),
                 task.goals.get(iou), baseline=blind, pool=len(task.queries),
             )
         )  # fmt: skip

@@ -75,9 +75,9 @@ class MomentTask:
                 query.video_id,
                 query.windows,
                 query.duration_seconds,
-                found,
+                ranked,
             )
-            for query, found in zip(self.queries, moments, strict=bool(moments))
+            for query, ranked in zip(self.queries, moments, strict=bool(moments))
         ]
 
 
@@ -95,15 +95,15 @@ def score_in_video(
     moments scores 0.
     """
     first = np.array([
-        best_overlaps(_spans(found[:1]), _windows(query)).max(initial=0.0)
-        for query, found in zip(queries, moments, strict=True)
+        best_overlaps(_spans(ranked[:1]), _windows(query)).max(initial=0.0)
+        for query, ranked in zip(queries, moments, strict=True)
     ])  # fmt: skip
     values = {f"R1@{iou}": (first >= iou).astype(float).tolist() for iou in OVERLAPS}
     values["mIoU"] = first.tolist()
     if with_map:
         precision = np.array([
-            moment_average_precision(_spans(found[:MAP_WINDOWS]), _windows(query))
-            for query, found in zip(queries, moments, strict=True)
+            moment_average_precision(_spans(ranked[:MAP_WINDOWS]), _windows(query))
+            for query, ranked in zip(queries, moments, strict=True)
         ])  # fmt: skip
         values["mAP@0.5"] = precision[:, 0].tolist()
         values["mAP@0.75"] = precision[:, 5].tolist()
@@ -117,12 +117,12 @@ def score_in_corpus(
     """Compute VCMR: R@1, R@10 and R@100 at both overlaps. Moments of other videos are wrong."""
     ranks = np.array([
         corpus_ranks(
-            np.array([moment[0] == query.video_id for moment in found], bool),
-            _spans(found)[:, :2],
+            np.array([moment[0] == query.video_id for moment in ranked], bool),
+            _spans(ranked)[:, :2],
             _windows(query),
             np.array(OVERLAPS),
         ).moment
-        for query, found in zip(queries, moments, strict=True)
+        for query, ranked in zip(queries, moments, strict=True)
     ])  # fmt: skip
     return {
         corpus_metric(k, iou): (ranks[:, column] <= k).astype(float).tolist()

@@ -117,10 +117,10 @@ def _moment_cards(answer: MomentAnswer, thumbnails: _Thumbnails) -> list[Card]:
     cards = []
     if answer.moments:
         video, start, end, score = answer.moments[0]
-        found, relevant = (start, end), video == answer.video
-        line = TimeLine(answer.duration_seconds, found, answer.windows) if relevant else None
-        picture = thumbnails.of(video, found)
-        cards.append(Card(f"1. {score:.3f}", video, picture, relevant, found, line))
+        span, relevant = (start, end), video == answer.video
+        line = TimeLine(answer.duration_seconds, span, answer.windows) if relevant else None
+        picture = thumbnails.of(video, span)
+        cards.append(Card(f"1. {score:.3f}", video, picture, relevant, span, line))
     if answer.windows:
         span = answer.windows[0]
         line = TimeLine(answer.duration_seconds, None, answer.windows)

@@ -120,9 +120,9 @@ def success_curve(ranks: Sequence[int | None], depth: int) -> Line:
         depth: Number of answers per query; larger k are unknown.
     """
     last = max(1, min(depth, TICKS[-1]))
-    found = sorted(rank for rank in ranks if rank is not None and rank <= last)
-    positions = sorted({1, last, *found})
-    counts = np.searchsorted(found, positions, side="right")
+    hits = sorted(rank for rank in ranks if rank is not None and rank <= last)
+    positions = sorted({1, last, *hits})
+    counts = np.searchsorted(hits, positions, side="right")
     return [(k, float(count) / len(ranks)) for k, count in zip(positions, counts, strict=True)]
 
 

@@ -132,7 +132,7 @@ def log_unusual(
     lines = [line for records in predicted.values() for line in records]
     counts = [len(line["pred_relevant_windows"]) for line in lines]
     windows = [line for query in queries for line in query.predicted]
-    found = {
+    remarks = {
         f"with fewer than {MAX_WINDOWS} windows: scored as they are": sum(
             count < MAX_WINDOWS for count in counts
         ),
@@ -146,7 +146,7 @@ def log_unusual(
             bool((line[:, 1] <= line[:, 0]).any()) for line in windows
         ),
     }
-    for description, count in found.items():
+    for description, count in remarks.items():
         if count:
             logger.warning("%d of %d predictions %s", count, len(lines), description)
     for name, file in (("predictions", predicted), ("true moments", true)):

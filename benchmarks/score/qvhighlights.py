@@ -149,12 +149,14 @@ def _marks(line: Record) -> NDArray[np.float64]:
         raise SourceError(f"{line.where}: 'duration' is {seconds:g}, expected 0 to {MAX_SECONDS:,}")
     marks = np.zeros((int(seconds / CLIP_SECONDS), ANNOTATORS))
     ids = line.array("relevant_clip_ids", line.items("relevant_clip_ids"))
-    given = line.windows("saliency_scores", line.items("saliency_scores"), ANNOTATORS, exactly=True)
-    if ids.dtype.kind != "i" or len(ids) != len(given):
-        raise SourceError(f"{line.where}: expected one clip id for each of {len(given)} marks")
+    values = line.windows(
+        "saliency_scores", line.items("saliency_scores"), ANNOTATORS, exactly=True
+    )
+    if ids.dtype.kind != "i" or len(ids) != len(values):
+        raise SourceError(f"{line.where}: expected one clip id for each of {len(values)} marks")
     if ids.min() < 0 or ids.max() >= len(marks):
         raise SourceError(f"{line.where}: a clip id is not among the video's {len(marks)} clips")
-    marks[ids] = given
+    marks[ids] = values
     return marks
 
 

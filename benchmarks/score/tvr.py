@@ -93,7 +93,7 @@ def score(predictions: Path, truth: Path) -> dict[str, Any]:
         ranks = _ranks(task, by_key(entries, "desc_id"), true, (predictions, truth))
         overall[task] = _recalls(ranks, "")
         if typed:
-            by_type[f"{task}_by_type"] = _by_type(ranks, [one.type for one in true.values()])
+            by_type[f"{task}_by_type"] = _by_type(ranks, [moment.type for moment in true.values()])
     return overall | by_type
 
 
@@ -106,12 +106,12 @@ def _ranks(
     """Return (queries,) ranks of the first correct prediction by prefix of the metric names."""
     check_same_queries(entries, true, files)
     _log_repeated(entries, task)
-    found: list[CorpusRanks] = []
+    ranks: list[CorpusRanks] = []
     fewer = 0
     for key, moment in true.items():
         predicted = _predicted(entries[key][-1])
         fewer += len(predicted) < MAX_PREDICTIONS
-        found.append(
+        ranks.append(
             corpus_ranks(
                 predicted[:, 0] == np.float32(moment.video),
                 predicted[:, 1:],
@@ -129,10 +129,10 @@ def _ranks(
             MAX_PREDICTIONS,
         )
     if task == "VR":
-        return {"r": np.array([one.video for one in found])}
-    moments = [one.moment if task == "VCMR" else one.moment_in_video for one in found]
+        return {"r": np.array([each.video for each in ranks])}
+    moments = [each.moment if task == "VCMR" else each.moment_in_video for each in ranks]
     return {
-        f"{threshold}-r": np.array([ranks[column] for ranks in moments])
+        f"{threshold}-r": np.array([of_query[column] for of_query in moments])
         for column, threshold in enumerate(THRESHOLDS)
     }
 
@@ -141,8 +141,8 @@ def _recalls(ranks: Mapping[str, Ranks], prefix: str) -> dict[str, float]:
     """Compute recall at each depth in percent; NaN without queries, as in the evaluator."""
     with np.errstate(invalid="ignore"):
         return {
-            f"{prefix}{name}{k}": _percent(np.float64((one <= k).sum()) / np.int64(len(one)))
-            for name, one in ranks.items()
+            f"{prefix}{name}{k}": _percent(np.float64((each <= k).sum()) / np.int64(len(each)))
+            for name, each in ranks.items()
             for k in DEPTHS
         }
 

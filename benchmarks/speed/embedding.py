@@ -126,9 +126,9 @@ def _clip_retrieval(root: Path, model: _Model, photographs: Path) -> dict[str, W
     python = os.environ.get(CLIP_RETRIEVAL)
     if python is None or model.weights is None:
         return {}
-    one = root / "one"
-    one.mkdir(parents=True, exist_ok=True)
-    shutil.copy(photographs / "00000.jpg", one)
+    single = root / "one"
+    single.mkdir(parents=True, exist_ok=True)
+    shutil.copy(photographs / "00000.jpg", single)
 
     def embed(source: Path, name: str) -> Way:
         def way(turn: int) -> float:
@@ -140,7 +140,7 @@ def _clip_retrieval(root: Path, model: _Model, photographs: Path) -> dict[str, W
 
         return way
 
-    return {"their start": embed(one, "theirs-one"), "theirs": embed(photographs, "theirs-all")}
+    return {"their start": embed(single, "theirs-one"), "theirs": embed(photographs, "theirs-all")}
 
 
 def _embed_seconds(root: Path, spec: str, source: Path) -> float:

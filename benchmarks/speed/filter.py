@@ -253,8 +253,8 @@ def _items(corpus: GapRows, space: str, places: _Places) -> Iterator[EmbeddedIte
     for block in corpus.blocks(SEED_ROWS):
         vectors = block.astype(np.float32)
         lots = rng.integers(STEPS, size=len(vectors)).tolist()
-        found = places.values(vectors, rng).tolist()
-        for vector, lot, place in zip(vectors, lots, found, strict=True):
+        values = places.values(vectors, rng).tolist()
+        for vector, lot, place in zip(vectors, lots, values, strict=True):
             info = MediaInfo(
                 f"/archive/{number:07}.jpg", Medium.IMAGE, 100_000, 1.7e9, f"{number:064x}",
                 columns={"lot": lot, "place": place},

@@ -45,9 +45,9 @@ Report = dict[str, Any]
 
 def recall(search: Search, folder: Path, queries: str) -> float:
     """Compute recall@K over the queries of a file."""
-    wanted = np.load(folder / f"{queries}-truth.npy")
-    found = [search(query[None]) for query in np.load(folder / f"{queries}.npy")]
-    shares = [np.isin(want, got).mean() for want, got in zip(wanted, found, strict=True)]
+    truth = np.load(folder / f"{queries}-truth.npy")
+    answers = [search(query[None]) for query in np.load(folder / f"{queries}.npy")]
+    shares = [np.isin(true_ids, ids).mean() for true_ids, ids in zip(truth, answers, strict=True)]
     return float(np.mean(shares))
 
 

@@ -41,7 +41,9 @@ def main(folder: str, index_bytes: str) -> None:
         raise SystemExit(f"autofaiss found no index for {index_bytes} bytes")
     truth = np.load(f"{folder}/ask-truth.npy")
     _, ids = index.search(np.load(f"{folder}/ask.npy"), NEIGHBOURS)
-    shares = [np.isin(want, got).mean() for want, got in zip(truth, ids, strict=True)]
+    shares = [
+        np.isin(true_ids, found_ids).mean() for true_ids, found_ids in zip(truth, ids, strict=True)
+    ]
     report = {
         "seconds": seconds,
         "factory": about["index_key"],

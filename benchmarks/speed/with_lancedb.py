@@ -60,14 +60,16 @@ def serve(folder: str) -> None:
 
     def search(query: NDArray[np.float32], probes: int, factor: int) -> NDArray[np.int64]:
         request = table.search(query).distance_type("dot").nprobes(probes).refine_factor(factor)
-        found = request.limit(NEIGHBOURS).select(["id", "_distance"]).to_arrow()
-        ids: NDArray[np.int64] = found["id"].to_numpy()
+        table_of_hits = request.limit(NEIGHBOURS).select(["id", "_distance"]).to_arrow()
+        ids: NDArray[np.int64] = table_of_hits["id"].to_numpy()
         return ids
 
     def recall(name: str, probes: int, factor: int) -> float:
         truth = np.load(f"{folder}/{name}-truth.npy")
-        found = [search(query, probes, factor) for query in np.load(f"{folder}/{name}.npy")]
-        shares = [np.isin(want, got).mean() for want, got in zip(truth, found, strict=True)]
+        answers = [search(query, probes, factor) for query in np.load(f"{folder}/{name}.npy")]
+        shares = [
+            np.isin(true_ids, ids).mean() for true_ids, ids in zip(truth, answers, strict=True)
+        ]
         return float(np.mean(shares))
 
     best: tuple[float, int, int] | None = None
@@ -83,8 +85,8 @@ def serve(folder: str) -> None:
                 break
     probes, factor = best[1:] if best else (PROBES[-1], REFINE_FACTORS[-1])
     queries = np.load(f"{folder}/ask.npy")
-    found = recall("ask", probes, factor)
-    _write_report({"recall": found, "queries": len(queries), "setting": f"{probes} × {factor}"})
+    measured = recall("ask", probes, factor)
+    _write_report({"recall": measured, "queries": len(queries), "setting": f"{probes} × {factor}"})
     for _ in sys.stdin:
         start = time.perf_counter()
         for query in queries:

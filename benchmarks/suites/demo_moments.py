@@ -138,8 +138,8 @@ def _in_corpus(
         span = (best.start_seconds or 0.0, best.end_seconds or 0.0)
         correct += best.uri.endswith(query.file) and overlap(span, query.span) >= 0.5
         videos = dict.fromkeys(hit.uri for hit in hits)
-        found = (n for n, uri in enumerate(videos, 1) if uri.endswith(query.file))
-        ranks.append(next(found, NOT_FOUND))
+        positions = (n for n, uri in enumerate(videos, 1) if uri.endswith(query.file))
+        ranks.append(next(positions, NOT_FOUND))
     pool = len(collection.snapshot.living_ids())
     is_hammer = localizer == "Hammer"
     task = f"text → moment in a corpus, {localizer}"

@@ -63,7 +63,7 @@ def run(
         pairs = _write_pairs(folder / "pairs.csv", emoji)
         validation = _write_pairs(folder / "seen.csv", emoji[::VALIDATION_STRIDE], words=False)
         train_on_pairs(PairsOptions("clip", pairs, model, validation, steps=steps))
-    files = {one.file.stem: one.file.resolve() for one in emoji}
+    files = {each.file.stem: each.file.resolve() for each in emoji}
     collection, _ = embed_files(
         folder / "collection", files, Medium.IMAGE, (f"open_clip:{model}",), progress
     )
@@ -78,9 +78,9 @@ def _write_pairs(path: Path, emoji: Sequence[Emoji], *, words: bool = True) -> P
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "caption"])
-        for one in emoji:
-            captions = [one.name, *(one.name.split() if words else ())]
-            writer.writerows([one.file.resolve(), caption] for caption in dict.fromkeys(captions))
+        for each in emoji:
+            captions = [each.name, *(each.name.split() if words else ())]
+            writer.writerows([each.file.resolve(), caption] for caption in dict.fromkeys(captions))
     return path
 
 
@@ -152,10 +152,10 @@ def _outcome(
 ) -> Outcome:
     """Score both tasks without the pictures whose names share a word with the keyword."""
     queries = list(relevant)
-    excluded = np.array([[one.shares_word_with(query) for one in emoji] for query in queries])
-    baseline = trigram_scores(queries, [one.name for one in emoji])
+    excluded = np.array([[each.shares_word_with(query) for each in emoji] for query in queries])
+    baseline = trigram_scores(queries, [each.name for each in emoji])
     scores, baseline = (np.where(excluded, -np.inf, each) for each in (scores, baseline))
-    vocabulary = {word for one in emoji for word in one.name.split()}
+    vocabulary = {word for each in emoji for word in each.name.split()}
     is_known = np.array([vocabulary.issuperset(query.split()) for query in queries])
     outcomes = []
     for name, rows in ((KNOWN, np.flatnonzero(is_known)), (UNKNOWN, np.flatnonzero(~is_known))):

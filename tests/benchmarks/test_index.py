@@ -62,7 +62,7 @@ def test_plain_faiss_is_served_at_the_least_setting_that_recalls_enough(
     assert [answer["seconds"] > 0 for answer in answers] == [True, True]
 
 
-def test_opening_measures_a_whole_search_beside_its_index(folder: Path) -> None:
+def test_opening_compares_a_whole_search_with_its_index(folder: Path) -> None:
     copy = linked_copy(folder / "collection", folder / "opened")
     index_cells.build_engine(folder, str(copy), "exact")
     report = index_cells.open_and_search(folder, str(copy))
@@ -70,7 +70,7 @@ def test_opening_measures_a_whole_search_beside_its_index(folder: Path) -> None:
     assert report["first_ms"] > 0
 
 
-def test_what_is_reported_is_not_done_again(tmp_path: Path) -> None:
+def test_reported_work_is_not_repeated(tmp_path: Path) -> None:
     assert reported(tmp_path / "a.json", lambda value: {"value": value}, 1) == {"value": 1}
     assert reported(tmp_path / "a.json", lambda value: {"value": value}, 2) == {"value": 1}
 
@@ -102,7 +102,7 @@ class SlowIndex:
         return {"seconds": self.seconds}
 
 
-def test_indexes_are_asked_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_indexes_are_timed_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(index.LANCEDB, raising=False)
     monkeypatch.setattr(index, "Served", SlowIndex)
     monkeypatch.setattr(index, "run_cell", lambda *words, **env: {"seconds": 1.0})
@@ -118,9 +118,7 @@ def test_indexes_are_asked_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "RETRIEVAL_LANCEDB_PYTHON" in over_lancedb.metric
 
 
-def test_lancedb_is_asked_in_its_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lancedb_runs_in_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[tuple[object, ...]] = []
 
     def run_cell(*words: object, python: str = "", **env: str) -> dict[str, float]:
@@ -140,7 +138,9 @@ def test_lancedb_is_asked_in_its_environment(
     assert len(results) == 4 + 4 * 4
 
 
-def test_a_build_stands_beside_plain_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_is_compared_with_plain_faiss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(index.AUTOFAISS, raising=False)
     taken = {"build-raw": 10.0, "build-engine": 15.0}
 
@@ -172,7 +172,7 @@ def test_openings_are_medians_of_processes(tmp_path: Path, monkeypatch: pytest.M
     assert results[-1].baseline == 2.0
 
 
-def test_without_autofaiss_its_row_is_empty_and_says_how_to_fill_it(
+def test_without_autofaiss_its_row_is_empty_and_names_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(index.AUTOFAISS, raising=False)

@@ -177,7 +177,7 @@ def test_two_items_of_one_file_fail() -> None:
         Gallery({"x": Path("x"), "y": Path("x")}, [Caption("1", "a", ("x",))])
 
 
-def test_what_is_left_of_a_gallery() -> None:
+def test_a_gallery_is_restricted_to_some_items() -> None:
     gallery = Gallery(
         {name: Path(name) for name in "xyz"},
         [Caption("1", "a", ("x", "y")), Caption("2", "b", ("z",)), Caption("3", "c", ("y",))],

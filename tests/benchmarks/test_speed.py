@@ -11,7 +11,7 @@ from benchmarks.speed import filter as filtered
 from benchmarks.speed.photographs import write_photographs
 
 
-def test_photographs_are_jpegs_of_the_sizes_asked_for(tmp_path: Path) -> None:
+def test_photographs_are_jpegs_of_the_requested_sizes(tmp_path: Path) -> None:
     paths = write_photographs(tmp_path, 3, megapixels=(1.0, 12.0))
     sizes = []
     for path in paths:
@@ -69,9 +69,7 @@ def test_help_is_compared_with_python(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.value or 0) > (result.baseline or 0) > 0
 
 
-def test_embedding_is_what_remains_without_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_embedding_time_excludes_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With stand-ins for everything that takes minutes."""
     places = []
 
@@ -128,7 +126,7 @@ def test_clip_retrieval_embeds_the_same_in_its_environment(
     assert len({each[3] for each in asked}) == len(asked)  # a new folder each time
 
 
-def test_peak_memory_counts_children_and_is_no_smaller_than_what_they_hold() -> None:
+def test_peak_memory_includes_child_processes() -> None:
     child = "import time; held = bytearray(b'x' * (80 << 20)); time.sleep(0.5)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     assert 80 < memory.peak_mib([sys.executable, "-c", parent]) < 300
@@ -136,7 +134,7 @@ def test_peak_memory_counts_children_and_is_no_smaller_than_what_they_hold() -> 
         memory.peak_mib([sys.executable, "-c", "raise SystemExit('a known error')"])
 
 
-def test_ranking_is_watched_in_a_process_of_its_own() -> None:
+def test_ranking_memory_is_measured_in_a_separate_process() -> None:
     result = memory._scoring(0.01)
     assert result.task == "ranking metrics, 10,000 items × 1,000 queries"
     assert result.goal == 2048

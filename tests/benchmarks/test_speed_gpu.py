@@ -68,7 +68,7 @@ def test_exact_search_is_compared_with_torch_and_with_the_peaks(
     assert by_metric["exact 3,000 × 32", "queries answered twice"].value == 0.0
 
 
-def test_streaming_and_the_cpu_beside_it() -> None:
+def test_streaming_is_compared_with_the_cpu() -> None:
     corpus = GapRows(1_000, 64)
     host, texts = corpus.block(0, 1_000), corpus.texts(8)
     took, rate = gpu.streamed_results(host, texts, CPU)

@@ -25,7 +25,7 @@ def test_the_videos_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "world" / video.file).stat().st_mtime_ns == written
 
 
-def test_hammer_stands_beside_similarity(
+def test_hammer_is_compared_with_similarity(
     tmp_path: Path, world: World, indexed: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(localize, "TURNS", 1)

@@ -40,7 +40,7 @@ def test_every_data_set_is_described(name: str) -> None:
         assert "\n" not in text
 
 
-def test_the_list_says_what_is_needed() -> None:
+def test_the_list_shows_the_needed_files() -> None:
     lines = run("bench", "list").splitlines()
     assert lines[0].split()[:5] == ["run", "demo", "the", "bundled", "models"]
     (start,) = (at for at, line in enumerate(lines) if line.startswith("run clotho "))
@@ -52,7 +52,7 @@ def test_the_list_says_what_is_needed() -> None:
     assert not any(line.strip().startswith("present") for line in lines)
 
 
-def test_the_list_says_what_is_there(tmp_path: Path) -> None:
+def test_the_list_shows_the_present_files(tmp_path: Path) -> None:
     for name in ("clotho", "msvd"):
         (tmp_path / name).mkdir()
         WRITERS[name](tmp_path / name)

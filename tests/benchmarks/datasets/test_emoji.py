@@ -42,7 +42,7 @@ def test_pictures_are_found_by_their_characters(data: Path) -> None:
     assert found[3].keywords == ("red", "octagonal sign")
 
 
-def test_a_keyword_is_asked_of_those_whose_names_lack_its_words(data: Path) -> None:
+def test_keywords_exclude_emoji_that_share_a_word(data: Path) -> None:
     assert keywords_not_in_names(read_emoji(data)) == {
         "smile": [0, 1, 2],
         "smiling eyes": [1],

@@ -24,7 +24,7 @@ def test_quiet_ends_are_cut_off_and_pauses_stay() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_recording_says_where_each_class_is_heard(seed: int) -> None:
+def test_a_recording_has_a_span_per_class(seed: int) -> None:
     recording = join_clips(clips_of(10), RATE, np.random.default_rng(seed))
     assert 30 * RATE <= len(recording.sound) < 120 * RATE
     labels = [moment.label for moment in recording.spans]

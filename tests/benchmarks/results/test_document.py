@@ -19,7 +19,7 @@ def written(path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_written_document_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(as_json([RESULT], [VALUES, VALUES]))
     document = read_document(path)
@@ -28,7 +28,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert set(document.machine) >= {"processor", "commit", "date"}
 
 
-def test_each_task_has_one_line_of_values() -> None:
+def test_the_values_of_a_task_are_on_one_line() -> None:
     text = as_json([RESULT], [VALUES])
     (line,) = [line for line in text.splitlines() if '"ids"' in line]
     assert '"values": {"R@1": [1, 0], "IoU": [0.25, 1]}' in line

@@ -85,7 +85,7 @@ def test_fault_36_names_and_queries_are_text_only(page: str) -> None:
     assert "default-src 'none'" in page
 
 
-def test_the_page_needs_nothing_beside_it(page: str) -> None:
+def test_the_page_references_no_other_file(page: str) -> None:
     without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert "http" not in without_namespaces.replace("http-equiv", "")
     for link in re.findall(r'(?:src|href|poster)="([^"]*)"', page):

@@ -70,7 +70,7 @@ def test_equal_to_loops_over_the_definition(tmp_path: Path) -> None:
     }
 
 
-def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
+def test_unusual_input_is_scored_and_logged(tmp_path: Path) -> None:
     notes: list[str] = []
     scored(tmp_path, [ranked()] * 2, [{"times": [[0, 0]] * 4}], notes)
     assert notes == ["2 rankings for 1 descriptions: the first 1 of both count"]

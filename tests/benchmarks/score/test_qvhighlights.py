@@ -131,7 +131,7 @@ def test_windows_on_a_threshold_are_equal_to_an_independent_evaluator(tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["pred_relevant_windows", "pred_saliency_scores"])
-def test_only_what_was_predicted_is_scored(tmp_path: Path, name: str) -> None:
+def test_only_predicted_tasks_are_scored(tmp_path: Path, name: str) -> None:
     line = {"qid": 1, "pred_relevant_windows": [[0, 6, 1.0]], "pred_saliency_scores": [1.0]}
     del line[name]
     found = scored(tmp_path, [line], [true_line()])
@@ -139,7 +139,7 @@ def test_only_what_was_predicted_is_scored(tmp_path: Path, name: str) -> None:
     assert ("HL-min-Fair" in found) == (name != "pred_saliency_scores")
 
 
-def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
+def test_unusual_input_is_scored_and_logged(tmp_path: Path) -> None:
     notes: list[str] = []
     predictions = [
         {"qid": 1, "pred_relevant_windows": [[0, 6, 0.5], [9, 3, 0.5]],
@@ -202,7 +202,7 @@ def test_a_true_line_that_cannot_be_used_fails(tmp_path: Path, change: Line, mes
         scored(tmp_path, [GOOD], [true_line() | change])
 
 
-def test_a_later_line_without_what_the_first_has_fails(tmp_path: Path) -> None:
+def test_a_later_line_without_a_field_of_the_first_fails(tmp_path: Path) -> None:
     later = {"qid": 2, "pred_saliency_scores": [1.0]}
     with pytest.raises(SourceError, match="line 2: lacks 'pred_relevant_windows'"):
         scored(tmp_path, [GOOD, later], [true_line(), true_line(2)])

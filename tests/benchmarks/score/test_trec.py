@@ -51,7 +51,7 @@ def test_by_hand(tmp_path: Path) -> None:
     assert found["ndcg_cut_10"] == 0.6934  # (0.6309 / 1.6309 + 1) / 2
 
 
-def test_equal_scores_stand_in_the_order_of_names_backwards(tmp_path: Path) -> None:
+def test_equal_scores_are_sorted_by_descending_name(tmp_path: Path) -> None:
     found = scored(tmp_path, "q Q0 a 1 1.0 x\nq Q0 b 2 1.0 x\n", "q 0 a 1\n")
     assert found["recip_rank"] == 0.5
     found = scored(tmp_path, "q Q0 a 1 1.0 x\nq Q0 b 2 1.0 x\n", "q 0 b 1\n")
@@ -89,7 +89,7 @@ def test_equal_to_trec_eval(tmp_path: Path) -> None:
         assert value == float(f"{want:.4f}"), name
 
 
-def test_queries_of_one_file_only_are_told(tmp_path: Path) -> None:
+def test_queries_of_one_file_only_are_logged(tmp_path: Path) -> None:
     notes: list[str] = []
     run, qrels = "q1 Q0 a 1 1 x\nq2 Q0 a 1 1 x\n", "q1 0 a 1\nq3 0 a 1\nq4 0 a 1\n"
     assert scored(tmp_path, run, qrels, notes)["num_q"] == 1

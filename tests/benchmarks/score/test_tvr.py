@@ -161,7 +161,7 @@ def test_types_of_the_official_validation_queries(real_data: Path, tmp_path: Pat
     assert found["VCMR"]["0.7-r1"] == round(100 * (1 - empty / len(lines)), 2)
 
 
-def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
+def test_unusual_input_is_scored_and_logged(tmp_path: Path) -> None:
     notes: list[str] = []
     submission = {"video2idx": VIDEOS, "VR": [entry(1, [1, 0, 0, 1]), entry(1, [0, 0, 0, 1])]}
     found = scored(tmp_path, submission, [true_line(1)], notes)
