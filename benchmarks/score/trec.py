@@ -104,7 +104,9 @@ def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
                 f"{line}: the relevance {value!r} is not a whole number up to {MAX_RELEVANCE:,}"
             )
         _check_new(item, query, qrels, line)
-        qrels.setdefault(query, {})[item] = int(relevance)
+        # Negative relevances are not relevant. The code of trec_eval reads outside its arrays if
+        # all relevances of a query are negative.
+        qrels.setdefault(query, {})[item] = max(0, int(relevance))
     return qrels
 
 

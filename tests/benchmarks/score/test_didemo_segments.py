@@ -84,7 +84,7 @@ def test_unusual_input_is_scored_and_logged(tmp_path: Path) -> None:
         ([[[0, 0]]], [{"times": [[0, 0], [1, 1]]}], r"entry 1: lacks the span \[1, 1\]"),
         ([[[0]]], [{"times": [[0, 0]]}], "expected 2 numbers"),
         ([[]], [{"times": [[0, 0]]}], "entry 1: 'ranking' is empty"),
-        ([3], [{"times": [[0, 0]]}], "'ranking' is 3, no list"),
+        ([3], [{"times": [[0, 0]]}], "'ranking' is 3, expected a list"),
         ([[[0, 0]]], [{"times": []}], "entry 1: 'times' is empty"),
         ([[[0, 0]]], [3], "entry 1: 3 is not a JSON object"),
     ],

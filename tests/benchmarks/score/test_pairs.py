@@ -75,10 +75,10 @@ def test_vectors_are_compared_by_their_direction(
 
 def test_npz_of_one_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", SIMILARITY)
-    assert pairs.score(tmp_path / "p.npz", None, [].append) == scored(tmp_path, SIMILARITY)
+    assert pairs.score(tmp_path / "p.npz", None) == scored(tmp_path, SIMILARITY)
     np.savez(tmp_path / "p.npz", a=SIMILARITY, b=SIMILARITY)
     with pytest.raises(SourceError, match="holds 2 arrays, expected one"):
-        pairs.score(tmp_path / "p.npz", None, [].append)
+        pairs.score(tmp_path / "p.npz", None)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_npz_of_one_array(tmp_path: Path) -> None:
         ([[1.0, np.nan]], None, "expected a matrix of finite numbers"),
         ([1.0, 2.0], None, "expected a matrix of finite numbers"),
         ([[1.0, 2.0]], None, "is not square"),
-        (SIMILARITY, [0, 1], "expected 3 numbers of items"),
-        (SIMILARITY, [0, 1, 3], "names an item that is not among 3"),
-        (SIMILARITY, [0, 1, -1], "names an item that is not among 3"),
+        (SIMILARITY, [0, 1], "expected 3 item numbers"),
+        (SIMILARITY, [0, 1, 3], "names an item outside 0 to 2"),
+        (SIMILARITY, [0, 1, -1], "names an item outside 0 to 2"),
         (SIMILARITY, np.zeros((3, 3), dtype=bool), "row 0 names no item"),
         (SIMILARITY, [[1.0, 2.0]], "expected 3 finite vectors of dimension 3"),
-        (SIMILARITY, np.zeros((3, 3)), "row 0 is a vector of length 0"),
-        (SIMILARITY, ["a", "b", "c"], "expected 3 numbers of items"),
+        (SIMILARITY, np.zeros((3, 3)), "row 0 has length 0"),
+        (SIMILARITY, ["a", "b", "c"], "expected 3 item numbers"),
     ],
 )
 def test_arrays_that_do_not_fit_fail(tmp_path: Path, given: Any, true: Any, message: str) -> None:
@@ -104,11 +104,11 @@ def test_arrays_that_do_not_fit_fail(tmp_path: Path, given: Any, true: Any, mess
 def test_files_that_are_no_arrays_fail(tmp_path: Path) -> None:
     path = tmp_path / "p.npy"
     with pytest.raises(SourceError, match="cannot be read"):
-        pairs.score(path, None, [].append)
+        pairs.score(path, None)
     for content in (b"", b"hello", b"PK\x03\x04broken"):
         path.write_bytes(content)
         with pytest.raises(SourceError, match=r"p\.npy: "):
-            pairs.score(path, None, [].append)
+            pairs.score(path, None)
     np.save(path, np.array([{"a": 1}]), allow_pickle=True)
     with pytest.raises(SourceError, match="Object arrays"):
-        pairs.score(path, None, [].append)
+        pairs.score(path, None)

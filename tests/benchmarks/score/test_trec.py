@@ -89,6 +89,13 @@ def test_equal_to_trec_eval(tmp_path: Path) -> None:
         assert value == float(f"{want:.4f}"), name
 
 
+def test_a_query_with_negative_relevances_only_scores_0(tmp_path: Path) -> None:
+    run = "q1 Q0 a 1 1 x\nq2 Q0 a 1 1 x\n"
+    found = scored(tmp_path, run, "q1 0 a -1\nq1 0 b -2\nq2 0 a 1\n")
+    assert (found["num_q"], found["num_rel"]) == (2, 1)
+    assert (found["map"], found["ndcg"], found["success_1"]) == (0.5, 0.5, 0.5)
+
+
 def test_queries_of_one_file_only_are_logged(tmp_path: Path) -> None:
     notes: list[str] = []
     run, qrels = "q1 Q0 a 1 1 x\nq2 Q0 a 1 1 x\n", "q1 0 a 1\nq3 0 a 1\nq4 0 a 1\n"
