@@ -77,7 +77,7 @@ def test_a_prediction_without_windows_is_a_miss_here_and_an_error_there(tmp_path
         [{"qid": 1, "relevant_windows": [[0, 6], [0, 20], [0, 90]]}],
     )
     assert score(*paths)["brief"]["MR-full-R1@0.3"] == 0.0
-    with pytest.raises(SourceError, match="is empty .the official evaluator stops here too"):
+    with pytest.raises(SourceError, match=r"is empty .the official evaluator stops here too"):
         score_qvhighlights(*paths)
 
 
