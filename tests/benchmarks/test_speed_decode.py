@@ -10,7 +10,7 @@ from benchmarks.speed.video import write_video
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs, "LARGEST", (1000, 750))
+    monkeypatch.setattr(photographs, "MAX_SIZE", (1000, 750))
     monkeypatch.setattr(decode, "MEGAPIXELS", (0.3, 0.7))
     monkeypatch.setattr(decode, "TURNS", 1)
 
