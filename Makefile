@@ -70,7 +70,7 @@ bench: $(INSTALLED)  ## Measure quality on the demo world and the speed figures;
 	$(BIN)/retrieval bench run demo-moments --out benchmarks/results/demo-moments.json
 	for what in embed decode video search filter localize memory startup; do \
 		$(BIN)/retrieval bench speed $$what --out benchmarks/results/speed-$$what.json || exit 1; done
-	$(BIN)/python -m benchmarks.results.page
+	$(BIN)/python -m benchmarks.page
 
 tiny-models: $(INSTALLED)  ## Train the bundled models again (about 40 minutes each on two cores)
 	$(BIN)/retrieval train clip --out retrieval/weights/tiny-image

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,13 @@ import typer
 
 from cli import bench_compare, bench_list, bench_score
 from cli.output import Output
+from cli.progress import progress_bar
 from cli.terminal import escaped, safe_json
 
 if TYPE_CHECKING:
     from benchmarks.results.outcome import Outcome
     from benchmarks.results.outputs import Outputs
+    from benchmarks.suite import RunOptions, Suite
 
 app = typer.Typer(
     name="bench", help="Measure quality and speed.", no_args_is_help=True, rich_markup_mode=None
@@ -35,8 +38,6 @@ HtmlOption = Annotated[
     Path | None, typer.Option(help="Also write a page with curves, and the best and worst queries.")
 ]
 FormatOption = Annotated[Output, typer.Option("--format", help="table or json.")]
-
-
 ScaleOption = Annotated[
     float, typer.Option(min=0.001, max=1.0, help="Share of the full size, for a quick look.")
 ]
@@ -58,12 +59,12 @@ def run(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="As in `embed`; repeatable. Default: what is kept in --folder, else small."
+            help="As in `embed`; repeatable. Default: the models of --folder, else small."
         ),
     ] = None,
     localizer: Annotated[
         str | None,
-        typer.Option(help="Of suites of moments, as in `search`; similarity stands beside it."),
+        typer.Option(help="For moment suites, as in `search`; compared with similarity."),
     ] = None,
     scale: ScaleOption = 1.0,
     folder: FolderOption = None,
@@ -74,12 +75,21 @@ def run(
 ) -> None:
     """Run quality suites."""
     from benchmarks.results.outputs import Outputs
-    from benchmarks.suites import SUITES, is_file
+    from benchmarks.suite import RunOptions
+    from benchmarks.suites import find_suite
 
-    modules = SUITES | {name: name for name in suites if is_file(name)}
-    options = {name: _suite_options(name, data, model or [], localizer) for name in suites}
+    options = RunOptions(
+        folder=folder or Path(),
+        data_folder=data,
+        scale=scale,
+        models=tuple(model or ()),
+        localizer=localizer or "auto",
+    )
+    chosen = [(name, find_suite(name)) for name in suites]
+    for name, suite in chosen:
+        _check_options(name, suite, options, with_localizer=localizer is not None)
     outputs = Outputs(out, runs, html, title=f"Results of {', '.join(suites)}")
-    _measure(suites, modules, scale, folder, outputs, options)
+    _measure(chosen, options, outputs, temporary=folder is None)
     _print(outputs.outcome, output)
 
 
@@ -96,66 +106,50 @@ def speed(
     out: OutOption = None,
     output: FormatOption = Output.TABLE,
 ) -> None:
-    """Measure speed and memory, each beside what it is compared with."""
+    """Measure speed and memory, compared with other programs where possible."""
     from benchmarks.results.outputs import Outputs
-    from benchmarks.speed import BY_NAME_ONLY, SUBJECTS
+    from benchmarks.speed import SUBJECTS
+    from benchmarks.suite import RunOptions
+    from retrieval.errors import QueryError
 
-    usual = [name for name in SUBJECTS if name not in BY_NAME_ONLY]
+    names = what or [name for name, benchmark in SUBJECTS.items() if benchmark.by_default]
+    for name in names:
+        if name not in SUBJECTS:
+            raise QueryError(f"no speed benchmark called {name!r}; there is: {', '.join(SUBJECTS)}")
     outputs = Outputs(out)
-    _measure(what or usual, SUBJECTS, scale, folder, outputs)
+    options = RunOptions(folder=folder or Path(), scale=scale)
+    chosen = [(name, SUBJECTS[name]) for name in names]
+    _measure(chosen, options, outputs, temporary=folder is None)
     _print(outputs.outcome, output)
 
 
-def _suite_options(
-    name: str, data: Path | None, models: list[str], localizer: str | None
-) -> dict[str, object]:
-    """What `run` of a suite is told beyond its folder and scale."""
-    from benchmarks.suites import SUITES, folder_of, reads_data, takes_localizer, takes_models
+def _check_options(name: str, suite: Suite, options: RunOptions, *, with_localizer: bool) -> None:
+    """Refuse options that a suite does not take, and a missing data folder."""
     from retrieval.errors import QueryError, SourceError
 
-    if models and name in SUITES and not takes_models(name):
+    if options.models and not suite.takes_models:
         raise QueryError(f"{name} has models of its own; leave --model out")
-    options: dict[str, object] = {"models": tuple(models)} if takes_models(name) else {}
-    if localizer is not None and (name in SUITES or takes_models(name)):
-        if not takes_localizer(name):
-            raise QueryError(f"{name} asks for no moments of your videos; leave --localizer out")
-        options["localizer"] = localizer
-    if reads_data(name):
-        if data is None:
-            raise SourceError(f"{name} reads a data set: name its folder with --data DIR")
-        options["data"] = folder_of(data, name)
-    return options
+    if with_localizer and not suite.takes_localizer:
+        raise QueryError(f"{name} measures no localizer; leave --localizer out")
+    if suite.data_set is not None and options.data_folder is None:
+        raise SourceError(f"{name} reads a data set: name its folder with --data DIR")
 
 
 def _measure(
-    names: list[str],
-    modules: dict[str, str],
-    scale: float,
-    folder: Path | None,
-    outputs: Outputs,
-    options: Mapping[str, Mapping[str, object]] | None = None,
+    suites: Sequence[tuple[str, Suite]], options: RunOptions, outputs: Outputs, *, temporary: bool
 ) -> None:
-    """Run the modules of some names, one after the other, each in a folder of its own."""
-    from benchmarks.results.outcome import Outcome
-    from benchmarks.suites import load_module
-    from retrieval.errors import QueryError
+    """Run suites one after the other, each in a folder of its own."""
+    from benchmarks.runner import run_suite
+    from benchmarks.suites import data_folder_of
 
-    unknown = [name for name in names if name not in modules]
-    if unknown:
-        raise QueryError(
-            f"nothing called {unknown[0]!r} to measure; there is: {', '.join(modules)}"
-        )
     outputs.check()
-    for name in names:
-        with _working_folder(folder, Path(name).stem) as place:
-            subject = load_module(modules[name])
-            more = (options or {}).get(name, {})
-            found = Outcome.of(
-                subject.run(
-                    say=lambda line: typer.echo(line, err=True), folder=place, scale=scale, **more
-                )
-            )
-            outputs.add(found)  # while its generated files are there
+    for name, suite in suites:
+        data = options.data_folder and data_folder_of(options.data_folder, name)
+        parent = None if temporary else options.folder
+        with _working_folder(parent, Path(name).stem) as folder, progress_bar() as progress:
+            own = replace(options, folder=folder, data_folder=data, progress=progress)
+            # The report reads generated media, which a temporary folder loses.
+            outputs.add(run_suite(suite, own))
 
 
 def _print(outcome: Outcome, output: Output) -> None:
@@ -168,11 +162,11 @@ def _print(outcome: Outcome, output: Output) -> None:
 
 
 @contextmanager
-def _working_folder(folder: Path | None, name: str) -> Iterator[Path]:
-    """A folder to keep, or one that goes away."""
-    if folder is None:
+def _working_folder(parent: Path | None, name: str) -> Iterator[Path]:
+    """Create a permanent folder in `parent`, or a temporary one."""
+    if parent is None:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
     else:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        yield folder / name
+        (parent / name).mkdir(parents=True, exist_ok=True)
+        yield parent / name

@@ -15,51 +15,56 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="What `bench run --out` wrote first.")],
-    b: Annotated[Path, typer.Argument(help="What it wrote later, or elsewhere.")],
+    a: Annotated[Path, typer.Argument(help="The first document of `bench run --out`.")],
+    b: Annotated[Path, typer.Argument(help="The second document.")],
     output: Annotated[Output, typer.Option("--format", help="table or json.")] = Output.TABLE,
 ) -> None:
-    """Show what differs between two runs, and which differences are noise.
+    """Show the differences of two runs, and which of them are noise.
 
-    Differences are B - A, with a paired bootstrap interval (95 %) where both documents hold what
-    each query scored.
+    Differences are B - A, with a paired bootstrap interval (95 %) if both documents hold the
+    values of each query.
     """
-    from benchmarks.results.compare import compare as compared
+    from benchmarks.results.compare import compare as compare_documents
     from benchmarks.results.document import read_document
 
-    found = compared(read_document(a), read_document(b))
+    comparison = compare_documents(read_document(a), read_document(b))
     if output is Output.JSON:
-        print(json_text(found.as_json(), indent=1))
+        print(json_text(comparison.as_json(), indent=1))
     else:
-        _print_table(found, a, b)
+        _print_table(comparison, a, b)
 
 
-def _print_table(found: Comparison, a: Path, b: Path) -> None:
-    shown = console_for_tables()
+def _print_table(comparison: Comparison, a: Path, b: Path) -> None:
+    console = console_for_tables()
     for letter, path in (("A", a), ("B", b)):
-        shown.print(f"{letter} {escaped(path)}")
-    for told in found.machines:
-        name, one, other = map(escaped, told)
-        shown.print(f"{name} differs: {one} and {other}")
+        console.print(f"{letter} {escaped(path)}")
+    for row in comparison.machines:
+        name, value_a, value_b = map(escaped, row)
+        console.print(f"{name} differs: {value_a} and {value_b}")
     table = plain_table()
     for name in ("task", "metric"):
         table.add_column(name, overflow="fold")
     for name in ("A", "B", "B - A", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
-    for row in found.rows:
-        words = "; ".join((row.verdict, *row.notes))
-        numbers = (_number(row.a), _number(row.b), _number(row.difference, "+"), _interval(row))
-        names = (f"{row.suite}: {row.task}", row.metric)
-        table.add_row(*map(escaped, names), *numbers, escaped(words))
-    if found.rows:
-        shown.print(table)
+    for difference in comparison.rows:
+        names = (f"{difference.suite}: {difference.task}", difference.metric)
+        numbers = (
+            _number(difference.a),
+            _number(difference.b),
+            _number(difference.difference, "+"),
+            _interval(difference),
+        )
+        verdict = "; ".join((difference.verdict, *difference.notes))
+        table.add_row(*map(escaped, names), *numbers, escaped(verdict))
+    if comparison.rows:
+        console.print(table)
     else:
-        shown.print("no figure is in both")
-    for letter, keys in (("A", found.only_in_a), ("B", found.only_in_b)):
+        console.print("no figure is in both")
+    for letter, keys in (("A", comparison.only_in_a), ("B", comparison.only_in_b)):
         for key in keys:
             suite, task, metric = map(escaped, key)
-            shown.print(f"only in {letter}: {suite}: {task}, {metric}")
+            console.print(f"only in {letter}: {suite}: {task}, {metric}")
 
 
 def _number(value: float | None, sign: str = "") -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,47 +14,35 @@ if TYPE_CHECKING:
 def list_(
     data: Annotated[
         Path | None,
-        typer.Option(help="Also say what of each data set is there, as `bench run --data` reads."),
+        typer.Option(help="Also show which files are present, in the folder of `bench run`."),
     ] = None,
 ) -> None:
-    """Show the suites with what they need, and the subjects of speed."""
+    """Show the quality suites with their data sets, and the speed benchmarks."""
     from benchmarks.speed import SUBJECTS
-    from benchmarks.suites import SUITES, data_set, folder_of
+    from benchmarks.suites import SUITES, data_folder_of
 
-    for name, module in SUITES.items():
-        print(f"run {name:20}{_first_line(module)}")
-        needed = data_set(name)
-        if needed is not None:
-            for what, text in _described(needed, None if data is None else folder_of(data, name)):
-                print(f"    {what:20}{text}")
-    for name, module in SUBJECTS.items():
-        print(f"speed {name:18}{_first_line(module)}")
+    for name, suite in SUITES.items():
+        print(f"run {name:20}{suite.summary}")
+        if suite.data_set is not None:
+            folder = None if data is None else data_folder_of(data, name)
+            for label, text in _description(suite.data_set, folder):
+                print(f"    {label:20}{text}")
+    for name, benchmark in SUBJECTS.items():
+        print(f"speed {name:18}{benchmark.summary}")
 
 
-def _described(needed: DataSet, data: Path | None) -> list[tuple[str, str]]:
+def _description(data_set: DataSet, folder: Path | None) -> list[tuple[str, str]]:
     lines = [
-        ("task", needed.task),
-        ("size", needed.size),
-        ("licence", needed.licence),
-        ("source", needed.source),
-        ("files", ", ".join(needed.files)),
+        ("task", data_set.task),
+        ("size", data_set.size),
+        ("licence", data_set.licence),
+        ("source", data_set.source),
+        ("files", ", ".join(data_set.files)),
     ]
-    if needed.instead:
-        lines.append(("instead", f"{', '.join(needed.instead)} of the first"))
-    if data is not None:
-        missing = needed.missing(data)
-        lines.append(("present", f"all but {', '.join(missing)}" if missing else "all"))
-        if len(missing) == len(needed.files):
-            lines[-1] = ("present", "nothing")
+    if data_set.alternatives:
+        lines.append(("instead", f"{', '.join(data_set.alternatives)} of the first"))
+    if folder is not None:
+        missing = data_set.missing(folder)
+        present = f"all but {', '.join(missing)}" if missing else "all"
+        lines.append(("present", "nothing" if len(missing) == len(data_set.files) else present))
     return lines
-
-
-def _first_line(module: str) -> str:
-    """What a benchmark measures, as the first line of its module says after the colon.
-
-    The module is read and not imported: many of them import torch, which takes seconds.
-    """
-    spec = find_spec(module)
-    assert spec is not None and spec.origin is not None  # noqa: PT018 - the tables name modules
-    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8")))
-    return (docstring or "").partition("\n")[0].partition(": ")[2]

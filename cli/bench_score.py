@@ -33,15 +33,16 @@ def score(
     predictions: Annotated[Path, typer.Option(help="File in the suite's official format.")],
     truth: Annotated[
         Path | None,
-        typer.Option(help="File that the official evaluator compares with; pairs can do without."),
+        typer.Option(help="Truth file of the official evaluator; optional for pairs."),
     ] = None,
     output: Annotated[
         ScoreFormat, typer.Option("--format", help="json, as the official file, or table.")
     ] = ScoreFormat.JSON,
 ) -> None:
-    """Score a prediction file as the official evaluator does, to the digit; no model is needed.
+    """Score a prediction file exactly like the official evaluator; no model is needed.
 
-    Odd input that the evaluator accepts is told on stderr, what it stops at is an error.
+    Unusual input that the evaluator accepts is a warning on stderr. Input at which it stops is an
+    error.
     """
     from benchmarks.score import FORMATS
     from retrieval.errors import QueryError
@@ -49,9 +50,8 @@ def score(
     if suite not in FORMATS:
         raise QueryError(f"no format called {suite!r}; there is: {', '.join(FORMATS)}")
     if truth is None and suite != "pairs":
-        raise QueryError(f"{suite} compares with a file: name it with --truth")
-    module = importlib.import_module(FORMATS[suite])
-    document = module.score(predictions, truth, lambda line: typer.echo(line, err=True))
+        raise QueryError(f"{suite} needs a truth file; name it with --truth")
+    document = importlib.import_module(FORMATS[suite]).score(predictions, truth)
     if output is ScoreFormat.JSON:
         print(json_text(document, indent=4))
     else:
@@ -59,10 +59,10 @@ def score(
             print(f"{escaped(name):32}{escaped(value):>12}")
 
 
-def _flat(document: dict[str, Any], before: str = "") -> Iterator[tuple[str, object]]:
-    """Every figure with the names that lead to it."""
+def _flat(document: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield each figure with the names of its groups."""
     for name, value in document.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{before}{name} ")
+            yield from _flat(value, f"{prefix}{name} ")
         else:
-            yield before + name, value
+            yield prefix + name, value

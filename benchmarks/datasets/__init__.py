@@ -1,1 +1,1 @@
-"""Readers of data sets."""
+"""Descriptions and readers of data sets."""

@@ -1,4 +1,4 @@
-"""Reading what data sets come as: tables, and media files that go by a name or an id."""
+"""Reads CSV tables of data sets, and finds media files by name or id."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from retrieval.errors import SourceError
 
 
 def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
-    """Rows of a CSV file with a header; of its columns those that are named.
+    """Read the named columns of a CSV file with a header.
 
     Raises:
-        SourceError: No rows, or a row without one of the columns; names the line.
+        SourceError: The file has no rows, or a row lacks a column; the message names the line.
     """
     rows = []
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         try:
             for row in reader:
-                lacking = [column for column in columns if not row.get(column)]
-                if lacking:
+                missing = [column for column in columns if not row.get(column)]
+                if missing:
                     raise SourceError(
-                        f"{path}, line {reader.line_num}: nothing in {', '.join(lacking)}; "
+                        f"{path}, line {reader.line_num}: no value for {', '.join(missing)}; "
                         f"expected the columns {', '.join(columns)}"
                     )
                 rows.append({column: row[column] for column in columns})
@@ -35,10 +35,10 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
 
 
 def media_files(folder: Path, keys: Iterable[str]) -> dict[str, Path]:
-    """The file of each key: the one of that very name, or of that name with any extension.
+    """Find the file of each key: a file of exactly this name, or with any extension added.
 
-    A key without a file keeps the path of its name, where there is nothing.
+    A key without a file maps to the path of its name, which does not exist.
     """
-    found = sorted(folder.iterdir())
-    known = {path.stem: path for path in found} | {path.name: path for path in found}
-    return {key: known.get(key, folder / key) for key in keys}
+    paths = sorted(folder.iterdir())
+    by_name = {path.stem: path for path in paths} | {path.name: path for path in paths}
+    return {key: by_name.get(key, folder / key) for key in keys}

@@ -1,4 +1,4 @@
-"""Data sets that others made: what a suite needs of one, and what people should know of it."""
+"""Descriptions of data sets: their files, licence, source and published figures."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from retrieval.errors import SourceError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSet:
-    """What `bench list` shows of a suite, and what it reads.
+    """One split of a data set.
 
     Attributes:
         title: The data set and its split, as papers name them.
-        task: What is asked, as `text to image`.
-        size: Of the gallery and the queries, as published.
-        licence: Of the data, in words.
-        source: Where it comes from, in words.
-        files: Official names below `--data`; a folder ends with a slash.
-        instead: Other names that serve as well as the first of `files`.
-        published: What the literature reports, printed beside a run: by task and metric.
-        reported: The same of models that are named: by specification, as `--model` takes it, or
-            by their name in papers. A ranking suite prints it beside a run of that very model.
+        task: The task, such as `text to image`.
+        size: Published size of the gallery and number of queries.
+        licence: Licence of annotations and media.
+        source: Publication and download location.
+        files: Official names of the files in the data folder; a folder ends with a slash.
+        alternatives: Other names of the first of `files`.
+        reported: Published figures by model, then by task and metric. A model is a specification
+            or its name in papers. A ranking suite shows the figures of the model that it runs.
     """
 
     title: str
@@ -32,21 +31,20 @@ class DataSet:
     licence: str
     source: str
     files: tuple[str, ...]
-    instead: tuple[str, ...] = ()
-    published: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    alternatives: tuple[str, ...] = ()
     reported: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
 
     def missing(self, data: Path) -> list[str]:
-        """Files and folders that are not below `data`."""
-        there = any((data / name).exists() for name in self.instead)
-        needed = self.files[1:] if there else self.files
+        """List the files and folders that do not exist in `data`."""
+        has_alternative = any((data / name).exists() for name in self.alternatives)
+        needed = self.files[1:] if has_alternative else self.files
         return [name for name in needed if not (data / name).exists()]
 
     def check(self, data: Path) -> None:
         """Refuse a folder that lacks files.
 
         Raises:
-            SourceError: One message that lists them all, and says where they come from.
+            SourceError: The message lists all missing files and the source.
         """
         missing = self.missing(data)
         if missing:

@@ -1,4 +1,4 @@
-"""Emoji: pictures, their names, and the keywords that people look them up by."""
+"""Reads emoji: pictures, names, and the keywords of emojilib."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.datasets.dataset import DataSet
 from retrieval.errors import SourceError
 
 PICTURES, KEYWORDS = "png/72", "emoji-en-US.json"
-DATA: Final = DataSet(
+EMOJI: Final = DataSet(
     title="Noto Emoji with emojilib's keywords",
     task="keyword to picture",
     size="1,644 pictures with keywords, 3,551 keywords",
@@ -29,24 +29,19 @@ DATA: Final = DataSet(
 
 LETTERS = re.compile(r"[^\W\d_]{2}")
 VARIATION_SELECTOR = "\ufe0f"
-"""Asks for the coloured form of a character; the pictures' file names leave it out."""
+"""Selects the coloured form of a character; file names of the pictures omit it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Emoji:
-    """A picture and what it is called.
-
-    Attributes:
-        name: As `grinning face`.
-        keywords: As `happy`, without the name.
-    """
+    """A picture with its name, such as `grinning face`, and its keywords, such as `happy`."""
 
     file: Path
     name: str
     keywords: tuple[str, ...]
 
-    def is_named(self, query: str) -> bool:
-        """Whether the name has a word of the query."""
+    def shares_word_with(self, query: str) -> bool:
+        """Tell whether the name contains a word of the query."""
         return not set(self.name.split()).isdisjoint(query.split())
 
 
@@ -59,38 +54,38 @@ def read_emoji(data: Path) -> list[Emoji]:
     path = data / KEYWORDS
     try:
         named: dict[str, list[str]] = json.loads(path.read_text("utf-8"))
-        found = [_emoji(data, character, names) for character, names in named.items()]
+        emoji = [_emoji(data, character, names) for character, names in named.items()]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise SourceError(f"{path} cannot be read as emojilib's keywords: {error}") from error
-    return [one for one in found if one.file.is_file()]
+    return [each for each in emoji if each.file.is_file()]
 
 
 def keywords_not_in_names(emoji: Sequence[Emoji]) -> dict[str, list[int]]:
-    """Keywords, and the emoji that have them while their names share no word with them.
+    """Map each keyword to the emoji that have it and whose names share no word with it.
 
-    Keywords without two letters in a row, such as `:D`, are left out.
+    Keywords without two consecutive letters, such as `:D`, are omitted.
     """
-    asked: dict[str, list[int]] = {}
-    for number, one in enumerate(emoji):
-        for keyword in dict.fromkeys(one.keywords):
-            if LETTERS.search(keyword) and not one.is_named(keyword):
-                asked.setdefault(keyword, []).append(number)
-    return asked
+    relevant: dict[str, list[int]] = {}
+    for number, each in enumerate(emoji):
+        for keyword in dict.fromkeys(each.keywords):
+            if LETTERS.search(keyword) and not each.shares_word_with(keyword):
+                relevant.setdefault(keyword, []).append(number)
+    return relevant
 
 
 def trigram_scores(queries: Sequence[str], names: Sequence[str]) -> NDArray[np.float32]:
-    """Cosines (queries, names) of bags of character trigrams, rare ones weighing more (TF-IDF).
+    """Compute cosines (queries, names) of bags of character trigrams, weighted by TF-IDF.
 
-    Without any picture: `smiley` still finds the name `smiling face`.
+    A baseline without pictures: `smiley` still matches the name `smiling face`.
     """
     bags = [_trigrams(name) for name in names]
     spread = Counter(trigram for bag in bags for trigram in bag)
     columns = {trigram: number for number, trigram in enumerate(spread)}
-    weights = {one: math.log(1 + len(names) / count) for one, count in spread.items()}
+    weights = {trigram: math.log(1 + len(names) / count) for trigram, count in spread.items()}
 
-    def matrix(every: Sequence[Counter[str]]) -> NDArray[np.float32]:
-        rows = np.zeros((len(every), len(columns)), np.float32)
-        for row, bag in zip(rows, every, strict=True):
+    def matrix(rows_of: Sequence[Counter[str]]) -> NDArray[np.float32]:
+        rows = np.zeros((len(rows_of), len(columns)), np.float32)
+        for row, bag in zip(rows, rows_of, strict=True):
             for trigram, count in bag.items():
                 if trigram in columns:
                     row[columns[trigram]] = count * weights[trigram]
@@ -103,9 +98,9 @@ def trigram_scores(queries: Sequence[str], names: Sequence[str]) -> NDArray[np.f
 
 def _emoji(data: Path, character: str, names: list[str]) -> Emoji:
     if not isinstance(names, list):
-        raise TypeError(f"{character} has {names!r} in place of a list of names")
+        raise TypeError(f"the names of {character} are {names!r}, expected a list")
     name, *keywords = map(_words, names)
-    return Emoji(data / PICTURES / _file(character), name, tuple(keywords))
+    return Emoji(data / PICTURES / _file_name(character), name, tuple(keywords))
 
 
 def _trigrams(text: str) -> Counter[str]:
@@ -116,8 +111,8 @@ def _trigrams(text: str) -> Counter[str]:
     )
 
 
-def _file(character: str) -> str:
-    points = (f"{ord(one):04x}" for one in character if one != VARIATION_SELECTOR)
+def _file_name(character: str) -> str:
+    points = (f"{ord(point):04x}" for point in character if point != VARIATION_SELECTOR)
     return f"emoji_u{'_'.join(points)}.png"
 
 

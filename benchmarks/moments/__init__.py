@@ -1,1 +1,1 @@
-"""Moment suites: definition, run, and scoring."""
+"""Moment suites: description, run and scoring."""

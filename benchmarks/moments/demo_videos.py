@@ -1,9 +1,10 @@
-"""Videos of the demo world as files, and as a collection: what several suites are asked about."""
+"""Writes demo videos to files, and embeds them into a collection."""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from retrieval.collection import Collection
 from retrieval.demo.videos import Video, write_video
 from retrieval.embedding.options import EmbedOptions
 
+logger = logging.getLogger(__name__)
+
 
 def write_videos(videos: Sequence[Video], folder: Path) -> list[Path]:
-    """Write each video that is not there yet, in worker processes; gives all files in order."""
+    """Write the videos that do not exist yet, in worker processes; return all files in order."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:05}.mp4" for number in range(len(videos))]
     missing = [pair for pair in zip(videos, paths, strict=True) if not pair[1].exists()]
@@ -29,10 +32,11 @@ def _write(job: tuple[Video, Path]) -> None:
     partial.rename(path)
 
 
-def embed_videos(place: Path, models: tuple[str, ...], say: Callable[[str], None]) -> Collection:
-    """Embed and index the videos in `place`/world into the collection beside them."""
-    collection = Collection(place / "collection")
-    report = collection.add(place / "world" / "videos", options=EmbedOptions(models=models))
-    say(f"{sum(report.added.values())} videos embedded in {report.seconds:.0f} s")
+def embed_videos(folder: Path, models: tuple[str, ...]) -> Collection:
+    """Embed and index the videos in `folder`/world into `folder`/collection."""
+    collection = Collection(folder / "collection")
+    report = collection.add(folder / "world" / "videos", options=EmbedOptions(models=models))
+    added = sum(report.added.values())
+    logger.info("%d videos embedded in %.0f s", added, report.seconds)
     collection.index()
     return collection

@@ -1,204 +1,213 @@
-"""Runs a suite of moments through the public path: embed, index, search, and count.
+"""Runs a moment suite through the public interface: embed, index, search and score.
 
-Moments are asked of the true video alone and, where the field does, of all videos; the latter by
-exact search and by the index that `auto` builds. Beside them stand what sees neither video nor
-query: one constant window for all videos, and the whole video.
+Moments are searched in the true video and, for some suites, in all videos, by exact search and by
+the index that `auto` builds. Two blind baselines read neither video nor query: one constant window
+for all videos, and the whole video.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.datasets.embedded_files import Say, told
-from benchmarks.moments.corpus import Corpus
-from benchmarks.moments.suite import VIDEOS, MomentSuite, Question, Questions
-from benchmarks.moments.task import (
+from benchmarks.moments.corpus import VideoCorpus
+from benchmarks.moments.scoring import (
     IN_CORPUS,
     IN_VIDEO,
     RANKS,
     VIDEO,
-    Task,
-    floor_in_corpus,
+    MomentTask,
+    blind_corpus_floor,
     means,
-    scored_in_corpus,
-    scored_in_video,
-    scored_videos,
+    score_in_corpus,
+    score_in_video,
+    score_videos,
 )
-from benchmarks.results.outcome import Outcome
-from benchmarks.results.tables import Result
-from retrieval.evaluation.blind import WHOLE_VIDEO, best_constant_window, scale_window
+from benchmarks.moments.suite import VIDEOS, MomentSuite, QuerySplits, TimedQuery, video_files
+from benchmarks.results.outcome import Outcome, Result
+from benchmarks.suite import RunOptions
+from retrieval.evaluation.blind import WHOLE, best_constant_window, placed
 from retrieval.localization.spans import Span
+from retrieval.progress import Progress
 from retrieval.protocols import Localizer
 from retrieval.search.searcher import Searcher
 
-FLOOR_IOU, FLOOR_STEPS = 0.5, 20
-"""The constant window is the one with the best R1@0.5 that begins and ends at twentieths."""
+logger = logging.getLogger(__name__)
 
-Found = TypeVar("Found")
+FLOOR_IOU, FLOOR_STEPS = 0.5, 20
+"""The constant window maximizes R1@0.5; it starts and ends at twentieths of the video."""
+
+Answer = TypeVar("Answer")
+
+
+def run_moment_suite(suite: MomentSuite, options: RunOptions) -> Outcome:
+    """Embed the videos and run every query. Without videos, compute the blind baselines.
+
+    Raises:
+        SourceError: Annotations are missing or in an unknown format, or the folder holds a
+            collection of other videos.
+        UnknownModelError: A model does not exist, or none embeds videos.
+    """
+    splits = suite.queries(options.data)
+    count = max(1, round(options.scale * len(splits.test)))
+    run = _MomentRun(
+        suite, replace(splits, test=splits.test[:count]), len(splits.test), options.progress
+    )
+    files = video_files(options.data / VIDEOS, [query.video_id for query in run.splits.test])
+    return run.measure(files, options) if files else run.measure_blind(options.data)
 
 
 @dataclass(frozen=True, slots=True)
-class MomentRun:
+class _MomentRun:
     """One run of a suite.
 
     Attributes:
-        questions: Those that are asked, and those of the training split.
-        published: Questions of the data set, of which fewer may be asked.
-        say: Told about every step.
+        splits: The selected queries.
+        total: Number of test queries of the data set.
     """
 
     suite: MomentSuite
-    questions: Questions
-    published: int
-    say: Say
-
-    # ---------------------------------------------------------------- without videos
+    splits: QuerySplits
+    total: int
+    progress: Progress
 
     def measure_blind(self, data: Path) -> Outcome:
-        """The blind floors alone."""
-        self.say(
-            f"{self.suite.name}: none of its videos lies below {data / VIDEOS}, so nothing is "
-            "searched: blind floors only"
+        """Compute the blind baselines only."""
+        logger.warning(
+            "%s: none of its videos is in %s, so nothing is searched: blind floors only",
+            self.suite.name,
+            data / VIDEOS,
         )
-        self._warn(self.questions.asked, None)
-        return self._floors(self.questions.asked)[0].joined(self._published())
+        self._log_pool(self.splits.test, "")
+        return Outcome.merged([self._floors(self.splits.test)[0], self._published()])
 
-    def _floors(self, asked: Sequence[Question]) -> tuple[Outcome, dict[str, float]]:
-        """Rows of the constant window and of the whole video; figures of the former by metric."""
-        window, where = self._constant_window(asked)
-        named = f"constant window {window[0]:.0%} to {window[1]:.0%} (best on {where})"
-        constant = self._blind(asked, window, named)
+    def measure(self, files: Mapping[str, Path], options: RunOptions) -> Outcome:
+        """Run every query whose video exists."""
+        texts = [query.query for query in self.splits.test]
+        corpus = VideoCorpus.embed(self.suite.name, files, texts, options)
+        queries = [query for query in self.splits.test if query.video_id in corpus.item_ids]
+        self._log_pool(queries, f" of {len(corpus.item_ids)} videos")
+        floors, floor = self._floors(queries)
+        parts = [floors]
+        for name, localizers in corpus.localizers(options.localizer).items():
+            task = MomentTask(
+                self.suite.name, f"{IN_VIDEO}, {name}", queries, len(queries), floor,
+                files=corpus.files,
+            )  # fmt: skip
+            parts.append(self._in_video(corpus, localizers, task))
+            if self.suite.searches_corpus:
+                pool = len(corpus.item_ids)
+                task = replace(task, name=f"{IN_CORPUS}, {name}", pool=pool)
+                parts += self._in_corpus(corpus, localizers, task)
+        if self.suite.searches_corpus:
+            parts += self._videos(corpus, queries)
+        return Outcome.merged([*parts, self._published()])
+
+    def _floors(self, queries: Sequence[TimedQuery]) -> tuple[Outcome, dict[str, float]]:
+        """Measure both blind baselines; also return the figures of the constant window."""
+        window, source = self._constant_window(queries)
+        name = f"constant window {window[0]:.0%} to {window[1]:.0%} (best on {source})"
+        constant = self._blind(queries, window, name)
         floor = {row.metric: row.value or 0.0 for row in constant.results}
-        return constant.joined(self._blind(asked, WHOLE_VIDEO, "whole video")), floor
+        return Outcome.merged([constant, self._blind(queries, WHOLE, "whole video")]), floor
 
-    def _constant_window(self, asked: Sequence[Question]) -> tuple[Span, str]:
-        """The window, and on what it was chosen.
+    def _constant_window(self, queries: Sequence[TimedQuery]) -> tuple[Span, str]:
+        """Choose the window; also return the name of the queries that decided.
 
-        Of the training split each query's first window counts, as if it had no other: so the
-        floors that are known of these data sets were made.
+        On the training split only the first window of each query counts, as in the published
+        baselines of these data sets.
         """
-        learnt = self.questions.learnt
-        chosen_on = learnt or asked
-        windows = [one.windows[:1] if learnt else one.windows for one in chosen_on]
-        durations = [one.duration_seconds for one in chosen_on]
+        training = self.splits.training
+        deciding = training or queries
+        windows = [query.windows[:1] if training else query.windows for query in deciding]
+        durations = [query.duration_seconds for query in deciding]
         window, _ = best_constant_window(windows, durations, FLOOR_IOU, steps=FLOOR_STEPS)
-        return window, "the training split" if learnt else "these queries"
+        return window, "the training split" if training else "these queries"
 
-    def _blind(self, asked: Sequence[Question], window: Span, name: str) -> Outcome:
-        spans = scale_window(window, [one.duration_seconds for one in asked])
-        found = [[(one.video_id, *span, 1.0)] for one, span in zip(asked, spans, strict=True)]
-        values = scored_in_video(asked, found, with_map=self.suite.with_map)
-        alone = Task(self.suite.name, f"{IN_VIDEO}, {name}", asked, len(asked)).outcome(values)
-        if not self.suite.corpus:
-            return alone
-        videos = len({one.video_id for one in asked})
-        task = f"{IN_CORPUS}, {name}, of videos drawn at random"
-        expected = [
-            Result(self.suite.name, task, metric, value, pool=videos)
-            for metric, value in floor_in_corpus(means(values), videos).items()
+    def _blind(self, queries: Sequence[TimedQuery], window: Span, name: str) -> Outcome:
+        spans = placed(window, [query.duration_seconds for query in queries])
+        moments = [
+            [(query.video_id, *span, 1.0)] for query, span in zip(queries, spans, strict=True)
         ]
-        return alone.joined(Outcome(expected))
+        values = score_in_video(queries, moments, with_map=self.suite.reports_map)
+        task = MomentTask(self.suite.name, f"{IN_VIDEO}, {name}", queries, len(queries))
+        in_video = task.outcome(values)
+        if not self.suite.searches_corpus:
+            return in_video
+        videos = len({query.video_id for query in queries})
+        title = f"{IN_CORPUS}, {name}, of videos drawn at random"
+        expected = [
+            Result(self.suite.name, title, metric, value, pool=videos)
+            for metric, value in blind_corpus_floor(means(values), videos).items()
+        ]
+        return Outcome.merged([in_video, Outcome(expected)])
 
     def _published(self) -> Outcome:
-        """What the literature reports, a row each: it is of other models than the one that runs."""
+        """List published figures in rows of their own, because they are of other models."""
         return Outcome([
-            Result(self.suite.name, f"{task}, {name}", metric, None, published=value)
+            Result(self.suite.name, f"{task}, {name}", metric, published=value)
             for name, figures in self.suite.data_set.reported.items()
             for (task, metric), value in figures.items()
         ])  # fmt: skip
 
-    # ---------------------------------------------------------------- with videos
-
-    def measure(
-        self, files: Mapping[str, Path], folder: Path, models: Sequence[str], localizer: str
-    ) -> Outcome:
-        """Ask every query whose video is there; see `MomentSuite.run`."""
-        queries = [one.query for one in self.questions.asked]
-        corpus = Corpus.embedded(self.suite.name, folder, files, models, queries, self.say)
-        asked = [one for one in self.questions.asked if one.video_id in corpus.item_ids]
-        self._warn(asked, corpus)
-        floors, floor = self._floors(asked)
-        parts = [floors]
-        for name, localizers in corpus.localizers(localizer).items():
-            searcher = corpus.searcher(localizers)
-            parts.append(self._in_video(corpus, searcher, asked, name, floor))
-            if self.suite.corpus:
-                parts += self._in_corpus(corpus, localizers, asked, name, floor)
-        if self.suite.corpus:
-            parts += self._videos(corpus, asked)
-        return reduce(Outcome.joined, [*parts, self._published()])
-
     def _in_video(
-        self,
-        corpus: Corpus,
-        searcher: Searcher,
-        asked: Sequence[Question],
-        localizer: str,
-        floor: Mapping[str, float],
+        self, corpus: VideoCorpus, localizers: Sequence[Localizer], task: MomentTask
     ) -> Outcome:
-        task = f"{IN_VIDEO}, {localizer}"
-        found = [corpus.moments_of_its_video(searcher, one) for one in self._told(asked, task)]
-        values = scored_in_video(asked, found, with_map=self.suite.with_map)
-        named = Task(self.suite.name, task, asked, len(asked), floor, files=corpus.files)
-        return named.outcome(values, found)
+        searcher = corpus.searcher(localizers)
+        queries = self._tracked(task.queries, task.name)
+        moments = [corpus.moments_in_true_video(searcher, query) for query in queries]
+        values = score_in_video(task.queries, moments, with_map=self.suite.reports_map)
+        return task.outcome(values, moments)
 
     def _in_corpus(
-        self,
-        corpus: Corpus,
-        localizers: Sequence[Localizer],
-        asked: Sequence[Question],
-        localizer: str,
-        floor: Mapping[str, float],
+        self, corpus: VideoCorpus, localizers: Sequence[Localizer], task: MomentTask
     ) -> Iterator[Outcome]:
-        """Moments among all videos."""
-        task = Task(
-            self.suite.name, f"{IN_CORPUS}, {localizer}", asked, len(corpus.item_ids), floor,
-            files=corpus.files,
-        )  # fmt: skip
-        for ending, found in self._found(corpus, localizers, task, corpus.moments).items():
-            named = replace(task, name=task.name + ending)
-            yield named.outcome(scored_in_corpus(asked, found), found)
+        """Find moments in all videos."""
+        answers = self._by_index(corpus, localizers, task, corpus.moments)
+        for suffix, moments in answers.items():
+            own = replace(task, name=task.name + suffix)
+            yield own.outcome(score_in_corpus(task.queries, moments), moments)
 
-    def _videos(self, corpus: Corpus, asked: Sequence[Question]) -> Iterator[Outcome]:
-        """The true video among all."""
+    def _videos(self, corpus: VideoCorpus, queries: Sequence[TimedQuery]) -> Iterator[Outcome]:
+        """Find the true video among all."""
         videos = len(corpus.item_ids)
         chance = {f"R@{k}": min(k, videos) / videos for k in RANKS}
-        task = Task(self.suite.name, VIDEO, asked, videos, chance=chance)
-        for ending, found in self._found(corpus, (), task, corpus.ranked_videos).items():
-            yield replace(task, name=VIDEO + ending).outcome(scored_videos(asked, found))
+        task = MomentTask(self.suite.name, VIDEO, queries, videos, chance=chance)
+        for suffix, rankings in self._by_index(corpus, (), task, corpus.ranked_videos).items():
+            yield replace(task, name=VIDEO + suffix).outcome(score_videos(queries, rankings))
 
-    def _found(
+    def _by_index(
         self,
-        corpus: Corpus,
+        corpus: VideoCorpus,
         localizers: Sequence[Localizer],
-        task: Task,
-        ask: Callable[[Searcher, Question], list[Found]],
-    ) -> dict[str, list[list[Found]]]:
-        """What exact search and the index find, by what their tasks' names end with.
+        task: MomentTask,
+        search: Callable[[Searcher, TimedQuery], list[Answer]],
+    ) -> dict[str, list[list[Answer]]]:
+        """Run all queries by exact search and by the index, keyed by suffixes of the task name.
 
-        An index that is exact is not asked again: it is the same search.
+        An exact index is not searched a second time, because its answers are the same.
         """
         exact = corpus.searcher(localizers, exact=True)
-        found = [ask(exact, one) for one in self._told(task.asked, task.name)]
-        if corpus.exact:
-            return {"": found, ", index": found}
-        index, name = corpus.searcher(localizers), f"{task.name}, index"
-        return {"": found, ", index": [ask(index, one) for one in self._told(task.asked, name)]}
+        answers = [search(exact, query) for query in self._tracked(task.queries, task.name)]
+        if corpus.is_exact:
+            return {"": answers, ", index": answers}
+        index = corpus.searcher(localizers)
+        queries = self._tracked(task.queries, f"{task.name}, index")
+        return {"": answers, ", index": [search(index, query) for query in queries]}
 
-    def _warn(self, asked: Sequence[Question], corpus: Corpus | None) -> None:
-        """Say where less is asked than the data set has."""
-        pool = "" if corpus is None else f" of {len(corpus.item_ids)} videos"
-        self.say(f"{self.suite.name}: {len(asked)} of {self.published} queries{pool} are asked")
-        if len(asked) < self.published:
-            self.say("warning: a part of the pool; its figures are not comparable with others'")
+    def _log_pool(self, queries: Sequence[TimedQuery], pool: str) -> None:
+        logger.info("%s: %d of %d queries%s", self.suite.name, len(queries), self.total, pool)
+        if len(queries) < self.total:
+            logger.warning(
+                "the pool is partial; its figures are not comparable with published ones"
+            )
 
-    def _told(self, asked: Sequence[Question], what: str) -> Iterator[Question]:
-        """The questions; says every few seconds how many are done."""
-        tell = told(len(asked), f"queries asked: {what}", self.say)
-        for done, one in enumerate(asked):
-            tell(done)
-            yield one
+    def _tracked(self, queries: Sequence[TimedQuery], task: str) -> Iterator[TimedQuery]:
+        """Iterate over queries and report progress."""
+        for done, query in enumerate(queries):
+            self.progress(task, done, len(queries))
+            yield query
+        self.progress(task, len(queries), len(queries))

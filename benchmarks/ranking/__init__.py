@@ -1,1 +1,1 @@
-"""Ranking suites: definition, run, and scoring."""
+"""Ranking suites: description, run and scoring."""

@@ -1,4 +1,4 @@
-"""What a suite of rankings is made of; imports nothing heavy, so that `bench list` stays quick."""
+"""Descriptions of ranking suites."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.datasets.dataset import DataSet
-from benchmarks.results.outcome import Outcome
+from benchmarks.suite import Suite
 from retrieval.errors import RetrievalError, SourceError
 from retrieval.types import Medium
 
-NOT_OFFICIAL = (LookupError, TypeError, ValueError, AttributeError, OSError)
-"""What goes wrong while a file of another format is taken apart."""
+FORMAT_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OSError)
+"""Errors of a reader that show that a file is in another format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A text that is asked, and the items it should find."""
+    """A text query and its relevant items."""
 
     caption_id: str
     text: str
@@ -26,15 +26,15 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """What is searched, and what is asked.
+    """The items that a suite ranks, and its captions.
 
     Attributes:
-        files: Where each item's file should lie; those that are missing make the pool partial.
-        captions: In the order of the data set.
+        files: Expected file of each item. Missing files make the pool partial.
+        captions: Captions in the order of the data set.
 
     Raises:
-        ValueError: Nothing is searched or asked, two items share a file, two captions an id, or a
-            caption is empty or finds nothing in `files`.
+        ValueError: There are no items or captions, two items share a file, two captions share an
+            id, or a caption is empty or has no relevant item in `files`.
     """
 
     files: Mapping[str, Path]
@@ -53,83 +53,53 @@ class Gallery:
             if not caption.relevant or not self.files.keys() >= set(caption.relevant):
                 raise ValueError(f"caption {caption.caption_id} is of items that are not listed")
 
-    def only(self, keys: Iterable[str]) -> Gallery:
-        """Some of the items, and the captions that still find one of them.
+    def only(self, items: Iterable[str]) -> Gallery:
+        """Restrict to some items, and to the captions with a relevant item among them.
 
         Raises:
-            ValueError: As the class; nothing is left to ask.
+            ValueError: No caption remains.
         """
-        kept = set(keys)
+        selected = set(items)
         return Gallery(
-            {key: path for key, path in self.files.items() if key in kept},
+            {item: path for item, path in self.files.items() if item in selected},
             [
-                Caption(caption.caption_id, caption.text, found)
+                Caption(caption.caption_id, caption.text, relevant)
                 for caption in self.captions
-                if (found := tuple(key for key in caption.relevant if key in kept))
+                if (relevant := tuple(item for item in caption.relevant if item in selected))
             ],
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RankingSuite:
-    """Texts that should find media, and media that should find their texts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingSuite(Suite):
+    """Ranks media by captions, and captions by media.
 
     Attributes:
-        name: As `bench run` knows it.
-        data_set: Its `task` names both sides, as `text to image`.
-        medium: What the files are.
-        read: Reads the official files below a folder; whatever it stumbles over is reported as
-            another format.
-        with_map: Print mAP@10 as well, where the field does or captions find many items.
+        data_set: Its `task` names both sides, such as `text to image`.
+        medium: Medium of the files.
+        read: Reads the official files in a folder. `FORMAT_ERRORS` mean another format.
+        reports_map: Also report mAP@10.
     """
 
-    name: str
     data_set: DataSet
     medium: Medium
     read: Callable[[Path], Gallery]
-    with_map: bool = False
+    reports_map: bool = False
 
     def gallery(self, data: Path) -> Gallery:
-        """Read the official files below a folder.
+        """Read the official files in a folder.
 
         Raises:
-            SourceError: Files are missing, or not in the official format.
+            SourceError: Files are missing or not in the official format.
         """
         self.data_set.check(data)
         try:
             return self.read(data)
         except RetrievalError:
             raise
-        except NOT_OFFICIAL as error:
+        except FORMAT_ERRORS as error:
             files = ", ".join(name for name in self.data_set.files if not name.endswith("/"))
             raise SourceError(
                 f"{data}: {files} is not in the official format ({type(error).__name__}: {error}); "
                 f"take it from {self.data_set.source}"
             ) from error
-
-    def run(
-        self,
-        *,
-        say: Callable[[str], None],
-        folder: Path,
-        data: Path,
-        scale: float = 1.0,
-        models: Sequence[str] = (),
-    ) -> Outcome:
-        """Embed the files, ask every caption, and ask every file for its captions.
-
-        Args:
-            say: Told about every step.
-            folder: Where the collection is kept; a second run there embeds nothing.
-            data: Folder of the official files.
-            scale: Share of the items, for a quick look; figures are comparable at 1 only.
-            models: As `embed --model`; empty: the collection's own, else the default.
-
-        Raises:
-            SourceError: Files are missing or not in the official format, or the folder's
-                collection holds other items.
-            UnknownModelError: No such model, or none that embeds these files.
-        """
-        from benchmarks.ranking.run import measure
-
-        return measure(self, self.gallery(data), folder=folder, scale=scale, models=models, say=say)

@@ -1,4 +1,4 @@
-"""The vectors of many texts, embedded in one go and kept: a second run loads no model for them."""
+"""Embeds the texts of a suite once, and caches their vectors in a file."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.collection import Collection
+from retrieval.files.arrays import read_array
 from retrieval.files.writing import write_atomically
 from retrieval.types import Space
 
 
-def text_vectors(
+def cached_text_vectors(
     folder: Path, collection: Collection, space: Space, texts: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Embed texts in a space, or read what an earlier run has kept.
+    """Embed texts in a space, or read the vectors that an earlier run cached.
 
     Args:
-        folder: Where they are kept, under a name made of the space and the texts.
-        collection: Loads the space's encoder where it is needed.
+        folder: Folder of the cache. The file name depends on the space and the texts.
+        collection: Loads the encoder of the space if no vectors are cached.
         space: The space.
-        texts: What is asked.
+        texts: The texts.
 
     Returns:
         (texts, dim) float32 of unit length.
     """
     digest = hashlib.sha256(json.dumps([space.digest, *texts]).encode()).hexdigest()
     path = folder / f"{space.name}-{digest[:16]}.npy"
-    kept = _kept(path, (len(texts), space.dim))
-    if kept is not None:
-        return kept
+    cached = _read(path, (len(texts), space.dim))
+    if cached is not None:
+        return cached
     vectors = collection.encoder(space).encode_text(texts)
     folder.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
@@ -44,21 +45,10 @@ def text_vectors(
     return vectors
 
 
-def _kept(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
-    """The array in a file, or None where there is none, or a damaged one."""
+def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    """Read an array; None if the file is missing, damaged, or of another shape."""
     try:
-        vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        vectors = read_array(path)
+    except (OSError, ValueError):
         return None
     return vectors if vectors.shape == shape and vectors.dtype == np.float32 else None
-
-
-class RememberedTexts:
-    """Stands for an encoder where only known texts are asked."""
-
-    def __init__(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
-        self._vectors = dict(zip(texts, vectors, strict=True))
-
-    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The vectors of texts, (n, dim)."""
-        return np.stack([self._vectors[text] for text in texts])

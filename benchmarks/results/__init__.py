@@ -1,1 +1,1 @@
-"""Results of runs: documents, tables, comparison, official formats, pages."""
+"""Results of runs: documents, tables, comparison, official formats and pages."""

@@ -1,7 +1,7 @@
-"""Two runs beside each other: differences, and which of them are more than noise.
+"""Compares two runs: differences of their figures with paired bootstrap intervals (95 %).
 
-Rows are paired by suite, task and metric. Where both documents hold what each query scored, the
-difference is that of the queries they have in common, with a paired bootstrap interval (95 %).
+Figures are paired by suite, task and metric. If both documents hold the values of each query, the
+difference is the mean over the queries that both have.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.results.document import Document
-from benchmarks.results.tables import Result
+from benchmarks.results.document import ResultDocument
+from benchmarks.results.outcome import Result
 from retrieval.evaluation.bootstrap import paired_interval
 
 Key = tuple[str, str, str]
@@ -28,12 +28,14 @@ class Difference:
     """One figure in two runs.
 
     Attributes:
-        a: What the first document says, b: the second.
-        difference: b - a; over the common queries where there are some. None where a figure is.
-        low: Of the interval of the difference, high: likewise; None where there can be none.
-        queries: Queries in common, None where there is no interval.
-        verdict: In words: which is higher, or noise, or why nothing can be said.
-        notes: What else differs.
+        a: Value in the first document.
+        b: Value in the second document.
+        difference: b - a, over the common queries if there are any. None if a value is missing.
+        low: Lower end of the interval of the difference; None without an interval.
+        high: Upper end.
+        queries: Number of common queries; None without an interval.
+        verdict: Which value is higher, or that the difference is noise, or why it is unknown.
+        notes: Further differences, such as the pools.
     """
 
     suite: str
@@ -51,12 +53,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All that two documents have in common, and what they have not.
+    """The differences of two documents.
 
     Attributes:
-        rows: Figures that are in both, in the order of the first.
-        only_in_a: Figures of the first alone, only_in_b: of the second alone.
-        machines: What differs in where and with what they were measured: name, a, b.
+        rows: Figures of both documents, in the order of the first.
+        only_in_a: Figures of the first document only.
+        only_in_b: Figures of the second document only.
+        machines: Differences of machines and library versions: name, a, b.
     """
 
     rows: tuple[Difference, ...]
@@ -65,40 +68,38 @@ class Comparison:
     machines: tuple[tuple[str, str, str], ...]
 
     def as_json(self) -> dict[str, object]:
-        """The object that `bench compare --format json` prints."""
+        """Convert to the object that `bench compare --format json` prints."""
         names = ("suite", "task", "metric")
         return {
             "rows": [asdict(row) for row in self.rows],
             "only_in_a": [dict(zip(names, key, strict=True)) for key in self.only_in_a],
             "only_in_b": [dict(zip(names, key, strict=True)) for key in self.only_in_b],
-            "machines": [
-                dict(zip(("name", "a", "b"), told, strict=True)) for told in self.machines
-            ],
+            "machines": [dict(zip(("name", "a", "b"), row, strict=True)) for row in self.machines],
         }
 
 
-def compare(a: Document, b: Document) -> Comparison:
-    """Set two documents beside each other."""
-    one, other = _by_key(a), _by_key(b)
-    values = _values(a), _values(b)
+def compare(a: ResultDocument, b: ResultDocument) -> Comparison:
+    """Compare two documents."""
+    results_a, results_b = _results_by_key(a), _results_by_key(b)
+    values_a, values_b = _values_by_key(a), _values_by_key(b)
     return Comparison(
         rows=tuple(
-            _difference(one[key], other[key], values[0].get(key), values[1].get(key))
-            for key in one
-            if key in other
+            _difference(results_a[key], results_b[key], values_a.get(key), values_b.get(key))
+            for key in results_a
+            if key in results_b
         ),
-        only_in_a=tuple(key for key in one if key not in other),
-        only_in_b=tuple(key for key in other if key not in one),
-        machines=tuple(_told_apart(_flat(a.machine), _flat(b.machine))),
+        only_in_a=tuple(key for key in results_a if key not in results_b),
+        only_in_b=tuple(key for key in results_b if key not in results_a),
+        machines=tuple(_machine_differences(_flat(a.machine), _flat(b.machine))),
     )
 
 
-def _by_key(document: Document) -> dict[Key, Result]:
+def _results_by_key(document: ResultDocument) -> dict[Key, Result]:
     return {(row.suite, row.task, row.metric): row for row in document.results}
 
 
-def _values(document: Document) -> dict[Key, dict[str, float]]:
-    """What each query scored, by its id, of every figure that has that."""
+def _values_by_key(document: ResultDocument) -> dict[Key, dict[str, float]]:
+    """Map each figure to its values by query id."""
     return {
         (entry.suite, entry.task, metric): dict(zip(entry.ids, column, strict=True))
         for entry in document.queries
@@ -107,30 +108,30 @@ def _values(document: Document) -> dict[Key, dict[str, float]]:
 
 
 def _difference(
-    one: Result, other: Result, first: dict[str, float] | None, second: dict[str, float] | None
+    a: Result, b: Result, values_a: dict[str, float] | None, values_b: dict[str, float] | None
 ) -> Difference:
     notes = []
-    if one.pool != other.pool:
-        notes.append(f"pools differ: {_told(one.pool)} and {_told(other.pool)}")
+    if a.pool != b.pool:
+        notes.append(f"pools differ: {_formatted(a.pool)} and {_formatted(b.pool)}")
     low = high = queries = None
     difference = None
-    if one.value is None or other.value is None:
+    if a.value is None or b.value is None:
         verdict = "not measured in both"
-    elif first is None or second is None:
-        difference, verdict = other.value - one.value, NO_VALUES
-    elif not (common := [query for query in first if query in second]):
-        difference, verdict = other.value - one.value, NO_COMMON
+    elif values_a is None or values_b is None:
+        difference, verdict = b.value - a.value, NO_VALUES
+    elif not (common := [query for query in values_a if query in values_b]):
+        difference, verdict = b.value - a.value, NO_COMMON
     else:
         queries = len(common)
-        if queries < max(len(first), len(second)):
-            notes.append(f"over the {queries:,} queries in common, of {len(first):,} "
-                         f"and {len(second):,}")  # fmt: skip
-        pairs = np.array([(first[query], second[query]) for query in common])
+        if queries < max(len(values_a), len(values_b)):
+            notes.append(f"over the {queries:,} queries in common, of {len(values_a):,} "
+                         f"and {len(values_b):,}")  # fmt: skip
+        pairs = np.array([(values_a[query], values_b[query]) for query in common])
         difference = float(np.mean(pairs[:, 1] - pairs[:, 0]))
         low, high = paired_interval(pairs[:, 0], pairs[:, 1])
         verdict = _verdict(pairs, low, high)
     return Difference(
-        one.suite, one.task, one.metric, one.value, other.value,
+        a.suite, a.task, a.metric, a.value, b.value,
         difference, low, high, queries, verdict, tuple(notes),
     )  # fmt: skip
 
@@ -143,27 +144,24 @@ def _verdict(pairs: NDArray[np.float64], low: float, high: float) -> str:
     return "B is higher" if low > 0 else "B is lower"
 
 
-# ---------------------------------------------------------------- the machines
-
-
 def _flat(machine: Mapping[str, object]) -> dict[str, object]:
-    """Libraries one by one, beside the rest."""
+    """Lift the library versions to the top level."""
     flat = dict(machine)
     libraries = flat.pop("libraries", {})
     return flat | (libraries if isinstance(libraries, dict) else {"libraries": libraries})
 
 
-def _told_apart(
-    one: Mapping[str, object], other: Mapping[str, object]
+def _machine_differences(
+    a: Mapping[str, object], b: Mapping[str, object]
 ) -> list[tuple[str, str, str]]:
     return [
-        (name, _told(one.get(name)), _told(other.get(name)))
-        for name in dict.fromkeys([*one, *other])
-        if one.get(name) != other.get(name)
+        (name, _formatted(a.get(name)), _formatted(b.get(name)))
+        for name in dict.fromkeys([*a, *b])
+        if a.get(name) != b.get(name)
     ]
 
 
-def _told(value: object) -> str:
+def _formatted(value: object) -> str:
     if value is None:
         return "unknown"
     return f"{value:,}" if isinstance(value, int) else str(value)

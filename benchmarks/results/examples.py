@@ -1,51 +1,91 @@
-"""The queries that a run answered best and worst, with pictures: what its figures are made of."""
+"""Selects the best and worst queries of a task, with thumbnails of their answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.results.figures import time_line
 from benchmarks.results.outcome import Answers, MomentAnswer, RankedAnswer
-from retrieval.gallery.page import as_text
 from retrieval.gallery.thumbnails import thumbnail
 from retrieval.localization.spans import Span
 from retrieval.media.files import EXTENSIONS
 from retrieval.media.names import extension, path_to_uri
 from retrieval.types import Hit
 
-SHOWN = 4
-"""Queries of each kind."""
+QUERIES_SHOWN = 4
+"""Number of best and of worst queries."""
 
-FOUND = 3
-"""Items that are shown of what a query found."""
+ITEMS_SHOWN = 3
+"""Number of ranked items of a query."""
+
+EXPECTED = "should be found"
 
 
-def examples(task: Answers) -> str:
-    """Sections of HTML: the worst queries of a task, then the best ones."""
-    pictures = _Pictures(task.files)
+@dataclass(frozen=True, slots=True)
+class TimeLine:
+    """A video with the moment that was found, if any, and the true ones."""
+
+    duration_seconds: float
+    found: Span | None
+    true: Sequence[Span]
+
+    @property
+    def end_seconds(self) -> float:
+        """End of the axis, which is never 0."""
+        spans = [*self.true, self.found] if self.found else self.true
+        return max([self.duration_seconds, 1e-6, *(end for _, end in spans)])
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One item of an answer.
+
+    Attributes:
+        head: Rank and score, or `EXPECTED`.
+        picture: A `data:` URI; empty without a thumbnail.
+        relevant: Whether the item or moment is a correct answer.
+    """
+
+    head: str
+    name: str
+    picture: str
+    relevant: bool
+    span: Span | None = None
+    time_line: TimeLine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One query with its answers. `note` names the task and tells how well it was answered."""
+
+    query: str
+    note: str
+    cards: Sequence[Card]
+
+
+def best_and_worst(task: Answers) -> list[Example]:
+    """Select the worst queries, worst first, then the best ones. No query occurs twice."""
+    thumbnails = _Thumbnails(task.files)
     ordered = sorted(task.answers, key=_badness, reverse=True)
-    worst = ordered[:SHOWN]
-    best = ordered[: len(worst) - 1 : -1][:SHOWN]  # none twice where there are few
-    sections = []
-    for kind, answers in (("worst", worst), ("best", best)):
+    worst = ordered[:QUERIES_SHOWN]
+    best = ordered[: len(worst) - 1 : -1][:QUERIES_SHOWN]
+    examples = []
+    for group, answers in (("worst", worst), ("best", best)):
         for answer in answers:
             if isinstance(answer, RankedAnswer):
-                cards, note = _ranked(answer, pictures)
+                cards, note = _ranked_cards(answer, thumbnails), _rank_note(answer)
             else:
-                cards, note = _moments(answer, pictures)
-            sections.append(
-                f"<section>\n<h2>{as_text(answer.query)}"
-                f"<small>{as_text(f'{task.task}, among the {kind}: {note}')}</small></h2>\n"
-                f'<div class="hits">\n{cards}\n</div>\n</section>'
-            )
-    return "\n".join(sections)
+                cards = _moment_cards(answer, thumbnails)
+                note = f"IoU {answer.first_overlap:.2f}"
+            examples.append(Example(answer.query, f"{task.task}, among the {group}: {note}", cards))
+    return examples
 
 
 def _badness(answer: RankedAnswer | MomentAnswer) -> tuple[float, float]:
-    """Rank or lack of overlap; then by how much the best wrong item outdoes the best right one."""
+    """Order by rank or overlap, then by the margin of the best wrong over the best right item."""
     if isinstance(answer, MomentAnswer):
-        return -_first_overlap(answer), -answer.moments[0][3] if answer.moments else 0.0
+        return -answer.first_overlap, -answer.moments[0][3] if answer.moments else 0.0
     relevant = set(answer.relevant)
     scored = list(zip(answer.items, answer.scores, strict=True))
     right = [score for item, score in scored if item in relevant]
@@ -55,73 +95,56 @@ def _badness(answer: RankedAnswer | MomentAnswer) -> tuple[float, float]:
     return float(answer.first_relevant_rank or len(scored) + 1), float(margin)
 
 
-def _first_overlap(answer: MomentAnswer) -> float:
-    return answer.overlaps[0] if answer.moments else 0.0
-
-
-def _ranked(answer: RankedAnswer, pictures: _Pictures) -> tuple[str, str]:
-    relevant = set(answer.relevant)
+def _ranked_cards(answer: RankedAnswer, thumbnails: _Thumbnails) -> list[Card]:
     cards = [
-        _card(pictures.of(item), f"{rank}. {score:.3f}", item, right=item in relevant)
+        Card(f"{rank}. {score:.3f}", item, thumbnails.of(item), item in answer.relevant)
         for rank, (item, score) in enumerate(
-            zip(answer.items[:FOUND], answer.scores[:FOUND], strict=True), 1
+            zip(answer.items[:ITEMS_SHOWN], answer.scores[:ITEMS_SHOWN], strict=True), 1
         )
     ]
     rank = answer.first_relevant_rank
-    if (rank is None or rank > FOUND) and answer.relevant:
+    if (rank is None or rank > ITEMS_SHOWN) and answer.relevant:
         item = answer.relevant[0]
-        cards.append(_card(pictures.of(item), "should be found", item, right=True))
-    note = f"rank {rank}" if rank else f"not among the first {len(answer.items)}"
-    return "\n".join(cards), note
+        cards.append(Card(EXPECTED, item, thumbnails.of(item), relevant=True))
+    return cards
 
 
-def _moments(answer: MomentAnswer, pictures: _Pictures) -> tuple[str, str]:
+def _rank_note(answer: RankedAnswer) -> str:
+    rank = answer.first_relevant_rank
+    return f"rank {rank}" if rank else f"not among the first {len(answer.items)}"
+
+
+def _moment_cards(answer: MomentAnswer, thumbnails: _Thumbnails) -> list[Card]:
     cards = []
     if answer.moments:
         video, start, end, score = answer.moments[0]
-        right = video == answer.video
-        drawn = ""
-        if right:
-            drawn = time_line(answer.duration_seconds, (start, end), answer.windows)
-        cards.append(
-            _card(pictures.of(video, (start, end)), f"1. {score:.3f}", video, right=right,
-                  span=(start, end), drawn=drawn)
-        )  # fmt: skip
+        span, relevant = (start, end), video == answer.video
+        line = TimeLine(answer.duration_seconds, span, answer.windows) if relevant else None
+        picture = thumbnails.of(video, span)
+        cards.append(Card(f"1. {score:.3f}", video, picture, relevant, span, line))
     if answer.windows:
         span = answer.windows[0]
-        cards.append(
-            _card(pictures.of(answer.video, span), "should be found", answer.video, right=True,
-                  span=span, drawn=time_line(answer.duration_seconds, None, answer.windows))
-        )  # fmt: skip
-    return "\n".join(cards), f"IoU {_first_overlap(answer):.2f}"
+        line = TimeLine(answer.duration_seconds, None, answer.windows)
+        picture = thumbnails.of(answer.video, span)
+        cards.append(Card(EXPECTED, answer.video, picture, True, span, line))
+    return cards
 
 
-def _card(
-    picture: str, head: str, name: str, *, right: bool, span: Span | None = None, drawn: str = ""
-) -> str:
-    faded = "" if right else " unlikely"
-    when = f'<span class="when">{span[0]:.1f}-{span[1]:.1f} s</span>' if span else ""
-    image = f'<img alt="" src="{picture}">' if picture else ""
-    return (
-        f'<article class="hit{faded}">{image}<div><span class="score">{head}</span>{when}{drawn}'
-        f'<p class="uri">{as_text(name)}</p></div></article>'
-    )
-
-
-class _Pictures:
-    """Thumbnails of items by name, each made once."""
+class _Thumbnails:
+    """Thumbnails of items, each rendered once."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._files = files
-        self._made: dict[tuple[str, Span | None], str] = {}
+        self._rendered: dict[tuple[str, Span | None], str] = {}
 
     def of(self, item: str, span: Span | None = None) -> str:
-        """A `data:` URI; empty where the item has no file of a known kind."""
-        if (item, span) not in self._made:
-            self._made[item, span] = self._draw(item, span)
-        return self._made[item, span]
+        """Return a `data:` URI; empty if the item has no media file."""
+        key = (item, span)
+        if key not in self._rendered:
+            self._rendered[key] = self._render(item, span)
+        return self._rendered[key]
 
-    def _draw(self, item: str, span: Span | None) -> str:
+    def _render(self, item: str, span: Span | None) -> str:
         path = self._files.get(item)
         media = EXTENSIONS.get(extension(str(path)), ()) if path is not None else ()
         if path is None or not media:

@@ -1,123 +1,88 @@
-"""Figures of results as SVG: lines over a logarithmic axis, histograms, and moments on a time line.
+"""Draws line charts and histograms of shares as SVG for HTML pages, with matplotlib.
 
-They stand in pages as they are: no script, no file, no font, colours that suit light and dark.
+The SVG holds no script, file, font or metadata. Its background is transparent, and its colours are
+readable in light and dark mode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
-from math import log
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from warnings import catch_warnings, filterwarnings
 
-from retrieval.localization.spans import Span
+from markupsafe import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 640, 320, 52, 20, 40, 20
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INCHES = (6.4, 3.2)
 COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#b9770e", "#7d3c98", "#148f77", "#5d6d7e", "#d35400")
-GRID, GREY = "#8884", "#777"
-LEGEND_STEP = 18
+GRID, GREY = "#88888844", "#777777"
 
 Line = Sequence[tuple[float, float]]
-"""Points (x, share) in order of x; x above 0, the share from 0 to 1."""
+"""Points (x, share) in ascending order of x, with x > 0 and 0 ≤ share ≤ 1."""
 
 
 def line_chart(lines: Mapping[str, Line], *, title: str, ticks: Mapping[float, str]) -> str:
-    """Shares over a logarithmic axis, a line for each name.
+    """Draw shares over a logarithmic axis, one line per name.
 
     Args:
-        lines: By the name in the legend; at least one point in all.
-        title: Below the axis.
-        ticks: Marks of the x axis.
+        lines: Lines by their name in the legend.
+        title: Label of the x axis.
+        ticks: Labels of the x axis by position.
     """
-    places = [x for line in lines.values() for x, _ in line]
-    least, greatest = min(places), max(places)
-    span = log(greatest / least) or 1.0
-    wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-
-    def at(x: float) -> float:
-        return LEFT + wide * log(x / least) / span
-
-    parts = [_shares_axis(wide, high)]
-    for number, (name, line) in enumerate(lines.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        points = " ".join(f"{at(x):.1f},{TOP + high * (1 - share):.1f}" for x, share in line)
-        parts.append(
-            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        )
-        parts.append(_text(LEFT + 12, TOP + LEGEND_STEP * (number + 1), name, colour))
-    for x, label in ticks.items():
-        parts.append(_text(at(x), HEIGHT - BOTTOM + 16, label, GREY, "middle"))
-    return _svg(title, parts)
+    with _share_axes(title) as (axes, svg):
+        axes.set_xscale("log")
+        for number, (name, line) in enumerate(lines.items()):
+            colour = COLOURS[number % len(COLOURS)]
+            axes.plot(*zip(*line, strict=True), color=colour, linewidth=2, label=name)
+        axes.set_xticks(list(ticks), list(ticks.values()))
+        axes.minorticks_off()
+        axes.legend(frameon=False, labelcolor="linecolor")
+    return svg.getvalue()
 
 
-def histogram(shares: Sequence[float], *, title: str, ticks: Sequence[str]) -> str:
-    """Bars side by side.
+def histogram(shares: Sequence[float], *, title: str) -> str:
+    """Draw one bar per bin of the interval from 0 to 1.
 
     Args:
         shares: Height of each bar, 0 to 1.
-        title: Below the axis.
-        ticks: Marks of the x axis, evenly spread from its beginning to its end.
+        title: Label of the x axis.
     """
-    wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-    step = wide / len(shares)
-    parts = [_shares_axis(wide, high)]
-    parts += [
-        f'<rect x="{LEFT + number * step + 1:.1f}" y="{TOP + high * (1 - share):.1f}" '
-        f'width="{step - 2:.1f}" height="{high * share:.1f}" fill="{COLOURS[1]}"/>'
-        for number, share in enumerate(shares)
-    ]
-    for number, label in enumerate(ticks):
-        x = LEFT + wide * number / (len(ticks) - 1)
-        parts.append(_text(x, HEIGHT - BOTTOM + 16, label, GREY, "middle"))
-    return _svg(title, parts)
+    with _share_axes(title) as (axes, svg):
+        width = 1 / len(shares)
+        starts = [number * width for number in range(len(shares))]
+        axes.bar(starts, shares, width=0.9 * width, align="edge", color=COLOURS[1])
+        axes.set_xlim(0, 1)
+    return svg.getvalue()
 
 
-def time_line(duration_seconds: float, found: Span | None, true: Sequence[Span]) -> str:
-    """A video's length as a bar: the found moment in orange, the true ones in green below it.
+@contextmanager
+def _share_axes(title: str) -> Iterator[tuple[Axes, io.StringIO]]:
+    """Prepare axes for shares, and write the SVG when the block ends."""
+    import matplotlib
+    from matplotlib.figure import Figure
 
-    The colours are those of the gallery, whose style names the classes.
-    """
-    width, height = 320, 26
-    end = max([duration_seconds, 1e-6, *(span[1] for span in true), *([found[1]] if found else [])])
-
-    def bar(span: Span, top: int, tall: int, kind: str) -> str:
-        left, right = (width * seconds / end for seconds in span)
-        return (
-            f'<rect class="{kind}" x="{left:.1f}" y="{top}" '
-            f'width="{max(right - left, 1.0):.1f}" height="{tall}"/>'
-        )
-
-    bars = [bar(found, 0, 18, "moment")] if found else []
-    bars += [bar(span, 20, 6, "truth") for span in true]
-    label = "true " + ", ".join(f"{start:.1f}-{stop:.1f} s" for start, stop in true)
-    if found:
-        label += f"; found {found[0]:.1f}-{found[1]:.1f} s"
-    return (
-        f'<svg class="curve" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escape(label)}"><rect x="0" y="0" width="{width}" height="18" '
-        f'fill="{GRID}"/>{"".join(bars)}</svg>'
-    )
-
-
-def _shares_axis(wide: float, high: float) -> str:
-    parts = []
-    for tenth in range(0, 11, 2):
-        y = TOP + high * (1 - tenth / 10)
-        parts.append(f'<line x1="{LEFT}" x2="{LEFT + wide}" y1="{y}" y2="{y}" stroke="{GRID}"/>')
-        parts.append(_text(LEFT - 6, y + 4, f"{tenth / 10:g}", GREY, "end"))
-    return "".join(parts)
-
-
-def _text(x: float, y: float, text: str, colour: str, anchor: str = "start") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}">'
-        f"{escape(text)}</text>"
-    )
-
-
-def _svg(title: str, parts: Sequence[str]) -> str:
-    middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(title)}" font-family="sans-serif" font-size="12">'
-        f"{''.join(parts)}{_text(middle, HEIGHT - 6, title, GREY, 'middle')}</svg>\n"
-    )
+    svg = io.StringIO()
+    with matplotlib.rc_context():
+        matplotlib.rcParams["svg.fonttype"] = "none"
+        matplotlib.rcParams["svg.hashsalt"] = "retrieval"
+        matplotlib.rcParams["text.parse_math"] = False  # names may hold `$`
+        figure = Figure(figsize=INCHES, facecolor="none", layout="constrained")
+        axes = figure.add_subplot(facecolor="none")
+        axes.set_ylim(0, 1)
+        axes.grid(axis="y", color=GRID)
+        axes.tick_params(length=0, labelcolor=GREY)  # tick marks would be links inside the SVG
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel(title, color=GREY)
+        yield axes, svg
+        file = io.StringIO()
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        with catch_warnings():
+            # The SVG holds text, so the viewer's fonts matter and not those of matplotlib.
+            filterwarnings("ignore", "Glyph .* missing")
+            figure.savefig(file, format="svg", metadata=metadata)
+    _, _, content = file.getvalue().partition("<svg")  # an inline SVG has no XML prologue
+    svg.write(f'<svg role="img" aria-label="{escape(title)}"{content}')

@@ -1,8 +1,8 @@
-"""What a run answered, in the formats of the fields' own evaluators.
+"""Writes the answers of a run in the formats of the official evaluators.
 
-Rankings become a TREC run and its qrels. Moments of a known video become QVHighlights' JSONL,
-moments of a corpus TVR's JSON, each beside the truth in the same format. `bench score` reads them
-all, and so do the official evaluators.
+A ranking becomes a TREC run with its qrels. Moments of a known video become the JSONL of
+QVHighlights, moments of a corpus the JSON of TVR, each with the truth in the same format.
+`benchmarks.score` and the official evaluators read these files.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 from benchmarks.results.outcome import Answers, MomentAnswer, RankedAnswer
-from retrieval.files.writing import storage_errors, write_atomically
+from retrieval.files.writing import storage_errors, write_text
 
 TAG = "retrieval"
-"""The name of the system, in the last column of a TREC run."""
+"""Name of the system in the last column of a TREC run."""
 
 DUMMY_SPAN = [0.0, 0.0]
-"""TVR's ranking of whole videos has times that nobody reads."""
+"""Placeholder: the VR rankings of TVR hold times that evaluators ignore."""
 
 
 def write_runs(folder: Path, answers: Sequence[Answers]) -> list[Path]:
-    """Write FOLDER/SUITE/TASK.* for every task that has answers; gives the files.
+    """Write FOLDER/SUITE/TASK.* for every task with answers and return the paths.
 
     Raises:
         StorageError: A file or folder cannot be written.
@@ -35,7 +35,7 @@ def write_runs(folder: Path, answers: Sequence[Answers]) -> list[Path]:
         if not task.answers:
             continue
         stem = folder / slug(task.suite) / slug(task.task)
-        while stem in stems:  # names that differ in their signs alone
+        while stem in stems:  # two names can differ in punctuation only
             stem = stem.with_name(f"{stem.name}-2")
         stems.add(stem)
         with storage_errors(stem.parent):
@@ -47,14 +47,8 @@ def write_runs(folder: Path, answers: Sequence[Answers]) -> list[Path]:
     return written
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file that exists completely or not at all; raises StorageError where it cannot."""
-    with write_atomically(path) as file:
-        file.write(text.encode())
-
-
 def slug(name: str) -> str:
-    """A task's name as a file's: `text → image, index` becomes `text-to-image-index`."""
+    """Convert a task name to a file name: `text → image, index` → `text-to-image-index`."""
     return re.sub(r"\W+", "-", name.lower().replace("→", " to ")).strip("-")
 
 
@@ -63,7 +57,7 @@ def _texts(task: Answers) -> dict[str, str]:
     if ranked:
         return {".run": trec_run(ranked), ".qrels": trec_qrels(ranked)}
     moments = [answer for answer in task.answers if isinstance(answer, MomentAnswer)]
-    if searches_corpus(moments):
+    if _searches_corpus(moments):
         predictions = json.dumps(corpus_predictions(moments)) + "\n"
         return {".json": predictions, ".truth.jsonl": _lines(map(_corpus_truth, moments))}
     return {
@@ -72,11 +66,8 @@ def _texts(task: Answers) -> dict[str, str]:
     }
 
 
-# ---------------------------------------------------------------- rankings
-
-
 def trec_run(answers: Iterable[RankedAnswer]) -> str:
-    """Lines of `query Q0 item rank score tag`; ids without whitespace, see `trec_id`."""
+    """Format lines of `query Q0 item rank score tag`, with ids escaped by `trec_id`."""
     return "".join(
         f"{trec_id(answer.query_id)} Q0 {trec_id(item)} {rank} {float(score)!r} {TAG}\n"
         for answer in answers
@@ -85,7 +76,7 @@ def trec_run(answers: Iterable[RankedAnswer]) -> str:
 
 
 def trec_qrels(answers: Iterable[RankedAnswer]) -> str:
-    """Lines of `query 0 item 1`, for every item that should be found."""
+    """Format lines of `query 0 item 1` for every relevant item."""
     return "".join(
         f"{trec_id(answer.query_id)} 0 {trec_id(item)} 1\n"
         for answer in answers
@@ -94,25 +85,22 @@ def trec_qrels(answers: Iterable[RankedAnswer]) -> str:
 
 
 def trec_id(name: str) -> str:
-    """A name as one column: whitespace, `%` and lone surrogates percent-encoded.
+    """Percent-encode whitespace, `%` and lone surrogates, so that a name is one column.
 
-    `urllib.parse.unquote` gives it back.
+    `urllib.parse.unquote` is the inverse.
     """
     return re.sub(
-        r"[\s%\ud800-\udfff]", lambda found: quote(found[0], errors="surrogatepass"), name
+        r"[\s%\ud800-\udfff]", lambda match: quote(match[0], errors="surrogatepass"), name
     )
 
 
-# ---------------------------------------------------------------- moments
-
-
-def searches_corpus(answers: Iterable[MomentAnswer]) -> bool:
-    """Whether moments of other videos than the true one could be, and were, answered."""
+def _searches_corpus(answers: Iterable[MomentAnswer]) -> bool:
+    """Tell whether some answer holds a moment of a video other than the true one."""
     return any(moment[0] != answer.video for answer in answers for moment in answer.moments)
 
 
 def corpus_predictions(answers: Sequence[MomentAnswer]) -> dict[str, object]:
-    """TVR's submission: moments of the corpus (VCMR), and videos by their best moment (VR)."""
+    """Build a TVR submission: corpus moments (VCMR) and videos by their best moment (VR)."""
     names = {answer.video for answer in answers}
     names |= {moment[0] for answer in answers for moment in answer.moments}
     numbers = {name: number for number, name in enumerate(sorted(names))}
@@ -140,7 +128,7 @@ def corpus_predictions(answers: Sequence[MomentAnswer]) -> dict[str, object]:
 
 
 def _corpus_truth(answer: MomentAnswer) -> dict[str, object]:
-    """TVR's truth has one window a query: the first."""
+    """Build a truth row of TVR, which holds one window per query: the first."""
     return {
         "desc_id": _official_id(answer.query_id),
         "desc": answer.query,
@@ -169,7 +157,7 @@ def _window_row(answer: MomentAnswer) -> dict[str, object]:
 
 
 def _official_id(query_id: str) -> int | str:
-    """Official files count their queries; ours may be called anything."""
+    """Convert decimal ids to integers, as in the official files; keep other ids as text."""
     return int(query_id) if re.fullmatch(r"0|[1-9][0-9]{0,17}", query_id) else query_id
 
 

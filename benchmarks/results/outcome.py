@@ -1,23 +1,47 @@
-"""What a suite hands back: its figures, what each query scored by itself, and its answers."""
+"""The outcome of a suite: its figures, the values of each query, and the ranked answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.results.tables import Result
 from retrieval.localization.spans import Span, overlap
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """One figure of one suite. Unknown values are None.
+
+    Attributes:
+        goal: The value to reach.
+        baseline: The value of a simple method on the same data.
+        chance: The expected value of guessing.
+        published: The value that the literature reports.
+        pool: Number of items in the gallery, or number of queries.
+        spread: Interquartile range of repeated measurements; `value` is their median.
+    """
+
+    suite: str
+    task: str
+    metric: str
+    value: float | None = None
+    goal: float | None = None
+    baseline: float | None = None
+    chance: float | None = None
+    published: float | None = None
+    pool: int | None = None
+    spread: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class QueryValues:
-    """What every query of one task scored by itself; `bench compare` pairs two runs by it.
+    """The values of each query of one task, by which two runs are compared query by query.
 
     Attributes:
         ids: The queries.
-        values: One number a query for each metric, named as in the `Result` whose value is
-            their mean.
+        values: For each metric one number per query. Their mean is the value of the `Result`
+            with the same metric.
     """
 
     suite: str
@@ -29,7 +53,7 @@ class QueryValues:
     def of_ranks(
         cls, suite: str, task: str, ids: Sequence[str], ranks: Sequence[int], *depths: int
     ) -> QueryValues:
-        """R@k of every query, by the rank of its first right answer."""
+        """Compute R@k of each query from the rank of its first relevant item."""
         return cls(
             suite, task, ids, {f"R@{k}": [float(rank <= k) for rank in ranks] for k in depths}
         )
@@ -37,7 +61,7 @@ class QueryValues:
 
 @dataclass(frozen=True, slots=True)
 class RankedAnswer:
-    """Items that a query found, best first, and those it should have found."""
+    """The ranked items of a query, best first, and its relevant items."""
 
     query_id: str
     query: str
@@ -47,14 +71,14 @@ class RankedAnswer:
 
     @property
     def first_relevant_rank(self) -> int | None:
-        """1 is best; None where nothing relevant is among the items."""
+        """Rank of the first relevant item, from 1; None if no relevant item was ranked."""
         relevant = set(self.relevant)
         return next((n for n, item in enumerate(self.items, 1) if item in relevant), None)
 
 
 @dataclass(frozen=True, slots=True)
 class MomentAnswer:
-    """Moments that a query found, best first: (video, start, end, score), and the true ones."""
+    """The moments of a query, best first, as (video, start, end, score), and the true windows."""
 
     query_id: str
     query: str
@@ -65,7 +89,7 @@ class MomentAnswer:
 
     @property
     def overlaps(self) -> list[float]:
-        """IoU of each moment with the best of the true windows; 0 in another video."""
+        """Highest IoU of each moment with a true window; 0 for moments of other videos."""
         return [
             max((overlap((start, end), window) for window in self.windows), default=0.0)
             if video == self.video
@@ -73,13 +97,18 @@ class MomentAnswer:
             for video, start, end, _ in self.moments
         ]
 
+    @property
+    def first_overlap(self) -> float:
+        """IoU of the best moment; 0 without moments."""
+        return self.overlaps[0] if self.moments else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """All answers of one task.
 
     Attributes:
-        files: Where an item lies, for its thumbnail; items without a file are left out.
+        files: File of each item, for thumbnails. Items without a file may be missing.
     """
 
     suite: str
@@ -92,19 +121,16 @@ class Answers:
 class Outcome:
     """Everything that one run of a suite measured."""
 
-    results: Sequence[Result]
+    results: Sequence[Result] = ()
     queries: Sequence[QueryValues] = ()
     answers: Sequence[Answers] = ()
 
     @classmethod
-    def of(cls, found: Outcome | Sequence[Result]) -> Outcome:
-        """What a suite or a subject of speed handed back, some of which give figures alone."""
-        return found if isinstance(found, Outcome) else cls(found)
-
-    def joined(self, other: Outcome) -> Outcome:
-        """Both, one after the other."""
-        return Outcome(
-            [*self.results, *other.results],
-            [*self.queries, *other.queries],
-            [*self.answers, *other.answers],
+    def merged(cls, parts: Iterable[Outcome]) -> Outcome:
+        """Concatenate outcomes."""
+        parts = list(parts)
+        return cls(
+            [result for part in parts for result in part.results],
+            [values for part in parts for values in part.queries],
+            [answers for part in parts for answers in part.answers],
         )

@@ -1,4 +1,4 @@
-"""What a benchmark prints: the machine it ran on, and rows of results."""
+"""Results as JSON documents and Markdown tables, with a description of the machine."""
 
 from __future__ import annotations
 
@@ -6,51 +6,25 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from benchmarks.results.outcome import QueryValues
+from benchmarks.results.outcome import QueryValues, Result
 
 LIBRARIES = ("torch", "open_clip_torch", "faiss-gpu-cuvs", "faiss-cpu", "pyarrow", "duckdb",
              "numpy", "pillow", "av", "soundfile")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One figure of one suite; what is not known is None.
-
-    Attributes:
-        goal: What it should reach.
-        baseline: What a simple method reaches on the same data.
-        chance: What guessing reaches.
-        published: What the literature reports.
-        pool: Size of the gallery, or queries asked.
-        spread: Of repeated measurements, whose median the value is: the range of their middle half.
-    """
-
-    suite: str
-    task: str
-    metric: str
-    value: float | None
-    goal: float | None = None
-    baseline: float | None = None
-    chance: float | None = None
-    published: float | None = None
-    pool: int | None = None
-    spread: float | None = None
-
-
-def machine() -> dict[str, object]:
-    """Where and with what the figures were measured."""
-    installed = {}
+def machine() -> dict[str, Any]:
+    """Describe the machine and the library versions of this run."""
+    libraries = {}
     for library in LIBRARIES:
         try:
-            installed[library] = version(library)
+            libraries[library] = version(library)
         except PackageNotFoundError:
             continue
     return {
@@ -58,7 +32,7 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "python": platform.python_version(),
-        "libraries": installed,
+        "libraries": libraries,
         "commit": _commit(),
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -83,34 +57,35 @@ def _commit() -> str | None:
     return done.stdout.strip()
 
 
+def library_list(machine: Mapping[str, Any]) -> str:
+    """List the library versions of a machine on one line."""
+    return ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
+
+
 def as_json(results: Sequence[Result], queries: Sequence[QueryValues] = ()) -> str:
-    """The document that `bench --format json` prints; `benchmarks.results.document` reads it."""
+    """Serialize a result document; `benchmarks.results.document` parses it."""
     document = {"machine": machine(), "results": [asdict(result) for result in results]}
     text = json.dumps(document, indent=1)
     if not queries:
         return text
-    # The numbers of a task stay on one line: thousands of lines of one number help nobody.
+    # The values of a task stay on one line: one number per line would make thousands of lines.
     lines = ",\n".join(f"  {json.dumps(_query_row(values))}" for values in queries)
     return f'{text[: text.rindex("}")].rstrip()},\n "queries": [\n{lines}\n ]\n}}'
 
 
 def _query_row(values: QueryValues) -> dict[str, object]:
-    return {
-        "suite": values.suite,
-        "task": values.task,
-        "ids": list(values.ids),
-        "values": {name: [_plain(one) for one in column] for name, column in values.values.items()},
+    columns = {
+        # Whole numbers, such as hits and misses, are shorter as integers.
+        name: [int(value) if float(value).is_integer() else float(value) for value in column]
+        for name, column in values.values.items()
     }
-
-
-def _plain(value: float) -> float | int:
-    """A number as JSON writes it shortest: hits and misses are whole."""
-    value = float(value)
-    return int(value) if value.is_integer() else value
+    return {
+        "suite": values.suite, "task": values.task, "ids": list(values.ids), "values": columns,
+    }  # fmt: skip
 
 
 def as_markdown(results: Sequence[Result]) -> str:
-    """A table for people."""
+    """Render one table."""
     columns = ["value", "goal", "baseline", "chance"]
     if any(result.spread is not None for result in results):
         columns.insert(1, "spread")
@@ -126,7 +101,7 @@ def as_markdown(results: Sequence[Result]) -> str:
 
 
 def as_tables(results: Sequence[Result]) -> str:
-    """A table per suite, below its name; the table alone where there is one suite."""
+    """Render a table per suite below its name, or a table alone for a single suite."""
     suites = list(dict.fromkeys(result.suite for result in results))
     tables = [as_markdown([row for row in results if row.suite == suite]) for suite in suites]
     if len(tables) == 1:

@@ -1,9 +1,8 @@
-"""Scores of prediction files, as `retrieval bench score` prints them: one module per format.
+"""Scores of prediction files, equal to those of the official evaluators: one module per format.
 
-Every module has `score(predictions, truth, note)`: it reads both files, and returns the document
-that the field's own evaluator writes, with its keys, order and rounding. `note` takes a line about
-input that the evaluator accepts, and that may not be what was meant. Input that it stops at is a
-`SourceError` here.
+Each module has `score(predictions, truth)`, which reads both files and returns the document of the
+official evaluator with its keys, order and rounding. Unusual input that the evaluator accepts is
+logged as a warning. Input at which it stops raises `SourceError`.
 """
 
 from __future__ import annotations
@@ -22,4 +21,4 @@ FORMATS: Final = {
     "trec": "benchmarks.score.trec",
     "pairs": "benchmarks.score.pairs",
 }
-"""The module of every format, imported when it is asked for."""
+"""The module of each format. Callers import it when they need it."""

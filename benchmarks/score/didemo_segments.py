@@ -1,12 +1,12 @@
-"""DiDeMo by its own protocol: rankings of spans of five-second segments.
+"""DiDeMo with its official protocol: rankings of spans of five-second segments.
 
 Hendricks et al., 2017 (arXiv 1708.01641); `utils/eval.py` of the project LocalizingMoments. Four
-or more annotators chose a span each; the three that suit a prediction best count.
+or more annotators chose a span each; the three that agree best with a prediction count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,21 +17,22 @@ from benchmarks.score.lines import Record, as_record, read_json_list
 from retrieval.errors import SourceError
 from retrieval.evaluation.moments import hull_iou
 
-COUNTED: Final = 3
-"""How many annotators count: those of the best ranks, and those of the highest IoU."""
+logger = logging.getLogger(__name__)
+
+COUNTED_ANNOTATORS: Final = 3
+"""Number of annotators that count: those with the best ranks, and those with the highest IoU."""
 
 
-def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[str, Any]:
-    """What the evaluator prints, by its names, with six decimals.
+def score(predictions: Path, truth: Path) -> dict[str, Any]:
+    """Compute the metrics that the evaluator prints, rounded to six decimals.
 
     Args:
-        predictions: JSON: for each description of the truth, in its order, a ranking of
-            `[first, last]` segments, both included, from 0.
-        truth: JSON: a list of `{times}`, a `[first, last]` of each annotator.
-        note: Takes lines about odd input.
+        predictions: JSON list with a ranking for each description of the truth, in its order. A
+            ranking is a list of `[first, last]` segments from 0, both included.
+        truth: JSON list of `{times}`, with a `[first, last]` of each annotator.
 
     Raises:
-        SourceError: An entry cannot be used, or an annotator's span is not in the ranking.
+        SourceError: An entry is malformed, or an annotator's span is not in the ranking.
     """
     rankings = [
         Record(f"{predictions}, entry {number}", {"ranking": ranking})
@@ -45,8 +46,12 @@ def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[s
     if not pairs:
         raise SourceError(f"{predictions}: no description has a ranking")
     if len(rankings) != len(described):
-        note(f"{len(rankings)} rankings for {len(described)} descriptions: "
-             f"the first {len(pairs)} of both count")  # fmt: skip
+        logger.warning(
+            "%d rankings for %d descriptions: the first %d of both count",
+            len(rankings),
+            len(described),
+            len(pairs),
+        )
     scores = np.array([_rank_and_iou(ranking, line) for ranking, line in pairs])
     ranks, ious = scores.T
     values = {
@@ -58,20 +63,22 @@ def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[s
 
 
 def _rank_and_iou(ranking: Record, line: Record) -> tuple[float, float]:
-    """Means over the annotators that count: of their spans' ranks, and of the first span's IoU."""
+    """Average, over the annotators that count, the rank of their span and the first span's IoU."""
     spans, times = _spans(ranking, "ranking"), _spans(line, "times")
     same = (spans[None] == times[:, None]).all(axis=2)
     if not same.any(axis=1).all():
-        lacking = times[int(same.any(axis=1).argmin())].astype(int).tolist()
+        missing = times[int(same.any(axis=1).argmin())].astype(int).tolist()
         raise SourceError(
-            f"{ranking.where}: lacks the span {lacking} of an annotator; rank all spans, "
-            "the official evaluator stops here too"
+            f"{ranking.where}: lacks the span {missing} of an annotator; rank all spans "
+            "(the official evaluator stops here too)"
         )
-    # A span includes its last segment, so it ends one segment later.
+    # A span includes its last segment.
     after = np.array([0.0, 1.0])
     ious = hull_iou(spans[0] + after, times + after)
     ranks = same.argmax(axis=1) + 1
-    return float(np.mean(np.sort(ranks)[:COUNTED])), float(np.mean(np.sort(ious)[-COUNTED:]))
+    return float(np.mean(np.sort(ranks)[:COUNTED_ANNOTATORS])), float(
+        np.mean(np.sort(ious)[-COUNTED_ANNOTATORS:])
+    )
 
 
 def _spans(entry: Record, name: str) -> NDArray[np.float64]:

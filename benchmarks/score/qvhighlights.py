@@ -1,22 +1,23 @@
-"""QVHighlights: moments and highlights as its own evaluator scores them, to the digit.
+"""QVHighlights: moments and highlights, with the exact figures of its evaluator.
 
 Lei, Berg and Bansal, 2021 (arXiv 2107.09609); `standalone_eval` of the project moment_detr.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import logging
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.score.lines import Record, by_key, read_jsonl, same_queries
+from benchmarks.score.lines import Record, by_key, check_same_queries, read_jsonl
 from benchmarks.score.moments import (
-    MomentQuery,
+    QueryWindows,
+    log_unusual,
     mean_average_precision,
-    note_oddities,
     percent,
     read_queries,
     recall_at_1,
@@ -31,55 +32,56 @@ from retrieval.evaluation.highlights import (
 )
 from retrieval.evaluation.moments import LENGTHS
 
+logger = logging.getLogger(__name__)
+
 ANNOTATORS: Final = 3
-MOST_SECONDS: Final = 10_000_000
-"""A longer video is a mistake, and its clips would fill the memory."""
+MAX_SECONDS: Final = 10_000_000
+"""Longer durations are refused, because the clips would fill the memory."""
 
 
-def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[str, Any]:
-    """What the evaluator writes: `brief`, then every group by its name.
+def score(predictions: Path, truth: Path) -> dict[str, Any]:
+    """Compute the document of the evaluator: `brief`, then all groups by name.
 
-    Moments are scored where the first prediction has `pred_relevant_windows`, highlights where it
-    has `pred_saliency_scores`.
+    Moments are scored if the first prediction has `pred_relevant_windows`, highlights if it has
+    `pred_saliency_scores`.
 
     Args:
         predictions: JSONL of `{qid, pred_relevant_windows, pred_saliency_scores}`.
         truth: JSONL of `{qid, duration, relevant_windows, relevant_clip_ids, saliency_scores}`.
-        note: Takes lines about odd input.
 
     Raises:
-        SourceError: A line cannot be used, or the files have different queries.
+        SourceError: A line is malformed, or the files have different queries.
     """
     lines = read_jsonl(predictions)
     predicted, true = by_key(lines, "qid"), by_key(read_jsonl(truth), "qid")
-    same_queries(predicted, true, (predictions, truth))
+    check_same_queries(predicted, true, (predictions, truth))
     moments: dict[str, Any] = {}
     highlights: dict[str, Any] = {}
     if "pred_relevant_windows" in lines[0]:
         queries = read_queries(predicted, true, need_windows=True)
-        note_oddities(predicted, true, queries, note)
+        log_unusual(predicted, true, queries)
         moments = _moments(queries, truth)
     if "pred_saliency_scores" in lines[0]:
-        highlights = _highlights(predicted, true, note)
+        highlights = _highlights(predicted, true)
     groups = dict(sorted((moments | highlights).items()))
     return {"brief": _brief_moments(moments) | _brief_highlights(highlights), **groups}
 
 
-def _moments(queries: Sequence[MomentQuery], truth: Path) -> dict[str, Any]:
+def _moments(queries: Sequence[QueryWindows], truth: Path) -> dict[str, Any]:
     groups = {"full": _moment_group(queries)}
     for name, (shortest, longest) in LENGTHS.items():
-        kept = [query.of_length(shortest, longest) for query in queries]
-        some = [query for query in kept if query is not None]
-        if not some:
+        lengths = (shortest, longest)
+        selected = [own for query in queries if (own := query.of_length(*lengths)) is not None]
+        if not selected:
             raise SourceError(
-                f"{truth}: no true window is longer than {shortest} and at most {longest} "
-                "seconds; the official evaluator stops here too (`windows` scores such files)"
+                f"{truth}: no true window is longer than {shortest} and at most {longest} seconds "
+                "(the official evaluator stops here too; the format `windows` accepts such files)"
             )
-        groups[name] = _moment_group(some)
+        groups[name] = _moment_group(selected)
     return groups
 
 
-def _moment_group(queries: Sequence[MomentQuery]) -> dict[str, dict[str, float]]:
+def _moment_group(queries: Sequence[QueryWindows]) -> dict[str, dict[str, float]]:
     return {
         "MR-mAP": mean_average_precision(queries),
         "MR-R1": recall_at_1([float(query.overlaps()[0]) for query in queries]),
@@ -104,21 +106,21 @@ def _brief_highlights(groups: dict[str, Any]) -> dict[str, float]:
     }
 
 
-# ---------------------------------------------------------------- highlights
-
-
 def _highlights(
     predicted: dict[Hashable, list[Record]],
     true: dict[Hashable, list[Record]],
-    note: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Marks and scores of a query that stands on several lines are those of the last one."""
+    """Score highlights. If a query has several lines, the last one counts."""
     marks = {key: [_marks(line) for line in lines][-1] for key, lines in true.items()}
     scores = {key: [_scores(line) for line in lines][-1] for key, lines in predicted.items()}
     other = sum(len(scores[key]) != len(marks[key]) for key in scores)
     if other:
-        note(f"{other} of {len(scores)} predictions with other than one saliency score a clip: "
-             "cut, or filled up with 0, for mAP")  # fmt: skip
+        logger.warning(
+            "%d of %d predictions with other than one saliency score per clip: cut or filled up "
+            "with 0 for mAP",
+            other,
+            len(scores),
+        )
     pairs = [(marks[key], own) for key, own in scores.items()]
     return {
         f"HL-min-{name}": _highlight_group([(mark >= lowest, own) for mark, own in pairs])
@@ -131,8 +133,8 @@ def _highlight_group(
 ) -> dict[str, float]:
     precision = [
         [
-            highlight_average_precision(of_one, fit_to_clips(scores, len(highlights)))
-            for of_one in highlights.T
+            highlight_average_precision(of_annotator, fit_to_clips(scores, len(highlights)))
+            for of_annotator in highlights.T
         ]
         for highlights, scores in pairs
     ]
@@ -141,18 +143,20 @@ def _highlight_group(
 
 
 def _marks(line: Record) -> NDArray[np.float64]:
-    """(clips, annotators) marks of every clip of the video; 0 where nobody marked one."""
+    """Return the marks of each clip, (clips, annotators); 0 for unmarked clips."""
     seconds = line.number("duration")
-    if not 0 <= seconds <= MOST_SECONDS:
-        raise SourceError(f"{line.where}: no video lasts {seconds:g} seconds")
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise SourceError(f"{line.where}: 'duration' is {seconds:g}, expected 0 to {MAX_SECONDS:,}")
     marks = np.zeros((int(seconds / CLIP_SECONDS), ANNOTATORS))
     ids = line.array("relevant_clip_ids", line.items("relevant_clip_ids"))
-    given = line.windows("saliency_scores", line.items("saliency_scores"), ANNOTATORS, exactly=True)
-    if ids.dtype.kind != "i" or len(ids) != len(given):
-        raise SourceError(f"{line.where}: expected one clip id for each of {len(given)} marks")
+    values = line.windows(
+        "saliency_scores", line.items("saliency_scores"), ANNOTATORS, exactly=True
+    )
+    if ids.dtype.kind != "i" or len(ids) != len(values):
+        raise SourceError(f"{line.where}: expected one clip id for each of {len(values)} marks")
     if ids.min() < 0 or ids.max() >= len(marks):
         raise SourceError(f"{line.where}: a clip id is not among the video's {len(marks)} clips")
-    marks[ids] = given
+    marks[ids] = values
     return marks
 
 
@@ -160,5 +164,7 @@ def _scores(line: Record) -> NDArray[Any]:
     name = "pred_saliency_scores"
     scores = line.array(name, line.items(name))
     if not len(scores):
-        raise SourceError(f"{line.where}: {name!r} is empty; the official evaluator stops here too")
+        raise SourceError(
+            f"{line.where}: {name!r} is empty (the official evaluator stops here too)"
+        )
     return scores

@@ -1,174 +1,143 @@
-"""Rankings as trec_eval scores them: a TREC run and its relevance judgements (qrels).
+"""TREC runs and relevance judgements (qrels), scored by trec_eval through ir-measures.
 
-The rank column is not read: items are ordered by score in single precision, equal scores by the
-item's name, the last in the alphabet first. Means are over the queries that both files have.
+The rank column is not read. trec_eval sorts items by score in single precision, and equal scores by
+item name in descending order. Means are over the queries that both files have.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
+from ir_measures import AP, RR, NumQ, NumRel, NumRet, R, Success, nDCG
+from ir_measures.providers import registry
 
 from benchmarks.score.lines import read_lines
 from retrieval.errors import SourceError
-from retrieval.evaluation.ranking import (
-    average_precision_at_k,
-    ndcg_at_k,
-    recall_at_k,
-    reciprocal_ranks,
-)
+
+logger = logging.getLogger(__name__)
 
 DEPTHS: Final = (1, 5, 10, 100)
-EVERYTHING: Final = 2**62
-"""A depth beyond every ranking."""
+COUNTS: Final = {"num_q": NumQ, "num_ret": NumRet, "num_rel": NumRel, "num_rel_ret": NumRet(rel=1)}
+MEANS: Final = {
+    "map": AP,
+    "recip_rank": RR,
+    **{f"recall_{k}": R @ k for k in DEPTHS},
+    "ndcg": nDCG,
+    **{f"ndcg_cut_{k}": nDCG @ k for k in DEPTHS},
+    **{f"map_cut_{k}": AP @ k for k in DEPTHS},
+    **{f"success_{k}": Success @ k for k in DEPTHS},
+}
+"""Measures by their name in trec_eval, in its order."""
 
-Numbers = dict[bytes, dict[bytes, float]]
-"""By query and item. Names are bytes: trec_eval compares them so, and knows ASCII spaces only."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedRanking:
-    """Where the relevant items of a query stand.
-
-    Attributes:
-        retrieved: How many items were ranked.
-        ranks: (relevant,) ascending, infinity where an item was not retrieved.
-        gains: (relevant,) above 0.
-    """
-
-    retrieved: int
-    ranks: NDArray[np.float64]
-    gains: NDArray[np.float64]
+MAX_RELEVANCE: Final = 1_000_000
+"""trec_eval allocates an array of the size of the largest relevance."""
 
 
-def score(predictions: Path, truth: Path, note: Callable[[str], None]) -> dict[str, Any]:
-    """Measures of trec_eval by its names, in its order, with four decimals.
+def score(predictions: Path, truth: Path) -> dict[str, Any]:
+    """Compute the measures of trec_eval, rounded to four decimals.
 
     Args:
         predictions: Lines of `query Q0 item rank score tag`.
-        truth: Lines of `query 0 item relevance`; above 0 is relevant, and the gain of nDCG.
-        note: Takes lines about queries that are in one file only.
+        truth: Lines of `query 0 item relevance`. A relevance above 0 is relevant, and is the gain
+            of nDCG.
 
     Raises:
-        SourceError: A line cannot be used, an item stands twice for a query, or no query is in
-            both files.
+        SourceError: A line is malformed, an item occurs twice for a query, or no query is in both
+            files.
     """
     tag, run = _read_run(predictions)
-    judged = _read_qrels(truth)
-    both = [query for query in run if query in judged]
-    if not both:
+    qrels = _read_qrels(truth)
+    common = [query for query in run if query in qrels]
+    if not common:
         raise SourceError(f"{predictions} and {truth} have no query in common")
-    for mine, other, where in ((judged, run, predictions), (run, judged, truth)):
-        lacking = sum(query not in other for query in mine)
-        if lacking:
-            note(f"{where} lacks {lacking} of {len(mine)} queries: they are left out of all means, "
-                 "as trec_eval does without -c")  # fmt: skip
-    rankings = [_judged(run[query], judged[query]) for query in both]
-    counts = {
-        "num_q": len(rankings),
-        "num_ret": sum(one.retrieved for one in rankings),
-        "num_rel": sum(len(one.ranks) for one in rankings),
-        "num_rel_ret": sum(int(np.isfinite(one.ranks).sum()) for one in rankings),
+    for queries, others, path in ((qrels, run, predictions), (run, qrels, truth)):
+        missing = sum(query not in others for query in queries)
+        if missing:
+            logger.warning(
+                "%s lacks %d of %d queries: they are left out of all means, as in trec_eval "
+                "without -c",
+                path,
+                missing,
+                len(queries),
+            )
+    values = registry["pytrec_eval"].calc_aggregate(
+        [*COUNTS.values(), *MEANS.values()],
+        {query: qrels[query] for query in common},
+        {query: run[query] for query in common},
+    )
+    return {
+        "runid": tag,
+        **{name: int(values[measure]) for name, measure in COUNTS.items()},
+        **{name: float(f"{values[measure]:.4f}") for name, measure in MEANS.items()},
     }
-    # A query without a relevant item scores 0 by every measure.
-    totals = _totals([one for one in rankings if len(one.ranks)])
-    means = {name: float(f"{total / len(rankings):.4f}") for name, total in totals.items()}
-    return {"runid": tag, **counts, **means}
 
 
-def _totals(rankings: list[JudgedRanking]) -> dict[str, float]:
-    """Sums over queries, by trec_eval's names."""
-    counts = np.array([len(one.ranks) for one in rankings], np.int64)
-    shape = (len(rankings), counts.max(initial=1))
-    ranks, gains = np.full(shape, np.inf), np.zeros(shape)
-    for row, one in enumerate(rankings):
-        ranks[row, : len(one.ranks)] = one.ranks
-        gains[row, : len(one.ranks)] = one.gains
-    values = {
-        "map": average_precision_at_k(ranks, counts, EVERYTHING),
-        "recip_rank": reciprocal_ranks(ranks),
-        **{f"recall_{k}": recall_at_k(ranks, counts, k) for k in DEPTHS},
-        "ndcg": ndcg_at_k(ranks, counts, EVERYTHING, gains),
-        **{f"ndcg_cut_{k}": ndcg_at_k(ranks, counts, k, gains) for k in DEPTHS},
-        **{f"map_cut_{k}": average_precision_at_k(ranks, counts, k) for k in DEPTHS},
-        **{f"success_{k}": ranks[:, 0] <= k for k in DEPTHS},
-    }
-    return {name: float(np.sum(value)) for name, value in values.items()}
-
-
-def _judged(scores: Mapping[bytes, float], relevance: Mapping[bytes, float]) -> JudgedRanking:
-    with np.errstate(over="ignore"):
-        single = np.array(list(scores.values())).astype(np.float32).tolist()
-    ranked = [item for _, item in sorted(zip(single, scores, strict=True), reverse=True)]
-    rank = {item: float(place) for place, item in enumerate(ranked, 1)}
-    found = sorted((rank.get(item, math.inf), gain) for item, gain in relevance.items() if gain > 0)
-    ranks, gains = np.array(found).reshape(-1, 2).T
-    return JudgedRanking(len(scores), ranks, gains)
-
-
-# ---------------------------------------------------------------- files
-
-
-def _read_run(path: Path) -> tuple[str, Numbers]:
-    """The last line's tag, and scores."""
-    run: Numbers = {}
-    tag = b""
-    for where, columns in _columns(path):
+def _read_run(path: Path) -> tuple[str, dict[str, dict[str, float]]]:
+    """Read the tag of the last line, and scores by query and item."""
+    run: dict[str, dict[str, float]] = {}
+    tag = ""
+    for line, columns in _columns(path):
         if len(columns) < 6:
             raise SourceError(
-                f"{where}: {len(columns)} columns, expected `query Q0 item rank score tag`"
+                f"{line}: {len(columns)} columns, expected `query Q0 item rank score tag`"
             )
         query, _, item, _, value, tag = columns[:6]
-        _add(run, query, item, _number(value, where), where)
-    return tag.decode(), run
+        _check_new(item, query, run, line)
+        run.setdefault(query, {})[item] = _number(value, line)
+    return tag, run
 
 
-def _read_qrels(path: Path) -> Numbers:
-    judged: Numbers = {}
-    for where, columns in _columns(path):
+def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
+    """Read relevances by query and item."""
+    qrels: dict[str, dict[str, int]] = {}
+    for line, columns in _columns(path):
         if len(columns) != 4:
-            raise SourceError(f"{where}: {len(columns)} columns, expected `query 0 item relevance`")
+            raise SourceError(f"{line}: {len(columns)} columns, expected `query 0 item relevance`")
         query, _, item, value = columns
-        relevance = _number(value, where)
-        if relevance != int(relevance):
-            raise SourceError(f"{where}: the relevance {value.decode()!r} is no whole number")
-        _add(judged, query, item, relevance, where)
-    return judged
+        relevance = _number(value, line)
+        if relevance != int(relevance) or abs(relevance) > MAX_RELEVANCE:
+            raise SourceError(
+                f"{line}: the relevance {value!r} is not a whole number up to {MAX_RELEVANCE:,}"
+            )
+        _check_new(item, query, qrels, line)
+        # Negative relevances are not relevant. The code of trec_eval reads outside its arrays if
+        # all relevances of a query are negative.
+        qrels.setdefault(query, {})[item] = max(0, int(relevance))
+    return qrels
 
 
-def _columns(path: Path) -> Iterator[tuple[str, list[bytes]]]:
-    """Where every line stands, and its columns; blank lines are passed over, as trec_eval does."""
-    empty = True
+def _columns(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the location and the columns of each line that is not blank.
+
+    Only ASCII whitespace separates columns, as in trec_eval.
+    """
+    is_empty = True
     for number, text in read_lines(path):
-        columns = text.encode().split()
+        columns = [column.decode() for column in text.encode().split()]
+        if "\0" in text:
+            raise SourceError(f"{path}, line {number}: holds a null character")
         if columns:
-            empty = False
+            is_empty = False
             yield f"{path}, line {number}", columns
-    if empty:
+    if is_empty:
         raise SourceError(f"{path}: is empty")
 
 
-def _number(text: bytes, where: str) -> float:
+def _number(text: str, line: str) -> float:
     try:
-        # Python reads 1_000 as a number, trec_eval reads a 1.
-        value = math.nan if b"_" in text else float(text)
+        # Python reads 1_000 as a number; trec_eval reads 1.
+        value = math.nan if "_" in text else float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise SourceError(f"{where}: {text.decode()!r} is no finite number")
+        raise SourceError(f"{line}: {text!r} is not a finite number")
     return value
 
 
-def _add(numbers: Numbers, query: bytes, item: bytes, value: float, where: str) -> None:
-    items = numbers.setdefault(query, {})
-    if item in items:
-        raise SourceError(
-            f"{where}: item {item.decode()!r} stands twice for query {query.decode()!r}"
-        )
-    items[item] = value
+def _check_new(item: str, query: str, values: dict[str, dict[str, Any]], line: str) -> None:
+    if item in values.get(query, ()):
+        raise SourceError(f"{line}: item {item!r} occurs twice for query {query!r}")

@@ -1,29 +1,78 @@
-"""Speed and memory: what `retrieval bench speed` measures, one module per subject.
+"""Speed and memory benchmarks.
 
-Every figure with a goal is a ratio or a difference within one run, so that noisy machines can be
-compared. `run` of a subject takes a folder to write into and the share of its full size.
+Each figure with a goal is a ratio or a difference within one run, so that it is comparable between
+machines.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.suite import ProgramSuite, imported
+
 SUITE: Final = "speed"
+"""Name of the suite in results."""
 
-SUBJECTS: Final = {
-    "embed": "benchmarks.speed.embedding",
-    "decode": "benchmarks.speed.decode",
-    "video": "benchmarks.speed.video",
-    "search": "benchmarks.speed.search",
-    "filter": "benchmarks.speed.filter",
-    "index": "benchmarks.speed.index",
-    "index-large": "benchmarks.speed.index_large",
-    "localize": "benchmarks.speed.localize",
-    "memory": "benchmarks.speed.memory",
-    "startup": "benchmarks.speed.startup",
-    "gpu": "benchmarks.speed.gpu",
-}
-"""The module of every subject, imported when it is asked for."""
 
-BY_NAME_ONLY: Final = frozenset({"index", "index-large", "gpu"})
-"""Subjects that take hours and many gigabytes of disk, or that not every machine can measure."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedBenchmark(ProgramSuite):
+    """A benchmark of speed or memory.
+
+    Attributes:
+        by_default: Whether it runs when no benchmark is named. Others take hours, much disk space,
+            or a GPU.
+    """
+
+    by_default: bool = True
+
+
+def _benchmark(name: str, module: str, summary: str, *, by_default: bool = True) -> SpeedBenchmark:
+    load = imported(f"benchmarks.speed.{module}")
+    return SpeedBenchmark(name=name, summary=summary, load=load, by_default=by_default)
+
+
+_BENCHMARKS: Final = (
+    _benchmark(
+        "embed", "embedding",
+        "how much longer `embed` takes than the model alone, on photographs.",
+    ),
+    _benchmark(
+        "decode", "decode",
+        "decoding for a model, compared with plain Pillow, soundfile and PyAV.",
+    ),
+    _benchmark(
+        "video", "video",
+        "sampling one frame per second, compared with decoding all and with seeking.",
+    ),
+    _benchmark(
+        "search", "search",
+        "a whole search, metadata included, compared with FAISS on the same index.",
+    ),
+    _benchmark(
+        "filter", "filter",
+        "filtered search, compared with an unfiltered one and a scan of the rest.",
+    ),
+    _benchmark(
+        "index", "index", "the engine's index, compared with plain FAISS, autofaiss and LanceDB.",
+        by_default=False,
+    ),
+    _benchmark(
+        "index-large", "index_large",
+        "ten million rows within 16 GiB, built and searched on two cores.", by_default=False,
+    ),
+    _benchmark(
+        "localize", "localize", "the time to localize moments, by Hammer and by `similarity`.",
+    ),
+    _benchmark(
+        "memory", "memory", "peak memory of `embed`, of index builds and of ranking metrics.",
+    ),
+    _benchmark("startup", "startup", "how long `retrieval --help` takes."),
+    _benchmark(
+        "gpu", "gpu", "exact and approximate search on a GPU, compared with plain torch on it.",
+        by_default=False,
+    ),
+)  # fmt: skip
+
+SUBJECTS: Final = {benchmark.name: benchmark for benchmark in _BENCHMARKS}
+"""All speed benchmarks by name."""

@@ -1,13 +1,14 @@
-"""`bench speed decode`: decoding for a model, beside Pillow, soundfile and PyAV by themselves.
+"""Times decoding for a model, compared with plain Pillow, soundfile and PyAV.
 
-The engine's side is all that a worker of `embed` does with a file: it tells by the content what
-the file is, digests and checks it, decodes it, and hands over what the model reads. The libraries'
-side is what one writes without an engine. Both run on one thread.
+The engine does everything that a worker of `embed` does with a file: it detects the type, computes
+the digest, checks and decodes the file, and returns the model's input. The baseline is plain code
+with the libraries. Both use one thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ import soxr
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.results.tables import Result
+from benchmarks.results.outcome import Result
 from benchmarks.speed.harness import Sample, in_turns, row, timed
 from benchmarks.speed.photographs import write_photographs
 from benchmarks.speed.video import write_video
@@ -27,11 +28,13 @@ from retrieval.media.decode import decode
 from retrieval.media.sources.find import find_sources
 from retrieval.types import AudioWindows, DecodedChunk, DecodePlan, Failure, ImageGeometry
 
+logger = logging.getLogger(__name__)
+
 PHOTOGRAPHS = 40
 MEGAPIXELS = (1.0, 12.0)
 SECONDS = 60
 GROUP = 250
-"""Frames from one keyframe to the next, as x264 does by default."""
+"""Frames between keyframes, the default of x264."""
 
 FILE_RATE_HZ, MODEL_RATE_HZ = 44_100, 48_000
 SIDE = 224
@@ -39,7 +42,7 @@ TURNS = 7
 
 SOUNDFILE: Final = "soundfile"
 RECORDINGS: Final = {"wav": SOUNDFILE, "flac": SOUNDFILE, "mp3": SOUNDFILE, "m4a": "PyAV"}
-"""Formats, and the library that reads each."""
+"""Formats and the libraries that read them."""
 
 PLAN: Final = DecodePlan(
     images={"image": ImageGeometry(SIDE, SIDE)},
@@ -48,18 +51,18 @@ PLAN: Final = DecodePlan(
 )
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
+def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
     """Measure photographs, recordings of several formats, and a video."""
     seconds = max(4, round(SECONDS * scale))
     return [
-        *_photographs(say, folder / "photographs", max(2, round(PHOTOGRAPHS * scale))),
-        *_recordings(say, folder, seconds),
-        *_video(say, folder / "video.mp4", seconds),
+        *_photographs(folder / "photographs", max(2, round(PHOTOGRAPHS * scale))),
+        *_recordings(folder, seconds),
+        *_video(folder / "video.mp4", seconds),
     ]
 
 
 def decoded(paths: Sequence[Path]) -> list[DecodedChunk]:
-    """Everything that the engine hands to the encoders."""
+    """Decode files as the engine does for the encoders."""
     events = [
         event
         for source in find_sources([str(path) for path in paths])
@@ -71,14 +74,11 @@ def decoded(paths: Sequence[Path]) -> list[DecodedChunk]:
     return [event for event in events if isinstance(event, DecodedChunk)]
 
 
-# ---------------------------------------------------------------- photographs
-
-
-def _photographs(say: Callable[[str], None], folder: Path, count: int) -> list[Result]:
-    say(f"writing {count} photographs")
+def _photographs(folder: Path, count: int) -> list[Result]:
+    logger.info("writing %d photographs", count)
     paths = write_photographs(folder, count, megapixels=MEGAPIXELS)
-    say("decoding them")
-    taken = in_turns(
+    logger.info("decoding them")
+    times = in_turns(
         {
             "engine": timed(lambda: decoded(paths)),
             "all": timed(lambda: [picture(path) for path in paths]),
@@ -88,16 +88,16 @@ def _photographs(say: Callable[[str], None], folder: Path, count: int) -> list[R
         warm_ups=1,
     )
     task = f"decode {count} photographs of 1–12 megapixels to {SIDE} × {SIDE}, one thread"
-    engine = taken["engine"]
+    engine = times["engine"]
     return [
-        row(task, "time ÷ Pillow's, every pixel decoded", engine / taken["all"]),
-        row(task, "time ÷ Pillow's, as few pixels decoded", engine / taken["draft"]),
-        _rate(task, "photographs", engine, taken["all"], count),
+        row(task, "time ÷ Pillow's, every pixel decoded", engine / times["all"]),
+        row(task, "time ÷ Pillow's, as few pixels decoded", engine / times["draft"]),
+        _rate(task, "photographs", engine, times["all"], count),
     ]
 
 
 def picture(path: Path, *, draft: bool = False) -> NDArray[np.uint8]:
-    """(SIDE, SIDE, 3) of a photograph by Pillow: the short side scaled, the middle cut out."""
+    """Decode a photograph with Pillow to (SIDE, SIDE, 3): scale the short side, crop the centre."""
     with Image.open(path) as image:
         if draft:
             image.draft("RGB", (2 * SIDE, 2 * SIDE))
@@ -105,7 +105,7 @@ def picture(path: Path, *, draft: bool = False) -> NDArray[np.uint8]:
 
 
 def fitted(image: Image.Image) -> NDArray[np.uint8]:
-    """Scale the short side and cut the middle out."""
+    """Scale the short side and crop the centre."""
     scale = SIDE / min(image.size)
     small = image.resize(
         (round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC
@@ -114,17 +114,14 @@ def fitted(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(small.crop((left, top, left + SIDE, top + SIDE)))
 
 
-# ---------------------------------------------------------------- recordings
-
-
-def _recordings(say: Callable[[str], None], folder: Path, seconds: int) -> list[Result]:
+def _recordings(folder: Path, seconds: int) -> list[Result]:
     results = []
-    for kind, library in RECORDINGS.items():
-        path = folder / f"recording.{kind}"
-        say(f"decoding {kind} of {seconds} s")
+    for extension, library in RECORDINGS.items():
+        path = folder / f"recording.{extension}"
+        logger.info("decoding %s of %d s", extension, seconds)
         write_recording(path, seconds)
         raw = sound_by_soundfile if library == SOUNDFILE else sound_by_pyav
-        taken = in_turns(
+        times = in_turns(
             {
                 "engine": timed(partial(decoded, [path])),
                 "raw": timed(partial(raw, path)),
@@ -132,22 +129,22 @@ def _recordings(say: Callable[[str], None], folder: Path, seconds: int) -> list[
             TURNS,
             warm_ups=1,
         )
-        task = f"decode {seconds} s of {kind}, stereo, to {MODEL_RATE_HZ // 1000} kHz mono"
+        task = f"decode {seconds} s of {extension}, stereo, to {MODEL_RATE_HZ // 1000} kHz mono"
         results += [
-            row(task, f"time ÷ {library}'s and soxr's", taken["engine"] / taken["raw"]),
-            _rate(task, "seconds of sound", taken["engine"], taken["raw"], seconds),
+            row(task, f"time ÷ {library}'s and soxr's", times["engine"] / times["raw"]),
+            _rate(task, "seconds of sound", times["engine"], times["raw"], seconds),
         ]
     return results
 
 
 def sound_by_soundfile(path: Path) -> NDArray[np.float32]:
-    """The whole recording, mixed down and resampled at once."""
+    """Decode a recording with soundfile, mix it down and resample it."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     return _resampled(samples.mean(axis=1), rate)
 
 
 def sound_by_pyav(path: Path) -> NDArray[np.float32]:
-    """The same by FFmpeg; AAC decodes to one row of floats for each channel."""
+    """Decode a recording with PyAV; AAC decodes to one row of floats per channel."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         stream.codec_context.thread_count = 1
@@ -162,7 +159,7 @@ def _resampled(mono: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
 
 
 def write_recording(path: Path, seconds: int) -> None:
-    """Two voices in stereo, over a little noise."""
+    """Write a stereo recording of two tones with some noise."""
     rng = np.random.default_rng(0)
     times = np.arange(seconds * FILE_RATE_HZ, dtype=np.float32) / FILE_RATE_HZ
     voices = [np.sin(2 * np.pi * hertz * times) for hertz in (220.0, 331.0)]
@@ -180,14 +177,11 @@ def write_recording(path: Path, seconds: int) -> None:
         container.mux(stream.encode())
 
 
-# ---------------------------------------------------------------- video
-
-
-def _video(say: Callable[[str], None], path: Path, seconds: int) -> list[Result]:
-    say(f"decoding {seconds} s of video")
+def _video(path: Path, seconds: int) -> list[Result]:
+    logger.info("decoding %d s of video", seconds)
     write_video(path, seconds, GROUP)
     fps = PLAN.sampling.frames_per_second
-    taken = in_turns(
+    times = in_turns(
         {
             "engine": timed(lambda: decoded([path])),
             "all": timed(lambda: frames(path, fps)),
@@ -197,22 +191,22 @@ def _video(say: Callable[[str], None], path: Path, seconds: int) -> list[Result]
     )
     task = f"decode {seconds} s of H.264 to {fps:g} frames a second of {SIDE} × {SIDE}, one thread"
     return [
-        row(task, "time ÷ PyAV's, every frame decoded", taken["engine"] / taken["all"]),
-        _rate(task, "seconds of video", taken["engine"], taken["all"], seconds),
+        row(task, "time ÷ PyAV's, every frame decoded", times["engine"] / times["all"]),
+        _rate(task, "seconds of video", times["engine"], times["all"], seconds),
     ]
 
 
 def frames(path: Path, frames_per_second: float) -> NDArray[np.uint8]:
-    """(frames, SIDE, SIDE, 3) by PyAV: decode everything, keep so many a second."""
-    kept: list[NDArray[np.uint8]] = []
+    """Decode all frames with PyAV and keep some per second, (frames, SIDE, SIDE, 3)."""
+    sampled: list[NDArray[np.uint8]] = []
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.thread_count = 1
         for frame in container.decode(video=0):
-            if frame.time is not None and frame.time >= len(kept) / frames_per_second:
-                kept.append(fitted(Image.fromarray(frame.to_ndarray(format="rgb24"))))
-    return np.stack(kept)
+            if frame.time is not None and frame.time >= len(sampled) / frames_per_second:
+                sampled.append(fitted(Image.fromarray(frame.to_ndarray(format="rgb24"))))
+    return np.stack(sampled)
 
 
-def _rate(task: str, what: str, engine: Sample, raw: Sample, count: float) -> Result:
-    """How many a second, with the library's own rate as the baseline."""
-    return row(task, f"{what} per second", engine.per(count), baseline=raw.per(count).median)
+def _rate(task: str, unit: str, engine: Sample, raw: Sample, count: float) -> Result:
+    """Compute units per second, with the rate of the library as baseline."""
+    return row(task, f"{unit} per second", engine.per(count), baseline=raw.per(count).median)

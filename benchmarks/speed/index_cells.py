@@ -1,8 +1,8 @@
-"""The cells of `bench speed index`: each builds or serves one index in a process of its own.
+"""The cells of the index benchmark: each builds or serves one index in a separate process.
 
-`python -m benchmarks.speed.index_cells CELL FOLDER [ARGUMENT...]` does one of the tasks in `CELLS`
-on what `write_corpus` wrote, and answers in JSON lines. Memory is what a process takes above itself
-with its libraries loaded and a small collection searched.
+`python -m benchmarks.speed.index_cells CELL FOLDER [ARGUMENT...]` runs one of the `CELLS` on the
+output of `write_corpus`, and reports JSON lines. Memory is relative to the process with its
+libraries loaded and a small collection searched.
 """
 
 from __future__ import annotations
@@ -36,28 +36,25 @@ K = 10
 RECALL = 0.95
 BLOCK_ROWS = 65_536
 SETTINGS = [round(2 ** (step / 2)) for step in range(29)]
-"""Values of nprobe and efSearch that plain FAISS is tried with, up to 16,384."""
+"""Values of nprobe and efSearch for plain FAISS, up to 16,384."""
 
 Search = Callable[[NDArray[np.float32]], NDArray[np.int64]]
-"""The ids of the K best rows of one query, (1, dim)."""
+"""Returns the ids of the K best rows of one query, (1, dim)."""
 
 Report = dict[str, Any]
 
 
 def recall(search: Search, folder: Path, queries: str) -> float:
-    """Share of the K exact neighbours found, over the queries of a file `truth` belongs to."""
-    wanted = np.load(folder / f"{queries}-truth.npy")
-    found = [search(query[None]) for query in np.load(folder / f"{queries}.npy")]
-    shares = [np.isin(want, got).mean() for want, got in zip(wanted, found, strict=True)]
+    """Compute recall@K over the queries of a file."""
+    truth = np.load(folder / f"{queries}-truth.npy")
+    answers = [search(query[None]) for query in np.load(folder / f"{queries}.npy")]
+    shares = [np.isin(true_ids, ids).mean() for true_ids, ids in zip(truth, answers, strict=True)]
     return float(np.mean(shares))
 
 
-# ------------------------------------------------------------ building
-
-
 def build_raw(folder: Path, factory: str) -> Report:
-    """Plain FAISS: read the float16 rows, train on as many as the engine, add, write."""
-    began = time.perf_counter()
+    """Build with plain FAISS: read the float16 rows, train on as many as the engine, add, write."""
+    start = time.perf_counter()
     rows = np.load(folder / "rows" / "rows.npy", mmap_mode="r")
     index = faiss.index_factory(rows.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
     if not index.is_trained:
@@ -69,26 +66,23 @@ def build_raw(folder: Path, factory: str) -> Report:
         index.add(rows[first : first + BLOCK_ROWS].astype(np.float32))
     path = folder / f"{factory}.faiss"
     faiss.write_index(index, str(path))
-    return {"seconds": time.perf_counter() - began, "bytes": path.stat().st_size}
+    return {"seconds": time.perf_counter() - start, "bytes": path.stat().st_size}
 
 
 def build_engine(folder: Path, root: str, kind: str = "auto", share: str = str(RECALL)) -> Report:
-    """The engine, on the collection in `root`: a factory string, or its own choice for a recall."""
+    """Build with the engine in the collection `root`: a kind, or `auto` for a recall."""
     texts = TextVectors(np.load(folder / "captions.npy"))
-    began = time.perf_counter()
+    start = time.perf_counter()
     request = IndexRequest(kind, recall=float(share))
     (card,) = build_index(Path(root), request=request, encoders=lambda space: texts)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     (index,) = Snapshot.open(Path(root)).index_folders(card.space)
     size = sum(path.stat().st_size for path in index.glob("part-*.faiss"))
     return {"seconds": seconds, "factory": card.factory, "bytes": size}
 
 
-# ------------------------------------------------------------ serving
-
-
 def serve_raw(folder: Path, factory: str) -> None:
-    """Answer with plain FAISS, at the least setting that has the recall on the tuning texts."""
+    """Serve plain FAISS with the smallest setting that reaches the recall on the tuning texts."""
     before = _resident()
     index = faiss.read_index(str(folder / f"{factory}.faiss"))
 
@@ -108,7 +102,7 @@ def serve_raw(folder: Path, factory: str) -> None:
 
 
 def serve_engine(folder: Path, root: str) -> None:
-    """Answer with the index that the engine built and tuned."""
+    """Serve the index that the engine built and tuned."""
     _open(folder / "small", folder)
     before = _resident()
     part = _part(Path(root))
@@ -116,52 +110,52 @@ def serve_engine(folder: Path, root: str) -> None:
 
 
 def _serve(search: Search, folder: Path, before: tuple[int, int], report: Report) -> None:
-    """Say what the index recalls and takes; then answer all queries once for each line read."""
+    """Report recall and memory; then run all queries once for each line of standard input."""
     queries = np.load(folder / "ask.npy")
     report |= {"recall": recall(search, folder, "ask"), "queries": len(queries)}
-    _say(report | _memory(before))
+    _write_report(report | _memory(before))
     for _ in sys.stdin:
-        began = time.perf_counter()
+        start = time.perf_counter()
         for query in queries:
             search(query[None])
-        _say({"seconds": (time.perf_counter() - began) / len(queries)})
+        _write_report({"seconds": (time.perf_counter() - start) / len(queries)})
 
 
 def open_and_search(folder: Path, root: str) -> Report:
-    """Open the collection and answer; then every query end to end and by its index alone."""
+    """Open a collection and search it; then time queries end to end and in the index alone."""
     _open(folder / "small", folder)
     before = _resident()
-    began = time.perf_counter()
+    start = time.perf_counter()
     searcher = _open(Path(root), folder)
-    first = (time.perf_counter() - began) * 1e3
+    first = (time.perf_counter() - start) * 1e3
     memory = _memory(before)
     part = _part(Path(root))
     texts = TextVectors(np.load(folder / "ask.npy"))
-    whole, bare = [], []
+    whole_ms, index_ms = [], []
     for number in range(101):
         query = texts.encode_text([f"query {number}"])
-        began = time.perf_counter()
-        part.search(query, K, None, QueryType.TEXT)
-        bare.append((time.perf_counter() - began) * 1e3)
-        began = time.perf_counter()
-        result = searcher.search(f"query {number}", SearchOptions(k=K))
-        whole.append((time.perf_counter() - began) * 1e3 - _checked(result).took_ms.encode)
+        start = time.perf_counter()
+        part.search(query, K, None, QueryKind.TEXT)
+        index_ms.append((time.perf_counter() - start) * 1e3)
+        start = time.perf_counter()
+        result = searcher.search(f"query {number}", k=K)
+        whole_ms.append((time.perf_counter() - start) * 1e3 - _checked(result).took_ms.encode)
     return memory | {
         "first_ms": first,
-        "whole_ms": statistics.median(whole),
-        "faiss_ms": statistics.median(bare),
+        "whole_ms": statistics.median(whole_ms),
+        "faiss_ms": statistics.median(index_ms),
     }
 
 
 def _part(root: Path) -> Part:
-    """All rows of a collection, behind its index alone."""
+    """Open the index of a collection without its tables."""
     snapshot = Snapshot.open(root)
     (part,) = OpenedSpace(snapshot, snapshot.spaces[0]).parts
     return part
 
 
 def _open(root: Path, folder: Path) -> Searcher:
-    """A searcher that has answered a query, without a model."""
+    """Open a searcher without a model, and run one query."""
     texts = TextVectors(np.load(folder / "ask.npy"))
     searcher = Searcher(Snapshot.open(root), lambda space: texts)
     _checked(searcher.search("query", SearchOptions(k=K)))
@@ -170,7 +164,7 @@ def _open(root: Path, folder: Path) -> Searcher:
 
 def _checked(result: SearchResult) -> SearchResult:
     if len(result.hits) != K or not all(hit.metadata for hit in result.hits):
-        raise RuntimeError(f"{result.query!r} brought {len(result.hits)} hits instead of {K}")
+        raise RuntimeError(f"{result.query!r} returned {len(result.hits)} hits, expected {K}")
     return result
 
 
@@ -184,7 +178,7 @@ def _memory(before: tuple[int, int]) -> Report:
     return {"anonymous_mib": anonymous, "mapped_mib": mapped}
 
 
-def _say(report: Report) -> None:
+def _write_report(report: Report) -> None:
     sys.stdout.write(json.dumps(report) + "\n")
     sys.stdout.flush()
 
@@ -198,14 +192,14 @@ CELLS: dict[str, Callable[..., Report | None]] = {
 }
 
 
-def main(cell: str, folder: str, *more: str) -> None:
-    """Do one task; builds use all cores they are given, everything else one thread on one core."""
+def main(cell: str, folder: str, *arguments: str) -> None:
+    """Run one cell. Builds use all available cores, other cells one thread on one core."""
     if not cell.startswith("build"):
         faiss.omp_set_num_threads(1)
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    report = CELLS[cell](Path(folder), *more)
+    report = CELLS[cell](Path(folder), *arguments)
     if report is not None:
-        _say(report)
+        _write_report(report)
 
 
 if __name__ == "__main__":

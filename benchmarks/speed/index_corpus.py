@@ -1,9 +1,9 @@
-"""What `bench speed index` asks of: rows, collections of them, queries and their neighbours.
+"""Writes the data of the index benchmarks: rows, collections, queries and their neighbours.
 
-A folder holds `tune.npy` and `ask.npy`, texts to choose settings on and texts to measure with, each
-with its exact neighbours in `…-truth.npy`; `captions.npy`, what the engine's encoder makes of texts
-when it tunes itself; `collection`, without an index; `small`, a collection to warm up on; and
-`rows/rows.npy`, where it is asked for.
+A folder holds `tune.npy` and `ask.npy`, the queries for tuning and for measuring, each with its
+exact neighbours in `…-truth.npy`; `captions.npy`, the text vectors that the engine's encoder
+returns; `collection`, without an index; `small`, a collection for warming up; and optionally
+`rows/rows.npy`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest
 
 QUERIES = 300
-"""Texts to choose settings on, and texts to measure with."""
+"""Number of queries for tuning, and of queries for measuring."""
 
 CAPTIONS = 4_096
-"""Texts that the engine's encoder knows: few captions of a collection then share one."""
+"""Number of text vectors of the encoder, so that few captions share one."""
 
 NEIGHBOURS = 10
 SMALL = 1_000
@@ -37,13 +37,13 @@ SMALL = 1_000
 def write_corpus(
     folder: Path, rows: int, dim: int, *, rows_each: int, as_array: bool = True
 ) -> Report:
-    """Write everything in one pass over the generated rows; what a killed run left is removed.
+    """Write all files in one pass over the generated rows; remove files of an interrupted run.
 
     Args:
-        folder: Where to.
-        rows: Rows, a multiple of `rows_each`.
-        dim: Their length.
-        rows_each: Rows of one item.
+        folder: Output folder.
+        rows: Number of rows, a multiple of `rows_each`.
+        dim: Dimension.
+        rows_each: Rows per item.
         as_array: Also write `rows/rows.npy`, float16.
     """
     for name in ("collection", "small", "rows"):
@@ -56,7 +56,7 @@ def write_corpus(
     encoder = TextVectors(captions)
     blocks: Iterator[NDArray[np.float16]] = corpus.blocks(math.lcm(rows_each, SEED_ROWS))
     if as_array:
-        blocks = _kept(blocks, folder / "rows" / "rows.npy", (rows, dim))
+        blocks = _written(blocks, folder / "rows" / "rows.npy", (rows, dim))
     write_items(folder / "collection", nearest.watch(blocks), rows_each=rows_each, encoder=encoder)
     for name, ids in zip(queries, np.split(nearest.ids, len(queries)), strict=True):
         np.save(folder / f"{name}.npy", queries[name])
@@ -68,16 +68,16 @@ def write_corpus(
 
 
 def linked_copy(collection: Path, copy: Path) -> Path:
-    """A collection of the same immutable files, to build an index in; kept if it is there."""
+    """Link the immutable files of a collection into a copy, unless the copy exists."""
     if not copy.exists():
         shutil.copytree(collection, copy, copy_function=os.link)
     return copy
 
 
-def _kept(
+def _written(
     blocks: Iterator[NDArray[np.float16]], path: Path, shape: tuple[int, int]
 ) -> Iterator[NDArray[np.float16]]:
-    """Write passing rows into one array on disk."""
+    """Yield blocks unchanged, and write them into one array on disk."""
     path.parent.mkdir()
     array = np.lib.format.open_memmap(path, "w+", np.float16, shape)
     first = 0

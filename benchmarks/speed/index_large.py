@@ -1,18 +1,18 @@
-"""`bench speed index-large`: ten million rows within 16 GiB, built and searched on two cores.
+"""Builds and searches an index of ten million rows within 16 GiB.
 
-Takes 40 GB of disk and hours; `--folder` keeps what is done, as for `bench speed index`. The rows
-are those of videos of a hundred segments each.
+The run takes hours and 40 GB of disk space. Finished steps in the folder are not repeated. The rows
+are those of videos with a hundred segments each.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.results.tables import Result
+from benchmarks.results.outcome import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.harness import in_turns, row
 from benchmarks.speed.index import REPEATS
@@ -23,49 +23,51 @@ from benchmarks.speed.processes import Report, Served, command, reported
 from retrieval.search.index_files import CARD
 from retrieval.search.indexing.card import IndexCard
 
+logger = logging.getLogger(__name__)
+
 ROWS, DIM, ROWS_EACH = 10_000_000, 512, 100
 RECALL = 0.90
 GIB = 1024
 """MiB."""
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
-    """Write, build, and ask the index in a process of its own."""
+def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
+    """Write the rows, build the index, and search it in a separate process."""
     rows = ROWS_EACH * max(20, round(ROWS * scale / ROWS_EACH))
-    say(f"writing {rows:,} rows")
-    written = reported(folder / "corpus.json", _written, folder, rows)
+    logger.info("writing %d rows", rows)
+    written = reported(folder / "corpus.json", _write, folder, rows)
     root = linked_copy(folder / "collection", folder / "chosen")
-    say("building the engine's own choice")
-    built = reported(folder / "chosen.json", _built, folder, root)
+    logger.info("building the kind that the engine chooses")
+    built = reported(folder / "chosen.json", _build, folder, root)
     factory = built["factory"] or "exact"
-    say(f"opening {factory}")
+    logger.info("opening %s", factory)
     with Served("serve-engine", folder, root) as served:
-        say(f"asking it {REPEATS} times")
-        taken = in_turns({"engine": lambda turn: float(served.ask()["seconds"])}, REPEATS)
-    about = served.report
+        logger.info("running all queries %d times", REPEATS)
+        times = in_turns({"engine": lambda turn: float(served.repeat()["seconds"])}, REPEATS)
+    report = served.report
     task, search = f"index {rows:,} × {DIM}, {factory}", f"search {rows:,} × {DIM}, {factory}"
-    asked = about["queries"]
+    queries = report["queries"]
     cores = len(os.sched_getaffinity(0))
     return [
         Result(SUITE, task, "peak anonymous GiB of the build", built["peak_mib"] / GIB, 16),
         Result(SUITE, task, f"minutes to build, {cores} cores", built["seconds"] / 60),
         Result(SUITE, task, "minutes to generate and write", written["seconds"] / 60),
-        Result(SUITE, search, f"recall@{K} of texts", about["recall"], RECALL, pool=asked),
-        Result(SUITE, search, "anonymous GiB", about["anonymous_mib"] / GIB, 1.5),
-        Result(SUITE, search, "mapped GiB", about["mapped_mib"] / GIB),
-        row(search, "queries/s, one thread", taken["engine"].per(1)),
+        Result(SUITE, search, f"recall@{K} of texts", report["recall"], RECALL, pool=queries),
+        Result(SUITE, search, "anonymous GiB", report["anonymous_mib"] / GIB, 1.5),
+        Result(SUITE, search, "mapped GiB", report["mapped_mib"] / GIB),
+        row(search, "queries/s, one thread", times["engine"].per(1)),
     ]
 
 
-def _written(folder: Path, rows: int) -> Report:
-    began = time.monotonic()
+def _write(folder: Path, rows: int) -> Report:
+    start = time.monotonic()
     write_corpus(folder, rows, DIM, rows_each=ROWS_EACH, as_array=False)
-    return {"seconds": time.monotonic() - began}
+    return {"seconds": time.monotonic() - start}
 
 
-def _built(folder: Path, root: Path) -> Report:
-    began = time.monotonic()
+def _build(folder: Path, root: Path) -> Report:
+    start = time.monotonic()
     peak = peak_mib(command("build-engine", (folder, root, "auto", str(RECALL)), sys.executable))
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - start
     (card,) = (IndexCard.read(path) for path in root.glob(f"indexes/*/*/{CARD}"))
     return {"peak_mib": peak, "seconds": seconds, "factory": card.factory}

@@ -1,20 +1,19 @@
-"""`bench speed localize`: how long moments take, by Hammer and by `similarity`.
+"""Times the localization of moments, by Hammer and by `similarity`.
 
-Ten generated videos of a minute each are embedded by the bundled image model, whose frames the
-bundled Hammer reads. A query's top ten is measured inside a whole search, and is what it says in
-`took_ms.localize`.
+Ten generated videos of a minute each are embedded with the bundled image model, whose frames the
+bundled Hammer reads. The time for the top ten of a query is `took_ms.localize` of a whole search.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from benchmarks.moments.demo_videos import embed_videos
-from benchmarks.results.tables import Result
+from benchmarks.results.outcome import Result
 from benchmarks.speed.harness import Way, in_turns, one_thread, row, seconds
 from retrieval.collection import Collection
 from retrieval.demo.world import World, WorldSettings, load_world, write_world
@@ -22,6 +21,8 @@ from retrieval.localization.choose import choose_localizers
 from retrieval.protocols import Localizer
 from retrieval.targets import Target
 from retrieval.types import Medium, MomentQuery, TimedRows
+
+logger = logging.getLogger(__name__)
 
 MODEL: Final = "tiny-image"
 LOCALIZERS: Final = ("hammer", "similarity")
@@ -31,21 +32,21 @@ TURNS: Final = 21
 MINUTE_GOAL_MS, ADDED_GOAL_MS = 30.0, 300.0
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
+def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
     """Write and embed the videos, then localize on one thread."""
     length = max(4.0, SECONDS * scale)
-    say(f"writing {VIDEOS} videos of {length:g} s")
+    logger.info("writing %d videos of %g s", VIDEOS, length)
     world = written_world(folder / "world", length)
-    collection = embed_videos(folder, (MODEL,), say)
+    collection = embed_videos(folder, (MODEL,))
     with one_thread():
-        say("localizing in one video")
+        logger.info("localizing in one video")
         minute = _one_video(collection)
-        say("localizing in a query's top ten")
+        logger.info("localizing in the top ten of a query")
         return [*minute, *_top_ten(collection.root, world)]
 
 
 def written_world(folder: Path, length: float) -> World:
-    """Videos of so many seconds, written where they are not there yet."""
+    """Write videos of a length in seconds unless the folder holds them."""
     if not (folder / "truth.jsonl").exists():
         settings = WorldSettings(SEED, 0, 0, VIDEOS, video_seconds=(length, length))
         write_world(folder, settings)
@@ -53,7 +54,7 @@ def written_world(folder: Path, length: float) -> World:
 
 
 def rows_of_a_minute(dim: int, rows_per_second: float) -> TimedRows:
-    """Random unit rows at even steps over a minute: localizers take as long whatever they see."""
+    """Generate random unit rows over a minute; times do not depend on the content."""
     count = round(SECONDS * rows_per_second)
     rows = np.random.default_rng(0).normal(size=(count, dim))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -62,7 +63,7 @@ def rows_of_a_minute(dim: int, rows_per_second: float) -> TimedRows:
 
 
 def _one_video(collection: Collection) -> list[Result]:
-    """Milliseconds of a minute: Hammer reads its frames, `similarity` its segments."""
+    """Time a video of one minute: Hammer reads frames, `similarity` reads segments."""
     space = collection.snapshot.spaces[0]
     ways = {}
     for name in LOCALIZERS:
@@ -70,9 +71,9 @@ def _one_video(collection: Collection) -> list[Result]:
         sampling = space.sampling
         rate = sampling.frames_per_second if localizer.reads_frames else 1 / sampling.clip_seconds
         ways[name] = _localizing(localizer, rows_of_a_minute(space.dim, rate))
-    taken = in_turns(ways, TURNS, warm_ups=2)
+    times = in_turns(ways, TURNS, warm_ups=2)
     task = "localize a one-minute video, one thread"
-    hammer, similarity = (taken[name] for name in LOCALIZERS)
+    hammer, similarity = (times[name] for name in LOCALIZERS)
     return [
         row(task, "Hammer's time ÷ similarity's", hammer / similarity),
         row(task, "ms, Hammer", hammer, MINUTE_GOAL_MS),
@@ -86,7 +87,7 @@ def _localizing(localizer: Localizer, minute: TimedRows) -> Way:
 
 
 def _top_ten(root: Path, world: World) -> list[Result]:
-    """Milliseconds that moments add to a search for ten videos."""
+    """Time the localization within searches for ten videos."""
     captions = [item.caption for item in world.of(Medium.VIDEO)]
     opened = {name: Collection.open(root, localizer=name) for name in LOCALIZERS}
 
@@ -95,13 +96,13 @@ def _top_ten(root: Path, world: World) -> list[Result]:
             caption = captions[turn % len(captions)]
             answer = opened[name].answer(caption, to=[Target.VIDEO, Target.MOMENT], k=VIDEOS)
             if not answer.hits:
-                raise RuntimeError(f"{caption!r} brought no moment")
+                raise RuntimeError(f"{caption!r} returned no moment")
             return answer.took_ms.localize
 
         return way
 
-    taken = in_turns({name: asking(name) for name in LOCALIZERS}, TURNS, warm_ups=2)
-    hammer, similarity = (taken[name] for name in LOCALIZERS)
+    times = in_turns({name: asking(name) for name in LOCALIZERS}, TURNS, warm_ups=2)
+    hammer, similarity = (times[name] for name in LOCALIZERS)
     pool = len(captions)
     task = f"localize a query's top {VIDEOS}, one thread"
     return [

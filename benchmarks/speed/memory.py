@@ -1,27 +1,29 @@
-"""`bench speed memory`: peaks of `embed` however long the list, of large indexes, of metrics.
+"""Measures peak memory of `embed` on long lists, of index builds, and of ranking metrics.
 
-Anonymous memory is measured: mapped files can be dropped by the system whenever it needs room.
+Anonymous memory is measured, because the system can drop the pages of mapped files.
 """
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.results.tables import Result
+from benchmarks.results.outcome import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.vectors import VectorEncoder, write_vectors
 from retrieval.evaluation.ranking import RankingMetrics
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest
+
+logger = logging.getLogger(__name__)
 
 MIB = 1 << 20
 FEW, MANY = 1_000, 10_000
@@ -35,24 +37,20 @@ INDEX = "import sys; from benchmarks.speed.memory import build; build(sys.argv[1
 SCORE = "import sys; from benchmarks.speed.memory import score; score(*map(int, sys.argv[1:]))"
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
-    """Measure `embed` on few and many pictures, `index` of either kind, ranking metrics."""
-    return [
-        *_embedding(say, folder, scale),
-        *_indexing(say, folder, scale),
-        _scoring(say, scale),
-    ]
+def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
+    """Measure `embed` on few and many pictures, two index builds, and ranking metrics."""
+    return [*_embedding(folder, scale), *_indexing(folder, scale), _scoring(scale)]
 
 
 def build(root: str, kind: str) -> None:
-    """Build an index in a process of its own, whose memory is watched from outside."""
+    """Build an index; runs in a separate process whose memory is measured."""
     build_index(
         Path(root), request=IndexRequest(kind), encoders=lambda space: VectorEncoder(space.dim)
     )
 
 
 def score(items: int, queries: int) -> None:
-    """Rank the items for every query in a process of its own: one of them is each query's."""
+    """Rank the items for every query, one of them relevant; runs in a separate process."""
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((items, SCORED_DIM), np.float32)
     metrics = RankingMetrics()
@@ -63,7 +61,7 @@ def score(items: int, queries: int) -> None:
     metrics.summary()
 
 
-def _embedding(say: Callable[[str], None], folder: Path, scale: float) -> list[Result]:
+def _embedding(folder: Path, scale: float) -> list[Result]:
     few, many = (max(20, round(count * scale)) for count in (FEW, MANY))
     _write_pictures(folder / "pictures", many)
     names = sorted(path for path in (folder / "pictures").iterdir())
@@ -73,25 +71,25 @@ def _embedding(say: Callable[[str], None], folder: Path, scale: float) -> list[R
         lists[count].write_text("\n".join(["path", *map(str, names[:count])]) + "\n")
     peaks = {}
     for count, source in lists.items():
-        say(f"embedding {count:,} small pictures")
+        logger.info("embedding %d small pictures", count)
         command = [sys.executable, "-c", EMBED, "embed", str(source)]
         peaks[count] = peak_mib([*command, "-c", str(folder / str(count)), "--model", "tiny"])
     task = "embed small pictures with tiny, all processes together"
-    more = f"peak MiB at {many:,} over that at {few:,}"
+    metric = f"peak MiB at {many:,} over that at {few:,}"
     return [
-        Result(SUITE, task, more, peaks[many] - peaks[few], 64),
+        Result(SUITE, task, metric, peaks[many] - peaks[few], 64),
         Result(SUITE, task, f"peak MiB at {many:,}", peaks[many]),
     ]
 
 
-def _indexing(say: Callable[[str], None], folder: Path, scale: float) -> list[Result]:
+def _indexing(folder: Path, scale: float) -> list[Result]:
     rows = max(1_000, round(ROWS * scale))
     root = folder / "million"
-    say(f"writing {rows:,} vectors")
+    logger.info("writing %d vectors", rows)
     write_vectors(root, items=rows // ROWS_EACH, rows_each=ROWS_EACH, dim=DIM)
     results = []
     for kind in ("exact", "auto"):
-        say(f"building the {kind} index of {rows:,} rows")
+        logger.info("building the %s index of %d rows", kind, rows)
         peak = peak_mib([sys.executable, "-c", INDEX, str(root), kind])
         newest = max(root.glob("indexes/*/*"), key=lambda path: path.stat().st_mtime)
         size = sum(path.stat().st_size for path in newest.iterdir()) / MIB
@@ -103,38 +101,38 @@ def _indexing(say: Callable[[str], None], folder: Path, scale: float) -> list[Re
     return results
 
 
-def _scoring(say: Callable[[str], None], scale: float) -> Result:
+def _scoring(scale: float) -> Result:
     items, queries = (max(1_000, round(count * scale)) for count in (ITEMS, QUERIES))
-    say(f"ranking {items:,} items for {queries:,} queries")
+    logger.info("ranking %d items for %d queries", items, queries)
     peak = peak_mib([sys.executable, "-c", SCORE, str(items), str(queries)])
     task = f"ranking metrics, {items:,} items × {queries:,} queries"
     return Result(SUITE, task, "peak MiB, libraries included", peak, 2048)
 
 
 def peak_mib(command: list[str]) -> float:
-    """Run a command and follow the anonymous memory of it and its children (Linux)."""
+    """Run a command and return the peak of its anonymous memory, with children (Linux)."""
     peak = 0
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         while process.poll() is None:
             peak = max(peak, sum(map(resident_bytes, _with_children(process.pid))))
             time.sleep(POLL_SECONDS)
-        said.seek(0)
+        errors.seek(0)
         if process.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed: {said.read().decode()}")
+            raise RuntimeError(f"{' '.join(command)} failed: {errors.read().decode()}")
     return peak / MIB
 
 
 def _with_children(pid: int) -> list[int]:
     children = []
-    for listing in Path(f"/proc/{pid}/task").glob("*/children"):  # of each of its threads
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):  # children of each thread
         with suppress(OSError):
             children += listing.read_text().split()
-    return [pid, *(below for child in children for below in _with_children(int(child)))]
+    return [pid, *(descendant for child in children for descendant in _with_children(int(child)))]
 
 
 def resident_bytes(pid: int | str = "self", kind: str = "RssAnon") -> int:
-    """Memory of a process, 0 once it has ended: anonymous, or mapped from files (`RssFile`)."""
+    """Read anonymous memory of a process, or mapped files (`RssFile`); 0 once it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -1,40 +1,40 @@
-"""Generated photographs: pictures whose spectrum, detail and file size are those of a camera's."""
+"""Generates photographs with the spectrum, detail and file size of camera pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-LARGEST = (4000, 3000)
+logger = logging.getLogger(__name__)
+
+MAX_SIZE = (4000, 3000)
 """Twelve megapixels."""
 
 OCTAVES = (4, 12, 40, 130, 420, 1300)
-"""Sides of the noise that is summed, the coarser the stronger: natural pictures fall as 1/f."""
+"""Sizes of the noise octaves. Coarse noise is stronger: natural spectra fall as 1/f."""
 
 SHAPES = ((4, 3), (3, 4), (3, 2), (16, 9), (1, 1))
 BASES = 4
 
 
 def write_photographs(
-    folder: Path, count: int, *, megapixels: tuple[float, float], seed: int = 0,
-    say: Callable[[str], None] = lambda line: None,
-) -> list[Path]:  # fmt: skip
-    """Write JPEG files of quality 90, of evenly spread sizes and usual aspect ratios.
+    folder: Path, count: int, *, megapixels: tuple[float, float], seed: int = 0
+) -> list[Path]:
+    """Write JPEG files of quality 90 with evenly spaced sizes and common aspect ratios.
 
     Args:
-        folder: Where; made when missing.
-        count: Files to write.
-        megapixels: Smallest and largest size; at most 12.
-        seed: Decides the pictures.
-        say: Told now and then how far it is.
+        folder: Output folder; created if it is missing.
+        count: Number of files.
+        megapixels: Smallest and largest size, up to 12.
+        seed: Seed of the pictures.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    bases = [Image.fromarray(_nature(rng)) for _ in range(BASES)]
+    bases = [Image.fromarray(_natural_picture(rng)) for _ in range(BASES)]
     paths = []
     for number, area in enumerate(np.linspace(*megapixels, count)):
         across, down = SHAPES[number % len(SHAPES)]
@@ -50,18 +50,18 @@ def write_photographs(
         paths.append(folder / f"{number:05}.jpg")
         photograph.save(paths[-1], quality=90)
         if number % 100 == 99:
-            say(f"{number + 1} of {count} photographs written")
+            logger.info("%d of %d photographs written", number + 1, count)
     return paths
 
 
-def _nature(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Noise of every scale, coloured where it is coarse, with a camera's grain."""
-    total = np.zeros((LARGEST[1], LARGEST[0], 3), np.float32)
+def _natural_picture(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Sum noise of all scales, coloured at coarse scales, and add camera grain."""
+    total = np.zeros((MAX_SIZE[1], MAX_SIZE[0], 3), np.float32)
     for side in OCTAVES:
         noise = rng.normal(size=(side, side, 3)).astype(np.float32)
         grey = noise.mean(axis=2, keepdims=True)
         coarse = Image.fromarray(np.clip(128 + 40 * (0.4 * noise + grey), 0, 255).astype(np.uint8))
         weight = (OCTAVES[0] / side) ** 0.6
-        total += weight * (np.asarray(coarse.resize(LARGEST, Image.Resampling.BICUBIC)) - 128.0)
-    total += rng.normal(0, 4, (LARGEST[1], LARGEST[0], 1)).astype(np.float32)
+        total += weight * (np.asarray(coarse.resize(MAX_SIZE, Image.Resampling.BICUBIC)) - 128.0)
+    total += rng.normal(0, 4, (MAX_SIZE[1], MAX_SIZE[0], 1)).astype(np.float32)
     return np.clip(128 + 2 * total, 0, 255).astype(np.uint8)

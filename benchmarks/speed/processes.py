@@ -1,4 +1,4 @@
-"""Measurements in processes of their own, which answer in JSON lines."""
+"""Runs measurements in separate processes, which report JSON lines."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ Report = dict[str, Any]
 P = ParamSpec("P")
 
 
-def reported(path: Path, work: Callable[P, Report], *args: P.args, **more: P.kwargs) -> Report:
-    """What some work reported, kept in a file: work that is done is not done again."""
+def reported(path: Path, work: Callable[P, Report], *args: P.args, **kwargs: P.kwargs) -> Report:
+    """Return the report of a function, cached in a file by an earlier run."""
     if not path.exists():
-        path.write_text(json.dumps(work(*args, **more)))
+        path.write_text(json.dumps(work(*args, **kwargs)))
     report: Report = json.loads(path.read_text())
     return report
 
 
 def run_cell(
-    cell: str | Path, *more: str | Path, python: str = sys.executable, **variables: str
+    cell: str | Path, *arguments: str | Path, python: str = sys.executable, **variables: str
 ) -> Report:
-    """Run one of the cells, or a script, to its end; its last line is the report.
+    """Run a cell or script to its end; the last line of its output is the report.
 
     Args:
-        cell: Its name in `CELLS`, or the script's path.
-        more: Its arguments.
+        cell: Name in `index_cells.CELLS`, or path of a script.
+        arguments: Arguments of the cell.
         python: The interpreter.
-        variables: Of its environment, in place of this process's.
+        variables: Environment variables that override those of this process.
     """
     done = subprocess.run(
-        command(cell, more, python),
+        command(cell, arguments, python),
         stdout=subprocess.PIPE,
         check=True,
         env={**os.environ, **variables},
@@ -48,16 +48,18 @@ def run_cell(
 
 
 class Served:
-    """A cell that stays: it reports once it is ready, and again whenever it is asked.
+    """A cell that keeps running and repeats its work on request.
 
     Attributes:
-        report: What it said when it was ready.
+        report: The report that it wrote when it was ready.
     """
 
-    def __init__(self, cell: str | Path, *more: str | Path, python: str = sys.executable) -> None:
+    def __init__(
+        self, cell: str | Path, *arguments: str | Path, python: str = sys.executable
+    ) -> None:
         self._cell = cell
         self._process = subprocess.Popen(
-            command(cell, more, python),
+            command(cell, arguments, python),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -73,10 +75,10 @@ class Served:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._process.communicate()  # the end of its input ends it
+        self._process.communicate()  # the cell exits at the end of its input
 
-    def ask(self) -> Report:
-        """Have it do its work once."""
+    def repeat(self) -> Report:
+        """Let the cell do its work once."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -91,8 +93,8 @@ class Served:
         return report
 
 
-def command(cell: str | Path, more: tuple[str | Path, ...], python: str) -> list[str]:
-    """The command line of a cell, or of a script in another environment."""
-    # Isolated, a script does not find the modules beside it, which are called like others'.
+def command(cell: str | Path, arguments: tuple[str | Path, ...], python: str) -> list[str]:
+    """Build the command line of a cell, or of a script in another environment."""
+    # Isolated mode: modules in the folder of the script have names of other packages.
     program = ["-I", str(cell)] if isinstance(cell, Path) else ["-m", CELLS, cell]
-    return [python, *program, *map(str, more)]
+    return [python, *program, *map(str, arguments)]

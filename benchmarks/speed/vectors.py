@@ -1,4 +1,4 @@
-"""Collections of generated vectors, for figures that no model has a part in."""
+"""Writes collections of generated vectors, for benchmarks without a model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.text_encoder import TextOnlyEncoder
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import (
-    AudioWindows,
     EmbeddedItem,
-    ImageGeometry,
     MediaInfo,
     Medium,
     Segments,
@@ -25,53 +24,29 @@ SPREAD = 0.8
 """Noise around a cluster's centre, in units of the centre's length."""
 
 
-class VectorEncoder:
-    """Stands where a model would: texts become vectors like those of the collection."""
-
-    spec = "benchmark:vectors"
-    slug = "vectors"
-    media: tuple[Medium, ...] = (Medium.IMAGE, Medium.VIDEO)
-    geometry: ImageGeometry | None = None
-    windows: AudioWindows | None = None
-
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-
-    @property
-    def digest(self) -> str:
-        """Nothing is loaded, so nothing can differ but the dimension."""
-        return f"{self.dim:064x}"
+class VectorEncoder(TextOnlyEncoder):
+    """Maps texts to vectors like those of the collection."""
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """A vector for each text, the same one every time."""
+        """Map each text to a fixed vector."""
         seeds = [int.from_bytes(text.encode()[-4:], "little") for text in texts]
         return np.concatenate([clustered(1, self.dim, seed + 1) for seed in seeds])
 
-    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Refuse: there are no pictures behind these vectors."""
-        raise ValueError("generated vectors have no pictures")
 
-    def encode_audio(
-        self, windows: NDArray[np.float32], seconds: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        """Refuse likewise."""
-        raise ValueError("generated vectors have no sound")
-
-
-class TextVectors(VectorEncoder):
-    """An encoder whose every text is one of some given vectors, (n, dim) of unit length."""
+class TextVectors(TextOnlyEncoder):
+    """An encoder that maps each text to one of n unit vectors, (n, dim)."""
 
     def __init__(self, vectors: NDArray[np.float32]) -> None:
         super().__init__(vectors.shape[1])
         self._vectors = vectors
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The vector of each text, the same one every time; rarely, two texts share one."""
+        """Map each text to a fixed vector; two texts rarely share one."""
         return self._vectors[[zlib.crc32(text.encode()) % len(self._vectors) for text in texts]]
 
 
 def clustered(count: int, dim: int, seed: int) -> NDArray[np.float32]:
-    """(count, dim) unit vectors around common centres, as embeddings of real media lie."""
+    """Generate (count, dim) unit vectors in clusters, like embeddings of real media."""
     centres = np.random.default_rng(0).standard_normal((CLUSTERS, dim), np.float32)
     rng = np.random.default_rng([1, seed])
     rows = centres[rng.integers(CLUSTERS, size=count)]
@@ -93,15 +68,15 @@ def write_items(
     blocks: Iterable[NDArray[np.floating]],
     *,
     rows_each: int,
-    encoder: VectorEncoder,
+    encoder: TextOnlyEncoder,
 ) -> None:
     """Write a collection of items with metadata: pictures of one row, or videos of several.
 
     Args:
-        root: The collection's folder.
-        blocks: (n × rows_each, dim) unit vectors, n items at a time.
-        rows_each: Rows of an item.
-        encoder: Whose space it is.
+        root: Folder of the collection.
+        blocks: (n × rows_each, dim) unit vectors of n items each.
+        rows_each: Rows per item.
+        encoder: Encoder of the space.
     """
     space = Space(
         f"vectors-{encoder.dim}", encoder.spec, encoder.dim, encoder.media, encoder.digest

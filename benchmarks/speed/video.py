@@ -1,11 +1,11 @@
-"""`bench speed video`: sixty frames of a minute, against decoding it all and seeking each frame.
+"""Times sampling one frame per second, compared with decoding all frames and seeking each frame.
 
-All three decode on one thread, as the workers of `embed` do, and end with the same pictures.
+All three decode on one thread, as the workers of `embed` do, and return the same pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -14,38 +14,40 @@ import av
 import numpy as np
 from PIL import Image
 
-from benchmarks.results.tables import Result
+from benchmarks.results.outcome import Result
 from benchmarks.speed.harness import in_turns, row, timed
 from retrieval.media.video.reader import sample_frames
+
+logger = logging.getLogger(__name__)
 
 SECONDS = 60
 FRAMES_PER_SECOND = 24
 SIZE = (640, 360)
 GROUPS = (12, 48, 250)
-"""Frames from one keyframe to the next; 250 is what x264 does by default."""
+"""Frames between keyframes; 250 is the default of x264."""
 
 TURNS = 5
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
-    """Measure three lengths of groups of pictures."""
+def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
+    """Measure three keyframe intervals."""
     seconds = max(4, round(SECONDS * scale))
     results = []
     for group in GROUPS:
         path = folder / f"group-{group}.mp4"
-        say(f"video of {seconds} s, a keyframe every {group} frames")
+        logger.info("video of %d s, a keyframe every %d frames", seconds, group)
         write_video(path, seconds, group)
         ways = {"ours": _sample, "all": _decode_all, "seek": _seek_each}
-        taken = in_turns(
+        times = in_turns(
             {name: timed(partial(way, path, seconds)) for name, way in ways.items()}, TURNS
         )
         task = f"{seconds} frames of {seconds} s of video, keyframe every {group} frames"
-        faster = min(taken["all"], taken["seek"], key=lambda sample: sample.median)
+        faster = min(times["all"], times["seek"], key=lambda sample: sample.median)
         results += [
-            row(task, "time ÷ faster of the other two", taken["ours"] / faster, 1.0),
-            row(task, "milliseconds, sampler", taken["ours"].times(1e3)),
-            row(task, "milliseconds, decoding all", taken["all"].times(1e3)),
-            row(task, "milliseconds, seeking each", taken["seek"].times(1e3)),
+            row(task, "time ÷ faster of the other two", times["ours"] / faster, 1.0),
+            row(task, "milliseconds, sampler", times["ours"].times(1e3)),
+            row(task, "milliseconds, decoding all", times["all"].times(1e3)),
+            row(task, "milliseconds, seeking each", times["seek"].times(1e3)),
         ]
     return results
 
@@ -56,7 +58,7 @@ def _sample(path: Path, seconds: int) -> None:
 
 
 def _decode_all(path: Path, seconds: int) -> None:
-    """Decode every frame, keep one a second."""
+    """Decode every frame and keep one per second."""
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.thread_count = 1
         due = 0.0
@@ -67,7 +69,7 @@ def _decode_all(path: Path, seconds: int) -> None:
 
 
 def _seek_each(path: Path, seconds: int) -> None:
-    """Seek to the keyframe before each second and decode up to it."""
+    """Seek to the keyframe before each second and decode up to the second."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -80,7 +82,7 @@ def _seek_each(path: Path, seconds: int) -> None:
 
 
 def write_video(path: Path, seconds: int, group: int) -> None:
-    """H.264 of a textured picture that drifts: every frame differs from the one before."""
+    """Write H.264 video of a moving texture, so that consecutive frames differ."""
     width, height = SIZE
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, (height // 8, width // 8, 3), np.uint8)
@@ -90,7 +92,7 @@ def write_video(path: Path, seconds: int, group: int) -> None:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"g": str(group), "keyint_min": str(group), "sc_threshold": "0"}
         for number in range(seconds * FRAMES_PER_SECOND):
-            drifted = np.roll(picture, (number // 2, number), axis=(0, 1))
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(drifted), format="rgb24")
+            shifted = np.roll(picture, (number // 2, number), axis=(0, 1))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(shifted), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

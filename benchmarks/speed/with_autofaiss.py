@@ -1,7 +1,7 @@
-"""Builds with autofaiss, in an environment of its own, what `bench speed index` compares with.
+"""Builds an index with autofaiss in a separate environment, for the benchmark `index`.
 
-It imports nothing of this repository. To make the environment, and have the rows filled (autofaiss
-2.18 works with NumPy 1, and with a FAISS and a pyarrow of its time, which it does not ask for):
+The script imports nothing of this repository. Create the environment as follows. autofaiss 2.18
+needs NumPy 1 and older versions of FAISS and pyarrow, which it does not declare:
 
     python3.11 -m venv autofaiss-env
     autofaiss-env/bin/pip install autofaiss "faiss-cpu==1.12.*" "pyarrow<21"
@@ -20,11 +20,11 @@ NEIGHBOURS = 10
 
 
 def main(folder: str, index_bytes: str) -> None:
-    """Build for so much index memory; print seconds, the index chosen and the ids it finds.
+    """Build for a memory limit; print the time, the chosen index and its recall.
 
-    autofaiss takes no recall: it tunes for its time limit of a query and at least so many answers.
+    autofaiss has no target recall: it tunes for a query time and a minimum number of answers.
     """
-    began = time.perf_counter()
+    start = time.perf_counter()
     index, about = build_index(
         f"{folder}/rows",
         index_path=f"{folder}/autofaiss.index",
@@ -36,12 +36,14 @@ def main(folder: str, index_bytes: str) -> None:
         metric_type="ip",
         verbose=logging.WARNING,
     )
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     if index is None:
         raise SystemExit(f"autofaiss found no index for {index_bytes} bytes")
-    wanted = np.load(f"{folder}/ask-truth.npy")
-    _, found = index.search(np.load(f"{folder}/ask.npy"), NEIGHBOURS)
-    shares = [np.isin(want, got).mean() for want, got in zip(wanted, found, strict=True)]
+    truth = np.load(f"{folder}/ask-truth.npy")
+    _, ids = index.search(np.load(f"{folder}/ask.npy"), NEIGHBOURS)
+    shares = [
+        np.isin(true_ids, found_ids).mean() for true_ids, found_ids in zip(truth, ids, strict=True)
+    ]
     report = {
         "seconds": seconds,
         "factory": about["index_key"],

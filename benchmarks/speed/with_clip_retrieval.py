@@ -1,12 +1,12 @@
-"""Embeds photographs with clip-retrieval, in an environment of its own, for `bench speed embed`.
+"""Embeds photographs with clip-retrieval in a separate environment, for the benchmark `embed`.
 
-It imports nothing of this repository. To make the environment, and have the row filled:
+The script imports nothing of this repository. Create the environment as follows:
 
     python3.11 -m venv clip-retrieval-env
     clip-retrieval-env/bin/pip install clip-retrieval "setuptools<81"
     RETRIEVAL_CLIP_RETRIEVAL_PYTHON=clip-retrieval-env/bin/python retrieval bench speed embed
 
-It reads the same photographs with the same weights, with as many processes to decode them.
+It embeds the same photographs with the same weights and number of decoding processes.
 """
 
 import json
@@ -17,8 +17,8 @@ from clip_retrieval.clip_inference.main import main as inference
 
 
 def main(photographs: str, weights: str, out: str, batch: str, workers: str) -> None:
-    """Write the vectors of a folder; say the seconds, loading the model included."""
-    began = time.perf_counter()
+    """Write the vectors of a folder; print the seconds, including loading the model."""
+    start = time.perf_counter()
     inference(
         photographs,
         out,
@@ -27,8 +27,8 @@ def main(photographs: str, weights: str, out: str, batch: str, workers: str) -> 
         batch_size=int(batch),
         num_prepro_workers=int(workers),
     )
-    report = json.dumps({"seconds": time.perf_counter() - began})
-    sys.stdout.write(f"\n{report}\n")  # its progress leaves a line open
+    report = json.dumps({"seconds": time.perf_counter() - start})
+    sys.stdout.write(f"\n{report}\n")  # the progress bar leaves an open line
 
 
 if __name__ == "__main__":

@@ -1,120 +1,114 @@
-"""Quality suites: what `retrieval bench run` measures, one module per suite.
-
-A suite is a module with a `run` that gives an `Outcome`. One on data that others made also has
-`DATA`, and its `run` takes `data` and `models`; it may lie anywhere, see docs/benchmarking.md.
-"""
+"""The table of all quality suites, and the loader of suites in other files."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from inspect import signature
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from retrieval.errors import SourceError
+from benchmarks.datasets.dataset import DataSet
+from benchmarks.datasets.emoji import EMOJI
+from benchmarks.datasets.esc10 import ESC10
+from benchmarks.suite import ProgramSuite, Suite, imported
+from benchmarks.suites import (
+    activitynet,
+    activitynet_moments,
+    audiocaps,
+    charades,
+    clotho,
+    coco,
+    didemo,
+    didemo_moments,
+    esc50,
+    flickr30k,
+    msrvtt,
+    msvd,
+    musiccaps,
+    qvhighlights,
+    songdescriber,
+    tacos,
+    tvr,
+    vatex,
+)
+from retrieval.errors import QueryError, SourceError
 
-if TYPE_CHECKING:
-    from benchmarks.datasets.dataset import DataSet
 
-GENERATED: Final = {
-    "demo": "benchmarks.suites.demo",
-    "demo-moments": "benchmarks.suites.demo_moments",
-    "demo-video": "benchmarks.suites.demo_video",
-    "demo-rerank": "benchmarks.suites.demo_rerank",
+def _program(name: str, summary: str, data_set: DataSet | None = None) -> ProgramSuite:
+    """Describe the suite whose program is the function `run` of the module of its name."""
+    load = imported(f"benchmarks.suites.{name.replace('-', '_')}")
+    return ProgramSuite(name=name, summary=summary, data_set=data_set, load=load)
+
+
+_GENERATED: Final = (
+    _program("demo", "the bundled models on a held-out demo world."),
+    _program("demo-moments", "moments in held-out demo videos, by Hammer and by baselines."),
+    _program("demo-video", "a video-text model and the mean of frames on held-out demo videos."),
+    _program("demo-rerank", "captions with relations, before and after a small re-ranker."),
+)
+"""Suites on generated data with bundled models."""
+
+_TRAINED: Final = (
+    _program("esc10", "recorded sounds in five folds, classified by the text of a class.", ESC10),
+    _program("esc10-moments", "sounds within long recordings, by Hammer and by baselines.", ESC10),
+    _program(
+        "emoji",
+        "a model trained on the names of emoji, queried by keywords not in the names.",
+        EMOJI,
+    ),
+)
+"""Suites that train their own models on a data set."""
+
+_OFFICIAL: Final = (
+    flickr30k, coco, msrvtt, msvd, didemo, activitynet, vatex, musiccaps, songdescriber, clotho,
+    audiocaps, esc50, qvhighlights, charades, tacos, activitynet_moments, tvr, didemo_moments,
+)  # fmt: skip
+"""Modules of the suites that measure any model on an official data set."""
+
+SUITES: Final[dict[str, Suite]] = {
+    suite.name: suite for suite in (*_GENERATED, *_TRAINED, *(module.SUITE for module in _OFFICIAL))
 }
-"""Suites that generate what they ask about, and bring their models."""
-
-TRAINED: Final = {
-    "esc10": "benchmarks.suites.esc10",
-    "esc10-moments": "benchmarks.suites.esc10_moments",
-    "emoji": "benchmarks.suites.emoji",
-}
-"""Suites that train their models on a data set: `run` takes its folder as `data`."""
-
-TRAINED_ON: Final = {
-    "esc10": "benchmarks.datasets.esc10_card",
-    "esc10-moments": "benchmarks.datasets.esc10_card",
-    "emoji": "benchmarks.datasets.emoji",
-}
-"""The light modules that say what those read."""
-
-ASKED: Final = {
-    "flickr30k": "benchmarks.suites.flickr30k",
-    "coco": "benchmarks.suites.coco",
-    "msrvtt": "benchmarks.suites.msrvtt",
-    "msvd": "benchmarks.suites.msvd",
-    "didemo": "benchmarks.suites.didemo",
-    "activitynet": "benchmarks.suites.activitynet",
-    "vatex": "benchmarks.suites.vatex",
-    "musiccaps": "benchmarks.suites.musiccaps",
-    "songdescriber": "benchmarks.suites.songdescriber",
-    "clotho": "benchmarks.suites.clotho",
-    "audiocaps": "benchmarks.suites.audiocaps",
-    "esc50": "benchmarks.suites.esc50",
-    "qvhighlights": "benchmarks.suites.qvhighlights",
-    "charades": "benchmarks.suites.charades",
-    "tacos": "benchmarks.suites.tacos",
-    "activitynet-moments": "benchmarks.suites.activitynet_moments",
-    "tvr": "benchmarks.suites.tvr",
-    "didemo-moments": "benchmarks.suites.didemo_moments",
-}
-"""Suites that ask any model about a data set: `run` takes `data` and `models`. Light modules."""
-
-SUITES: Final = GENERATED | TRAINED | ASKED
-"""The module of every suite, imported when it is asked for."""
+"""All suites by name."""
 
 
-def load_module(target: str) -> ModuleType:
-    """Import a suite: a module by its name, or a file that ends with .py, wherever it lies.
+def find_suite(name: str) -> Suite:
+    """Find a suite by its name, or load it from a Python file.
+
+    A file holds a suite named `SUITE`, or a data set named `DATA` and a function `run`.
 
     Raises:
-        SourceError: There is no such file, or it has no `DATA` or `run`.
+        QueryError: No suite has this name.
+        SourceError: The file does not exist or holds no suite.
     """
-    if not is_file(target):
-        return importlib.import_module(target)
-    path = Path(target)
+    if not name.endswith(".py"):
+        if name not in SUITES:
+            raise QueryError(f"no suite called {name!r}; there is: {', '.join(SUITES)}")
+        return SUITES[name]
+    path = Path(name)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise SourceError(f"{target}: there is no such file; name a suite or its file")
+        raise SourceError(f"{name}: no such file; name a suite or the file of one")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    suite = getattr(module, "SUITE", None)
+    if isinstance(suite, Suite):
+        return suite
     if not hasattr(module, "DATA") or not hasattr(module, "run"):
-        raise SourceError(f"{target} has no DATA or no run; docs/benchmarking.md shows a suite")
-    return module
+        raise SourceError(
+            f"{name} has no SUITE, and no DATA with run; docs/benchmarking.md shows a suite"
+        )
+    parameters = signature(module.run).parameters
+    return ProgramSuite(
+        name=path.stem,
+        summary="",
+        data_set=module.DATA,
+        takes_models="models" in parameters,
+        takes_localizer="localizer" in parameters,
+        load=lambda: module.run,
+    )
 
 
-def is_file(name: str) -> bool:
-    """Whether a suite is named by its file."""
-    return name.endswith(".py")
-
-
-def reads_data(name: str) -> bool:
-    """Whether `run` takes the folder of a data set."""
-    return name in TRAINED or takes_models(name)
-
-
-def takes_models(name: str) -> bool:
-    """Whether `run` takes models."""
-    return name in ASKED or is_file(name)
-
-
-def takes_localizer(name: str) -> bool:
-    """Whether `run` takes the name of a localizer."""
-    target = ASKED.get(name, name)
-    return takes_models(name) and "localizer" in signature(load_module(target).run).parameters
-
-
-def data_set(name: str) -> DataSet | None:
-    """What one of `SUITES` reads, importing nothing heavy; None where it generates everything."""
-    if not reads_data(name):
-        return None
-    found: DataSet = importlib.import_module((ASKED | TRAINED_ON)[name]).DATA
-    return found
-
-
-def folder_of(data: Path, name: str) -> Path:
-    """Where a suite's files lie: in the folder of its name below `data`, or in `data` itself."""
+def data_folder_of(data: Path, name: str) -> Path:
+    """Return the folder of a suite's name inside `data` if it exists, else `data`."""
     own = data / name
     return own if own.is_dir() else data

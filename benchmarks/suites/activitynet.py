@@ -1,6 +1,6 @@
-"""`bench run activitynet`: 4,917 videos and a paragraph each, all of a video's sentences in a row.
+"""ActivityNet Captions: 4,917 videos with a paragraph each, all sentences of the video.
 
-Part 1 of the validation set of ActivityNet Captions, as Zhang, Hu and Sha (ECCV 2018) have it.
+Part 1 of the validation set, as in Zhang, Hu and Sha (ECCV 2018).
 """
 
 from __future__ import annotations
@@ -14,18 +14,9 @@ from benchmarks.datasets.dataset import DataSet
 from benchmarks.ranking.suite import Caption, Gallery, RankingSuite
 from retrieval.types import Medium
 
-DATA: Final = DataSet(
-    title="ActivityNet Captions, val_1, paragraph to video",
-    task="text to video",
-    size="4,917 videos, 4,917 paragraphs",
-    licence="captions for research; videos of YouTube's users",
-    source="Krishna et al., ICCV 2017 (captions.zip); activity-net.org (videos)",
-    files=("val_1.json", "videos/"),
-)
-
 
 def read(data: Path) -> Gallery:
-    """Videos by their id, as `v_uqiMw7tQ1Cc`."""
+    """Read videos by id, such as `v_uqiMw7tQ1Cc`."""
     videos = json.loads((data / "val_1.json").read_bytes())
     return Gallery(
         media_files(data / "videos", videos),
@@ -36,4 +27,17 @@ def read(data: Path) -> Gallery:
     )
 
 
-run = RankingSuite("activitynet", DATA, Medium.VIDEO, read).run
+SUITE: Final = RankingSuite(
+    name="activitynet",
+    summary="4,917 videos and a paragraph each, all of a video's sentences in a row.",
+    data_set=DataSet(
+        title="ActivityNet Captions, val_1, paragraph to video",
+        task="text to video",
+        size="4,917 videos, 4,917 paragraphs",
+        licence="captions for research; videos of YouTube's users",
+        source="Krishna et al., ICCV 2017 (captions.zip); activity-net.org (videos)",
+        files=("val_1.json", "videos/"),
+    ),
+    medium=Medium.VIDEO,
+    read=read,
+)

@@ -1,7 +1,7 @@
-"""`bench run audiocaps`: 975 sounds of ten seconds and five captions each.
+"""AudioCaps: 975 sounds of ten seconds with five captions each.
 
-The test split of the first release. Some of its videos are gone, so papers have pools of several
-sizes: ours is printed.
+The test split of the first release. Some videos are no longer available, so the pools of papers
+differ; results show the size of the pool.
 """
 
 from __future__ import annotations
@@ -14,19 +14,9 @@ from benchmarks.datasets.dataset import DataSet
 from benchmarks.ranking.suite import Caption, Gallery, RankingSuite
 from retrieval.types import Medium
 
-DATA: Final = DataSet(
-    title="AudioCaps, test split",
-    task="text to sound",
-    size="975 clips, 4,875 captions",
-    licence="captions for academic use only; sounds of YouTube's users",
-    source="Kim et al., NAACL 2019 (github.com/cdjkim/audiocaps); "
-    "clips cut from YouTube by youtube_id and start_time",
-    files=("test.csv", "audio/"),
-)
-
 
 def read(data: Path) -> Gallery:
-    """Clips by the id of their video; each is cut from another."""
+    """Read clips by the id of their video; each clip is cut from another video."""
     rows = read_table(data / "test.csv", "audiocap_id", "youtube_id", "caption")
     return Gallery(
         media_files(data / "audio", dict.fromkeys(row["youtube_id"] for row in rows)),
@@ -34,4 +24,19 @@ def read(data: Path) -> Gallery:
     )
 
 
-run = RankingSuite("audiocaps", DATA, Medium.AUDIO, read, with_map=True).run
+SUITE: Final = RankingSuite(
+    name="audiocaps",
+    summary="975 sounds of ten seconds and five captions each.",
+    data_set=DataSet(
+        title="AudioCaps, test split",
+        task="text to sound",
+        size="975 clips, 4,875 captions",
+        licence="captions for academic use only; sounds of YouTube's users",
+        source="Kim et al., NAACL 2019 (github.com/cdjkim/audiocaps); "
+        "clips cut from YouTube by youtube_id and start_time",
+        files=("test.csv", "audio/"),
+    ),
+    medium=Medium.AUDIO,
+    read=read,
+    reports_map=True,
+)

@@ -1,7 +1,7 @@
-"""`bench run charades`: moments of activities at home from a sentence, Charades-STA's test split.
+"""Charades-STA: moments of activities at home from a sentence.
 
-Gao et al., ICCV 2017 (1705.02101). Their text file tells no durations: the table of the videos'
-authors does, and lighthouse's form of the same annotations brings them along.
+The test split. Gao et al., ICCV 2017 (1705.02101). The text file holds no durations. They come from
+the table of the Charades authors, or from the lighthouse form of the same annotations.
 """
 
 from __future__ import annotations
@@ -17,47 +17,47 @@ from benchmarks.moments.suite import MomentSuite
 from retrieval.errors import SourceError
 from retrieval.evaluation.annotations import AnnotatedQuery, read_annotations
 
-DATA: Final = DataSet(
-    title="Charades-STA, test split",
-    task="moment in the true video, moment in the corpus",
-    size="1,334 videos, 3,720 queries",
-    licence="annotations for research; videos under the Charades licence, non-commercial",
-    source="Gao et al., ICCV 2017 (github.com/jiyanggao/TALL); durations and videos from Charades "
-    "(Sigurdsson et al., ECCV 2016, Charades_v1_480); or lighthouse "
-    "(github.com/line/lighthouse)",
-    files=("charades_test_release.jsonl", "videos/"),
-    instead=("charades_sta_test.txt",),
-)
-
 DURATIONS: Final = {"charades_sta_test.txt": "Charades_v1_test.csv",
                     "charades_sta_train.txt": "Charades_v1_train.csv"}  # fmt: skip
 
 
 def read(path: Path) -> Iterator[AnnotatedQuery]:
-    """Read either form; the text's durations come from the table beside it.
+    """Read either form; the durations of the text file come from the table in the same folder.
 
     Raises:
-        SourceError: There is no such table, it lacks a video, or a file is in another format.
+        SourceError: The table does not exist or lacks a video, or a file is in another format.
     """
     if path.name not in DURATIONS:
         yield from read_annotations(path)
         return
     table = path.with_name(DURATIONS[path.name])
     if not table.is_file():
-        raise SourceError(f"{path} tells no durations: put {table.name}, of Charades, beside it")
+        raise SourceError(
+            f"{path} holds no durations; put {table.name} of Charades into its folder"
+        )
     lengths = {row["id"]: row["length"] for row in read_table(table, "id", "length")}
-    for one in read_annotations(path):
+    for query in read_annotations(path):
         try:
-            yield replace(one, duration_seconds=float(lengths[one.video_id]))
+            yield replace(query, duration_seconds=float(lengths[query.video_id]))
         except (KeyError, ValueError) as error:
-            raise SourceError(f"{table} does not tell how long {one.video_id} is") from error
+            raise SourceError(f"{table} holds no duration of {query.video_id}") from error
 
 
 SUITE: Final = MomentSuite(
     name="charades",
-    data_set=DATA,
-    learnt=("charades_train_release.jsonl", "charades_sta_train.txt"),
-    corpus=True,
+    summary="moments of activities at home from a sentence, Charades-STA's test split.",
+    data_set=DataSet(
+        title="Charades-STA, test split",
+        task="moment in the true video, moment in the corpus",
+        size="1,334 videos, 3,720 queries",
+        licence="annotations for research; videos under the Charades licence, non-commercial",
+        source="Gao et al., ICCV 2017 (github.com/jiyanggao/TALL); durations and videos from "
+        "Charades (Sigurdsson et al., ECCV 2016, Charades_v1_480); or lighthouse "
+        "(github.com/line/lighthouse)",
+        files=("charades_test_release.jsonl", "videos/"),
+        alternatives=("charades_sta_test.txt",),
+    ),
+    training_files=("charades_train_release.jsonl", "charades_sta_train.txt"),
+    searches_corpus=True,
     read=read,
 )
-run = SUITE.run

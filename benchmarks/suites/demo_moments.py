@@ -1,15 +1,15 @@
-"""`bench run demo-moments`: moments in held-out demo videos, by Hammer and by what it must beat.
+"""Moments in held-out demo videos, by Hammer and by baselines.
 
-Captions are asked through the public search, of the true video alone and of the whole corpus. A
-second set holds videos whose events look alike and only move differently. Beside Hammer stand the
-best constant window, which has seen nothing, `similarity`, which needs no training, and, where
-`retrieval train hammer --flat --out FOLDER/demo-moments/flat` has made one, a flat network of as
-many parameters, trained in the same way.
+Captions are run through the public search, in the true video and in the whole corpus. A second set
+holds videos whose events look alike and differ only in motion. The baselines are the best constant
+window, which reads no input, `similarity`, which needs no training, and a flat network of the same
+size and training as Hammer, if the folder holds one (`retrieval train hammer --flat`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -18,9 +18,8 @@ from typing import Final
 import numpy as np
 
 from benchmarks.moments.demo_videos import embed_videos, write_videos
-from benchmarks.moments.questions import Asked, ask, in_true_item
-from benchmarks.results.outcome import Outcome
-from benchmarks.results.tables import Result
+from benchmarks.moments.generated_queries import CaptionedMoment, TrueItemTask, search_moments
+from benchmarks.results.outcome import Result
 from benchmarks.speed.localize import ADDED_GOAL_MS, MINUTE_GOAL_MS, rows_of_a_minute
 from retrieval.collection import Collection
 from retrieval.demo.look_alikes import sample_look_alikes, telling_events
@@ -35,70 +34,69 @@ from retrieval.training.moments.objective import HammerSettings
 from retrieval.training.moments.train import HammerOptions
 from retrieval.types import Medium, MomentQuery
 
+logger = logging.getLogger(__name__)
+
 SUITE: Final = "demo-moments"
 SEED: Final = 30_000
 VIDEOS, LOOK_ALIKE_VIDEOS = 500, 150
 MODEL: Final = "tiny-image"
 GOALS: Final = {0.5: 0.85, 0.7: 0.70}
 CORPUS_GOAL, VIDEO_GOAL = 0.50, 0.85
-TIMED: Final = 50
+TIMED_QUERIES: Final = 50
+NOT_FOUND: Final = 999
+"""Rank of a video without a moment among the hits."""
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> Outcome:
-    """Write and embed the held-out videos, and ask every localizer.
+def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
+    """Write and embed the held-out videos, and run all queries with every localizer.
 
     Args:
-        say: Told about every step.
-        folder: Where to write videos, collections and what is trained.
-        scale: Share of the videos and of the training; figures are comparable at 1.
+        folder: Folder of videos, collections and trained models.
+        scale: Share of the videos and of the training.
     """
-    corpus = _corpus(folder / "corpus", max(10, round(VIDEOS * scale)), say)
-    alike = _look_alikes(folder / "alike", max(5, round(LOOK_ALIKE_VIDEOS * scale)), say)
-    for place in (folder / "corpus", folder / "alike"):
-        embed_videos(place, (MODEL,), say)
-    digest = Collection.open(folder / "corpus" / "collection").snapshot.spaces[0].digest
-    hammer = "hammer"
-    if read_space_digest(BUNDLED) != digest:
-        hammer = _trained(folder / "hammer", digest, scale, say)
-    names = {"Hammer": hammer, "similarity": "similarity"}
-    flat = folder / "flat"
-    if read_space_digest(flat) == digest:
-        names["flat ablation"] = f"hammer:{flat}"
-    else:
-        say(f"no flat network: `retrieval train hammer --flat --out {flat}` makes one")
+    usual = _corpus_queries(folder / "corpus", max(10, round(VIDEOS * scale)))
+    look_alikes = _look_alike_queries(folder / "alike", max(5, round(LOOK_ALIKE_VIDEOS * scale)))
+    corpus = embed_videos(folder / "corpus", (MODEL,)).root
+    alike = embed_videos(folder / "alike", (MODEL,)).root
+    localizers = _localizers(folder, Collection.open(corpus).snapshot.spaces[0].digest, scale)
     results: list[Result] = []
-    for what, localizer in names.items():
-        goals = GOALS if what == "Hammer" else {}
-        opened = Collection.open(folder / "corpus" / "collection", localizer=localizer)
-        results += in_true_item(
-            SUITE, opened, corpus, Target.VIDEO, f"moment in the true video, {what}", goals
-        )
-        results += _in_corpus(opened, corpus, what)
-        hard = Collection.open(folder / "alike" / "collection", localizer=localizer)
-        results += in_true_item(
-            SUITE, hard, alike, Target.VIDEO, f"moment among look-alikes, {what}", {}
-        )
-        say(f"{what} asked")
-    return Outcome(results + _speed(folder / "corpus" / "collection", hammer, corpus))
+    for name, localizer in localizers.items():
+        goals = GOALS if name == "Hammer" else {}
+        opened = Collection.open(corpus, localizer=localizer)
+        task = TrueItemTask(SUITE, f"moment in the true video, {name}", usual, Target.VIDEO, goals)
+        results += task.measure(opened)
+        results += _in_corpus(opened, usual, name)
+        hard = Collection.open(alike, localizer=localizer)
+        task = TrueItemTask(SUITE, f"moment among look-alikes, {name}", look_alikes, Target.VIDEO)
+        results += task.measure(hard)
+        logger.info("queries run with %s", name)
+    return results + _speed(corpus, localizers["Hammer"], usual)
 
 
-def _trained(out: Path, digest: str, scale: float, say: Callable[[str], None]) -> str:
-    """The localizer in a folder, trained now where it is not there for this space."""
-    if read_space_digest(out) != digest:
-        settings = HammerSettings(max(1, round(HammerSettings().steps * scale)))
-        train_demo_hammer(HammerOptions(out, settings), scale=scale)
-    return f"hammer:{out}"
+def _localizers(folder: Path, digest: str, scale: float) -> dict[str, str]:
+    """Return localizers by name, and train a Hammer for the space if the bundled one is not."""
+    hammer = "hammer"
+    if space_digest_of(BUNDLED) != digest:
+        own = folder / "hammer"
+        if space_digest_of(own) != digest:
+            steps = None if scale == 1 else max(1, round(STEPS * scale))
+            train_demo_hammer(own, steps=steps, scale=scale, telling=Telling(logger.info))
+        hammer = f"hammer:{own}"
+    localizers = {"Hammer": hammer, "similarity": "similarity"}
+    flat = folder / "flat"
+    if space_digest_of(flat) == digest:
+        localizers["flat ablation"] = f"hammer:{flat}"
+    else:
+        logger.info("no flat network for this space in %s: the flat ablation is left out", flat)
+    return localizers
 
 
-# ---------------------------------------------------------------- what is asked
-
-
-def _corpus(place: Path, videos: int, say: Callable[[str], None]) -> list[Asked]:
-    world = place / "world"
+def _corpus_queries(folder: Path, videos: int) -> list[CaptionedMoment]:
+    world = folder / "world"
     if not (world / "truth.jsonl").exists():
-        write_world(world, WorldSettings(SEED, 0, 0, videos, video_seconds=(20, 60)), progress=say)
+        write_world(world, WorldSettings(SEED, 0, 0, videos, video_seconds=(20, 60)))
     return [
-        Asked(
+        CaptionedMoment(
             Path(item.file).name,
             item.caption,
             (item.start_seconds or 0.0, item.end_seconds or 0.0),
@@ -109,16 +107,16 @@ def _corpus(place: Path, videos: int, say: Callable[[str], None]) -> list[Asked]
     ]
 
 
-def _look_alikes(place: Path, count: int, say: Callable[[str], None]) -> list[Asked]:
-    """Videos of look-alikes, and a caption of each event that says how it moves."""
+def _look_alike_queries(folder: Path, count: int) -> list[CaptionedMoment]:
+    """Write videos of look-alikes; return a caption per event that describes its motion."""
     videos = [
         sample_look_alikes(np.random.default_rng([HELD_OUT, SEED, 9, number]))
         for number in range(count)
     ]
-    paths = write_videos(videos, place / "world" / "videos")
-    say(f"{count} videos of look-alikes written")
+    paths = write_videos(videos, folder / "world" / "videos")
+    logger.info("%d videos of look-alikes written", count)
     return [
-        Asked(
+        CaptionedMoment(
             path.name,
             event.caption.text,
             (event.start_seconds, event.end_seconds),
@@ -129,46 +127,50 @@ def _look_alikes(place: Path, count: int, say: Callable[[str], None]) -> list[As
     ]
 
 
-# ---------------------------------------------------------------- figures
-
-
-def _in_corpus(collection: Collection, asked: Sequence[Asked], what: str) -> list[Result]:
-    """The best moment of all videos, and the videos in the order of their best moments."""
-    right, ranks = 0, []
-    for one in asked:
-        hits = ask(collection, one, Target.VIDEO).hits
+def _in_corpus(
+    collection: Collection, queries: Sequence[CaptionedMoment], localizer: str
+) -> list[Result]:
+    """Score the best moment of all videos, and the videos ranked by their best moments."""
+    correct, ranks = 0, []
+    for query in queries:
+        hits = search_moments(collection, query, Target.VIDEO).hits
         best = hits[0]
         span = (best.start_seconds or 0.0, best.end_seconds or 0.0)
-        right += best.uri.endswith(one.file) and overlap(span, one.span) >= 0.5
-        videos = list(dict.fromkeys(hit.uri for hit in hits))
-        ranks.append(next((n for n, uri in enumerate(videos, 1) if uri.endswith(one.file)), 999))
+        correct += best.uri.endswith(query.file) and overlap(span, query.span) >= 0.5
+        videos = dict.fromkeys(hit.uri for hit in hits)
+        positions = (n for n, uri in enumerate(videos, 1) if uri.endswith(query.file))
+        ranks.append(next(positions, NOT_FOUND))
     pool = len(collection.snapshot.living_ids())
-    goals = (CORPUS_GOAL, None, VIDEO_GOAL) if what == "Hammer" else (None, None, None)
-    task = f"text → moment in a corpus, {what}"
+    is_hammer = localizer == "Hammer"
+    task = f"text → moment in a corpus, {localizer}"
     return [
-        Result(SUITE, task, "R@1, IoU 0.5", right / len(asked), goals[0], pool=pool),
-        Result(SUITE, task, "video R@1", success_at_k(ranks, 1), goals[1], chance=1 / pool,
-               pool=pool),
-        Result(SUITE, task, "video R@10", success_at_k(ranks, 10), goals[2], chance=10 / pool,
-               pool=pool),
+        Result(SUITE, task, "R@1, IoU 0.5", correct / len(queries),
+               CORPUS_GOAL if is_hammer else None, pool=pool),
+        Result(SUITE, task, "video R@1", success_at_k(ranks, 1), chance=1 / pool, pool=pool),
+        Result(SUITE, task, "video R@10", success_at_k(ranks, 10),
+               VIDEO_GOAL if is_hammer else None, chance=10 / pool, pool=pool),
     ]  # fmt: skip
 
 
-def _speed(root: Path, name: str, asked: Sequence[Asked]) -> list[Result]:
-    """Milliseconds for a video of one minute, and of localizing in a query over the corpus."""
-    hammer = Collection.open(root, localizer=name)
-    space = hammer.snapshot.spaces[0]
-    localizer = choose_localizers(name, [space])[0]
+def _speed(root: Path, hammer: str, queries: Sequence[CaptionedMoment]) -> list[Result]:
+    """Time Hammer on a video of one minute, and within searches of the corpus."""
+    collection = Collection.open(root, localizer=hammer)
+    space = collection.snapshot.spaces[0]
+    localizer = choose_localizers(hammer, [space])[0]
     minute = rows_of_a_minute(space.dim, space.sampling.frames_per_second)
-    took = []
-    for one in asked[:TIMED]:
-        query = MomentQuery(minute.vectors[0], one.caption)
-        began = perf_counter()
-        localizer.localize(query, [minute])
-        took.append(1e3 * (perf_counter() - began))
-    added = [ask(hammer, one, Target.VIDEO, k=10).took_ms.localize for one in asked[:TIMED]]
+    alone_ms = []
+    for query in queries[:TIMED_QUERIES]:
+        moment_query = MomentQuery(minute.vectors[0], query.caption)
+        start = perf_counter()
+        localizer.localize(moment_query, [minute])
+        alone_ms.append(1e3 * (perf_counter() - start))
+    added_ms = [
+        search_moments(collection, query, Target.VIDEO, k=10).took_ms.localize
+        for query in queries[:TIMED_QUERIES]
+    ]
     return [
-        Result(SUITE, "localize a one-minute video", "ms, median", median(took), MINUTE_GOAL_MS),
-        Result(SUITE, f"localize a query's top {localizer.max_items}", "ms, median", median(added),
-               ADDED_GOAL_MS, pool=len(hammer.snapshot.living_ids())),
+        Result(SUITE, "localize a one-minute video", "ms, median", median(alone_ms),
+               MINUTE_GOAL_MS),
+        Result(SUITE, f"localize a query's top {localizer.max_items}", "ms, median",
+               median(added_ms), ADDED_GOAL_MS, pool=len(collection.snapshot.living_ids())),
     ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""`bench run didemo`: 1,037 videos and a paragraph each, all of a video's descriptions in a row.
+"""DiDeMo: 1,037 videos with a paragraph each, all descriptions of the video.
 
-The official test file. Papers ask 1,003 or 1,004 of its videos, those they could get, and see the
-first 30 seconds: annotators saw no more. Give videos that are cut there to do as they do.
+The official test file. Papers use 1,003 or 1,004 of its videos, as far as they could get them, and
+the first 30 seconds, which annotators saw. Cut the videos there for comparable figures.
 """
 
 from __future__ import annotations
@@ -15,18 +15,9 @@ from benchmarks.datasets.dataset import DataSet
 from benchmarks.ranking.suite import Caption, Gallery, RankingSuite
 from retrieval.types import Medium
 
-DATA: Final = DataSet(
-    title="DiDeMo, test split, paragraph to video",
-    task="text to video",
-    size="1,037 videos, 1,037 paragraphs",
-    licence="descriptions BSD-2-Clause; videos of Flickr's users, Creative Commons",
-    source="Hendricks et al., ICCV 2017 (LocalizingMoments)",
-    files=("test_data.json", "videos/"),
-)
-
 
 def read(data: Path) -> Gallery:
-    """Videos by their official name; files may have a further extension."""
+    """Read videos by their official name; files may have a further extension."""
     paragraphs: dict[str, list[str]] = {}
     for moment in json.loads((data / "test_data.json").read_bytes()):
         paragraphs.setdefault(moment["video"], []).append(moment["description"].strip())
@@ -36,4 +27,17 @@ def read(data: Path) -> Gallery:
     )
 
 
-run = RankingSuite("didemo", DATA, Medium.VIDEO, read).run
+SUITE: Final = RankingSuite(
+    name="didemo",
+    summary="1,037 videos and a paragraph each, all of a video's descriptions in a row.",
+    data_set=DataSet(
+        title="DiDeMo, test split, paragraph to video",
+        task="text to video",
+        size="1,037 videos, 1,037 paragraphs",
+        licence="descriptions BSD-2-Clause; videos of Flickr's users, Creative Commons",
+        source="Hendricks et al., ICCV 2017 (LocalizingMoments)",
+        files=("test_data.json", "videos/"),
+    ),
+    medium=Medium.VIDEO,
+    read=read,
+)

@@ -1,146 +1,170 @@
-"""`bench run emoji`: a model trained on emoji's names alone, asked by keywords not in the names.
+"""A model trained on the names of emoji, queried by keywords that are not in the names.
 
-An image-text model begins with random weights and sees every picture with its name and the single
-words of its name, nothing else. Then each keyword of emojilib is searched among all pictures.
-Pictures whose names share a word with the keyword count neither for nor against: a bag of words
-finds those, and no others. So its best is chance here; the baseline is a bag of character trigrams,
-which knows that a smiley smiles. Keywords made of words that name other emoji are told apart from
-those that the model has never read.
+An image-text model with random weights is trained on each picture with its name and the single
+words of its name. Each keyword of emojilib is then a query over all pictures. Pictures whose names
+share a word with the keyword are excluded, because a bag of words finds exactly those. The best bag
+of words is therefore at chance, and the baseline is a bag of character trigrams, which matches
+`smiley` to `smiling`. Keywords made of words from other names are reported separately from
+keywords with words that the model never read.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets.embedded_files import embed_files, told, uris_of
+from benchmarks.datasets.embedded_files import embed_files, uris_of
 from benchmarks.datasets.emoji import (
-    DATA,
+    EMOJI,
     Emoji,
     keywords_not_in_names,
     read_emoji,
     trigram_scores,
 )
 from benchmarks.ranking.chance import chance_of_success
-from benchmarks.results.outcome import Answers, Outcome, QueryValues, RankedAnswer
-from benchmarks.results.tables import Result
+from benchmarks.results.outcome import Answers, Outcome, QueryValues, RankedAnswer, Result
 from indexes.scoring import best_columns
 from retrieval.collection import Collection
 from retrieval.evaluation.ranking import RankingMetrics
+from retrieval.progress import Progress, no_progress
 from retrieval.targets import Target
 from retrieval.training.pairs.options import PairsOptions
 from retrieval.training.pairs.train import train_on_pairs
 from retrieval.types import Medium
 
+logger = logging.getLogger(__name__)
+
 SUITE: Final = "emoji"
 STEPS: Final = 600
-EVERY: Final = 8
-"""One picture in so many is scored while the model is trained, on what it has seen."""
+VALIDATION_STRIDE: Final = 8
+"""Every eighth picture is scored during training; all of them are training pictures."""
 
 KNOWN, UNKNOWN = "keyword of words in other names", "keyword of other words"
 DEPTHS: Final = (1, 10)
 
 
-def run(*, say: Callable[[str], None], folder: Path, data: Path, scale: float = 1.0) -> Outcome:
-    """Train, unless the folder holds the model, embed, index, and ask every keyword."""
-    DATA.check(data)
+def run(
+    *, folder: Path, data: Path, scale: float = 1.0, progress: Progress = no_progress
+) -> Outcome:
+    """Train unless the folder holds the model, then embed, index, and run every keyword."""
+    EMOJI.check(data)
     emoji = read_emoji(data)
     model = folder / "model"
     if not (model / "README.md").exists():
         steps = max(1, round(STEPS * scale))
-        say(f"training on the names of {len(emoji):,} pictures, {steps:,} steps")
-        pairs, seen = _write_pairs(folder / "pairs.csv", emoji), emoji[::EVERY]
-        validation = _write_pairs(folder / "seen.csv", seen, words=False)
+        logger.info("training on the names of %d pictures, %d steps", len(emoji), steps)
+        pairs = _write_pairs(folder / "pairs.csv", emoji)
+        validation = _write_pairs(folder / "seen.csv", emoji[::VALIDATION_STRIDE], words=False)
         train_on_pairs(PairsOptions("clip", pairs, model, validation, steps=steps))
-    files = {one.file.stem: one.file.resolve() for one in emoji}
-    spec = f"open_clip:{model}"
-    collection, _ = embed_files(folder / "collection", files, Medium.IMAGE, (spec,), say)
-    asked = keywords_not_in_names(emoji)
-    scores = _asked(collection, files, list(asked), told(len(asked), "keywords asked", say))
-    return _scored(emoji, files, asked, scores)
+    files = {each.file.stem: each.file.resolve() for each in emoji}
+    collection, _ = embed_files(
+        folder / "collection", files, Medium.IMAGE, (f"open_clip:{model}",), progress
+    )
+    relevant = keywords_not_in_names(emoji)
+    scores = _search_scores(collection, files, list(relevant), progress)
+    return _outcome(emoji, files, relevant, scores)
 
 
 def _write_pairs(path: Path, emoji: Sequence[Emoji], *, words: bool = True) -> Path:
-    """A manifest of the pictures with their names, and with each word of a name."""
+    """Write a table of the pictures with their names and, optionally, each word of a name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "caption"])
-        for one in emoji:
-            captions = [one.name, *(one.name.split() if words else ())]
-            writer.writerows([one.file.resolve(), caption] for caption in dict.fromkeys(captions))
+        for each in emoji:
+            captions = [each.name, *(each.name.split() if words else ())]
+            writer.writerows([each.file.resolve(), caption] for caption in dict.fromkeys(captions))
     return path
 
 
-def _asked(
-    collection: Collection,
-    files: Mapping[str, Path],
-    queries: Sequence[str],
-    tell: Callable[[int], None],
+def _search_scores(
+    collection: Collection, files: Mapping[str, Path], queries: Sequence[str], progress: Progress
 ) -> NDArray[np.float32]:
-    """Scores (queries, pictures) of whole rankings."""
-    places = {uri: place for place, uri in enumerate(uris_of(files).values())}
+    """Search all pictures for each query; return scores (queries, pictures)."""
+    columns = {uri: column for column, uri in enumerate(uris_of(files).values())}
     scores = np.full((len(queries), len(files)), -1, np.float32)
     for done, (row, query) in enumerate(zip(scores, queries, strict=True)):
-        tell(done)
+        progress("searching keywords", done, len(queries))
         for hit in collection.search(query, to=[Target.IMAGE], k=len(files)):
-            row[places[hit.uri]] = hit.score
+            row[columns[hit.uri]] = hit.score
     return scores
 
 
-def _scored(
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """The keywords of one task.
+
+    Attributes:
+        relevant: Positions of the relevant pictures by keyword.
+        scores: (keywords, pictures) scores of the model; excluded pictures have -inf.
+        baseline: The same of the trigrams.
+        pools: (keywords,) number of pictures that are not excluded.
+    """
+
+    name: str
+    relevant: Mapping[str, list[int]]
+    scores: NDArray[np.float32]
+    baseline: NDArray[np.float32]
+    pools: NDArray[np.int64]
+
+    def outcome(self, files: Mapping[str, Path]) -> Outcome:
+        """Score the model and the baseline."""
+        items, queries, relevant = list(files), list(self.relevant), list(self.relevant.values())
+        metrics, baseline = RankingMetrics(DEPTHS), RankingMetrics(DEPTHS)
+        metrics.add(self.scores, relevant)
+        baseline.add(self.baseline, relevant)
+        results = [
+            Result(
+                SUITE, self.name, f"R@{k}", metrics.summary()[f"R@{k}"],
+                baseline=baseline.summary()[f"R@{k}"],
+                chance=float(np.mean([chance_of_success([len(positions)], pool, k)
+                                      for positions, pool in zip(relevant, self.pools, strict=True)
+                                      ])),
+                pool=len(items),
+            )
+            for k in DEPTHS
+        ]  # fmt: skip
+        values = {row.metric: metrics.per_query[row.metric].tolist() for row in results}
+        positions = np.broadcast_to(np.arange(len(items)), self.scores.shape)
+        best = best_columns(self.scores, positions, DEPTHS[-1])
+        answers = [
+            RankedAnswer(
+                query, query, [items[n] for n in ids], row.tolist(), [items[n] for n in own]
+            )
+            for query, own, row, ids in zip(queries, relevant, *best, strict=True)
+        ]
+        return Outcome(results, [QueryValues(SUITE, self.name, queries, values)],
+                       [Answers(SUITE, self.name, answers, files)])  # fmt: skip
+
+
+def _outcome(
     emoji: Sequence[Emoji],
     files: Mapping[str, Path],
-    asked: Mapping[str, list[int]],
+    relevant: Mapping[str, list[int]],
     scores: NDArray[np.float32],
 ) -> Outcome:
-    """Both tasks, pictures that are named with a keyword left out of its ranking."""
-    named = np.array([[one.is_named(query) for one in emoji] for query in asked])
-    plain = trigram_scores(list(asked), [one.name for one in emoji])
-    scores, plain = (np.where(named, -np.inf, each) for each in (scores, plain))
-    words = {word for one in emoji for word in one.name.split()}
-    known = [words.issuperset(query.split()) for query in asked]
-    outcome = Outcome([])
-    for task, knows in ((KNOWN, True), (UNKNOWN, False)):
-        chosen = [number for number, each in enumerate(known) if each is knows]
-        some = {query: asked[query] for query in np.array(list(asked))[chosen].tolist()}
-        pools = (~named[chosen]).sum(axis=1)
-        outcome = outcome.joined(_task(task, files, some, scores[chosen], plain[chosen], pools))
-    return outcome
-
-
-def _task(
-    task: str,
-    files: Mapping[str, Path],
-    asked: Mapping[str, list[int]],
-    scores: NDArray[np.float32],
-    plain: NDArray[np.float32],
-    pools: NDArray[np.int64],
-) -> Outcome:
-    """One task; `pools` says of how many pictures each keyword has to find its own."""
-    items, queries, wanted = list(files), list(asked), list(asked.values())
-    ours, theirs = RankingMetrics(DEPTHS), RankingMetrics(DEPTHS)
-    ours.add(scores, wanted)
-    theirs.add(plain, wanted)
-    results = [
-        Result(
-            SUITE, task, f"R@{k}", ours.summary()[f"R@{k}"], baseline=theirs.summary()[f"R@{k}"],
-            chance=float(np.mean([chance_of_success([len(one)], pool, k)
-                                  for one, pool in zip(wanted, pools, strict=True)])),
-            pool=len(items),
+    """Score both tasks without the pictures whose names share a word with the keyword."""
+    queries = list(relevant)
+    excluded = np.array([[each.shares_word_with(query) for each in emoji] for query in queries])
+    baseline = trigram_scores(queries, [each.name for each in emoji])
+    scores, baseline = (np.where(excluded, -np.inf, each) for each in (scores, baseline))
+    vocabulary = {word for each in emoji for word in each.name.split()}
+    is_known = np.array([vocabulary.issuperset(query.split()) for query in queries])
+    outcomes = []
+    for name, rows in ((KNOWN, np.flatnonzero(is_known)), (UNKNOWN, np.flatnonzero(~is_known))):
+        task = _Task(
+            name,
+            {queries[row]: relevant[queries[row]] for row in rows},
+            scores[rows],
+            baseline[rows],
+            (~excluded[rows]).sum(axis=1),
         )
-        for k in DEPTHS
-    ]  # fmt: skip
-    values = {row.metric: ours.per_query[row.metric].tolist() for row in results}
-    best = best_columns(scores, np.broadcast_to(np.arange(len(items)), scores.shape), DEPTHS[-1])
-    answers = [
-        RankedAnswer(query, query, [items[n] for n in ids], row.tolist(), [items[n] for n in own])
-        for query, own, row, ids in zip(queries, wanted, *best, strict=True)
-    ]
-    return Outcome(results, [QueryValues(SUITE, task, queries, values)],
-                   [Answers(SUITE, task, answers, files)])  # fmt: skip
+        outcomes.append(task.outcome(files))
+    return Outcome.merged(outcomes)

@@ -1,18 +1,18 @@
-"""`bench run esc10-moments`: a sound within a long recording, by Hammer and by what it must beat.
+"""A sound within a long recording, by Hammer and by baselines.
 
-Clips of ESC-10 are joined to recordings of 30 to 120 s
-(`benchmarks.datasets.esc10_recordings`). A MuLan
-that hears 2 s at once learns folds 1 to 4, a Hammer over its segments learns recordings of the
-same folds, and "the sound of a dog bark" is asked of recordings of fold 5, through the public
-search. Beside Hammer stand the best constant window, which has heard nothing, and `similarity`,
-which needs no training. Nothing was chosen on fold 5: the settings below come from training on
-folds 1 to 3 and testing on fold 4. Training is left out where `--folder` holds the models.
+Clips of ESC-10 are joined to recordings of 30 to 120 s (`benchmarks.datasets.esc10_recordings`). A
+MuLan with windows of 2 s is trained on folds 1 to 4, and a Hammer over its segments on recordings
+of the same folds. Queries such as "the sound of a dog bark" are then run on recordings of fold 5,
+through the public search. The baselines are the best constant window, which reads no input, and
+`similarity`, which needs no training. The settings below were chosen on folds 1 to 4 (trained on 1
+to 3, tested on 4), never on fold 5. Models that exist in the folder are not trained again.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,12 +20,11 @@ from typing import Final
 import numpy as np
 import soundfile
 
-from benchmarks.datasets.esc10 import Clip, read_clips, split
+from benchmarks.datasets.esc10 import SoundClip, read_clips, split
 from benchmarks.datasets.esc10_recordings import QUIET, Recording, join_clips, without_quiet_ends
-from benchmarks.moments.questions import Asked, in_true_item
-from benchmarks.results.outcome import Outcome
-from benchmarks.results.tables import Result
-from benchmarks.suites.esc10 import RESNET, STRONG, TEMPLATES, Recipe, learn
+from benchmarks.moments.generated_queries import CaptionedMoment, TrueItemTask
+from benchmarks.results.outcome import Result
+from benchmarks.suites.esc10 import RESNET, STRONG, TEMPLATES, Recipe, train
 from retrieval.collection import Collection
 from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.mulan import WEIGHTS, MulanEncoder
@@ -39,24 +38,26 @@ from retrieval.training.moments.objective import HammerSettings
 from retrieval.training.moments.train import HammerDataset, HammerOptions, train_hammer
 from retrieval.types import AudioWindows, Medium, Space, TimedRows
 
+logger = logging.getLogger(__name__)
+
 SUITE: Final = "esc10-moments"
 SEED: Final = 0
 HELD_OUT_FOLD: Final = 5
 GOALS: Final = {0.5: 0.60}
 MINUTES_GOAL: Final = 20.0
-QUESTION: Final = TEMPLATES[1]
+QUERY: Final = TEMPLATES[1]
 
-LEARNT, ASKED = 0, 1
-"""First elements of the seeds of recordings: what is learnt and what is asked share none."""
+TRAINING, TEST = 0, 1
+"""First elements of the seeds of recordings, so that both splits differ."""
 
-RECORDINGS, ASKED_RECORDINGS, CARD_RECORDINGS = 200, 100, 20
+TRAINING_RECORDINGS, TEST_RECORDINGS, VALIDATION_RECORDINGS = 200, 100, 20
 HOP_SECONDS: Final = 1.0
 RECIPE: Final = Recipe("ResNet over 2 s", replace(RESNET, window_seconds=2.0), 40, 1e-3, STRONG)
 
 
 @dataclass(frozen=True, slots=True)
 class HammerSizes:
-    """Of the Hammer, and how long it learns; its rows are a second apart."""
+    """Sizes and training of the Hammer, whose rows are a second apart."""
 
     levels: tuple[Level, ...] = (Level(16, 1), Level(8, 1))
     width: int = 64
@@ -66,68 +67,68 @@ class HammerSizes:
 
 
 HAMMER: Final = HammerSizes()
-ROUGHNESS: Final = 0.7
-"""Length of the noise that is added to the unit rows a Hammer learns from."""
+NOISE_LENGTH: Final = 0.7
+"""Length of the noise that is added to unit rows in training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sounds:
-    """Clips without quiet ends: those that are learnt, and those of the fold held out."""
+    """Clips without quiet ends, of the training folds and of the held-out fold."""
 
     names: Sequence[str]
-    seen: Sequence[Clip]
-    held_out: Sequence[Clip]
+    training: Sequence[SoundClip]
+    held_out: Sequence[SoundClip]
 
-    def recording(self, what: int, number: int) -> Recording:
-        """Join recording `number` of those that are `LEARNT` or `ASKED`."""
-        clips = self.held_out if what == ASKED else self.seen
-        rng = np.random.default_rng([what, number])
+    def recording(self, split: int, number: int) -> Recording:
+        """Join recording `number` of a split, `TRAINING` or `TEST`."""
+        clips = self.held_out if split == TEST else self.training
+        rng = np.random.default_rng([split, number])
         return join_clips(clips, RECIPE.config.sample_rate_hz, rng)
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0, data: Path) -> Outcome:
-    """Train on folds 1 to 4, embed recordings of fold 5, and ask every localizer.
+def run(*, folder: Path, data: Path, scale: float = 1.0) -> list[Result]:
+    """Train on folds 1 to 4, embed recordings of fold 5, and run all queries.
 
     Args:
-        say: Told about every step.
-        folder: Where to write models, recordings and the collection.
-        scale: Share of the recordings and of the training; figures are comparable at 1.
+        folder: Folder of models, recordings and the collection.
         data: Folder of ESC-10.
+        scale: Share of the recordings and of the training.
     """
     start = time.monotonic()
     names, clips = read_clips(data, RECIPE.config.sample_rate_hz)
     clips = [replace(clip, sound=without_quiet_ends(clip.sound)) for clip in clips]
     sounds = Sounds(names, *split(clips, HELD_OUT_FOLD))
-    asked = _corpus(folder / "recordings", sounds, _counted(ASKED_RECORDINGS, scale))
-    say(f"{len(asked)} moments in recordings of fold {HELD_OUT_FOLD}")
-    mulan = folder / "mulan"
+    queries = _write_recordings(folder / "recordings", sounds, _scaled(TEST_RECORDINGS, scale))
+    logger.info("%d moments in recordings of fold %d", len(queries), HELD_OUT_FOLD)
+    mulan, hammer = folder / "mulan", folder / "hammer"
     if not (mulan / WEIGHTS).exists():
-        learn(RECIPE, pieces_of(sounds.seen), names, mulan, scale=scale)
-        say(f"MuLan has learnt the other folds, {_minutes_since(start):.1f} min")
+        train(RECIPE, pieces_of(sounds.training), names, mulan, scale=scale)
+        logger.info("MuLan trained on the other folds, %.1f min", _minutes_since(start))
     space = _embed(folder, mulan)
-    if read_space_digest(folder / "hammer") != space.digest:
-        _train(folder / "hammer", mulan, space, sounds, scale, say)
-        say(f"Hammer has learnt, {_minutes_since(start):.1f} min")
+    if space_digest_of(hammer) != space.digest:
+        _train_hammer(hammer, mulan, space, sounds, scale)
+        logger.info("Hammer trained, %.1f min", _minutes_since(start))
     results: list[Result] = []
-    for what, localizer in (("Hammer", f"hammer:{folder / 'hammer'}"), ("similarity",) * 2):
-        collection = Collection.open(folder / "collection", localizer=localizer)
-        goals = GOALS if what == "Hammer" else {}
-        task = f"sound in the true recording, {what}"
-        results += in_true_item(SUITE, collection, asked, Target.MUSIC, task, goals)
-        say(f"{what} asked")
+    for name, localizer in (("Hammer", f"hammer:{hammer}"), ("similarity", "similarity")):
+        task = TrueItemTask(
+            SUITE, f"sound in the true recording, {name}", queries, Target.MUSIC,
+            GOALS if name == "Hammer" else {},
+        )  # fmt: skip
+        results += task.measure(Collection.open(folder / "collection", localizer=localizer))
+        logger.info("queries run with %s", name)
     minutes = _minutes_since(start)
-    whole = Result(SUITE, "the whole suite", "minutes", minutes, MINUTES_GOAL)
-    return Outcome([*results, whole])
+    return [*results, Result(SUITE, "the whole suite", "minutes", minutes, MINUTES_GOAL)]
 
 
 def _minutes_since(start: float) -> float:
     return (time.monotonic() - start) / 60
 
 
-def pieces_of(clips: Sequence[Clip]) -> list[Clip]:
-    """Cut clips into pieces as long as the MuLan's window, each a clip; quiet ones are left out.
+def pieces_of(clips: Sequence[SoundClip]) -> list[SoundClip]:
+    """Cut clips into pieces of the MuLan's window length, and drop quiet pieces.
 
-    The last piece may be shorter; one shorter than half is left out, unless it is all there is.
+    The last piece may be shorter. It is dropped if it is shorter than half a window, unless it is
+    the only one.
     """
     pieces = []
     length = RECIPE.config.window_samples
@@ -139,24 +140,21 @@ def pieces_of(clips: Sequence[Clip]) -> list[Clip]:
     return pieces
 
 
-# ---------------------------------------------------------------- what is asked
-
-
-def _corpus(place: Path, sounds: Sounds, count: int) -> list[Asked]:
-    """Write recordings as files; every moment of each is asked for."""
-    place.mkdir(parents=True, exist_ok=True)
+def _write_recordings(folder: Path, sounds: Sounds, count: int) -> list[CaptionedMoment]:
+    """Write recordings as files; return a query for every span."""
+    folder.mkdir(parents=True, exist_ok=True)
     rate = RECIPE.config.sample_rate_hz
-    asked = []
+    queries = []
     for number in range(count):
-        recording = sounds.recording(ASKED, number)
+        recording = sounds.recording(TEST, number)
         file = f"{number:05}.flac"
-        soundfile.write(place / file, recording.sound, rate)
+        soundfile.write(folder / file, recording.sound, rate)
         duration = len(recording.sound) / rate
-        asked += [
-            Asked(file, QUESTION.format(sounds.names[moment.label]), moment.span, duration)
-            for moment in recording.moments
+        queries += [
+            CaptionedMoment(file, QUERY.format(sounds.names[each.label]), each.span, duration)
+            for each in recording.spans
         ]
-    return asked
+    return queries
 
 
 def _embed(folder: Path, mulan: Path) -> Space:
@@ -167,19 +165,15 @@ def _embed(folder: Path, mulan: Path) -> Space:
     return collection.snapshot.spaces[0]
 
 
-# ---------------------------------------------------------------- what is learnt
-
-
-def _train(
-    out: Path, mulan: Path, space: Space, sounds: Sounds, scale: float, say: Callable[[str], None]
-) -> None:
-    """Train the Hammer; a part of what is asked later gives its card's figures."""
+def _train_hammer(out: Path, mulan: Path, space: Space, sounds: Sounds, scale: float) -> None:
+    """Train the Hammer. Some of the test recordings give the figures of its card."""
     encoder = MulanEncoder.load(mulan)
-    learnt = moment_data(encoder, space, sounds, LEARNT, _counted(RECORDINGS, scale))
-    say(f"{len(learnt.videos)} recordings embedded to learn from")
-    dataset = HammerDataset(
-        to_learn_from(learnt, space, np.random.default_rng(SEED)),
-        moment_data(encoder, space, sounds, ASKED, _counted(CARD_RECORDINGS, scale)),
+    training = moment_data(encoder, space, sounds, TRAINING, _scaled(TRAINING_RECORDINGS, scale))
+    logger.info("%d recordings embedded for training", len(training.videos))
+    report = train_hammer(
+        out,
+        with_noise(training, space, np.random.default_rng(SEED)),
+        moment_data(encoder, space, sounds, TEST, _scaled(VALIDATION_RECORDINGS, scale)),
         space,
         medium=Medium.AUDIO,
         source=f"{len(learnt.videos)} recordings joined from clips of ESC-10, folds 1 to 4",
@@ -190,59 +184,59 @@ def _train(
         levels=HAMMER.levels,
         width=HAMMER.width,
         vocabulary=HAMMER.vocabulary,
+        source=f"{len(training.videos)} recordings joined from clips of ESC-10, folds 1 to 4",
+        telling=Telling(logger.info),
     )
-    report = train_hammer(dataset, options)
-    say(str(report))
+    logger.info("%s", report)
 
 
 def moment_data(
-    encoder: MulanEncoder, space: Space, sounds: Sounds, what: int, count: int
+    encoder: MulanEncoder, space: Space, sounds: Sounds, split: int, count: int
 ) -> MomentData:
-    """Embed recordings as `embed` would, and ask for every moment of theirs in one of four ways."""
+    """Embed recordings as `embed` does, with one of four random captions per span."""
     windows = _windows_of(space)
-    texts = np.random.default_rng([what, count, SEED])
-    videos, asked, labels = [], [], []
+    texts = np.random.default_rng([split, count, SEED])
+    videos, queries, labels = [], [], []
     for number in range(count):
-        recording = sounds.recording(what, number)
+        recording = sounds.recording(split, number)
         videos.append(_rows(encoder, recording, windows))
-        for moment in recording.moments:
+        for each in recording.spans:
             caption = TEMPLATES[int(texts.integers(len(TEMPLATES)))]
-            text = caption.format(sounds.names[moment.label])
-            asked.append(AnnotatedMoment(number, text, (moment.span,)))
-            labels.append(moment.label)
-    heard = [set[int]() for _ in videos]
-    for one, label in zip(asked, labels, strict=True):
-        heard[one.video].add(label)
-    sentences = encoder.encode_text([one.text for one in asked])
-    return find_rivals(
-        videos, asked, sentences, answers=lambda query, video: labels[query] in heard[video]
+            text = caption.format(sounds.names[each.label])
+            queries.append(AskedMoment(number, text, (each.span,)))
+            labels.append(each.label)
+    labels_of = [set[int]() for _ in videos]
+    for query, label in zip(queries, labels, strict=True):
+        labels_of[query.video].add(label)
+    sentences = encoder.encode_text([query.text for query in queries])
+    return with_rivals(
+        videos, queries, sentences, answers=lambda query, video: labels[query] in labels_of[video]
     )
 
 
-def to_learn_from(data: MomentData, space: Space, rng: np.random.Generator) -> MomentData:
-    """Add noise of length `ROUGHNESS` to every row, and narrow the windows.
+def with_noise(data: MomentData, space: Space, rng: np.random.Generator) -> MomentData:
+    """Add noise of length `NOISE_LENGTH` to every row, and narrow the windows.
 
-    The MuLan knows what it has learnt far better than what is new to it: noise is meant to keep the
-    Hammer from trusting its rows as if all were of the former. The Hammer answers with the start of
-    its first row and the end of its last. Where rows overlap, windows narrower by half of what two
-    share set that right.
+    The MuLan fits its training clips better than new clips; noise keeps the Hammer from relying on
+    that. The Hammer predicts from the start of its first row to the end of its last row. Rows
+    overlap, so windows are narrowed by half of the overlap on both sides.
     """
     videos = []
     for video in data.videos:
-        noise = rng.normal(0, ROUGHNESS / data.dim**0.5, video.vectors.shape)
+        noise = rng.normal(0, NOISE_LENGTH / data.dim**0.5, video.vectors.shape)
         rows = unit_rows(video.vectors + noise.astype(np.float32), "rows with noise")
         videos.append(replace(video, vectors=rows))
     windows = _windows_of(space)
     half = (windows.window_seconds - windows.hop_seconds) / 2
-    asked = [
-        replace(one, windows=tuple((start + half, end - half) for start, end in one.windows))
-        for one in data.queries
+    queries = [
+        replace(query, windows=tuple((start + half, end - half) for start, end in query.windows))
+        for query in data.asked
     ]
-    return replace(data, videos=videos, queries=asked)
+    return replace(data, videos=videos, asked=queries)
 
 
 def _windows_of(space: Space) -> AudioWindows:
-    assert space.windows is not None  # a space of sound has some
+    assert space.windows is not None  # spaces of sound have windows
     return space.windows
 
 
@@ -254,6 +248,6 @@ def _rows(encoder: MulanEncoder, recording: Recording, windows: AudioWindows) ->
     return TimedRows(starts, ends, vectors)
 
 
-def _counted(number: int, scale: float) -> int:
-    """At least as many recordings as have rivals."""
+def _scaled(number: int, scale: float) -> int:
+    """Scale a number of recordings; four is the minimum for training with rivals."""
     return max(4, round(number * scale))

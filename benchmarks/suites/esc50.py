@@ -1,7 +1,7 @@
-"""`bench run esc50`: 2,000 sounds of 50 classes, by what the classes are called.
+"""ESC-50: 2,000 sounds of 50 classes, queried by the names of the classes.
 
-R@1 of `sound to text` is what papers call zero-shot accuracy: nothing is trained, so all five folds
-are asked together. A class has 40 sounds, so mAP@10 of `text to sound` can reach 0.25.
+R@1 of `sound to text` is the zero-shot accuracy of papers. Nothing is trained, so all five folds
+are used together. A class has 40 sounds, so mAP@10 of `text to sound` is at most 0.25.
 """
 
 from __future__ import annotations
@@ -16,18 +16,9 @@ from retrieval.types import Medium
 
 TEMPLATE: Final = "the sound of {}"
 
-DATA: Final = DataSet(
-    title="ESC-50",
-    task="text to sound",
-    size="2,000 recordings, 50 classes",
-    licence="CC BY-NC 3.0",
-    source="Piczak, ACM Multimedia 2015 (github.com/karolpiczak/ESC-50)",
-    files=("meta/esc50.csv", "audio/"),
-)
-
 
 def read(data: Path) -> Gallery:
-    """Recordings by their file's name, texts by their class."""
+    """Read recordings by file name, and one text per class."""
     classes: dict[str, list[str]] = {}
     for row in read_table(data / "meta" / "esc50.csv", "filename", "category"):
         classes.setdefault(row["category"], []).append(row["filename"])
@@ -40,4 +31,18 @@ def read(data: Path) -> Gallery:
     )
 
 
-run = RankingSuite("esc50", DATA, Medium.AUDIO, read, with_map=True).run
+SUITE: Final = RankingSuite(
+    name="esc50",
+    summary="2,000 sounds of 50 classes, by the names of the classes.",
+    data_set=DataSet(
+        title="ESC-50",
+        task="text to sound",
+        size="2,000 recordings, 50 classes",
+        licence="CC BY-NC 3.0",
+        source="Piczak, ACM Multimedia 2015 (github.com/karolpiczak/ESC-50)",
+        files=("meta/esc50.csv", "audio/"),
+    ),
+    medium=Medium.AUDIO,
+    read=read,
+    reports_map=True,
+)

@@ -1,7 +1,8 @@
-"""`bench run msrvtt`: 1,000 videos and one caption each, the split that papers call 1k-A.
+"""MSR-VTT: 1,000 videos with one caption each, the split that papers call 1k-A.
 
-Of Yu, Kim and Kim (ECCV 2018). Papers average the frames of a video: `mean of segments` is the row
-to compare with theirs. No dual softmax and no query bank: those look at the other queries.
+The split of Yu, Kim and Kim (ECCV 2018). Papers average the frames of a video, so their figures
+compare with the rows `mean of segments`. Dual softmax and query banks are not used, because they
+read the other queries.
 """
 
 from __future__ import annotations
@@ -15,25 +16,10 @@ from benchmarks.ranking.suite import Caption, Gallery, RankingSuite
 from retrieval.types import Medium
 
 FORWARD: Final = ("text to video", "R@1")
-DATA: Final = DataSet(
-    title="MSR-VTT, 1k-A",
-    task="text to video",
-    size="1,000 videos, 1,000 captions",
-    licence="for research; videos of YouTube's users",
-    source="Xu et al., CVPR 2016 (videos); MSRVTT_JSFUSION_test.csv comes with CLIP4Clip",
-    files=("MSRVTT_JSFUSION_test.csv", "MSRVTT_Videos/"),
-    reported={
-        "open_clip:ViT-B-32/openai": {FORWARD: 0.312},
-        "open_clip:PE-Core-B-16/meta": {FORWARD: 0.476},
-        "open_clip:PE-Core-L-14-336/meta": {FORWARD: 0.503},
-        "open_clip:PE-Core-bigG-14-448/meta": {FORWARD: 0.512},
-        "LanguageBind": {FORWARD: 0.428},
-    },
-)
 
 
 def read(data: Path) -> Gallery:
-    """Videos by their id, as `video9770`."""
+    """Read videos by id, such as `video9770`."""
     rows = read_table(data / "MSRVTT_JSFUSION_test.csv", "key", "video_id", "sentence")
     return Gallery(
         media_files(data / "MSRVTT_Videos", [row["video_id"] for row in rows]),
@@ -41,4 +27,24 @@ def read(data: Path) -> Gallery:
     )
 
 
-run = RankingSuite("msrvtt", DATA, Medium.VIDEO, read).run
+SUITE: Final = RankingSuite(
+    name="msrvtt",
+    summary="1,000 videos and one caption each, the split that papers call 1k-A.",
+    data_set=DataSet(
+        title="MSR-VTT, 1k-A",
+        task="text to video",
+        size="1,000 videos, 1,000 captions",
+        licence="for research; videos of YouTube's users",
+        source="Xu et al., CVPR 2016 (videos); MSRVTT_JSFUSION_test.csv comes with CLIP4Clip",
+        files=("MSRVTT_JSFUSION_test.csv", "MSRVTT_Videos/"),
+        reported={
+            "open_clip:ViT-B-32/openai": {FORWARD: 0.312},
+            "open_clip:PE-Core-B-16/meta": {FORWARD: 0.476},
+            "open_clip:PE-Core-L-14-336/meta": {FORWARD: 0.503},
+            "open_clip:PE-Core-bigG-14-448/meta": {FORWARD: 0.512},
+            "LanguageBind": {FORWARD: 0.428},
+        },
+    ),
+    medium=Medium.VIDEO,
+    read=read,
+)

@@ -1,7 +1,7 @@
-"""`bench run vatex`: 1,500 videos of ten seconds and ten English captions each.
+"""VATEX: 1,500 videos of ten seconds with ten English captions each.
 
-Half of the validation set, which Chen et al. (HGR, CVPR 2020) chose as a test set; the official
-one has no public captions.
+The half of the validation set that Chen et al. (HGR, CVPR 2020) chose as a test set, because the
+official test set has no public captions.
 """
 
 from __future__ import annotations
@@ -15,18 +15,9 @@ from benchmarks.datasets.dataset import DataSet
 from benchmarks.ranking.suite import Caption, Gallery, RankingSuite
 from retrieval.types import Medium
 
-DATA: Final = DataSet(
-    title="VATEX, English, HGR's test split",
-    task="text to video",
-    size="1,500 videos, 15,000 captions",
-    licence="captions for research, see vatex.org; videos of YouTube's users",
-    source="Wang et al., ICCV 2019 (vatex.org); test_list.txt, an id a line, comes with HGR's data",
-    files=("vatex_validation_v1.0.json", "test_list.txt", "videos/"),
-)
-
 
 def read(data: Path) -> Gallery:
-    """Videos by their id, as `YOUTUBEID_000010_000020`; captions by it and their number."""
+    """Read videos by id, such as `YOUTUBEID_000010_000020`, and captions by id and number."""
     names = (data / "test_list.txt").read_text("utf-8").split()
     entries = json.loads((data / "vatex_validation_v1.0.json").read_bytes())
     captions = {entry["videoID"]: entry["enCap"] for entry in entries}
@@ -40,4 +31,18 @@ def read(data: Path) -> Gallery:
     )
 
 
-run = RankingSuite("vatex", DATA, Medium.VIDEO, read).run
+SUITE: Final = RankingSuite(
+    name="vatex",
+    summary="1,500 videos of ten seconds and ten English captions each.",
+    data_set=DataSet(
+        title="VATEX, English, HGR's test split",
+        task="text to video",
+        size="1,500 videos, 15,000 captions",
+        licence="captions for research, see vatex.org; videos of YouTube's users",
+        source="Wang et al., ICCV 2019 (vatex.org); test_list.txt, an id a line, "
+        "comes with HGR's data",
+        files=("vatex_validation_v1.0.json", "test_list.txt", "videos/"),
+    ),
+    medium=Medium.VIDEO,
+    read=read,
+)

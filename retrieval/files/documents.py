@@ -46,7 +46,7 @@ def _adapter(document_type: type[Any]) -> TypeAdapter[Any]:
 
 
 def _describe(error: Any) -> str:
-    field = ".".join(str(part) for part in error["loc"]) or "the document"
+    field = ".".join(str(part)[:SHOWN] for part in error["loc"]) or "the document"
     match error["type"]:
         case "missing":
             return f"{field} is missing"

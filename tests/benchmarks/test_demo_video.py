@@ -3,7 +3,7 @@ from collections import Counter
 from benchmarks.suites.demo_video import _twins
 
 
-def test_every_caption_asked_is_true_of_one_video() -> None:
+def test_every_caption_describes_one_video() -> None:
     videos, asked = _twins(4)
     assert len(videos) == 16
     assert list(asked) == ["captions of two events in order", "captions of motion"]

@@ -22,7 +22,7 @@ def test_a_block_is_the_same_wherever_it_is_cut(corpus: GapRows) -> None:
 
 
 def test_rows_that_are_not_there_fail(corpus: GapRows) -> None:
-    with pytest.raises(ValueError, match=r"rows 0 … 16485 of 16484"):
+    with pytest.raises(ValueError, match=r"rows 0 … 16485 are outside 0 … 16484"):
         corpus.block(0, ROWS + 1)
 
 

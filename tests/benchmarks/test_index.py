@@ -62,7 +62,7 @@ def test_plain_faiss_is_served_at_the_least_setting_that_recalls_enough(
     assert [answer["seconds"] > 0 for answer in answers] == [True, True]
 
 
-def test_opening_measures_a_whole_search_beside_its_index(folder: Path) -> None:
+def test_opening_compares_a_whole_search_with_its_index(folder: Path) -> None:
     copy = linked_copy(folder / "collection", folder / "opened")
     index_cells.build_engine(folder, str(copy), "exact")
     report = index_cells.open_and_search(folder, str(copy))
@@ -70,7 +70,7 @@ def test_opening_measures_a_whole_search_beside_its_index(folder: Path) -> None:
     assert report["first_ms"] > 0
 
 
-def test_what_is_reported_is_not_done_again(tmp_path: Path) -> None:
+def test_reported_work_is_not_repeated(tmp_path: Path) -> None:
     assert reported(tmp_path / "a.json", lambda value: {"value": value}, 1) == {"value": 1}
     assert reported(tmp_path / "a.json", lambda value: {"value": value}, 2) == {"value": 1}
 
@@ -97,16 +97,16 @@ class SlowIndex:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def ask(self) -> dict[str, float]:
+    def repeat(self) -> dict[str, float]:
         self.seconds += 1
         return {"seconds": self.seconds}
 
 
-def test_indexes_are_asked_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_indexes_are_timed_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(index.LANCEDB, raising=False)
     monkeypatch.setattr(index, "Served", SlowIndex)
     monkeypatch.setattr(index, "run_cell", lambda *words, **env: {"seconds": 1.0})
-    results = index._searching(lambda line: None, tmp_path, tmp_path, "size", 64)
+    results = index._searching(tmp_path, tmp_path, "size", 64)
     over_hnsw, over_flat, over_lancedb, memory, engine = results[:5]
     assert over_hnsw.value == pytest.approx(4 / 13)  # of 2/11, 3/12, … 6/15 the third
     assert over_hnsw.spread == pytest.approx(5 / 14 - 3 / 12)
@@ -118,9 +118,7 @@ def test_indexes_are_asked_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "RETRIEVAL_LANCEDB_PYTHON" in over_lancedb.metric
 
 
-def test_lancedb_is_asked_in_its_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lancedb_runs_in_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[tuple[object, ...]] = []
 
     def run_cell(*words: object, python: str = "", **env: str) -> dict[str, float]:
@@ -131,7 +129,7 @@ def test_lancedb_is_asked_in_its_environment(
     monkeypatch.setenv(index.LANCEDB, "/env/bin/python")
     monkeypatch.setattr(index, "Served", SlowIndex)
     monkeypatch.setattr(index, "run_cell", run_cell)
-    results = index._searching(lambda line: None, tmp_path, tmp_path, "size", 64)
+    results = index._searching(tmp_path, tmp_path, "size", 64)
     assert (results[2].metric, results[2].value) == ("time ÷ LanceDB's", pytest.approx(4 / 13))
     (build,) = [words for words in ran if "build" in words]
     assert build[1:] == ("build", tmp_path, "/env/bin/python")
@@ -140,7 +138,9 @@ def test_lancedb_is_asked_in_its_environment(
     assert len(results) == 4 + 4 * 4
 
 
-def test_a_build_stands_beside_plain_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_is_compared_with_plain_faiss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(index.AUTOFAISS, raising=False)
     taken = {"build-raw": 10.0, "build-engine": 15.0}
 
@@ -151,7 +151,7 @@ def test_a_build_stands_beside_plain_faiss(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(index, "run_cell", run_cell)
     (tmp_path / "collection").mkdir()
     engine = {"factory": "IVF8,SQ8", "seconds": 30.0, "bytes": 1 << 20}
-    ratio, ours, chosen, *_ = index._building(print, tmp_path, engine, "size", "IVF8,SQ8")
+    ratio, ours, chosen, *_ = index._building(tmp_path, engine, "size", "IVF8,SQ8")
     assert (ratio.value, ratio.goal, ratio.spread) == (1.5, 1.15, None)
     assert (ours.value, ours.baseline, chosen.value) == (15.0, 10.0, 30.0)
     assert not (tmp_path / "turn-0").exists()
@@ -166,17 +166,17 @@ def test_openings_are_medians_of_processes(tmp_path: Path, monkeypatch: pytest.M
         return dict.fromkeys(names, number) | {"whole_ms": 2 * number}
 
     monkeypatch.setattr(index, "run_cell", opening)
-    results = index._opening(lambda line: None, tmp_path, tmp_path, "size")
+    results = index._opening(tmp_path, tmp_path, "size")
     assert [result.value for result in results] == [2.0, 2.0, 2.0, 2.0, 4.0]
     assert [result.spread for result in results] == [2.0, 2.0, 2.0, 2.0, 4.0]
     assert results[-1].baseline == 2.0
 
 
-def test_without_autofaiss_its_row_is_empty_and_says_how_to_fill_it(
+def test_without_autofaiss_its_row_is_empty_and_names_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(index.AUTOFAISS, raising=False)
-    (row,) = index._autofaiss(print, tmp_path, {"seconds": 1.0, "bytes": 1}, "build")
+    (row,) = index._autofaiss(tmp_path, {"seconds": 1.0, "bytes": 1}, "build")
     assert row.value is None
     assert "RETRIEVAL_AUTOFAISS_PYTHON" in row.metric
 

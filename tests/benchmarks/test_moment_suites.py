@@ -1,6 +1,5 @@
 """Every suite of moments: its official format in miniature, its real counts and blind floors."""
 
-import importlib
 import json
 import subprocess
 import sys
@@ -11,16 +10,18 @@ from typing import Any
 import pytest
 
 from benchmarks.moments.suite import MomentSuite
-from benchmarks.results.outcome import Outcome
-from benchmarks.suites import SUITES, takes_localizer
+from benchmarks.runner import run_suite
+from benchmarks.suite import RunOptions
+from benchmarks.suites import SUITES
 from retrieval.errors import QueryError, SourceError
 from tests.support.commands import run
+from tests.support.messages import logged
 
-MODULES = ("qvhighlights", "charades", "tacos", "activitynet_moments", "tvr", "didemo_moments")
+NAMES = ("qvhighlights", "charades", "tacos", "activitynet-moments", "tvr", "didemo-moments")
 
 
-def suite(module: str) -> MomentSuite:
-    found = importlib.import_module(f"benchmarks.suites.{module}").SUITE
+def suite(name: str) -> MomentSuite:
+    found = SUITES[name]
     assert isinstance(found, MomentSuite)
     return found
 
@@ -57,8 +58,8 @@ OFFICIAL = [  # module, files, ids of the queries
         },
         ["a_0"],
     ),
-    ("activitynet_moments", {"val_1.json": json.dumps({"a": SENTENCES})}, ["a_0", "a_1"]),
-    ("activitynet_moments", {"activitynet_val_release.jsonl": COMMON}, ["5", "6", "9"]),
+    ("activitynet-moments", {"val_1.json": json.dumps({"a": SENTENCES})}, ["a_0", "a_1"]),
+    ("activitynet-moments", {"activitynet_val_release.jsonl": COMMON}, ["5", "6", "9"]),
     (
         "tvr",
         {
@@ -70,7 +71,7 @@ OFFICIAL = [  # module, files, ids of the queries
         ["90200"],
     ),
     (
-        "didemo_moments",
+        "didemo-moments",
         {
             "test_data.json": json.dumps([
                 {"video": "a.mov", "description": "a ball", "annotation_id": 3, "num_segments": 5,
@@ -88,33 +89,35 @@ def test_the_official_format_is_read(
 ) -> None:
     for name, content in files.items():
         (tmp_path / name).write_text(content)
-    asked = suite(module).questions(tmp_path).asked
+    asked = suite(module).queries(tmp_path).test
     assert [one.query_id for one in asked] == ids
     assert asked[0].duration_seconds in (20.0, 25.0)
     assert asked[0].windows in (((2.0, 8.0),), ((5.0, 10.0),))
     assert asked[0].query.startswith("a ball")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_missing_file_is_named_with_its_source_fails(tmp_path: Path, module: str) -> None:
+@pytest.mark.parametrize("module", NAMES)
+def test_a_missing_file_fails_with_its_source(tmp_path: Path, module: str) -> None:
     with pytest.raises(SourceError, match=r"lacks .*release\.jsonl|lacks \w+_data\.json") as error:
-        suite(module).run(say=print, folder=tmp_path, data=tmp_path)
+        suite(module).queries(tmp_path)
     assert "it comes from" in str(error.value)
 
 
 def test_charades_text_needs_the_table_of_lengths_fails(tmp_path: Path) -> None:
     (tmp_path / "charades_sta_test.txt").write_text("a 2.0 8.0##a ball.\n")
-    with pytest.raises(SourceError, match=r"put Charades_v1_test\.csv, of Charades, beside it"):
-        suite("charades").questions(tmp_path)
+    with pytest.raises(
+        SourceError, match=r"holds no durations; put Charades_v1_test\.csv of Charades"
+    ):
+        suite("charades").queries(tmp_path)
     for table in ("id,length\nb,30.0\n", "id,length\na,long\n"):
         (tmp_path / "Charades_v1_test.csv").write_text(table)
-        with pytest.raises(SourceError, match="does not tell how long a is"):
-            suite("charades").questions(tmp_path)
+        with pytest.raises(SourceError, match="holds no duration of a"):
+            suite("charades").queries(tmp_path)
 
 
 def test_listing_suites_loads_nothing_heavy() -> None:
-    names = ", ".join(f"benchmarks.suites.{module}" for module in MODULES)
-    code = f"import sys, {names}; print({{'torch', 'faiss', 'av', 'duckdb'}} & set(sys.modules))"
+    heavy = {"torch", "faiss", "av", "duckdb", "matplotlib"}
+    code = f"import sys, benchmarks.suites, benchmarks.speed; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -128,9 +131,9 @@ REAL = [  # module, its files, queries, videos, windows, as published (see docs)
                   "lighthouse/charades_train_release.jsonl"], 3_720, 1_334, 3_720),
     ("tacos", ["lighthouse/tacos_test_release.jsonl",
                "lighthouse/tacos_train_release.jsonl"], 4_001, 25, 4_001),
-    ("activitynet_moments", ["lighthouse/activitynet_val_release.jsonl"], 17_505, 4_917, 17_505),
+    ("activitynet-moments", ["lighthouse/activitynet_val_release.jsonl"], 17_505, 4_917, 17_505),
     ("tvr", ["tvr/tvr_val_release.jsonl"], 10_895, 2_179, 10_895),
-    ("didemo_moments", ["didemo/test_data.json"], 4_021, 1_037, 4_333),
+    ("didemo-moments", ["didemo/test_data.json"], 4_021, 1_037, 4_333),
 ]  # fmt: skip
 
 
@@ -155,7 +158,7 @@ def test_counts_are_those_of_the_data_set(
     videos: int,
     windows: int,
 ) -> None:
-    asked = suite(module).questions(linked(files)).asked
+    asked = suite(module).queries(linked(files)).test
     assert len(asked) == queries
     assert len({one.query_id for one in asked}) == queries
     assert len({one.video_id for one in asked}) == videos
@@ -169,7 +172,7 @@ FLOORS = [  # module, R1@0.5, R1@0.7 in per cent
     ("qvhighlights", 13.55, 2.90),
     ("charades", 30.65, 15.16),
     ("tacos", 3.10, 1.12),
-    ("activitynet_moments", 27.39, 10.02),
+    ("activitynet-moments", 27.39, 10.02),
 ]
 
 
@@ -178,20 +181,20 @@ def test_blind_floors_are_the_known_ones(
     linked: Callable[[list[str]], Path], tmp_path: Path, module: str, half: float, strict: float
 ) -> None:
     files = next(files for name, files, *_ in REAL if name == module)
-    said: list[str] = []
-    outcome = suite(module).run(say=said.append, folder=tmp_path / "out", data=linked(files))
-    assert isinstance(outcome, Outcome)
+    options = RunOptions(folder=tmp_path / "out", data_folder=linked(files))
+    with logged() as messages:
+        outcome = run_suite(suite(module), options)
     found = [round(100 * (row.value or 0), 2) for row in outcome.results[:2]]
     assert found == [half, strict]
     assert "constant window" in outcome.results[0].task
-    assert said[0].endswith("blind floors only")
+    assert messages[0].endswith("blind floors only")
     assert not (tmp_path / "out").exists()
 
 
 # ---------------------------------------------------------------- the command
 
 
-def test_the_command_prints_the_floors_where_there_are_annotations_only(tmp_path: Path) -> None:
+def test_the_command_prints_the_floors_without_videos(tmp_path: Path) -> None:
     (tmp_path / "tacos").mkdir()
     (tmp_path / "tacos/tacos_test_release.jsonl").write_text(COMMON)
     document = json.loads(run("bench", "run", "tacos", "--data", tmp_path, "--format", "json"))
@@ -205,9 +208,7 @@ def test_the_command_prints_the_floors_where_there_are_annotations_only(tmp_path
     ]  # fmt: skip
 
 
-def test_a_localizer_is_for_suites_of_moments_fails(tmp_path: Path) -> None:
-    with pytest.raises(QueryError, match="clotho asks for no moments"):
+def test_a_localizer_for_a_ranking_suite_fails(tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match="clotho measures no localizer"):
         run("bench", "run", "clotho", "--data", tmp_path, "--localizer", "similarity")
-    assert [name for name in SUITES if takes_localizer(name)] == [
-        "qvhighlights", "charades", "tacos", "activitynet-moments", "tvr", "didemo-moments"
-    ]  # fmt: skip
+    assert [name for name, each in SUITES.items() if each.takes_localizer] == list(NAMES)

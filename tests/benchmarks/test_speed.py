@@ -1,4 +1,5 @@
 import sys
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,8 @@ from benchmarks.speed import SUBJECTS, embedding, memory, search, startup, video
 from benchmarks.speed import filter as filtered
 from benchmarks.speed.photographs import write_photographs
 
-SILENT = {"say": lambda line: None}
 
-
-def test_photographs_are_jpegs_of_the_sizes_asked_for(tmp_path: Path) -> None:
+def test_photographs_are_jpegs_of_the_requested_sizes(tmp_path: Path) -> None:
     paths = write_photographs(tmp_path, 3, megapixels=(1.0, 12.0))
     sizes = []
     for path in paths:
@@ -26,7 +25,7 @@ def test_photographs_are_jpegs_of_the_sizes_asked_for(tmp_path: Path) -> None:
 
 
 def test_search_is_compared_with_faiss_on_the_same_index(tmp_path: Path) -> None:
-    over, whole, filtered, slowest = search.run(folder=tmp_path, scale=0.01, **SILENT)
+    over, whole, filtered, slowest = search.run(folder=tmp_path, scale=0.01)
     assert whole.value is not None
     assert whole.baseline is not None
     assert (over.value or 0) > 0
@@ -39,7 +38,7 @@ def test_search_is_compared_with_faiss_on_the_same_index(tmp_path: Path) -> None
 
 
 def test_filters_are_compared_with_no_filter_and_with_a_scan(tmp_path: Path) -> None:
-    results = filtered.run(folder=tmp_path, scale=0.002, **SILENT)
+    results = filtered.run(folder=tmp_path, scale=0.002)
     own, plain = results[:2]
     assert own.metric == "recall@10 without a filter"
     assert 0 < (own.value or 0) <= 1
@@ -57,22 +56,20 @@ def test_filters_are_compared_with_no_filter_and_with_a_scan(tmp_path: Path) -> 
 
 
 def test_video_is_compared_with_both_other_ways(tmp_path: Path) -> None:
-    results = video.run(folder=tmp_path, scale=0.05, **SILENT)
+    results = video.run(folder=tmp_path, scale=0.05)
     assert len(results) == 4 * len(video.GROUPS)
     ratio, ours, everything, seeking = (result.value or 0.0 for result in results[:4])
     assert ratio == pytest.approx(ours / min(everything, seeking), rel=0.5)
 
 
-def test_help_is_timed_beside_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_is_compared_with_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "RUNS", 1)
-    (result,) = startup.run(folder=tmp_path, **SILENT)
+    (result,) = startup.run()
     assert result.goal == 0.3
     assert (result.value or 0) > (result.baseline or 0) > 0
 
 
-def test_embedding_is_what_remains_without_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_embedding_time_excludes_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With stand-ins for everything that takes minutes."""
     places = []
 
@@ -85,8 +82,8 @@ def test_embedding_is_what_remains_without_the_start(
     monkeypatch.setattr(
         embedding, "_decode", lambda encoder, source: np.zeros((4, 64, 64, 3), np.uint8)
     )
-    subject = embedding._Subject("tiny", "tiny-image", "unused", over_bare=1.1)
-    bare, both, decode, rate, start = embedding._measure(tmp_path, subject, 24, lambda line: None)
+    subject = embedding._Model("tiny", "tiny-image", "unused", over_bare=1.1)
+    bare, both, decode, rate, start = embedding._measure(tmp_path, subject, 24)
     assert (bare.value, bare.goal, bare.spread) == (1.5, 1.1, 0.0)
     assert (both.value or 0) > 1
     assert (decode.value or 1) < 1
@@ -113,13 +110,13 @@ def test_clip_retrieval_embeds_the_same_in_its_environment(
         embedding, "_embed_seconds", lambda root, spec, source: 2.0 if source.suffix else 12.0
     )
     monkeypatch.setattr(embedding, "_bare_seconds", lambda name, pixels: 8.0)
-    subject = embedding._Subject("tiny", "tiny-image", "unused", weights)
+    subject = embedding._Model("tiny", "tiny-image", "unused", weights)
     monkeypatch.delenv(embedding.CLIP_RETRIEVAL, raising=False)
-    empty = embedding._measure(tmp_path, subject, 2, lambda line: None)[-1]
+    empty = embedding._measure(tmp_path, subject, 2)[-1]
     assert empty.value is None
     assert "RETRIEVAL_CLIP_RETRIEVAL_PYTHON" in empty.metric
     monkeypatch.setenv(embedding.CLIP_RETRIEVAL, "/env/bin/python")
-    beside = embedding._measure(tmp_path, subject, 2, lambda line: None)[-1]
+    beside = embedding._measure(tmp_path, subject, 2)[-1]
     assert (beside.metric, beside.value, beside.baseline) == ("time ÷ clip-retrieval's", 0.5, 20.0)
     assert len(asked) == 2 * embedding.TURNS
     assert {each[:3] for each in asked} == {
@@ -129,7 +126,7 @@ def test_clip_retrieval_embeds_the_same_in_its_environment(
     assert len({each[3] for each in asked}) == len(asked)  # a new folder each time
 
 
-def test_peak_memory_counts_children_and_is_no_smaller_than_what_they_hold() -> None:
+def test_peak_memory_includes_child_processes() -> None:
     child = "import time; held = bytearray(b'x' * (80 << 20)); time.sleep(0.5)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     assert 80 < memory.peak_mib([sys.executable, "-c", parent]) < 300
@@ -137,14 +134,15 @@ def test_peak_memory_counts_children_and_is_no_smaller_than_what_they_hold() -> 
         memory.peak_mib([sys.executable, "-c", "raise SystemExit('a known error')"])
 
 
-def test_ranking_is_watched_in_a_process_of_its_own() -> None:
-    result = memory._scoring(SILENT["say"], 0.01)
+def test_ranking_memory_is_measured_in_a_separate_process() -> None:
+    result = memory._scoring(0.01)
     assert result.task == "ranking metrics, 10,000 items × 1,000 queries"
     assert result.goal == 2048
     block = 256 * 10_000 * 4 / memory.MIB
     assert block < (result.value or 0) < block + 400
 
 
-def test_every_subject_has_a_module() -> None:
-    for module in SUBJECTS.values():
-        assert Path(*module.split(".")).with_suffix(".py").exists()
+def test_every_speed_benchmark_is_a_program() -> None:
+    for name, benchmark in SUBJECTS.items():
+        assert benchmark.name == name
+        assert set(signature(benchmark.load()).parameters) <= {"folder", "scale"}

@@ -7,18 +7,16 @@ from PIL import Image
 from benchmarks.speed import decode, photographs
 from benchmarks.speed.video import write_video
 
-SILENT = {"say": lambda line: None}
-
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs, "LARGEST", (1000, 750))
+    monkeypatch.setattr(photographs, "MAX_SIZE", (1000, 750))
     monkeypatch.setattr(decode, "MEGAPIXELS", (0.3, 0.7))
     monkeypatch.setattr(decode, "TURNS", 1)
 
 
 def test_all_kinds_of_media_are_compared_with_their_library(tmp_path: Path) -> None:
-    results = decode.run(folder=tmp_path, scale=0.05, **SILENT)
+    results = decode.run(folder=tmp_path, scale=0.05)
     assert [result.metric for result in results] == [
         "time ÷ Pillow's, every pixel decoded",
         "time ÷ Pillow's, as few pixels decoded",

@@ -25,13 +25,13 @@ def test_the_videos_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "world" / video.file).stat().st_mtime_ns == written
 
 
-def test_hammer_stands_beside_similarity(
+def test_hammer_is_compared_with_similarity(
     tmp_path: Path, world: World, indexed: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(localize, "TURNS", 1)
     monkeypatch.setattr(localize, "written_world", lambda folder, length: world)
-    monkeypatch.setattr(localize, "embed_videos", lambda folder, models, say: indexed)
-    results = localize.run(say=lambda line: None, folder=tmp_path)
+    monkeypatch.setattr(localize, "embed_videos", lambda folder, models: indexed)
+    results = localize.run(folder=tmp_path)
     assert len(results) == 6
     for ratio, hammer, similarity in (results[:3], results[3:]):
         assert ratio.metric == "Hammer's time ÷ similarity's"

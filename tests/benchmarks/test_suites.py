@@ -1,44 +1,46 @@
-from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from benchmarks.datasets.dataset import DataSet
-from benchmarks.suites import (
-    ASKED,
-    SUITES,
-    TRAINED,
-    data_set,
-    folder_of,
-    load_module,
-    reads_data,
-    takes_models,
-)
+from benchmarks.moments.suite import MomentSuite
+from benchmarks.ranking.suite import RankingSuite
+from benchmarks.runner import OPTIONS
+from benchmarks.suite import ProgramSuite
+from benchmarks.suites import SUITES, data_folder_of
 from tests.support.commands import run
 from tests.support.small_data_sets import WRITERS
 
-
-def test_every_suite_has_a_module() -> None:
-    assert all(find_spec(module) is not None for module in SUITES.values())
-    assert [name for name in SUITES if reads_data(name)] == [*TRAINED, *ASKED]
-    assert [name for name in SUITES if takes_models(name)] == list(ASKED)
-    assert data_set("demo") is None
+READ_DATA = [name for name, suite in SUITES.items() if suite.data_set is not None]
 
 
-@pytest.mark.parametrize("name", [*TRAINED, *ASKED])
-def test_every_data_set_says_what_it_is(name: str) -> None:
-    found = data_set(name)
+def test_suites_of_any_model_are_data_and_others_are_programs() -> None:
+    for name, suite in SUITES.items():
+        assert suite.name == name
+        assert suite.summary.endswith(".")
+        if isinstance(suite, ProgramSuite):
+            parameters = signature(suite.load()).parameters
+            assert set(parameters) <= set(OPTIONS)
+            assert ("data" in parameters) == (suite.data_set is not None)
+            assert not suite.takes_models
+        else:
+            assert isinstance(suite, RankingSuite | MomentSuite)
+            assert suite.takes_models
+            assert suite.takes_localizer == isinstance(suite, MomentSuite)
+    assert len(READ_DATA) == len(SUITES) - 4
+
+
+@pytest.mark.parametrize("name", READ_DATA)
+def test_every_data_set_is_described(name: str) -> None:
+    found = SUITES[name].data_set
     assert isinstance(found, DataSet)
     for text in (found.title, found.task, found.size, found.licence, found.source, *found.files):
         assert text == text.strip() != ""
         assert "\n" not in text
-    if name in ASKED:
-        module = load_module(ASKED[name])
-        assert module.DATA is found
-        assert callable(module.run)
 
 
-def test_the_list_says_what_is_needed() -> None:
+def test_the_list_shows_the_needed_files() -> None:
     lines = run("bench", "list").splitlines()
     assert lines[0].split()[:5] == ["run", "demo", "the", "bundled", "models"]
     (start,) = (at for at, line in enumerate(lines) if line.startswith("run clotho "))
@@ -50,7 +52,7 @@ def test_the_list_says_what_is_needed() -> None:
     assert not any(line.strip().startswith("present") for line in lines)
 
 
-def test_the_list_says_what_is_there(tmp_path: Path) -> None:
+def test_the_list_shows_the_present_files(tmp_path: Path) -> None:
     for name in ("clotho", "msvd"):
         (tmp_path / name).mkdir()
         WRITERS[name](tmp_path / name)
@@ -61,7 +63,7 @@ def test_the_list_says_what_is_there(tmp_path: Path) -> None:
             name = line.split()[1]
         elif line.strip().startswith("present"):
             present[name] = line.split(None, 1)[1]
-    assert list(present) == [*TRAINED, *ASKED]
+    assert list(present) == READ_DATA
     assert present.pop("clotho") == "all"
     assert present.pop("msvd") == "all but test_list.txt"
     assert set(present.values()) == {"nothing"}
@@ -69,6 +71,6 @@ def test_the_list_says_what_is_there(tmp_path: Path) -> None:
 
 def test_files_lie_in_a_folder_of_the_suite_or_in_the_folder_itself(tmp_path: Path) -> None:
     (tmp_path / "clotho").mkdir()
-    assert folder_of(tmp_path, "clotho") == tmp_path / "clotho"
-    assert folder_of(tmp_path, "coco") == tmp_path
-    assert folder_of(tmp_path, "/elsewhere/my_suite.py") == tmp_path
+    assert data_folder_of(tmp_path, "clotho") == tmp_path / "clotho"
+    assert data_folder_of(tmp_path, "coco") == tmp_path
+    assert data_folder_of(tmp_path, "/elsewhere/my_suite.py") == tmp_path

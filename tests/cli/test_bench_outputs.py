@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.results.document import read_document
+from benchmarks.suite import ProgramSuite, imported
 from benchmarks.suites import SUITES
 from retrieval.errors import SourceError, StorageError
 from support.commands import run
@@ -15,8 +16,9 @@ from support.commands import run
 
 @pytest.fixture(autouse=True)
 def suites(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SUITES, "small", "support.small_suite")
-    monkeypatch.setitem(SUITES, "failing", "support.failing_suite")
+    for name in ("small", "failing"):
+        suite = ProgramSuite(name=name, summary="", load=imported(f"support.{name}_suite"))
+        monkeypatch.setitem(SUITES, name, suite)
 
 
 def test_a_run_writes_its_document_answers_and_page(tmp_path: Path) -> None:

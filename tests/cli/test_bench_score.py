@@ -40,5 +40,5 @@ def test_the_table_names_every_figure(files: tuple[Path, Path]) -> None:
 def test_unknown_formats_and_a_missing_truth_fail(files: tuple[Path, Path]) -> None:
     with pytest.raises(QueryError, match="no format called 'trek'; there is: qvhighlights"):
         run("bench", "score", "trek", "--predictions", files[0], "--truth", files[1])
-    with pytest.raises(QueryError, match="tvr compares with a file"):
+    with pytest.raises(QueryError, match="tvr needs a truth file"):
         run("bench", "score", "tvr", "--predictions", files[0])

@@ -89,7 +89,7 @@ def test_fault_12_a_flipped_bit_is_found(copied: Collection, name: str) -> None:
         (("remove", "{c}", "--ids", "999"), QueryError, "no item has the id 999"),
         (("localize", "nowhere.mp4", "x"), SourceError, "not a file"),
         (("search", "nowhere", "x"), RetrievalError, "not a collection"),
-        (("bench", "run", "nothing"), RetrievalError, "nothing called 'nothing' to measure"),
+        (("bench", "run", "nothing"), RetrievalError, "no suite called 'nothing'"),
         (("bench", "run", "esc10"), SourceError, "esc10 reads a data set: name its folder with"),
         (("bench", "run", "esc10", "--data", "{c}"), SourceError, "'001 - Dog bark', expected 10"),
     ],

@@ -1,14 +1,11 @@
-"""A suite whose data is not there."""
+"""A suite whose data set is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
-from benchmarks.results.tables import Result
+from benchmarks.results.outcome import Result
 from retrieval.errors import SourceError
 
 
-def run(*, say: Callable[[str], None], folder: Path, scale: float = 1.0) -> list[Result]:
-    """Fail as suites do."""
+def run() -> list[Result]:
+    """Fail like a suite without its files."""
     raise SourceError("captions.json is missing")

@@ -19,8 +19,8 @@ def test_a_table_with_quotes_and_a_mark_at_its_start(tmp_path: Path) -> None:
     [
         ("", r"t\.csv has no rows; expected the columns id, text"),
         ("id,text\n", r"t\.csv has no rows"),
-        ("id,text\n1,a\n2\n", r"t\.csv, line 3: nothing in text; expected the columns id, text"),
-        ("id,name\n1,a\n", r"t\.csv, line 2: nothing in text"),
+        ("id,text\n1,a\n2\n", r"t\.csv, line 3: no value for text; expected the columns id, text"),
+        ("id,name\n1,a\n", r"t\.csv, line 2: no value for text"),
     ],
 )
 def test_a_table_that_lacks_something_fails(content: str, message: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from benchmarks.datasets.emoji import keywords_not_in_names, read_emoji, trigram
 from benchmarks.suites import emoji as suite
 from retrieval.errors import SourceError
 from support.media_files import make_picture
+from support.messages import logged
 
 NAMED = {
     "\U0001f600": ["grinning_face", "smile", ":D", "face", "smile"],
@@ -41,7 +42,7 @@ def test_pictures_are_found_by_their_characters(data: Path) -> None:
     assert found[3].keywords == ("red", "octagonal sign")
 
 
-def test_a_keyword_is_asked_of_those_whose_names_lack_its_words(data: Path) -> None:
+def test_keywords_exclude_emoji_that_share_a_word(data: Path) -> None:
     assert keywords_not_in_names(read_emoji(data)) == {
         "smile": [0, 1, 2],
         "smiling eyes": [1],
@@ -65,10 +66,10 @@ def test_keywords_that_are_none_fail(data: Path, text: str) -> None:
         read_emoji(data)
 
 
-def test_the_suite_trains_embeds_and_asks(data: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    outcome = suite.run(say=said.append, folder=tmp_path / "out", data=data, scale=0.002)
-    assert said[0] == "training on the names of 4 pictures, 1 steps"
+def test_the_suite_trains_embeds_and_searches(data: Path, tmp_path: Path) -> None:
+    with logged() as messages:
+        outcome = suite.run(folder=tmp_path / "out", data=data, scale=0.002)
+    assert messages[0] == "training on the names of 4 pictures, 1 steps"
     by_row = {(one.task, one.metric): one for one in outcome.results}
     chance = by_row[suite.UNKNOWN, "R@1"].chance
     # Of four pictures three smile, one loves, and one of two has smiling eyes.
@@ -86,4 +87,6 @@ def test_the_real_emoji(real_data: Path) -> None:
     asked = keywords_not_in_names(found)
     assert (len(found), len(asked)) == (1_644, 3_551)
     assert sum(map(len, asked.values())) > 10_000
-    assert all(not found[n].is_named(query) for query, wanted in asked.items() for n in wanted)
+    assert all(
+        not found[n].shares_word_with(query) for query, wanted in asked.items() for n in wanted
+    )

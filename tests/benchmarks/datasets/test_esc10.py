@@ -6,10 +6,11 @@ import pytest
 import soundfile
 import torch
 
-from benchmarks.datasets.esc10 import Clip, read_clips, read_sound, split
+from benchmarks.datasets.esc10 import SoundClip, read_clips, read_sound, split
 from benchmarks.suites import esc10 as suite
 from retrieval.errors import SourceError
-from retrieval.training.pairs.augmentation import NO_AUGMENTATION
+from retrieval.training.pairs.augmentation import AS_IT_IS
+from tests.support.messages import logged
 from tests.support.small_esc10 import RATE, SMALL, tone, write_tones
 
 
@@ -66,9 +67,9 @@ def test_batches_hold_as_many_of_each_class() -> None:
 
 def test_the_nearest_neighbour_knows_tones(folder: Path) -> None:
     _, clips = read_clips(folder, RATE)
-    assert suite.nearest_neighbour(clips) == 1.0
-    shuffled = [Clip(number % 10, clip.fold, clip.sound) for number, clip in enumerate(clips)]
-    assert suite.nearest_neighbour(shuffled) < 0.5
+    assert suite.nearest_neighbour_accuracy(clips) == 1.0
+    shuffled = [SoundClip(number % 10, clip.fold, clip.sound) for number, clip in enumerate(clips)]
+    assert suite.nearest_neighbour_accuracy(shuffled) < 0.5
 
 
 def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
@@ -77,8 +78,8 @@ def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
     recipe = suite.Recipe("small", SMALL, 30, 3e-3, NO_AUGMENTATION)
     monkeypatch.setattr(suite, "RECIPES", (recipe,))
     monkeypatch.setattr(suite, "FOLDS", (1, 2))
-    heard: list[str] = []
-    outcome = suite.run(say=heard.append, folder=tmp_path, data=folder)
+    with logged() as messages:
+        outcome = suite.run(folder=tmp_path, data=folder)
     mean, lowest, minutes, *published = outcome.results
     assert (mean.task, mean.metric, mean.pool) == ("small", "accuracy", 100)
     assert (mean.goal, mean.baseline, mean.chance, mean.published) == (0.8, 1.0, 0.1, 0.81)
@@ -90,7 +91,7 @@ def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
     assert [(row.published, row.value) for row in published] == [
         (0.727, None), (0.81, None), (0.957, None)
     ]  # fmt: skip
-    assert sum("fold" in line for line in heard) == 2
+    assert sum("fold" in line for line in messages) == 2
     (values,) = outcome.queries
     assert len(set(values.ids)) == len(values.ids) == 40
     assert np.mean(values.values["accuracy"]) == pytest.approx(mean.value)
@@ -98,10 +99,10 @@ def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
 
 def test_training_goes_on_from_a_model(folder: Path, tmp_path: Path) -> None:
     names, clips = read_clips(folder, RATE)
-    scratch = suite.Recipe("first", SMALL, 1, 1e-3, NO_AUGMENTATION)
-    suite.learn(scratch, clips, names, tmp_path / "first")
+    scratch = suite.Recipe("first", SMALL, 1, 1e-3, AS_IT_IS)
+    suite.train(scratch, clips, names, tmp_path / "first")
     further = replace(scratch, learning_rate=1e-9, start=tmp_path / "first")
-    suite.learn(further, clips, names, tmp_path / "second", scale=0.1)
+    suite.train(further, clips, names, tmp_path / "second", scale=0.1)
     first, second = (tmp_path / name for name in ("first", "second"))
     for name in ("config.json", "tokenizer.json"):
         assert (first / name).read_text() == (second / name).read_text()

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks.results.outcome import MomentAnswer, Outcome
+from benchmarks.runner import run_suite
+from benchmarks.suite import RunOptions
 from benchmarks.suites import qvhighlights, tvr
 from retrieval.errors import SourceError
 from support.media_files import write_video
+from support.messages import logged
 
 LOCALIZERS = ("Hammer", "similarity")  # the package brings a Hammer for the model `tiny`
 QUERIES = [  # video, seconds, what is asked
@@ -42,21 +45,26 @@ def write_data(folder: Path) -> Path:
     return folder
 
 
+def run_tvr(folder: Path, data: Path, scale: float = 1.0) -> Outcome:
+    options = RunOptions(folder=folder, data_folder=data, models=("tiny",), scale=scale)
+    return run_suite(tvr.SUITE, options)
+
+
 @dataclass(frozen=True)
 class Ran:
     data: Path
     folder: Path
     outcome: Outcome
-    said: list[str]
+    messages: list[str]
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     data = write_data(tmp_path_factory.mktemp("tvr"))
     folder = tmp_path_factory.mktemp("out")
-    said: list[str] = []
-    outcome = tvr.run(say=said.append, folder=folder, data=data, models=("tiny",))
-    return Ran(data, folder, outcome, said)
+    with logged() as messages:
+        outcome = run_tvr(folder, data)
+    return Ran(data, folder, outcome, messages)
 
 
 def test_every_task_has_its_rows(ran: Ran) -> None:
@@ -102,10 +110,10 @@ def test_an_exact_index_finds_what_exact_search_finds(ran: Ran) -> None:
             assert values[task.removesuffix(", index"), metric] == value
 
 
-def test_the_pool_is_told(ran: Ran) -> None:
-    assert any("broken.mp4 is left out: " in line for line in ran.said)
-    assert "tvr: 3 of 5 queries of 2 videos are asked" in ran.said
-    assert any("not comparable" in line for line in ran.said)
+def test_the_pool_is_logged(ran: Ran) -> None:
+    assert any("broken.mp4 is left out: " in line for line in ran.messages)
+    assert "tvr: 3 of 5 queries of 2 videos" in ran.messages
+    assert any("not comparable" in line for line in ran.messages)
 
 
 def test_figures_are_means_of_queries(ran: Ran) -> None:
@@ -146,16 +154,16 @@ def test_answers_are_moments_of_the_searched_videos(ran: Ran) -> None:
         assert found.files["b"].name == "b.mkv"
 
 
-def test_a_second_run_embeds_nothing_and_says_the_same(ran: Ran) -> None:
-    said: list[str] = []
-    outcome = tvr.run(say=said.append, folder=ran.folder, data=ran.data, models=("tiny",))
-    assert any(line.startswith("0 files embedded") for line in said)
+def test_a_second_run_embeds_nothing_and_agrees(ran: Ran) -> None:
+    with logged() as messages:
+        outcome = run_tvr(ran.folder, ran.data)
+    assert any(line.startswith("0 files embedded") for line in messages)
     assert outcome.results == ran.outcome.results
 
 
 def test_a_collection_of_other_videos_fails(ran: Ran) -> None:
-    with pytest.raises(SourceError, match="holds 1 items that are not asked here"):
-        tvr.run(say=print, folder=ran.folder, data=ran.data, scale=0.4, models=("tiny",))
+    with pytest.raises(SourceError, match="holds 1 items of another"):
+        run_tvr(ran.folder, ran.data, scale=0.4)
 
 
 def test_no_video_that_can_be_embedded_fails(tmp_path: Path) -> None:
@@ -163,7 +171,7 @@ def test_no_video_that_can_be_embedded_fails(tmp_path: Path) -> None:
     (data / "videos/a.mp4").unlink()
     (data / "videos/deeper/b.mkv").unlink()
     with pytest.raises(SourceError, match="none of 1 videos could be embedded"):
-        tvr.run(say=print, folder=tmp_path / "out", data=data, models=("tiny",))
+        run_tvr(tmp_path / "out", data)
 
 
 def test_a_query_of_several_windows_has_map_too(ran: Ran, tmp_path: Path) -> None:
@@ -179,9 +187,10 @@ def test_a_query_of_several_windows_has_map_too(ran: Ran, tmp_path: Path) -> Non
     (tmp_path / "highlight_val_release.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos/a.mp4").symlink_to(ran.data / "videos/a.mp4")
-    outcome = qvhighlights.run(
-        say=print, folder=tmp_path / "out", data=tmp_path, models=("tiny",), localizer="similarity"
+    options = RunOptions(
+        folder=tmp_path / "out", data_folder=tmp_path, models=("tiny",), localizer="similarity"
     )
+    outcome = run_suite(qvhighlights.SUITE, options)
     tasks = {row.task for row in outcome.results if row.value is not None}
     assert len(tasks) == 3
     assert "moment in the true video, similarity" in tasks

@@ -20,30 +20,32 @@ def line(**more: object) -> str:
 
 
 def test_the_first_file_that_is_there_is_read(tmp_path: Path) -> None:
-    data_set = replace(DATA, instead=("other.jsonl",))
-    suite = MomentSuite(name="s", data_set=data_set, learnt=("train.jsonl", "more.jsonl"))
+    data_set = replace(DATA, alternatives=("other.jsonl",))
+    suite = MomentSuite(
+        name="s", summary="", data_set=data_set, training_files=("train.jsonl", "more.jsonl")
+    )
     assert data_set.missing(tmp_path) == ["val.jsonl", "videos/"]
     with pytest.raises(SourceError, match=r"A set: .* lacks val\.jsonl or other\.jsonl; it comes"):
-        suite.questions(tmp_path)
+        suite.queries(tmp_path)
     (tmp_path / "other.jsonl").write_text(line(qid="other"))
     assert data_set.missing(tmp_path) == ["videos/"]
-    assert [one.query_id for one in suite.questions(tmp_path).asked] == ["other"]
+    assert [one.query_id for one in suite.queries(tmp_path).test] == ["other"]
     (tmp_path / "val.jsonl").write_text(line(qid="val"))
     (tmp_path / "more.jsonl").write_text(line(qid="more"))
-    questions = suite.questions(tmp_path)
-    assert [one.query_id for one in questions.asked] == ["val"]
-    assert [one.query_id for one in questions.learnt] == ["more"]
+    queries = suite.queries(tmp_path)
+    assert [one.query_id for one in queries.test] == ["val"]
+    assert [one.query_id for one in queries.training] == ["more"]
 
 
 def test_a_file_without_queries_or_lengths_fails(tmp_path: Path) -> None:
-    suite = MomentSuite(name="s", data_set=replace(DATA, instead=("text.txt",)))
+    suite = MomentSuite(name="s", summary="", data_set=replace(DATA, alternatives=("text.txt",)))
     (tmp_path / "val.jsonl").write_text("\n")
     with pytest.raises(SourceError, match=r"val\.jsonl holds no query with a moment"):
-        suite.questions(tmp_path)
+        suite.queries(tmp_path)
     (tmp_path / "val.jsonl").unlink()
     (tmp_path / "text.txt").write_text("a 1 2##b\n")
-    with pytest.raises(SourceError, match="does not tell how long a is"):
-        suite.questions(tmp_path)
+    with pytest.raises(SourceError, match="holds no duration of a"):
+        suite.queries(tmp_path)
 
 
 def test_videos_are_found_by_their_ids(tmp_path: Path) -> None:
@@ -60,5 +62,5 @@ def test_videos_are_found_by_their_ids(tmp_path: Path) -> None:
 
 def test_a_video_of_two_ids_fails(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(SourceError, match=r"a\.mp4 could be several of the data set's videos"):
+    with pytest.raises(SourceError, match=r"a\.mp4 matches several videos of the data set"):
         video_files(tmp_path, ["a.mov", "a.avi"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from PIL import Image
 from benchmarks.datasets.dataset import DataSet
 from benchmarks.ranking.suite import Caption, Gallery, RankingSuite
 from benchmarks.results.outcome import Outcome, RankedAnswer
+from benchmarks.runner import run_suite
+from benchmarks.suite import RunOptions
 from benchmarks.suites import flickr30k, msrvtt
 from retrieval.collection import Collection
 from retrieval.demo.world import World
@@ -29,6 +32,7 @@ from retrieval.targets import Target
 from retrieval.types import Medium
 from tests.support.commands import run
 from tests.support.media_files import write_video
+from tests.support.messages import logged
 from tests.support.small_data_sets import karpathy, write_table
 from tests.support.toy_encoder import COLOURS, ToyEncoder
 
@@ -61,6 +65,13 @@ def document(flickr: Path, kept: Path) -> dict[str, Any]:
     printed = run("bench", "run", "flickr30k", "--data", flickr, "--model", "tiny",
                   "--folder", kept, "--format", "json")  # fmt: skip
     return dict(json.loads(printed))
+
+
+def run_flickr30k(
+    folder: Path, data: Path, *, models: Sequence[str] = ("tiny",), scale: float = 1.0
+) -> Outcome:
+    options = RunOptions(folder=folder, data_folder=data, models=models, scale=scale)
+    return run_suite(flickr30k.SUITE, options)
 
 
 def test_a_small_flickr30k(document: dict[str, Any]) -> None:
@@ -100,10 +111,10 @@ def test_every_query_has_its_values(document: dict[str, Any]) -> None:
 def test_a_second_run_embeds_nothing_and_agrees_with_exact_search(
     document: dict[str, Any], flickr: Path, kept: Path
 ) -> None:
-    said: list[str] = []
     folder = kept / "flickr30k"
-    outcome = flickr30k.run(say=said.append, folder=folder, data=flickr, models=("tiny",))
-    assert next(line for line in said if "embedded" in line).startswith("0 files embedded")
+    with logged() as messages:
+        outcome = run_flickr30k(folder, flickr)
+    assert next(line for line in messages if "embedded" in line).startswith("0 files embedded")
     assert [row.value for row in outcome.results] == [row["value"] for row in document["results"]]
     exact, index, _ = outcome.answers
     collection = Collection.open(folder / "collection")
@@ -119,7 +130,7 @@ def test_a_second_run_embeds_nothing_and_agrees_with_exact_search(
         np.testing.assert_allclose(one.scores, [hit.score for hit in hits], atol=2e-3)
 
 
-def test_what_an_index_loses_is_in_its_row_alone(
+def test_only_the_row_of_the_index_shows_its_loss(
     document: dict[str, Any], flickr: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An index that never finds what is best for the first caption."""
@@ -132,7 +143,7 @@ def test_what_an_index_loses_is_in_its_row_alone(
 
     monkeypatch.setattr(Searcher, "search", search)
     folder = kept / "flickr30k"
-    outcome = flickr30k.run(say=lambda _: None, folder=folder, data=flickr, models=("tiny",))
+    outcome = run_flickr30k(folder, flickr)
     before = {(row["task"], row["metric"]): row["value"] for row in document["results"]}
     after = {(row.task, row.metric): row.value for row in outcome.results}
     changed = {key: (before[key], after[key]) for key in before if before[key] != after[key]}
@@ -143,15 +154,15 @@ def test_what_an_index_loses_is_in_its_row_alone(
     assert values.values["R@1"][0] == 0
 
 
-def test_a_partial_pool_is_told(flickr: Path, tmp_path: Path) -> None:
+def test_a_partial_pool_is_logged(flickr: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(flickr, data)
     (data / "flickr30k-images" / "1.png").unlink()
     (data / "flickr30k-images" / "3.png").write_bytes(b"not a picture")
-    said: list[str] = []
-    outcome = flickr30k.run(say=said.append, folder=tmp_path / "run", data=data, models=("tiny",))
-    text = "\n".join(said)
-    assert "1 of 5 files are missing, as " in text
+    with logged() as messages:
+        outcome = run_flickr30k(tmp_path / "run", data)
+    text = "\n".join(messages)
+    assert "1 of 5 files are missing: " in text
     assert "the pool is 4 of 5 items: its figures are not comparable with published" in text
     assert "1 of 4 files could not be embedded" in text
     assert {row.pool for row in outcome.results} == {3, 6}
@@ -159,33 +170,34 @@ def test_a_partial_pool_is_told(flickr: Path, tmp_path: Path) -> None:
 
 
 def test_a_share_of_the_items(flickr: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    more = {"data": flickr, "models": ("tiny",), "say": said.append}
-    few = flickr30k.run(folder=tmp_path, scale=0.4, **more)
+    with logged() as messages:
+        few = run_flickr30k(tmp_path, flickr, scale=0.4)
     assert few.results[0].pool == 2
-    assert any("the pool is 2 of 5 items" in line for line in said)
-    assert flickr30k.run(folder=tmp_path, **more).results[0].pool == 5
-    with pytest.raises(SourceError, match=r"holds 3 items that are not asked here.*--folder"):
-        flickr30k.run(folder=tmp_path, scale=0.4, **more)
+    assert any("the pool is 2 of 5 items" in line for line in messages)
+    assert run_flickr30k(tmp_path, flickr).results[0].pool == 5
+    with pytest.raises(SourceError, match=r"holds 3 items of another .*use another folder"):
+        run_flickr30k(tmp_path, flickr, scale=0.4)
 
 
 def test_a_model_that_reads_no_pictures_fails(flickr: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match="flickr30k holds image files, which music does"):
-        flickr30k.run(say=print, folder=tmp_path, data=flickr, models=("music",))
+        run_flickr30k(tmp_path, flickr, models=("music",))
 
 
 def test_a_model_by_its_specification_that_reads_no_pictures_fails(
     flickr: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UnknownModelError, match="tiny-music embeds no image files"):
-        flickr30k.run(say=print, folder=tmp_path, data=flickr, models=("tiny-music",))
+        run_flickr30k(tmp_path, flickr, models=("tiny-music",))
 
 
 def test_no_file_at_all_fails(flickr: Path, tmp_path: Path) -> None:
     (tmp_path / "flickr30k-images").mkdir()
     shutil.copy(flickr / "dataset_flickr30k.json", tmp_path)
-    with pytest.raises(SourceError, match=r"flickr30k: none of 5 files is there, as .*Young"):
-        flickr30k.run(say=print, folder=tmp_path / "run", data=tmp_path, models=("tiny",))
+    with pytest.raises(
+        SourceError, match=r"flickr30k: none of 5 files exists, for example .*Young"
+    ):
+        run_flickr30k(tmp_path / "run", tmp_path)
 
 
 def test_a_small_clotho(world: World, tmp_path: Path) -> None:
@@ -226,7 +238,8 @@ def test_videos_have_a_row_for_the_mean_of_their_segments(tmp_path: Path) -> Non
     columns = ("key", "vid_key", "video_id", "sentence")
     write_table(tmp_path / "MSRVTT_JSFUSION_test.csv", columns, rows)
     run_folder = tmp_path / "run"
-    outcome = msrvtt.run(say=print, folder=run_folder, data=tmp_path, models=("tiny-image",))
+    options = RunOptions(folder=run_folder, data_folder=tmp_path, models=("tiny-image",))
+    outcome = run_suite(msrvtt.SUITE, options)
     tasks = list(dict.fromkeys(row.task for row in outcome.results))
     assert tasks == [
         "text to video", "text to video, index", "video to text",
@@ -271,18 +284,21 @@ def test_every_model_has_its_rows_and_published_figures(
     }
     data_set = DataSet(title="Colours", task="text to image", size="4", licence="none",
                        source="a box", files=(), reported=reported)  # fmt: skip
-    suite = RankingSuite("colours", data_set, Medium.IMAGE, lambda data: Gallery(files, captions))
-    more = {"say": print, "folder": tmp_path / "run", "data": tmp_path}
-    one = suite.run(models=["toy:one"], **more)
+    suite = RankingSuite(
+        name="colours", summary="", data_set=data_set, medium=Medium.IMAGE,
+        read=lambda data: Gallery(files, captions),
+    )  # fmt: skip
+    options = RunOptions(folder=tmp_path / "run", data_folder=tmp_path, models=["toy:one"])
+    one = run_suite(suite, options)
     assert {row.task for row in one.results} == {
         "text to image", "text to image, index", "image to text"
     }  # fmt: skip
     assert {row.value for row in one.results} == {1.0}
-    # Grey stands in the way of the captions, and is asked nothing itself.
+    # Grey is a distractor of the captions, and never a query.
     assert {row.task: row.pool for row in one.results}["image to text"] == 3
     assert one.queries[2].ids == ["red", "green", "blue"]
     assert _published(one) == {("text to image", "R@1"): 0.75, ("image to text", "R@5"): 0.5}
-    two = suite.run(models=["toy:one", "toy:two"], **more)
+    two = run_suite(suite, replace(options, models=["toy:one", "toy:two"]))
     first, second = (
         space.name for space in Collection.open(tmp_path / "run/collection").snapshot.spaces
     )
@@ -295,9 +311,9 @@ def test_every_model_has_its_rows_and_published_figures(
         (f"text to image, {first}", "R@1"): 0.75, (f"image to text, {first}", "R@5"): 0.5
     }  # fmt: skip
     files["grey"].unlink()
-    with pytest.raises(SourceError, match="holds 1 items that are not asked here"):
-        suite.run(models=["toy:one"], **more)
-    partial = suite.run(models=["toy:one"], **(more | {"folder": tmp_path / "other"}))
+    with pytest.raises(SourceError, match="holds 1 items of another"):
+        run_suite(suite, options)
+    partial = run_suite(suite, replace(options, folder=tmp_path / "other"))
     assert _published(partial) == {}
 
 
@@ -344,12 +360,27 @@ def test_the_example_of_the_page_runs_as_it_is_written(world: World, tmp_path: P
         run("bench", "run", suite, "--data", data, "--model", "tiny")
 
 
+def test_a_suite_can_be_a_function_in_a_file(tmp_path: Path) -> None:
+    suite = tmp_path / "ours.py"
+    suite.write_text(
+        "from benchmarks.results.outcome import Result\n"
+        "DATA = 1\n"
+        "def run(*, data, models, scale):\n"
+        "    return [Result('ours', f'{data.name}, {models}', 'scale', scale)]\n"
+    )
+    table = run("bench", "run", suite, "--data", tmp_path, "--model", "tiny", "--scale", "0.5")
+    assert f"| {tmp_path.name}, ('tiny',) | scale | 0.5 |" in table
+
+
 def test_a_suite_that_is_no_suite_fails(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("DATA = None\n")
-    for name, message in (("empty.py", "has no DATA or no run"), ("none.py", "no such file")):
+    for name, message in (("empty.py", "has no SUITE, and no DATA"), ("none.py", "no such file")):
         with pytest.raises(SourceError, match=message):
             run("bench", "run", tmp_path / name, "--data", tmp_path)
-    with pytest.raises(SourceError, match=r"empty\.py reads a data set: name its folder"):
-        run("bench", "run", tmp_path / "empty.py")
+    (tmp_path / "data.py").write_text("DATA = 1\ndef run(*, folder, data): return []\n")
+    with pytest.raises(SourceError, match=r"data\.py reads a data set: name its folder"):
+        run("bench", "run", tmp_path / "data.py")
+    with pytest.raises(QueryError, match=r"data\.py has models of its own; leave --model out"):
+        run("bench", "run", tmp_path / "data.py", "--data", tmp_path, "--model", "tiny")
     with pytest.raises(QueryError, match="demo has models of its own; leave --model out"):
         run("bench", "run", "demo", "--model", "tiny")

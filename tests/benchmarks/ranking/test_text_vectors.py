@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.ranking.text_vectors import RememberedTexts, text_vectors
+from benchmarks.ranking.text_vectors import cached_text_vectors
 from retrieval.collection import Collection
 
 TEXTS = ["a red circle", "a green star", "the sea"]
@@ -11,12 +11,12 @@ TEXTS = ["a red circle", "a green star", "the sea"]
 
 def test_texts_are_embedded_once(indexed: Collection, tmp_path: Path) -> None:
     space = indexed.snapshot.spaces[0]
-    vectors = text_vectors(tmp_path / "texts", indexed, space, TEXTS)
+    vectors = cached_text_vectors(tmp_path / "texts", indexed, space, TEXTS)
     np.testing.assert_array_equal(vectors, indexed.encoder(space).encode_text(TEXTS))
     without_model = Collection(indexed.root, device="nowhere")
-    kept = text_vectors(tmp_path / "texts", without_model, space, TEXTS)
+    kept = cached_text_vectors(tmp_path / "texts", without_model, space, TEXTS)
     np.testing.assert_array_equal(kept, vectors)
-    other = text_vectors(tmp_path / "texts", indexed, space, TEXTS[:2])
+    other = cached_text_vectors(tmp_path / "texts", indexed, space, TEXTS[:2])
     np.testing.assert_allclose(other, vectors[:2], atol=1e-5)
     assert len(list((tmp_path / "texts").iterdir())) == 2
 
@@ -26,15 +26,9 @@ def test_a_damaged_file_is_written_again(
     content: bytes | None, indexed: Collection, tmp_path: Path
 ) -> None:
     space = indexed.snapshot.spaces[0]
-    vectors = text_vectors(tmp_path, indexed, space, TEXTS)
+    vectors = cached_text_vectors(tmp_path, indexed, space, TEXTS)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     path.write_bytes(whole[:-9] if content is None else content)
-    np.testing.assert_array_equal(text_vectors(tmp_path, indexed, space, TEXTS), vectors)
+    np.testing.assert_array_equal(cached_text_vectors(tmp_path, indexed, space, TEXTS), vectors)
     assert path.read_bytes() == whole
-
-
-def test_remembered_texts() -> None:
-    vectors = np.eye(3, dtype=np.float32)
-    texts = RememberedTexts(TEXTS, vectors)
-    np.testing.assert_array_equal(texts.encode_text([TEXTS[2], TEXTS[0]]), vectors[[2, 0]])

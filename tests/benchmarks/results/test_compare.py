@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.results.compare import NO_COMMON, NO_VALUES, compare
-from benchmarks.results.document import Document
-from benchmarks.results.outcome import QueryValues
-from benchmarks.results.tables import Result, as_json
+from benchmarks.results.document import ResultDocument
+from benchmarks.results.outcome import QueryValues, Result
+from benchmarks.results.tables import as_json
 from retrieval.errors import SourceError
 from retrieval.evaluation.bootstrap import paired_interval
 from support.commands import run
@@ -18,13 +18,13 @@ MACHINE = {"cores": 2, "commit": "abc", "libraries": {"numpy": "2.4"}}
 
 def document(
     values: dict[str, list[float]], ids: list[str] | None = None, pool: int = 9
-) -> Document:
+) -> ResultDocument:
     count = len(next(iter(values.values())))
     results = [
         Result("s", "t", name, float(np.mean(each)), pool=pool) for name, each in values.items()
     ]
     ids = ids or [f"q{number}" for number in range(count)]
-    return Document(MACHINE, results, [QueryValues("s", "t", ids, values)])
+    return ResultDocument(MACHINE, results, [QueryValues("s", "t", ids, values)])
 
 
 def test_a_clear_difference_has_an_interval_without_zero() -> None:
@@ -76,12 +76,12 @@ def test_figures_without_values_of_queries_have_no_interval() -> None:
 
 
 def test_a_figure_that_one_run_left_empty_is_not_compared() -> None:
-    a = Document(MACHINE, [Result("s", "t", "m", None)])
-    (row,) = compare(a, Document(MACHINE, [Result("s", "t", "m", 1.0)])).rows
+    a = ResultDocument(MACHINE, [Result("s", "t", "m", None)])
+    (row,) = compare(a, ResultDocument(MACHINE, [Result("s", "t", "m", 1.0)])).rows
     assert (row.difference, row.verdict) == (None, "not measured in both")
 
 
-def test_what_is_in_one_alone_and_other_machines_are_told() -> None:
+def test_figures_of_one_document_and_machine_differences_are_listed() -> None:
     a, b = document({"R@1": [1.0], "R@5": [1.0]}), document({"R@1": [1.0], "R@10": [1.0]})
     other = {"cores": 16, "commit": "abc", "libraries": {"numpy": "2.5", "faiss": "1"}}
     found = compare(a, replace(b, machine=other))
@@ -117,7 +117,7 @@ def test_the_command_prints_a_table_and_json(tmp_path: Path) -> None:
     assert document["machines"] == []
 
 
-def test_a_file_that_is_no_document_is_one_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_document_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(SourceError, match="is no document"):
+    with pytest.raises(SourceError, match="is not the JSON document"):
         run("bench", "compare", tmp_path / "a.json", tmp_path / "a.json")

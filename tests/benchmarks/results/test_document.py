@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from benchmarks.results.document import read_document
-from benchmarks.results.outcome import Outcome, QueryValues
-from benchmarks.results.tables import Result, as_json, as_tables
+from benchmarks.results.outcome import Outcome, QueryValues, Result
+from benchmarks.results.tables import as_json, as_tables
 from retrieval.errors import SourceError
 
 RESULT = Result("s", "t", "R@1", 0.5, chance=0.01, pool=2, spread=0.1)
@@ -19,7 +19,7 @@ def written(path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_written_document_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(as_json([RESULT], [VALUES, VALUES]))
     document = read_document(path)
@@ -28,7 +28,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert set(document.machine) >= {"processor", "commit", "date"}
 
 
-def test_each_task_has_one_line_of_values() -> None:
+def test_the_values_of_a_task_are_on_one_line() -> None:
     text = as_json([RESULT], [VALUES])
     (line,) = [line for line in text.splitlines() if '"ids"' in line]
     assert '"values": {"R@1": [1, 0], "IoU": [0.25, 1]}' in line
@@ -38,34 +38,38 @@ def test_each_task_has_one_line_of_values() -> None:
 def test_older_documents_have_no_queries(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(as_json([Result("s", "t", "m", None)]))
-    assert read_document(path).queries == []
+    assert not read_document(path).queries
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"results": 3}, "machine must be an object"),
-        ({"results": [{"suite": "s", "task": "t"}]}, "result 1 lacks a suite, task or metric"),
+        ({"results": 3}, "results: "),
+        ({"machine": 3}, "machine: "),
+        ({"results": [{"suite": "s", "task": "t"}]}, "results.0.metric is missing"),
         ({"results": [{"suite": "s", "task": "t", "metric": "m", "value": "1"}]},
-         "value of result 1 is no number"),
+         "results.0.value: "),
         ({"results": [{"suite": "s", "task": "t", "metric": "m", "colour": 1}]},
-         "unknown key, 'colour'"),
-        ({"results": 2 * [{"suite": "s", "task": "t", "metric": "m"}]}, "s, t, m stands there tw"),
-        ({"queries": [{"suite": "s"}]}, "entry 1: no suite and task"),
-        ({"queries": [{"suite": "s", "task": "t", "ids": [1], "values": {}}]}, "list of strings"),
-        ({"queries": [{"suite": "s", "task": "t", "ids": ["a", "a"], "values": {}}]}, "twice"),
-        ({"queries": [{"suite": "s", "task": "t", "ids": ["a"], "values": []}]}, "object of lists"),
+         "results.0.colour is an unknown key"),
+        ({"results": 2 * [{"suite": "s", "task": "t", "metric": "m"}]},
+         "results.1: s, t, m occurs twice"),
+        ({"queries": [{"suite": "s"}]}, "queries.0.task is missing"),
+        ({"queries": [{"suite": "s", "task": "t", "ids": [1], "values": {}}]}, "queries.0.ids.0: "),
+        ({"queries": [{"suite": "s", "task": "t", "ids": ["a", "a"], "values": {}}]},
+         "queries.0.ids: an id occurs twice"),
+        ({"queries": [{"suite": "s", "task": "t", "ids": ["a"], "values": []}]},
+         "queries.0.values: "),
         ({"queries": [{"suite": "s", "task": "t", "ids": ["a"], "values": {"m": []}}]},
-         "m must have a number for each of 1 ids"),
+         "queries.0.values.'m': 0 numbers for 1 ids"),
         ({"queries": [{"suite": "s", "task": "t", "ids": ["a"], "values": {"m": [True]}}]},
-         "m holds something that is no number"),
+         "queries.0.values.m.0: "),
     ],
 )  # fmt: skip
 def test_a_malformed_document_is_one_error(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     path = written(tmp_path / "bad.json", **changes)
-    with pytest.raises(SourceError, match="is no document of `bench run --out`") as error:
+    with pytest.raises(SourceError, match="is not the JSON document") as error:
         read_document(path)
     assert str(path) in str(error.value)
     assert message in str(error.value)
@@ -73,10 +77,10 @@ def test_a_malformed_document_is_one_error(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"{}", 9_999 * b"["])
-def test_what_is_no_document_is_one_error(tmp_path: Path, content: bytes) -> None:
+def test_other_content_is_one_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.json"
     path.write_bytes(content)
-    with pytest.raises(SourceError, match="is no document"):
+    with pytest.raises(SourceError, match="is not the JSON document"):
         read_document(path)
 
 
@@ -85,10 +89,10 @@ def test_a_missing_document_is_one_error(tmp_path: Path) -> None:
         read_document(tmp_path / "none.json")
 
 
-def test_outcomes_are_joined_and_figures_alone_are_one() -> None:
-    whole = Outcome([RESULT], [VALUES]).joined(Outcome.of([RESULT]))
-    assert whole == Outcome([RESULT, RESULT], [VALUES], [])
-    assert Outcome.of(whole) is whole
+def test_outcomes_are_concatenated() -> None:
+    merged = Outcome.merged([Outcome([RESULT], [VALUES]), Outcome([RESULT])])
+    assert merged == Outcome([RESULT, RESULT], [VALUES], [])
+    assert Outcome.merged([]) == Outcome([], [], [])
 
 
 def test_several_suites_have_a_table_each() -> None:
@@ -101,12 +105,14 @@ def test_several_suites_have_a_table_each() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"value": 1e308}, r"value of result 1 is no number of at most 1e\+300: 1e\+308"),
-        ({"value": -1e308}, r"value of result 1 is no number of .*: -1e\+308"),
-        ({"value": 10**400}, "value of result 1 is no number .*: 1000000"),
-        ({"value": float("inf")}, "value of result 1 is no number .*: inf"),
-        ({"metric": "\ud800"}, "result 1 holds a text that is not valid Unicode"),
-        ({"x" * 100_000: 1}, "result 1 has an unknown key, 'xxx"),
+        ({"value": 1e308}, r"results\.0\.value is 1e\+308, expected at most 1e\+300"),
+        ({"value": -1e308}, r"results\.0\.value is -1e\+308, "),
+        ({"value": 10**400}, r"results\.0\.value is inf, "),
+        ({"pool": 10**400}, r"results\.0\.pool is 1000000"),
+        ({"value": float("inf")}, r"results\.0\.value is inf, "),
+        ({"value": float("nan")}, r"results\.0\.value is nan, "),
+        ({"metric": "\ud800"}, "hex escape at line 1 column 74"),
+        ({"x" * 100_000: 1}, r"results\.0\.xxx\w+ is an unknown key"),
     ],
 )
 def test_field_31_figures_that_cannot_be_compared_are_refused_by_place(
@@ -126,12 +132,12 @@ def test_field_31_figures_that_cannot_be_compared_are_refused_by_place(
     [
         (
             {"values": {"m": [0.5, 1e308]}},
-            r"entry 1: m holds something .*: 1e\+308, of 'b'",
+            r"queries\.0\.values\.'m' of the query 'b' is 1e\+308, ",
         ),
-        ({"values": {"m": [0.5, 10**400]}}, "entry 1: m holds something .*: 1000"),
-        ({"values": {"m": [0.5, None]}}, "entry 1: m holds something .*: None, of 'b'"),
-        ({"values": {"\udc00": [0.5, 0.5]}}, "is not valid Unicode"),
-        ({"ids": ["a", "\ud800"]}, "entry 1: ids must be a list of strings in valid Unicode"),
+        ({"values": {"m": [0.5, 10**400]}}, r"queries\.0\.values\.'m' of the query 'b' is inf, "),
+        ({"values": {"m": [0.5, None]}}, r"queries\.0\.values\.m\.1: .*None"),
+        ({"values": {"\udc00": [0.5, 0.5]}}, "surrogate in hex escape at line 1 column 108"),
+        ({"ids": ["a", "\ud800"]}, "hex escape at line 1 column 92"),
     ],
 )
 def test_field_31_values_of_queries_are_refused_by_place(

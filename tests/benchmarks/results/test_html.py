@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.results.examples import examples
+from benchmarks.results.examples import EXPECTED, TimeLine, best_and_worst
 from benchmarks.results.html import success_curve, suite_sections, write_html
-from benchmarks.results.outcome import Answers, MomentAnswer, Outcome, RankedAnswer
-from benchmarks.results.tables import Result, machine
+from benchmarks.results.outcome import Answers, MomentAnswer, Outcome, RankedAnswer, Result
+from benchmarks.results.tables import machine
 from support.media_files import write_video
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -63,7 +63,7 @@ def outcome(tmp_path: Path) -> Outcome:
 
 @pytest.fixture
 def page(tmp_path: Path, outcome: Outcome) -> str:
-    write_html(tmp_path / "page.html", [suite_sections(outcome)], machine(), "Results of <b>")
+    write_html(tmp_path / "page.html", suite_sections(outcome), machine(), "Results of <b>")
     return (tmp_path / "page.html").read_text()
 
 
@@ -73,7 +73,7 @@ def test_the_page_has_figures_curves_overlaps_and_examples(page: str) -> None:
     assert "success over the first k items" in page
     assert "success over the first k moments" in page
     assert "moment, IoU 0.7" in page
-    assert "share of the queries by the first moment&#x27;s overlap (IoU)" in page
+    assert "share of the queries by the first moment's overlap (IoU)" in page
     assert page.count("among the worst") == 8
     assert page.count("among the best") == 4  # of rankings; four moments are all among the worst
     assert "Python" in page
@@ -85,39 +85,51 @@ def test_fault_36_names_and_queries_are_text_only(page: str) -> None:
     assert "default-src 'none'" in page
 
 
-def test_the_page_needs_nothing_beside_it(page: str) -> None:
-    without_names_of_languages = page.replace('xmlns="http://www.w3.org/2000/svg"', "")
-    assert "http" not in without_names_of_languages.replace("http-equiv", "")
+def test_the_page_references_no_other_file(page: str) -> None:
+    without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+    assert "http" not in without_namespaces.replace("http-equiv", "")
     for link in re.findall(r'(?:src|href|poster)="([^"]*)"', page):
         assert link.startswith("data:image/jpeg;base64,")
 
 
-def test_the_worst_query_comes_first_and_shows_what_should_be_found() -> None:
-    (first, *_), *_ = [examples(Answers("s", "t", rankings())).split("<section>")[1:]]
-    assert "query gone" in first
-    assert "not among the first 10" in first
-    assert first.count("<article") == 4
-    assert "should be found" in first
-    assert "<img" not in first  # no files, no pictures
-    last = examples(Answers("s", "t", rankings())).split("<section>")[5]
-    assert "query 0" in last
-    assert "among the best: rank 1" in last
-    assert last.count('class="hit"') == 1
-    assert last.count('class="hit unlikely"') == 2
+def test_the_worst_query_comes_first_with_its_relevant_item() -> None:
+    examples = best_and_worst(Answers("s", "t", rankings()))
+    first = examples[0]
+    assert first.query == "query gone"
+    assert first.note == "t, among the worst: not among the first 10"
+    assert [card.head for card in first.cards] == ["1. 1.000", "2. 0.900", "3. 0.800", EXPECTED]
+    assert not any(card.picture for card in first.cards)  # no files
+    best = examples[4]
+    assert best.query.startswith("query 0")
+    assert best.note == "t, among the best: rank 1"
+    assert [card.relevant for card in best.cards] == [True, False, False]
+    assert len(examples) == 8
 
 
 def test_moments_show_the_found_and_the_true_span() -> None:
-    worst = examples(Answers("s", "t", moments())).split("<section>")[1:]
-    assert [re.search("moment (\\w+)<", one)[1] for one in worst] == [
-        "none", "wrong", "half", "right"
+    examples = best_and_worst(Answers("s", "t", moments()))
+    assert [example.query for example in examples] == [
+        "moment none", "moment wrong", "moment half", "moment right"
     ]  # fmt: skip
-    assert "IoU 0.50" in worst[2]
-    assert '<rect class="moment" x="106.7"' in worst[2]  # 320 * 2 / 6
-    assert '<rect class="truth" x="106.7"' in worst[2]
-    assert 'class="moment"' not in worst[1]  # found in another video
+    none, wrong, half, right = (example.cards for example in examples)
+    assert examples[2].note.endswith("IoU 0.50")
+    assert half[0].time_line == TimeLine(6.0, (2.0, 3.0), [(2.0, 4.0)])
+    assert half[1].time_line == TimeLine(6.0, None, [(2.0, 4.0)])
+    assert [card.head for card in none] == [EXPECTED]
+    assert wrong[0].time_line is None  # in another video
+    assert [card.relevant for card in wrong + right] == [False, True, True, True]
+    assert TimeLine(0.0, (0.0, 7.0), [(0.0, 5.0)]).end_seconds == 7.0  # unknown duration
 
 
-def test_success_is_told_wherever_it_changes() -> None:
+def test_time_lines_show_the_found_and_the_true_spans(page: str) -> None:
+    assert '<rect class="moment" x="106.7" y="0" width="53.3"' in page  # 320 * 2 / 6
+    assert '<rect class="truth" x="106.7" y="20" width="106.7"' in page
+    assert 'aria-label="true 2.0-4.0 s; found 2.0-3.0 s"' in page
+    assert page.count('class="moment"') == 2
+    assert page.count('class="hit unlikely"') == 22
+
+
+def test_a_success_curve_has_a_point_wherever_it_changes() -> None:
     assert success_curve([1, 3, None, 200], 300) == [(1, 0.25), (3, 0.5), (100, 0.5)]
     assert success_curve([1, 3], 5) == [(1, 0.5), (3, 1.0), (5, 1.0)]  # nothing is known beyond
     assert success_curve([None], 0) == [(1, 0.0)]

@@ -71,18 +71,17 @@ def test_moments_of_a_corpus_are_in_tvr_format(tmp_path: Path) -> None:
 
 
 def test_bench_score_reads_what_is_written(tmp_path: Path) -> None:
-    notes: list[str] = []
     run_file, qrels = write_runs(tmp_path, [Answers("s", "ranking", [RANKED])])
-    figures = trec.score(run_file, qrels, notes.append)
+    figures = trec.score(run_file, qrels)
     assert (figures["num_q"], figures["success_1"], figures["success_5"]) == (1, 0.0, 1.0)
     assert figures["recip_rank"] == 0.5
 
     predictions, truth = write_runs(tmp_path, [Answers("s", "window", [FOUND])])
-    figures = windows.score(predictions, truth, notes.append)
+    figures = windows.score(predictions, truth)
     assert figures["brief"]["MR-full-R1@0.5"] == 100.0  # 2 of 3 seconds
 
     predictions, truth = write_runs(tmp_path, [Answers("s", "corpus", [FOUND, ELSEWHERE])])
-    figures = tvr.score(predictions, truth, notes.append)
+    figures = tvr.score(predictions, truth)
     assert figures["VCMR"]["0.5-r1"] == 50.0
     assert figures["VR"]["r1"] == 50.0
 
@@ -104,6 +103,6 @@ def test_names_of_tasks_as_names_of_files() -> None:
     assert slug("../R@1 / IoU ≥ 0.5") == "r-1-iou-0-5"
 
 
-def test_names_that_differ_in_signs_alone_have_files_of_their_own(tmp_path: Path) -> None:
+def test_names_that_differ_in_punctuation_have_files_of_their_own(tmp_path: Path) -> None:
     written = write_runs(tmp_path, [Answers("s", name, [RANKED]) for name in ("t!", "t?", "t.")])
     assert [path.name for path in written[::2]] == ["t.run", "t-2.run", "t-2-2.run"]

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.score.didemo_segments import score
 from retrieval.errors import SourceError
+from support.messages import logged
 
 SPANS = [list(span) for span in combinations_with_replacement(range(6), 2)]
 
@@ -15,8 +16,11 @@ SPANS = [list(span) for span in combinations_with_replacement(range(6), 2)]
 def scored(folder: Path, rankings: Any, truth: Any, notes: list[str] | None = None) -> Any:
     (folder / "p.json").write_text(json.dumps(rankings))
     (folder / "t.json").write_text(json.dumps(truth))
-    note = [].append if notes is None else notes.append
-    return score(folder / "p.json", folder / "t.json", note)
+    with logged() as messages:
+        found = score(folder / "p.json", folder / "t.json")
+    if notes is not None:
+        notes += messages
+    return found
 
 
 def ranked(*first: list[int]) -> list[list[int]]:
@@ -66,7 +70,7 @@ def test_equal_to_loops_over_the_definition(tmp_path: Path) -> None:
     }
 
 
-def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
+def test_unusual_input_is_scored_and_logged(tmp_path: Path) -> None:
     notes: list[str] = []
     scored(tmp_path, [ranked()] * 2, [{"times": [[0, 0]] * 4}], notes)
     assert notes == ["2 rankings for 1 descriptions: the first 1 of both count"]
@@ -75,14 +79,14 @@ def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rankings", "truth", "message"),
     [
-        ({}, [], "{} is no JSON list"),
+        ({}, [], "{} is not a JSON list"),
         ([], [], "no description has a ranking"),
         ([[[0, 0]]], [{"times": [[0, 0], [1, 1]]}], r"entry 1: lacks the span \[1, 1\]"),
         ([[[0]]], [{"times": [[0, 0]]}], "expected 2 numbers"),
         ([[]], [{"times": [[0, 0]]}], "entry 1: 'ranking' is empty"),
-        ([3], [{"times": [[0, 0]]}], "'ranking' is 3, no list"),
+        ([3], [{"times": [[0, 0]]}], "'ranking' is 3, expected a list"),
         ([[[0, 0]]], [{"times": []}], "entry 1: 'times' is empty"),
-        ([[[0, 0]]], [3], "entry 1: 3 is no JSON object"),
+        ([[[0, 0]]], [3], "entry 1: 3 is not a JSON object"),
     ],
 )
 def test_files_that_cannot_be_used_fail(

@@ -11,11 +11,11 @@ from retrieval.errors import SourceError
     ("content", "message"),
     [
         (b"", "f.jsonl: is empty"),
-        (b'{"a": 1}\n\n', "line 2: no JSON"),
-        (b'{"a": 1}\n{"a" 2}\n', "line 2: no JSON .Expecting ':' delimiter, column 6"),
-        (b'{"a": 1}\n[1]\n', r"line 2: \[1\] is no JSON object"),
+        (b'{"a": 1}\n\n', "line 2: not JSON"),
+        (b'{"a": 1}\n{"a" 2}\n', "line 2: not JSON .Expecting ':' delimiter, column 6"),
+        (b'{"a": 1}\n[1]\n', r"line 2: \[1\] is not a JSON object"),
         (b"\xff\xfe", "is not UTF-8 text"),
-        (b"[" * 100_000, "line 1: no JSON"),
+        (b"[" * 100_000, "line 1: not readable JSON"),
     ],
 )
 def test_malformed_lines_are_named(tmp_path: Path, content: bytes, message: str) -> None:
@@ -28,7 +28,7 @@ def test_malformed_lines_are_named(tmp_path: Path, content: bytes, message: str)
 def test_json_over_several_lines_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "f.json"
     path.write_text('{\n "a": 1,\n "b" 2\n}')
-    with pytest.raises(SourceError, match=r"f\.json, line 3: no JSON"):
+    with pytest.raises(SourceError, match=r"f\.json, line 3: not JSON"):
         read_json(path)
 
 
@@ -51,10 +51,10 @@ def test_field_41_integers_of_any_size_are_read_as_doubles() -> None:
     "value", [None, True, "1", float("nan"), float("inf"), 10**400, [1], {"a": 1}]
 )
 def test_field_41_what_is_no_number_is_refused_among_numbers(value: object) -> None:
-    with pytest.raises(SourceError, match="no finite numbers"):
+    with pytest.raises(SourceError, match="expected finite numbers"):
         Record("f", {"x": [0.5, value]}).array("x", [0.5, value])
 
 
 def test_field_41_true_is_no_name() -> None:
-    with pytest.raises(SourceError, match="no number or text"):
+    with pytest.raises(SourceError, match="expected a number or text"):
         Record("f", {"qid": True}).key("qid")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.score import pairs
 from retrieval.errors import SourceError
+from support.messages import logged
 
 
 def scored(
@@ -16,7 +17,11 @@ def scored(
     if true is not None:
         np.save(folder / "t.npy", np.asarray(true))
     truth = None if true is None else folder / "t.npy"
-    return pairs.score(folder / "p.npy", truth, [].append if notes is None else notes.append)
+    with logged() as messages:
+        found = pairs.score(folder / "p.npy", truth)
+    if notes is not None:
+        notes += messages
+    return found
 
 
 # Query 0 finds its item first, query 1 second, query 2 third.
@@ -42,7 +47,9 @@ def test_several_captions_of_a_picture(tmp_path: Path) -> None:
     assert (found["queries"], found["items"]) == (4, 3)
     assert found["query to item"]["R@1"] == 75.0
     assert found["item to query"]["R@1"] == 50.0  # picture 1 finds a caption of picture 0 first
-    assert notes == ["1 of 3 items belong to no query: they distract, and ask nothing"]
+    assert notes == [
+        "1 of 3 items belong to no query: they act as distractors and are never queries"
+    ]
 
 
 def test_ties_count_against_the_system(tmp_path: Path) -> None:
@@ -68,10 +75,10 @@ def test_vectors_are_compared_by_their_direction(
 
 def test_npz_of_one_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", SIMILARITY)
-    assert pairs.score(tmp_path / "p.npz", None, [].append) == scored(tmp_path, SIMILARITY)
+    assert pairs.score(tmp_path / "p.npz", None) == scored(tmp_path, SIMILARITY)
     np.savez(tmp_path / "p.npz", a=SIMILARITY, b=SIMILARITY)
     with pytest.raises(SourceError, match="holds 2 arrays, expected one"):
-        pairs.score(tmp_path / "p.npz", None, [].append)
+        pairs.score(tmp_path / "p.npz", None)
 
 
 @pytest.mark.parametrize(
@@ -80,13 +87,13 @@ def test_npz_of_one_array(tmp_path: Path) -> None:
         ([[1.0, np.nan]], None, "expected a matrix of finite numbers"),
         ([1.0, 2.0], None, "expected a matrix of finite numbers"),
         ([[1.0, 2.0]], None, "is not square"),
-        (SIMILARITY, [0, 1], "expected 3 numbers of items"),
-        (SIMILARITY, [0, 1, 3], "names an item that is not among 3"),
-        (SIMILARITY, [0, 1, -1], "names an item that is not among 3"),
+        (SIMILARITY, [0, 1], "expected 3 item numbers"),
+        (SIMILARITY, [0, 1, 3], "names an item outside 0 to 2"),
+        (SIMILARITY, [0, 1, -1], "names an item outside 0 to 2"),
         (SIMILARITY, np.zeros((3, 3), dtype=bool), "row 0 names no item"),
         (SIMILARITY, [[1.0, 2.0]], "expected 3 finite vectors of dimension 3"),
-        (SIMILARITY, np.zeros((3, 3)), "row 0 is a vector of length 0"),
-        (SIMILARITY, ["a", "b", "c"], "expected 3 numbers of items"),
+        (SIMILARITY, np.zeros((3, 3)), "row 0 has length 0"),
+        (SIMILARITY, ["a", "b", "c"], "expected 3 item numbers"),
     ],
 )
 def test_arrays_that_do_not_fit_fail(tmp_path: Path, given: Any, true: Any, message: str) -> None:
@@ -97,11 +104,11 @@ def test_arrays_that_do_not_fit_fail(tmp_path: Path, given: Any, true: Any, mess
 def test_files_that_are_no_arrays_fail(tmp_path: Path) -> None:
     path = tmp_path / "p.npy"
     with pytest.raises(SourceError, match="cannot be read"):
-        pairs.score(path, None, [].append)
+        pairs.score(path, None)
     for content in (b"", b"hello", b"PK\x03\x04broken"):
         path.write_bytes(content)
         with pytest.raises(SourceError, match=r"p\.npy: "):
-            pairs.score(path, None, [].append)
+            pairs.score(path, None)
     np.save(path, np.array([{"a": 1}]), allow_pickle=True)
     with pytest.raises(SourceError, match="Object arrays"):
-        pairs.score(path, None, [].append)
+        pairs.score(path, None)

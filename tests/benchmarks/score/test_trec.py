@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.score.trec import score
 from retrieval.errors import SourceError
+from support.messages import logged
 
 Table = dict[str, dict[str, Any]]
 
@@ -13,7 +14,11 @@ Table = dict[str, dict[str, Any]]
 def scored(folder: Path, run: str, qrels: str, notes: list[str] | None = None) -> dict[str, Any]:
     (folder / "run").write_text(run)
     (folder / "qrels").write_text(qrels)
-    return score(folder / "run", folder / "qrels", [].append if notes is None else notes.append)
+    with logged() as messages:
+        found = score(folder / "run", folder / "qrels")
+    if notes is not None:
+        notes += messages
+    return found
 
 
 def as_run(run: Table) -> str:
@@ -46,7 +51,7 @@ def test_by_hand(tmp_path: Path) -> None:
     assert found["ndcg_cut_10"] == 0.6934  # (0.6309 / 1.6309 + 1) / 2
 
 
-def test_equal_scores_stand_in_the_order_of_names_backwards(tmp_path: Path) -> None:
+def test_equal_scores_are_sorted_by_descending_name(tmp_path: Path) -> None:
     found = scored(tmp_path, "q Q0 a 1 1.0 x\nq Q0 b 2 1.0 x\n", "q 0 a 1\n")
     assert found["recip_rank"] == 0.5
     found = scored(tmp_path, "q Q0 a 1 1.0 x\nq Q0 b 2 1.0 x\n", "q 0 b 1\n")
@@ -84,7 +89,14 @@ def test_equal_to_trec_eval(tmp_path: Path) -> None:
         assert value == float(f"{want:.4f}"), name
 
 
-def test_queries_of_one_file_only_are_told(tmp_path: Path) -> None:
+def test_a_query_with_negative_relevances_only_scores_0(tmp_path: Path) -> None:
+    run = "q1 Q0 a 1 1 x\nq2 Q0 a 1 1 x\n"
+    found = scored(tmp_path, run, "q1 0 a -1\nq1 0 b -2\nq2 0 a 1\n")
+    assert (found["num_q"], found["num_rel"]) == (2, 1)
+    assert (found["map"], found["ndcg"], found["success_1"]) == (0.5, 0.5, 0.5)
+
+
+def test_queries_of_one_file_only_are_logged(tmp_path: Path) -> None:
     notes: list[str] = []
     run, qrels = "q1 Q0 a 1 1 x\nq2 Q0 a 1 1 x\n", "q1 0 a 1\nq3 0 a 1\nq4 0 a 1\n"
     assert scored(tmp_path, run, qrels, notes)["num_q"] == 1
@@ -96,11 +108,17 @@ def test_queries_of_one_file_only_are_told(tmp_path: Path) -> None:
     ("run", "qrels", "message"),
     [
         ("q Q0 a 1 1\n", "q 0 a 1\n", "run, line 1: 5 columns"),
-        ("q Q0 a 1 1 x\nq Q0 b 2 high x\n", "q 0 a 1\n", "run, line 2: 'high' is no finite number"),
-        ("q Q0 a 1 nan x\n", "q 0 a 1\n", "'nan' is no finite number"),
-        ("q Q0 a 1 1 x\nq Q0 a 2 0 x\n", "q 0 a 1\n", "line 2: item 'a' stands twice"),
+        (
+            "q Q0 a 1 1 x\nq Q0 b 2 high x\n",
+            "q 0 a 1\n",
+            "run, line 2: 'high' is not a finite number",
+        ),
+        ("q Q0 a 1 nan x\n", "q 0 a 1\n", "'nan' is not a finite number"),
+        ("q Q0 a 1 1 x\nq Q0 a 2 0 x\n", "q 0 a 1\n", "line 2: item 'a' occurs twice"),
         ("q Q0 a 1 1 x\n", "q 0 a\n", "qrels, line 1: 3 columns"),
-        ("q Q0 a 1 1 x\n", "q 0 a 0.5\n", "'0.5' is no whole number"),
+        ("q Q0 a 1 1 x\n", "q 0 a 0.5\n", "'0.5' is not a whole number"),
+        ("q Q0 a 1 1 x\n", "q 0 a 1e9\n", "'1e9' is not a whole number up to 1,000,000"),
+        ("q Q0 a\0b 1 1 x\n", "q 0 a 1\n", "run, line 1: holds a null character"),
         ("q Q0 a 1 1 x\n", "p 0 a 1\n", "no query in common"),
         ("\n", "q 0 a 1\n", "run: is empty"),
     ],

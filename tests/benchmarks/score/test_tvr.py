@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.score.tvr import score
 from retrieval.errors import SourceError
+from support.messages import logged
 from support.moment_oracles import tvr as oracle
 
 Line = dict[str, Any]
@@ -21,8 +22,11 @@ def scored(
 ) -> dict[str, Any]:
     (folder / "p.json").write_text(json.dumps(submission))
     (folder / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in truth))
-    note = [].append if notes is None else notes.append
-    return score(folder / "p.json", folder / "t.jsonl", note)
+    with logged() as messages:
+        found = score(folder / "p.json", folder / "t.jsonl")
+    if notes is not None:
+        notes += messages
+    return found
 
 
 def true_line(desc_id: int, **fields: Any) -> Line:
@@ -149,7 +153,7 @@ def test_types_of_the_official_validation_queries(real_data: Path, tmp_path: Pat
     right = [entry(one["desc_id"], [numbers[one["vid_name"]], *one["ts"], 1]) for one in lines]
     path = tmp_path / "p.json"
     path.write_text(json.dumps({"video2idx": numbers, "VCMR": right}))
-    found = score(path, truth, [].append)
+    found = score(path, truth)
     # As in the sample output that the authors publish.
     assert found["VCMR_by_type"]["desc_type_ratio"] == "v 74.32 t 8.85 vt 16.83"
     # The truth itself finds everything but moments without length, if there are any.
@@ -157,30 +161,30 @@ def test_types_of_the_official_validation_queries(real_data: Path, tmp_path: Pat
     assert found["VCMR"]["0.7-r1"] == round(100 * (1 - empty / len(lines)), 2)
 
 
-def test_odd_input_is_scored_and_told(tmp_path: Path) -> None:
+def test_unusual_input_is_scored_and_logged(tmp_path: Path) -> None:
     notes: list[str] = []
     submission = {"video2idx": VIDEOS, "VR": [entry(1, [1, 0, 0, 1]), entry(1, [0, 0, 0, 1])]}
     found = scored(tmp_path, submission, [true_line(1)], notes)
     assert found["VR"]["r1"] == 100.0
-    told = "\n".join(notes)
-    assert "VR: 1 of 1 queries stand more than once: the last entry counts" in told
-    assert "VR: 1 of 1 queries with fewer than 100 predictions: scored as they are" in told
-    assert "no query is of type 't'" in told
+    messages = "\n".join(notes)
+    assert "VR: 1 of 1 queries occur more than once: the last entry counts" in messages
+    assert "VR: 1 of 1 queries with fewer than 100 predictions: scored as they are" in messages
+    assert "no query has type 't'" in messages
 
 
 @pytest.mark.parametrize(
     ("submission", "message"),
     [
         ({}, "lacks 'video2idx'"),
-        ({"video2idx": [1]}, r"video2idx: \[1\] is no JSON object"),
+        ({"video2idx": [1]}, r"video2idx: \[1\] is not a JSON object"),
         ({"video2idx": {"b": 1}}, "video2idx: lacks 'a'"),
-        ({"video2idx": VIDEOS, "VR": {}}, "'VR' is {}, no list"),
-        ({"video2idx": VIDEOS, "VR": [3]}, "VR entry 1: 3 is no JSON object"),
+        ({"video2idx": VIDEOS, "VR": {}}, "'VR' is {}, expected a list"),
+        ({"video2idx": VIDEOS, "VR": [3]}, "VR entry 1: 3 is not a JSON object"),
         ({"video2idx": VIDEOS, "VR": []}, "lacks the query 1"),
         ({"video2idx": VIDEOS, "VR": [entry(1, [0, 0, 0]), entry(2)]}, "lacks the query 2"),
         ({"video2idx": VIDEOS, "VR": [entry(1)]}, "VR entry 1: 'predictions' is empty"),
         ({"video2idx": VIDEOS, "VR": [entry(1, [0, 1])]}, "expected 3 numbers"),
-        ({"video2idx": VIDEOS, "VR": [entry(1, [0, 1, "2"])]}, "no finite numbers"),
+        ({"video2idx": VIDEOS, "VR": [entry(1, [0, 1, "2"])]}, "expected finite numbers"),
     ],
 )  # fmt: skip
 def test_predictions_that_cannot_be_used_fail(

@@ -50,7 +50,7 @@ def test_field_31_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> 
     path = tmp_path / "p.npy"
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"p\.npy: ") as caught:
-        pairs.score(path, None, [].append)
+        pairs.score(path, None)
     assert "\n" not in str(caught.value)
 
 
@@ -77,11 +77,11 @@ def test_field_31_large_and_small_vectors_keep_their_direction(tmp_path: Path) -
     scale = np.array([1e308, 1e200, 1.0, 1e-200, 1e-300, 1e-305])[:, None] / 4
     np.save(tmp_path / "a.npy", rows * scale)
     np.save(tmp_path / "b.npy", rows)
-    found = pairs.score(tmp_path / "a.npy", tmp_path / "b.npy", [].append)
+    found = pairs.score(tmp_path / "a.npy", tmp_path / "b.npy")
     assert found["query to item"]["R@1"] == found["item to query"]["R@1"] == 100.0
 
 
 def test_field_31_an_empty_matrix_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", np.empty((0, 0)))
     with pytest.raises(SourceError, match="is empty"):
-        pairs.score(tmp_path / "p.npy", None, [].append)
+        pairs.score(tmp_path / "p.npy", None)

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from benchmarks.ranking import rows as stored_rows
-from benchmarks.ranking.rows import Rows, best_scores
+from benchmarks.ranking import item_vectors
+from benchmarks.ranking.item_vectors import ItemVectors, best_scores
 from retrieval.encoders.pooling import unit_rows
 
 RNG = np.random.default_rng(3)
 VECTORS = unit_rows(RNG.normal(size=(7, 4)), "test")
-MANY = Rows(VECTORS, np.array([0, 1, 4]))  # 1, 3 and 3 vectors
-TEXTS = Rows.single(unit_rows(RNG.normal(size=(5, 4)), "test"))
+MANY = ItemVectors(VECTORS, np.array([0, 1, 4]))  # 1, 3 and 3 vectors
+TEXTS = ItemVectors.single(unit_rows(RNG.normal(size=(5, 4)), "test"))
 OF = [slice(0, 1), slice(1, 4), slice(4, 7)]
 
 
@@ -20,8 +20,8 @@ def test_the_best_of_several_vectors_counts() -> None:
 
 
 @pytest.mark.parametrize("held", [1, 6, 12, 1 << 24])
-def test_blocks_cover_everything_once(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored_rows, "BLOCK_SCORES", held)
+def test_blocks_cover_all_items_once(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_vectors, "BLOCK_SCORES", held)
     parts, expected = [], 0
     for first, block in MANY.blocks(len(TEXTS)):
         assert first == expected
@@ -31,12 +31,12 @@ def test_blocks_cover_everything_once(held: int, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(np.concatenate(parts), best_scores(MANY, TEXTS), atol=1e-6)
 
 
-def test_some_of_them() -> None:
-    few = MANY.some([0, 2])
+def test_items_are_selected() -> None:
+    few = MANY.select([0, 2])
     np.testing.assert_array_equal(few.vectors, VECTORS[[0, 4, 5, 6]])
     assert few.starts.tolist() == [0, 1]
     assert not few.are_single
-    assert TEXTS.some([1, 3]).are_single
+    assert TEXTS.select([1, 3]).are_single
 
 
 def test_means_have_unit_length() -> None:

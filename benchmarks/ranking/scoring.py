@@ -1,4 +1,4 @@
-"""One task of a ranking suite: who asks, what should be found, and what came out."""
+"""Scores one task of a ranking suite: exactly, or by the hits of searches."""
 
 from __future__ import annotations
 
@@ -16,40 +16,39 @@ from benchmarks.ranking.chance import (
     chance_median_rank,
     chance_of_success,
 )
-from benchmarks.ranking.rows import Rows, best_scores
-from benchmarks.results.outcome import Answers, Outcome, QueryValues, RankedAnswer
-from benchmarks.results.tables import Result
+from benchmarks.ranking.item_vectors import ItemVectors, best_scores
+from benchmarks.results.outcome import Answers, Outcome, QueryValues, RankedAnswer, Result
 from indexes.scoring import best_columns
 from retrieval.evaluation.ranking import RankingMetrics
 
 KS: Final = (1, 5, 10)
-ANSWERS: Final = 100
-"""Items kept of every exact answer."""
+MAX_ANSWERS: Final = 100
+"""Number of items that an exact answer keeps."""
 
-HITS: Final = max(KS)
-"""Hits asked of an index: as many as its figures look at."""
+MAX_HITS: Final = max(KS)
+"""Number of hits per search of an index, as many as its metrics read."""
 
-SEARCHES: Final = 256
-"""Searches whose scores are held at once, one number an item."""
+SEARCHES_PER_BLOCK: Final = 256
+"""Number of searches whose scores, one per item, are in memory."""
 
-Found = tuple[NDArray[np.float32], NDArray[np.int64]]
-"""Scores and positions of the items that one query found, best first."""
+Ranking = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Scores and gallery positions of the items that one query found, best first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """Queries over a gallery.
+class RankingTask:
+    """Queries that rank a gallery.
 
     Attributes:
-        name: Who asks for what, as `text to image`.
-        query_ids: One for each query.
-        queries: What they say.
-        items: Names of the gallery.
-        relevant: For each query the positions in `items` of those it should find.
-        files: Where items lie.
-        with_map: Print mAP@10 as well.
-        variant: Further words of its title, as `index`.
-        published: What the literature reports, by name and metric.
+        name: Both sides, such as `text to image`.
+        query_ids: Ids of the queries.
+        queries: Texts of the queries.
+        items: Names of the gallery's items.
+        relevant: For each query the positions of its relevant items in `items`.
+        files: File of each item.
+        reports_map: Also report mAP@10.
+        variant: Further parts of the title, such as `index`.
+        published: Published figures by task name and metric.
     """
 
     suite: str
@@ -59,69 +58,69 @@ class Task:
     items: Sequence[str]
     relevant: Sequence[Sequence[int]]
     files: Mapping[str, Path] = field(default_factory=dict)
-    with_map: bool = False
+    reports_map: bool = False
     variant: tuple[str, ...] = ()
     published: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
-        """The task of its rows."""
+        """Name of the task in results."""
         return ", ".join((self.name, *self.variant))
 
-    def answered(self) -> list[int]:
-        """Positions of the items that some query should find; others only stand in the way."""
+    def relevant_items(self) -> list[int]:
+        """Positions of the items that are relevant to some query. Others are distractors."""
         return sorted({position for positions in self.relevant for position in positions})
 
-    def turned(self) -> Task:
-        """The `answered` items ask, and should find the queries that find them."""
-        asked: dict[int, list[int]] = {position: [] for position in self.answered()}
+    def reversed(self) -> RankingTask:
+        """Build the task in which `relevant_items` are the queries and queries the gallery."""
+        queries_of: dict[int, list[int]] = {position: [] for position in self.relevant_items()}
         for query, positions in enumerate(self.relevant):
             for position in positions:
-                asked[position].append(query)
-        ids = [self.items[position] for position in asked]
+                queries_of[position].append(query)
+        ids = [self.items[position] for position in queries_of]
         name = " to ".join(reversed(self.name.split(" to ")))
         return replace(
             self, name=name, query_ids=ids, queries=ids, items=self.query_ids,
-            relevant=list(asked.values()), files={},
+            relevant=list(queries_of.values()), files={},
         )  # fmt: skip
 
 
-def rank_exactly(task: Task, asked: Rows, gallery: Rows) -> Outcome:
+def rank_exactly(task: RankingTask, queries: ItemVectors, gallery: ItemVectors) -> Outcome:
     """Score every query with every item."""
     metrics = RankingMetrics(KS)
-    found: list[Found] = []
+    rankings: list[Ranking] = []
     positions = np.arange(len(gallery))
-    for first, block in asked.blocks(len(gallery.vectors)):
+    for first, block in queries.blocks(len(gallery.vectors)):
         scores = best_scores(block, gallery)
         metrics.add(scores, task.relevant[first : first + len(block)])
-        kept = min(ANSWERS, len(gallery))
-        best = best_columns(scores, np.broadcast_to(positions, scores.shape), kept)
-        found += zip(*best, strict=True)
-    return _outcome(task, metrics, found, all_ranks=True)
+        count = min(MAX_ANSWERS, len(gallery))
+        best = best_columns(scores, np.broadcast_to(positions, scores.shape), count)
+        rankings += zip(*best, strict=True)
+    return _outcome(task, metrics, rankings, all_ranks=True)
 
 
-def rank_by_search(task: Task, search: Callable[[str], Found]) -> Outcome:
-    """Ask every query; what is not among the hits is counted as the last of the gallery."""
+def rank_by_search(task: RankingTask, search: Callable[[str], Ranking]) -> Outcome:
+    """Run every query; relevant items that are no hits count as last in the gallery."""
     metrics = RankingMetrics(KS)
-    found = []
-    for first in range(0, len(task.queries), SEARCHES):
-        block = slice(first, first + SEARCHES)
+    rankings = []
+    for first in range(0, len(task.queries), SEARCHES_PER_BLOCK):
+        block = slice(first, first + SEARCHES_PER_BLOCK)
         answers = [search(query) for query in task.queries[block]]
         scores = np.full((len(answers), len(task.items)), -np.inf, np.float32)
         for row, (hit_scores, positions) in zip(scores, answers, strict=True):
             row[positions] = hit_scores
         metrics.add(scores, task.relevant[block])
-        found += answers
-    return _outcome(task, metrics, found, all_ranks=False)
+        rankings += answers
+    return _outcome(task, metrics, rankings, all_ranks=False)
 
 
 def _outcome(
-    task: Task, metrics: RankingMetrics, found: Sequence[Found], *, all_ranks: bool
+    task: RankingTask, metrics: RankingMetrics, rankings: Sequence[Ranking], *, all_ranks: bool
 ) -> Outcome:
     summary, chances = metrics.summary(), _chances(task)
     names = [f"R@{k}" for k in KS]
     names += ["median rank", "mean rank"] if all_ranks else []
-    names += ["mAP@10"] if task.with_map else []
+    names += ["mAP@10"] if task.reports_map else []
     results = [
         Result(
             task.suite, task.title, name, summary[name], chance=chances[name],
@@ -133,11 +132,11 @@ def _outcome(
     return Outcome(
         results,
         [QueryValues(task.suite, task.title, task.query_ids, values)],
-        [Answers(task.suite, task.title, _answers(task, found), task.files)],
+        [Answers(task.suite, task.title, _answers(task, rankings), task.files)],
     )
 
 
-def _answers(task: Task, found: Sequence[Found]) -> list[RankedAnswer]:
+def _answers(task: RankingTask, rankings: Sequence[Ranking]) -> list[RankedAnswer]:
     return [
         RankedAnswer(
             query_id,
@@ -147,12 +146,12 @@ def _answers(task: Task, found: Sequence[Found]) -> list[RankedAnswer]:
             [task.items[position] for position in relevant],
         )
         for query_id, query, relevant, (scores, positions) in zip(
-            task.query_ids, task.queries, task.relevant, found, strict=True
+            task.query_ids, task.queries, task.relevant, rankings, strict=True
         )
     ]
 
 
-def _chances(task: Task) -> dict[str, float]:
+def _chances(task: RankingTask) -> dict[str, float]:
     relevant, items = [len(positions) for positions in task.relevant], len(task.items)
     return {
         **{f"R@{k}": chance_of_success(relevant, items, k) for k in KS},

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.ranking.rows import Rows
-from benchmarks.ranking.task import Task, rank_by_search, rank_exactly
+from benchmarks.ranking.item_vectors import ItemVectors
+from benchmarks.ranking.scoring import RankingTask, rank_by_search, rank_exactly
 from benchmarks.results.outcome import RankedAnswer
 
-ITEMS = Rows.single(np.eye(4, dtype=np.float32))
-TASK = Task(
+ITEMS = ItemVectors.single(np.eye(4, dtype=np.float32))
+TASK = RankingTask(
     "small",
     "text to image",
     ["q1", "q2", "q3"],
@@ -15,10 +15,10 @@ TASK = Task(
     ["a", "b", "c", "d"],
     [[0], [0, 2], [1]],
     {"a": Path("a.png")},
-    with_map=True,
+    reports_map=True,
     published={("text to image", "R@1"): 0.5, ("image to text", "R@1"): 0.7},
 )
-TEXTS = Rows.single(
+TEXTS = ItemVectors.single(
     np.array([[0.9, 0.1, 0.3, 0], [0.1, 0.6, 0.3, 0.2], [0.5, 0.4, 0.4, 0.1]], np.float32)
 )
 """The queries score the items by their columns: ranks 1, 2 and 3 (a tie with c counts)."""
@@ -59,12 +59,12 @@ def test_answers_are_in_order() -> None:
     assert isinstance(first, RankedAnswer)
 
 
-def test_items_ask_for_the_queries_that_find_them() -> None:
-    turned = TASK.turned()
-    assert turned.title == "image to text"
-    assert (turned.query_ids, turned.items) == (["a", "b", "c"], ["q1", "q2", "q3"])
-    assert turned.relevant == [[0, 1], [2], [1]]  # nobody asks for d
-    outcome = rank_exactly(turned, ITEMS.some(TASK.answered()), TEXTS)
+def test_in_the_reversed_task_items_rank_queries() -> None:
+    task = TASK.reversed()
+    assert task.title == "image to text"
+    assert (task.query_ids, task.items) == (["a", "b", "c"], ["q1", "q2", "q3"])
+    assert task.relevant == [[0, 1], [2], [1]]  # d is relevant to no query
+    outcome = rank_exactly(task, ITEMS.select(TASK.relevant_items()), TEXTS)
     rows = {row.metric: row for row in outcome.results}
     # a: q1 first; b: q3 after q2; c: q2 behind q3, and q1 ties with it
     assert outcome.queries[0].values["mean rank"] == [1.0, 2.0, 3.0]
