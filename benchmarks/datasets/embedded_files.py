@@ -10,7 +10,7 @@ from retrieval.collection import Collection
 from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.catalogue import CATALOGUE, resolve
 from retrieval.errors import SourceError, UnknownModelError
-from retrieval.media.files import path_to_uri
+from retrieval.media.names import path_to_uri
 from retrieval.progress import Progress, no_progress
 from retrieval.search.indexing.card import IndexCard
 from retrieval.types import Medium, Space
@@ -64,11 +64,7 @@ def embed_files(
             )
     options = EmbedOptions(models=encoders, sound_of_videos=medium is Medium.AUDIO)
     paths = [str(path) for path in files.values()]
-    report = collection.add(
-        *paths,
-        options=options,
-        on_item=lambda report: progress("embedding files", report.seen, len(paths)),
-    )
+    report = collection.add(*paths, options=options, progress=progress)
     added = sum(report.added.values())
     logger.info("%d files embedded in %.0f s", added, report.seconds)
     return collection, collection.index()

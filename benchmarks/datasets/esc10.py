@@ -85,7 +85,7 @@ def read_clips(folder: Path, sample_rate_hz: int) -> tuple[list[str], list[Sound
 
 def read_sound(path: Path, sample_rate_hz: int) -> NDArray[np.float32]:
     """Decode a recording to (n,) float32 mono."""
-    from retrieval.media.audio import open_sound  # loads PyAV
+    from retrieval.media.audio.reader import open_sound
 
     with open_sound(str(path)) as reader:
         return np.concatenate(list(reader.mono(sample_rate_hz)))

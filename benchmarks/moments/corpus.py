@@ -19,6 +19,7 @@ from retrieval.errors import SourceError
 from retrieval.localization.choose import choose_localizers
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.protocols import Localizer
+from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
@@ -140,5 +141,6 @@ class VideoCorpus:
         """Return hits with their videos."""
         text = Query.of_text(query.query)
         spaces = [space.name for space in self.spaces]
-        hits = searcher.search(text, to=to, k=k, where=where, spaces=spaces).hits
+        options = SearchOptions(to=to, k=k, where=where, spaces=spaces)
+        hits = searcher.search(text, options).hits
         return [(self.names[hit.item_id], hit) for hit in hits]

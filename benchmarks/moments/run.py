@@ -29,7 +29,7 @@ from benchmarks.moments.scoring import (
 from benchmarks.moments.suite import VIDEOS, MomentSuite, QuerySplits, TimedQuery, video_files
 from benchmarks.results.outcome import Outcome, Result
 from benchmarks.suite import RunOptions
-from retrieval.evaluation.blind import WHOLE, best_constant_window, placed
+from retrieval.evaluation.blind import WHOLE_VIDEO, best_constant_window, scale_window
 from retrieval.localization.spans import Span
 from retrieval.progress import Progress
 from retrieval.protocols import Localizer
@@ -112,7 +112,7 @@ class _MomentRun:
         name = f"constant window {window[0]:.0%} to {window[1]:.0%} (best on {source})"
         constant = self._blind(queries, window, name)
         floor = {row.metric: row.value or 0.0 for row in constant.results}
-        return Outcome.merged([constant, self._blind(queries, WHOLE, "whole video")]), floor
+        return Outcome.merged([constant, self._blind(queries, WHOLE_VIDEO, "whole video")]), floor
 
     def _constant_window(self, queries: Sequence[TimedQuery]) -> tuple[Span, str]:
         """Choose the window; also return the name of the queries that decided.
@@ -128,7 +128,7 @@ class _MomentRun:
         return window, "the training split" if training else "these queries"
 
     def _blind(self, queries: Sequence[TimedQuery], window: Span, name: str) -> Outcome:
-        spans = placed(window, [query.duration_seconds for query in queries])
+        spans = scale_window(window, [query.duration_seconds for query in queries])
         moments = [
             [(query.video_id, *span, 1.0)] for query, span in zip(queries, spans, strict=True)
         ]

@@ -105,18 +105,18 @@ def video_files(folder: Path, video_ids: Iterable[str]) -> Mapping[str, Path]:
         SourceError: Two videos have the same file.
     """
     known: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if Medium.VIDEO in EXTENSIONS.get(extension(path.name), ()) and path.is_file():
-            known.setdefault(path.stem, path)
-            known.setdefault(path.name, path)
+    for found in sorted(folder.rglob("*")):
+        if Medium.VIDEO in EXTENSIONS.get(extension(found.name), ()) and found.is_file():
+            known.setdefault(found.stem, found)
+            known.setdefault(found.name, found)
     files = {
         video: path
         for video in video_ids
         if (path := known.get(video) or known.get(_without_extension(video)))
     }
-    for path, count in Counter(files.values()).items():
+    for file, count in Counter(files.values()).items():
         if count > 1:
-            raise SourceError(f"{path} matches several videos of the data set; name it by its id")
+            raise SourceError(f"{file} matches several videos of the data set; name it by its id")
     return files
 
 

@@ -30,6 +30,7 @@ from benchmarks.suite import RunOptions
 from benchmarks.text_encoder import FixedTextEncoder
 from retrieval.collection import Collection
 from retrieval.errors import SourceError
+from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
 from retrieval.targets import Target
@@ -185,7 +186,8 @@ def _search_of(
 
     def search(text: str) -> Ranking:
         query = Query.of_text(text)
-        hits = searcher.search(query, to=[TARGETS[medium]], k=MAX_HITS, spaces=[space.name]).hits
+        options = SearchOptions(to=[TARGETS[medium]], k=MAX_HITS, spaces=[space.name])
+        hits = searcher.search(query, options).hits
         return (
             np.array([hit.score for hit in hits], np.float32),
             np.array([positions[hit.uri] for hit in hits], np.int64),

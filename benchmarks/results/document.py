@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results.outcome import QueryValues, Result
-from retrieval.errors import SourceError
+from retrieval.errors import SourceError, short_repr
 from retrieval.files.documents import parse_json
-from retrieval.wording import shortened
 
 MAX_NUMBER = 1e300
 """Larger numbers are refused, because their differences and means overflow."""
@@ -73,13 +72,13 @@ def _check_values(values: QueryValues, field: str) -> None:
     if len(set(values.ids)) != len(values.ids):
         raise ValueError(f"{field}.ids: an id occurs twice")
     for metric, column in values.values.items():
-        where = f"{field}.values.{shortened(metric)}"
+        where = f"{field}.values.{short_repr(metric)}"
         if len(column) != len(values.ids):
             raise ValueError(f"{where}: {len(column)} numbers for {len(values.ids)} ids")
         for query, value in zip(values.ids, column, strict=True):
-            _check_number(value, f"{where} of the query {shortened(query)}")
+            _check_number(value, f"{where} of the query {short_repr(query)}")
 
 
 def _check_number(value: float, field: str) -> None:
     if not -MAX_NUMBER <= value <= MAX_NUMBER:  # also refuses NaN
-        raise ValueError(f"{field} is {shortened(value)}, expected at most {MAX_NUMBER:g}")
+        raise ValueError(f"{field} is {short_repr(value)}, expected at most {MAX_NUMBER:g}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from markupsafe import Markup
 
 from benchmarks.results.examples import Example, best_and_worst
 from benchmarks.results.figures import Line, histogram, line_chart

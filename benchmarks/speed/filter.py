@@ -26,7 +26,7 @@ from benchmarks.speed.gap import SEED_ROWS, GapRows
 from benchmarks.speed.harness import Sample, in_turns, one_thread, row, seconds
 from benchmarks.speed.processes import Report, reported
 from benchmarks.text_encoder import TextOnlyEncoder
-from indexes.choose import lists_for
+from indexes.candidates import list_count
 from indexes.saved import open_index
 from indexes.selection import Selection, copy_rows
 from retrieval.search.calibration import QueryType
@@ -108,7 +108,7 @@ class _OpenedIndex:
     def milliseconds(self, query: int, selection: Selection | None) -> float:
         """Time one search without the evaluation of the filter."""
         row = self.query(query)
-        return _milliseconds(lambda: self.part.search(row, K, selection, QueryKind.TEXT))
+        return _milliseconds(lambda: self.part.search(row, K, selection, QueryType.TEXT))
 
     def query(self, query: int) -> NDArray[np.float32]:
         """Return one query, (1, dim)."""
@@ -167,7 +167,7 @@ def _independent(opened: _OpenedIndex, task: str, share: float, unfiltered: floa
         QUERIES,
     )
     copying = in_turns(
-        {"copy": lambda turn: _milliseconds(lambda: copied_rows(opened.exact, ids))}, COPY_TURNS
+        {"copy": lambda turn: _milliseconds(lambda: copy_rows(opened.exact, ids))}, COPY_TURNS
     )
     bound = max(times["plain"], times["scan"], key=lambda sample: sample.median)
     recall = statistics.fmean(opened.recall(query, selection) for query in range(QUERIES))

@@ -172,11 +172,11 @@ def exact_results(rows: Tensor, peaks: Peaks, batches: tuple[int, ...] = BATCHES
     results = []
     for batch in batches:
         queries = generate_queries(batch, dim)
-        on_device = torch.from_numpy(queries).to(rows.device).half()
+        index_for_device = torch.from_numpy(queries).to(rows.device).half()
         samples = times(
             {
                 "ours": partial(index.search, queries, K),
-                "plain": partial(plain_search, rows, on_device, K),
+                "plain": partial(plain_search, rows, index_for_device, K),
             },
             rows.device,
         )
@@ -193,7 +193,7 @@ def exact_results(rows: Tensor, peaks: Peaks, batches: tuple[int, ...] = BATCHES
             results.append(row(task, "share of memory bandwidth", read, 0.8))
             for width in (1, 8):
                 # The throughput of the product alone, and with padded queries.
-                padded = on_device.expand(width, -1).contiguous()
+                padded = index_for_device.expand(width, -1).contiguous()
                 alone = times({"product": partial(product, padded, rows)}, rows.device)["product"]
                 share = alone.per(2 * count * dim / peaks.bytes_per_second)
                 results.append(row(task, f"the same, product of {width} alone", share))

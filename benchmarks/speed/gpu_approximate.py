@@ -68,7 +68,7 @@ def approximate_results(
 
 def factories(rows: int) -> tuple[tuple[str, str, bool], ...]:
     """Return names, factory strings, and whether cuVS searches instead of FAISS kernels."""
-    lists = f"IVF{lists_for(rows)},PQ64"
+    lists = f"IVF{list_count(rows)},PQ64"
     return (("CAGRA", "CAGRA", False), ("IVF-PQ", lists, False), ("IVF-PQ by cuVS", lists, True))
 
 
@@ -104,7 +104,8 @@ def _searched(
 def _settings(exact: Any, part: Any, gpus: Gpus) -> Iterator[tuple[VectorIndex, str]]:
     if not hasattr(part, "nlist"):
         for size in QUEUE_SIZES:
-            yield PlacedIndex(FaissIndex(exact, part, Effort(size, size)), gpus), f"{size} kept"
+            index = FaissIndex(exact, part, Effort(size, size))
+            yield GpuApproximateIndex(index, gpus), f"{size} kept"
         return
     for visited in (count for count in VISITED if count <= part.nlist):
         index = FaissIndex(exact, part, Effort(visited, CANDIDATES))

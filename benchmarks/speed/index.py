@@ -49,9 +49,9 @@ def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
     engine = reported(folder / "chosen.json", run_cell, "build-engine", folder, root)
     size = f"{rows:,} × {DIM}"
     return [
-        *_searching(folder, root, size, lists_for(rows)),
+        *_searching(folder, root, size, list_count(rows)),
         *_opening(folder, root, size),
-        *_building(folder, engine, size, engine["factory"] or f"IVF{lists_for(rows)},RaBitQ"),
+        *_building(folder, engine, size, engine["factory"] or f"IVF{list_count(rows)},RaBitQ"),
     ]
 
 

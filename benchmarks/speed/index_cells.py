@@ -135,10 +135,10 @@ def open_and_search(folder: Path, root: str) -> Report:
     for number in range(101):
         query = texts.encode_text([f"query {number}"])
         start = time.perf_counter()
-        part.search(query, K, None, QueryKind.TEXT)
+        part.search(query, K, None, QueryType.TEXT)
         index_ms.append((time.perf_counter() - start) * 1e3)
         start = time.perf_counter()
-        result = searcher.search(f"query {number}", k=K)
+        result = searcher.search(f"query {number}", SearchOptions(k=K))
         whole_ms.append((time.perf_counter() - start) * 1e3 - _checked(result).took_ms.encode)
     return memory | {
         "first_ms": first,

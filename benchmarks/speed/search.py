@@ -62,7 +62,7 @@ def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
 def _milliseconds(searcher: Searcher, query: str, where: str | None) -> float:
     """Time a search without encoding the query: index, grouping and metadata."""
     start = time.perf_counter()
-    result = searcher.search(query, k=K, where=where)
+    result = searcher.search(query, SearchOptions(k=K, where=where))
     total_ms = (time.perf_counter() - start) * 1e3
     if len(result.hits) != K or not result.hits[0].metadata:
         raise RuntimeError(f"{query!r} returned {len(result.hits)} hits, expected {K}")

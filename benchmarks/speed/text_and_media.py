@@ -13,9 +13,9 @@ import numpy as np
 from benchmarks.results.figures import Line, line_chart
 from benchmarks.speed.gap import GapRows
 from indexes.building import build_approximate, build_exact
-from indexes.choose import lists_for, training_rows
+from indexes.candidates import list_count, training_rows
 from indexes.faiss import FaissIndex
-from indexes.tuning import QuerySample, tune
+from indexes.tuning import QuerySample, TuningOptions, tune
 from retrieval.files.writing import write_text
 
 PLOT = Path(__file__).resolve().parents[2] / "docs" / "text-and-media.svg"
@@ -26,16 +26,16 @@ def measure(rows: int = ROWS) -> dict[str, Line]:
     """Compute (share of visited lists, recall@10 after re-ranking) for both types of query."""
     corpus = GapRows(rows, DIM)
     vectors = np.concatenate(list(corpus.blocks())).astype(np.float32)
-    factory = f"IVF{lists_for(rows)},SQ8"
+    factory = f"IVF{list_count(rows)},SQ8"
     rng = np.random.default_rng(0)
     training = vectors[rng.choice(rows, training_rows(factory, rows), replace=False)]
     index = FaissIndex(build_exact([vectors], DIM), build_approximate(factory, training, [vectors]))
     media = np.sort(rng.choice(rows, QUERIES, replace=False))
     samples = {
-        "text": QuerySample.of(index, corpus.texts(QUERIES)),
-        "media": QuerySample.of(index, vectors[media], media),
+        "text": QuerySample.measure(index, corpus.texts(QUERIES)),
+        "media": QuerySample.measure(index, vectors[media], media),
     }
-    points = tune(index, samples, 1.0, step=2, curve=True).points
+    points = tune(index, samples, 1.0, TuningOptions(step=2, full_curve=True)).points
     return {
         name: [
             (point.effort.visited / index.lists, point.recall[name])

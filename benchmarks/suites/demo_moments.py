@@ -22,7 +22,7 @@ from benchmarks.moments.generated_queries import CaptionedMoment, TrueItemTask, 
 from benchmarks.results.outcome import Result
 from benchmarks.speed.localize import ADDED_GOAL_MS, MINUTE_GOAL_MS, rows_of_a_minute
 from retrieval.collection import Collection
-from retrieval.demo.look_alikes import sample_look_alikes, telling_events
+from retrieval.demo.look_alikes import sample_look_alikes, unambiguous_events
 from retrieval.demo.world import HELD_OUT, WorldSettings, load_world, write_world
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.choose import BUNDLED, choose_localizers
@@ -76,15 +76,15 @@ def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
 def _localizers(folder: Path, digest: str, scale: float) -> dict[str, str]:
     """Return localizers by name, and train a Hammer for the space if the bundled one is not."""
     hammer = "hammer"
-    if space_digest_of(BUNDLED) != digest:
+    if read_space_digest(BUNDLED) != digest:
         own = folder / "hammer"
-        if space_digest_of(own) != digest:
-            steps = None if scale == 1 else max(1, round(STEPS * scale))
-            train_demo_hammer(own, steps=steps, scale=scale, telling=Telling(logger.info))
+        if read_space_digest(own) != digest:
+            settings = HammerSettings(max(1, round(HammerSettings().steps * scale)))
+            train_demo_hammer(HammerOptions(own, settings), scale=scale)
         hammer = f"hammer:{own}"
     localizers = {"Hammer": hammer, "similarity": "similarity"}
     flat = folder / "flat"
-    if space_digest_of(flat) == digest:
+    if read_space_digest(flat) == digest:
         localizers["flat ablation"] = f"hammer:{flat}"
     else:
         logger.info("no flat network for this space in %s: the flat ablation is left out", flat)
@@ -123,7 +123,7 @@ def _look_alike_queries(folder: Path, count: int) -> list[CaptionedMoment]:
             video.duration_seconds,
         )
         for video, path in zip(videos, paths, strict=True)
-        for event in telling_events(video)
+        for event in unambiguous_events(video)
     ]
 
 
@@ -140,7 +140,7 @@ def _in_corpus(
         videos = dict.fromkeys(hit.uri for hit in hits)
         positions = (n for n, uri in enumerate(videos, 1) if uri.endswith(query.file))
         ranks.append(next(positions, NOT_FOUND))
-    pool = len(collection.snapshot.living_ids())
+    pool = len(collection.snapshot.item_ids())
     is_hammer = localizer == "Hammer"
     task = f"text → moment in a corpus, {localizer}"
     return [
@@ -172,5 +172,5 @@ def _speed(root: Path, hammer: str, queries: Sequence[CaptionedMoment]) -> list[
         Result(SUITE, "localize a one-minute video", "ms, median", median(alone_ms),
                MINUTE_GOAL_MS),
         Result(SUITE, f"localize a query's top {localizer.max_items}", "ms, median",
-               median(added_ms), ADDED_GOAL_MS, pool=len(collection.snapshot.living_ids())),
+               median(added_ms), ADDED_GOAL_MS, pool=len(collection.snapshot.item_ids())),
     ]  # fmt: skip

@@ -49,7 +49,7 @@ class _Gallery:
 GALLERIES = (
     _Gallery("held-out scenes", (), 0.0),
     _Gallery("scenes and look-alikes", CHANGES, 0.10),
-    _Gallery("scenes rearranged", REARRANGED, 0.10),
+    _Gallery("scenes rearranged", REARRANGEMENTS, 0.10),
 )
 
 
@@ -92,7 +92,7 @@ def _measure(
     """Compute R@1 and R@5 with and without the re-ranker, its ceiling, and its time."""
     before, after, rerank_ms = [], [], []
     for number, caption in captions:
-        answer = collection.answer(caption.text, to=[Target.IMAGE], k=TOP, rerank="tiny")
+        answer = collection.answer(caption.text, to=[Target.IMAGE], k=RERANK_TOP, rerank="tiny")
         first = sorted(answer.hits, key=lambda hit: -(hit.first_stage_score or 0.0))
         before.append(_rank([hit.uri for hit in first], number))
         after.append(_rank([hit.uri for hit in answer.hits], number))
@@ -109,7 +109,7 @@ def _measure(
             SUITE, task, "R@5", success_at_k(after, 5), baseline=success_at_k(before, 5),
             chance=5 / pool, pool=pool,
         ),
-        Result(SUITE, task, f"ms to re-rank {TOP}", median(rerank_ms), pool=len(captions)),
+        Result(SUITE, task, f"ms to re-rank {RERANK_TOP}", median(rerank_ms), pool=len(captions)),
     ]  # fmt: skip
     ids = [f"{_file_name(number)}: {caption.text}" for number, caption in captions]
     return Outcome(results, [QueryValues.of_ranks(SUITE, task, ids, after, 1, 5)])

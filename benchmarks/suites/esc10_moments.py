@@ -105,7 +105,7 @@ def run(*, folder: Path, data: Path, scale: float = 1.0) -> list[Result]:
         train(RECIPE, pieces_of(sounds.training), names, mulan, scale=scale)
         logger.info("MuLan trained on the other folds, %.1f min", _minutes_since(start))
     space = _embed(folder, mulan)
-    if space_digest_of(hammer) != space.digest:
+    if read_space_digest(hammer) != space.digest:
         _train_hammer(hammer, mulan, space, sounds, scale)
         logger.info("Hammer trained, %.1f min", _minutes_since(start))
     results: list[Result] = []
@@ -170,13 +170,12 @@ def _train_hammer(out: Path, mulan: Path, space: Space, sounds: Sounds, scale: f
     encoder = MulanEncoder.load(mulan)
     training = moment_data(encoder, space, sounds, TRAINING, _scaled(TRAINING_RECORDINGS, scale))
     logger.info("%d recordings embedded for training", len(training.videos))
-    report = train_hammer(
-        out,
+    dataset = HammerDataset(
         with_noise(training, space, np.random.default_rng(SEED)),
         moment_data(encoder, space, sounds, TEST, _scaled(VALIDATION_RECORDINGS, scale)),
         space,
         medium=Medium.AUDIO,
-        source=f"{len(learnt.videos)} recordings joined from clips of ESC-10, folds 1 to 4",
+        source=f"{len(training.videos)} recordings joined from clips of ESC-10, folds 1 to 4",
     )
     options = HammerOptions(
         out,
@@ -184,10 +183,8 @@ def _train_hammer(out: Path, mulan: Path, space: Space, sounds: Sounds, scale: f
         levels=HAMMER.levels,
         width=HAMMER.width,
         vocabulary=HAMMER.vocabulary,
-        source=f"{len(training.videos)} recordings joined from clips of ESC-10, folds 1 to 4",
-        telling=Telling(logger.info),
     )
-    logger.info("%s", report)
+    logger.info("%s", train_hammer(dataset, options))
 
 
 def moment_data(
@@ -203,13 +200,13 @@ def moment_data(
         for each in recording.spans:
             caption = TEMPLATES[int(texts.integers(len(TEMPLATES)))]
             text = caption.format(sounds.names[each.label])
-            queries.append(AskedMoment(number, text, (each.span,)))
+            queries.append(AnnotatedMoment(number, text, (each.span,)))
             labels.append(each.label)
     labels_of = [set[int]() for _ in videos]
     for query, label in zip(queries, labels, strict=True):
         labels_of[query.video].add(label)
     sentences = encoder.encode_text([query.text for query in queries])
-    return with_rivals(
+    return find_rivals(
         videos, queries, sentences, answers=lambda query, video: labels[query] in labels_of[video]
     )
 
@@ -230,9 +227,9 @@ def with_noise(data: MomentData, space: Space, rng: np.random.Generator) -> Mome
     half = (windows.window_seconds - windows.hop_seconds) / 2
     queries = [
         replace(query, windows=tuple((start + half, end - half) for start, end in query.windows))
-        for query in data.asked
+        for query in data.queries
     ]
-    return replace(data, videos=videos, asked=queries)
+    return replace(data, videos=videos, queries=queries)
 
 
 def _windows_of(space: Space) -> AudioWindows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from retrieval.errors import short_repr
+from retrieval.errors import MAX_QUOTED, short_repr
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -46,7 +46,7 @@ def _adapter(document_type: type[Any]) -> TypeAdapter[Any]:
 
 
 def _describe(error: Any) -> str:
-    field = ".".join(str(part)[:SHOWN] for part in error["loc"]) or "the document"
+    field = ".".join(str(part)[:MAX_QUOTED] for part in error["loc"]) or "the document"
     match error["type"]:
         case "missing":
             return f"{field} is missing"

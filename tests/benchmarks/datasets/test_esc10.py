@@ -9,7 +9,7 @@ import torch
 from benchmarks.datasets.esc10 import SoundClip, read_clips, read_sound, split
 from benchmarks.suites import esc10 as suite
 from retrieval.errors import SourceError
-from retrieval.training.pairs.augmentation import AS_IT_IS
+from retrieval.training.pairs.augmentation import AS_IT_IS, NO_AUGMENTATION
 from tests.support.messages import logged
 from tests.support.small_esc10 import RATE, SMALL, tone, write_tones
 
