@@ -31,8 +31,8 @@ def illustrate(
     import retrieval
     from cli.output import location
     from cli.terminal import escaped
-    from retrieval.gallery.storyboard import write_storyboard
     from retrieval.zero_shot.illustration import illustrate as run
+    from retrieval.zero_shot.storyboard import write_storyboard
 
     opened = retrieval.open(collection, device=device.value)
     illustrations = run(text, opened, language=language, branching=branching, depth=depth)

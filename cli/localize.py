@@ -20,7 +20,7 @@ def localize(
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Find the moments of one file that match QUERY, without a collection."""
-    from retrieval.localization.single_file import localize_file
+    from retrieval.single_file import localize_file
 
     result = localize_file(video, query, model=model, k=k, device=device.value, localizer=localizer)
     AnswerPrinter(output, time_format=time_format).print(result)

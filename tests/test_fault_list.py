@@ -47,10 +47,10 @@ def test_a_page_gains_and_loses_tests(tmp_path) -> None:
         "## What field tests found\n**7. E.** f\nTests: old\n## Else\nTests: kept\n"
     )
     assert entries(page) == [("fault", 7), ("fault", 8), ("field", 7)]
-    link = "[retrieval/test_a.py](../tests/retrieval/test_a.py)"
+    place = "`tests/retrieval/test_a.py`:"
     assert with_tests(page, tests) == (
-        f"## What must survive\n**7. A.** b\nTests: {link} `test_fault_07_first`\n\n"
+        f"## What must survive\n**7. A.** b\nTests: {place} `test_fault_07_first`\n\n"
         "**8. C.** d\nTests: none yet\n"
-        f"## What field tests found\n**7. E.** f\nTests: {link} `test_field_7_second`\n"
+        f"## What field tests found\n**7. E.** f\nTests: {place} `test_field_7_second`\n"
         "## Else\nTests: kept\n"
     )

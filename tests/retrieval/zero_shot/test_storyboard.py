@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from retrieval.gallery.storyboard import write_storyboard
 from retrieval.types import Hit, Medium
 from retrieval.zero_shot.illustration import Illustration
+from retrieval.zero_shot.storyboard import write_storyboard
 
 
 @pytest.fixture
