@@ -1,5 +1,6 @@
 """The `retrieval localize` command."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -22,5 +23,7 @@ def localize(
     """Find the moments of one file that match QUERY, without a collection."""
     from retrieval.single_file import localize_file
 
+    # The collection of one file is temporary; messages about its index are of no interest.
+    logging.getLogger("retrieval.search.indexing").setLevel(logging.WARNING)
     result = localize_file(video, query, model=model, k=k, device=device.value, localizer=localizer)
     AnswerPrinter(output, time_format=time_format).print(result)

@@ -31,8 +31,9 @@ from cli import (
     train,
     verify,
 )
+from cli.hints import one_line
 from cli.terminal import escaped, escaped_streams
-from retrieval.errors import RetrievalError, WeightsNotAvailableError
+from retrieval.errors import RetrievalError
 
 app = typer.Typer(
     name="retrieval",
@@ -111,20 +112,6 @@ def main() -> None:
         except RetrievalError as error:
             print(f"retrieval: {one_line(error)}", file=sys.stderr)
             sys.exit(2)
-
-
-MAX_MESSAGE_LENGTH = 2_000
-"""Longer messages, for example quoted files, lose their middle."""
-
-
-def one_line(error: RetrievalError) -> str:
-    """Return the message of an error as one line, with the command that resolves it."""
-    message = " ".join(str(error).split("\n"))
-    if isinstance(error, WeightsNotAvailableError) and error.fetchable is not None:
-        message += f": `retrieval models fetch {error.fetchable}`"
-    if len(message) <= MAX_MESSAGE_LENGTH:
-        return message
-    return f"{message[: MAX_MESSAGE_LENGTH - 500]} … {message[-500:]}"
 
 
 class _StderrHandler(logging.Handler):

@@ -6,7 +6,7 @@ import pytest
 
 import cli.main
 import retrieval
-from retrieval.errors import CollectionNotFoundError
+from retrieval.errors import QueryError
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -53,7 +53,7 @@ cli.main.main()
 
 def test_a_known_error_is_one_line_and_exit_code_2(monkeypatch, capsys) -> None:
     def fails() -> None:
-        raise CollectionNotFoundError("no\nsuch folder")
+        raise QueryError("no\nsuch folder")
 
     monkeypatch.setattr(cli.main, "app", fails)
     with pytest.raises(SystemExit) as ended:

@@ -1,17 +1,25 @@
 """Row 34: messages name options that exist, tell what is true, and quote little."""
 
+import ast
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 import cli.main
-from cli.main import one_line
+from cli.hints import one_line
 from retrieval.collection import Collection
-from retrieval.errors import QueryError, SourceError, short_repr
+from retrieval.errors import (
+    CollectionNotFoundError,
+    QueryError,
+    SourceError,
+    UnknownModelError,
+    short_repr,
+)
 from retrieval.media.decode import decode
 from retrieval.media.lists.rows import read_list
 from retrieval.types import DecodePlan, Failure, Source
@@ -38,6 +46,55 @@ def test_field_34_every_option_that_a_message_names_exists() -> None:
                     continue  # options of another program, and of the rule for underscores
                 named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", line))
                 assert named <= there, f"{module}: {line}"
+
+
+def _messages(module: Path) -> Iterator[str]:
+    """The string literals of a module, without docstrings."""
+    tree = ast.parse(module.read_text())
+    docstrings = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node not in docstrings
+        ):
+            yield node.value
+
+
+@pytest.mark.parametrize("folder", ["retrieval", "indexes"])
+def test_the_library_names_no_option_and_no_command(folder: str) -> None:
+    for module in sorted((ROOT / folder).rglob("*.py")):
+        for text in _messages(module):
+            assert not re.search(r"(?<![\w-])--[a-z]|`retrieval |retrieval (embed|index) ", text), (
+                f"{module}: {text}"
+            )
+
+
+def test_the_hint_of_a_missing_collection_resolves_it(mixed: Path, tmp_path: Path) -> None:
+    from support.commands import run
+
+    root = tmp_path / "library"
+    with pytest.raises(CollectionNotFoundError) as caught:
+        run("search", root, "a red circle")
+    hint = re.search(r"`retrieval ([^`]+)`", one_line(caught.value))
+    assert hint is not None
+    command = hint[1].replace("SOURCE", str(mixed)).replace("COLLECTION", str(root)).split()
+    run(*command, "--model", "tiny-image", "--workers", 0)
+    assert "circle" in run("search", root, "a red circle")
+
+
+def test_the_hint_of_an_unknown_model_resolves_it() -> None:
+    from support.commands import run
+
+    with pytest.raises(UnknownModelError) as caught:
+        raise UnknownModelError("no model 'smal'")
+    hint = re.search(r"`retrieval ([^`]+)`", one_line(caught.value))
+    assert hint is not None
+    assert "tiny-image" in run(*hint[1].split())
 
 
 @pytest.mark.parametrize("extension", ["csv", "tsv"])
