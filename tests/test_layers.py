@@ -3,8 +3,10 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,3 +70,22 @@ def test_public_names_are_the_ones_listed() -> None:
         assert getattr(retrieval, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         retrieval.nothing  # noqa: B018
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    for folder in MAY_IMPORT:
+        for module in (ROOT / folder).rglob("*.py"):
+            assert len(module.read_text().splitlines()) <= 400, module
+
+
+def test_modules_form_no_import_cycles() -> None:
+    """Imports inside functions and for type checkers count as well."""
+    graph = grimp.build_graph(*MAY_IMPORT, exclude_type_checking_imports=False, cache_dir=None)
+    packages = {module for module in graph.modules if graph.find_children(module)}
+    dependencies = {
+        # A package's own `__init__` may name what its modules contain.
+        module: graph.find_modules_directly_imported_by(module) - packages
+        for module in graph.modules - packages
+    }
+    order = TopologicalSorter(dependencies)
+    order.prepare()  # raises CycleError with the modules of a cycle
