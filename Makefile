@@ -82,7 +82,7 @@ tiny-models: $(INSTALLED)  ## Train the bundled models again (about 40 minutes e
 docs: $(INSTALLED)  ## Update the generated pages and build the documentation site in build/site
 	$(BIN)/python -m cli.reference > docs/cli.md
 	$(BIN)/python tests/support/fault_list.py
-	$(BIN)/mkdocs build
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 release: $(INSTALLED)  ## Build the package, install it into an empty environment, and run the demo from there
 	rm -rf dist build/release
