@@ -11,7 +11,8 @@ import typer
 
 from cli.options import Device, DeviceOption
 from cli.output import path_of
-from cli.terminal import CsvPrinter, console, escaped, json_text, quoted
+from cli.progress import progress_bar
+from cli.terminal import CsvPrinter, escaped, json_text, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,42 +37,38 @@ def classify(
         ),
     ],
     labels: Annotated[
-        str, typer.Option(help="'dog, cat, bird', or a file with one label on each line.")
+        str, typer.Option(help="'dog, cat, bird', or a file with one label per line.")
     ],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="As for `embed`; repeatable. The first that embeds a kind judges it."),
+        typer.Option(help="As for `embed`; repeatable. The first model of the medium counts."),
     ] = None,
     template: Annotated[
         list[str] | None,
         typer.Option(
             help="A sentence with {} for the label, or a file of them; repeatable. "
-            "Default: built-in sets for pictures, sounds and videos."
+            "Default: built-in sentences for images, sounds and videos."
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Labels to show for each item.")] = 3,
+    k: Annotated[int, typer.Option("-k", help="Number of labels per item.")] = 3,
     truth: Annotated[
         str | None,
-        typer.Option(help="Column of the lists with the true labels: accuracy is printed."),
+        typer.Option(help="List column with the true labels, for the accuracy."),
     ] = None,
-    output: Annotated[Format, typer.Option("--format", help="How to print them.")] = Format.TABLE,
+    output: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Decoding processes; 0 decodes in this one.")
+        int | None, typer.Option(min=0, help="Decoding processes; 0 decodes in the main process.")
     ] = None,
-    path_col: Annotated[
-        str | None, typer.Option(help="Column of a list that holds the paths.")
-    ] = None,
+    path_col: Annotated[str | None, typer.Option(help="List column with the paths.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first file that cannot be used.")
     ] = False,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Give pictures, recordings and videos the best of some labels, without training.
+    """Classify images, recordings and videos with labels, without training.
 
-    Each label is put into several sentences, as CLIP does; probabilities are among the labels.
+    Each label is put into several sentences, as in CLIP. Probabilities are relative to the labels.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from retrieval.embedding.options import EmbedOptions
     from retrieval.media.sources.find import find_sources
     from retrieval.media.sources.listing import Listing
@@ -92,20 +89,13 @@ def classify(
     found = sum(1 for _ in find_sources(sources, path_column=path_col, listing=listing))
     report = ClassifyReport()
     shown = _PRINTERS[output](names)
-    with Progress(
-        TextColumn("classify"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]}"),
-        console=console(stderr=True),
-        # Else what a pipe should get would go through the bar's console, to stderr.
-        redirect_stdout=sys.stdout.isatty(),
-    ) as bar:  # fmt: skip
-        task = bar.add_task("classify", total=found, failed="")
+    with progress_bar() as progress:
         for result in run(sources, names, options, templates=templates, k=k, truth=truth):
             report.count(result)
             if isinstance(result, Classification):
                 shown.item(result)
-            failed = f"{report.failed} failed" if report.failed else ""
-            bar.update(task, completed=report.seen, failed=failed)
+            note = f"{report.failed} failed" if report.failed else ""
+            progress("classify", report.seen, found, note)
     shown.end(report)
     _print_problems(report)
 
@@ -113,7 +103,7 @@ def classify(
 def _print_problems(report: ClassifyReport) -> None:
     for count, words in (
         (report.failed, "failed"),
-        (report.without_encoder, "of a kind that no model here embeds; add one with --model"),
+        (report.without_encoder, "of a modality that no model embeds; add a model with --model"),
     ):
         if count:
             print(f"{count} {words}", file=sys.stderr)
@@ -122,7 +112,7 @@ def _print_problems(report: ClassifyReport) -> None:
 
 
 class _Printer(Protocol):
-    """Prints items one by one, and what there is to say at the end."""
+    """Prints items, and a summary at the end."""
 
     def item(self, result: Classification) -> None: ...
 

@@ -32,33 +32,31 @@ class Format(StrEnum):
 
 
 def diff(
-    old: Annotated[
-        str, typer.Argument(help="What serves now: a collection's FOLDER or FOLDER@GENERATION.")
-    ],
-    new: Annotated[str, typer.Argument(help="What would take its place; may be the same folder.")],
+    old: Annotated[str, typer.Argument(help="Old side: a collection FOLDER or FOLDER@GENERATION.")],
+    new: Annotated[str, typer.Argument(help="New side; may be the same folder.")],
     queries: Annotated[
         Path | None,
-        typer.Option(help="JSONL of queries, as for `search`. Default: captions of OLD's items."),
+        typer.Option(help="JSON Lines of queries, as for `search`. Default: captions of OLD."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Hits to compare.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Number of hits to compare.")] = 10,
     spaces: Annotated[
         str | None,
-        typer.Option(help="The space of each side, as in OLDS,NEWS; one name stands for both."),
+        typer.Option(help="Space of each side: OLDS,NEWS. One name stands for both."),
     ] = None,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Search OLD exactly: shows what the index of NEW misses."),
+        typer.Option("--exact", help="Search OLD exactly, to show what the index of NEW misses."),
     ] = False,
     to: Annotated[
         list[Target] | None,
-        typer.Option(help="What to find; repeatable. Default: image, music and video."),
+        typer.Option(help="Type of the hits; repeatable. Default: image, music and video."),
     ] = None,
     where: WhereOption = None,
-    most: Annotated[int, typer.Option(min=0, help="Queries to show, most changed first.")] = 10,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    most: Annotated[int, typer.Option(min=0, help="Queries to print, most changed first.")] = 10,
+    output: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Show what a switch would change: ask OLD and NEW the same queries.
+    """Show what a switch changes: run the same queries on OLD and NEW.
 
     Compares two collections of the same files, two generations, two models (--spaces), or an
     index with exact search (--exact). Items are matched by uri.

@@ -27,29 +27,27 @@ if TYPE_CHECKING:
 def dups(
     collection: CollectionArgument,
     threshold: Annotated[
-        float, typer.Option(help="Least cosine of two pictures, or of two segments that match.")
+        float, typer.Option(help="Minimum cosine of two images or matching segments.")
     ] = 0.95,
     min_seconds: Annotated[
-        float, typer.Option(help="Least length of a span that two recordings or videos share.")
+        float, typer.Option(help="Minimum length of a span that two recordings or videos share.")
     ] = 4.0,
     share: Annotated[
-        float, typer.Option(help="Least share of the shorter one that lies in such spans.")
+        float, typer.Option(help="Minimum share of the shorter item in such spans.")
     ] = 0.5,
     space: Annotated[
         list[str] | None,
-        typer.Option(help="Compare in this space; repeatable. Default: one for each modality."),
+        typer.Option(help="Compare in this space; repeatable. Default: one per modality."),
     ] = None,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Compare everything, also past an approximate index."),
+        typer.Option("--exact", help="Compare all rows, without the approximate index."),
     ] = False,
-    output: Annotated[Output, typer.Option("--format", help="How to print the groups.")] = (
-        Output.TABLE
-    ),
+    output: Annotated[Output, typer.Option("--format", help="Output format.")] = (Output.TABLE),
     print0: Print0Option = False,
-    out: Annotated[Path | None, typer.Option(help="Also write them: F.parquet or F.json.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write F.parquet or F.json.")] = None,
     gallery: Annotated[
-        Path | None, typer.Option(help="Also write the largest groups as an HTML page.")
+        Path | None, typer.Option(help="Also write an HTML page of the largest groups.")
     ] = None,
 ) -> None:
     """Find groups of near-duplicates: pictures, recordings and videos, with the seconds they share.
@@ -105,7 +103,7 @@ def _print_groups(groups: Sequence[DuplicateGroup], output: Output, *, nul: bool
 
 
 def _print_csv(groups: Sequence[DuplicateGroup]) -> None:
-    """An item a row, with what it is most like."""
+    """One row per item, with its best match."""
     printer = CsvPrinter(
         ("group", "item_id", "uri", "modality", "space", "nearest", "score", "share", "overlaps")
     )
@@ -139,7 +137,7 @@ def _print_table(groups: Sequence[DuplicateGroup]) -> None:
 
 
 def _overlaps(item: DuplicateItem) -> str:
-    """What the item shares with its nearest: `0:12-0:34 = 0:00-0:22`, one after the other."""
+    """Format the spans that an item shares with its best match: `0:12-0:34 = 0:00-0:22`."""
     return ", ".join(
         f"{clock(one.start_seconds)}-{clock(one.end_seconds)} = "
         f"{clock(one.other_start_seconds)}-{clock(one.other_end_seconds)}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from retrieval.media.sources.listing import LiteralPaths
 
 SUFFIXES_SHOWN = 8
-"""Kinds of files passed over that are told apart."""
+"""Number of suffixes of skipped files that the report lists."""
 
 
 def embed(
@@ -29,69 +29,67 @@ def embed(
         typer.Argument(
             metavar="SOURCE...",
             help="Folders, files, quoted patterns, lists (CSV, JSONL, Parquet) or tars; "
-            "- reads paths from standard input, one a line or ended by NUL.",
+            "- reads paths from standard input, one per line or separated by NUL.",
         ),
     ],
     collection: Annotated[
-        Path, typer.Option("-c", "--collection", help="Folder of the collection; made when new.")
+        Path,
+        typer.Option("-c", "--collection", help="Collection folder; created if missing."),
     ],
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="A name of `models list`, or as open_clip:NAME/TAG; repeatable. "
-            "Default: the collection's own, else small."
+            help="Name from `models list`, or open_clip:NAME/TAG; repeatable. "
+            "Default: the models of the collection, else small."
         ),
     ] = None,
     device: DeviceOption = Device.AUTO,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Pictures, frames or windows encoded at once.")
+        int, typer.Option(min=1, help="Images, frames or audio windows per batch.")
     ] = 64,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Decoding processes; 0 decodes in this one.")
+        int | None, typer.Option(min=0, help="Decoding processes; 0 decodes in the main process.")
     ] = None,
     fps: Annotated[float, typer.Option(min=0.01, help="Video frames sampled per second.")] = 2.0,
     clip_seconds: Annotated[
-        float, typer.Option(min=0.1, help="Seconds of one video segment.")
+        float, typer.Option(min=0.1, help="Length of a video segment in seconds.")
     ] = 2.0,
     window_seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds of one sound segment; default: model's.")
+        float | None,
+        typer.Option(min=0.1, help="Audio segment length. Default: the model's."),
     ] = None,
     hop_seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="Distance of sound segments; default: no overlap.")
+        float | None, typer.Option(min=0.1, help="Distance of audio segments. Default: no overlap.")
     ] = None,
-    sound: Annotated[bool, typer.Option(help="Embed the sound of videos as well.")] = True,
-    path_col: Annotated[
-        str | None, typer.Option(help="Column of a list that holds the paths.")
-    ] = None,
-    caption_col: Annotated[
-        str | None, typer.Option(help="Column of a list that holds the captions.")
-    ] = None,
+    sound: Annotated[bool, typer.Option(help="Embed the sound of videos.")] = True,
+    path_col: Annotated[str | None, typer.Option(help="List column with the paths.")] = None,
+    caption_col: Annotated[str | None, typer.Option(help="List column with the captions.")] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Leave out what this pattern matches, as in .gitignore; repeatable. "
-            "Folders can hold such patterns in a file .retrievalignore.",
+            help="Exclude files that match this pattern, as in .gitignore; repeatable. "
+            "Files named .retrievalignore contain further patterns.",
         ),
     ] = None,
     prune: Annotated[
         bool,
-        typer.Option("--prune", help="Remove items whose files are gone from the SOURCEs."),
+        typer.Option("--prune", help="Remove items whose files are missing from the SOURCEs."),
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first file that cannot be used.")
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try files again that failed before.")
+        bool, typer.Option("--retry-failed", help="Try files that failed before again.")
     ] = False,
 ) -> None:
-    """Embed media files into COLLECTION: new ones are added, changed ones replaced.
+    """Embed media files into COLLECTION: add new files and replace changed ones.
 
-    Repeating it changes nothing; after an interruption it goes on where it stopped. Renamed files
-    keep their items, and new captions and columns are stored without embedding again.
+    Repeating the command changes nothing; after an interruption it continues. Renamed files keep
+    their items. New captions and columns are stored without embedding again.
 
-    The exit code is 0 where at least one file is in the collection in the end, 1 where none is, and
-    2 for an error that ended the run.
+    The exit code is 0 if at least one file is in the collection, 1 if none is, and 2 for an error
+    that ended the run.
     """
     from cli.models import offer_download
     from retrieval.embedding.options import EmbedOptions
@@ -120,7 +118,7 @@ def embed(
     given = [_paths_of_stdin() if source == "-" else source for source in sources]
     listing = Listing(options.exclude, lambda failure: None)
     listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)
-    found = sum(1 for _ in listed)  # sources that do not exist are refused before any download
+    found = sum(1 for _ in listed)  # Refuse missing sources before any download.
     offer_download(missing_encoders(collection, options))
     with kept_on_interrupt(collection), progress_bar() as show:
 
@@ -134,7 +132,7 @@ def embed(
 
 
 def _paths_of_stdin() -> LiteralPaths:
-    """The paths that standard input names: ended by NUL where there is any, else one a line."""
+    """Read paths from standard input: separated by NUL if there is one, else one per line."""
     from retrieval.media.sources.listing import LiteralPaths
 
     content = sys.stdin.buffer.read()
@@ -153,7 +151,7 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
         (report.replaced, "of them replaced an older version"),
         (
             report.without_segments,
-            "of them have nothing to search, as silent videos where no model sees",
+            "of them have no segments, such as silent videos without a model for pictures",
         ),
         (report.unchanged, "unchanged"),
         (report.updated, "with new captions or columns, not embedded again"),
@@ -161,8 +159,8 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
         (report.other_paths, "further names of the same files, as links"),
         (report.completed, "existing items gained a space they lacked"),
         (report.failed, f"failed; reasons in {collection / 'failures'}"),
-        (report.pruned, "removed, since their files are gone"),
-        (report.without_encoder, "of a kind that no model here embeds; add one with --model"),
+        (report.pruned, "removed, because their files are missing"),
+        (report.without_encoder, "of a modality that no model embeds; add a model with --model"),
     ):
         if count:
             print(f"{count} {words}")
@@ -179,7 +177,7 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
 
 
 def _passed_over(kinds: Mapping[str, int]) -> str:
-    """How many files are no media, by suffix: the most frequent first."""
+    """Describe the skipped files by suffix, the most frequent first."""
     total = sum(kinds.values())
     ordered = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
     shown = [f"{count} {suffix}" for suffix, count in ordered[:SUFFIXES_SHOWN]]

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 def estimate(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...|COLLECTION", help="What to embed, or a collection."),
+        typer.Argument(metavar="SOURCE...|COLLECTION", help="Files to embed, or a collection."),
     ],
     model: Annotated[
-        list[str] | None, typer.Option(help="As in `embed`; repeatable. Default: small.")
+        list[str] | None, typer.Option(help="Model, as in `embed`; repeatable. Default: small.")
     ] = None,
     fps: Annotated[float, typer.Option(min=0.01, help="Video frames sampled per second.")] = 2.0,
     clip_seconds: Annotated[
-        float, typer.Option(min=0.1, help="Seconds of one video segment.")
+        float, typer.Option(min=0.1, help="Length of a video segment in seconds.")
     ] = 2.0,
     time: Annotated[
-        bool, typer.Option("--time/--no-time", help="Load the models and time them on some files.")
+        bool, typer.Option("--time/--no-time", help="Measure the models on some of the files.")
     ] = True,
     output: Annotated[Output, typer.Option("--format", help="table or json.")] = Output.TABLE,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Say what embedding and indexing will take: items, segments, disk, memory, time.
+    """Estimate what embedding and indexing take: items, segments, disk, memory, time.
 
     Every file is counted; lengths come from a sample, sizes of indexes from formulae.
     """

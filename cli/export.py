@@ -15,21 +15,21 @@ from retrieval.targets import ExportLayout
 
 def export(
     collection: CollectionArgument,
-    out: Annotated[Path, typer.Argument(help="A new folder; one inside it for each space.")],
-    to: Annotated[ExportLayout, typer.Option(help="The layout to write.")],
+    out: Annotated[Path, typer.Argument(help="New folder, with one folder per space in it.")],
+    to: Annotated[ExportLayout, typer.Option(help="Layout of the files.")],
     space: Annotated[
         list[str] | None,
-        typer.Option(help="Write this space only, into OUT itself; repeatable. Default: all."),
+        typer.Option(help="Export only this space, into OUT itself; repeatable. Default: all."),
     ] = None,
     approximate: Annotated[
         bool,
         typer.Option(
             "--approximate",
-            help="For faiss: the approximate index as it is, instead of a flat one.",
+            help="For faiss: write the approximate index instead of a flat one.",
         ),
     ] = False,
 ) -> None:
-    """Write the vectors of COLLECTION, and what is known of their items, for other tools.
+    """Export the vectors and metadata of COLLECTION for other tools.
 
     A row for each segment. `import` takes all but faiss back.
     """

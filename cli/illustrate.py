@@ -11,19 +11,20 @@ from cli.options import Device, DeviceOption
 
 
 def illustrate(
-    text: Annotated[Path, typer.Argument(metavar="TEXTFILE", help="A text of some sentences.")],
+    text: Annotated[Path, typer.Argument(metavar="TEXTFILE", help="File with some sentences.")],
     collection: Annotated[Path, typer.Option("-c", "--collection", help="Folder made by `embed`.")],
-    out: Annotated[Path, typer.Option(help="The HTML page to write.")],
+    out: Annotated[Path, typer.Option(help="HTML page to write.")],
     language: Annotated[
-        str, typer.Option(help="Code of the text's language, as en or de: for its abbreviations.")
+        str,
+        typer.Option(help="Language code, such as en or de, for sentence splitting."),
     ] = "en",
     branching: Annotated[
-        int, typer.Option(min=2, max=1_000, help="Clusters in each level of the visual words.")
+        int, typer.Option(min=2, max=1_000, help="Clusters per level of the visual words.")
     ] = 12,
     depth: Annotated[int, typer.Option(min=1, max=8, help="Levels of the visual words.")] = 4,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Make a storyboard: each sentence of TEXTFILE with its best picture or video frame.
+    """Make a storyboard: each sentence of TEXTFILE with its best image or video frame.
 
     Neighbouring sentences are shown by different items and visual words, unless nothing else is
     there.

@@ -1,4 +1,4 @@
-"""`retrieval import`."""
+"""The `retrieval import` command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What an item can be; `retrieval.types.Medium` without its imports."""
+    """Modalities of items, as `retrieval.types.Medium` but without its imports."""
 
     IMAGE = "image"
     AUDIO = "audio"
@@ -29,47 +29,48 @@ class Kind(StrEnum):
 def import_(
     source: Annotated[
         Path,
-        typer.Argument(help="A folder of clip-retrieval, of Parquet or .npy, or one such file."),
+        typer.Argument(help="Folder of clip-retrieval, Parquet or .npy files, or one such file."),
     ],
     collection: Annotated[
-        Path, typer.Option("-c", "--collection", help="Folder of the collection; made when new.")
+        Path,
+        typer.Option("-c", "--collection", help="Collection folder; created if missing."),
     ],
     model: Annotated[
         str | None,
-        typer.Option(help="What made the vectors, as in `embed`; an export says it itself."),
+        typer.Option(help="Model of the vectors, as in `embed`. Exports name it themselves."),
     ] = None,
     medium: Annotated[
-        Kind, typer.Option(help="What items are whose name and columns do not say.")
+        Kind, typer.Option(help="Modality of items whose name and columns do not tell.")
     ] = Kind.IMAGE,
     vector_col: Annotated[
-        str | None, typer.Option(help="Parquet column of the vectors; default: the only one.")
+        str | None, typer.Option(help="Parquet column with the vectors. Default: the only one.")
     ] = None,
     path_col: Annotated[
-        str | None, typer.Option(help="Column of the paths or addresses of the files.")
+        str | None, typer.Option(help="Column with the paths or addresses of the files.")
     ] = None,
-    caption_col: Annotated[str | None, typer.Option(help="Column of the captions.")] = None,
+    caption_col: Annotated[str | None, typer.Option(help="Column with the captions.")] = None,
     metadata: Annotated[
         Path | None,
-        typer.Option(help="Parquet, CSV or JSONL that describes the rows of one .npy file."),
+        typer.Option(help="Parquet, CSV or JSONL file with the metadata of one .npy file."),
     ] = None,
     digest: Annotated[
         bool,
         typer.Option(
             "--hash/--no-hash",
-            help="Read the files that exist for their digest; a further model needs it.",
+            help="Compute the digests of existing files. Adding a model later needs them.",
         ),
     ] = True,
     columns: Annotated[
         list[str] | None,
-        typer.Option(help="Keep these columns only; repeatable, or joined by commas."),
+        typer.Option(help="Keep only these columns; repeatable, or separated by commas."),
     ] = None,
     drop: Annotated[
         list[str] | None,
-        typer.Option(help="Leave these columns out; repeatable, or joined by commas."),
+        typer.Option(help="Drop these columns; repeatable, or separated by commas."),
     ] = None,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Make vectors of another tool, or an export, part of COLLECTION.
+    """Import vectors of another tool, or an export, into COLLECTION.
 
     Items that are there already stay as they are, so repeating it changes nothing. Rows whose
     vector is NaN, infinite or zero go to failures/. The exit code is 0 where at least one item is

@@ -20,27 +20,25 @@ def index(
         str | None,
         typer.Option(
             help="auto, exact, a FAISS factory string such as IVF1024,SQ8, or CAGRA, which a GPU "
-            "builds. Default: as before, auto at first."
+            "builds. Default: the kind of the last run; auto for the first one."
         ),
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option(help="What the index may take when searched, as 4G; its vectors stay mapped."),
+        typer.Option(help="Memory limit of a search, such as 4G, without mapped vectors."),
     ] = None,
     recall: Annotated[
         float | None,
-        typer.Option(help="Share of the ten exact neighbours to find, by texts and media. [0.95]"),
+        typer.Option(help="Share of the ten exact neighbours that texts and media find. [0.95]"),
     ] = None,
     latency: Annotated[
         float | None,
-        typer.Option(help="Milliseconds within which exact search would be fast enough."),
+        typer.Option(help="Milliseconds below which exact search is chosen."),
     ] = None,
-    effort_seconds: Annotated[
-        float, typer.Option(help="Seconds that choosing a kind by trial may take.")
-    ] = 600.0,
+    effort_seconds: Annotated[float, typer.Option(help="Time limit of the trials.")] = 600.0,
     device: IndexDeviceOption = Device.AUTO,
 ) -> None:
-    """Bring every space's index up to date: chosen by trial, tuned on texts and media."""
+    """Update the index of every space. The kind is chosen by trial and tuned on texts and media."""
     import retrieval
     from retrieval.search.indexing.request import parse_bytes
 

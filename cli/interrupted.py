@@ -1,4 +1,4 @@
-"""What a command that is interrupted says: what it has published stays."""
+"""Reports what a collection contains after a command was interrupted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def kept_on_interrupt(collection: Path) -> Iterator[None]:
-    """On Ctrl-C or SIGTERM say what the collection holds, and how to go on.
+    """Print on Ctrl-C or SIGTERM what the collection contains and how to continue.
 
     Ctrl-C ends the process with exit code 130.
     """
@@ -27,16 +27,16 @@ def kept_on_interrupt(collection: Path) -> Iterator[None]:
 def _message(collection: Path, before: int) -> str:
     now = _items(collection)
     if not now:
-        return f"retrieval: interrupted; nothing is kept in {collection} yet"
+        return f"retrieval: interrupted; {collection} has no items yet"
     items = "item" if now == 1 else "items"
     return (
-        f"retrieval: interrupted; {collection} keeps {now} {items}, {max(0, now - before)} of them "
-        "new; run the same command again to go on"
+        f"retrieval: interrupted; {collection} has {now} {items}, {max(0, now - before)} of them "
+        "new; run the same command again to continue"
     )
 
 
 def _items(collection: Path) -> int:
-    """Items that the collection has; 0 where there is none, or none that can be read."""
+    """Count the items; 0 if there is no readable collection."""
     from retrieval.errors import RetrievalError
     from retrieval.store.reader import Snapshot
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="models",
-    help="The models of the catalogue, and their weights on this machine.",
+    help="List and fetch models.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -36,9 +36,9 @@ class Format(StrEnum):
 
 @app.command("list")
 def list_models(
-    output: Annotated[Format, typer.Option("--format", help="How to print them.")] = Format.TABLE,
+    output: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
 ) -> None:
-    """List the catalogue: what each name embeds, its licence, and its size on this machine."""
+    """List the catalogue: media, licence, and local size of each model."""
     from retrieval.encoders.inventory import list_models as offered
 
     models = offered()
@@ -54,24 +54,24 @@ def fetch(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="Names of the catalogue, as open_clip:NAME/TAG, or ORG/NAME on the hub.",
+            help="Catalogue names, open_clip:NAME/TAG, or ORG/NAME on the hub.",
         ),
     ],
     convert: Annotated[
         bool,
         typer.Option(
             "--convert/--no-convert",
-            help="Convert weights that are published as a pickle only, or refuse them.",
+            help="Convert or refuse weights that are published only as a pickle.",
         ),
     ] = True,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Download more than 100 MB without a question.")
+        bool, typer.Option("--yes", "-y", help="Download more than 100 MB without asking.")
     ] = False,
 ) -> None:
-    """Download the weights of models into the hub's cache, and check their digests.
+    """Download the weights of models into the hub cache and verify their digests.
 
-    Safetensors, configurations and tokenizers are fetched, and never code. Weights that are
-    published as a pickle only are converted to safetensors, in a process without a network.
+    Only safetensors, configurations and tokenizers are fetched, never code. Weights that are
+    published only as a pickle are converted to safetensors in a process without network access.
     """
     fetch_models(model, convert=convert, yes=yes)
 

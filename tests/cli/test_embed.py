@@ -72,7 +72,7 @@ def test_field_35_exit_code_1_says_that_none_is(tmp_path: Path) -> None:
 def test_field_35_what_no_model_reads_is_not_in_the_collection(media: Path, tmp_path: Path) -> None:
     options = ("--model", "toy:toy-music", "--workers", "0")
     result = CliRunner().invoke(app, ["embed", str(media), "-c", str(tmp_path / "c"), *options])
-    assert (result.exit_code, "3 of a kind that no model" in result.stdout) == (1, True)
+    assert (result.exit_code, "3 of a modality that no model" in result.stdout) == (1, True)
 
 
 def test_field_35_with_strict_a_failure_is_an_error(media: Path, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_field_19_what_is_gone_is_told_with_what_removes_it(media: Path, tmp_pat
     assert "1 item whose file is gone; --prune removes it\n" in said
     advice = re.search(r"(--\w+) removes it", said)
     assert advice is not None
-    assert "1 removed, since their files are gone" in invoke(*command, advice[1]).stdout
+    assert "1 removed, because their files are missing" in invoke(*command, advice[1]).stdout
     assert names(tmp_path / "c") == ["dogs.png", "green.png"]
     assert "gone" not in invoke(*command).stdout
 
@@ -220,7 +220,7 @@ def test_field_42_an_interrupt_before_the_first_item_says_that_nothing_is_kept(
     monkeypatch.setattr("retrieval.embedding.run.embed", stop)
     result = invoke("embed", media, "-c", tmp_path / "c")
     assert result.exit_code == 130
-    assert result.stderr.endswith(f"interrupted; nothing is kept in {tmp_path / 'c'} yet\n")
+    assert result.stderr.endswith(f"interrupted; {tmp_path / 'c'} has no items yet\n")
 
 
 # ---------------------------------------------------------------- what other commands show
