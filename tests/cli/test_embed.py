@@ -203,8 +203,8 @@ def test_field_42_an_interrupted_run_says_what_is_kept_and_how_to_go_on(
         interrupted(patched, error)
         result = invoke(*shlex.split(command))
     assert result.exit_code == code
-    assert f"interrupted; {tmp_path / 'c'} keeps 3 items, 3 of them new;" in result.stderr
-    assert "run the same command again to go on" in result.stderr
+    assert f"interrupted; {tmp_path / 'c'} has 3 items, 3 of them new;" in result.stderr
+    assert "run the same command again to continue" in result.stderr
     Image.new("RGB", (20, 20), "white").save(media / "white.png")
     result = invoke(*shlex.split(command))
     assert (result.exit_code, "3 unchanged" in result.stdout) == (0, True)
