@@ -69,8 +69,8 @@ def _print_trials(card: IndexCard) -> None:
                   title=f"trials with {card.trials[0].rows:,} rows")  # fmt: skip
     table.add_column("index")
     kinds = list(card.trials[0].recall)
-    told = [*(f"recall@10 {kind}" for kind in kinds), "queries/s", "bytes/row", "build s"]
-    for column in told:
+    columns = [*(f"recall@10 {kind}" for kind in kinds), "queries/s", "bytes/row", "build s"]
+    for column in columns:
         table.add_column(column, justify="right")
     for trial in card.trials:
         table.add_row(

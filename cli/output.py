@@ -1,4 +1,4 @@
-"""How answers are printed: a table for people, JSON and CSV for programs, paths for pipes."""
+"""Prints search results as a table, JSON, CSV or paths."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from retrieval.search.searcher import SearchResult
     from retrieval.types import Hit
 
-LEAST_WIDTH_FOR_CAPTIONS = 72
-"""A narrower terminal shows paths alone."""
+MIN_CAPTION_WIDTH = 72
+"""Narrower terminals show no captions."""
 
 
 class Output(StrEnum):
-    """The formats of `--format`."""
+    """Output formats of a search."""
 
     TABLE = "table"
     JSON = "json"
@@ -39,13 +39,13 @@ class Output(StrEnum):
 
 
 class AnswerPrinter:
-    """Prints the answers to one query, or to many of a file, one after the other.
+    """Prints the results of one or several queries.
 
     Args:
-        output: The format.
-        time_format: None: `m:ss` in tables, seconds in CSV.
-        nul: End paths with NUL, and escape nothing.
-        numbered: Queries have ids, which JSON, CSV and tables show.
+        output: Output format.
+        time_format: Format of times. None means `m:ss` in tables and seconds in CSV.
+        nul: End paths with NUL and escape nothing.
+        numbered: Print the ids of the queries.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class AnswerPrinter:
         self._csv: CsvPrinter | None = None
 
     def print(self, result: SearchResult, qid: int | str | None = None) -> None:
-        """Print one query's hits to standard output."""
+        """Print the hits of one query."""
         if self._output is Output.TABLE:
             print_table(result, time_format=self._time_format, qid=qid)
         elif self._output is Output.JSON:
@@ -89,10 +89,10 @@ class AnswerPrinter:
 
 
 def paths_wanted(output: Output, *, print0: bool) -> Output:
-    """The format that `--print0` asks for beside `--format`.
+    """Combine `--print0` and `--format`.
 
     Raises:
-        QueryError: Another format than paths is named.
+        QueryError: The format is neither the default nor paths.
     """
     from retrieval.errors import QueryError
 
@@ -102,9 +102,9 @@ def paths_wanted(output: Output, *, print0: bool) -> Output:
 
 
 def as_json(result: SearchResult) -> dict[str, object]:
-    """The object that `search --format json` prints.
+    """Return the JSON object of a result.
 
-    `first_stage_score` is there only after a re-rank, `vector` only where it was asked for.
+    `first_stage_score` is present only after re-ranking, `vector` only on request.
     """
     hits = [asdict(hit) for hit in result.hits]
     took = {s: round(value, 3) for s, value in asdict(result.took_ms).items() if value is not None}
@@ -123,7 +123,7 @@ def print_table(
     time_format: TimeFormat | None = None,
     qid: int | str | None = None,
 ) -> None:
-    """Print hits as a table as wide as the terminal; unlikely ones are dimmed and marked."""
+    """Print hits as a table. Hits that are not likely are dimmed and marked."""
     shown = console_for_tables()
     title = result.query if qid is None else f"{qid}: {result.query}"
     shown.print(cell(title, style="italic"))
@@ -135,7 +135,7 @@ def print_table(
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what", no_wrap=True)
     table.add_column("where")
-    with_captions = shown.width >= LEAST_WIDTH_FOR_CAPTIONS
+    with_captions = shown.width >= MIN_CAPTION_WIDTH
     if with_captions:
         table.add_column("caption")
     for hit in result.hits:
@@ -154,21 +154,21 @@ def print_table(
 
 
 def plain_table() -> Table:
-    """A table without lines."""
+    """Create a table without lines."""
     from rich.table import Table
 
     return Table(box=None, pad_edge=False)
 
 
 def path_of(uri: str) -> str:
-    """The path that a uri stands for, `archive.tar!member` inside a tar; an address as it is."""
+    """Convert a uri to a path, `archive.tar!member` for members; addresses stay unchanged."""
     from retrieval.media.names import is_address, uri_to_path
 
     return uri if is_address(uri) else uri_to_path(uri)
 
 
 def span(hit: Hit, time_format: TimeFormat | None = None) -> str:
-    """The hit's time as people read it, `0:12-0:34`, or exactly."""
+    """Format the times of a hit, such as `0:12-0:34`; empty for images."""
     if hit.start_seconds is None or hit.end_seconds is None:
         return ""
     write = clock
@@ -180,21 +180,21 @@ def span(hit: Hit, time_format: TimeFormat | None = None) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as m:ss, with hours where there are any."""
+    """Format seconds as m:ss, or h:mm:ss from one hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def hms(seconds: float) -> str:
-    """Seconds as h:mm:ss.mmm."""
+    """Format seconds as h:mm:ss.mmm."""
     minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{milliseconds / 1000:06.3f}"
 
 
 def location(hit: Hit) -> str:
-    """The file, with a media fragment where the hit is a span: `film.mp4#t=12.0,34.5`."""
+    """Return the path of a hit with a media fragment: `film.mp4#t=12.0,34.5`."""
     path = path_of(hit.uri)
     if hit.start_seconds is None or hit.end_seconds is None:
         return path

@@ -143,7 +143,7 @@ def test_field_37_many_queries_have_one_header_and_their_ids(
 
 def test_field_37_the_form_that_the_help_shows_is_read(tmp_path: Path) -> None:
     help_text = " ".join(run("search", "--help").split())
-    assert 'JSONL of queries, one {"qid": …, "query": …} a line; qid may lack.' in help_text
+    assert 'JSON Lines of queries: {"qid": …, "query": …}. qid is optional.' in help_text
     path = tmp_path / "q.jsonl"
     path.write_text('{"query": "a"}\n\n{"qid": "x", "query": "b"}\n{"query": "c"}\n')
     assert [(line.qid, line.text) for line in read_queries(path)] == [
