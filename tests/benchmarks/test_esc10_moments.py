@@ -75,4 +75,4 @@ def test_training_data_has_noise_and_narrower_windows() -> None:
     np.testing.assert_allclose(np.linalg.norm(noisy, axis=1), 1, rtol=1e-5)
     kept = (noisy * rows).sum(axis=1)
     assert float(kept.mean()) == pytest.approx(1 / (1 + suite.NOISE_LENGTH**2) ** 0.5, abs=0.03)
-    assert first.asked == [AnnotatedMoment(0, "rain", ((3.5, 8.5),))]
+    assert first.queries == [AnnotatedMoment(0, "rain", ((3.5, 8.5),))]

@@ -20,7 +20,7 @@ def test_every_model_has_a_card_and_half_precision_weights() -> None:
         card = (path.parent / "README.md").read_text()
         assert card.startswith(f"# {path.parent.name}\n")
         assert "Command: `retrieval train" in card
-        assert "Licence: Apache-2.0" in card
+        assert "License: Apache-2.0" in card
         with safe_open(path, "pt") as weights:
             types = {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no mapping
         small = {type_ for name, type_ in types.items() if not name.endswith(SCALE_SUFFIX)}

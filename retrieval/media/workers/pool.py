@@ -166,6 +166,8 @@ class _WorkerPool:
             self._queue.put(None)
         for thread in self._threads:
             thread.join()
+        for worker in list(self._workers):  # of threads that ended in the middle of a job
+            self._end(worker)
 
     def run(self, jobs: Iterator[_Job]) -> Iterator[DecodeEvent]:
         """Queue jobs ahead of the one being consumed, and yield their events in order."""

@@ -67,7 +67,7 @@ def test_field_04_metadata_of_img2dataset_becomes_columns(tmp_path: Path) -> Non
     assert rows(snapshot, "source_width", "source_sha256", "similarity", "caption", "key") == [
         (384, "ab", 0.5 if number else 1.0, "a dog", f"{number:09}") for number in range(3)
     ]
-    renamed = [notice for notice in report.notices if "collection's own" in notice]
+    renamed = [notice for notice in report.notices if "that the collection uses" in notice]
     assert len(renamed) == 3
     assert all("2 more like this" in notice for notice in renamed)
 

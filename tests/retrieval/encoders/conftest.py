@@ -69,8 +69,7 @@ def small_pe_av(pe_av_model: Any, tmp_path_factory: pytest.TempPathFactory) -> P
 def small_muq_mulan(real_layouts: RealLayouts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save a MuQ-MuLan whose configuration names the folders of its towers."""
     pytest.importorskip("muq", reason="the optional package muq is not installed")
-    from support.hub.open_clip_layouts import ROBERTA
-    from support.small_models.muq import MUQ
+    from support.small_models.muq import MUQ, ROBERTA
 
     to = tmp_path_factory.mktemp("models")
     real_layouts.copy("OpenMuQ/MuQ-large-msd-iter", to / MUQ)

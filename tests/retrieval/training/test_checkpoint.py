@@ -136,7 +136,7 @@ def test_fault_18_a_damaged_checkpoint_fails(tmp_path: Path) -> None:
     train(path)
     weights = load_file(path)
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(WeightsFormatError, match="not a sound safetensors file"):
+    with pytest.raises(WeightsFormatError, match="not a valid safetensors file"):
         TrainingCheckpoint(path, {"seed": 0}).steps_done()
     save_file(weights, path)
     with pytest.raises(WeightsFormatError, match="not a training checkpoint"):

@@ -5,16 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from support.hub.open_clip_layouts import (
-    ROBERTA,
-    add_pickle,
-    add_tokenizer_files,
-    files_of,
-    repository,
-)
+from support.hub.open_clip_layouts import add_pickle, add_tokenizer_files, files_of, repository
 from support.hub.repository import Repository
 from support.small_models.blip import WORDS, save_blip
-from support.small_models.muq import MUQ, save_muq, save_muq_mulan, save_xlm_roberta
+from support.small_models.muq import MUQ, ROBERTA, save_muq, save_muq_mulan, save_xlm_roberta
 from support.small_models.sounds import save_clap
 from support.small_models.texts import tokenizer_of_bytes
 from support.small_models.videos import (

@@ -15,7 +15,7 @@ from indexes.candidates import Candidate
 from indexes.errors import IndexBuildError
 from indexes.faiss import FaissIndex
 from indexes.gpus import FREE_SHARE, WORK_BYTES, innermost_index
-from indexes.tuning import QuerySample, tune
+from indexes.tuning import QuerySample, TuningOptions, tune
 from retrieval.search.indexing.choice import choose, exact_search_reason
 from retrieval.search.indexing.deadline import Deadline
 from retrieval.search.indexing.request import IndexRequest
@@ -123,8 +123,9 @@ def test_field_57_what_is_slow_and_misses_the_target_is_given_up(exact: FaissInd
         build_approximate("IVF64,SQ8", exact.vectors(0, 2_000), [exact.vectors(0, ROWS)])
     )
     samples = sample_queries(exact)
-    assert len(tune(index, samples, 0.999, step=2, curve=True).points) > 2
-    hopeless = tune(index, samples, 0.999, step=2, curve=True, worth=1e12)
+    assert len(tune(index, samples, 0.999, TuningOptions(step=2, full_curve=True)).points) > 2
+    options = TuningOptions(step=2, full_curve=True, min_speed=1e12)
+    hopeless = tune(index, samples, 0.999, options)
     assert len(hopeless.points) == 1
     assert not hopeless.reached
 

@@ -84,7 +84,7 @@ def test_undecodable_spans_are_reported_and_removed(tmp_path: Path) -> None:
     done: list[float] = []
     (bad,) = media.check(lambda *call: done.append(call[1]))
     assert bad.row == 2
-    assert "b.png: not a readable picture" in bad.reason
+    assert "b.png: not a readable image" in bad.reason
     assert media.spans == [spans[0], spans[2]]
     assert done == [1, 2, 3]
 

@@ -210,7 +210,7 @@ def test_unusable_rows_are_logged_and_skipped(
     assert (report.spans, report.skipped) == (18, 2)
     lines = [line for line in caplog.messages if line.startswith(str(manifest))]
     assert lines[0].startswith(f"{manifest}, row 20: nowhere.png is not a file")
-    assert f"{manifest}, row 4: {folder / '0003.png'}: not a readable picture" in lines[1]
+    assert f"{manifest}, row 4: {folder / '0003.png'}: not a readable image" in lines[1]
 
 
 def test_many_unusable_rows_are_summed_up(
@@ -234,7 +234,7 @@ def test_a_manifest_without_usable_rows_fails(options: PairsOptions, tmp_path: P
         train_on_pairs(replace(options, pairs=manifest))
     (tmp_path / "a.png").write_text("no")
     (tmp_path / "b.png").write_text("no")
-    with pytest.raises(SourceError, match=r"0 usable spans.*not a readable picture"):
+    with pytest.raises(SourceError, match=r"0 usable spans.*not a readable image"):
         train_on_pairs(replace(options, pairs=manifest))
 
 
