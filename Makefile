@@ -16,8 +16,11 @@ test test-fast test-oldest test-newest coverage: export OMP_NUM_THREADS = 1
 test: $(INSTALLED)  ## Run the test suite on all cores, at most four
 	$(BIN)/python -m pytest $(SUITE)
 
-test-fast: $(INSTALLED)  ## Run the tests of single modules: under a minute
-	$(BIN)/python -m pytest $(SUITE) -m "not slow and not online and not campaign and not gpu" $(FAST)
+FAST = tests/test_*.py tests/retrieval/columns tests/retrieval/files tests/retrieval/evaluation \
+	tests/retrieval/store/test_[a-cg-z]*.py tests/benchmarks/score
+
+test-fast: $(INSTALLED)  ## Run the tests of the storage layer, columns, metrics and official evaluators
+	$(BIN)/python -m pytest $(SUITE) $(FAST)
 
 coverage: $(INSTALLED)  ## Report the lines that the test suite does not run
 	$(BIN)/coverage run -m pytest -m "not slow and not online and not campaign"
