@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.log_level import log_level
 from cli.options import Device, DeviceOption, LocalizerOption, TimeFormatOption
 from cli.output import AnswerPrinter, Output
 
@@ -24,6 +25,8 @@ def localize(
     from retrieval.single_file import localize_file
 
     # The collection of one file is temporary; messages about its index are of no interest.
-    logging.getLogger("retrieval.search.indexing").setLevel(logging.WARNING)
-    result = localize_file(video, query, model=model, k=k, device=device.value, localizer=localizer)
+    with log_level("retrieval.search.indexing", logging.WARNING):
+        result = localize_file(
+            video, query, model=model, k=k, device=device.value, localizer=localizer
+        )
     AnswerPrinter(output, time_format=time_format).print(result)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Annotated
 
@@ -32,6 +34,7 @@ from cli import (
     verify,
 )
 from cli.hints import one_line
+from cli.log_level import log_level
 from cli.terminal import escaped, escaped_streams
 from retrieval.errors import RetrievalError
 
@@ -84,6 +87,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings only.")] = False,
     version: Annotated[
@@ -98,9 +102,7 @@ def options(
 ) -> None:
     """Search images, music and video by meaning, down to the second."""
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-    logging.getLogger().addHandler(_HANDLER)
-    for name in OUR_LOGGERS:
-        logging.getLogger(name).setLevel(level)
+    context.with_resource(_logging_to_stderr(level))
 
 
 def main() -> None:
@@ -114,14 +116,23 @@ def main() -> None:
             sys.exit(2)
 
 
+@contextmanager
+def _logging_to_stderr(level: int) -> Iterator[None]:
+    """Print the records of this project's loggers while a command runs."""
+    handler = _StderrHandler()
+    logging.getLogger().addHandler(handler)
+    with ExitStack() as levels:
+        for name in OUR_LOGGERS:
+            levels.enter_context(log_level(name, level))
+        levels.callback(logging.getLogger().removeHandler, handler)
+        yield
+
+
 class _StderrHandler(logging.Handler):
     """Prints each log record as one escaped line on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(escaped(record.getMessage()), file=sys.stderr)
-
-
-_HANDLER = _StderrHandler()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -33,7 +33,7 @@ def test_sounds_are_found_in_recordings_of_the_fold_held_out(tmp_path: Path) -> 
     (tmp_path / "esc10").mkdir()
     folder = tmp_path / "out"
     data = write_tones(tmp_path / "esc10")
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         results = suite.run(folder=folder, data=data)
     half, strict, alike_half, _, minutes = results
     assert (half.task, half.metric) == ("sound in the true recording, Hammer", "R1@0.5")
@@ -46,7 +46,7 @@ def test_sounds_are_found_in_recordings_of_the_fold_held_out(tmp_path: Path) -> 
     assert alike_half.value > half.baseline  # tones of a pitch each are easy to tell apart
     card = json.loads((folder / "hammer" / "config.json").read_text())
     assert card["medium"] == "audio"
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         again = suite.run(folder=folder, data=data)
     assert again[:4] == results[:4]
     assert not any("trained" in line for line in messages)  # both models exist

@@ -182,7 +182,7 @@ def test_blind_floors_are_the_known_ones(
 ) -> None:
     files = next(files for name, files, *_ in REAL if name == module)
     options = RunOptions(folder=tmp_path / "out", data_folder=linked(files))
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         outcome = run_suite(suite(module), options)
     found = [round(100 * (row.value or 0), 2) for row in outcome.results[:2]]
     assert found == [half, strict]

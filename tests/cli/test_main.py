@@ -1,8 +1,10 @@
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import cli.main
 import retrieval
@@ -69,3 +71,11 @@ def test_any_other_error_keeps_its_traceback(monkeypatch) -> None:
     monkeypatch.setattr(cli.main, "app", fails)
     with pytest.raises(ZeroDivisionError):
         cli.main.main()
+
+
+@pytest.mark.parametrize("option", ["-q", "-v"])
+def test_a_command_restores_the_logging_of_its_process(option: str, tmp_path: Path) -> None:
+    loggers = [logging.getLogger(name) for name in ("", *cli.main.OUR_LOGGERS)]
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    assert CliRunner().invoke(cli.main.app, [option, "status", str(tmp_path)]).exit_code != 0
+    assert [(logger.level, list(logger.handlers)) for logger in loggers] == before

@@ -11,7 +11,7 @@ from retrieval.search.indexing.request import IndexRequest
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, Frames, MediaInfo, Medium, Segments, Space
-from support.log_lines import log_lines
+from support.messages import logged
 from support.toy_encoder import ToyEncoder
 
 DIM = 32
@@ -65,7 +65,7 @@ def built(
 ) -> tuple[dict[str, IndexCard], list[str]]:
     """The newest part's card of each space, and the messages."""
     request = None if kind is None else IndexRequest(kind)
-    with log_lines() as lines:
+    with logged("retrieval") as lines:
         cards = build_index(root, request=request, device=device, encoders=lambda _: ENCODER)
     return {card.space: card for card in cards}, lines
 

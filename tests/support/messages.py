@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def logged(name: str = "benchmarks") -> Iterator[list[str]]:
+def logged(name: str) -> Iterator[list[str]]:
     """Collect the messages of a logger and its children, from INFO on."""
     messages: list[str] = []
     handler = logging.Handler()

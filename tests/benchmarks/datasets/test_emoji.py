@@ -67,7 +67,7 @@ def test_keywords_that_are_none_fail(data: Path, text: str) -> None:
 
 
 def test_the_suite_trains_embeds_and_searches(data: Path, tmp_path: Path) -> None:
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         outcome = suite.run(folder=tmp_path / "out", data=data, scale=0.002)
     assert messages[0] == "training on the names of 4 pictures, 1 steps"
     by_row = {(one.task, one.metric): one for one in outcome.results}

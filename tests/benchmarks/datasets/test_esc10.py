@@ -78,7 +78,7 @@ def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
     recipe = suite.Recipe("small", SMALL, 30, 3e-3, NO_AUGMENTATION)
     monkeypatch.setattr(suite, "RECIPES", (recipe,))
     monkeypatch.setattr(suite, "FOLDS", (1, 2))
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         outcome = suite.run(folder=tmp_path, data=folder)
     mean, lowest, minutes, *published = outcome.results
     assert (mean.task, mean.metric, mean.pool) == ("small", "accuracy", 100)

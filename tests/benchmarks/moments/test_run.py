@@ -62,7 +62,7 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     data = write_data(tmp_path_factory.mktemp("tvr"))
     folder = tmp_path_factory.mktemp("out")
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         outcome = run_tvr(folder, data)
     return Ran(data, folder, outcome, messages)
 
@@ -155,7 +155,7 @@ def test_answers_are_moments_of_the_searched_videos(ran: Ran) -> None:
 
 
 def test_a_second_run_embeds_nothing_and_agrees(ran: Ran) -> None:
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         outcome = run_tvr(ran.folder, ran.data)
     assert any(line.startswith("0 files embedded") for line in messages)
     assert outcome.results == ran.outcome.results

@@ -112,7 +112,7 @@ def test_a_second_run_embeds_nothing_and_agrees_with_exact_search(
     document: dict[str, Any], flickr: Path, kept: Path
 ) -> None:
     folder = kept / "flickr30k"
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         outcome = run_flickr30k(folder, flickr)
     assert next(line for line in messages if "embedded" in line).startswith("0 files embedded")
     assert [row.value for row in outcome.results] == [row["value"] for row in document["results"]]
@@ -159,7 +159,7 @@ def test_a_partial_pool_is_logged(flickr: Path, tmp_path: Path) -> None:
     shutil.copytree(flickr, data)
     (data / "flickr30k-images" / "1.png").unlink()
     (data / "flickr30k-images" / "3.png").write_bytes(b"not a picture")
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         outcome = run_flickr30k(tmp_path / "run", data)
     text = "\n".join(messages)
     assert "1 of 5 files are missing: " in text
@@ -170,7 +170,7 @@ def test_a_partial_pool_is_logged(flickr: Path, tmp_path: Path) -> None:
 
 
 def test_a_share_of_the_items(flickr: Path, tmp_path: Path) -> None:
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         few = run_flickr30k(tmp_path, flickr, scale=0.4)
     assert few.results[0].pool == 2
     assert any("the pool is 2 of 5 items" in line for line in messages)

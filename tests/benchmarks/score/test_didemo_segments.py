@@ -16,7 +16,7 @@ SPANS = [list(span) for span in combinations_with_replacement(range(6), 2)]
 def scored(folder: Path, rankings: Any, truth: Any, notes: list[str] | None = None) -> Any:
     (folder / "p.json").write_text(json.dumps(rankings))
     (folder / "t.json").write_text(json.dumps(truth))
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         found = score(folder / "p.json", folder / "t.json")
     if notes is not None:
         notes += messages

@@ -17,7 +17,7 @@ def scored(
     if true is not None:
         np.save(folder / "t.npy", np.asarray(true))
     truth = None if true is None else folder / "t.npy"
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         found = pairs.score(folder / "p.npy", truth)
     if notes is not None:
         notes += messages

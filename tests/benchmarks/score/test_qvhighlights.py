@@ -25,7 +25,7 @@ def scored(
     folder: Path, predictions: list[Line], truth: list[Line], notes: list[str] | None = None
 ) -> dict[str, Any]:
     files = write(folder / "p.jsonl", predictions), write(folder / "t.jsonl", truth)
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         found = score(*files)
     if notes is not None:
         notes += messages

@@ -14,7 +14,7 @@ Table = dict[str, dict[str, Any]]
 def scored(folder: Path, run: str, qrels: str, notes: list[str] | None = None) -> dict[str, Any]:
     (folder / "run").write_text(run)
     (folder / "qrels").write_text(qrels)
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         found = score(folder / "run", folder / "qrels")
     if notes is not None:
         notes += messages

@@ -22,7 +22,7 @@ def scored(
 ) -> dict[str, Any]:
     (folder / "p.json").write_text(json.dumps(submission))
     (folder / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in truth))
-    with logged() as messages:
+    with logged("benchmarks") as messages:
         found = score(folder / "p.json", folder / "t.jsonl")
     if notes is not None:
         notes += messages

@@ -29,7 +29,7 @@ def test_by_hand(tmp_path: Path) -> None:
         {"qid": "b", "duration": 30, "vid": "v", "relevant_windows": [[5, 25]]},
         {"qid": "c", "duration": 30, "vid": "v", "relevant_windows": [[1, 9]]},
     ]
-    with logged() as notes:
+    with logged("benchmarks") as notes:
         found = score(*files(tmp_path, predictions, truth))
     brief = found["brief"]
     assert brief["MR-full-R1@0.3"] == brief["MR-full-R1@0.5"] == 66.67
@@ -61,7 +61,7 @@ def test_windows_without_length_or_beyond_1500_seconds_are_left_out(tmp_path: Pa
         {"qid": 3, "relevant_windows": [[0, 8]]},
     ]
     predictions = [{"qid": n, "pred_relevant_windows": [[0, 8, 1.0]]} for n in (1, 2, 3)]
-    with logged() as notes:
+    with logged("benchmarks") as notes:
         found = score(*files(tmp_path, predictions, truth))
     assert found["full"]["queries"] == 1
     assert found["brief"]["MR-full-mAP"] == 100.0

@@ -8,7 +8,7 @@ from retrieval.demo.world import World
 from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import ModelError, SourceError, UnknownModelError
 from retrieval.estimate.costs import Estimate, estimate_collection, estimate_sources
-from support.log_lines import log_lines
+from support.messages import logged
 
 TINY = EmbedOptions(models=("tiny",), device="cpu", workers=1)
 
@@ -34,7 +34,7 @@ def test_the_estimate_equals_what_embedding_creates(indexed: Collection, world: 
 
 def test_the_time_is_measured_on_the_files(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval.estimate.timing.BUDGET_SECONDS", 0.5)
-    with log_lines() as lines:
+    with logged("retrieval") as lines:
         found = estimate_sources([str(world.folder)], TINY)
     assert found.embed_seconds is not None
     assert 0 < found.embed_seconds < 600

@@ -13,7 +13,7 @@ from retrieval.search.indexing.card import IndexCard
 from retrieval.search.vector_query import VectorQuery
 from retrieval.types import Medium
 from support.commands import run
-from support.log_lines import log_lines
+from support.messages import logged
 from support.vector_items import DIM, SPACE, directions, item_of, write_items
 
 ROWS = directions(60)
@@ -56,7 +56,7 @@ def test_field_59_a_vector_finds_what_brute_force_finds(imported: Collection) ->
 def test_field_59_an_index_is_tuned_on_rows_where_there_is_no_model(
     imported: Collection, kind: str
 ) -> None:
-    with log_lines() as lines:
+    with logged("retrieval") as lines:
         (card,) = imported.index(kind)
     assert [line for line in lines if "tuned on its rows alone" in line and "toy:vectors" in line]
     assert card.reason.endswith("could not be loaded")

@@ -39,7 +39,7 @@ from support.indexed_toys import (
     sixty_items,
     unit,
 )
-from support.log_lines import log_lines
+from support.messages import logged
 from support.toy_encoder import ToyEncoder
 
 
@@ -125,7 +125,7 @@ def test_a_current_index_stays_without_loading_its_encoder(root: Path) -> None:
     def no_encoder(space: Space) -> ToyEncoder:
         raise AssertionError(space)
 
-    with log_lines() as lines:
+    with logged("retrieval") as lines:
         again = build_index(root, encoders=no_encoder)
     assert again == list(cards.values())
     assert lines == [

@@ -22,7 +22,7 @@ from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.indexing.trials import Trial
 from retrieval.search.indexing.tuning_queries import query_samples
 from support.gpus import CpuGpus
-from support.log_lines import log_lines
+from support.messages import logged
 
 ROWS, DIM = 6_000, 64
 CORPUS = GapRows(ROWS, DIM)
@@ -103,7 +103,7 @@ def test_field_57_graphs_come_last_and_only_where_few_rows_do_not_rule_them_out(
             "HNSW32_SQ8": (3_000, 1_500),
         },
     )
-    with log_lines() as lines:
+    with logged("retrieval") as lines:
         chosen = choose(exact, IndexRequest(), sample_queries)
     assert fake.tried == [
         ("exact", 2_000), ("SQ8", 2_000), ("RaBitQ", 2_000), ("RaBitQfs", 2_000),
@@ -134,7 +134,7 @@ def test_field_57_choosing_ends_when_its_time_is_used_up(
     exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = FakeTrials(monkeypatch, {"exact": (0, 100), "SQ8": (0, 300)})
-    with log_lines() as lines:
+    with logged("retrieval") as lines:
         chosen = choose(exact, IndexRequest(), sample_queries, deadline=Deadline(1e-9))
     assert (fake.tried, chosen.factories) == ([("exact", 2_000)], (None,))
     assert "IVF128,SQ8 is not tested: 1e-09 s are used up" in lines
