@@ -25,6 +25,17 @@ class Medium(StrEnum):
     VIDEO = "video"
 
 
+class TextSource(StrEnum):
+    """Where a text of an item comes from."""
+
+    NAME = "name"
+    CAPTION = "caption"
+    TAG = "tag"
+    TRANSCRIPT = "transcript"
+    OCR = "ocr"
+    SPEECH = "speech"
+
+
 # ---------------------------------------------------------------- sources and decoding
 
 
@@ -132,6 +143,30 @@ class DecodePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedText:
+    """What an item says in one place, such as a caption, a tag or one cue of a transcript.
+
+    Attributes:
+        start_seconds: Start of the span that the text belongs to; None for the whole item.
+        end_seconds: End of the span; None for the whole item.
+        language: ISO 639-1 code such as `de`; None if unknown.
+    """
+
+    source: TextSource
+    text: str
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    language: str | None = None
+
+    def __post_init__(self) -> None:
+        start, end = self.start_seconds, self.end_seconds
+        if (start is None) != (end is None):
+            raise ValueError(f"a text has both times or none, got {start} and {end}")
+        if start is not None and end is not None and not 0 <= start < end < math.inf:
+            raise ValueError(f"a text needs 0 <= start < end, got [{start}, {end}) seconds")
+
+
+@dataclass(frozen=True, slots=True)
 class MediaInfo:
     """Metadata of one item, from its file and its source."""
 
@@ -145,6 +180,7 @@ class MediaInfo:
     duration_seconds: float | None = None
     caption: str | None = None
     columns: dict[str, Scalar] = field(default_factory=dict)
+    texts: tuple[TimedText, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +351,24 @@ class TimedRows:
 
 
 # ---------------------------------------------------------------- hits
+
+
+@dataclass(frozen=True, slots=True)
+class TextMatch:
+    """The text of a hit that contains words of the query.
+
+    Attributes:
+        text: Plain text, an excerpt of a long one.
+        marks: Half-open ranges of code points of `text` that match.
+        start_seconds: Start of the text's span; None for the whole item.
+        end_seconds: End of the text's span; None for the whole item.
+    """
+
+    source: TextSource
+    text: str
+    marks: tuple[tuple[int, int], ...]
+    start_seconds: float | None = None
+    end_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
