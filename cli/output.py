@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -67,6 +66,8 @@ class AnswerPrinter:
         if self._output is Output.TABLE:
             print_table(result, time_format=self._time_format, qid=qid)
         elif self._output is Output.JSON:
+            from retrieval.search.result_json import as_json
+
             numbered = {"qid": qid} if self._numbered else {}
             print(json_text(numbered | as_json(result)))
         elif self._output is Output.CSV:
@@ -99,22 +100,6 @@ def paths_wanted(output: Output, *, print0: bool) -> Output:
     if print0 and output not in (Output.TABLE, Output.PATHS):
         raise QueryError(f"--print0 prints paths; leave out --format {output}")
     return Output.PATHS if print0 else output
-
-
-def as_json(result: SearchResult) -> dict[str, object]:
-    """Return the JSON object of a result.
-
-    `first_stage_score` is present only after re-ranking, `vector` only on request.
-    """
-    hits = [asdict(hit) for hit in result.hits]
-    took = {s: round(value, 3) for s, value in asdict(result.took_ms).items() if value is not None}
-    for hit in hits:
-        if "rerank" not in took:
-            del hit["first_stage_score"]
-        vector = hit.pop("vector")
-        if vector is not None:
-            hit["vector"] = vector.tolist()
-    return {"query": result.query, "hits": hits, "took_ms": took}
 
 
 def print_table(

@@ -80,7 +80,7 @@ def decode(
             continue
         if on_item is not None:
             on_item(media.uri)
-        yield from _decode_file(media, plan, known.get(media.uri))
+        yield from decode_file(media, plan, known.get(media.uri))
 
 
 def _open(source: Source) -> Iterator[OpenFile | Failure]:
@@ -104,12 +104,13 @@ def _open(source: Source) -> Iterator[OpenFile | Failure]:
                 source.columns,
             )
     except (OSError, UnsupportedMediaError) as error:
-        yield Failure(source.uri, "open", _format_error(error))
+        yield Failure(source.uri, "open", format_error(error))
 
 
-def _decode_file(
-    media: OpenFile, plan: DecodePlan, known: KnownFile | None
+def decode_file(
+    media: OpenFile, plan: DecodePlan, known: KnownFile | None = None
 ) -> Iterator[DecodeEvent]:
+    """Decode one open file; see `decode`."""
     failure = Failure(media.uri, "open", "", media.bytes, media.mtime)
     try:
         modality = find_modality(media.file, media.name)
@@ -137,10 +138,10 @@ def _decode_file(
     except Exception as error:
         # Decoders raise arbitrary exceptions on bad data.
         stage = "open" if isinstance(error, UnsupportedMediaError) else failure.stage
-        yield replace(failure, stage=stage, reason=_format_error(error))
+        yield replace(failure, stage=stage, reason=format_error(error))
 
 
-def _format_error(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """Return the message of an error as one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__
@@ -206,7 +207,7 @@ def _decode_video(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator
                 if not plan.frames:
                     raise
                 # Keep the frames, which are good.
-                notes = [f"sound left out: {_format_error(error)}"]
+                notes = [f"sound left out: {format_error(error)}"]
                 damages.append(Damage(packets=1, notes=notes))
     yield _item_decoded(info, *damages)
 

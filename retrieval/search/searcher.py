@@ -19,6 +19,7 @@ from retrieval.protocols import Encoder, Localizer
 from retrieval.search.filtering import RowFilter
 from retrieval.search.hit_vectors import with_vectors
 from retrieval.search.hits import Hits
+from retrieval.search.indexing.card import IndexCard
 from retrieval.search.items import ItemTable
 from retrieval.search.moments import MomentStage, segment_rows
 from retrieval.search.open_space import OpenedSpace
@@ -62,11 +63,12 @@ class _Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The hits of one query, best first."""
+    """The hits of one query, best first; `hidden` is the number that the cut-off dropped."""
 
     query: str
     hits: Hits
     took_ms: StageTimes
+    hidden: int = 0
 
 
 class Searcher:
@@ -100,6 +102,15 @@ class Searcher:
         self._filter = RowFilter(snapshot, self._items)
         self._moments = MomentStage(snapshot, localizers, self._spaces)
 
+    @property
+    def items(self) -> ItemTable:
+        """The living items of the snapshot."""
+        return self._items
+
+    def cards(self, space: str) -> list[IndexCard]:
+        """Return the cards of the parts of a space's index."""
+        return self._spaces[space].cards
+
     def search(
         self, query: QueryLike | VectorQuery, options: SearchOptions | None = None
     ) -> SearchResult:
@@ -126,8 +137,8 @@ class Searcher:
         if Target.MOMENT in options.to:
             hits = self._moments.refine(list(zip(items, hits, strict=True)), parsed, vectors)
             hits = hits[: options.first_stage_hits]
-        if options.cutoff:
-            hits = [hit for hit in hits if hit.likely]
+        shown = [hit for hit in hits if hit.likely or not options.cutoff]
+        hidden, hits = len(hits) - len(shown), shown
         times = StageTimes(encode_ms, filter_ms, search_ms, stopwatch.lap())
         # Re-rank the first hits.
         if options.reranker is not None and rerank_text is not None:
@@ -137,7 +148,7 @@ class Searcher:
         hits = _page(hits, options)
         if options.with_vectors:
             hits = list(with_vectors(hits, self._snapshot, vectors))
-        return SearchResult(str(parsed), Hits(_mark_missing(hits)), times)
+        return SearchResult(str(parsed), Hits(_mark_missing(hits)), times, hidden)
 
     def curve(
         self, query: QueryLike, item_id: int, space: str, medium: Medium

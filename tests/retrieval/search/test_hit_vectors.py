@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from cli.output import as_json
+from retrieval.search.result_json import as_json
 from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.search.query import parse_query
