@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from cli.options import TimeFormat
 from cli.terminal import (
@@ -75,6 +76,14 @@ class AnswerPrinter:
         else:
             print_paths((path_of(hit.uri) for hit in result.hits), nul=self._nul)
 
+    def print_document(self, document: dict[str, Any]) -> None:
+        """Print the JSON document of a running server as `print` prints a result."""
+        if self._output is Output.JSON:
+            print(json_text({name: document[name] for name in ("query", "hits", "took_ms")}))
+            return
+        hits = [SimpleNamespace(**hit) for hit in document["hits"]]
+        self.print(cast("SearchResult", SimpleNamespace(query=document["query"], hits=hits)))
+
     def _print_csv(self, hits: Iterable[Hit], qid: int | str | None) -> None:
         names = ("rank", "score", "item_id", "uri", "modality", "medium", "start_seconds",
                  "end_seconds", "space", "likely", "missing")  # fmt: skip
@@ -129,7 +138,7 @@ def print_table(
             f"{hit.item_id}",
             f"{hit.score:.3f}" + ("" if hit.likely else " ?"),
             span(hit, time_format),
-            hit.modality.value if hit.modality is hit.medium else f"{hit.modality} ({hit.medium})",
+            f"{hit.modality}" + ("" if hit.modality == hit.medium else f" ({hit.medium})"),
             PathCell(path_of(hit.uri) + (" (missing)" if hit.missing else "")),
         ]
         if with_captions:

@@ -17,6 +17,7 @@ from cli.options import (
     WhereOption,
 )
 from cli.output import AnswerPrinter, Output, paths_wanted
+from cli.running_server import ask_server
 from retrieval.targets import Target
 
 if TYPE_CHECKING:
@@ -86,17 +87,32 @@ def search(
     device: IndexDeviceOption = Device.AUTO,
 ) -> None:
     """Find the media closest to QUERY, best first."""
-    import retrieval
     from retrieval.errors import QueryError
-    from retrieval.gallery.page import GallerySection, write_gallery
-    from retrieval.search.arguments import read_ids
-    from retrieval.search.query import Query, read_queries
-    from retrieval.search.vector_query import VectorQuery
 
     if sum(given is not None for given in (query, queries, like, vector)) != 1:
         raise QueryError("give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE")
     if space is not None and vector is None:
         raise QueryError("--space names the space of --vector; other queries ask every space")
+    output = paths_wanted(output, print0=print0)
+    printer = AnswerPrinter(
+        output, time_format=time_format, nul=print0, numbered=queries is not None
+    )
+    defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
+    if defaults and not any((queries, vector, ids, rerank, gallery, with_vectors)):
+        answer = ask_server(
+            collection, query, like,
+            {"to": to or [], "k": k, "offset": offset, "where": where or [],
+             "cutoff": cutoff, "min_score": min_score},
+        )  # fmt: skip
+        if answer is not None:
+            printer.print_document(answer)
+            return
+    import retrieval
+    from retrieval.gallery.page import GallerySection, write_gallery
+    from retrieval.search.arguments import read_ids
+    from retrieval.search.query import Query, read_queries
+    from retrieval.search.vector_query import VectorQuery
+
     selected: list[tuple[int | str | None, str | Query | VectorQuery]]
     if queries is not None:
         selected = [(line.qid, line.query) for line in read_queries(queries)]
@@ -104,12 +120,8 @@ def search(
         selected = [(None, VectorQuery.read(vector, space))]
     else:
         selected = [(None, query if query is not None else Query.like(like or 0))]
-    output = paths_wanted(output, print0=print0)
     item_ids = None if ids is None else read_ids(ids)
     opened = retrieval.open(collection, device=device.value, localizer=localizer)
-    printer = AnswerPrinter(
-        output, time_format=time_format, nul=print0, numbered=queries is not None
-    )
     sections = []
     for qid, item in selected:
         result = opened.answer(

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import retrieval
 from retrieval.errors import RetrievalError
 from retrieval.serving.access import Access
 from retrieval.serving.collection_routes import collection_routes
+from retrieval.serving.curves import curve_routes
+from retrieval.serving.derived_routes import derived_routes
 from retrieval.serving.errors import HttpError, as_http_error
 from retrieval.serving.guard import Guard
+from retrieval.serving.json_response import json_response
 from retrieval.serving.media_routes import media_routes
+from retrieval.serving.metrics import Metrics
 from retrieval.serving.page_routes import page_routes
-from retrieval.serving.search_routes import json_response, search_routes
+from retrieval.serving.search_routes import search_routes
 from retrieval.serving.services import Services
 from retrieval.serving.status_routes import status_routes
 
@@ -53,6 +57,8 @@ def create_routes(services: Services) -> FastAPI:
         search_routes(services),
         collection_routes(services),
         media_routes(services),
+        derived_routes(services),
+        curve_routes(services),
         status_routes(services),
         page_routes(),
     ):
@@ -63,25 +69,36 @@ def create_routes(services: Services) -> FastAPI:
     app.add_exception_handler(OSError, _library_error)
     app.add_exception_handler(Exception, _library_error)
 
-    @app.middleware("http")
-    async def count(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call(request)
-        services.metrics.count_request(_route_name(request), response.status_code)
-        return response
-
+    app.add_middleware(_Counted, services.metrics)
     return app
 
 
-def _route_name(request: Request) -> str:
+class _Counted:
+    """ASGI middleware that counts responses by route and status."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.count_request(_route_name(scope), message["status"])
+            await send(message)
+
+        await self._app(scope, receive, counted)
+
+
+def _route_name(scope: Scope) -> str:
     """Return the pattern of the route, so that ids do not become labels."""
-    return str(getattr(request.scope.get("route"), "path", "none"))
+    return str(getattr(scope.get("route"), "path", "none"))
 
 
 async def _library_error(request: Request, error: Exception) -> Response:
     answer = as_http_error(error)
     if answer.status >= 500 and not isinstance(error, HttpError):
         reason = " ".join(str(error).split())[:500]
-        logger.error("%s: %s: %s", _route_name(request), type(error).__name__, reason)
+        logger.error("%s: %s: %s", _route_name(request.scope), type(error).__name__, reason)
     return _error_response(request, answer)
 
 

@@ -6,14 +6,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from retrieval.duplicates.find import DuplicateOptions, find_duplicates
+from retrieval.duplicates.groups import DuplicateGroup
+from retrieval.duplicates.report import as_json
+from retrieval.serving.columns import summarise_columns
+from retrieval.serving.generations import ServedCollection
+from retrieval.serving.json_response import json_response
 from retrieval.serving.limits import MAX_HITS
 from retrieval.serving.overview import collection_overview, failures_page
-from retrieval.serving.search_routes import json_response
 from retrieval.serving.services import Services
 
 CollectionName = Annotated[
     str | None, Query(max_length=60, description="Slug; by default the first.")
 ]
+MAX_GROUPS = 100
 PageSize = Annotated[int, Query(ge=1, le=MAX_HITS)]
 Offset = Annotated[int, Query(ge=0, le=10**9)]
 
@@ -37,4 +43,47 @@ def collection_routes(services: Services) -> APIRouter:
         found = services.collection(collection)
         return json_response(await services.searches.run(lambda: failures_page(found, k, offset)))
 
+    @router.get("/api/columns", summary="Columns of the items: types, ranges, values, folders")
+    async def columns(collection: CollectionName = None) -> Response:
+        found = services.collection(collection)
+        content = await services.searches.run(
+            lambda: found.use(
+                lambda generation: generation.derive(
+                    "columns", lambda: summarise_columns(generation)
+                )
+            )
+        )
+        return json_response({"collection": found.slug, **content})
+
+    @router.get("/api/duplicates", summary="Groups of near-duplicates, largest first")
+    async def duplicates(
+        collection: CollectionName = None,
+        threshold: Annotated[float, Query(ge=0.5, le=1, allow_inf_nan=False)] = 0.95,
+        k: Annotated[int, Query(ge=1, le=MAX_GROUPS)] = 20,
+        offset: Offset = 0,
+    ) -> Response:
+        found = services.collection(collection)
+        with services.searches:
+            groups = await services.searches.run(lambda: _groups(found, round(threshold, 3)))
+        page = as_json(groups[offset : offset + k])["groups"]
+        more = f"?k={k}&offset={offset + k}&threshold={threshold}&collection={found.slug}"
+        return json_response(
+            {
+                "collection": found.slug,
+                "total": len(groups),
+                "groups": page,
+                "next": more if offset + k < len(groups) else None,
+            }
+        )
+
     return router
+
+
+def _groups(collection: ServedCollection, threshold: float) -> list[DuplicateGroup]:
+    """Find near-duplicates once per generation and threshold."""
+    return collection.use(
+        lambda generation: generation.derive(
+            f"duplicates {threshold}",
+            lambda: find_duplicates(generation.snapshot, DuplicateOptions(threshold)),
+        )
+    )

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import anyio.to_thread
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from retrieval.serving.errors import HttpError
@@ -29,7 +30,12 @@ def etag_matches(header: str | None, etag: str) -> bool:
     return "*" in values or etag in values
 
 
-class FileResponse:
+def attachment(name: str, disposition: str = "attachment") -> str:
+    """Return the `Content-Disposition` header for a file name."""
+    return f"{disposition}; filename*=utf-8''{quote(name.encode('utf-8', 'replace'), safe='')}"
+
+
+class FileResponse(Response):
     """An ASGI response that owns the descriptor of an item and closes it.
 
     Args:
@@ -40,13 +46,12 @@ class FileResponse:
     """
 
     def __init__(self, item: ItemFile, *, media_type: str, name: str, inline: bool) -> None:
+        super().__init__()
         self._item = item
         record = item.record
-        disposition = "inline" if inline else "attachment"
-        encoded = quote(name.encode("utf-8", "replace"), safe="")
         self._headers = {
             "content-type": media_type,
-            "content-disposition": f"{disposition}; filename*=utf-8''{encoded}",
+            "content-disposition": attachment(name, "inline" if inline else "attachment"),
             "etag": record.etag,
             "last-modified": formatdate(max(0.0, record.mtime), usegmt=True),
             "accept-ranges": "bytes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +46,7 @@ class Generation:
 
     snapshot: Snapshot
     searcher: Searcher
-    _derived: dict[str, Any] = field(default_factory=dict)
+    _derived: dict[str, Future[Any]] = field(default_factory=dict)
     _lock: ForkSafeLock = field(default_factory=ForkSafeLock)
 
     @property
@@ -59,12 +60,25 @@ class Generation:
         return self.searcher.items
 
     def derive(self, name: str, compute: Callable[[], Answer]) -> Answer:
-        """Return a value that depends on this generation alone, computed once."""
+        """Return a value that depends on this generation alone, computed once.
+
+        Requests for the same value wait for the first one.
+        """
         with self._lock:
-            if name not in self._derived:
-                self._derived[name] = compute()
-            value: Answer = self._derived[name]
+            known = self._derived.get(name)
+            if known is None:
+                future = self._derived[name] = Future()
+        if known is not None:
+            value: Answer = known.result()
             return value
+        try:
+            future.set_result(compute())
+        except BaseException as error:
+            with self._lock:
+                del self._derived[name]
+            future.set_exception(error)
+        result: Answer = future.result()
+        return result
 
     @cached_property
     def status(self) -> Status:

@@ -25,6 +25,7 @@ SECURITY_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 METHODS = frozenset({"GET", "HEAD", "POST"})
+ALLOW = {"allow": "GET, HEAD, POST"}
 NAVIGATION = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 
 SIGN_IN_PAGE = """<!doctype html>

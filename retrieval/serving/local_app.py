@@ -7,13 +7,12 @@ from urllib.parse import unquote
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-import retrieval
 from retrieval.serving.guard import send_error
 from retrieval.serving.local_socket import (
     GENERATION_HEADER,
-    PROTOCOL,
     ROOT_HEADER,
     VERSION_HEADER,
+    program_version,
 )
 from retrieval.serving.search_routes import LOCAL
 from retrieval.serving.services import Services
@@ -34,6 +33,7 @@ class LocalApp:
     def __init__(self, routes: ASGIApp, services: Services) -> None:
         self._routes = routes
         self._services = services
+        self._version = program_version()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -50,7 +50,7 @@ class LocalApp:
         collection = self._services.library.at(unquote(headers.get(ROOT_HEADER, "/")))
         if (scope["method"], scope["path"]) != ("GET", "/api/search") or collection is None:
             return "only searches of a served collection are answered here"
-        if headers.get(VERSION_HEADER) != f"{PROTOCOL} {retrieval.__version__}":
+        if headers.get(VERSION_HEADER) != self._version:
             return "the client has another version"
         if headers.get(GENERATION_HEADER) != str(collection.current.number):
             return "the client sees another generation"

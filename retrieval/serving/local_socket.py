@@ -11,16 +11,20 @@ import os
 import socket
 import stat
 from pathlib import Path
+from urllib.parse import quote
 
 MAX_SOCKET_PATH = 100
 """Systems limit the paths of sockets to about this length."""
 
-PROTOCOL = "1"
-"""Changes with the meaning of requests and answers."""
-
 VERSION_HEADER = "x-retrieval-version"
 GENERATION_HEADER = "x-retrieval-generation"
 ROOT_HEADER = "x-retrieval-root"
+
+
+def program_version() -> str:
+    """Return a text that changes when the program is upgraded, without reading its metadata."""
+    package = Path(__file__).resolve().parents[1] / "__init__.py"
+    return quote(f"{package} {package.stat().st_mtime_ns}")
 
 
 def socket_folder() -> Path:

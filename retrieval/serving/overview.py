@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from retrieval.serving.examples import example_queries
 from retrieval.serving.generations import Generation, ServedCollection
 from retrieval.store.lock import HOLDER_NAME, live_writer
 
@@ -14,7 +15,10 @@ from retrieval.store.lock import HOLDER_NAME, live_writer
 def collection_overview(collection: ServedCollection) -> dict[str, object]:
     """Return what the collection page shows."""
     content = collection.use(
-        lambda generation: generation.derive("overview", lambda: _contents(generation))
+        lambda generation: (
+            generation.derive("overview", lambda: _contents(generation))
+            | {"examples": generation.derive("examples", lambda: example_queries(generation))}
+        )
     )
     return {"collection": collection.slug, **content, "writer": _writer(collection)}
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from retrieval.columns.types import json_value
 from retrieval.media.sources.presence import is_missing
 from retrieval.search.newest import NewestItems
 from retrieval.search.options import SearchOptions
@@ -18,9 +16,11 @@ from retrieval.search.query import Query as SearchQuery
 from retrieval.search.result_json import as_json
 from retrieval.serving.bodies import received
 from retrieval.serving.generations import Generation, ServedCollection
+from retrieval.serving.json_response import json_response
 from retrieval.serving.limits import MAX_OFFSET
 from retrieval.serving.parameters import SearchParameters
 from retrieval.serving.services import Services
+from retrieval.types import Medium
 
 LOCAL = "retrieval.local"
 """Key of the scope of a request through the local socket."""
@@ -63,7 +63,7 @@ async def _answer(services: Services, request: Request, parameters: SearchParame
             content = await services.searches.run(lambda: _newest(collection, options))
         else:
             alone = LOCAL in request.scope
-            await encode_texts(collection, query, parameters, alone=alone)
+            await encode_texts(collection, query, parameters.media(), alone=alone)
             content = await services.searches.run(lambda: _search(collection, query, options))
     services.metrics.count_stages(content["took_ms"])  # type: ignore[arg-type]
     shown = content.pop("shown")
@@ -77,7 +77,7 @@ async def _answer(services: Services, request: Request, parameters: SearchParame
 async def encode_texts(
     collection: ServedCollection,
     query: SearchQuery,
-    parameters: SearchParameters,
+    media: set[Medium],
     *,
     alone: bool = False,
 ) -> None:
@@ -88,12 +88,12 @@ async def encode_texts(
     Args:
         collection: The collection.
         query: The query.
-        parameters: Their targets select the models.
+        media: The media that are searched; they select the models.
         alone: Encode the texts in batches of their own; see `TextBatcher.submit`.
     """
     futures = [
         asyncio.wrap_future(batcher.submit(text, alone=alone))
-        for batcher, text in collection.text_batchers(query, parameters.media())
+        for batcher, text in collection.text_batchers(query, media)
     ]
     await asyncio.gather(*futures, return_exceptions=True)
 
@@ -145,9 +145,3 @@ def _next(parameters: SearchParameters) -> str:
     changed = parameters.model_copy(update={"offset": parameters.offset + parameters.k})
     given = changed.model_dump(mode="json", exclude_defaults=True)
     return "?" + urlencode(given, doseq=True)
-
-
-def json_response(content: object, status: int = 200) -> Response:
-    """Serialize a value, with dates as text."""
-    body = json.dumps(content, default=json_value, allow_nan=False).encode()
-    return Response(body, status, {"cache-control": "no-store"}, "application/json")

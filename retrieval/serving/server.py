@@ -91,6 +91,7 @@ def serve(
         ServerError: The address cannot be listened on.
         RetrievalError: A collection or its models cannot be used.
     """
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # its lines repeat addresses
     bearer = None if settings.token_file is None else read_token(settings.token_file)
     _raise_file_limit()
     with _bound(settings.host, settings.port) as listener:

@@ -24,6 +24,7 @@ from retrieval.serving.limits import (
 )
 from retrieval.serving.metrics import Metrics
 from retrieval.serving.search_queue import SearchQueue
+from retrieval.serving.transcodes import Transcodes
 
 
 def cache_folder() -> Path:
@@ -43,6 +44,7 @@ class Services:
     )
     pool: TaskPool = field(default_factory=lambda: TaskPool(_processes(), DECODE_SECONDS))
     cache: DiskCache = field(default_factory=lambda: DiskCache(cache_folder(), CACHE_BYTES))
+    transcodes: Transcodes = field(default_factory=Transcodes)
     derived: DerivedMedia = field(init=False)
     file_queries: FileQueries = field(init=False)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 import retrieval
+from retrieval.serving.json_response import json_response
 from retrieval.serving.metrics import Labels, resident_bytes
-from retrieval.serving.search_routes import json_response
 from retrieval.serving.services import Services
 
 
