@@ -49,7 +49,7 @@ class FileResponse(Response):
         super().__init__()
         self._item = item
         record = item.record
-        self._headers = {
+        self._fields = {
             "content-type": media_type,
             "content-disposition": attachment(name, "inline" if inline else "attachment"),
             "etag": record.etag,
@@ -69,18 +69,18 @@ class FileResponse(Response):
             self._item.close()
 
     async def _send(self, scope: Scope, request: Headers, send: Send) -> None:
-        size, etag = self._item.record.size, self._headers["etag"]
+        size, etag = self._item.record.size, self._fields["etag"]
         if etag_matches(request.get("if-none-match"), etag):
-            await _start(send, 304, self._headers)
+            await _start(send, 304, self._fields)
             await send({"type": "http.response.body", "body": b""})
             return
         ranges = None
         header, condition = request.get("range"), request.get("if-range")
-        if header is not None and condition in (None, etag, self._headers["last-modified"]):
+        if header is not None and condition in (None, etag, self._fields["last-modified"]):
             ranges = parse_ranges(header, size)
         head = scope["method"] == "HEAD"
         if ranges is None:
-            await _start(send, 200, {**self._headers, "content-length": str(size)})
+            await _start(send, 200, {**self._fields, "content-length": str(size)})
             await self._body(send, [] if head else [(0, size)])
         elif len(ranges) == 1:
             start, end = ranges[0]
@@ -88,7 +88,7 @@ class FileResponse(Response):
                 "content-range": f"bytes {start}-{end - 1}/{size}",
                 "content-length": str(end - start),
             }
-            await _start(send, 206, {**self._headers, **headers})
+            await _start(send, 206, {**self._fields, **headers})
             await self._body(send, [] if head else ranges)
         else:
             await self._send_parts(send, ranges, head=head)
@@ -96,7 +96,7 @@ class FileResponse(Response):
     async def _send_parts(self, send: Send, ranges: list[tuple[int, int]], *, head: bool) -> None:
         boundary = secrets.token_hex(16)
         size = self._item.record.size
-        kind = self._headers["content-type"]
+        kind = self._fields["content-type"]
         heads = [
             f"--{boundary}\r\ncontent-type: {kind}\r\n"
             f"content-range: bytes {start}-{end - 1}/{size}\r\n\r\n".encode()
@@ -108,7 +108,7 @@ class FileResponse(Response):
             "content-type": f"multipart/byteranges; boundary={boundary}",
             "content-length": str(length),
         }
-        await _start(send, 206, {**self._headers, **headers})
+        await _start(send, 206, {**self._fields, **headers})
         for part, span in zip(heads, ranges, strict=True):
             if head:
                 break

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from retrieval.media.names import TAR_NAME
+
 MAX_FOLDERS = 2_000
 """The tree shows the folders with the most items."""
 
@@ -29,7 +31,8 @@ def folder_tree(uris: pa.ChunkedArray) -> dict[str, Any] | None:
     Args:
         uris: Uris of the items.
     """
-    folders = pc.replace_substring_regex(uris, "/[^/!]*$|![^/!]*$", "")
+    archives = pc.replace_substring_regex(uris, rf"(?i)({TAR_NAME}|\.parquet)!.*$", r"\1/")
+    folders = pc.replace_substring_regex(archives, "/[^/]*$", "")
     counts = pc.value_counts(folders).to_pylist()
     kept = heapq.nlargest(MAX_FOLDERS, counts, key=lambda row: row["counts"])
     if not kept:

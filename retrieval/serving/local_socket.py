@@ -13,8 +13,8 @@ import stat
 from pathlib import Path
 from urllib.parse import quote
 
-MAX_SOCKET_PATH = 100
-"""Systems limit the paths of sockets to about this length."""
+MAX_SOCKET_PATH = 103
+"""macOS permits 103 bytes, Linux 107."""
 
 VERSION_HEADER = "x-retrieval-version"
 GENERATION_HEADER = "x-retrieval-generation"
@@ -36,7 +36,7 @@ def socket_folder() -> Path:
 
 def socket_path(root: Path) -> Path:
     """Return the path of the socket for a collection."""
-    name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:24]
+    name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:16]
     return socket_folder() / f"{name}.sock"
 
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import av
 import av.container
+import numpy as np
 
 from retrieval.files.spans import open_span
 from retrieval.media.containers.reading import (
@@ -32,6 +33,7 @@ MAX_RATE = 60
 SAMPLE_RATE_HZ = 48_000
 TIME_BASE = Fraction(1, 90_000)
 KEYFRAME_SECONDS = 2
+SAME_TIME = 1e-3
 THREADS = 2
 OPTIONS = {"preset": "veryfast", "crf": "23", "tune": "zerolatency"}
 FRAGMENTS = {
@@ -71,8 +73,18 @@ class _VideoTrack:
         context.thread_count = THREADS
         self._graph: Any = None
         self._last = -1
+        self._before: av.VideoFrame | None = None
 
-    def encode(self, frame: av.VideoFrame, seconds: float) -> list[Any]:
+    def encode(self, frame: av.VideoFrame, seconds: float, end_seconds: float) -> list[Any]:
+        """Encode a frame, or keep it until it is known to be shown at the beginning."""
+        if seconds < 0:
+            self._before = frame
+            return []
+        before, self._before = self._before, None
+        packets = [] if before is None or seconds < SAME_TIME else self._encode(before, 0.0)
+        return packets if seconds >= end_seconds else packets + self._encode(frame, seconds)
+
+    def _encode(self, frame: av.VideoFrame, seconds: float) -> list[Any]:
         frame = self._fitted(frame)
         frame.pts = max(round(seconds / TIME_BASE), self._last + 1)
         self._last = frame.pts
@@ -122,14 +134,21 @@ class _SoundTrack:
         self._resampler = av.AudioResampler(format="fltp", layout="stereo", rate=SAMPLE_RATE_HZ)
         self._position: int | None = None
 
-    def encode(self, frame: av.AudioFrame, seconds: float) -> list[Any]:
+    def encode(self, frame: av.AudioFrame, seconds: float, end_seconds: float) -> list[Any]:
+        """Encode the samples of a frame that lie between 0 and the end."""
         packets: list[Any] = []
         if self._position is None:
-            self._position = max(0, round(seconds * SAMPLE_RATE_HZ))
+            self._position = round(seconds * SAMPLE_RATE_HZ)
         for part in self._resampler.resample(frame):
-            part.pts, part.time_base = self._position, Fraction(1, SAMPLE_RATE_HZ)
+            first = max(0, -self._position)
+            last = min(part.samples, round(end_seconds * SAMPLE_RATE_HZ) - self._position)
+            if first < last:
+                samples = np.ascontiguousarray(part.to_ndarray()[:, first:last])
+                cut = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
+                cut.rate = SAMPLE_RATE_HZ
+                cut.pts, cut.time_base = self._position + first, Fraction(1, SAMPLE_RATE_HZ)
+                packets += self.stream.encode(cut)
             self._position += part.samples
-            packets += self.stream.encode(part)
         return packets
 
     def flush(self) -> list[Any]:
@@ -175,12 +194,12 @@ def _encode(
         if frame.time is None or index not in open_tracks:
             continue
         time = frame.time - offset
+        time = 0.0 if abs(time) < SAME_TIME else time
+        target.mux(tracks[index].encode(frame, time, seconds))
         if time >= seconds:
             open_tracks.discard(index)
             if not open_tracks:
                 break
-        elif time > -1e-3:
-            target.mux(tracks[index].encode(frame, max(0.0, time)))
     for track in tracks.values():
         target.mux(track.flush())
 

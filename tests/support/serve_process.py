@@ -19,10 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its process, and the address that it printed."""
+    """A running server: its process, the address that it printed, and its folder of sockets."""
 
     process: subprocess.Popen[str]
     address: str
+    runtime: Path
 
     @property
     def port(self) -> int:
@@ -54,7 +55,7 @@ def serving(*arguments: object, runtime: Path) -> Iterator[Server]:
         address = process.stdout.readline().strip()
         if not address:
             raise RuntimeError(f"no address was printed: {process.stderr.read()}")
-        yield Server(process, address)
+        yield Server(process, address, runtime)
     finally:
         process.kill()
         process.communicate()
