@@ -121,7 +121,7 @@ def test_a_crashing_decoder_costs_one_answer(own, monkeypatch: pytest.MonkeyPatc
     assert own.client.get(own.url("thumbnails", "green.png")).status_code == 200
 
 
-def test_a_full_disk_under_the_cache_costs_the_cache_only(
+def test_fault_34_a_full_disk_under_the_cache_costs_the_cache_only(
     own, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self, path: Path, content: bytes) -> None:

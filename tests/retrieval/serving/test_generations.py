@@ -24,7 +24,7 @@ def grow(own, colour: str) -> None:
     embed([own.media], own.root, EmbedOptions(models=tuple(TOYS), workers=0))
 
 
-def test_a_new_generation_is_served_after_its_publication(own) -> None:
+def test_fault_37_a_new_generation_is_served_after_its_publication(own) -> None:
     before = own.client.get("/health").json()["collections"][0]["generation"]
     grow(own, "red")
     own.services.library.refresh()
@@ -34,7 +34,7 @@ def test_a_new_generation_is_served_after_its_publication(own) -> None:
     assert any(hit["uri"] == str(own.media / "red/red.png") for hit in hits)
 
 
-def test_no_request_fails_while_generations_are_published(own) -> None:
+def test_fault_37_no_request_fails_while_generations_are_published(own) -> None:
     statuses: list[int] = []
     answers: set[int] = set()
     ended = threading.Event()
@@ -67,7 +67,7 @@ def test_a_search_in_the_old_generation_ends_there(own) -> None:
     assert old.searcher.search("red").hits
 
 
-def test_a_vanished_generation_is_searched_again_in_the_next_one(own) -> None:
+def test_fault_37_a_vanished_generation_is_searched_again_in_the_next_one(own) -> None:
     collection = next(iter(own.services.library))
     old = collection.current
     grow(own, "red")
@@ -96,7 +96,7 @@ def test_errors_of_queries_are_not_tried_again(own) -> None:
     assert len(calls) == 1
 
 
-def test_a_collection_that_disappears_is_said_and_the_server_stays_up(own) -> None:
+def test_fault_37_a_collection_that_disappears_is_said_and_the_server_stays_up(own) -> None:
     url = own.url("media", "red.png")
     like = f"/api/search?like={own.ids['red.png']}"
     shutil.rmtree(own.root)
@@ -115,7 +115,7 @@ def test_a_collection_that_disappears_is_said_and_the_server_stays_up(own) -> No
     assert own.client.get("/health").status_code == 200
 
 
-def test_a_damaged_new_generation_leaves_the_old_one_in_use(own) -> None:
+def test_fault_37_a_damaged_new_generation_leaves_the_old_one_in_use(own) -> None:
     before = own.client.get("/health").json()
     current = own.root / "CURRENT"
     current.write_text("nonsense")

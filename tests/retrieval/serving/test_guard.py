@@ -45,7 +45,7 @@ def test_names_of_this_machine_are_answered(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1.evil.example", "localhost.", ""]
 )
-def test_a_foreign_host_is_refused(host: str) -> None:
+def test_fault_35_a_foreign_host_is_refused(host: str) -> None:
     answer = client(**BEARER).get("/", headers={"host": host})
     assert (answer.status_code, answer.headers["x-content-type-options"]) == (403, "nosniff")
 
@@ -59,7 +59,7 @@ def test_a_named_host_is_answered() -> None:
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", f"http://localhost:{PORT}", "http://127.0.0.1:1"]
 )
-def test_a_foreign_origin_is_refused(origin: str) -> None:
+def test_fault_35_a_foreign_origin_is_refused(origin: str) -> None:
     for method in ("GET", "POST"):
         answer = client(**BEARER).request(method, "/api/search", headers={"origin": origin})
         assert answer.status_code == 403
@@ -71,7 +71,7 @@ def test_the_own_origin_is_answered() -> None:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "unknown"])
-def test_requests_of_other_sites_are_refused(site: str) -> None:
+def test_fault_35_requests_of_other_sites_are_refused(site: str) -> None:
     answer = client(**BEARER).get("/api/search", headers={"sec-fetch-site": site})
     assert answer.status_code == 403
 
@@ -97,7 +97,7 @@ def test_a_link_on_another_site_opens_the_page_only(site: str) -> None:
     "path",
     ["/api/search", "/media/c/1", "/thumbnails/c/1", "/health", "/metrics", "/openapi.json", "/x"],
 )
-def test_every_route_needs_a_token(path: str) -> None:
+def test_fault_33_every_route_needs_a_token(path: str) -> None:
     answer = client().get(path)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -107,7 +107,7 @@ def test_every_route_needs_a_token(path: str) -> None:
 @pytest.mark.parametrize(
     "value", ["Bearer wrong", "Bearer ", "Basic programs' token", "programs' token", "Bearer é"]
 )
-def test_a_wrong_token_is_refused(value: str) -> None:
+def test_fault_33_a_wrong_token_is_refused(value: str) -> None:
     header = {"authorization": value.encode("latin-1")}
     assert client().get("/health", headers=header).status_code == 401
 
@@ -116,7 +116,7 @@ def test_the_token_of_programs_is_answered() -> None:
     assert client(**BEARER).get("/health").text == "/health"
 
 
-def test_the_printed_address_works_once() -> None:
+def test_fault_33_the_printed_address_works_once() -> None:
     access = Access(PORT)
     token = access.one_time_token()
     first = client(access).get(f"/?token={token}")
@@ -149,7 +149,7 @@ def test_the_cookie_opens_every_route_of_its_port() -> None:
     assert client(access, cookie=other).get("/media/c/1").status_code == 401
 
 
-def test_a_token_in_the_address_opens_the_page_only() -> None:
+def test_fault_33_a_token_in_the_address_opens_the_page_only() -> None:
     access = Access(PORT, bearer="programs' token")
     token = access.one_time_token()
     assert client(access).get(f"/api/search?token={token}").status_code == 401
@@ -167,20 +167,20 @@ def test_a_browser_without_a_session_gets_a_page_that_keeps_the_search() -> None
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
-def test_other_methods_are_refused(method: str) -> None:
+def test_fault_35_other_methods_are_refused(method: str) -> None:
     answer = client(**BEARER).request(method, "/api/search")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
 @pytest.mark.parametrize("status_of", ["/", "/nothing"])
-def test_there_is_no_cors(status_of: str) -> None:
+def test_fault_35_there_is_no_cors(status_of: str) -> None:
     headers = {"origin": f"http://{HOST}", "access-control-request-method": "POST"}
     for method in ("GET", "OPTIONS"):
         answer = client(**BEARER).request(method, status_of, headers=headers)
         assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-def test_every_response_has_the_security_headers() -> None:
+def test_fault_36_every_response_has_the_security_headers() -> None:
     answers = [
         client(**BEARER).get("/"),
         client().get("/"),

@@ -89,7 +89,7 @@ def test_a_range_after_the_end_is_refused(shared) -> None:
     assert (answer.status_code, answer.headers["content-range"]) == (416, f"bytes */{size}")
 
 
-def test_three_thousand_ranges_are_refused(shared) -> None:
+def test_fault_34_three_thousand_ranges_are_refused(shared) -> None:
     ranges = ",".join(f"{number}-{number}" for number in range(0, 6_000, 2))
     url = shared.url("media", "film.mp4")
     answer = shared.client.get(url, headers={"range": f"bytes={ranges}"})
@@ -109,7 +109,7 @@ def test_a_range_of_another_version_is_the_whole_file(shared) -> None:
 @pytest.mark.parametrize(
     "item", ["99999999999999999999", "9" * 18, "-1", "1e3", "%2e%2e%2fetc", "..%2f..", "x", "1%00"]
 )
-def test_an_id_that_is_no_item_leads_nowhere(shared, route: str, item: str) -> None:
+def test_fault_35_an_id_that_is_no_item_leads_nowhere(shared, route: str, item: str) -> None:
     query = {"curves": "?q=red", "clips": "?start=0&end=1"}.get(route, "")
     answer = shared.client.get(f"/{route}/toys/{item}{query}")
     assert answer.status_code == 404
@@ -124,7 +124,7 @@ def test_an_id_that_is_no_item_leads_nowhere(shared, route: str, item: str) -> N
         "/..%5capp.py", "/index.html%00",
     ],
 )  # fmt: skip
-def test_a_path_never_reaches_the_disk(shared, path: str) -> None:
+def test_fault_35_a_path_never_reaches_the_disk(shared, path: str) -> None:
     answer = shared.client.get(path)
     assert (answer.status_code, answer.json()["error"][:2]) == (404, "no")
 
@@ -138,7 +138,7 @@ def test_another_collection_is_not_known(shared, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", ["media", "thumbnails", "api/items"])
-def test_a_changed_file_is_gone(own, route: str) -> None:
+def test_fault_35_a_changed_file_is_gone(own, route: str) -> None:
     path = own.media / "red.png"
     shutil.copy(own.media / "green.png", path)
     answer = own.client.get(own.url(route, "red.png"))
@@ -162,7 +162,7 @@ def test_a_deleted_file_is_gone(own, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "FIFO", "folder", "device"])
-def test_what_replaces_a_file_is_not_read(own, kind: str, tmp_path: Path) -> None:
+def test_fault_35_what_replaces_a_file_is_not_read(own, kind: str, tmp_path: Path) -> None:
     path = own.media / "red.png"
     secret = tmp_path / "secret"
     secret.write_text("secret")
@@ -178,7 +178,7 @@ def test_what_replaces_a_file_is_not_read(own, kind: str, tmp_path: Path) -> Non
     assert b"secret" not in answer.content
 
 
-def test_a_link_that_is_swapped_during_a_request_changes_nothing(
+def test_fault_35_a_link_that_is_swapped_during_a_request_changes_nothing(
     own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, secret = own.media / "red.png", tmp_path / "secret"
@@ -206,7 +206,7 @@ def test_removed_items_are_not_sent(own) -> None:
     assert own.client.get(url).status_code == 404
 
 
-def test_an_imported_address_is_not_fetched(own) -> None:
+def test_fault_35_an_imported_address_is_not_fetched(own) -> None:
     generation = next(iter(own.services.library)).current
     record = item_record(generation, 0)
     for uri in ("https://example.org/a.png", "file:///etc/passwd", "relative.png"):
@@ -268,7 +268,7 @@ def test_members_of_other_archives_are_sent(tmp_path: Path, monkeypatch) -> None
         b"FWS\x09", b"PK\x03\x04",
     ],
 )  # fmt: skip
-def test_html_svg_and_unknown_types_are_never_inline(head: bytes) -> None:
+def test_fault_35_html_svg_and_unknown_types_are_never_inline(head: bytes) -> None:
     assert media_type(head, sound_only=False) == OTHER
 
 

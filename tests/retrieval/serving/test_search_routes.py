@@ -139,7 +139,7 @@ def test_the_cutoff_counts_what_it_hides(indexed, tmp_path: Path) -> None:
         f"q=red&where={'(' * 3_000}", "file=0", f"like={'1&like=' * 40}1",
     ],
 )  # fmt: skip
-def test_invalid_parameters_are_refused_with_one_line(shared, query: str) -> None:
+def test_fault_34_invalid_parameters_are_refused_with_one_line(shared, query: str) -> None:
     answer = shared.client.get(f"/api/search?{query}")
     assert answer.status_code == 422
     assert "\n" not in answer.json()["error"]
@@ -152,7 +152,7 @@ def test_another_collection_is_not_found(shared, collection: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["@{}", '@"{}"', "red + @{}", '"red" + @{}', '"red" - 2*@"{}"'])
-def test_a_query_opens_no_file(shared, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_35_a_query_opens_no_file(shared, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> None:
         raise AssertionError(f"a query looked for a file: {arguments}")
 
@@ -210,14 +210,14 @@ def png_header(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
 
 
-def test_an_image_of_40000_by_40000_pixels_is_too_large(shared) -> None:
+def test_fault_34_an_image_of_40000_by_40000_pixels_is_too_large(shared) -> None:
     answer = shared.client.post("/api/search", content=png_header(40_000))
     assert answer.status_code == 413
     assert answer.json()["error"] == "over 64,000,000 pixels; make it smaller"
     assert shared.client.get("/health").status_code == 200
 
 
-def test_a_recording_that_is_too_long_is_refused(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_34_a_recording_that_is_too_long_is_refused(shared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval.serving.file_queries.MAX_MEDIA_SECONDS", 3.0)
     content = sound_bytes(make_tone(9, 8_000), 8_000)
     answer = shared.client.post("/api/search", content=content)
@@ -239,7 +239,7 @@ def test_an_empty_body_is_refused(shared) -> None:
     assert shared.client.post("/api/search").status_code == 422
 
 
-def test_a_body_over_the_limit_is_refused(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_34_a_body_over_the_limit_is_refused(shared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1_000)
     declared = shared.client.post("/api/search", content=b"a" * 1_001)
     streamed = shared.client.post("/api/search", content=iter([b"a" * 600] * 2))
@@ -247,7 +247,7 @@ def test_a_body_over_the_limit_is_refused(shared, monkeypatch: pytest.MonkeyPatc
         assert (answer.status_code, answer.headers["connection"]) == (413, "close")
 
 
-def test_a_slow_body_is_given_up(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_34_a_slow_body_is_given_up(shared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "BODY_PAUSE_SECONDS", 0.05)
     sent = [{"type": "http.request", "body": b"a", "more_body": True}]
 
@@ -274,7 +274,7 @@ def test_a_slow_body_is_given_up(shared, monkeypatch: pytest.MonkeyPatch) -> Non
     assert messages[0]["status"] == 408
 
 
-def test_a_full_disk_below_the_body_is_said(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_34_a_full_disk_below_the_body_is_said(shared, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**options: object) -> io.RawIOBase:
         return open("/dev/full", "wb", buffering=0)
 
@@ -284,7 +284,7 @@ def test_a_full_disk_below_the_body_is_said(shared, monkeypatch: pytest.MonkeyPa
     assert "/dev/full" not in answer.text
 
 
-def test_a_full_queue_is_busy(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_34_a_full_queue_is_busy(shared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared.services.searches, "_limit", 0)
     answer = shared.client.get("/api/search?q=red")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

@@ -64,7 +64,7 @@ def is_up(server: Server) -> bool:
     return (status, json.loads(body)["status"]) == (200, "ok")
 
 
-def test_the_server_prints_one_address_that_opens_one_session(server: Server) -> None:
+def test_fault_33_the_server_prints_one_address_that_opens_one_session(server: Server) -> None:
     parts = urlsplit(server.address)
     assert (parts.scheme, parts.hostname, parts.path) == ("http", "127.0.0.1", "/")
     assert len(parse_qs(parts.query)["token"][0]) == 43
@@ -77,7 +77,7 @@ def test_the_server_prints_one_address_that_opens_one_session(server: Server) ->
     assert ask(server, target, authorization="")[0] == 401
 
 
-def test_only_the_loopback_is_listened_on(server: Server) -> None:
+def test_fault_33_only_the_loopback_is_listened_on(server: Server) -> None:
     with socket.socket() as client:
         client.settimeout(0.5)
         assert client.connect_ex(("127.0.0.2", server.port)) != 0
@@ -92,7 +92,7 @@ def test_a_search_answers(server: Server, toys: tuple[Path, Path]) -> None:
     assert "server" not in headers
 
 
-def test_a_query_of_a_megabyte_is_too_long(server: Server) -> None:
+def test_fault_34_a_query_of_a_megabyte_is_too_long(server: Server) -> None:
     request = b"GET /api/search?q=" + b"a" * (1 << 20) + b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
     answer = raw(server, request)
     assert answer.startswith(b"HTTP/1.1 414 URI Too Long\r\n")
@@ -100,13 +100,13 @@ def test_a_query_of_a_megabyte_is_too_long(server: Server) -> None:
     assert is_up(server)
 
 
-def test_headers_of_a_megabyte_are_too_long(server: Server) -> None:
+def test_fault_34_headers_of_a_megabyte_are_too_long(server: Server) -> None:
     request = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx: " + b"a" * (1 << 20) + b"\r\n\r\n"
     assert raw(server, request).startswith(b"HTTP/1.1 431 ")
     assert is_up(server)
 
 
-def test_what_is_not_http_is_refused(server: Server) -> None:
+def test_fault_34_what_is_not_http_is_refused(server: Server) -> None:
     assert raw(server, b"\x16\x03\x01 hello\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert is_up(server)
 
@@ -130,20 +130,20 @@ def endless(server: Server, headers: str) -> bytes:
             return b""
 
 
-def test_an_endless_body_ends_with_its_connection(server: Server) -> None:
+def test_fault_34_an_endless_body_ends_with_its_connection(server: Server) -> None:
     headers = f"authorization: Bearer {TOKEN}\r\ntransfer-encoding: chunked"
     answer = endless(server, headers)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
     assert is_up(server)
 
 
-def test_an_endless_body_without_a_token_is_not_read(server: Server) -> None:
+def test_fault_34_an_endless_body_without_a_token_is_not_read(server: Server) -> None:
     answer = endless(server, "transfer-encoding: chunked")
     assert answer == b"" or answer.startswith(b"HTTP/1.1 401 ")
     assert is_up(server)
 
 
-def test_a_declared_length_over_the_limit_is_refused_at_once(server: Server) -> None:
+def test_fault_34_a_declared_length_over_the_limit_is_refused_at_once(server: Server) -> None:
     request = (
         f"POST /api/search HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\n"
         f"content-length: {10**15}\r\n\r\n"
@@ -151,7 +151,7 @@ def test_a_declared_length_over_the_limit_is_refused_at_once(server: Server) -> 
     assert raw(server, request.encode()).startswith(b"HTTP/1.1 413 ")
 
 
-def test_slow_clients_do_not_block_others(server: Server) -> None:
+def test_fault_34_slow_clients_do_not_block_others(server: Server) -> None:
     slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
     try:
         for client in slow[:50]:
@@ -168,7 +168,7 @@ def test_slow_clients_do_not_block_others(server: Server) -> None:
             client.close()
 
 
-def test_no_connection_of_many_is_lost(server: Server) -> None:
+def test_fault_34_no_connection_of_many_is_lost(server: Server) -> None:
     statuses: list[int] = []
 
     def client(number: int) -> None:
@@ -231,7 +231,7 @@ def test_sigterm_ends_the_server_and_its_sockets(server: Server) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
-def test_another_address_than_loopback_needs_a_token(host: str) -> None:
+def test_fault_33_another_address_than_loopback_needs_a_token(host: str) -> None:
     with pytest.raises(QueryError, match="reachable from other machines, so a token is needed"):
         ServerSettings(host=host, with_token=False)
     ServerSettings(host=host)
