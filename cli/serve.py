@@ -50,6 +50,7 @@ def serve(
             "the server needs FastAPI and uvicorn; install them with "
             "`pip install 'retrieval[serve]'`"
         )
+    from retrieval.serving.library import Library
     from retrieval.serving.server import ServerSettings
     from retrieval.serving.server import serve as run
 
@@ -60,7 +61,6 @@ def serve(
         root_path=root_path.rstrip("/"),
         token_file=token_file,
         with_token=not no_token,
-        device=device.value,
     )
 
     def ready(address: str, browser_address: str) -> None:
@@ -71,6 +71,6 @@ def serve(
             webbrowser.open(browser_address)
 
     try:
-        run(collections, settings, ready)
+        run(Library(collections, device=device.value), settings, ready)
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error

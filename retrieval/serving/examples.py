@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 EXAMPLES = 3
 SAMPLED_ITEMS = 40
-MAX_WORDS = 8
+MAX_WORDS = 12
 
 COMMON = (
     "a person", "a group of people", "a child", "a face", "a dog", "a cat", "a bird", "a flower",
@@ -33,15 +33,20 @@ COMMON = (
 
 
 def example_queries(generation: Generation) -> list[str]:
-    """Return up to three texts whose best hits are likely, and different from each other."""
+    """Return up to three texts whose best hits are right, and different from each other.
+
+    A hit is right if it is likely, or if the text is its own caption.
+    """
     found: dict[int, str] = {}
-    captions = list(_captions(generation))
-    for text in (*captions, *COMMON):
+    captions = sorted(_captions(generation), key=lambda pair: len(pair[1].split()))
+    common = [(None, text) for text in COMMON]
+    for item_id, text in (*captions, *common):
         hit = _best(generation, text)
-        if hit is not None and hit.likely and hit.item_id not in found:
-            found[hit.item_id] = text
-            if len(found) == EXAMPLES:
-                break
+        if hit is None or hit.item_id in found or not (hit.likely or hit.item_id == item_id):
+            continue
+        found[hit.item_id] = text
+        if len(found) == EXAMPLES:
+            break
     return list(found.values())
 
 
@@ -54,14 +59,14 @@ def _best(generation: Generation, text: str) -> Hit | None:
     return hits[0] if hits else None
 
 
-def _captions(generation: Generation) -> Iterator[str]:
-    """Yield short captions of items that are spread over the collection."""
+def _captions(generation: Generation) -> Iterator[tuple[int, str]]:
+    """Yield items that are spread over the collection, with their short captions."""
     ids = generation.snapshot.item_ids()
     if not len(ids):
         return
     positions = np.linspace(0, len(ids) - 1, min(len(ids), SAMPLED_ITEMS)).astype(int)
-    sample = np.random.default_rng(0).permutation(ids[positions])
-    for _, _, metadata in generation.items.rows(sample.tolist()):
+    sample = ids[positions].tolist()
+    for item_id, (_, _, metadata) in zip(sample, generation.items.rows(sample), strict=True):
         first = re.split(r"[.;!?\n]", str(metadata.get("caption") or ""), maxsplit=1)[0].strip()
         if first and len(first.split()) <= MAX_WORDS:
-            yield first
+            yield item_id, first

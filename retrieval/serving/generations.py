@@ -93,15 +93,21 @@ class ServedCollection:
         root: The folder.
         slug: Its name in addresses.
         device: Device of models and indexes.
-        localizer: Localizer of moments.
+        encoders: Returns the encoder of a space; by default it is loaded by its specification.
     """
 
     def __init__(
-        self, root: Path, slug: str, *, device: str = "auto", localizer: str = "auto"
+        self,
+        root: Path,
+        slug: str,
+        *,
+        device: str = "auto",
+        encoders: Callable[[Space], Encoder] | None = None,
     ) -> None:
         self.root = root
         self.slug = slug
-        self._opened = OpenCollection(root, device=device, localizer=localizer)
+        self._opened = OpenCollection(root, device=device)
+        self._load_encoder = encoders or self._opened.encoder
         self._encoders: dict[str, BatchedEncoder] = {}
         self._lock = ForkSafeLock()
         self._refreshing = threading.Lock()
@@ -130,7 +136,7 @@ class ServedCollection:
         """Return the encoder of a space, whose texts are encoded in batches."""
         with self._lock:
             if space.name not in self._encoders:
-                self._encoders[space.name] = BatchedEncoder(self._opened.encoder(space))
+                self._encoders[space.name] = BatchedEncoder(self._load_encoder(space))
             return as_encoder(self._encoders[space.name])
 
     def text_batchers(self, query: Query, media: set[Medium]) -> list[tuple[TextBatcher, str]]:

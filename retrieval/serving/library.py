@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from retrieval.errors import QueryError, RetrievalError
+from retrieval.protocols import Encoder
 from retrieval.serving.generations import ServedCollection
+from retrieval.types import Space
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +22,19 @@ class Library:
     Args:
         roots: Folders of collections; one that is named twice is served once.
         device: Device of models and indexes.
+        encoders: Returns the encoder of a space; by default it is loaded by its specification.
 
     Raises:
         QueryError: No folder is given.
     """
 
-    def __init__(self, roots: Sequence[Path], *, device: str = "auto") -> None:
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        *,
+        device: str = "auto",
+        encoders: Callable[[Space], Encoder] | None = None,
+    ) -> None:
         unique = list({root.expanduser().resolve(): root.expanduser() for root in roots}.values())
         if not unique:
             raise QueryError("name at least one collection to serve")
@@ -33,7 +42,7 @@ class Library:
         self._problems: dict[str, str | None] = {}
         for root in unique:
             slug = _free_slug(slug_of(root), self._collections)
-            self._collections[slug] = ServedCollection(root, slug, device=device)
+            self._collections[slug] = ServedCollection(root, slug, device=device, encoders=encoders)
 
     def load(self) -> None:
         """Open all collections and load their models.

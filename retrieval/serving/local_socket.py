@@ -10,6 +10,7 @@ import hashlib
 import os
 import socket
 import stat
+import warnings
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,7 +32,9 @@ def socket_folder() -> Path:
     """Return the folder of the sockets of this user."""
     from platformdirs import user_runtime_path
 
-    return user_runtime_path("retrieval", ensure_exists=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of a folder that it does not use
+        return user_runtime_path("retrieval", ensure_exists=False)
 
 
 def socket_path(root: Path) -> Path:

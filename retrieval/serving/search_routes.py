@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -63,8 +65,12 @@ async def _answer(services: Services, request: Request, parameters: SearchParame
             content = await services.searches.run(lambda: _newest(collection, options))
         else:
             alone = LOCAL in request.scope
+            start = time.perf_counter()
             await encode_texts(collection, query, parameters.media(), alone=alone)
-            content = await services.searches.run(lambda: _search(collection, query, options))
+            encode_ms = (time.perf_counter() - start) * 1e3
+            content = await services.searches.run(
+                lambda: _search(collection, query, options, encode_ms)
+            )
     services.metrics.count_stages(content["took_ms"])  # type: ignore[arg-type]
     shown = content.pop("shown")
     more = shown == parameters.k and parameters.offset + parameters.k <= MAX_OFFSET
@@ -99,10 +105,14 @@ async def encode_texts(
 
 
 def _search(
-    collection: ServedCollection, query: SearchQuery, options: SearchOptions
+    collection: ServedCollection, query: SearchQuery, options: SearchOptions, encode_ms: float
 ) -> dict[str, object]:
+    """Search; `encode_ms` is the time that the texts took before."""
+
     def search(generation: Generation) -> dict[str, object]:
         result = generation.searcher.search(query, options)
+        times = replace(result.took_ms, encode=result.took_ms.encode + encode_ms)
+        result = replace(result, took_ms=times)
         return as_json(result) | {
             "hidden": result.hidden,
             "collection": collection.slug,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import resource
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -43,7 +44,6 @@ class ServerSettings:
         root_path: Path below which a reverse proxy shows the server.
         token_file: File with the token of programs; a missing one is written.
         with_token: Whether requests need a token.
-        device: Device of models and indexes.
 
     Raises:
         QueryError: The settings contradict each other or are invalid.
@@ -55,7 +55,6 @@ class ServerSettings:
     root_path: str = ""
     token_file: Path | None = None
     with_token: bool = True
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         if not self.with_token and not is_loopback(self.host):
@@ -77,13 +76,11 @@ def _is_plain(text: str) -> bool:
     return text.isascii() and all(char.isalnum() or char in "/-._~[]:" for char in text)
 
 
-def serve(
-    roots: Sequence[Path], settings: ServerSettings, ready: Callable[[str, str], object]
-) -> None:
+def serve(library: Library, settings: ServerSettings, ready: Callable[[str, str], object]) -> None:
     """Serve collections until SIGTERM or Ctrl-C.
 
     Args:
-        roots: Folders of collections.
+        library: The collections, which are loaded here.
         settings: Where and to whom.
         ready: Called once with two addresses of the page, each of which opens one session.
 
@@ -95,9 +92,9 @@ def serve(
     bearer = None if settings.token_file is None else read_token(settings.token_file)
     _raise_file_limit()
     with _bound(settings.host, settings.port) as listener:
-        services = Services(Library(roots, device=settings.device))
+        services = Services(library)
         try:
-            services.pool.start_all()
+            threading.Thread(target=services.pool.start_all, daemon=True).start()
             services.library.load()
             access = _access(settings, listener, bearer)
             addresses = [_address(settings, access) for _ in range(2)]

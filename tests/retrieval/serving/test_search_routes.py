@@ -217,7 +217,9 @@ def test_fault_34_an_image_of_40000_by_40000_pixels_is_too_large(shared) -> None
     assert shared.client.get("/health").status_code == 200
 
 
-def test_fault_34_a_recording_that_is_too_long_is_refused(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_34_a_recording_that_is_too_long_is_refused(
+    shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("retrieval.serving.file_queries.MAX_MEDIA_SECONDS", 3.0)
     content = sound_bytes(make_tone(9, 8_000), 8_000)
     answer = shared.client.post("/api/search", content=content)
@@ -274,7 +276,9 @@ def test_fault_34_a_slow_body_is_given_up(shared, monkeypatch: pytest.MonkeyPatc
     assert messages[0]["status"] == 408
 
 
-def test_fault_34_a_full_disk_below_the_body_is_said(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_34_a_full_disk_below_the_body_is_said(
+    shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(**options: object) -> io.RawIOBase:
         return open("/dev/full", "wb", buffering=0)
 

@@ -17,6 +17,7 @@ import pytest
 
 from retrieval.errors import QueryError, ServerError
 from retrieval.serving import server as server_module
+from retrieval.serving.library import Library
 from retrieval.serving.server import ServerSettings
 from support import served_toys
 from support.serve_process import Server, serving
@@ -257,4 +258,4 @@ def test_a_port_in_use_is_named_before_anything_is_loaded(tmp_path: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ServerError, match=rf"127\.0\.0\.1 port {port}: .*another port"):
-            server_module.serve([tmp_path], ServerSettings(port=port), lambda *_: None)
+            server_module.serve(Library([tmp_path]), ServerSettings(port=port), lambda *_: None)
