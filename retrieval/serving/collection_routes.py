@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -31,7 +32,7 @@ def collection_routes(services: Services) -> APIRouter:
     @router.get("/api/collections", summary="The served collections and their contents")
     async def collections() -> Response:
         overviews = [
-            await services.searches.run(lambda each=each: collection_overview(each))  # type: ignore[misc]
+            await services.slow.submit(partial(collection_overview, each))
             for each in services.library
         ]
         return json_response({"collections": overviews})
@@ -41,12 +42,12 @@ def collection_routes(services: Services) -> APIRouter:
         collection: CollectionName = None, k: PageSize = 50, offset: Offset = 0
     ) -> Response:
         found = services.collection(collection)
-        return json_response(await services.searches.run(lambda: failures_page(found, k, offset)))
+        return json_response(await services.slow.submit(lambda: failures_page(found, k, offset)))
 
     @router.get("/api/columns", summary="Columns of the items: types, ranges, values, folders")
     async def columns(collection: CollectionName = None) -> Response:
         found = services.collection(collection)
-        content = await services.searches.run(
+        content = await services.slow.submit(
             lambda: found.use(
                 lambda generation: generation.derive(
                     "columns", lambda: summarise_columns(generation)
@@ -63,8 +64,7 @@ def collection_routes(services: Services) -> APIRouter:
         offset: Offset = 0,
     ) -> Response:
         found = services.collection(collection)
-        with services.searches:
-            groups = await services.searches.run(lambda: _groups(found, round(threshold, 3)))
+        groups = await services.slow.submit(lambda: _groups(found, round(threshold, 2)))
         page = as_json(groups[offset : offset + k])["groups"]
         more = f"?k={k}&offset={offset + k}&threshold={threshold}&collection={found.slug}"
         return json_response(

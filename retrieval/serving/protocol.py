@@ -19,24 +19,26 @@ PHRASES = {
 
 
 class LimitedProtocol(H11Protocol):
-    """uvicorn's protocol; it also closes connections that never send a complete request."""
+    """uvicorn's protocol; it also closes connections that never complete their next request."""
 
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Limit the time until the first request."""
         super().connection_made(transport)
-        self._waiting = self.loop.call_later(HEADER_SECONDS, self._close_idle)
+        self._limit_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
         self._stop_waiting()
         super().connection_lost(exc)
 
-    def handle_events(self) -> None:
-        """Stop the timer at the first complete request."""
-        super().handle_events()
-        if self.cycle is not None:
+    def data_received(self, data: bytes) -> None:
+        """Limit the time until a request that has begun is complete."""
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._limit_waiting()
+        else:
             self._stop_waiting()
 
     def send_400_response(self, msg: str) -> None:
@@ -56,6 +58,10 @@ class LimitedProtocol(H11Protocol):
         lines = [f"HTTP/1.1 {status} {PHRASES[status]}", *(f"{k}: {v}" for k, v in headers.items())]
         self.transport.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
         self.transport.close()
+
+    def _limit_waiting(self) -> None:
+        if self._waiting is None:
+            self._waiting = self.loop.call_later(HEADER_SECONDS, self._close_idle)
 
     def _stop_waiting(self) -> None:
         if self._waiting is not None:

@@ -42,6 +42,15 @@ class SearchQueue:
         """Run a call of an admitted request when a thread is free."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    async def submit(self, work: Callable[[], Result]) -> Result:
+        """Admit a request that consists of one call, and run it.
+
+        Raises:
+            HttpError: 503: the queue is full.
+        """
+        with self:
+            return await self.run(work)
+
     def close(self) -> None:
         """Drop waiting calls and end the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -44,8 +44,7 @@ def search_routes(services: Services) -> APIRouter:
     ) -> Response:
         collection = services.collection(parameters.collection)
         async with received(request) as body:
-            with services.searches:
-                await services.searches.run(lambda: services.file_queries.add(collection, body))
+            await services.slow.submit(lambda: services.file_queries.add(collection, body))
         with_file = parameters.model_copy(update={"file": [*parameters.file, body.digest]})
         return await _answer(services, request, with_file)
 

@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from retrieval.errors import QueryError, ServerError
+from retrieval.errors import QueryError, RetrievalError, ServerError
 from retrieval.serving.access import LOOPBACK_NAMES, Access, is_loopback, read_token
 from retrieval.serving.app import create_routes
 from retrieval.serving.guard import Guard
@@ -23,6 +24,7 @@ from retrieval.serving.library import Library
 from retrieval.serving.limits import MAX_HEADER_BYTES, SHUTDOWN_SECONDS
 from retrieval.serving.local_app import LocalApp
 from retrieval.serving.local_socket import listen, socket_path
+from retrieval.serving.overview import collection_overview
 from retrieval.serving.protocol import LimitedProtocol
 from retrieval.serving.services import Services
 
@@ -239,7 +241,13 @@ async def _announce(server: uvicorn.Server, ready: Callable[[], object]) -> None
 
 
 async def _refresh(services: Services) -> None:
-    """Look for new generations from time to time."""
+    """Look for new generations from time to time, and describe them before the page asks."""
+    described: set[tuple[str, int]] = set()
     while True:
+        for each in services.library:
+            if (each.slug, each.current.number) not in described:
+                described.add((each.slug, each.current.number))
+                with suppress(RetrievalError, OSError):  # the route reports it
+                    await services.slow.submit(partial(collection_overview, each))
         await asyncio.sleep(REFRESH_SECONDS)
         await asyncio.to_thread(services.library.refresh)

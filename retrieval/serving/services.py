@@ -20,7 +20,9 @@ from retrieval.serving.limits import (
     CACHE_BYTES,
     DECODE_SECONDS,
     MAX_RUNNING_SEARCHES,
+    MAX_RUNNING_SLOW,
     MAX_WAITING_SEARCHES,
+    MAX_WAITING_SLOW,
 )
 from retrieval.serving.metrics import Metrics
 from retrieval.serving.search_queue import SearchQueue
@@ -34,13 +36,19 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Services:
-    """Created once per server; `close` ends its threads and processes."""
+    """Created once per server; `close` ends its threads and processes.
+
+    `slow` is the queue of file queries and of overviews, so that searches do not wait for them.
+    """
 
     library: Library
     metrics: Metrics = field(default_factory=Metrics)
     files: ItemFiles = field(default_factory=ItemFiles)
     searches: SearchQueue = field(
         default_factory=lambda: SearchQueue(MAX_RUNNING_SEARCHES, MAX_WAITING_SEARCHES)
+    )
+    slow: SearchQueue = field(
+        default_factory=lambda: SearchQueue(MAX_RUNNING_SLOW, MAX_WAITING_SLOW)
     )
     pool: TaskPool = field(default_factory=lambda: TaskPool(_processes(), DECODE_SECONDS))
     cache: DiskCache = field(default_factory=lambda: DiskCache(cache_folder(), CACHE_BYTES))
@@ -67,6 +75,7 @@ class Services:
     def close(self) -> None:
         """End all threads and processes."""
         self.searches.close()
+        self.slow.close()
         self.derived.close()
         self.pool.close()
         self.library.close()
