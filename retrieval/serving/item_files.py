@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tarfile
@@ -127,7 +128,7 @@ class ItemFiles:
                 raise gone
             return ItemFile(record, descriptor, info.offset_data)
         try:
-            copy = _copy_member(path, member, record.size)
+            copy = _copy_member(path, member, record)
         except (RetrievalError, EOFError) as error:
             raise gone from error
         os.close(descriptor)
@@ -158,20 +159,22 @@ def _list_tar(descriptor: int) -> dict[str, tarfile.TarInfo]:
     return members
 
 
-def _copy_member(path: str, member: str, size: int) -> int:
+def _copy_member(path: str, member: str, record: ItemRecord) -> int:
     """Copy a compressed or nested member to a file without a name; return its descriptor.
 
     Raises:
         RetrievalError: The member cannot be read.
-        EOFError: It has another size.
+        EOFError: It has another content.
     """
+    digest = hashlib.sha256()
     with open_member(path, member) as source, tempfile.TemporaryFile() as copy:
-        rest = size
+        rest = record.size
         while rest > 0 and (data := source.read(min(rest, COPY_BYTES))):
+            digest.update(data)
             copy.write(data)
             rest -= len(data)
-        if rest or source.read(1):
-            raise EOFError(f"{path}: member {member} has another size")
+        if rest or source.read(1) or digest.hexdigest() != record.sha256:
+            raise EOFError(f"{path}: member {member} has another content")
         copy.flush()
         return os.dup(copy.fileno())
 

@@ -37,6 +37,7 @@ MAX_RUNNING_SEARCHES = 4
 MAX_WAITING_SEARCHES = 2_000
 MAX_RUNNING_SLOW = 2
 MAX_WAITING_SLOW = 100
+MAX_WAITING_UPLOADS = 14
 MAX_WAITING_MEDIA = 2_000
 """Requests that wait for a worker; further ones are answered with 503."""
 

@@ -91,8 +91,8 @@ class SearchParameters(QueryParameters):
         description="SQL conditions over item columns; all must hold.",
     )
     cutoff: bool = Field(False, description="Drop hits that are no better than chance.")
-    text: Literal["auto", "off", "only"] = Field(
-        "auto", description="Whether the words of texts count beside vectors."
+    text: Literal["auto", "off"] = Field(
+        "auto", description="Whether words of the items' texts count beside vectors."
     )
     min_score: float | None = Field(None, description="Drop hits with a lower score.")
 

@@ -43,8 +43,10 @@ def search_routes(services: Services) -> APIRouter:
         request: Request, parameters: Annotated[SearchParameters, Query()]
     ) -> Response:
         collection = services.collection(parameters.collection)
-        async with received(request) as body:
-            await services.slow.submit(lambda: services.file_queries.add(collection, body))
+        # Admitted first, so that a limited number of bodies is on the disk.
+        with services.uploads:
+            async with received(request) as body:
+                await services.uploads.run(lambda: services.file_queries.add(collection, body))
         with_file = parameters.model_copy(update={"file": [*parameters.file, body.digest]})
         return await _answer(services, request, with_file)
 

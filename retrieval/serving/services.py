@@ -23,6 +23,7 @@ from retrieval.serving.limits import (
     MAX_RUNNING_SLOW,
     MAX_WAITING_SEARCHES,
     MAX_WAITING_SLOW,
+    MAX_WAITING_UPLOADS,
 )
 from retrieval.serving.metrics import Metrics
 from retrieval.serving.search_queue import SearchQueue
@@ -38,7 +39,8 @@ def cache_folder() -> Path:
 class Services:
     """Created once per server; `close` ends its threads and processes.
 
-    `slow` is the queue of file queries and of overviews, so that searches do not wait for them.
+    `uploads` is the queue of file queries and `slow` that of overviews, so that searches do not
+    wait for them.
     """
 
     library: Library
@@ -46,6 +48,9 @@ class Services:
     files: ItemFiles = field(default_factory=ItemFiles)
     searches: SearchQueue = field(
         default_factory=lambda: SearchQueue(MAX_RUNNING_SEARCHES, MAX_WAITING_SEARCHES)
+    )
+    uploads: SearchQueue = field(
+        default_factory=lambda: SearchQueue(MAX_RUNNING_SLOW, MAX_WAITING_UPLOADS)
     )
     slow: SearchQueue = field(
         default_factory=lambda: SearchQueue(MAX_RUNNING_SLOW, MAX_WAITING_SLOW)
@@ -76,6 +81,7 @@ class Services:
         """End all threads and processes."""
         self.searches.close()
         self.slow.close()
+        self.uploads.close()
         self.derived.close()
         self.pool.close()
         self.library.close()

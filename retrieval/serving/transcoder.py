@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import av
 import av.container
+import av.logging
 import numpy as np
 
 from retrieval.files.spans import open_span
@@ -219,6 +220,7 @@ def _rate(video: av.VideoStream) -> Fraction:
 
 def main() -> None:
     """Run as a process."""
+    av.logging.set_level(av.logging.PANIC)
     descriptor, offset, size = (int(text) for text in sys.argv[1:4])
     start, end = (float(text) for text in sys.argv[4:6])
     try:

@@ -48,29 +48,39 @@ class Transcodes:
         except BaseException:
             self.running -= 1
             raise
+        ended = asyncio.ensure_future(process.wait())
+        ended.add_done_callback(self._count_end)
         try:
             first = await _first_chunk(process)
         except BaseException:
-            await self._end(process)
+            _kill(process)
             raise
-        return self._chunks(process, first)
+        return _chunks(process, first, _stalled_timer(process))
 
-    async def _chunks(self, process: Process, chunk: bytes) -> AsyncIterator[bytes]:
-        assert process.stdout is not None
-        loop = asyncio.get_running_loop()
-        try:
-            while chunk:
-                stalled = loop.call_later(STALL_SECONDS, _kill, process)
-                yield chunk
-                stalled.cancel()
-                chunk = await process.stdout.read(CHUNK_BYTES)
-        finally:
-            await self._end(process)
-
-    async def _end(self, process: Process) -> None:
+    def _count_end(self, ended: asyncio.Future[int]) -> None:
+        del ended
         self.running -= 1
+
+
+async def _chunks(
+    process: Process, chunk: bytes, stalled: asyncio.TimerHandle
+) -> AsyncIterator[bytes]:
+    """Yield what a process writes; the timer also ends a stream that is never begun."""
+    assert process.stdout is not None
+    try:
+        while chunk:
+            yield chunk
+            stalled.cancel()
+            chunk = await process.stdout.read(CHUNK_BYTES)
+            stalled = _stalled_timer(process)
+    finally:
+        stalled.cancel()
         _kill(process)
         await process.wait()
+
+
+def _stalled_timer(process: Process) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(STALL_SECONDS, _kill, process)
 
 
 async def _start_process(item: ItemFile, start: float, end: float) -> Process:

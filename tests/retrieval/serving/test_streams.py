@@ -103,3 +103,23 @@ def test_common_files_are_playable_as_they_are(shared) -> None:
     assert (sound["container"], sound["playable"]) == ("wav", True)
     image = shared.client.get(shared.url("api/items", "red.png")).json()
     assert (image["type"], image["playable"]) == ("image/png", True)
+
+
+def test_a_stream_that_is_not_read_is_ended(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from retrieval.serving.item_files import item_record
+
+    monkeypatch.setattr(transcodes, "STALL_SECONDS", 0.1)
+    record = item_record(next(iter(shared.services.library)).current, shared.ids["film.mp4"])
+
+    async def start_and_leave() -> list[int]:
+        running = transcodes.Transcodes()
+        stream = await running.start(shared.services.files.open(record), 0.0, 4.0)
+        counts = [running.running]
+        while running.running:
+            await asyncio.sleep(0.01)
+        del stream
+        return [*counts, running.running]
+
+    assert asyncio.run(asyncio.wait_for(start_and_leave(), 60)) == [1, 0]
