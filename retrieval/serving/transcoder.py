@@ -144,7 +144,7 @@ class _SoundTrack:
             first = max(0, -self._position)
             last = min(part.samples, round(end_seconds * SAMPLE_RATE_HZ) - self._position)
             if first < last:
-                samples = np.ascontiguousarray(part.to_ndarray()[:, first:last])
+                samples = np.ascontiguousarray(part.to_ndarray()[:, first:last], np.float32)
                 cut = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
                 cut.rate = SAMPLE_RATE_HZ
                 cut.pts, cut.time_base = self._position + first, Fraction(1, SAMPLE_RATE_HZ)

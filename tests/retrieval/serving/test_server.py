@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import signal
@@ -14,8 +15,10 @@ from tempfile import TemporaryDirectory
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import uvicorn
 
 from retrieval.errors import QueryError, ServerError
+from retrieval.serving import protocol
 from retrieval.serving import server as server_module
 from retrieval.serving.library import Library
 from retrieval.serving.server import ServerSettings
@@ -184,28 +187,30 @@ def test_fault_34_no_connection_of_many_is_lost(server: Server) -> None:
     assert statuses == [200] * 120
 
 
-def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-
-    from retrieval.serving import protocol
-
-    monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.05)
+@pytest.mark.parametrize("requests", [0, 1])
+def test_a_request_that_is_never_complete_ends_with_its_connection(
+    monkeypatch: pytest.MonkeyPatch, requests: int
+) -> None:
+    """The first request of a connection, or the second one."""
+    monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.1)
 
     async def app(scope, receive, send) -> None:
-        raise AssertionError("no request was sent")
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body"})
 
     async def connect() -> bytes:
-        import uvicorn
-
         config = uvicorn.Config(app, http=protocol.LimitedProtocol, lifespan="off", log_config=None)
         config.load()
         state = uvicorn.server.ServerState()
-        loop = asyncio.get_running_loop()
-        listening = await loop.create_server(
+        listening = await asyncio.get_running_loop().create_server(
             lambda: protocol.LimitedProtocol(config, state, {}), "127.0.0.1", 0
         )
         port = listening.sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * requests)
+        for _ in range(requests):
+            await reader.readuntil(b"\r\n\r\n")
         writer.write(b"GET / HTTP/1.1\r\nhost:")
         try:
             return await asyncio.wait_for(reader.read(), 20)
