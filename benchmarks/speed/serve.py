@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import logging
 import os
 import re
@@ -85,10 +86,11 @@ def _warm_query(port: int, bare: int, root: Path, tower: ClipTextTower, rows: in
     queries = [clustered(1, DIM, number + 10**6) for number in range(TURNS + WARM_UPS)]
     server = http.client.HTTPConnection("127.0.0.1", port)
     route = http.client.HTTPConnection("127.0.0.1", bare)
+    outside: list[float] = []
     with one_thread():
         times = in_turns(
             {
-                "served": lambda turn: _milliseconds(server, turn),
+                "served": lambda turn: _milliseconds(server, turn, outside),
                 "encode": lambda turn: 1e3 * seconds(lambda: tower.encode_text([_text(turn)])),
                 "search": lambda turn: 1e3 * seconds(lambda: index.search(queries[turn], K)),
                 "bare": lambda turn: _milliseconds(route, turn),
@@ -99,6 +101,7 @@ def _warm_query(port: int, bare: int, root: Path, tower: ClipTextTower, rows: in
     task = f"warm text query, {rows:,} × {DIM}, k = {K}"
     own = times["encode"] + times["search"]
     return [
+        row(task, "milliseconds outside of the stages", Sample(tuple(outside[WARM_UPS:])), 3.0),
         row(task, "milliseconds over encoder and raw FAISS", times["served"] - own, 3.0),
         row(task, "milliseconds", times["served"], baseline=own.median),
         row(task, "milliseconds, encoder alone", times["encode"]),
@@ -115,14 +118,20 @@ def _target(number: int) -> str:
     return f"/api/search?k={K}&q={quote(_text(number))}"
 
 
-def _milliseconds(connection: http.client.HTTPConnection, number: int) -> float:
+def _milliseconds(
+    connection: http.client.HTTPConnection, number: int, outside: list[float] | None = None
+) -> float:
+    """Time a request; `outside` receives the part that is not the encoder's or the search's."""
     start = time.perf_counter()
     connection.request("GET", _target(number))
     answer = connection.getresponse()
     content = answer.read()
     if answer.status != http.client.OK:
         raise RuntimeError(f"status {answer.status}: {content[:200]!r}")
-    return (time.perf_counter() - start) * 1e3
+    total = (time.perf_counter() - start) * 1e3
+    if outside is not None:
+        outside.append(total - sum(json.loads(content)["took_ms"].values()))
+    return total
 
 
 def _many_clients(port: int, tower: ClipTextTower, rows: int) -> list[Result]:
@@ -191,7 +200,14 @@ def _command_line(root: Path, rows: int) -> list[Result]:
     write_items(root, blocks, rows_each=1, encoder=encoder, space=space)
     build_index(root, request=IndexRequest("exact"), encoders=lambda space: encoder)
     cache = root.with_name("serve-cache")
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(cache), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "XDG_RUNTIME_DIR": str(cache),
+        "OMP_NUM_THREADS": "1",
+        # Compiled modules, as an installation has them.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(cache / "bytecode"),
+    }
 
     def search(turn: int) -> float:
         command = [sys.executable, "-c", COMMAND, "search", str(root), _text(turn)]
@@ -205,7 +221,7 @@ def _command_line(root: Path, rows: int) -> list[Result]:
     cold = in_turns({"cold": search}, 3)["cold"]
     with serving("catalogue", root, cache):
         times = in_turns(
-            {"warm": search, "python": lambda turn: seconds(lambda: _start_python())}, RUNS
+            {"warm": search, "python": lambda turn: seconds(_start_python)}, RUNS, warm_ups=1
         )
     task = f"`retrieval search`, {rows:,} × {space.dim}, with the start of the process"
     return [
