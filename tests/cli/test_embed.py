@@ -166,7 +166,7 @@ def test_field_18_new_captions_are_told(media: Path, tmp_path: Path) -> None:
     invoke("embed", media, "-c", tmp_path / "c")
     (media / "red.txt").write_text("red")
     said = invoke("embed", media, "-c", tmp_path / "c").stdout
-    assert "2 unchanged\n1 with new captions or columns, not embedded again\n" in said
+    assert "2 unchanged\n1 with new captions, columns or texts, not embedded again\n" in said
 
 
 def test_field_01_other_paths_are_told(media: Path, tmp_path: Path) -> None:
