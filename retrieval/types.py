@@ -167,8 +167,28 @@ class TimedText:
 
 
 @dataclass(frozen=True, slots=True)
+class Sidecar:
+    """A file beside an item from which texts were read; a change of it makes them outdated.
+
+    Attributes:
+        name: Name in the item's folder.
+        bytes: Size.
+        mtime: Seconds since 1970.
+    """
+
+    name: str
+    bytes: int
+    mtime: float
+
+
+@dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """Metadata of one item, from its file and its source."""
+    """Metadata of one item, from its file and its source.
+
+    Attributes:
+        texts: All texts of the item.
+        sidecars: The files from which transcripts were read.
+    """
 
     uri: str
     modality: Medium
@@ -181,6 +201,7 @@ class MediaInfo:
     caption: str | None = None
     columns: dict[str, Scalar] = field(default_factory=dict)
     texts: tuple[TimedText, ...] = ()
+    sidecars: tuple[Sidecar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
