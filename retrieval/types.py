@@ -133,6 +133,7 @@ class DecodePlan:
         images: By space name, for image items.
         frames: By space name, for the frames of videos.
         audio: By space name, for recordings and, with `sound_of_videos`, the sound of videos.
+        texts: Texts to read instead of decoding for encoders: `ocr`, `speech`, or both.
     """
 
     images: dict[str, ImageGeometry] = field(default_factory=dict)
@@ -140,6 +141,7 @@ class DecodePlan:
     audio: dict[str, AudioWindows] = field(default_factory=dict)
     sampling: Sampling = field(default_factory=Sampling)
     sound_of_videos: bool = True
+    texts: frozenset[TextSource] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,31 @@ class DecodedChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class DecodedTexts:
+    """Texts that decoding read in an item, perhaps none: it reports that reading proceeds.
+
+    Attributes:
+        seconds: Position in the recording or video.
+    """
+
+    texts: tuple[TimedText, ...]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedSpeech:
+    """Sound with speech, for a speech model.
+
+    Attributes:
+        samples: (n,) float32, mono, 16 kHz.
+        start_seconds: Start in the recording.
+    """
+
+    samples: NDArray[np.float32]
+    start_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class ItemDecoded:
     """The end of an item: all of its chunks have been delivered.
 
@@ -268,7 +295,9 @@ class Failure:
     mtime: float = 0.0
 
 
-DecodeEvent = DecodedChunk | ItemDecoded | ItemUnchanged | Failure
+DecodeEvent = (
+    DecodedChunk | DecodedTexts | DecodedSpeech | ItemDecoded | ItemUnchanged | Failure
+)
 
 
 # ---------------------------------------------------------------- spaces and stored rows

@@ -7,7 +7,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from retrieval.encoders.catalogue import CATALOGUE, caution_of, load_encoder, resolve
+from retrieval.encoders.catalogue import (
+    CATALOGUE,
+    caution_of,
+    check_embeds,
+    load_encoder,
+    resolve,
+)
 from retrieval.encoders.spaces import check_encoder, make_space
 from retrieval.errors import MissingExtraError, WeightsNotAvailableError
 from retrieval.protocols import Encoder
@@ -152,6 +158,7 @@ def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[
     for model in options.models or (() if required else (DEFAULT_MODEL,)):
         entry = CATALOGUE.get(model.casefold())
         for spec in resolve(model):
+            check_embeds(spec)
             optional = bool(
                 entry and len(entry.encoders) > 1 and entry.encoders[spec] == SOUND_ONLY
             )

@@ -25,6 +25,7 @@ from retrieval.media.files import OpenFile
 from retrieval.media.images.fitting import fit
 from retrieval.media.images.reading import read_image_and_size
 from retrieval.media.modality import find_modality
+from retrieval.media.texts import read_item
 from retrieval.media.video.reader import VideoReader, open_video
 from retrieval.types import (
     DecodedChunk,
@@ -57,7 +58,8 @@ def decode(
     """Decode a media file, or every member of an archive, for all spaces of a plan.
 
     An item's chunks come first, in order of time per space, then its `ItemDecoded`. A file with
-    known content yields only `ItemUnchanged`. A video yields frames for every space of
+    known content yields only `ItemUnchanged`. With `plan.texts`, `DecodedTexts` and `DecodedSpeech`
+    take the place of chunks. A video yields frames for every space of
     `plan.frames` and, if it has sound, windows for every space of `plan.audio`. Sound that cannot
     be read is left out and counted as damage.
 
@@ -113,7 +115,7 @@ def _decode_file(
     failure = Failure(media.uri, "open", "", media.bytes, media.mtime)
     try:
         modality = find_modality(media.file, media.name)
-        if not _has_encoder(plan, modality):
+        if not plan.texts and not _has_encoder(plan, modality):
             reason = f"no encoder for {_PLURALS[modality]}; add one to the collection"
             yield replace(failure, stage=NO_ENCODER, reason=reason)
             return
@@ -133,7 +135,8 @@ def _decode_file(
         if known is not None and known.sha256 == digest:
             yield ItemUnchanged(media.uri, info)
             return
-        yield from _DECODERS[modality](media.file, plan, info)
+        decoder = read_item if plan.texts else _DECODERS[modality]
+        yield from decoder(media.file, plan, info)
     except Exception as error:
         # Decoders raise arbitrary exceptions on bad data.
         stage = "open" if isinstance(error, UnsupportedMediaError) else failure.stage

@@ -16,8 +16,10 @@ from typing import Any
 
 from retrieval.encoders.hub.repositories import KNOWN, HubSource, list_sources, read_json_object
 from retrieval.encoders.weights import (
+    CTRANSLATE2_WEIGHTS,
     PICKLE_SUFFIXES,
     SHARD_INDEX,
+    check_ctranslate2,
     check_safetensors,
     weight_shards,
 )
@@ -171,6 +173,9 @@ def _is_complete(path: Path, sizes: Mapping[str, int]) -> bool:
 def _has_weights(folder: Path, name: str, sizes: Mapping[str, int]) -> bool:
     """Check the file of weights, or all the shards that an index lists."""
     try:
+        if name == CTRANSLATE2_WEIGHTS:
+            check_ctranslate2(folder / name)
+            return _is_complete(folder / name, sizes)
         if (folder / name).is_file() or not (folder / SHARD_INDEX).is_file():
             check_safetensors(folder / name)
             return _is_complete(folder / name, sizes)

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from retrieval.media.decode import decode
-from retrieval.types import DecodedChunk, DecodeEvent, DecodePlan, KnownFile, Source
+from retrieval.types import (
+    DecodedChunk,
+    DecodedSpeech,
+    DecodeEvent,
+    DecodePlan,
+    KnownFile,
+    Source,
+)
 
 MESSAGE_BYTES = 256 << 10
 MESSAGE_SECONDS = 0.1
@@ -62,7 +69,8 @@ Message = list[DecodeEvent] | ItemStarts | Ready
 
 def event_bytes(event: DecodeEvent) -> int:
     """Estimate the size of an event in memory and in a pipe."""
-    return 1_000 + (event.samples.nbytes if isinstance(event, DecodedChunk) else 0)
+    has_samples = isinstance(event, DecodedChunk | DecodedSpeech)
+    return 1_000 + (event.samples.nbytes if has_samples else 0)
 
 
 def serve(handle: int) -> None:
