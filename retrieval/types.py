@@ -13,6 +13,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.text_types import Sidecar as Sidecar
+from retrieval.text_types import TextSource as TextSource
+from retrieval.text_types import TimedText as TimedText
+
 Scalar = str | int | float | bool | date | None
 """A value of a user's metadata column. A timestamp is a `datetime` (a `date`) in UTC."""
 
@@ -23,17 +27,6 @@ class Medium(StrEnum):
     IMAGE = "image"
     AUDIO = "audio"
     VIDEO = "video"
-
-
-class TextSource(StrEnum):
-    """Where a text of an item comes from."""
-
-    NAME = "name"
-    CAPTION = "caption"
-    TAG = "tag"
-    TRANSCRIPT = "transcript"
-    OCR = "ocr"
-    SPEECH = "speech"
 
 
 # ---------------------------------------------------------------- sources and decoding
@@ -142,45 +135,6 @@ class DecodePlan:
     sampling: Sampling = field(default_factory=Sampling)
     sound_of_videos: bool = True
     texts: frozenset[TextSource] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class TimedText:
-    """What an item says in one place, such as a caption, a tag or one cue of a transcript.
-
-    Attributes:
-        start_seconds: Start of the span that the text belongs to; None for the whole item.
-        end_seconds: End of the span; None for the whole item.
-        language: ISO 639-1 code such as `de`; None if unknown.
-    """
-
-    source: TextSource
-    text: str
-    start_seconds: float | None = None
-    end_seconds: float | None = None
-    language: str | None = None
-
-    def __post_init__(self) -> None:
-        start, end = self.start_seconds, self.end_seconds
-        if (start is None) != (end is None):
-            raise ValueError(f"a text has both times or none, got {start} and {end}")
-        if start is not None and end is not None and not 0 <= start < end < math.inf:
-            raise ValueError(f"a text needs 0 <= start < end, got [{start}, {end}) seconds")
-
-
-@dataclass(frozen=True, slots=True)
-class Sidecar:
-    """A file beside an item from which texts were read; a change of it makes them outdated.
-
-    Attributes:
-        name: Name in the item's folder.
-        bytes: Size.
-        mtime: Seconds since 1970.
-    """
-
-    name: str
-    bytes: int
-    mtime: float
 
 
 @dataclass(frozen=True, slots=True)
