@@ -249,9 +249,7 @@ class Failure:
     mtime: float = 0.0
 
 
-DecodeEvent = (
-    DecodedChunk | DecodedTexts | DecodedSpeech | ItemDecoded | ItemUnchanged | Failure
-)
+DecodeEvent = DecodedChunk | DecodedTexts | DecodedSpeech | ItemDecoded | ItemUnchanged | Failure
 
 
 # ---------------------------------------------------------------- spaces and stored rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -14,15 +15,19 @@ from retrieval.encoders.catalogue import (
     load_encoder,
     resolve,
 )
+from retrieval.encoders.names import DEFAULT_SPEECH_MODEL
 from retrieval.encoders.spaces import check_encoder, make_space
 from retrieval.errors import MissingExtraError, WeightsNotAvailableError
 from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
-from retrieval.types import Failure, Medium, Sampling, Space
+from retrieval.types import Failure, Medium, Sampling, Space, TextSource
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "small"
+
+DEFAULT_TEXTS = frozenset(TextSource) - {TextSource.OCR, TextSource.SPEECH}
+"""Reading writing and speech takes longer than embedding, and is done on request."""
 
 SOUND_ONLY = (Medium.AUDIO,)
 
@@ -48,6 +53,9 @@ class EmbedOptions:
         caption_column: Column of lists with the captions; detected by default.
         exclude: Gitignore patterns of files to skip.
         prune: Remove the items whose files no longer exist in the given folders and patterns.
+        texts: Sources of texts. Writing and speech are read after everything is embedded.
+        speech_model: The model that reads speech: a name of the catalogue or a specification.
+        refresh: Read the texts and columns of unchanged files again.
     """
 
     models: tuple[str, ...] = ()
@@ -64,6 +72,9 @@ class EmbedOptions:
     caption_column: str | None = None
     exclude: tuple[str, ...] = ()
     prune: bool = False
+    texts: frozenset[TextSource] = DEFAULT_TEXTS
+    speech_model: str = DEFAULT_SPEECH_MODEL
+    refresh: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.models, str):  # one name instead of a tuple
@@ -89,6 +100,8 @@ class EmbedReport:
             only. A further model may embed them.
         notices: Values that are stored under another name or in another form.
         passed_over: Files of folders that are not media, by suffix.
+        read: Items in which writing or speech was read, by source; also those without any.
+        unread: Items in which it could not be read.
     """
 
     added: dict[Medium, int] = field(default_factory=lambda: dict.fromkeys(Medium, 0))
@@ -106,6 +119,8 @@ class EmbedReport:
     without_segments: int = 0
     notices: list[str] = field(default_factory=list)
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    read: dict[TextSource, int] = field(default_factory=Counter)
+    unread: int = 0
     seconds: float = 0.0
 
     @property

@@ -90,6 +90,7 @@ class WordReader:
         self._options = options
         self._report = report
         self._progress = progress
+        self._failed: dict[str, Failure] = {}
 
     def read(self, uris: Collection[str]) -> None:
         """Read the items with these uris that were not read before."""
@@ -108,16 +109,15 @@ class WordReader:
         """Return the items to read by uri, in order of their ids."""
         read = frozenset[int]() if self._options.refresh else snapshot.ids_with_texts(source)
         retries = self._options.retry_failed or self._options.refresh
-        failed = {} if retries else snapshot.failures()
+        self._failed = snapshot.failures()
         items: dict[str, _Item] = {}
         names = ("item_id", "uri", "modality", "bytes", "mtime", "sha256")
         for batch in snapshot.iter_items():
             columns = (batch.column(name).to_pylist() for name in names)
             for item_id, uri, modality, size, mtime, sha256 in zip(*columns, strict=True):
-                failure = failed.get(uri)
                 if uri not in uris or item_id in read or modality not in READ_MEDIA[source]:
                     continue
-                if failure is not None and failure.stage == source:
+                if self._has_failed(uri, source) and not retries:
                     continue
                 items[uri] = _Item(item_id, uri, KnownFile(item_id, size, mtime, sha256))
         return items
@@ -153,7 +153,8 @@ class WordReader:
         elif read.sha256 == item.file.sha256:  # else the next run embeds it again
             texts = tuple(read.texts) or (TimedText(source, ""),)
             self._writer.update_texts(item.item_id, TextUpdate(texts, frozenset({source})))
-            self._resolve_failure(read.uri, source)
+            if self._has_failed(read.uri, source):
+                self._writer.resolve_failure(read.uri)
             self._report.read[source] += 1
         return 1
 
@@ -167,10 +168,8 @@ class WordReader:
         if len(self._report.failures) < FAILURES_KEPT:
             self._report.failures.append(failure)
 
-    def _resolve_failure(self, uri: str, source: TextSource) -> None:
-        failures = self._writer.snapshot.failures() if self._writer.snapshot else {}
-        if uri in failures and failures[uri].stage == source:
-            self._writer.resolve_failure(uri)
+    def _has_failed(self, uri: str, source: TextSource) -> bool:
+        return uri in self._failed and self._failed[uri].stage == source
 
     def _members_to_skip(self, items: dict[str, _Item]) -> dict[str, KnownFile]:
         """Return the members of archives that need not be read, as known files."""

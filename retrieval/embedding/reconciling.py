@@ -22,10 +22,13 @@ from retrieval.media.sources.presence import file_status
 from retrieval.progress import Progress
 from retrieval.store.schema import ITEMS
 from retrieval.store.writer import CollectionWriter
-from retrieval.types import Failure, KnownFile, MediaInfo, Medium, Scalar, Source
+from retrieval.types import Failure, KnownFile, MediaInfo, Medium, Scalar, Source, TextSource
 
 SPACE_STAGE = "space"
-"""Stage of a failure in a further space of an existing item; a readable file does not end it."""
+"""Stage of a failure in a further space of an existing item."""
+
+PARTIAL_STAGES = (SPACE_STAGE, TextSource.OCR, TextSource.SPEECH)
+"""Stages of failures of items that are in the collection; a readable file does not end them."""
 
 
 class Reconciler:
@@ -156,7 +159,7 @@ class Reconciler:
         """Keep the item of a file with unchanged content; update its metadata."""
         known = self.known.files[info.uri]
         self._seen.add(info.uri)
-        if not self._lacks_space(info.uri):
+        if not self._is_partial(info.uri):
             self._writer.resolve_failure(info.uri)
         names = self._changed_metadata(known, info, self._metadata)
         if names or info.mtime != known.mtime:
@@ -168,6 +171,11 @@ class Reconciler:
         else:
             self._report.unchanged += 1
         self.report_progress()
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """The uris of the files and items that were met."""
+        return frozenset(self._seen)
 
     def mark_seen(self, uri: str) -> None:
         """Record that a file exists."""
@@ -228,8 +236,9 @@ class Reconciler:
             self._report.failures.append(failure)
         self.report_progress()
 
-    def _lacks_space(self, uri: str) -> bool:
-        return uri in self._failed and self._failed[uri].stage == SPACE_STAGE
+    def _is_partial(self, uri: str) -> bool:
+        """Whether the failure of a uri concerns a part of its item only."""
+        return uri in self._failed and self._failed[uri].stage in PARTIAL_STAGES
 
     # ------------------------------------------------------------ after the last source
 
@@ -267,7 +276,7 @@ class Reconciler:
         """End the failures of list rows and files that this run did not see again."""
         lists = tuple(f"{uri}#row=" for uri in self.listing.finished_lists)
         for uri in self._failed:
-            if uri in self._failed_now or self._lacks_space(uri):
+            if uri in self._failed_now or self._is_partial(uri):
                 continue
             if (lists and uri.startswith(lists)) or (covers(uri) and _is_accessible(uri)):
                 self._writer.resolve_failure(uri)

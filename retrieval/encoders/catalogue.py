@@ -123,6 +123,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     ),
 }
 
+
 def _whisper(repo: str, description: str) -> CatalogueEntry:
     return CatalogueEntry({f"whisper:{repo}": ()}, description, "MIT", "hub, extra speech")
 
@@ -137,9 +138,7 @@ SPEECH_MODELS: dict[str, CatalogueEntry] = {
     "whisper-turbo": _whisper(
         "mobiuslabsgmbh/faster-whisper-large-v3-turbo", "spoken words; good and fast on a GPU"
     ),
-    "whisper-large": _whisper(
-        "Systran/faster-whisper-large-v3", "spoken words; best, needs a GPU"
-    ),
+    "whisper-large": _whisper("Systran/faster-whisper-large-v3", "spoken words; best, needs a GPU"),
 }
 """Models that read speech; they embed nothing."""
 

@@ -73,7 +73,7 @@ class MissingEncoder:
 
 
 def list_models() -> list[CatalogueEncoder]:
-    """List the encoders of the catalogue, then the models for speech, in their order, without connecting to the hub."""
+    """List the encoders of the catalogue and the models for speech, without a connection."""
     encoders = []
     for name, entry in (*CATALOGUE.items(), *SPEECH_MODELS.items()):
         for spec, media in entry.encoders.items():

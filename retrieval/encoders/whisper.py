@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from retrieval.encoders.catalogue import resolve
 from retrieval.encoders.hub.cache import missing_files, model_folder
 from retrieval.encoders.hub.repositories import REQUIRED_FILES, HubSource
+from retrieval.encoders.names import DEFAULT_SPEECH_MODEL
 from retrieval.encoders.weights import CTRANSLATE2_WEIGHTS, check_ctranslate2
 from retrieval.errors import (
     DeviceError,
@@ -21,8 +22,6 @@ from retrieval.errors import (
 )
 from retrieval.media.audio.speech import Stretch, require_speech
 from retrieval.types import TextSource, TimedText
-
-DEFAULT_SPEECH_MODEL = "whisper-small"
 
 SURE_SECONDS, SURE_PROBABILITY = 5.0, 0.8
 """A stretch decides the language of shorter and doubtful ones after it if it is at least that long

@@ -25,8 +25,8 @@ from retrieval.media.files import OpenFile
 from retrieval.media.images.fitting import fit
 from retrieval.media.images.reading import read_image_and_size
 from retrieval.media.modality import find_modality
-from retrieval.media.texts import read_item
 from retrieval.media.video.reader import VideoReader, open_video
+from retrieval.media.words import read_item
 from retrieval.types import (
     DecodedChunk,
     DecodeEvent,

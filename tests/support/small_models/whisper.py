@@ -7,8 +7,9 @@ from pathlib import Path
 
 from support.small_models.texts import byte_alphabet
 
-LANGUAGES = ("en", "de", "fr", "ja")
-TIMESTAMPS = 1501
+WORDS, TIMESTAMPS = 50_257, 1_501
+"""Numbers of tokens as in the multilingual models, whose special tokens have fixed ids."""
+
 WIDTH, MEL_BANDS, POSITIONS, TOKENS = 16, 80, 1500, 448
 
 
@@ -39,7 +40,7 @@ def save_whisper(folder: Path, *, seed: int = 0) -> Path:
             decoder_ffn_dim=2 * WIDTH,
             max_source_positions=POSITIONS,
             max_target_positions=TOKENS,
-            init_std=0.6,
+            init_std=1.0,
             pad_token_id=end,
             bos_token_id=end,
             eos_token_id=end,
@@ -50,7 +51,7 @@ def save_whisper(folder: Path, *, seed: int = 0) -> Path:
     spec = loader.get_model_spec(model.eval())
     spec.config.suppress_ids = []
     spec.config.suppress_ids_begin = [end]
-    spec.config.lang_ids = [tokens.index(f"<|{language}|>") for language in LANGUAGES]
+    spec.config.lang_ids = [tokens.index(f"<|{language}|>") for language in _languages()]
     spec.config.alignment_heads = [(0, 0)]
     stamps = [f"<|{0.02 * number:.2f}|>" for number in range(TIMESTAMPS)]
     spec.register_vocabulary([*tokens, *stamps])
@@ -65,18 +66,27 @@ def _save_tokenizer(folder: Path) -> list[str]:
     """Save tokenizer.json and return its tokens in order."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-    alphabet = byte_alphabet()
-    tokenizer = Tokenizer(models.BPE({token: n for n, token in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", "<|startoftranscript|>"]
-    special += [f"<|{language}|>" for language in LANGUAGES]
+    special += [f"<|{language}|>" for language in _languages()]
     special += ["<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>"]
     special += ["<|nospeech|>", "<|notimestamps|>"]
+    words = byte_alphabet()
+    words += [f"Ġword{number}" for number in range(WORDS - len(words) - 1)]
+    words.append("")  # multilingual models have it, others do not
+    tokenizer = Tokenizer(models.BPE({token: n for n, token in enumerate(words)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    return alphabet + special
+    return words + special
+
+
+def _languages() -> list[str]:
+    """Return the codes of the 99 languages."""
+    from faster_whisper.tokenizer import _LANGUAGE_CODES
+
+    return [code for code in _LANGUAGE_CODES if code != "yue"]
 
 
 def _write_vocabulary(folder: Path) -> None:
