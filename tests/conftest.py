@@ -76,6 +76,15 @@ def indexed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Collectio
     return collection
 
 
+@pytest.fixture(scope="session")
+def small_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained Whisper in the format of CTranslate2."""
+    pytest.importorskip("faster_whisper")
+    from support.small_models.whisper import save_whisper
+
+    return save_whisper(tmp_path_factory.mktemp("whisper") / "small")
+
+
 @pytest.fixture
 def copied(indexed: Collection, tmp_path: Path) -> Collection:
     """A copy of the indexed collection that a test may change."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from retrieval.media.ocr.engine import Engine, Line
+from retrieval.media.ocr.engine import DETECTION_SIDE, Engine, Line
 
 MAX_PIXELS = 16_000_000
 """Larger pictures are scaled down."""
@@ -21,13 +21,14 @@ MAX_ENLARGEMENT = 3.0
 """Small pictures are enlarged by at most this factor: the detector misses small letters."""
 
 MAX_ASPECT_RATIO = 3.0
-"""Longer pictures, such as screenshots of whole pages, are read in tiles."""
+"""Longer pictures, such as screenshots of whole pages, are read in tiles if the detector would
+read them at a reduced size."""
 
 MAX_TILES = 64
 """Tiles of one picture; the rest of a longer strip is not read."""
 
-OVERLAP_SHARE = 0.1
-"""Overlap of tiles on both sides, as a share of the short side. A line is at most that high."""
+OVERLAP_ALONG_X, OVERLAP_ALONG_Y = 0.5, 0.1
+"""Overlap of tiles on both sides, as a share of the short side. Larger words can be cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,11 @@ def _tiles(image: Image.Image) -> Iterator[_Tile]:
     width, height = image.size
     along_x = width > height
     short, length = sorted(image.size)
-    if length <= MAX_ASPECT_RATIO * short:
+    if length <= max(MAX_ASPECT_RATIO * short, DETECTION_SIDE):
         yield _Tile(_scaled(image), 0, np.inf, along_x)
         return
-    step = 2 * short
-    overlap = max(1, round(OVERLAP_SHARE * short))
+    step = max(2 * short, DETECTION_SIDE)
+    overlap = max(1, round((OVERLAP_ALONG_X if along_x else OVERLAP_ALONG_Y) * short))
     for start in range(0, min(length, MAX_TILES * step), step):
         first, last = max(0, start - overlap), min(length, start + step + overlap)
         box = (first, 0, last, height) if along_x else (0, first, width, last)
@@ -96,7 +97,10 @@ def _scaled(image: Image.Image) -> Image.Image:
     width, height = image.size
     factor = min(1.0, (MAX_PIXELS / (width * height)) ** 0.5)
     if factor == 1.0:
-        factor = min(max(1.0, WANTED_SHORT_SIDE / min(image.size)), MAX_ENLARGEMENT)
+        factor = min(
+            WANTED_SHORT_SIDE / min(image.size), DETECTION_SIDE / max(image.size), MAX_ENLARGEMENT
+        )
+        factor = max(1.0, factor)
     if factor == 1.0:
         return image
     size = (max(1, round(width * factor)), max(1, round(height * factor)))

@@ -4,51 +4,35 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from support.small_models.texts import byte_alphabet
 
-WORDS, TIMESTAMPS = 50_257, 1_501
-"""Numbers of tokens as in the multilingual models, whose special tokens have fixed ids."""
-
-WIDTH, MEL_BANDS, POSITIONS, TOKENS = 16, 80, 1500, 448
+WORDS, TIMESTAMPS = 600, 1_501
+WIDTH, HEADS, MEL_BANDS, POSITIONS, TOKENS = 16, 2, 80, 1_500, 448
+WEIGHT_SCALE = 1.0
+"""Weights of this size make the model speak, in words of its own."""
 
 
 def save_whisper(folder: Path, *, seed: int = 0) -> Path:
-    """Convert an untrained Whisper with a byte tokenizer and save it.
+    """Save an untrained Whisper and its tokenizer.
 
     Args:
         folder: Created if it does not exist.
         seed: Other seeds give other weights.
     """
-    import ctranslate2
-    import torch
-    from transformers import WhisperConfig, WhisperForConditionalGeneration
+    from ctranslate2.specs import WhisperSpec
 
     tokens = _save_tokenizer(folder)
+    spec = WhisperSpec(1, HEADS, 1, HEADS)
+    rng = np.random.default_rng(seed)
+    for name, shape in _shapes(len(tokens) + TIMESTAMPS).items():
+        is_matrix = len(shape) > 1
+        scale = np.full(shape, float(name.endswith("gamma")))
+        _set(spec, name, WEIGHT_SCALE * rng.normal(size=shape) if is_matrix else scale)
     end = tokens.index("<|endoftext|>")
-    torch.manual_seed(seed)
-    model = WhisperForConditionalGeneration(
-        WhisperConfig(
-            vocab_size=len(tokens) + TIMESTAMPS,
-            num_mel_bins=MEL_BANDS,
-            d_model=WIDTH,
-            encoder_layers=1,
-            decoder_layers=1,
-            encoder_attention_heads=2,
-            decoder_attention_heads=2,
-            encoder_ffn_dim=2 * WIDTH,
-            decoder_ffn_dim=2 * WIDTH,
-            max_source_positions=POSITIONS,
-            max_target_positions=TOKENS,
-            init_std=1.0,
-            pad_token_id=end,
-            bos_token_id=end,
-            eos_token_id=end,
-            decoder_start_token_id=tokens.index("<|startoftranscript|>"),
-        )
-    )
-    loader = ctranslate2.converters.transformers.WhisperLoader()
-    spec = loader.get_model_spec(model.eval())
     spec.config.suppress_ids = []
     spec.config.suppress_ids_begin = [end]
     spec.config.lang_ids = [tokens.index(f"<|{language}|>") for language in _languages()]
@@ -56,10 +40,52 @@ def save_whisper(folder: Path, *, seed: int = 0) -> Path:
     stamps = [f"<|{0.02 * number:.2f}|>" for number in range(TIMESTAMPS)]
     spec.register_vocabulary([*tokens, *stamps])
     spec.validate()
-    spec.optimize(quantization="float16")
     spec.save(str(folder))
     _write_vocabulary(folder)
     return folder
+
+
+def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all weights by the names of CTranslate2."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "encoder/conv1/weight": (WIDTH, MEL_BANDS, 3),
+        "encoder/conv1/bias": (WIDTH,),
+        "encoder/conv2/weight": (WIDTH, WIDTH, 3),
+        "encoder/conv2/bias": (WIDTH,),
+        "encoder/position_encodings/encodings": (POSITIONS, WIDTH),
+        "decoder/position_encodings/encodings": (TOKENS, WIDTH),
+        "decoder/embeddings/weight": (vocabulary, WIDTH),
+        "decoder/projection/weight": (vocabulary, WIDTH),
+    }
+    linear = {
+        "self_attention/linear_0": (3 * WIDTH, WIDTH),
+        "self_attention/linear_1": (WIDTH, WIDTH),
+        "attention/linear_0": (WIDTH, WIDTH),
+        "attention/linear_1": (2 * WIDTH, WIDTH),
+        "attention/linear_2": (WIDTH, WIDTH),
+        "ffn/linear_0": (2 * WIDTH, WIDTH),
+        "ffn/linear_1": (WIDTH, 2 * WIDTH),
+    }
+    for tower in ("encoder", "decoder"):
+        norms = ["layer_norm", "layer_0/self_attention/layer_norm", "layer_0/ffn/layer_norm"]
+        norms += ["layer_0/attention/layer_norm"] if tower == "decoder" else []
+        for norm in norms:
+            shapes |= {f"{tower}/{norm}/{part}": (WIDTH,) for part in ("gamma", "beta")}
+        for name, shape in linear.items():
+            if tower == "decoder" or not name.startswith("attention"):
+                shapes[f"{tower}/layer_0/{name}/weight"] = shape
+                shapes[f"{tower}/layer_0/{name}/bias"] = shape[:1]
+    return shapes
+
+
+def _set(spec: Any, name: str, values: np.ndarray) -> None:
+    """Set one variable of a specification by its path."""
+    *path, last = name.split("/")
+    for part in path:
+        list_name, _, number = part.rpartition("_")
+        is_listed = number.isdigit() and not hasattr(spec, part)
+        spec = getattr(spec, list_name)[int(number)] if is_listed else getattr(spec, part)
+    setattr(spec, last, values.astype(np.float32))
 
 
 def _save_tokenizer(folder: Path) -> list[str]:
