@@ -40,6 +40,8 @@ class Source:
         uri: Absolute path as the collection stores it, percent-encoded where needed.
         path: Path that opens the file.
         is_tar: Whether it is an archive: a tar, or a Parquet file that holds media.
+        sidecars: The transcript files beside it.
+        rereads: Text sources to read even if the collection has the content.
     """
 
     uri: str
@@ -47,6 +49,8 @@ class Source:
     is_tar: bool = False
     caption: str | None = None
     columns: dict[str, Scalar] = field(default_factory=dict)
+    sidecars: tuple[Sidecar, ...] = ()
+    rereads: frozenset[TextSource] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,8 @@ class DecodePlan:
         images: By space name, for image items.
         frames: By space name, for the frames of videos.
         audio: By space name, for recordings and, with `sound_of_videos`, the sound of videos.
-        texts: Texts to read instead of decoding for encoders: `ocr`, `speech`, or both.
+        words: Texts to read instead of decoding for encoders: `ocr`, `speech`, or both.
+        file_texts: Text sources to read beside, of those that need the file: tag, transcript.
     """
 
     images: dict[str, ImageGeometry] = field(default_factory=dict)
@@ -134,7 +139,8 @@ class DecodePlan:
     audio: dict[str, AudioWindows] = field(default_factory=dict)
     sampling: Sampling = field(default_factory=Sampling)
     sound_of_videos: bool = True
-    texts: frozenset[TextSource] = frozenset()
+    words: frozenset[TextSource] = frozenset()
+    file_texts: frozenset[TextSource] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +148,9 @@ class MediaInfo:
     """Metadata of one item, from its file and its source.
 
     Attributes:
-        texts: All texts of the item.
+        texts: The texts that were read.
         sidecars: The files from which transcripts were read.
+        facts: Values that the file's tags state, for columns that the user does not set.
     """
 
     uri: str
@@ -158,6 +165,7 @@ class MediaInfo:
     columns: dict[str, Scalar] = field(default_factory=dict)
     texts: tuple[TimedText, ...] = ()
     sidecars: tuple[Sidecar, ...] = ()
+    facts: dict[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +234,13 @@ class ItemUnchanged:
     """A file whose bytes the collection already holds.
 
     Attributes:
-        info: Metadata known without decoding. Its caption and columns can be new.
+        info: Metadata known without decoding. Its caption, columns and texts can be new.
+        texts_read: The sources whose texts `info` has.
     """
 
     uri: str
     info: MediaInfo | None = field(default=None, compare=False)
+    texts_read: frozenset[TextSource] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

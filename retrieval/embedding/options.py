@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from retrieval.encoders.catalogue import (
@@ -17,7 +17,7 @@ from retrieval.encoders.catalogue import (
 )
 from retrieval.encoders.names import DEFAULT_SPEECH_MODEL
 from retrieval.encoders.spaces import check_encoder, make_space
-from retrieval.errors import MissingExtraError, WeightsNotAvailableError
+from retrieval.errors import MissingExtraError, SourceError, WeightsNotAvailableError
 from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
 from retrieval.types import Failure, Medium, Sampling, Space, TextSource
@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "small"
 
-DEFAULT_TEXTS = frozenset(TextSource) - {TextSource.OCR, TextSource.SPEECH}
-"""Reading writing and speech takes longer than embedding, and is done on request."""
+DEFAULT_TEXTS = (TextSource.NAME, TextSource.CAPTION, TextSource.TAG, TextSource.TRANSCRIPT)
+"""Sources of texts that need no model. The others take longer than embedding."""
 
 SOUND_ONLY = (Medium.AUDIO,)
 
@@ -53,9 +53,10 @@ class EmbedOptions:
         caption_column: Column of lists with the captions; detected by default.
         exclude: Gitignore patterns of files to skip.
         prune: Remove the items whose files no longer exist in the given folders and patterns.
-        texts: Sources of texts. Writing and speech are read after everything is embedded.
+        texts: Sources of texts to store with the items; none if empty. Writing and speech are read
+            after everything is embedded.
         speech_model: The model that reads speech: a name of the catalogue or a specification.
-        refresh: Read the texts and columns of unchanged files again.
+        refresh: Read the texts and columns of unchanged files again, without embedding.
     """
 
     models: tuple[str, ...] = ()
@@ -72,13 +73,31 @@ class EmbedOptions:
     caption_column: str | None = None
     exclude: tuple[str, ...] = ()
     prune: bool = False
-    texts: frozenset[TextSource] = DEFAULT_TEXTS
+    texts: tuple[TextSource, ...] = DEFAULT_TEXTS
     speech_model: str = DEFAULT_SPEECH_MODEL
     refresh: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.models, str):  # one name instead of a tuple
             object.__setattr__(self, "models", (self.models,))
+        object.__setattr__(self, "texts", text_sources(self.texts))
+
+
+def text_sources(names: str | Iterable[str]) -> tuple[TextSource, ...]:
+    """Return the sources of texts that names or one name mean; `none` means none.
+
+    Raises:
+        SourceError: There is no source of that name.
+    """
+    names = (names,) if isinstance(names, str) else tuple(names)
+    if names == ("none",):
+        return ()
+    unknown = [name for name in names if name not in list(TextSource)]
+    if unknown:
+        raise SourceError(
+            f"no source of texts {unknown[0]!r}; expected none, or some of {', '.join(TextSource)}"
+        )
+    return tuple(dict.fromkeys(map(TextSource, names)))
 
 
 @dataclass(slots=True)
@@ -89,7 +108,7 @@ class EmbedReport:
         added: New items by modality.
         replaced: Added items that replace an older version of their file.
         renamed: Items whose files were renamed; not embedded again.
-        updated: Items with new captions or columns; not embedded again.
+        updated: Items with new captions, columns or texts; not embedded again.
         other_paths: Further paths of files that are already items.
         gone: Items whose files no longer exist.
         pruned: Items that were removed because their files no longer exist.
@@ -102,6 +121,8 @@ class EmbedReport:
         passed_over: Files of folders that are not media, by suffix.
         read: Items in which writing or speech was read, by source; also those without any.
         unread: Items in which it could not be read.
+        without_texts: Unchanged items of a collection that has no texts, because it is older than
+            they are or was made without them.
     """
 
     added: dict[Medium, int] = field(default_factory=lambda: dict.fromkeys(Medium, 0))
@@ -121,6 +142,7 @@ class EmbedReport:
     passed_over: Mapping[str, int] = field(default_factory=dict)
     read: dict[TextSource, int] = field(default_factory=Counter)
     unread: int = 0
+    without_texts: int = 0
     seconds: float = 0.0
 
     @property

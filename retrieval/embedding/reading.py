@@ -123,7 +123,7 @@ class WordReader:
         return items
 
     def _read_items(self, source: TextSource, items: dict[str, _Item]) -> None:
-        plan = DecodePlan(sampling=self._options.sampling, texts=frozenset({source}))
+        plan = DecodePlan(sampling=self._options.sampling, words=frozenset({source}))
         whisper = None
         if source is TextSource.SPEECH:
             whisper = Whisper.load(self._options.speech_model, device=self._options.device)

@@ -43,17 +43,17 @@ def read_item(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[Dec
 
     Args:
         file: The open file.
-        plan: `plan.texts` selects writing and speech.
+        plan: `plan.words` selects writing and speech.
         info: The item.
 
     Yields:
         `DecodedTexts` and `DecodedSpeech` in order of time, then `ItemDecoded`.
     """
-    if TextSource.OCR in plan.texts and info.modality is Medium.IMAGE:
+    if TextSource.OCR in plan.words and info.modality is Medium.IMAGE:
         yield from _read_image(file)
-    if TextSource.OCR in plan.texts and info.modality is Medium.VIDEO:
+    if TextSource.OCR in plan.words and info.modality is Medium.VIDEO:
         yield from _read_frames(file, min(plan.sampling.frames_per_second, FRAMES_PER_SECOND))
-    if TextSource.SPEECH in plan.texts and info.modality is not Medium.IMAGE:
+    if TextSource.SPEECH in plan.words and info.modality is not Medium.IMAGE:
         yield from _read_sound(file, info.modality)
     yield ItemDecoded(info)  # embedding has reported damages
 

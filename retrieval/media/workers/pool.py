@@ -66,7 +66,7 @@ def decode_all(
         return
     with _WorkerPool(plan, workers, timeout_seconds) as pool:
         # Reading words takes longer than a message, so that small jobs share the work better.
-        max_sources = 1 if plan.texts else JOB_SOURCES
+        max_sources = 1 if plan.words else JOB_SOURCES
         yield from pool.run(_make_jobs(sources, _KnownFiles(known), max_sources))
 
 

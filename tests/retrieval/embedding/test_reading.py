@@ -13,11 +13,10 @@ from retrieval.errors import DamagedMediaError, MissingExtraError, UnknownModelE
 from retrieval.media.ocr.engine import Line
 from retrieval.store.reader import Snapshot
 from retrieval.types import TextSource, TimedText
-from support.toy_runs import COLOURS, pictures
 from support.voices import RATE_HZ, silence, voice
 
 OCR, SPEECH = TextSource.OCR, TextSource.SPEECH
-WITH_OCR = DEFAULT_TEXTS | {OCR}
+WITH_OCR = (*DEFAULT_TEXTS, OCR)
 
 Run = Callable[..., EmbedReport]
 
@@ -167,9 +166,9 @@ def test_missing_extras_and_models_are_reported_before_anything_is_embedded(
     with pytest.raises(MissingExtraError, match=r"install retrieval\[ocr\]"):
         run(media, texts=WITH_OCR)
     with pytest.raises(MissingExtraError, match=r"install retrieval\[speech\]"):
-        run(media, texts={SPEECH})
+        run(media, texts=(SPEECH,))
     assert not (tmp_path / "c").exists()
-    options = EmbedOptions(models=("toy:toy",), texts=frozenset({SPEECH}), speech_model="tiny")
+    options = EmbedOptions(models=("toy:toy",), texts=(SPEECH,), speech_model="tiny")
     with pytest.raises(UnknownModelError, match="tiny reads no speech; choose a Whisper model"):
         missing_encoders(tmp_path / "c", options)
 
@@ -183,7 +182,7 @@ def test_speech_is_read_by_a_real_model_with_times_and_a_language(
     soundfile.write(folder / "voices.wav", sound, RATE_HZ)
     soundfile.write(folder / "silent.wav", silence(3), RATE_HZ)
     options = {"models": ("toy:toy-music",), "speech_model": f"whisper:{small_whisper}"}
-    report = run(folder, texts=DEFAULT_TEXTS | {SPEECH}, **options)
+    report = run(folder, texts=(*DEFAULT_TEXTS, SPEECH), **options)
     assert (report.read[SPEECH], report.unread) == (2, 0)
     cues = stored(tmp_path / "c", SPEECH)
     assert cues["silent.wav"] == [TimedText(SPEECH, "")]
@@ -202,8 +201,3 @@ def test_processes_that_read_writing_are_bounded_by_memory(
     workers = retrieval.embedding.reading.WordReader._workers
     reader = retrieval.embedding.reading.WordReader(None, EmbedOptions(workers=8), None, None)  # type: ignore[arg-type]
     assert (workers(reader, OCR), workers(reader, SPEECH)) == (2, 8)
-
-
-def test_pictures_are_drawn() -> None:
-    assert {"red", "green", "blue", "yellow"} <= set(COLOURS)
-    assert callable(pictures)

@@ -28,7 +28,7 @@ OCR, SPEECH = TextSource.OCR, TextSource.SPEECH
 
 
 def events(path: Path, *sources: TextSource) -> list[DecodeEvent]:
-    plan = DecodePlan(texts=frozenset(sources))
+    plan = DecodePlan(words=frozenset(sources))
     return list(decode(Source(str(path), str(path), path.suffix == ".tar"), plan, {}))
 
 
