@@ -15,7 +15,7 @@ from retrieval.embedding.options import EmbedOptions, EmbedReport
 from retrieval.embedding.run import embed
 from retrieval.errors import CollectionNotFoundError, RetrievalError
 from retrieval.progress import Progress, no_progress
-from retrieval.search.arguments import names_of, query_of, targets_of
+from retrieval.search.arguments import names_of, query_of, targets_of, text_mode_of
 from retrieval.search.filtering import chosen_items
 from retrieval.search.hits import Hits
 from retrieval.search.indexing.build import build_index
@@ -32,7 +32,7 @@ from retrieval.store.compact import GRACE_SECONDS, CompactReport, compact
 from retrieval.store.status import Status
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 
 
 class Collection(OpenCollection):
@@ -201,6 +201,7 @@ class Collection(OpenCollection):
         min_score: float | None = None,
         rerank: str | Reranker | None = None,
         with_vectors: bool = False,
+        text: str | TextMode = TextMode.AUTO,
         vector: ArrayLike | None = None,
         space: str | None = None,
     ) -> Hits:
@@ -216,11 +217,13 @@ class Collection(OpenCollection):
             where: SQL condition over the items' columns; several are combined by AND.
             ids: Search these items only; unknown ids are ignored.
             cutoff: Drop hits that are no better than those of unrelated texts.
-            min_score: Drop hits with a lower score.
+            min_score: Drop hits with a lower score whose texts do not match.
             rerank: A re-ranker for the pictures among the first 20 hits: `tiny`, `tiny:FOLDER`,
                 `blip:HUB-ID-OR-FOLDER`, or an object; see
                 `retrieval.search.reranking.reranker.rerank`.
             with_vectors: Set `vector` of each hit.
+            text: `auto` also matches the words of text queries with texts of the items, such as
+                captions and transcripts; `off` uses vectors alone, `only` words alone.
             vector: Query vector instead of `query`: (dim,) numbers, or (m, dim) of one file, from
                 the space's model. No model is loaded.
             space: The space of `vector`; required if several spaces have this dimension.
@@ -243,6 +246,7 @@ class Collection(OpenCollection):
             min_score=min_score,
             rerank=rerank,
             with_vectors=with_vectors,
+            text=text,
         ).hits
 
     def answer(
@@ -261,6 +265,7 @@ class Collection(OpenCollection):
         rerank: str | Reranker | None = None,
         rerank_top: int = RERANK_TOP,
         with_vectors: bool = False,
+        text: str | TextMode = TextMode.AUTO,
         vector: ArrayLike | None = None,
         space: str | None = None,
     ) -> SearchResult:
@@ -281,6 +286,7 @@ class Collection(OpenCollection):
             reranker=self.reranker(rerank) if isinstance(rerank, str) else rerank,
             rerank_top=rerank_top,
             with_vectors=with_vectors,
+            text=text_mode_of(text),
         )
         return self.searcher.search(parsed, options)
 

@@ -96,7 +96,7 @@ class MomentStage:
             else:
                 ranked += _rank_by_score(group, spans, vectors[space.name], one_space=one_space)
         ranked.sort(
-            key=lambda r: (-r.sort_score, -r.hit.score, r.hit.item_id, r.hit.start_seconds or 0.0)
+            key=lambda r: (-r.sort_score, -_score(r.hit), r.hit.item_id, r.hit.start_seconds or 0.0)
         )
         return [entry.hit for entry in ranked]
 
@@ -220,7 +220,7 @@ def _rank_by_probability(
         for (_, hit), spans in zip(group, item_spans, strict=True)
         for start, end, score in spans
     ]
-    moments = _drop_improbable(sorted(moments, key=lambda moment: -moment.score))
+    moments = _drop_improbable(sorted(moments, key=lambda moment: -_score(moment)))
     scores = sorted((item.sort_score(one_space=one_space) for item, _ in group), reverse=True)
     for number, moment in enumerate(moments):
         yield RankedHit(scores[min(number, len(scores) - 1)], moment)
@@ -235,7 +235,11 @@ def _drop_improbable(moments: Sequence[Hit]) -> list[Hit]:
     seen: set[int] = set()
     remaining = []
     for moment in moments:
-        if moment.score >= MIN_PROBABILITY or moment.item_id not in seen:
+        if _score(moment) >= MIN_PROBABILITY or moment.item_id not in seen:
             remaining.append(moment)
         seen.add(moment.item_id)
     return remaining
+
+
+def _score(hit: Hit) -> float:
+    return -1.0 if hit.score is None else hit.score

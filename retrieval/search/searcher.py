@@ -179,9 +179,14 @@ class Searcher:
 def _page(hits: Iterable[Hit], options: SearchOptions) -> list[Hit]:
     """Drop low scores, number the hits, and cut out the requested page."""
     minimum = options.min_score
-    scored = [hit for hit in hits if minimum is None or hit.score >= minimum]
+    scored = [hit for hit in hits if minimum is None or _reaches(hit, minimum)]
     ranked = [replace(hit, rank=rank) for rank, hit in enumerate(scored, 1)]
     return ranked[options.offset : options.offset + options.k]
+
+
+def _reaches(hit: Hit, minimum: float) -> bool:
+    """Whether the score of a hit reaches a minimum, or the hit has a matching text."""
+    return hit.matched is not None or (hit.score is not None and hit.score >= minimum)
 
 
 def _mark_missing(hits: Sequence[Hit]) -> list[Hit]:
