@@ -110,11 +110,13 @@ class Collection(OpenCollection):
         memory: int | None = None,
         latency_ms: float | None = None,
         effort_seconds: float = EFFORT_SECONDS,
+        language: str | None = None,
         progress: Progress = no_progress,
     ) -> list[IndexCard]:
-        """Update the index of every space; new rows usually become a further part.
+        """Update the index of every space, and the index of the texts.
 
-        Without arguments the index keeps the kind of the last request.
+        New rows usually become a further part of the index of their space. Without arguments every
+        index keeps its kind and language.
 
         Args:
             kind: `auto`, `exact`, a FAISS factory string, or `CAGRA`, which needs a GPU.
@@ -122,6 +124,8 @@ class Collection(OpenCollection):
             memory: Bytes of memory for searching, without the mapped vectors.
             latency_ms: Median query time up to which exact search is chosen.
             effort_seconds: Time limit of the trials; the best kind so far is built.
+            language: Language of the texts, such as `de` or `german`, whose words are stemmed;
+                `none`: words are not stemmed, as at first.
             progress: Receives the number of the current trial.
 
         Returns:
@@ -137,6 +141,7 @@ class Collection(OpenCollection):
             encoders=self.encoder,
             progress=progress,
             effort_seconds=effort_seconds,
+            language=language,
         )
         self.refresh()
         return cards

@@ -62,18 +62,21 @@ class MomentStage:
         items: Sequence[ItemHit],
         query: Query | VectorQuery,
         vectors: Mapping[str, QueryVectors],
-    ) -> list[Hit]:
+        *,
+        calibrated: bool = False,
+    ) -> list[RankedHit]:
         """Refine items with times to spans, and rank spans and images together.
 
         Args:
             items: Items of the first stage, best first.
             query: The query.
             vectors: Its vectors, by space.
+            calibrated: Rank by calibrated scores, even if all hits are of one space.
 
         Returns:
             All moments of all items, and the items without times, best first.
         """
-        one_space = len(vectors) < 2
+        one_space = len(vectors) < 2 and not calibrated
         timed = [
             (self._with_frames(item, vectors), hit)
             for item, hit in items
@@ -98,7 +101,7 @@ class MomentStage:
         ranked.sort(
             key=lambda r: (-r.sort_score, -_score(r.hit), r.hit.item_id, r.hit.start_seconds or 0.0)
         )
-        return [entry.hit for entry in ranked]
+        return ranked
 
     def _with_frames(self, item: ScoredItem, searched: Mapping[str, object]) -> ScoredItem:
         """Replace a video of a clip encoder by the same video in a space that stores frames.
