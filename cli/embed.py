@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,8 @@ from cli.terminal import escaped
 if TYPE_CHECKING:
     from retrieval.embedding.options import EmbedReport
     from retrieval.media.sources.listing import LiteralPaths
+
+DEFAULT_TEXTS = "name,caption,tag,transcript"
 
 SUFFIXES_SHOWN = 8
 """Number of suffixes of skipped files that the report lists."""
@@ -76,6 +79,18 @@ def embed(
         bool,
         typer.Option("--prune", help="Remove items whose files are missing from the SOURCEs."),
     ] = False,
+    texts: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCES",
+            help="Sources of texts to store, separated by commas: name, caption, tag, transcript, "
+            "ocr, speech; or none.",
+        ),
+    ] = DEFAULT_TEXTS,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Read texts and columns of unchanged files again."),
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first file that cannot be used.")
     ] = False,
@@ -86,13 +101,13 @@ def embed(
     """Embed media files into COLLECTION: add new files and replace changed ones.
 
     Repeating the command changes nothing; after an interruption it continues. Renamed files keep
-    their items. New captions and columns are stored without embedding again.
+    their items. New captions, columns and texts are stored without embedding again.
 
     The exit code is 0 if at least one file is in the collection, 1 if none is, and 2 for an error
     that ended the run.
     """
     from cli.models import offer_download
-    from retrieval.embedding.options import EmbedOptions
+    from retrieval.embedding.options import EmbedOptions, text_sources
     from retrieval.embedding.run import embed as run
     from retrieval.embedding.run import missing_encoders
     from retrieval.media.sources.find import find_sources
@@ -113,8 +128,11 @@ def embed(
         caption_column=caption_col,
         exclude=tuple(exclude or ()),
         prune=prune,
-        **({} if workers is None else {"workers": workers}),
+        texts=text_sources(part.strip() for part in texts.split(",")),
+        refresh=refresh,
     )
+    if workers is not None:
+        options = replace(options, workers=workers)
     given = [_paths_of_stdin() if source == "-" else source for source in sources]
     listing = Listing(options.exclude, lambda failure: None)
     listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)
@@ -154,7 +172,7 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
             "of them have no segments, such as silent videos without a model for pictures",
         ),
         (report.unchanged, "unchanged"),
-        (report.updated, "with new captions or columns, not embedded again"),
+        (report.updated, "with new captions, columns or texts, not embedded again"),
         (report.renamed, "renamed or moved, not embedded again"),
         (report.other_paths, "further names of the same files, as links"),
         (report.completed, "existing items gained a space they lacked"),
@@ -168,6 +186,9 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
         print(f"note: {notice}", file=sys.stderr)
     if report.passed_over:
         print(_passed_over(report.passed_over))
+    if report.without_texts:
+        items = _counted(report.without_texts, "item")
+        print(f"{items} without texts; --refresh reads names, captions, tags and transcripts")
     if report.gone:
         one = report.gone == 1
         print(f"{report.gone} {'item whose file is' if one else 'items whose files are'} gone; "

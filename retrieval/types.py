@@ -13,6 +13,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.text_types import Sidecar as Sidecar
+from retrieval.text_types import TextSource as TextSource
+from retrieval.text_types import TimedText as TimedText
+
 Scalar = str | int | float | bool | date | None
 """A value of a user's metadata column. A timestamp is a `datetime` (a `date`) in UTC."""
 
@@ -23,17 +27,6 @@ class Medium(StrEnum):
     IMAGE = "image"
     AUDIO = "audio"
     VIDEO = "video"
-
-
-class TextSource(StrEnum):
-    """Where a text of an item comes from."""
-
-    NAME = "name"
-    CAPTION = "caption"
-    TAG = "tag"
-    TRANSCRIPT = "transcript"
-    OCR = "ocr"
-    SPEECH = "speech"
 
 
 # ---------------------------------------------------------------- sources and decoding
@@ -47,6 +40,8 @@ class Source:
         uri: Absolute path as the collection stores it, percent-encoded where needed.
         path: Path that opens the file.
         is_tar: Whether it is an archive: a tar, or a Parquet file that holds media.
+        sidecars: The transcript files beside it.
+        rereads: Text sources to read even if the collection has the content.
     """
 
     uri: str
@@ -54,6 +49,8 @@ class Source:
     is_tar: bool = False
     caption: str | None = None
     columns: dict[str, Scalar] = field(default_factory=dict)
+    sidecars: tuple[Sidecar, ...] = ()
+    rereads: frozenset[TextSource] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +130,7 @@ class DecodePlan:
         images: By space name, for image items.
         frames: By space name, for the frames of videos.
         audio: By space name, for recordings and, with `sound_of_videos`, the sound of videos.
+        file_texts: Text sources to read beside, of those that need the file: tag, transcript.
     """
 
     images: dict[str, ImageGeometry] = field(default_factory=dict)
@@ -140,45 +138,7 @@ class DecodePlan:
     audio: dict[str, AudioWindows] = field(default_factory=dict)
     sampling: Sampling = field(default_factory=Sampling)
     sound_of_videos: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class TimedText:
-    """What an item says in one place, such as a caption, a tag or one cue of a transcript.
-
-    Attributes:
-        start_seconds: Start of the span that the text belongs to; None for the whole item.
-        end_seconds: End of the span; None for the whole item.
-        language: ISO 639-1 code such as `de`; None if unknown.
-    """
-
-    source: TextSource
-    text: str
-    start_seconds: float | None = None
-    end_seconds: float | None = None
-    language: str | None = None
-
-    def __post_init__(self) -> None:
-        start, end = self.start_seconds, self.end_seconds
-        if (start is None) != (end is None):
-            raise ValueError(f"a text has both times or none, got {start} and {end}")
-        if start is not None and end is not None and not 0 <= start < end < math.inf:
-            raise ValueError(f"a text needs 0 <= start < end, got [{start}, {end}) seconds")
-
-
-@dataclass(frozen=True, slots=True)
-class Sidecar:
-    """A file beside an item from which texts were read; a change of it makes them outdated.
-
-    Attributes:
-        name: Name in the item's folder.
-        bytes: Size.
-        mtime: Seconds since 1970.
-    """
-
-    name: str
-    bytes: int
-    mtime: float
+    file_texts: frozenset[TextSource] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +146,9 @@ class MediaInfo:
     """Metadata of one item, from its file and its source.
 
     Attributes:
-        texts: All texts of the item.
+        texts: The texts that were read.
         sidecars: The files from which transcripts were read.
+        facts: Values that the file's tags state, for columns that the user does not set.
     """
 
     uri: str
@@ -202,6 +163,7 @@ class MediaInfo:
     columns: dict[str, Scalar] = field(default_factory=dict)
     texts: tuple[TimedText, ...] = ()
     sidecars: tuple[Sidecar, ...] = ()
+    facts: dict[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +207,13 @@ class ItemUnchanged:
     """A file whose bytes the collection already holds.
 
     Attributes:
-        info: Metadata known without decoding. Its caption and columns can be new.
+        info: Metadata known without decoding. Its caption, columns and texts can be new.
+        texts_read: The sources whose texts `info` has.
     """
 
     uri: str
     info: MediaInfo | None = field(default=None, compare=False)
+    texts_read: frozenset[TextSource] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

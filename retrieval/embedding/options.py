@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from retrieval.encoders.catalogue import CATALOGUE, caution_of, load_encoder, resolve
 from retrieval.encoders.spaces import check_encoder, make_space
-from retrieval.errors import MissingExtraError, WeightsNotAvailableError
+from retrieval.errors import MissingExtraError, SourceError, WeightsNotAvailableError
 from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
-from retrieval.types import Failure, Medium, Sampling, Space
+from retrieval.types import Failure, Medium, Sampling, Space, TextSource
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "small"
+
+DEFAULT_TEXTS = (TextSource.NAME, TextSource.CAPTION, TextSource.TAG, TextSource.TRANSCRIPT)
+"""Sources of texts that need no model."""
 
 SOUND_ONLY = (Medium.AUDIO,)
 
@@ -42,6 +45,8 @@ class EmbedOptions:
         caption_column: Column of lists with the captions; detected by default.
         exclude: Gitignore patterns of files to skip.
         prune: Remove the items whose files no longer exist in the given folders and patterns.
+        texts: Sources of texts to store with the items; none if empty.
+        refresh: Read the texts and columns of unchanged files again, without embedding.
     """
 
     models: tuple[str, ...] = ()
@@ -58,10 +63,30 @@ class EmbedOptions:
     caption_column: str | None = None
     exclude: tuple[str, ...] = ()
     prune: bool = False
+    texts: tuple[TextSource, ...] = DEFAULT_TEXTS
+    refresh: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.models, str):  # one name instead of a tuple
             object.__setattr__(self, "models", (self.models,))
+        object.__setattr__(self, "texts", text_sources(self.texts))
+
+
+def text_sources(names: str | Iterable[str]) -> tuple[TextSource, ...]:
+    """Return the sources of texts that names or one name mean; `none` means none.
+
+    Raises:
+        SourceError: There is no source of that name.
+    """
+    names = (names,) if isinstance(names, str) else tuple(names)
+    if names == ("none",):
+        return ()
+    unknown = [name for name in names if name not in list(TextSource)]
+    if unknown:
+        raise SourceError(
+            f"no source of texts {unknown[0]!r}; expected none, or some of {', '.join(TextSource)}"
+        )
+    return tuple(dict.fromkeys(map(TextSource, names)))
 
 
 @dataclass(slots=True)
@@ -72,7 +97,7 @@ class EmbedReport:
         added: New items by modality.
         replaced: Added items that replace an older version of their file.
         renamed: Items whose files were renamed; not embedded again.
-        updated: Items with new captions or columns; not embedded again.
+        updated: Items with new captions, columns or texts; not embedded again.
         other_paths: Further paths of files that are already items.
         gone: Items whose files no longer exist.
         pruned: Items that were removed because their files no longer exist.
@@ -83,6 +108,8 @@ class EmbedReport:
             only. A further model may embed them.
         notices: Values that are stored under another name or in another form.
         passed_over: Files of folders that are not media, by suffix.
+        without_texts: Unchanged items of a collection that has no texts, because it is older than
+            they are or was made without them.
     """
 
     added: dict[Medium, int] = field(default_factory=lambda: dict.fromkeys(Medium, 0))
@@ -100,6 +127,7 @@ class EmbedReport:
     without_segments: int = 0
     notices: list[str] = field(default_factory=list)
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    without_texts: int = 0
     seconds: float = 0.0
 
     @property

@@ -52,6 +52,7 @@ from retrieval.types import (
     Segments,
     Source,
     Space,
+    TextSource,
 )
 
 logger = logging.getLogger(__name__)
@@ -156,7 +157,8 @@ class _EmbedRun:
         """Embed the new and changed files."""
         known = self._reconciler.known.files
         sources = self._reconciler.select(list_sources(self._reconciler.listing))
-        for result in self._embed(sources, self._spaces, known):
+        texts = self._reconciler.texts.file_texts
+        for result in self._embed(sources, self._spaces, known, texts):
             self._store(result, known)
         self._reconciler.finish()
 
@@ -165,13 +167,14 @@ class _EmbedRun:
     ) -> None:
         if isinstance(result, ItemUnchanged):
             if result.info is not None:
-                self._reconciler.keep(result.info)
+                self._reconciler.keep(result.info, result.texts_read)
             return
         if isinstance(result, EmbeddedItem):
             self._reconciler.mark_seen(result.info.uri)
             older = known.get(result.info.uri)
             if older is not None and older.sha256 == result.info.sha256:
-                self._reconciler.keep(result.info)  # a member of a renamed tar
+                # A member of a renamed tar.
+                self._reconciler.keep(result.info, self._reconciler.texts.file_texts)
                 return
             self._add(result, older)
         elif result.stage == NO_ENCODER:
@@ -185,7 +188,8 @@ class _EmbedRun:
     def _add(self, item: EmbeddedItem, older: KnownFile | None) -> None:
         info = item.info
         try:
-            self._writer.add(replace(item, replaces=older.item_id if older else None))
+            info = self._reconciler.texts.completed(info)
+            self._writer.add(replace(item, info=info, replaces=older.item_id if older else None))
         except InvalidVectorError as error:
             failure = Failure(info.uri, "encode", str(error), info.bytes, info.mtime)
             self._reconciler.record_failure(failure)
@@ -213,7 +217,8 @@ class _EmbedRun:
         if all(last == snapshot.manifest.next_item_id - 1 for last in covered.values()):
             return
         # Renames first: the rows are computed from the items' current files.
-        listing = Listing(self._options.exclude, lambda failure: None)
+        bases = self._reconciler.listing.bases
+        listing = Listing(self._options.exclude, lambda failure: None, bases=bases)
         if self._reconciler.follow_renames(list_sources(listing)):
             self._writer.publish()
             snapshot = self._writer.snapshot or snapshot
@@ -257,10 +262,15 @@ class _EmbedRun:
     # ------------------------------------------------------------ decoding and encoding
 
     def _embed(
-        self, sources: Iterable[Source], spaces: Spaces, known: Mapping[str, KnownFile]
+        self,
+        sources: Iterable[Source],
+        spaces: Spaces,
+        known: Mapping[str, KnownFile],
+        file_texts: frozenset[TextSource] = frozenset(),
     ) -> Iterator[EmbeddedItem | Failure | ItemUnchanged]:
         """Decode in worker processes, encode in this one, and publish full shards."""
         plan = decode_plan(list(spaces.values()), sound_of_videos=self._options.sound_of_videos)
+        plan = replace(plan, file_texts=file_texts)
         assembler = Assembler(spaces, batch_samples=self._options.batch_samples)
         flushed = time.monotonic()
         for event in self._events(sources, plan, known):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from retrieval.errors import CollectionFormatError, SpaceMismatchError
 from retrieval.store.blocks import id_array, isin_sorted
 from retrieval.store.manifest import ListedFile, Manifest
-from retrieval.store.schema import ROW_GROUP_ROWS, SCHEMAS, SPACE_SCHEMAS
+from retrieval.store.schema import SCHEMAS, SPACE_SCHEMAS
 from retrieval.store.shards import read_rows
 from retrieval.types import Space
 
@@ -64,7 +64,7 @@ class ShardReader:
         folder: str,
         columns: list[str] | None,
         after_item_id: int,
-        batch_rows: int = ROW_GROUP_ROWS,
+        batch_rows: int | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yield rows of items after an id, without removed items."""
         removed, required = self.removed_ids(), self.required_columns(folder)
@@ -87,7 +87,7 @@ class ShardReader:
                     yield batch
 
     def _rows_of(
-        self, folder: str, item_ids: NDArray[np.int64], batch_rows: int = ROW_GROUP_ROWS
+        self, folder: str, item_ids: NDArray[np.int64], batch_rows: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of items with sorted `item_ids`, without removed items."""
         required = self.required_columns(folder)

@@ -56,7 +56,7 @@ def read_rows(
     columns: Sequence[str] | None = None,
     first_item_id: int = 0,
     last_item_id: int = 2**63 - 1,
-    batch_rows: int = ROW_GROUP_ROWS,
+    batch_rows: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Read a memory-mapped file in blocks and skip row groups without items of the range.
 
@@ -68,7 +68,7 @@ def read_rows(
         columns: Names of the columns to read; None reads all.
         first_item_id: First item of the range.
         last_item_id: Last item of the range, inclusive.
-        batch_rows: Rows of a block, at most.
+        batch_rows: Rows of a block, at most; by default those of a row group.
 
     Raises:
         CollectionDamagedError: The file is missing, unreadable, or lacks a required value.
@@ -78,7 +78,9 @@ def read_rows(
     with _damage_errors(path), _open(path) as file:
         _check_columns(path, file.schema_arrow, required)
         groups = _row_groups(file.metadata, first_item_id, last_item_id)
-        for batch in file.iter_batches(batch_rows, row_groups=groups, columns=columns):
+        for batch in file.iter_batches(
+            batch_rows or ROW_GROUP_ROWS, row_groups=groups, columns=columns
+        ):
             batch.validate(full=True)  # Parquet readers do not check UTF-8
             _check_values(path, batch, required)
             yield batch

@@ -176,7 +176,7 @@ def _merged_batches(
     schema = TEXT_SCHEMAS[folder]
     waiting = sorted(updates)
     updated = np.array(waiting, np.int64)
-    for batch in read_rows(path, schema):
+    for batch in read_rows(path, schema, batch_rows=BATCH_ROWS):
         ids = id_array(batch)
         replaced = isin_sorted(ids, updated)
         # The last item can have more rows in the next batch.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.columns.notices import Notices
+from retrieval.columns.types import ColumnType
 from retrieval.errors import SpaceMismatchError
 from retrieval.files.writing import storage_errors
 from retrieval.store.blocks import isin_sorted
@@ -187,6 +188,10 @@ class CollectionWriter:
         """
         self._check_present(item_id)
         self._pending.update_texts(item_id, update)
+
+    def column_types(self) -> dict[str, ColumnType]:
+        """Return the user columns and their types, those of pending items included."""
+        return self._columns.types()
 
     def stored_columns(self, info: MediaInfo) -> dict[str, Scalar]:
         """Return the user columns of an item with the names and types they would be stored with.

@@ -1,6 +1,7 @@
 """Read the media in a tar from beginning to end, without extracting any file under its own name.
 
-`KEY.jpg` is an item, `KEY.txt` its caption, `KEY.json` its columns and possibly another caption;
+`KEY.jpg` is an item, `KEY.txt` its caption, `KEY.json` its columns and possibly another caption,
+`KEY.srt` the transcript of a recording or video;
 `tar_index.py` defines which belong together. A tar is read twice: first its names and texts, then
 its media with their texts. Tars may be compressed, and may be nested.
 """
@@ -28,11 +29,13 @@ from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular, open_regular
 from retrieval.media.archives.tar_index import TarIndex, TarText
 from retrieval.media.captions import MAX_CAPTION_CHARACTERS, join_captions
-from retrieval.media.files import EXTENSIONS, OpenFile
+from retrieval.media.files import EXTENSIONS, OpenFile, TranscriptFile
 from retrieval.media.lists.formats import parse_exact_json
 from retrieval.media.lists.rows import CAPTION_COLUMNS
 from retrieval.media.names import TAR_NAME, extension, is_tar_name, quote
-from retrieval.types import Failure, Scalar, Source
+from retrieval.media.transcripts.formats import TRANSCRIPT_EXTENSIONS
+from retrieval.media.transcripts.sidecars import can_have_transcript
+from retrieval.types import Failure, Scalar, Sidecar, Source
 
 SPOOL_BYTES = 64 << 20
 """Members up to this size are read in memory, larger ones through an unnamed temporary file."""
@@ -42,6 +45,11 @@ MAX_TEXT_BYTES = 16 << 20
 
 MAX_DEPTH = 2
 """Maximum nesting of tars."""
+
+TRANSCRIPT_SUFFIXES = TRANSCRIPT_EXTENSIONS - {"json"}
+"""Transcripts in tars; a JSON file holds columns."""
+
+_TEXT_SUFFIXES = TRANSCRIPT_SUFFIXES | {"txt", "json"}
 
 _TAR_ERRORS = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
@@ -192,8 +200,17 @@ def _split_nested(name: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class _TextsOfItem:
+    """What a tar holds beside one media file; transcripts are names and contents."""
+
+    captions: list[object]
+    columns: dict[str, Scalar]
+    transcripts: list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
 class _Texts:
-    """Captions and columns of one tar, stored until their media are read."""
+    """Captions, columns and transcripts of one tar, stored until their media are read."""
 
     file: BinaryIO
     index: TarIndex
@@ -206,13 +223,17 @@ class _Texts:
         self.index.add_text(TarText(name, self.file.tell(), len(content)))
         self.file.write(content)
 
-    def read(self, media: str) -> tuple[list[object], dict[str, Scalar]]:
-        """Return the captions and the columns of one media file."""
+    def read(self, media: str) -> _TextsOfItem:
+        """Return the captions, the columns and the transcripts of one media file."""
         captions: list[object] = []
         columns: dict[str, object] = {}
+        transcripts: list[tuple[str, bytes]] = []
         for text in self.index.texts_of(media):
             self.file.seek(text.position)
             content = self.file.read(text.size)
+            if extension(text.name) in TRANSCRIPT_SUFFIXES:
+                transcripts.append((text.name, content))
+                continue
             if extension(text.name) == "txt":
                 captions.append(content[: 4 * MAX_CAPTION_CHARACTERS].decode("utf-8", "replace"))
                 continue
@@ -226,7 +247,8 @@ class _Texts:
         caption_column = next((n for n in CAPTION_COLUMNS if columns.get(n) is not None), None)
         if caption_column is not None:
             captions.append(columns.pop(caption_column))
-        return captions, {name: nested_to_text(value) for name, value in columns.items()}
+        texts = {name: nested_to_text(value) for name, value in columns.items()}
+        return _TextsOfItem(captions, texts, transcripts)
 
 
 # ---------------------------------------------------------------- reading
@@ -275,7 +297,7 @@ class _TarReader:
                         suffix = extension(member.name)
                         if suffix in EXTENSIONS:
                             index.add_media(member.name)
-                        elif suffix in ("txt", "json") and (content := tar.extractfile(member)):
+                        elif suffix in _TEXT_SUFFIXES and (content := tar.extractfile(member)):
                             texts.add(member.name, content.read(MAX_TEXT_BYTES + 1))
                     index.add_seen(member.name)
         except _TAR_ERRORS:
@@ -309,12 +331,21 @@ class _TarReader:
             if is_tar_name(member.name):
                 yield from _TarReader(self.source, media, self.depth + 1).members()
                 return
-            captions, columns = texts.read(member.name)
+            beside = texts.read(member.name)
             yield replace(
                 media,
-                caption=join_captions(captions) or self.source.caption,
-                columns={**self.source.columns, **columns},
+                caption=join_captions(beside.captions) or self.source.caption,
+                columns={**self.source.columns, **beside.columns},
+                transcripts=tuple(self._transcripts(member.name, beside.transcripts)),
+                rereads=self.source.rereads,
             )
+
+    def _transcripts(
+        self, media: str, transcripts: list[tuple[str, bytes]]
+    ) -> Iterator[TranscriptFile]:
+        for name, content in transcripts if can_have_transcript(media) else ():
+            sidecar = Sidecar(quote(os.path.basename(name)), len(content), 0.0)
+            yield TranscriptFile(self._uri(name), sidecar, content=content)
 
     def _uri(self, name: str) -> str:
         return f"{self.tar.uri}!{quote(name)}"

@@ -111,6 +111,7 @@ class _Finder:
     def _listed_files(self, path: str) -> Iterator[Source]:
         folder = os.path.dirname(os.path.abspath(path))
         rules = IgnoreRules.from_patterns(self.listing.exclude, folder)
+        self.listing.add_base(folder)
         uri = path_to_uri(path)
         bad: list[tuple[int, SourceError]] = []
         good = 0

@@ -11,6 +11,7 @@ from retrieval.media.files import is_media_name
 from retrieval.media.names import extension, path_to_uri
 from retrieval.media.sources.ignore_rules import IgnoreRules
 from retrieval.media.sources.listing import Listing
+from retrieval.media.transcripts.sidecars import is_sidecar
 
 
 def walk(folder: str, listing: Listing) -> Iterator[str]:
@@ -62,13 +63,15 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _media_files(entries: list[os.DirEntry[str]], listing: Listing) -> Iterator[str]:
     """Yield the media among the files of one folder, and count the others."""
-    stems = {os.path.splitext(entry.name)[0] for entry in entries if is_media_name(entry.name)}
+    media = [entry.name for entry in entries if is_media_name(entry.name)]
+    stems = {os.path.splitext(name)[0] for name in media}
+    names = frozenset((*stems, *media))
     for entry in entries:
         if entry.is_symlink() and os.path.isdir(entry.path):
             listing.skipped["links to folders"] += 1
         elif is_media_name(entry.name):
             yield entry.path
-        elif not _is_caption(entry.name, stems):
+        elif not _is_caption(entry.name, stems) and not is_sidecar(entry.name, names):
             listing.count_skipped(entry.name)
 
 

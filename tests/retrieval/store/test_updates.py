@@ -13,9 +13,10 @@ from retrieval.errors import StorageError
 from retrieval.search.items import ItemTable
 from retrieval.store.compact import compact
 from retrieval.store.reader import Snapshot
+from retrieval.store.text_rows import TextUpdate
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
-from retrieval.types import Failure, MediaInfo, Scalar
+from retrieval.types import Failure, MediaInfo, Scalar, TextSource, TimedText
 from support.flaky_system import FlakySystem, use_system
 
 ROWS = ("segments/", "frames/")
@@ -165,6 +166,8 @@ def change_everything(root: Path) -> None:
     with CollectionWriter.open(root) as writer:
         writer.update(1, info(uri="/new/1", caption="one"), {"uri", "caption"})
         writer.update(8, info(year=8), {"year"})
+        cue = TimedText(TextSource.TRANSCRIPT, "new", 0.0, 1.0)
+        writer.update_texts(5, TextUpdate((cue,), frozenset({TextSource.TRANSCRIPT}), ()))
         writer.remove([4])
         writer.resolve_failure("gone")
         writer.add(item(12))
@@ -198,7 +201,7 @@ def test_field_19_every_failing_step_keeps_the_generation_before(
     assert verify(root) == []
 
 
-@pytest.mark.parametrize("name", ["items/00002.parquet", "items/00003.parquet", "CURRENT"])
+@pytest.mark.parametrize("name", ["items/00003.parquet", "texts/00002.parquet", "CURRENT"])
 def test_field_19_a_kill_keeps_the_generation_before(tmp_path: Path, name: str) -> None:
     root = tmp_path / "c"
     sample(root)
