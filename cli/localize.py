@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from cli.log_level import log_level
-from cli.options import Device, DeviceOption, LocalizerOption, TimeFormatOption
+from cli.options import Device, DeviceOption, LocalizerOption, TextOption, TimeFormatOption
 from cli.output import AnswerPrinter, Output
+from retrieval.targets import TextMode
 
 
 def localize(
@@ -19,6 +20,7 @@ def localize(
     output: Annotated[Output, typer.Option("--format", help="Output format.")] = Output.TABLE,
     time_format: TimeFormatOption = None,
     localizer: LocalizerOption = "auto",
+    text: TextOption = TextMode.AUTO,
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Find the moments of one file that match QUERY, without a collection."""
@@ -27,6 +29,6 @@ def localize(
     # The collection of one file is temporary; messages about its index are of no interest.
     with log_level("retrieval.search.indexing", logging.WARNING):
         result = localize_file(
-            video, query, model=model, k=k, device=device.value, localizer=localizer
+            video, query, model=model, k=k, device=device.value, localizer=localizer, text=text
         )
     AnswerPrinter(output, time_format=time_format).print(result)

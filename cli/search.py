@@ -13,11 +13,12 @@ from cli.options import (
     IndexDeviceOption,
     LocalizerOption,
     Print0Option,
+    TextOption,
     TimeFormatOption,
     WhereOption,
 )
 from cli.output import AnswerPrinter, Output, paths_wanted
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 
 if TYPE_CHECKING:
     from retrieval.search.query import Query
@@ -53,7 +54,9 @@ def search(
         Path | None,
         typer.Option(help='JSON Lines of queries: {"qid": …, "query": …}. qid is optional.'),
     ] = None,
-    min_score: Annotated[float | None, typer.Option(help="Drop hits with a lower score.")] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Drop hits with a lower score whose texts do not match.")
+    ] = None,
     vector: Annotated[
         Path | None,
         typer.Option(help="A .npy file with a vector, instead of QUERY. No model is loaded."),
@@ -82,6 +85,7 @@ def search(
     gallery: Annotated[
         Path | None, typer.Option(help="Also write an HTML page of the hits.")
     ] = None,
+    text: TextOption = TextMode.AUTO,
     localizer: LocalizerOption = "auto",
     device: IndexDeviceOption = Device.AUTO,
 ) -> None:
@@ -124,6 +128,7 @@ def search(
             rerank=rerank,
             rerank_top=rerank_top,
             with_vectors=with_vectors,
+            text=text,
         )
         printer.print(result, qid)
         if gallery is not None:

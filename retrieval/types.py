@@ -388,24 +388,30 @@ class Hit:
     """A ranked item with its best segment or moment.
 
     Attributes:
-        score: Inner product, or the re-ranker's probability of a match.
-        likely: Whether the score is better than those of unrelated texts.
+        score: Inner product, or the re-ranker's probability of a match; None for a hit that only
+            words found.
+        space: Space of the score; None if vectors did not find the hit.
+        likely: Whether the score is better than those of unrelated texts, or words match.
+        text_score: BM25 score of the best matching text; None if no text matches.
+        matched: The text that contains words of the query; None if no text matches.
         first_stage_score: The score before re-ranking; None for hits that were not re-ranked.
         missing: Whether the item's file is gone.
         vector: (dim,) float32: stored vector of the best segment; None unless requested.
     """
 
     rank: int
-    score: float
+    score: float | None
     item_id: int
     uri: str
     modality: Medium
     medium: Medium
     start_seconds: float | None
     end_seconds: float | None
-    space: str
+    space: str | None
     likely: bool
     metadata: dict[str, Scalar] = field(default_factory=dict)
     first_stage_score: float | None = None
     missing: bool = False
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    text_score: float | None = None
+    matched: TextMatch | None = None
