@@ -2,7 +2,7 @@
 
 `KEY.jpg` is an item, `KEY.txt` its caption, `KEY.json` its columns and possibly another caption;
 `tar_index.py` defines which belong together. A tar is read twice: first its names and texts, then
-its media with their texts. Tars may be compressed, and may be nested.
+its media with their texts. Tars may be compressed, nested, and joined byte by byte.
 """
 
 from __future__ import annotations
@@ -107,16 +107,51 @@ def list_members(path: str) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def _open_tar(file: BinaryIO) -> Iterator[tarfile.TarFile]:
+def _open_tar(file: BinaryIO) -> Iterator[_Tar]:
     """Open a tar at its beginning, decompressing it as its content requires."""
     file.seek(0)
     head = file.read(6)
     file.seek(0)
     stream = _decompress(file, head)
-    with tarfile.open(
-        fileobj=stream or file, mode="r:" if stream is None else "r|", errorlevel=0
+    # Joined tars have zeros between them. `_Tar` counts what else is ignored with the zeros.
+    with _Tar.open(
+        fileobj=stream or file,
+        mode="r:" if stream is None else "r|",
+        errorlevel=0,
+        ignore_zeros=True,
     ) as tar:
         yield tar
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a `_Tar`."""
+
+    @classmethod
+    def fromtarfile(cls, opened: tarfile.TarFile) -> _Member:
+        tar = cast(_Tar, opened)
+        try:
+            member = super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:
+            tar.has_end = True
+            raise
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError):
+            tar.foreign_blocks += 1
+            raise
+        tar.has_end = False
+        return member
+
+
+class _Tar(tarfile.TarFile):
+    """A tar, or several joined ones.
+
+    Attributes:
+        foreign_blocks: Blocks that are neither zeros nor belong to a member.
+        has_end: Whether zeros follow the last member.
+    """
+
+    tarinfo = _Member
+    foreign_blocks = 0
+    has_end = False
 
 
 def _decompress(file: BinaryIO, head: bytes) -> BinaryIO | None:
@@ -149,10 +184,14 @@ class _BorrowedFile(io.RawIOBase):
         return len(block)
 
 
-def _iterate(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _iterate(tar: _Tar) -> Iterator[tarfile.TarInfo]:
+    has_members = False
     while (member := tar.next()) is not None:
+        has_members = True
         yield member
-        tar.members = []  # type: ignore[attr-defined]  # keep memory use constant
+        tar.members = []  # keep memory use constant
+    if tar.foreign_blocks and not has_members:
+        raise tarfile.ReadError("no block of it begins a member")
 
 
 @contextmanager
@@ -262,6 +301,16 @@ class _TarReader:
             else:
                 if not self.members_read:
                     yield self._failure("the tar holds no members; expected media files")
+                elif tar.foreign_blocks:
+                    yield self._failure(
+                        f"{tar.foreign_blocks * tarfile.BLOCKSIZE:,} bytes between or after the "
+                        f"{self.members_read} members belong to none of them; pack the tar again"
+                    )
+                elif not tar.has_end:
+                    yield self._failure(
+                        f"the tar has no end mark after {self.members_read} members and may be "
+                        "cut; copy it again"
+                    )
             for text, problem in index.problems():
                 yield Failure(self._uri(text.name), "open", problem, text.size, self.tar.mtime)
 
@@ -283,7 +332,7 @@ class _TarReader:
         index.clear_seen()
         index.pair_texts()
 
-    def _media(self, tar: tarfile.TarFile, texts: _Texts) -> Iterator[OpenFile | Failure]:
+    def _media(self, tar: _Tar, texts: _Texts) -> Iterator[OpenFile | Failure]:
         index = texts.index
         for member in _iterate(tar):
             self.members_read += 1
@@ -302,7 +351,7 @@ class _TarReader:
             index.add_seen(member.name)
 
     def _open_media(
-        self, tar: tarfile.TarFile, member: tarfile.TarInfo, uri: str, texts: _Texts
+        self, tar: _Tar, member: tarfile.TarInfo, uri: str, texts: _Texts
     ) -> Iterator[OpenFile | Failure]:
         with _spool(cast(BinaryIO, tar.extractfile(member))) as file:
             media = OpenFile(uri, member.name, file, member.size, member.mtime)
