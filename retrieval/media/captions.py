@@ -53,6 +53,8 @@ def _split_caption(caption: object) -> list[object]:
 def find_caption(path: str) -> str | None:
     """Return the caption of a media file, from its `.txt` or else from its folder's file.
 
+    It is empty if the file has an empty one, and None if it has none.
+
     Raises:
         SourceError: A line of captions.jsonl is not {"file": …, "caption": …}.
     """
@@ -60,7 +62,7 @@ def find_caption(path: str) -> str | None:
     if text_file != path:
         try:
             with io.TextIOWrapper(open_regular(text_file), "utf-8", "replace") as file:
-                return clean_caption(file.read(4 * MAX_CAPTION_CHARACTERS))
+                return clean_caption(file.read(4 * MAX_CAPTION_CHARACTERS)) or ""
         except OSError:
             pass  # most media files have no text file
     folder, name = os.path.split(path)
@@ -82,7 +84,7 @@ def _read_captions(path: str, _size: int, _mtime_ns: int) -> dict[str, str | Non
             try:
                 record = json.loads(line)
                 name = os.path.normpath(record["file"])
-                captions[name] = join_captions([captions.get(name), record["caption"]])
+                captions[name] = join_captions([captions.get(name), record["caption"]]) or ""
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise SourceError(
                     f"{path}, line {number}: not an object with file and caption; correct the line"

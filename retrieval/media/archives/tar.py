@@ -361,7 +361,9 @@ class _TarReader:
             captions, columns = texts.read(member.name)
             yield replace(
                 media,
-                caption=join_captions(captions) or self.source.caption,
+                caption=join_captions(captions)
+                or self.source.caption
+                or ("" if captions else None),
                 columns={**self.source.columns, **columns},
             )
 

@@ -227,7 +227,7 @@ def test_field_38_a_missing_header_is_one_line_that_says_so(tmp_path: Path) -> N
         ("['a dog', 'a lawn']", "a dog\na lawn"),
         ("[music] plays", "[music] plays"),
         ("[1, 2]", "[1, 2]"),
-        ([], None),
+        ([], ""),
         (7, "7"),
     ],
 )
