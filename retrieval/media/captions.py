@@ -12,6 +12,7 @@ from functools import lru_cache
 from retrieval.columns.types import clean_text
 from retrieval.errors import SourceError
 from retrieval.files.reading import open_regular
+from retrieval.media.lists.encodings import decode_text
 
 MAX_CAPTION_CHARACTERS = 10_000
 """Longer captions are cut; text encoders read less."""
@@ -61,8 +62,8 @@ def find_caption(path: str) -> str | None:
     text_file = os.path.splitext(path)[0] + ".txt"
     if text_file != path:
         try:
-            with io.TextIOWrapper(open_regular(text_file), "utf-8", "replace") as file:
-                return clean_caption(file.read(4 * MAX_CAPTION_CHARACTERS)) or ""
+            with open_regular(text_file) as file:
+                return clean_caption(decode_text(file.read(4 * MAX_CAPTION_CHARACTERS))) or ""
         except OSError:
             pass  # most media files have no text file
     folder, name = os.path.split(path)

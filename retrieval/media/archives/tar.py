@@ -29,6 +29,7 @@ from retrieval.files.reading import check_regular, open_regular
 from retrieval.media.archives.tar_index import TarIndex, TarText
 from retrieval.media.captions import MAX_CAPTION_CHARACTERS, join_captions
 from retrieval.media.files import EXTENSIONS, OpenFile
+from retrieval.media.lists.encodings import decode_text
 from retrieval.media.lists.formats import parse_exact_json
 from retrieval.media.lists.rows import CAPTION_COLUMNS
 from retrieval.media.names import TAR_NAME, extension, is_tar_name, quote
@@ -43,6 +44,11 @@ MAX_TEXT_BYTES = 16 << 20
 MAX_DEPTH = 2
 """Maximum nesting of tars."""
 
+_END_ERROR = tarfile.EOFHeaderError  # type: ignore[attr-defined]
+_FOREIGN_ERRORS = (
+    tarfile.InvalidHeaderError,  # type: ignore[attr-defined]
+    tarfile.TruncatedHeaderError,  # type: ignore[attr-defined]
+)
 _TAR_ERRORS = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
@@ -131,10 +137,10 @@ class _Member(tarfile.TarInfo):
         tar = cast(_Tar, opened)
         try:
             member = super().fromtarfile(tar)
-        except tarfile.EOFHeaderError:
+        except _END_ERROR:
             tar.has_end = True
             raise
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError):
+        except _FOREIGN_ERRORS:
             tar.foreign_blocks += 1
             raise
         tar.has_end = False
@@ -150,6 +156,7 @@ class _Tar(tarfile.TarFile):
     """
 
     tarinfo = _Member
+    members: list[tarfile.TarInfo]
     foreign_blocks = 0
     has_end = False
 
@@ -253,7 +260,7 @@ class _Texts:
             self.file.seek(text.position)
             content = self.file.read(text.size)
             if extension(text.name) == "txt":
-                captions.append(content[: 4 * MAX_CAPTION_CHARACTERS].decode("utf-8", "replace"))
+                captions.append(decode_text(content[: 4 * MAX_CAPTION_CHARACTERS]))
                 continue
             try:
                 values = parse_exact_json(content)

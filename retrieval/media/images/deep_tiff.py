@@ -47,11 +47,11 @@ def is_deep_tiff(tags: Mapping[int, Any]) -> bool:
     photometric = tags.get(_PHOTOMETRIC)
     bits = set(tags.get(_BITS_PER_SAMPLE, (1,)))
     formats = set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,)))
-    bands = tags.get(_SAMPLES_PER_PIXEL, 1)
+    bands = int(tags.get(_SAMPLES_PER_PIXEL, 1))
     if photometric not in (_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB):
         return False
     if formats == {_UNSIGNED} and max(bits) <= 8:
-        return photometric != _RGB and bands > (2 if _EXTRA_SAMPLES in tags else 1)
+        return bool(photometric != _RGB and bands > (2 if _EXTRA_SAMPLES in tags else 1))
     pair = (min(formats), min(bits))
     is_plain = photometric == _MIN_IS_BLACK and bands == 1 and pair in _READ_BY_PILLOW
     return not is_plain
@@ -122,8 +122,8 @@ def _to_rgb(values: NDArray[Any], tags: Mapping[int, Any]) -> NDArray[np.uint8]:
     if colours < 3:
         rgb = np.repeat(rgb[:, :, :1], 3, axis=2)
     if alpha is None or alpha < colours:
-        return rgb
+        return np.asarray(rgb, np.uint8)
     opacity = scale_to_8_bits(values[:, :, alpha]).astype(np.uint16)[:, :, np.newaxis]
     if extra[alpha - bands + len(extra)] != _ASSOCIATED_ALPHA:
         rgb = (rgb * opacity // 255).astype(np.uint8)
-    return np.minimum(rgb + (255 - opacity), 255).astype(np.uint8)
+    return np.asarray(np.minimum(rgb + (255 - opacity), 255), np.uint8)
