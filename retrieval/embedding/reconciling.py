@@ -278,13 +278,14 @@ class Reconciler:
     ) -> set[str]:
         """Return the names of the caption and columns of a source that differ from the stored ones.
 
-        Columns that a source lacks are kept: embedding a folder keeps the columns of a list.
+        Columns that a source lacks are kept: embedding a folder keeps the columns of a list. An
+        empty caption ends the stored one.
         """
         if info.caption is None and not info.columns:
             return set()
         stored = metadata.of(known.item_id)
         names = {name for name in info.columns if self._differs(name, info, stored)}
-        if info.caption is not None and stored.get("caption") != info.caption:
+        if info.caption is not None and (stored.get("caption") or "") != info.caption:
             names.add("caption")
         return names
 

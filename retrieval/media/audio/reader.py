@@ -6,8 +6,9 @@ trimmed. Only one block is held in memory. A recording that is cut short raises 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -18,8 +19,14 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
+from retrieval.errors import (
+    DamagedMediaError,
+    MediaError,
+    MediaTooLargeError,
+    UnsupportedMediaError,
+)
 from retrieval.media.audio.downmix import Downmix
+from retrieval.media.containers.joined import split_joined
 from retrieval.media.containers.reading import (
     audio_stream,
     check_end,
@@ -70,12 +77,16 @@ class SoundReader:
     """
 
     def __init__(
-        self, container: av.container.InputContainer, stream: av.AudioStream, file: BinaryIO
+        self,
+        container: av.container.InputContainer,
+        stream: av.AudioStream,
+        file: BinaryIO,
+        damage: Damage | None = None,
     ) -> None:
         self._container = container
         self._stream = stream
         self._file = file
-        self.damage = Damage()
+        self.damage = damage or Damage()
         self._timeline = Timeline(container, self.damage)
         self._position = 0  # end of the sound read so far, in samples
         self.sample_rate_hz = int(stream.codec_context.sample_rate or 0)
@@ -90,6 +101,11 @@ class SoundReader:
     def seconds_read(self) -> float:
         """Length read so far, including gaps."""
         return self._position / self.sample_rate_hz
+
+    @property
+    def end_seconds(self) -> float:
+        """End of what was read so far, including the pictures."""
+        return self._timeline.end_seconds
 
     def mono(self, sample_rate_hz: int) -> Iterator[Samples]:
         """Yield the sound as consecutive (n,) float32 blocks of one channel, with gaps as silence.
@@ -182,6 +198,68 @@ class SoundReader:
                 for block in blocks:
                     yield start, block
                     start = None
+
+
+class JoinedSound(SoundReader):
+    """Sound of files joined byte by byte; each begins where the sound and pictures before it end.
+
+    Attributes:
+        sample_rate_hz: The first file's own rate.
+        damage: Packets and sound that were left out so far.
+    """
+
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        stream: av.AudioStream,
+        file: BinaryIO,
+        others: Sequence[BinaryIO],
+    ) -> None:
+        super().__init__(container, stream, file)
+        self._others = others
+        self._seconds_before = 0.0  # start of the current file
+        self._current: SoundReader | None = None  # None: the first one
+
+    @property
+    def seconds_read(self) -> float:
+        """Length read so far, including gaps."""
+        if self._current is None:
+            return super().seconds_read
+        return self._seconds_before + self._current.seconds_read
+
+    def pieces(self, sample_rate_hz: int) -> Iterator[Samples | Gap]:
+        """Yield the blocks of `mono`, and each gap as one `Gap` of any length."""
+        written = 0
+        for piece in super().pieces(sample_rate_hz):
+            written += piece.samples if isinstance(piece, Gap) else len(piece)
+            yield piece
+        end = self._timeline.end_seconds
+        for file in self._others:
+            with ExitStack() as opened_files:
+                try:
+                    container = opened_files.enter_context(open_container(file))
+                except MediaError as error:
+                    size = file.seek(0, os.SEEK_END)
+                    self.damage.note(f"a joined part of {size:,} bytes is left out ({error})")
+                    continue
+                self.damage.note("the clock of the file restarts; time goes on from there")
+                stream = audio_stream(container)
+                if stream is None:
+                    timeline = Timeline(container, self.damage)
+                    for _ in timeline.packets(container.streams[0]):
+                        pass
+                    end += timeline.end_seconds
+                    continue
+                start = max(round(end * sample_rate_hz), written)
+                if start > written:
+                    yield Gap(start - written)
+                    written = start
+                self._current = SoundReader(container, stream, file, self.damage)
+                self._seconds_before = start / sample_rate_hz
+                for piece in self._current.pieces(sample_rate_hz):
+                    written += piece.samples if isinstance(piece, Gap) else len(piece)
+                    yield piece
+                end = self._seconds_before + self._current.end_seconds
 
 
 def _join_blocks(pieces: Iterable[_ChannelBlock | Gap]) -> Iterator[_ChannelBlock | Gap]:
@@ -278,8 +356,10 @@ def open_sound(file: BinaryIO | str) -> Iterator[SoundReader]:
     Raises:
         UnsupportedMediaError: No sound that FFmpeg decodes.
     """
-    with opened(file) as stream, open_container(stream) as container:
-        sound = audio_stream(container)
-        if sound is None:
-            raise UnsupportedMediaError("no audio stream that can be decoded in this file")
-        yield SoundReader(container, sound, stream)
+    with opened(file) as stream:
+        first, *others = split_joined(stream)
+        with open_container(first) as container:
+            sound = audio_stream(container)
+            if sound is None:
+                raise UnsupportedMediaError("no audio stream that can be decoded in this file")
+            yield JoinedSound(container, sound, first, others)

@@ -35,7 +35,13 @@ _MAX_SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True, slots=True)
 class ListedRow:
-    """One row of a list: the path of a file, and its metadata."""
+    """One row of a list: the path of a file, and its metadata.
+
+    Attributes:
+        path: As the list has it.
+        caption: Empty if the row's caption is, None if the row has no column for it.
+        columns: All other columns.
+    """
 
     path: str
     caption: str | None
@@ -80,7 +86,7 @@ def read_files(
             yield number, row
         elif name not in first_rows:
             first_rows[name] = row
-            yield number, replace(row, caption=join_captions(captions[name]))
+            yield number, replace(row, caption=join_captions(captions[name]) or row.caption)
         elif row.columns != first_rows[name].columns:
             notices.add(
                 "a file is listed again with other columns; those of its first row are stored",
@@ -213,7 +219,7 @@ class _RowParser:
             )
         return ListedRow(
             path=self._parse_path(where, path_key, row[path_key]),
-            caption=join_captions([row[caption_key]]) if caption_key is not None else None,
+            caption=None if caption_key is None else join_captions([row[caption_key]]) or "",
             columns=to_columns(
                 {key: value for key, value in row.items() if key not in (path_key, caption_key)},
                 self.file.notices,

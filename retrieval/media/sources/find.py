@@ -143,7 +143,8 @@ class _Finder:
 
     def _listed_source(self, path: str, row: ListedRow) -> Source:
         source = self._source(path)
-        return replace(source, caption=row.caption or source.caption, columns=row.columns)
+        caption = row.caption or (row.caption if source.caption is None else source.caption)
+        return replace(source, caption=caption, columns=row.columns)
 
     def _report_rows(self, uri: str, bad: list[tuple[int, SourceError]]) -> None:
         """Report the bad rows of a list as failures, then clear them."""

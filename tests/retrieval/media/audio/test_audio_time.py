@@ -128,12 +128,46 @@ def test_field_14_ogg_without_its_end_is_read_with_a_note(tmp_path: Path) -> Non
 def test_field_12_what_follows_the_end_of_a_container_is_reported(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "a.m4a", make_noise(4), kind="mp4")
     content = path.read_bytes()
-    path.write_bytes(2 * content)
+    path.write_bytes(content + b"\0\0\0\x08ftyp" + 700 * b"no file")
     _, sound = read(path)
     assert sound.seconds_read == pytest.approx(4.0, abs=0.05)
-    assert sound.damage.notes == [
-        f"{len(content):,} bytes follow the end of the recording or video; left out"
-    ]
+    (note,) = sound.damage.notes
+    assert note.startswith("a joined part of 4,908 bytes is left out (")
+
+
+@pytest.mark.parametrize("kind", ["m4a", "mka"])
+@pytest.mark.parametrize("times", [2, 3])
+def test_field_12_joined_recordings_are_read_to_the_end(
+    tmp_path: Path, kind: str, times: int
+) -> None:
+    sound = np.concatenate([make_tone(3, 48_000), np.zeros(48_000, np.float32)])
+    codec, container = ("aac", "mp4") if kind == "m4a" else ("flac", None)
+    path = write_sound(tmp_path / f"a.{kind}", sound, codec=codec, kind=container)
+    path.write_bytes(times * path.read_bytes())
+    samples, reader = read(path)
+    assert reader.seconds_read == pytest.approx(4 * times, abs=0.1 * times)
+    assert len(samples) == pytest.approx(reader.seconds_read * RATE, abs=1_600)
+    assert [round(begin) for begin, _ in heard(samples)] == [0, 4, 8][:times]
+    assert reader.damage.notes == ["the clock of the file restarts; time goes on from there"]
+
+
+def test_field_12_joined_recordings_of_different_rates_and_codecs(tmp_path: Path) -> None:
+    sound = np.concatenate([make_tone(3, 48_000), np.zeros(48_000, np.float32)])
+    first = write_sound(tmp_path / "a.mka", sound, codec="flac")
+    slow = np.concatenate([make_tone(3, 22_050), np.zeros(22_050, np.float32)])
+    second = write_sound(tmp_path / "b.mka", slow, rate=22_050, codec="aac")
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    samples, reader = read(first)
+    assert reader.seconds_read == pytest.approx(8, abs=0.2)
+    assert_heard(samples, (0, 3), (4, 7))
+
+
+def test_field_12_a_joined_recording_that_is_cut_fails(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "a.mka", make_noise(4), codec="flac")
+    content = path.read_bytes()
+    path.write_bytes(content + content[: len(content) // 2])
+    with pytest.raises(DamagedMediaError, match="ends early"):
+        read(path)
 
 
 # ---------------------------------------------------------------- time stamps

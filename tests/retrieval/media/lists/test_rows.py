@@ -38,7 +38,7 @@ def test_paths_are_relative_to_the_lists_folder_and_captions_found(tmp_path: Pat
     path = write(tmp_path / "list.csv", "file,text\nsub/a.jpg,a dog\n/abs/b.jpg,\n")
     sources = list(find_sources([path]))
     assert [source.path for source in sources] == [str(tmp_path / "sub/a.jpg"), "/abs/b.jpg"]
-    assert [source.caption for source in sources] == ["a dog", None]
+    assert [source.caption for source in sources] == ["a dog", ""]
     assert sources[0].columns == {}
 
 
