@@ -224,15 +224,34 @@ def open_video(file: BinaryIO | str, *, threads: int = 1) -> Iterator[VideoReade
         UnsupportedMediaError: No known container, or no video stream that can be decoded.
         MediaTooLargeError: Frames over the pixel limit.
     """
+    with _source_opener(file, threads) as open_source:
+        yield VideoReader(open_source)
+
+
+@contextmanager
+def open_frames(file: BinaryIO | str, *, threads: int = 1) -> Iterator[FrameSource]:
+    """Open a video for reading its own frames and their times.
+
+    Raises:
+        UnsupportedMediaError: No known container, or no video stream that can be decoded.
+        MediaTooLargeError: Frames over the pixel limit.
+    """
+    with _source_opener(file, threads) as open_source:
+        yield open_source(Damage())
+
+
+@contextmanager
+def _source_opener(file: BinaryIO | str, threads: int) -> Iterator[Callable[[Damage], FrameSource]]:
+    """Yield a function that opens the frames of a file; the file is closed at the end."""
     with opened(file) as stream, ExitStack() as containers:
         if is_animation(stream, stream.read(32)):
-            yield VideoReader(lambda damage: AnimationFrameReader(stream, damage))
+            yield lambda damage: AnimationFrameReader(stream, damage)
             return
 
         def open_again() -> av.container.InputContainer:
             return containers.enter_context(open_container(stream))
 
-        yield VideoReader(lambda damage: FrameReader(open_again, stream, threads, damage))
+        yield lambda damage: FrameReader(open_again, stream, threads, damage)
 
 
 def sample_frames(

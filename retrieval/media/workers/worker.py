@@ -11,8 +11,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any
 
 from retrieval.media.decode import decode
 from retrieval.types import DecodedChunk, DecodeEvent, DecodePlan, KnownFile, Source
@@ -65,13 +67,15 @@ def event_bytes(event: DecodeEvent) -> int:
     return 1_000 + (event.samples.nbytes if isinstance(event, DecodedChunk) else 0)
 
 
-def serve(handle: int) -> None:
+def serve(handle: int, answer: Callable[[Connection, Any], None] | None = None) -> None:
     """Answer requests until the other end of the pipe is closed.
 
     Args:
         handle: File descriptor of a two-way pipe. Standard input is a pipe without a writer; its
             end means that the parent process has ended.
+        answer: Sends the answers to one request; None decodes sources.
     """
+    answer = answer or _answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     _silence_libraries()
@@ -79,7 +83,7 @@ def serve(handle: int) -> None:
     try:
         pipe.send(Ready())
         while True:
-            _answer(pipe, pipe.recv())
+            answer(pipe, pipe.recv())
             pipe.send(Ready())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
