@@ -69,16 +69,15 @@ def timeline_of(clips: Sequence[EditClip], title: str) -> otio.schema.Timeline:
     from opentimelineio import schema
 
     timeline = schema.Timeline(name=one_line(title) or "retrieval")
-    kinds: list[tuple[Any, str, Any]] = [
-        (schema.TrackKind.Video, "V1", lambda clip: clip.has_picture)
-    ]
+    tracks = [(schema.TrackKind.Video, "V1", [clip.has_picture for clip in clips])]
     if any(clip.facts.has_sound for clip in clips):
-        kinds.append((schema.TrackKind.Audio, "A1", lambda clip: clip.facts.has_sound))
-    for kind, name, is_shown in kinds:
+        sounds = [clip.facts.has_sound for clip in clips]
+        tracks.append((schema.TrackKind.Audio, "A1", sounds))
+    for kind, name, shown in tracks:
         track = schema.Track(name=name, kind=kind)
-        for clip in clips:
+        for clip, is_shown in zip(clips, shown, strict=True):
             source_range = _range(clip.timecode_start + clip.start, clip.frames, clip.rate)
-            if is_shown(clip):
+            if is_shown:
                 track.append(_otio_clip(clip, source_range))
             else:
                 track.append(schema.Gap(source_range=_range(0, clip.frames, clip.rate)))

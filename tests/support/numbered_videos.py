@@ -66,12 +66,15 @@ def write_numbered(
     options: dict[str, str] | None = None,
     b_frames: int = 2,
     turn: int = 0,
+    timecode: str | None = None,
 ) -> Path:
     """Write a video of numbered frames; `turn` sets its display matrix to that rotation."""
     defaults = {"libx264": {"preset": "ultrafast", "crf": "12", "sc_threshold": "0"},
                 "libsvtav1": {"preset": "12", "crf": "20"},
                 "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"}}  # fmt: skip
     with av.open(str(path), "w") as container:
+        if timecode is not None:
+            container.metadata["timecode"] = timecode
         video = container.add_stream(codec, rate=rate)
         video.width, video.height, video.pix_fmt = *size, pixels
         context = video.codec_context
@@ -91,25 +94,32 @@ def write_numbered(
         if sound is not None:
             audio = container.add_stream(sound_codec, rate=sound_rate, layout=layout)
         for number in range(frames):
-            shown = numbered_frame(number, *(size if turn % 180 == 0 else size[::-1]))
-            shown = np.ascontiguousarray(np.rot90(shown, -turn // 90))
-            frame = av.VideoFrame.from_ndarray(shown, format="rgb24").reformat(format=pixels)
-            if times_ms is None:
-                frame.pts, frame.time_base = number, 1 / Fraction(rate)
-            else:
-                frame.pts, frame.time_base = times_ms[number], Fraction(1, 1_000)
+            frame = turned_frame(number, size, turn).reformat(format=pixels)
+            unit = 1 / Fraction(rate) if times_ms is None else Fraction(1, 1_000)
+            frame.pts, frame.time_base = number if times_ms is None else times_ms[number], unit
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if audio is not None and sound is not None:
-            channels = audio.codec_context.layout.nb_channels
-            block = np.repeat(sound[:, np.newaxis], channels, axis=1).reshape(1, -1)
-            part = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(block), format="flt", layout=layout
-            )
-            part.sample_rate, part.pts, part.time_base = sound_rate, 0, Fraction(1, sound_rate)
-            container.mux(audio.encode(part))
+            container.mux(audio.encode(sound_frame(sound, sound_rate, layout)))
             container.mux(audio.encode(None))
     return path
+
+
+def turned_frame(number: int, size: tuple[int, int], turn: int) -> av.VideoFrame:
+    """Draw a number so that it is upright after a turn to the left."""
+    shown = numbered_frame(number, *(size if turn % 180 == 0 else size[::-1]))
+    return av.VideoFrame.from_ndarray(
+        np.ascontiguousarray(np.rot90(shown, -turn // 90)), format="rgb24"
+    )
+
+
+def sound_frame(sound: np.ndarray, rate: int, layout: str) -> av.AudioFrame:
+    """Repeat mono sound in all channels of a layout."""
+    channels = av.AudioLayout(layout).nb_channels
+    packed = np.repeat(sound[:, np.newaxis], channels, axis=1).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed), format="flt", layout=layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+    return frame
 
 
 def read_frames(path: Path) -> list[tuple[float, int]]:

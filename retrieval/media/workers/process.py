@@ -49,7 +49,7 @@ class WorkerProcess:
             raise WorkerLostError("did not report that it is ready")
 
     def send(self, request: Any, timeout_seconds: float) -> Iterator[Any]:
-        """Send a request and yield its answers."""
+        """Send a request and yield its answers, for decoding lists of events and `ItemStarts`."""
         try:
             self._pipe.send(request)
         except OSError as error:

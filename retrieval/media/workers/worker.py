@@ -59,9 +59,6 @@ class Ready:
     """The worker waits for a request: it has just started, or has completed the last one."""
 
 
-Message = list[DecodeEvent] | ItemStarts | Ready
-
-
 def event_bytes(event: DecodeEvent) -> int:
     """Estimate the size of an event in memory and in a pipe."""
     return 1_000 + (event.samples.nbytes if isinstance(event, DecodedChunk) else 0)

@@ -106,7 +106,7 @@ def cut_video(
         writer: ClipWriter | None = None
         feed: _SoundFeed | None = None
         first = last = start
-        for shown in frames_between(source, start, end):
+        for shown in frames_between(source, start, end, lambda: report(0.0)):
             picture = fitter.fit(shown.picture)
             if writer is None:
                 first = shown.start_seconds

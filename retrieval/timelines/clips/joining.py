@@ -98,14 +98,16 @@ def join(parts: Sequence[Part], out: str, report: Report) -> float:
         file: BinaryIO = stack.enter_context(open(out, "r+b"))
         output = stack.enter_context(open_output(file, "mp4"))
         sound = aac_format(JOINED_RATE_HZ, JOINED_LAYOUT)
-        first = stack.enter_context(av.open(parts[0].path))
+        # FFmpeg takes the part of a name before a colon for a protocol; Python opens any name.
+        first_file = stack.enter_context(open(parts[0].path, "rb"))
+        first = stack.enter_context(av.open(first_file))
         video = output.add_stream_from_template(first.streams.video[0], opaque=True)
         audio: Any = output.add_stream(sound.codec, rate=sound.rate_hz, layout=sound.layout)
         audio.codec_context.bit_rate = 192_000
         extradata = first.streams.video[0].codec_context.extradata
         joiner = _Joiner(output, video, audio)
         for part in parts:
-            with av.open(part.path) as container:
+            with open(part.path, "rb") as part_file, av.open(part_file, "r") as container:
                 if container.streams.video[0].codec_context.extradata != extradata:
                     raise DamagedMediaError("the parts of the video differ in format")
                 joiner.add(container, part.seconds)

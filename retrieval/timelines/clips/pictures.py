@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 PIXEL_FORMAT = "yuv420p"
+_FULL_RANGE = 2
 
 _TURNS = {1: "transpose=cclock", 2: "hflip,vflip", 3: "transpose=clock"}
 """Filters by counterclockwise quarter turns."""
@@ -41,6 +42,8 @@ class PictureFitter:
         """Convert one frame; its time stamp is unset."""
         turns = _quarter_turns(picture)
         frame: Any = picture
+        if self._size is None and not turns and _is_fit(picture):
+            return frame  # type: ignore[no-any-return]
         if isinstance(picture, Image.Image):
             frame = av.VideoFrame.from_ndarray(np.asarray(picture.convert("RGB")), format="rgb24")
         key = (frame.width, frame.height, frame.format.name, turns)
@@ -89,6 +92,13 @@ class PictureFitter:
         nodes.append(graph.add("buffersink"))
         graph.link_nodes(*nodes).configure()
         return graph
+
+
+def _is_fit(picture: av.VideoFrame | Image.Image) -> bool:
+    """Whether a frame is encoded as it is."""
+    if isinstance(picture, Image.Image) or picture.width % 2 or picture.height % 2:
+        return False
+    return picture.format.name == PIXEL_FORMAT and int(picture.color_range) != _FULL_RANGE
 
 
 def _quarter_turns(picture: av.VideoFrame | Image.Image) -> int:

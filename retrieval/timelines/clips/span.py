@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +34,22 @@ def tolerance(seconds: float) -> float:
 
 
 def frames_between(
-    source: FrameSource, start_seconds: float, end_seconds: float
+    source: FrameSource,
+    start_seconds: float,
+    end_seconds: float,
+    on_skipped: Callable[[], None] = lambda: None,
 ) -> Iterator[ShownFrame]:
     """Yield the frames of a clip: those that begin in [start, end), in order of time.
 
     The last frame is shown in full unless it lasts beyond the end by more than `HELD_SECONDS`.
     A frame that begins before the span and is still shown `HELD_SECONDS` after its start, such as
     a slide, comes first. So does the one shown at the start if none begins within the span.
+
+    Args:
+        source: The video.
+        start_seconds: Start of the span.
+        end_seconds: End of the span.
+        on_skipped: Called for each frame that is decoded and left out.
     """
     first = start_seconds - tolerance(start_seconds)
     last = end_seconds - tolerance(end_seconds) if end_seconds < float("inf") else end_seconds
@@ -54,6 +63,8 @@ def frames_between(
             if shown is not None:
                 is_empty = False
                 yield shown
+            else:
+                on_skipped()
         elif begin > start_seconds + HELD_SECONDS:  # the first frame of the file is late
             previous = (start_seconds, picture)
             continue

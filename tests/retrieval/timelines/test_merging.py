@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 from retrieval.errors import QueryError
+from retrieval.media.names import path_to_uri
 from retrieval.types import Medium
 from support.exports import export_here, hit_of
 from support.media_files import sound_bytes
@@ -80,3 +83,14 @@ def test_copied_streams_cannot_be_merged(tmp_path: Path) -> None:
     report = export_here([hit_of(tmp_path / "gone.mp4", 0, 1)], tmp_path / "all.mp4")
     assert (report.files, len(report.failures)) == ((), 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["v.mp4"]
+
+
+def test_folders_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"http:a\xff b'")
+    folder.mkdir()
+    video = write_numbered(tmp_path / "v.mp4", 20)
+    for name in ("all.mp4", "clips", "t.otio", "t.edl", "t.fcpxml", "s.jpg", "p.webp", "t.csv"):
+        moved = shutil.copy(video, folder / f"file:{name}.mp4")
+        report = export_here([hit_of(path_to_uri(moved), 0.2, 0.4)], folder / name)
+        assert (len(report.files), report.failures) == (1, ()), name
+    assert [number for _, number in read_frames(folder / "all.mp4")] == [5, 6, 7, 8, 9]
