@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exporting import (
+    CopyOption,
+    Exporter,
+    ExportOption,
+    ForceOption,
+    MergeOption,
+    PadOption,
+)
 from cli.options import (
     CollectionArgument,
     Device,
@@ -86,6 +94,11 @@ def search(
         Path | None, typer.Option(help="Also write an HTML page of the hits.")
     ] = None,
     text: TextOption = TextMode.AUTO,
+    export: ExportOption = None,
+    merge: MergeOption = None,
+    pad: PadOption = 0.0,
+    copy: CopyOption = False,
+    force: ForceOption = False,
     localizer: LocalizerOption = "auto",
     device: IndexDeviceOption = Device.AUTO,
 ) -> None:
@@ -101,6 +114,7 @@ def search(
         raise QueryError("give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE")
     if space is not None and vector is None:
         raise QueryError("--space names the space of --vector; other queries ask every space")
+    exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
     selected: list[tuple[int | str | None, str | Query | VectorQuery]]
     if queries is not None:
         selected = [(line.qid, line.query) for line in read_queries(queries)]
@@ -131,7 +145,9 @@ def search(
             text=text,
         )
         printer.print(result, qid)
+        exporter.add(result)
         if gallery is not None:
             sections.append(GallerySection(result.query, result.hits))
     if gallery is not None:
         write_gallery(gallery, sections, title=f"Search in {collection}")
+    exporter.run()

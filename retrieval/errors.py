@@ -18,6 +18,7 @@ RetrievalError                      root, from `indexes.errors`
 │   ├── IndexMissingError           the collection has no index yet
 │   └── ColumnError                 an item's uri or caption is not Unicode text
 ├── StorageError                    the disk is full or read-only, or permissions are missing
+│   └── OutputExistsError           an output would replace a file
 ├── ModelError                      a model cannot be used
 │   ├── UnknownModelError           no such catalogue entry
 │   ├── WeightsNotAvailableError    weights are neither local nor in the hub's cache
@@ -102,6 +103,10 @@ class ColumnError(CollectionError, ValueError):
 
 class StorageError(RetrievalError, OSError):
     """The disk is full or read-only, or permissions are missing."""
+
+
+class OutputExistsError(StorageError):
+    """An output would replace a file, and that is not permitted."""
 
 
 class ModelError(RetrievalError):

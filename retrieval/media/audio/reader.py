@@ -49,6 +49,16 @@ _TOLERANCE_SECONDS = 0.06
 """Smaller deviations of time stamps are rounding; the sound counts as continuous."""
 
 
+_PREROLL_SECONDS = 0.5
+"""Sound that a decoder reads before a span, because its packets depend on earlier ones."""
+
+_INDEXED_FORMATS = ("mov", "matroska")
+"""Containers whose index leads to the packets of a time."""
+
+_MAX_SECONDS = 1e9
+"""Stands for an infinite end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A stretch without sound between time stamps, `samples` long."""
@@ -57,13 +67,14 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class _ChannelBlock:
+class ChannelBlock:
     """Decoded sound: (n, channels) float32, and FFmpeg's channel names if known."""
 
     samples: Samples
     names: tuple[str, ...]
 
-    def has_channels_of(self, other: _ChannelBlock) -> bool:
+    def has_channels_of(self, other: ChannelBlock) -> bool:
+        """Whether another block has the same channels."""
         same_count = self.samples.shape[1] == other.samples.shape[1]
         return same_count and self.names == other.names
 
@@ -72,6 +83,7 @@ class SoundReader:
     """One open recording, created by `open_sound`.
 
     Attributes:
+        stream: The audio stream.
         sample_rate_hz: The file's own rate.
         damage: Packets and sound that were left out so far.
     """
@@ -84,7 +96,7 @@ class SoundReader:
         damage: Damage | None = None,
     ) -> None:
         self._container = container
-        self._stream = stream
+        self.stream = stream
         self._file = file
         self.damage = damage or Damage()
         self._timeline = Timeline(container, self.damage)
@@ -115,22 +127,67 @@ class SoundReader:
                 longer than a file of this size can last.
             MediaTooLargeError: More than `MAX_CHANNELS` channels.
         """
-        max_samples = possible_seconds(self._container.size) * sample_rate_hz
         for piece in self.pieces(sample_rate_hz):
             if not isinstance(piece, Gap):
                 yield piece
                 continue
-            if piece.samples > max_samples:
-                raise DamagedMediaError(
-                    f"a gap of {piece.samples / sample_rate_hz:,.0f} s, more than a file of "
-                    f"{self._container.size:,} bytes can hold; write the recording again"
-                )
+            self._check_gap(piece.samples, sample_rate_hz)
             for first in range(0, piece.samples, BLOCK_SAMPLES):
                 yield np.zeros(min(BLOCK_SAMPLES, piece.samples - first), np.float32)
 
     def pieces(self, sample_rate_hz: int) -> Iterator[Samples | Gap]:
         """Yield the blocks of `mono`, and each gap as one `Gap` of any length."""
         return resample(self._mono_pieces(), self.sample_rate_hz, sample_rate_hz)
+
+    def _check_gap(self, samples: int, sample_rate_hz: int) -> None:
+        seconds = samples / sample_rate_hz
+        if seconds > possible_seconds(self._container.size):
+            raise DamagedMediaError(
+                f"a gap of {seconds:,.0f} s, more than a file of {self._container.size:,} bytes "
+                "can hold; write the recording again"
+            )
+
+    def channels_between(
+        self, start_seconds: float, end_seconds: float
+    ) -> Iterator[ChannelBlock | Gap]:
+        """Yield the sound of a span with its channels, from its first sample to its last.
+
+        The sound of a file that ends within the span is shorter. Files with an index are read from
+        shortly before the span, others from their beginning.
+        """
+        first = round(start_seconds * self.sample_rate_hz)
+        last = round(min(end_seconds, _MAX_SECONDS) * self.sample_rate_hz)
+        position = 0
+        self._seek(start_seconds - _PREROLL_SECONDS)
+        for piece in self._positioned_pieces(start_seconds, end_seconds):
+            length = piece.samples if isinstance(piece, Gap) else len(piece.samples)
+            skip = max(0, first - position)
+            keep = min(length, last - position)
+            position += length
+            if keep <= skip:
+                if position >= last:
+                    return
+                continue
+            if isinstance(piece, Gap):
+                self._check_gap(keep - skip, self.sample_rate_hz)
+                yield Gap(keep - skip)
+            else:
+                yield ChannelBlock(piece.samples[skip:keep], piece.names)
+
+    def _seek(self, seconds: float) -> None:
+        """Seek to a packet before a time, where the container has an index."""
+        indexed = self._container.format.name.split(",")[0] in _INDEXED_FORMATS
+        if seconds <= 0 or not indexed or not self.stream.time_base:
+            return
+        offset = round((seconds + self._timeline.origin_seconds) / self.stream.time_base)
+        try:
+            self._container.seek(offset, stream=self.stream)
+            packets = self._container.demux(self.stream)
+            first = next((packet.pts for packet in packets if packet.pts is not None), None)
+            is_late = first is None or first > offset
+            self._container.seek(0 if is_late else offset, stream=self.stream)
+        except av.error.FFmpegError:
+            self._container.seek(0)
 
     def _mono_pieces(self) -> Iterator[Samples | Gap]:
         mixer = Downmix()
@@ -147,7 +204,7 @@ class SoundReader:
         end = max(self.seconds_read, self._timeline.end_seconds)
         check_end(self._container, self._file, end, self.damage, last_byte=self._timeline.last_byte)
 
-    def _mix(self, mixer: Downmix, block: _ChannelBlock) -> Samples:
+    def _mix(self, mixer: Downmix, block: ChannelBlock) -> Samples:
         mono = mixer.mix(block.samples, block.names)
         if not np.isfinite(mono).all():
             raise DamagedMediaError(
@@ -157,34 +214,48 @@ class SoundReader:
         self._position += len(mono)
         return mono
 
-    def _positioned_pieces(self) -> Iterator[_ChannelBlock | Gap]:
-        """Yield the decoded sound with gaps inserted and overlaps removed."""
+    def _positioned_pieces(
+        self, start_seconds: float = 0.0, end_seconds: float = np.inf
+    ) -> Iterator[ChannelBlock | Gap]:
+        """Yield the decoded sound with gaps inserted and overlaps removed.
+
+        Sound well before the start and after the end is not decoded.
+        """
         end = 0  # of the sound yielded so far, in samples
         trimmed = 0
-        for start, block in self._decoded_blocks():
+        for start, block in self._decoded_blocks(start_seconds, end_seconds):
             late = 0 if start is None else start - end
-            # The first gap has no tolerance, so that sound and frames begin together.
-            if late > (_TOLERANCE_SECONDS * self.sample_rate_hz if end else 0):
+            # The beginning has no tolerance, so that sound and frames begin together.
+            tolerance = _TOLERANCE_SECONDS * self.sample_rate_hz if end else 0
+            if late > tolerance:
                 yield Gap(late)
                 end += late
-            elif late < -_TOLERANCE_SECONDS * self.sample_rate_hz:
-                trimmed += min(-late, len(block.samples))
-                block = _ChannelBlock(block.samples[-late:], block.names)
+            elif late < -tolerance:
+                trimmed += min(-late, len(block.samples)) if end else 0
+                block = ChannelBlock(block.samples[-late:], block.names)
             if len(block.samples):
                 yield block
                 end += len(block.samples)
-                self._timeline.extend_to(self._stream, end / self.sample_rate_hz)
+                self._timeline.extend_to(self.stream, end / self.sample_rate_hz)
         if trimmed:
             self.damage.note(
                 f"{trimmed / self.sample_rate_hz:.1f} s of sound overlap what comes before; "
                 "left out"
             )
 
-    def _decoded_blocks(self) -> Iterator[tuple[int | None, _ChannelBlock]]:
+    def _decoded_blocks(
+        self, start_seconds: float, end_seconds: float
+    ) -> Iterator[tuple[int | None, ChannelBlock]]:
         """Yield each block with its first sample's position, None if it follows the last block."""
         converter = _Converter(self.sample_rate_hz)
         origin = self._timeline.origin_seconds
-        for packet in self._timeline.packets(self._stream):
+        for packet in self._timeline.packets(self.stream):
+            if packet.pts is not None and packet.time_base:
+                seconds = float(packet.pts * packet.time_base) - origin
+                if seconds < start_seconds - _PREROLL_SECONDS:
+                    continue
+                if seconds > end_seconds + _PREROLL_SECONDS:
+                    return
             for frame in decode_packet(packet, self.damage):
                 start = None
                 if frame.pts is not None and frame.time_base:
@@ -262,13 +333,13 @@ class JoinedSound(SoundReader):
                 end = self._seconds_before + self._current.end_seconds
 
 
-def _join_blocks(pieces: Iterable[_ChannelBlock | Gap]) -> Iterator[_ChannelBlock | Gap]:
+def _join_blocks(pieces: Iterable[ChannelBlock | Gap]) -> Iterator[ChannelBlock | Gap]:
     """Join consecutive blocks with the same channels to at least `BLOCK_SAMPLES` samples."""
-    parts: list[_ChannelBlock] = []
+    parts: list[ChannelBlock] = []
 
-    def join() -> Iterator[_ChannelBlock]:
+    def join() -> Iterator[ChannelBlock]:
         if parts:
-            yield _ChannelBlock(np.concatenate([part.samples for part in parts]), parts[0].names)
+            yield ChannelBlock(np.concatenate([part.samples for part in parts]), parts[0].names)
             parts.clear()
 
     for piece in pieces:
@@ -293,7 +364,7 @@ class _Converter:
         self._resampler: av.AudioResampler | None = None
         self._names: tuple[str, ...] = ()
 
-    def convert(self, frame: av.AudioFrame) -> list[_ChannelBlock]:
+    def convert(self, frame: av.AudioFrame) -> list[ChannelBlock]:
         """Return the blocks that a frame completes."""
         channels = len(frame.layout.channels)
         _check_channels(channels)
@@ -304,7 +375,7 @@ class _Converter:
             names = tuple(channel.name for channel in frame.layout.channels)
             self._names = names if set(names).isdisjoint(("NONE", "UNK")) else ()
         return [
-            _ChannelBlock(
+            ChannelBlock(
                 np.asarray(part.to_ndarray(), np.float32).reshape(-1, channels), self._names
             )
             for part in self._resampler.resample(frame)
