@@ -259,7 +259,10 @@ class Failure:
     mtime: float = 0.0
 
 
-DecodeEvent = DecodedChunk | DecodedTexts | DecodedSpeech | ItemDecoded | ItemUnchanged | Failure
+WordEvent = DecodedTexts | DecodedSpeech
+"""Events of plans that read words; they take the place of chunks."""
+
+DecodeEvent = DecodedChunk | WordEvent | ItemDecoded | ItemUnchanged | Failure
 
 
 # ---------------------------------------------------------------- spaces and stored rows
