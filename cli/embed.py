@@ -183,7 +183,7 @@ def _paths_of_stdin() -> LiteralPaths:
 
 
 def _print_report(report: EmbedReport, collection: Path) -> None:
-    from retrieval.types import Medium
+    from retrieval.types import Medium, TextSource
 
     added = report.added
     names = {Medium.IMAGE: "image", Medium.AUDIO: "recording", Medium.VIDEO: "video"}
