@@ -183,7 +183,7 @@ def _paths_of_stdin() -> LiteralPaths:
 
 
 def _print_report(report: EmbedReport, collection: Path) -> None:
-    from retrieval.types import Medium
+    from retrieval.types import Medium, TextSource
 
     added = report.added
     names = {Medium.IMAGE: "image", Medium.AUDIO: "recording", Medium.VIDEO: "video"}
@@ -201,8 +201,8 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
         (report.other_paths, "further names of the same files, as links"),
         (report.completed, "existing items gained a space they lacked"),
         (report.failed, f"failed; reasons in {collection / 'failures'}"),
-        (report.read.get("ocr", 0), "read for words in pictures"),
-        (report.read.get("speech", 0), "read for spoken words"),
+        (report.read[TextSource.OCR], "read for words in pictures"),
+        (report.read[TextSource.SPEECH], "read for spoken words"),
         (report.unread, f"could not be read for words; reasons in {collection / 'failures'}"),
         (report.pruned, "removed, because their files are missing"),
         (report.without_encoder, "of a modality that no model embeds; add a model with --model"),

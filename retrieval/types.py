@@ -13,9 +13,12 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.text_types import DecodedSpeech as DecodedSpeech
+from retrieval.text_types import DecodedTexts as DecodedTexts
 from retrieval.text_types import Sidecar as Sidecar
 from retrieval.text_types import TextSource as TextSource
 from retrieval.text_types import TimedText as TimedText
+from retrieval.text_types import WordEvent as WordEvent
 
 Scalar = str | int | float | bool | date | None
 """A value of a user's metadata column. A timestamp is a `datetime` (a `date`) in UTC."""
@@ -191,31 +194,6 @@ class DecodedChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class DecodedTexts:
-    """Texts that decoding read in an item, perhaps none: it reports that reading proceeds.
-
-    Attributes:
-        seconds: Position in the recording or video.
-    """
-
-    texts: tuple[TimedText, ...]
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedSpeech:
-    """Sound with speech, for a speech model.
-
-    Attributes:
-        samples: (n,) float32, mono, 16 kHz.
-        start_seconds: Start in the recording.
-    """
-
-    samples: NDArray[np.float32]
-    start_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class ItemDecoded:
     """The end of an item: all of its chunks have been delivered.
 
@@ -259,7 +237,7 @@ class Failure:
     mtime: float = 0.0
 
 
-DecodeEvent = DecodedChunk | DecodedTexts | DecodedSpeech | ItemDecoded | ItemUnchanged | Failure
+DecodeEvent = DecodedChunk | WordEvent | ItemDecoded | ItemUnchanged | Failure
 
 
 # ---------------------------------------------------------------- spaces and stored rows

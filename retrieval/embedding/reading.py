@@ -47,6 +47,11 @@ OCR_BYTES = 2 << 30
 """Memory of the machine for each process that reads writing; it needs about half of this."""
 
 
+TIMEOUT_SECONDS = 1_800.0
+"""A process without a message for longer counts as hanging; a long strip of dense text takes
+minutes."""
+
+
 def check_readers(options: EmbedOptions) -> None:
     """Check before a long run that everything it needs to read words is on this machine.
 
@@ -128,7 +133,11 @@ class WordReader:
         if source is TextSource.SPEECH:
             whisper = Whisper.load(self._options.speech_model, device=self._options.device)
         events = decode_all(
-            _sources(items), plan, self._members_to_skip(items), workers=self._workers(source)
+            _sources(items),
+            plan,
+            self._members_to_skip(items),
+            workers=self._workers(source),
+            timeout_seconds=TIMEOUT_SECONDS,
         )
         task, done = TASKS[source], 0
         self._progress(task, 0, len(items))

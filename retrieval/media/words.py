@@ -34,8 +34,8 @@ DRAFT_SIDE = 3_000
 FRAMES_PER_SECOND = 1.0
 """Video frames are read at most at this rate: writing is shown for longer."""
 
-FRAMES_PER_EVENT = 16
-"""Sampled frames between two events, which report that reading proceeds."""
+FRAMES_PER_EVENT = 64
+"""Sampled frames without a change between two events, which report that reading proceeds."""
 
 
 def read_item(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[DecodeEvent]:
@@ -70,9 +70,10 @@ def _read_frames(file: BinaryIO, rate: float) -> Iterator[DecodeEvent]:
     end = 0.0
     with open_video(file) as video:
         for number, (seconds, image) in enumerate(video.sample(rate)):
+            read_before = frames.frames_read
             texts += frames.add(seconds, image)
             end = seconds + 1 / rate
-            if number % FRAMES_PER_EVENT == FRAMES_PER_EVENT - 1:
+            if frames.frames_read > read_before or number % FRAMES_PER_EVENT == 0:
                 yield DecodedTexts(tuple(texts), seconds)
                 texts.clear()
         if video.duration_seconds is not None:

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.encoders.hub.repositories import KNOWN, HubSource, list_sources, read_json_object
+from retrieval.encoders.hub.repositories import (
+    KNOWN,
+    WEIGHTS_OF_BACKEND,
+    HubSource,
+    list_sources,
+    read_json_object,
+)
 from retrieval.encoders.weights import (
     CTRANSLATE2_WEIGHTS,
     PICKLE_SUFFIXES,
@@ -93,9 +99,10 @@ def model_folder(location: str, *, spec: str) -> Path:
 
 def _not_cached_error(spec: str, repo: str, missing: Sequence[str]) -> WeightsNotAvailableError:
     fault = f"lacks its {', '.join(missing)}" if missing else "is missing"
+    embeds = spec.partition(":")[0] not in WEIGHTS_OF_BACKEND
+    other = ", or use the model tiny, which comes with the package" if embeds else ""
     return WeightsNotAvailableError(
-        f"{spec}: {repo} {fault} in the hub's cache of this machine; fetch the model first, or use "
-        "the model tiny, which comes with the package",
+        f"{spec}: {repo} {fault} in the hub's cache of this machine; fetch the model first{other}",
         fetchable=spec,
     )
 

@@ -68,8 +68,9 @@ class Ready:
 
 def event_bytes(event: DecodeEvent) -> int:
     """Estimate the size of an event in memory and in a pipe."""
-    has_samples = isinstance(event, DecodedChunk | DecodedSpeech)
-    return 1_000 + (event.samples.nbytes if has_samples else 0)
+    if isinstance(event, DecodedChunk | DecodedSpeech):
+        return 1_000 + event.samples.nbytes
+    return 1_000
 
 
 def serve(handle: int, answer: Callable[[Connection, Any], None] | None = None) -> None:
