@@ -52,6 +52,7 @@ class TextMatcher:
         parts: The parts, each with the items whose texts it holds; an item is in one part.
         tokenizer: Tokenizer of all parts.
         calibration: Calibration of the index.
+        outdated: The passages of the parts that no item has any more; they count in no statistic.
     """
 
     def __init__(
@@ -59,12 +60,17 @@ class TextMatcher:
         parts: Sequence[tuple[TextIndex, ItemMask]],
         tokenizer: Tokenizer,
         calibration: TextCalibration,
+        outdated: TextIndex | None = None,
     ) -> None:
         self.parts = parts
         self.tokenizer = tokenizer
         self.calibration = calibration
+        self._outdated = outdated
         self._passages = sum(len(part) for part, _ in parts)
         self._length = sum(part.total_length for part, _ in parts)
+        if outdated is not None:
+            self._passages -= len(outdated)
+            self._length -= outdated.total_length
 
     def match(self, query: WordQuery, *, keep_unlikely: bool = False) -> QueryMatcher:
         """Prepare the search for one query.
@@ -83,12 +89,14 @@ class TextMatcher:
         specific = [term for term in terms if term not in common]
         if not specific and keep_unlikely:
             specific = terms
-        frequencies = {
-            term: sum(part.frequency(term) for part, _ in self.parts) for term in specific
-        }
+        frequencies = {term: self._frequency(term) for term in specific}
         mean_length = self._length / max(1, self._passages)
         scores = TermScores(frequencies, self._passages, mean_length)
         return QueryMatcher(self, scores, keep_unlikely=keep_unlikely)
+
+    def _frequency(self, term: str) -> int:
+        total = sum(part.frequency(term) for part, _ in self.parts)
+        return total if self._outdated is None else total - self._outdated.frequency(term)
 
     def items_with(self, phrase: str) -> NDArray[np.int64] | None:
         """Return the sorted ids of items with a phrase in a text; None for one without a word."""

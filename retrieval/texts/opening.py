@@ -37,7 +37,7 @@ def open_texts(snapshot: Snapshot) -> TextMatcher | None:
     folder = index_folder(snapshot)
     parts: list[tuple[TextIndex, ItemMask]] = []
     tokenizer, calibration = Tokenizer(), TextCalibration()
-    newer_ids = None
+    newer_ids = outdated = None
     if folder is not None:
         check_files(snapshot, folder, max_digested_bytes=MAX_DIGESTED_BYTES)
         card = TextIndexCard.read(folder / CARD)
@@ -51,11 +51,12 @@ def open_texts(snapshot: Snapshot) -> TextMatcher | None:
         newer_ids = snapshot.newer_text_ids(generation_of(folder))
         if len(index):
             parts.append((index, _without(newer_ids)))
+            outdated = _outdated(index, [newer_ids, snapshot.removed_ids()], tokenizer)
     if newer_ids is None or len(newer_ids):
         newer = TextIndex.build_in_memory(snapshot.texts(newer_ids), tokenizer)
         if newer is not None:
             parts.append((newer, _all))
-    return TextMatcher(parts, tokenizer, calibration)
+    return TextMatcher(parts, tokenizer, calibration, outdated)
 
 
 def index_folder(snapshot: Snapshot) -> Path | None:
@@ -94,6 +95,19 @@ def check_files(snapshot: Snapshot, folder: Path, *, max_digested_bytes: int | N
     except (CollectionDamagedError, OSError) as error:
         reason = str(error).removesuffix("; restore it from a copy")
         raise IndexFileError(f"{reason}; build the index again") from error
+
+
+def _outdated(
+    index: TextIndex, changed_ids: list[NDArray[np.int64]], tokenizer: Tokenizer
+) -> TextIndex | None:
+    """Index the passages of changed and removed items, to subtract them from the statistics."""
+    is_outdated = np.zeros(len(index), bool)
+    for ids in changed_ids:
+        is_outdated |= isin_sorted(index.rows.item_ids, ids)
+    numbers = np.flatnonzero(is_outdated)
+    if not len(numbers):
+        return None
+    return TextIndex.build_in_memory([index.rows.as_texts(numbers)], tokenizer)
 
 
 def _all(item_ids: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -126,6 +126,18 @@ class TextRows:
         pairs = zip(chunks.tolist(), places.tolist(), strict=True)
         return [self._texts[chunk][place].as_py() for chunk, place in pairs]
 
+    def as_texts(self, numbers: NDArray[np.int64]) -> pa.RecordBatch:
+        """Return rows with the columns of `texts/` that `indexed_rows` reads."""
+        return pa.RecordBatch.from_pydict(
+            {
+                "item_id": self.item_ids[numbers],
+                "source": _SOURCE_NAMES.take(pa.array(self._sources[numbers])),
+                "start_seconds": self._starts[numbers],
+                "end_seconds": self._ends[numbers],
+                "text": pa.array(self._text(numbers), pa.string()),
+            }
+        )
+
     def of_items(self, item_ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the first row of each item, and the row after its last one."""
         return (
