@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,8 +114,9 @@ def embed(
         caption_column=caption_col,
         exclude=tuple(exclude or ()),
         prune=prune,
-        **({} if workers is None else {"workers": workers}),
     )
+    if workers is not None:
+        options = replace(options, workers=workers)
     given = [_paths_of_stdin() if source == "-" else source for source in sources]
     listing = Listing(options.exclude, lambda failure: None)
     listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)

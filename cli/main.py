@@ -22,6 +22,7 @@ from cli import (
     embed,
     estimate,
     export,
+    folders,
     illustrate,
     import_,
     index,
@@ -71,6 +72,7 @@ for command in (
 app.command("import")(import_.import_)
 app.add_typer(train.app)
 app.add_typer(models.app)
+app.add_typer(folders.app)
 app.add_typer(bench.app)
 
 

@@ -16,6 +16,7 @@ from retrieval.errors import RetrievalError
 if TYPE_CHECKING:
     import os
 
+    from retrieval.automatic.folder import open_folder
     from retrieval.collection import Collection
     from retrieval.embedding.options import EmbedOptions
     from retrieval.targets import Target
@@ -31,6 +32,7 @@ __all__ = [
     "RetrievalError",
     "Target",
     "open",
+    "open_folder",
 ]
 
 _MODULES = {
@@ -39,6 +41,7 @@ _MODULES = {
     "Hit": "retrieval.types",
     "Medium": "retrieval.types",
     "Target": "retrieval.targets",
+    "open_folder": "retrieval.automatic.folder",
 }
 
 
