@@ -24,7 +24,8 @@ RetrievalError                      root, from `indexes.errors`
 │   ├── WeightsNotAvailableError    weights are neither local nor in the hub's cache
 │   ├── WeightsFormatError          a pickle, missing keys, wrong shapes
 │   ├── CollapsedEncoderError       it embeds all texts alike
-│   └── SpaceMismatchError          not the encoder of the collection's space
+│   ├── SpaceMismatchError          not the encoder of the collection's space
+│   └── OtherModelError             a folder is embedded by another model
 ├── QueryError                      a query cannot be parsed or embedded
 │   └── FilterError                 a filter expression is refused
 └── MissingExtraError               an optional dependency is not installed
@@ -139,6 +140,10 @@ class CollapsedEncoderError(ModelError, ValueError):
 
 class SpaceMismatchError(ModelError, ValueError):
     """The loaded encoder is not the one of the collection's space."""
+
+
+class OtherModelError(ModelError, ValueError):
+    """The automatic collection of a folder is embedded by another model."""
 
 
 class QueryError(RetrievalError, ValueError):

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from retrieval.encoders.catalogue import (
     CATALOGUE,
@@ -18,6 +19,7 @@ from retrieval.encoders.catalogue import (
 from retrieval.encoders.names import DEFAULT_SPEECH_MODEL
 from retrieval.encoders.spaces import check_encoder, make_space
 from retrieval.errors import MissingExtraError, SourceError, WeightsNotAvailableError
+from retrieval.media.files import possible_modalities
 from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
 from retrieval.types import Failure, Medium, Sampling, Space, TextSource
@@ -32,6 +34,13 @@ DEFAULT_TEXTS = (TextSource.NAME, TextSource.CAPTION, TextSource.TAG, TextSource
 SOUND_ONLY = (Medium.AUDIO,)
 
 Spaces = dict[str, tuple[Space, Encoder]]
+
+
+class EncoderLoader(Protocol):
+    """Loads an encoder, or returns one that is loaded already; see `load_encoder`."""
+
+    def __call__(self, spec: str, *, device: str) -> Encoder:
+        """Return the encoder of a specification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,10 @@ class EmbedOptions:
             after everything is embedded.
         speech_model: The model that reads speech: a name of the catalogue or a specification.
         refresh: Read the texts and columns of unchanged files again, without embedding.
+        modalities: Decode only new and changed files that may have one of these modalities, by
+            extension; a later run embeds the others. None: all.
+        media: Decode only files that may contain one of these media, and use only encoders that
+            embed one. None: all.
     """
 
     models: tuple[str, ...] = ()
@@ -76,6 +89,8 @@ class EmbedOptions:
     texts: tuple[TextSource, ...] = DEFAULT_TEXTS
     speech_model: str = DEFAULT_SPEECH_MODEL
     refresh: bool = False
+    modalities: frozenset[Medium] | None = None
+    media: frozenset[Medium] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.models, str):  # one name instead of a tuple
@@ -99,6 +114,14 @@ def text_sources(names: str | Iterable[str]) -> tuple[TextSource, ...]:
         )
     return tuple(dict.fromkeys(map(TextSource, names)))
 
+    def needs(self, path: str) -> bool:
+        """Whether `modalities` and `media` allow a file, by its extension."""
+        possible = set(possible_modalities(path))
+        return all(
+            allowed is None or not allowed.isdisjoint(possible)
+            for allowed in (self.modalities, self.media)
+        )
+
 
 @dataclass(slots=True)
 class EmbedReport:
@@ -112,6 +135,7 @@ class EmbedReport:
         other_paths: Further paths of files that are already items.
         gone: Items whose files no longer exist.
         pruned: Items that were removed because their files no longer exist.
+        deferred: New and changed files that `EmbedOptions` leaves to a later run.
         completed: Rows added for existing items in a space that lacked them.
         failures: The first `FAILURES_KEPT` failures.
         without_encoder: Items of a modality that no model embeds.
@@ -133,6 +157,7 @@ class EmbedReport:
     other_paths: int = 0
     gone: int = 0
     pruned: int = 0
+    deferred: int = 0
     completed: int = 0
     failed: int = 0
     failures: list[Failure] = field(default_factory=list)
@@ -155,7 +180,7 @@ class EmbedReport:
     @property
     def seen(self) -> int:
         """Number of items processed so far."""
-        return self.in_collection + self.failed + self.without_encoder
+        return self.in_collection + self.failed + self.without_encoder + self.deferred
 
 
 FAILURES_KEPT = 20
@@ -182,6 +207,8 @@ class RequiredEncoder:
 def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[RequiredEncoder]:
     """Return the encoders of the collection's spaces, then those of the requested models.
 
+    Encoders that embed none of `options.media` are left out, as far as this is known unloaded.
+
     Raises:
         UnknownModelError: The catalogue has no such model.
         WeightsNotAvailableError: A hub repository must be downloaded to identify its model.
@@ -189,6 +216,7 @@ def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[
     required: dict[str, RequiredEncoder] = {}
     spaces = snapshot.spaces if snapshot else ()
     has_pictures = any(space.media != SOUND_ONLY for space in spaces)
+    needed = frozenset(Medium) if options.media is None else options.media
     for space in spaces:
         optional = has_pictures and space.media == SOUND_ONLY
         required[space.encoder] = RequiredEncoder(space.encoder, space.encoder, space, optional)
@@ -196,17 +224,24 @@ def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[
         entry = CATALOGUE.get(model.casefold())
         for spec in resolve(model):
             check_embeds(spec)
-            optional = bool(
-                entry and len(entry.encoders) > 1 and entry.encoders[spec] == SOUND_ONLY
-            )
-            required.setdefault(spec, RequiredEncoder(spec, model, None, optional))
-    return list(required.values())
+            media = entry.encoders[spec] if entry else tuple(Medium)
+            optional = media == SOUND_ONLY and entry is not None and len(entry.encoders) > 1
+            if needed & set(media):
+                required.setdefault(spec, RequiredEncoder(spec, model, None, optional))
+    return [one for one in required.values() if not one.space or needed & set(one.space.media)]
 
 
-def open_spaces(snapshot: Snapshot | None, options: EmbedOptions) -> Spaces:
+def open_spaces(
+    snapshot: Snapshot | None, options: EmbedOptions, load: EncoderLoader | None = None
+) -> Spaces:
     """Load the encoders of the collection's spaces and of the requested models.
 
     Optional encoders whose weights are not on this machine are skipped with a warning.
+
+    Args:
+        snapshot: The current generation of the collection, if there is one.
+        options: The requested models, and their device.
+        load: Loads an encoder; None: `load_encoder`.
 
     Raises:
         SpaceMismatchError: An encoder differs from the one of the collection's space.
@@ -215,7 +250,7 @@ def open_spaces(snapshot: Snapshot | None, options: EmbedOptions) -> Spaces:
     spaces: Spaces = {}
     for required in required_encoders(snapshot, options):
         try:
-            encoder = load_encoder(required.spec, device=options.device)
+            encoder = (load or load_encoder)(required.spec, device=options.device)
         except (WeightsNotAvailableError, MissingExtraError) as error:
             if not required.optional:
                 raise

@@ -103,8 +103,13 @@ class Reconciler:
         """Yield the sources that must be decoded; record all others."""
         for source in sources:
             selected = self._reconcile(source)
-            if selected is not None:
+            if selected is None:
+                continue
+            if self._options.needs(source.path):
                 yield selected
+            else:
+                self._report.deferred += 1
+                self.report_progress()
 
     def _reconcile(self, source: Source) -> Source | None:
         """Return the source if it must be decoded, possibly under the uri of its item."""

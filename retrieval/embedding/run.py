@@ -20,6 +20,7 @@ from retrieval.embedding.assembly import Assembler
 from retrieval.embedding.options import (
     EmbedOptions,
     EmbedReport,
+    EncoderLoader,
     Spaces,
     open_spaces,
     required_encoders,
@@ -72,6 +73,8 @@ def embed(
     root: Path,
     options: EmbedOptions | None = None,
     progress: Progress = no_progress,
+    *,
+    load: EncoderLoader | None = None,
 ) -> EmbedReport:
     """Embed files into a collection: add new ones and replace changed ones.
 
@@ -83,6 +86,7 @@ def embed(
         root: Folder of the collection; created if it does not exist.
         options: Models, sampling and reading options.
         progress: Updated after every item, without a total.
+        load: Loads an encoder; None: `load_encoder`.
 
     Raises:
         SourceError: A source does not exist, or a list names no files.
@@ -106,7 +110,7 @@ def embed(
         )
 
     with CollectionWriter.open(root, create=True) as writer, publish_on_interrupt(writer):
-        spaces = open_spaces(writer.snapshot, options)
+        spaces = open_spaces(writer.snapshot, options, load)
         run = _EmbedRun(writer, spaces, options, report, progress)
         run.complete_spaces(list_sources)
         run.embed_files(list_sources)
