@@ -14,7 +14,10 @@ PYTEST = $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist 
 UNUSUAL = slow or online or campaign
 CORE = -m "not (hub or browser or long or $(UNUSUAL))"
 ALL = -m "not ($(UNUSUAL))"
-test test-fast test-hub test-browser test-long test-oldest test-newest coverage: export OMP_NUM_THREADS = 1
+TESTS_TARGETS = test test-fast test-hub test-browser test-long test-oldest test-newest coverage
+$(TESTS_TARGETS): export OMP_NUM_THREADS = 1
+# Tests start many processes, which load torch twice as fast from compiled modules.
+$(TESTS_TARGETS): export PYTHONDONTWRITEBYTECODE =
 
 test: $(INSTALLED)  ## Run the tests of the core: five minutes on two cores
 	$(PYTEST) $(CORE)
