@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from markupsafe import Markup
-
 from retrieval.files.writing import write_atomically
 from retrieval.gallery.curve import Curve, draw_curve
 from retrieval.gallery.templates import render
@@ -84,8 +82,3 @@ def media_link(hit: Hit, folder: Path) -> str:
     if hit.start_seconds is None or hit.end_seconds is None:
         return link
     return f"{link}#t={hit.start_seconds:.1f},{hit.end_seconds:.1f}"
-
-
-def as_text(text: str) -> str:
-    """Escape text for HTML; lone surrogates are replaced."""
-    return str(Markup.escape(text.encode("utf-8", "replace").decode()))

@@ -21,8 +21,8 @@ from retrieval.errors import (
     short_repr,
 )
 from retrieval.media.decode import decode
-from retrieval.media.lists.rows import read_list
 from retrieval.types import DecodePlan, Failure, Source
+from support.media_lists import read_list
 
 ROOT = Path(__file__).parents[2]
 

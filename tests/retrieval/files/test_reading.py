@@ -16,10 +16,10 @@ from retrieval.media.archives.tar import open_member
 from retrieval.media.captions import find_caption
 from retrieval.media.containers.reading import open_container
 from retrieval.media.images.reading import read_image
-from retrieval.media.lists.rows import read_list
 from retrieval.search.query import read_queries
 from retrieval.zero_shot.illustration import read_sentences
 from retrieval.zero_shot.prompts import read_labels
+from support.media_lists import read_list
 from support.special_files import MAKERS
 
 

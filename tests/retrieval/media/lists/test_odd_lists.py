@@ -12,8 +12,9 @@ import pytest
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.media.lists.encodings import find_encoding
-from retrieval.media.lists.rows import ListedRow, read_files, read_list, read_rows
+from retrieval.media.lists.rows import ListedRow, read_files, read_rows
 from retrieval.media.sources.find import find_sources
+from support.media_lists import read_list
 
 GERMAN = "path,caption\nBär.jpg,Ein schöner Bär überquert die Straße\nb.jpg,Mädchen\n"
 RUSSIAN = "path,caption\nа.jpg,Кошка сидит на окне и смотрит на улицу\nб.jpg,Собака бежит\n"

@@ -8,8 +8,9 @@ import pytest
 
 from retrieval.columns.types import convert_value
 from retrieval.errors import SourceError
-from retrieval.media.lists.rows import ListedRow, read_list, read_rows
+from retrieval.media.lists.rows import ListedRow, read_rows
 from retrieval.media.sources.find import find_sources
+from support.media_lists import read_list
 
 
 def write(path: Path, text: str) -> str:
