@@ -22,7 +22,7 @@ RetrievalError                      root, from `indexes.errors`
 │   ├── UnknownModelError           no such catalogue entry
 │   ├── WeightsNotAvailableError    weights are neither local nor in the hub's cache
 │   ├── WeightsFormatError          a pickle, missing keys, wrong shapes
-│   ├── CollapsedEncoderError       it embeds all texts alike
+│   ├── CollapsedEncoderError       it embeds all texts to similar vectors
 │   └── SpaceMismatchError          not the encoder of the collection's space
 ├── QueryError                      a query cannot be parsed or embedded
 │   └── FilterError                 a filter expression is refused
@@ -129,7 +129,7 @@ class WeightsFormatError(ModelError, ValueError):
 
 
 class CollapsedEncoderError(ModelError, ValueError):
-    """The encoder embeds all texts alike."""
+    """The encoder embeds all texts to similar vectors."""
 
 
 class SpaceMismatchError(ModelError, ValueError):
