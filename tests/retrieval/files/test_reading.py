@@ -103,7 +103,9 @@ UNLIKE = {("labels.txt", noun) for noun in MAKERS} | {
 
 @pytest.mark.parametrize("noun", MAKERS)
 @pytest.mark.parametrize("name", ["a.txt", "captions.jsonl"])
-def test_field_08_captions_that_are_no_files_are_none(tmp_path: Path, name: str, noun: str) -> None:
+def test_field_08_captions_that_are_not_files_are_ignored(
+    tmp_path: Path, name: str, noun: str
+) -> None:
     (tmp_path / "a.png").touch()
     MAKERS[noun](tmp_path / name)
     assert find_caption(str(tmp_path / "a.png")) is None

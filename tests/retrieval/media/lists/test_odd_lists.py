@@ -146,7 +146,7 @@ def test_field_38_a_list_is_read_in_its_encoding(
     assert len(notices) == (found.startswith("cp"))
 
 
-def test_field_38_a_name_in_the_lists_encoding_or_in_bytes(tmp_path: Path) -> None:
+def test_field_38_names_in_the_encoding_of_the_list_or_as_bytes(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(GERMAN.encode("latin-1"))
     (tmp_path / "Bär.jpg").write_bytes(b"x")
     assert next(find_sources([str(tmp_path / "list.csv")])).path.endswith("/Bär.jpg")
