@@ -23,7 +23,7 @@ RetrievalError                      root, from `indexes.errors`
 │   ├── UnknownModelError           no such catalogue entry
 │   ├── WeightsNotAvailableError    weights are neither local nor in the hub's cache
 │   ├── WeightsFormatError          a pickle, missing keys, wrong shapes
-│   ├── CollapsedEncoderError       it embeds all texts alike
+│   ├── CollapsedEncoderError       it embeds all texts to similar vectors
 │   ├── SpaceMismatchError          not the encoder of the collection's space
 │   └── OtherModelError             a folder is embedded by another model
 ├── QueryError                      a query cannot be parsed or embedded
@@ -135,7 +135,7 @@ class WeightsFormatError(ModelError, ValueError):
 
 
 class CollapsedEncoderError(ModelError, ValueError):
-    """The encoder embeds all texts alike."""
+    """The encoder embeds all texts to similar vectors."""
 
 
 class SpaceMismatchError(ModelError, ValueError):
