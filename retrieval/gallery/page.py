@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from retrieval.files.writing import write_atomically
 from retrieval.gallery.curve import Curve, draw_curve
 from retrieval.gallery.templates import render

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import MissingExtraError
-from retrieval.media.audio.reader import Gap
+from retrieval.media.audio.blocks import Gap
 
 Samples = NDArray[np.float32]
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from retrieval.errors import DamagedMediaError
-from retrieval.media.audio.reader import Gap, SoundReader, open_sound
+from retrieval.media.audio.blocks import Gap
+from retrieval.media.audio.reader import SoundReader, open_sound
 from retrieval.media.audio.windows import cut_windows
 from retrieval.types import AudioWindows
 from support.media_files import make_tone, sound_bytes, write_video

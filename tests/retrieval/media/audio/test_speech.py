@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import MissingExtraError
-from retrieval.media.audio.reader import Gap
+from retrieval.media.audio.blocks import Gap
 from retrieval.media.audio.speech import (
     MAX_STRETCH_SECONDS,
     PIECE_SECONDS,
