@@ -94,6 +94,7 @@ def _background(kind: str, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Make (height, width, 3) uint8 that is dark or light everywhere."""
     width, height = PICTURE_SIZE
     low, high = (0, 90) if rng.random() < 0.5 else (165, 256)
+    values: NDArray[np.float64] | NDArray[np.integer]
     if kind == "plain":
         values = np.broadcast_to(rng.integers(low, high, 3), (height, width, 3))
     elif kind == "gradient":

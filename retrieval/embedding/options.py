@@ -97,6 +97,14 @@ class EmbedOptions:
             object.__setattr__(self, "models", (self.models,))
         object.__setattr__(self, "texts", text_sources(self.texts))
 
+    def needs(self, path: str) -> bool:
+        """Whether `modalities` and `media` allow a file, by its extension."""
+        possible = set(possible_modalities(path))
+        return all(
+            allowed is None or not allowed.isdisjoint(possible)
+            for allowed in (self.modalities, self.media)
+        )
+
 
 def text_sources(names: str | Iterable[str]) -> tuple[TextSource, ...]:
     """Return the sources of texts that names or one name mean; `none` means none.
@@ -113,14 +121,6 @@ def text_sources(names: str | Iterable[str]) -> tuple[TextSource, ...]:
             f"no source of texts {unknown[0]!r}; expected none, or some of {', '.join(TextSource)}"
         )
     return tuple(dict.fromkeys(map(TextSource, names)))
-
-    def needs(self, path: str) -> bool:
-        """Whether `modalities` and `media` allow a file, by its extension."""
-        possible = set(possible_modalities(path))
-        return all(
-            allowed is None or not allowed.isdisjoint(possible)
-            for allowed in (self.modalities, self.media)
-        )
 
 
 @dataclass(slots=True)
