@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 from cli.output import clock
@@ -44,12 +45,13 @@ def open_hit(hit: Hit) -> str:
 
 def _start(command: list[str]) -> None:
     try:
-        subprocess.Popen(
+        process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     except OSError as error:
         raise QueryError(f"{command[0]} does not start: {error.strerror}") from error
+    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
 
 
 def _launch(target: str) -> str:

@@ -256,6 +256,8 @@ def open_spaces(
                 raise
             logger.warning("sound is left out of this run: %s; then embed again", error)
             continue
+        if options.media is not None and options.media.isdisjoint(encoder.media):
+            continue
         space = required.space
         if space is not None:
             check_encoder(space, encoder)
