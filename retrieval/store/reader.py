@@ -40,7 +40,7 @@ from retrieval.store.shard_columns import column_types, has_wide_integers
 from retrieval.store.shard_reader import ShardReader, concatenated_ids, id_range
 from retrieval.store.shards import read_rows, read_schema, with_columns
 from retrieval.store.user_columns import UserColumns
-from retrieval.types import Failure, Frames, KnownFile, Segments, Sidecar
+from retrieval.types import Failure, Frames, KnownFile, Segments, Sidecar, TextSource
 
 TEXT_BATCH_ROWS = 1024
 """Rows of a block of texts, which can be long."""
@@ -69,8 +69,7 @@ class Snapshot(ShardReader):
                 raise not_found_error(root)
             try:
                 manifest = read_manifest(root, current)
-                for file in manifest.files:
-                    check_size(root, file)
+                _check_sizes(root, manifest)
             except CollectionDamagedError:
                 # A compaction since the reading of CURRENT can have deleted files.
                 if read_current(root) == current:
@@ -89,8 +88,7 @@ class Snapshot(ShardReader):
         """
         manifest = read_generation(root, generation)
         try:
-            for file in manifest.files:
-                check_size(root, file)
+            _check_sizes(root, manifest)
         except CollectionDamagedError as error:
             raise CollectionDamagedError(
                 f"generation {generation} of {root} is incomplete, as after compacting: {error}"
@@ -234,6 +232,14 @@ class Snapshot(ShardReader):
             counts.update(batch.column("source").to_pylist())
         return dict(sorted(counts.items()))
 
+    def ids_with_texts(self, source: TextSource) -> frozenset[int]:
+        """Return the ids of the items that have a text of a source, perhaps an empty one."""
+        ids: set[int] = set()
+        for batch in self._present_rows("texts", ["item_id", "source"], -1):
+            of_source = pc.equal(batch.column("source"), str(source))
+            ids.update(batch.column("item_id").filter(of_source).to_pylist())
+        return frozenset(ids)
+
     def text_index_folders(self) -> list[Path]:
         """Return the folders of the parts of the index of texts, in item order."""
         return self._index_folders(TEXT_INDEX)
@@ -327,3 +333,10 @@ class Snapshot(ShardReader):
                         f"expected {describe_columns(expected)}; restore the file from a copy"
                     )
         return dim
+
+
+def _check_sizes(root: Path, manifest: Manifest) -> None:
+    """Compare the sizes of all files but those of the index of texts, which vectors do not need."""
+    for file in manifest.files:
+        if not file.path.startswith(f"indexes/{TEXT_INDEX}/"):
+            check_size(root, file)
