@@ -141,7 +141,7 @@ def test_a_new_edited_renamed_or_deleted_transcript_changes_texts_only(
     assert texts(tmp_path) == {film.name: ["my film"]}
 
 
-def test_a_broken_transcript_is_a_failure_with_its_line_until_it_is_corrected(
+def test_field_62_a_broken_transcript_is_a_failure_with_its_line_until_it_is_corrected(
     tmp_path: Path, film: Path, run: Run, encoded: list[int]
 ) -> None:
     sidecar = film.with_suffix(".srt")

@@ -68,7 +68,7 @@ def test_a_video_names_time_place_and_chapters(tmp_path: Path) -> None:
     ]
 
 
-def test_latin_1_in_an_old_tag_is_read(tmp_path: Path) -> None:
+def test_field_62_latin_1_in_an_old_tag_is_read(tmp_path: Path) -> None:
     song = sound_bytes(make_tone(2.0), 44_100, "MP3")
     tag = b"TAG" + "Café".encode("latin-1").ljust(30, b"\0") + b"Noir\0".ljust(30, b"\0")
     path = tmp_path / "song.mp3"

@@ -56,7 +56,7 @@ def test_exif_gives_facts_and_texts(kind: str) -> None:
     assert texts == ["Canon EOS R5 · Ann Lee · sea · sand · 2024", "a dog on the beach", "schön"]
 
 
-def test_hostile_exif_is_cut_and_cleaned() -> None:
+def test_field_62_hostile_exif_is_cut_and_cleaned() -> None:
     tags = Image.Exif()
     tags[BASE.ImageDescription] = "x" * 1_000_000
     tags[BASE.Artist] = "A\x07nn"
@@ -67,7 +67,7 @@ def test_hostile_exif_is_cut_and_cleaned() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_damaged_exif_never_raises(seed: int) -> None:
+def test_field_62_damaged_exif_never_raises(seed: int) -> None:
     damaged = bytearray(encoded(exif=exif()).getvalue())
     place, random = damaged.index(b"Exif\0\0"), np.random.default_rng(seed)
     for position in random.integers(place + 6, place + 400, 12):
@@ -124,7 +124,7 @@ def test_xmp_gives_title_keywords_and_time(kind: str) -> None:
         xmp(SUBJECTS + " " * MAX_XMP_BYTES),
     ],
 )
-def test_hostile_xmp_gives_nothing(packet: bytes) -> None:
+def test_field_62_hostile_xmp_gives_nothing(packet: bytes) -> None:
     assert read_xmp(packet) == {}
 
 

@@ -76,7 +76,9 @@ def test_srt_is_read_as_pysubs2_reads_it() -> None:
         ("1\n100:00:01,000 --> 100:00:02,000\nlate\n", [(360_001, 360_002, "late")], None),
     ],
 )  # fmt: skip
-def test_bad_srt_is_reported_with_its_line(text: str, cues: list, problem: str | None) -> None:
+def test_field_62_bad_srt_is_reported_with_its_line(
+    text: str, cues: list, problem: str | None
+) -> None:
     transcript = srt(text)
     assert transcript.cues == cues
     if problem is None:
@@ -86,7 +88,7 @@ def test_bad_srt_is_reported_with_its_line(text: str, cues: list, problem: str |
         assert transcript.problem.startswith(problem)
 
 
-def test_unsorted_and_overlapping_cues_are_sorted_by_time() -> None:
+def test_field_62_unsorted_and_overlapping_cues_are_sorted_by_time() -> None:
     text = "".join(
         f"00:00:{start:02},000 --> 00:00:{end:02},000\n{start}\n\n"
         for start, end in ((9, 11), (1, 30), (5, 6), (1, 2))
@@ -104,7 +106,7 @@ def test_vtt_has_notes_names_entities_and_a_language() -> None:
     assert (transcript.language, transcript.problem) == ("pt", None)
 
 
-def test_right_to_left_texts_keep_their_marks_and_lose_control_characters() -> None:
+def test_field_62_right_to_left_texts_keep_their_marks_and_lose_control_characters() -> None:
     assert clean_cue("\u200fשלום\u200f\x00\x1b[31m עולם") == "\u200fשלום\u200f [31m עולם"
     assert clean_cue("مرحبا\u200cبالعالم") == "مرحبا\u200cبالعالم"
     assert clean_cue("a\u202eb\nc") == "a b c"
