@@ -49,6 +49,10 @@ _TOLERANCE_SECONDS = 0.06
 """Smaller deviations of time stamps are rounding; the sound counts as continuous."""
 
 
+_MAX_LAG_SECONDS = 1.0
+"""Sound of an AVI that falls further behind the pictures stored beside it has a gap."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A stretch without sound between time stamps, `samples` long."""
@@ -144,6 +148,12 @@ class SoundReader:
                 yield self._mix(mixer, piece)
         if not has_sound:
             raise DamagedMediaError("the recording holds no sound; replace the file")
+        missing = self._timeline.lag_growth_seconds(self._stream)
+        if missing > _MAX_LAG_SECONDS:
+            self.damage.note(
+                f"about {missing:.1f} s of sound are missing; an AVI has no time stamps, so what "
+                "follows the gap is early"
+            )
         end = max(self.seconds_read, self._timeline.end_seconds)
         check_end(self._container, self._file, end, self.damage, last_byte=self._timeline.last_byte)
 
