@@ -22,7 +22,7 @@ from retrieval.texts.excerpts import text_match
 from retrieval.texts.groups import TextGroup
 from retrieval.texts.matching import ItemGroups, QueryMatcher, TextMatcher
 from retrieval.texts.opening import open_texts
-from retrieval.texts.word_query import WordQuery
+from retrieval.texts.word_query import MAX_CHARS, WordQuery
 from retrieval.types import Hit
 
 logger = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ class TextSearch:
         assert self._query is not None
         terms = set(self._query.terms)
         for phrase in self.words.phrases:
-            terms.update(self._matcher.tokenizer.query_terms(phrase))
+            terms.update(self._matcher.tokenizer.query_terms(phrase[:MAX_CHARS]))
         matched = text_match(group.best, terms, self._matcher.tokenizer)
         return replace(hit, text_score=group.best.bm25, matched=matched)
 

@@ -18,7 +18,7 @@ from retrieval.texts.rows import TextRow
 from retrieval.texts.scoring import TermScores
 from retrieval.texts.text_index import TextIndex
 from retrieval.texts.tokenizer import Tokenizer
-from retrieval.texts.word_query import WordQuery
+from retrieval.texts.word_query import MAX_CHARS, WordQuery
 
 MAX_TERMS = 256
 """Number of terms that a query is scored by; the first ones count."""
@@ -80,10 +80,11 @@ class TextMatcher:
             keep_unlikely: Return every match, and search common words if there are no others; else
                 return only texts that are likely answers.
         """
-        terms = list(dict.fromkeys(self.tokenizer.query_terms(query.words)))[:MAX_TERMS]
+        words = query.words[:MAX_CHARS]
+        terms = list(dict.fromkeys(self.tokenizer.query_terms(words)))[:MAX_TERMS]
         common = {
             term
-            for word in common_words(query.words, self.tokenizer.language)
+            for word in common_words(words, self.tokenizer.language)
             for term in self.tokenizer.query_terms(word)
         }
         specific = [term for term in terms if term not in common]
@@ -100,7 +101,7 @@ class TextMatcher:
 
     def items_with(self, phrase: str) -> NDArray[np.int64] | None:
         """Return the sorted ids of items with a phrase in a text; None for one without a word."""
-        terms = self.tokenizer.terms(phrase)
+        terms = self.tokenizer.terms(phrase[:MAX_CHARS])
         if not terms:
             return None
         found = [np.empty(0, np.int64)]
