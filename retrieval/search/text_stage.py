@@ -168,10 +168,10 @@ class TextSearch:
         self._stage.give_up(error, self._mode)
 
     def find_in(self, item_ids: Iterable[int]) -> None:
-        """Match the texts of further items, which vectors found."""
+        """Match the texts of further items, which vectors found, the best first."""
         if self._query is None:
             return
-        others = np.array(sorted(set(item_ids) - self.groups.keys()), np.int64)
+        others = np.array([id_ for id_ in item_ids if id_ not in self.groups], np.int64)
         self.groups |= self._query.find_in(others[self._allows(others)].tolist())
 
     def complete_moments(self) -> None:
