@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -20,7 +20,7 @@ from retrieval.serving.limits import (
     MAX_QUERY_LENGTH,
     MAX_TERMS,
 )
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.types import Medium
 
 MEDIA_OF = {
@@ -91,8 +91,8 @@ class SearchParameters(QueryParameters):
         description="SQL conditions over item columns; all must hold.",
     )
     cutoff: bool = Field(False, description="Drop hits that are no better than chance.")
-    text: Literal["auto", "off"] = Field(
-        "auto", description="Whether words of the items' texts count beside vectors."
+    text: TextMode = Field(
+        TextMode.AUTO, description="Whether words of the items' texts count: auto, off or only."
     )
     min_score: float | None = Field(None, description="Drop hits with a lower score.")
 
@@ -111,6 +111,7 @@ class SearchParameters(QueryParameters):
             where=list(self.where),
             cutoff=self.cutoff,
             min_score=self.min_score,
+            text=self.text,
         )
 
     def media(self) -> set[Medium]:
