@@ -31,7 +31,16 @@ from retrieval.protocols import Encoder
 from retrieval.search.calibration import QueryType
 from retrieval.search.query import Query, Term
 from retrieval.search.vector_query import MAX_QUERY_VECTORS, VectorQuery
-from retrieval.types import DecodeEvent, EmbeddedItem, Failure, ItemUnchanged, Medium, Source, Space
+from retrieval.types import (
+    DecodeEvent,
+    EmbeddedItem,
+    Failure,
+    ItemUnchanged,
+    Medium,
+    Source,
+    Space,
+    WordEvent,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +212,7 @@ def embed_events(
     for event in events:
         if isinstance(event, Failure):
             raise QueryError(f"{name}: {event.reason}")
-        if not isinstance(event, ItemUnchanged):
+        if not isinstance(event, ItemUnchanged | WordEvent):
             assembler.add(event)
     assembler.flush()
     for item in assembler.finished():

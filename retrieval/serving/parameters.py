@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -20,7 +20,7 @@ from retrieval.serving.limits import (
     MAX_QUERY_LENGTH,
     MAX_TERMS,
 )
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.types import Medium
 
 MEDIA_OF = {
@@ -67,7 +67,10 @@ class QueryParameters(BaseModel):
             QueryError: A term is invalid.
             HttpError: A file is not known any more.
         """
-        terms = list(parse_query(self.q, files=False).terms) if self.q.strip() else []
+        texts = parse_query(self.q, files=False) if self.q.strip() else None
+        if texts is not None and not self.like and not self.file:
+            return texts
+        terms = [] if texts is None else list(texts.terms)
         for text in self.like:
             name, weight = _weighted(_LIKE, text, "like", "ITEM_ID or ITEM_ID:WEIGHT")
             terms.append(Term(item_id=int(name), weight=weight))
@@ -91,8 +94,8 @@ class SearchParameters(QueryParameters):
         description="SQL conditions over item columns; all must hold.",
     )
     cutoff: bool = Field(False, description="Drop hits that are no better than chance.")
-    text: Literal["auto", "off"] = Field(
-        "auto", description="Whether words of the items' texts count beside vectors."
+    text: TextMode = Field(
+        TextMode.AUTO, description="Whether words of the items' texts count, vectors, or both."
     )
     min_score: float | None = Field(None, description="Drop hits with a lower score.")
 
@@ -111,6 +114,7 @@ class SearchParameters(QueryParameters):
             where=list(self.where),
             cutoff=self.cutoff,
             min_score=self.min_score,
+            text=self.text,
         )
 
     def media(self) -> set[Medium]:

@@ -138,6 +138,7 @@ def _newest(collection: ServedCollection, options: SearchOptions) -> dict[str, o
                 "rank": rank, "score": None, "item_id": item_id, "uri": uri, "modality": modality,
                 "medium": modality, "start_seconds": None, "end_seconds": None, "space": None,
                 "likely": True, "metadata": metadata, "missing": is_missing(uri),
+                "matched": None, "text_score": None,
             }
             for rank, (item_id, (uri, modality, metadata)) in enumerate(
                 zip(ids, rows, strict=True), options.offset + 1

@@ -11,14 +11,22 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from retrieval.files.spans import open_span
 from retrieval.media.decode import decode, format_error
-from retrieval.types import DecodedChunk, DecodeEvent, DecodePlan, KnownFile, Source
+from retrieval.types import (
+    DecodedChunk,
+    DecodedSpeech,
+    DecodeEvent,
+    DecodePlan,
+    KnownFile,
+    Source,
+)
 
 MESSAGE_BYTES = 256 << 10
 MESSAGE_SECONDS = 0.1
@@ -91,21 +99,22 @@ class Ready:
     """The worker waits for a request: it has just started, or has completed the last one."""
 
 
-Message = list[DecodeEvent] | ItemStarts | Ready | TaskResult | TaskError
-
-
 def event_bytes(event: DecodeEvent) -> int:
     """Estimate the size of an event in memory and in a pipe."""
-    return 1_000 + (event.samples.nbytes if isinstance(event, DecodedChunk) else 0)
+    if isinstance(event, DecodedChunk | DecodedSpeech):
+        return 1_000 + event.samples.nbytes
+    return 1_000
 
 
-def serve(handle: int) -> None:
+def serve(handle: int, answer: Callable[[Connection, Any], None] | None = None) -> None:
     """Answer requests until the other end of the pipe is closed.
 
     Args:
         handle: File descriptor of a two-way pipe. Standard input is a pipe without a writer; its
             end means that the parent process has ended.
+        answer: Sends the answers to one request; None decodes sources and runs tasks.
     """
+    answer = answer or _answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     _silence_libraries()
@@ -113,11 +122,7 @@ def serve(handle: int) -> None:
     try:
         pipe.send(Ready())
         while True:
-            request = pipe.recv()
-            if isinstance(request, FileTask):
-                pipe.send(_run(request, reduction.recv_handle(pipe)))
-            else:
-                _answer(pipe, request)
+            answer(pipe, pipe.recv())
             pipe.send(Ready())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
@@ -136,8 +141,11 @@ def _run(request: FileTask, descriptor: int) -> TaskResult | TaskError:
         os.close(descriptor)
 
 
-def _answer(pipe: Connection, request: Request) -> None:
-    """Decode a request's sources and send their events."""
+def _answer(pipe: Connection, request: Request | FileTask) -> None:
+    """Send the result of a task, or the events of a request's sources."""
+    if isinstance(request, FileTask):
+        pipe.send(_run(request, reduction.recv_handle(pipe)))
+        return
     outbox = _Outbox(pipe, request)
     on_item = outbox.announce if request.careful else None
     for source in request.sources:

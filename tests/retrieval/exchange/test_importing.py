@@ -213,7 +213,7 @@ def test_fault_27_awkward_names(tmp_path: Path, dim: int) -> None:
     ]
 
 
-def test_fault_1_a_run_that_is_killed_goes_on(
+def test_fault_01_a_killed_import_resumes(
     tmp_path: Path, dim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_source(tmp_path, directions(9, dim), path=[f"{n}.jpg" for n in range(9)])
