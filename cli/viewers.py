@@ -13,7 +13,7 @@ from retrieval.errors import QueryError
 if TYPE_CHECKING:
     from retrieval.types import Hit
 
-PLAYERS = {"mpv": "--start={:.2f}", "vlc": "--start-time={:.2f}"}
+PLAYERS = {"mpv": "start", "vlc": "start-time"}
 """Players that start at a time, and the option for it; the first that is installed is used."""
 
 
@@ -38,7 +38,7 @@ def open_hit(hit: Hit) -> str:
         for player, option in PLAYERS.items():
             program = shutil.which(player)
             if program is not None:
-                _start([program, option.format(hit.start_seconds), path])
+                _start([program, f"--{option}={hit.start_seconds:.2f}", path])
                 return f"{path} at {clock(hit.start_seconds)}, by {player}"
     return _launch(path)
 

@@ -279,7 +279,7 @@ class MediaFolder:
 
         options = replace(self._options(content, needs), prune=not missing)
         report = self.collection.add(self.path, options=options, progress=show)
-        if not missing and not self.is_new and (sum(report.added.values()) or report.renamed):
+        if not missing and not self.is_new and (any(report.added.values()) or report.renamed):
             uris = self.collection.snapshot.known_files()
             record = replace(automatic.record, mounts=mount_points(automatic.folder, uris))
             self._automatic = automatic.with_record(record)

@@ -17,7 +17,7 @@ from retrieval.types import Hit
 AGREEMENT = 0.25
 """Share of the smaller calibrated score that is added to the larger one."""
 
-MIN_CANDIDATES = 100
+MIN_CANDIDATES = 50
 """Number of items that vectors deliver where texts match, so that agreement is found."""
 
 

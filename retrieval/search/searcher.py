@@ -199,12 +199,12 @@ class Searcher:
         self, found: _Found, text: TextSearch, options: SearchOptions, limit: int
     ) -> list[Hit]:
         """Rank the items that vectors and texts found, or their moments."""
-        item_ids = {item.match.item_id for item in found.items}
+        item_ids = [item.match.item_id for item in found.items]
         text.find_in(item_ids)
         if Target.MOMENT not in options.to:
             fused = fuse(found.items, text.groups, limit)
             return text.describe_all(fused_hits(fused, self._items))
-        others = sorted(text.groups.keys() - item_ids)
+        others = sorted(text.groups.keys() - set(item_ids))
         items = [*found.items, *score_items(self._spaces, found.rows, found.vectors, others)]
         pairs = list(zip(items, hits_of(items, self._items), strict=True))
         ranked = self._moments.refine(pairs, found.query, found.vectors, calibrated=True)

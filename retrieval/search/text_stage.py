@@ -22,7 +22,7 @@ from retrieval.texts.excerpts import text_match
 from retrieval.texts.groups import TextGroup
 from retrieval.texts.matching import ItemGroups, QueryMatcher, TextMatcher
 from retrieval.texts.opening import open_texts
-from retrieval.texts.word_query import WordQuery
+from retrieval.texts.word_query import MAX_CHARS, WordQuery
 from retrieval.types import Hit
 
 logger = logging.getLogger(__name__)
@@ -168,10 +168,10 @@ class TextSearch:
         self._stage.give_up(error, self._mode)
 
     def find_in(self, item_ids: Iterable[int]) -> None:
-        """Match the texts of further items, which vectors found."""
+        """Match the texts of further items, which vectors found, the best first."""
         if self._query is None:
             return
-        others = np.array(sorted(set(item_ids) - self.groups.keys()), np.int64)
+        others = np.array([id_ for id_ in item_ids if id_ not in self.groups], np.int64)
         self.groups |= self._query.find_in(others[self._allows(others)].tolist())
 
     def complete_moments(self) -> None:
@@ -185,7 +185,7 @@ class TextSearch:
         assert self._query is not None
         terms = set(self._query.terms)
         for phrase in self.words.phrases:
-            terms.update(self._matcher.tokenizer.query_terms(phrase))
+            terms.update(self._matcher.tokenizer.query_terms(phrase[:MAX_CHARS]))
         matched = text_match(group.best, terms, self._matcher.tokenizer)
         return replace(hit, text_score=group.best.bm25, matched=matched)
 

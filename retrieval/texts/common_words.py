@@ -51,10 +51,10 @@ def common_words(text: str, language: str | None = None) -> AbstractSet[str]:
     common = max(stop_words, key=lambda words: len(words)).copy()
     if language in _LANGUAGES:
         common |= stop_words[_LANGUAGES.index(language)]
+    words = set(query_words(text))
     folded = {word for raw_word in common for word in query_words(raw_word)}
-    letters = {word for word in query_words(text) if len(word) == 1 and word.isascii()}
-    digits = {letter for letter in letters if letter.isdigit()}
-    return folded | (letters - digits) | MEDIUM_WORDS | ENGLISH_WORDS
+    letters = {word for word in words if len(word) == 1 and word.isascii() and word.isalpha()}
+    return words & (folded | letters | MEDIUM_WORDS | ENGLISH_WORDS)
 
 
 def _without_stop_words(words: AbstractSet[str], code: str) -> set[str]:

@@ -82,7 +82,8 @@ def group_by_item(
         by_item[passage.row.item_id].append(passage)
     groups = {}
     for item_id, members in by_item.items():
-        item_groups = [_group(each, scores, calibration) for each in _split(members)]
+        moments = [members] if len(members) == 1 else _split(members)
+        item_groups = [_group(each, scores, calibration) for each in moments]
         groups[item_id] = sorted(item_groups, key=lambda group: -group.score)
     return groups
 
@@ -108,11 +109,14 @@ def _split(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
 def _group(
     passages: Sequence[Passage], scores: TermScores, calibration: TextCalibration
 ) -> TextGroup:
-    coverage = scores.coverage(frozenset[str]().union(*(p.matched for p in passages)))
-    bm25 = max(passage.bm25 for passage in passages)
+    matched, bm25 = passages[0].matched, passages[0].bm25
+    for passage in passages[1:]:
+        matched |= passage.matched
+        bm25 = max(bm25, passage.bm25)
+    coverage = scores.coverage(matched)
     return TextGroup(
         tuple(passages),
         coverage,
-        calibration.calibrated(coverage) + TIE_BREAK * bm25 / max(scores.max_bm25(), 1e-9),
+        calibration.calibrated(coverage) + TIE_BREAK * bm25 / max(scores.max_bm25, 1e-9),
         calibration.likely(coverage),
     )

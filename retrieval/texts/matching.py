@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from retrieval.texts.calibration import TextCalibration
 from retrieval.texts.common_words import common_words
+from retrieval.texts.folding import index_form
 from retrieval.texts.groups import JOIN_SECONDS, Passage, TextGroup, group_by_item
-from retrieval.texts.rows import TextRow
 from retrieval.texts.scoring import TermScores
 from retrieval.texts.text_index import TextIndex
 from retrieval.texts.tokenizer import Tokenizer
-from retrieval.texts.word_query import WordQuery
+from retrieval.texts.word_query import MAX_CHARS, WordQuery
 
 MAX_TERMS = 256
 """Number of terms that a query is scored by; the first ones count."""
 
-MIN_ROWS = 500
+MIN_ROWS = 100
 """Least number of passages that are fetched and scored."""
 
 FETCH_FACTOR = 8
@@ -34,6 +34,12 @@ MAX_DIRECT_ROWS = 5_000
 
 MAX_ITEM_ROWS = 16
 """Items with more passages are matched by the best passages of the index alone."""
+
+MAX_FURTHER_ROWS = 250
+"""Number of passages of further items, which vectors found, that are scored."""
+
+MAX_PATTERNS = 8
+"""Queries with more terms are compared with sets of words instead of by searching each term."""
 
 MAX_COMMON_SHARE, MAX_COMMON_PASSAGES = 0.1, 10_000
 """Terms of more passages than both only score the passages that rarer terms find."""
@@ -80,10 +86,11 @@ class TextMatcher:
             keep_unlikely: Return every match, and search common words if there are no others; else
                 return only texts that are likely answers.
         """
-        terms = list(dict.fromkeys(self.tokenizer.query_terms(query.words)))[:MAX_TERMS]
+        words = query.words[:MAX_CHARS]
+        terms = list(dict.fromkeys(self.tokenizer.query_terms(words)))[:MAX_TERMS]
         common = {
             term
-            for word in common_words(query.words, self.tokenizer.language)
+            for word in common_words(words, self.tokenizer.language)
             for term in self.tokenizer.query_terms(word)
         }
         specific = [term for term in terms if term not in common]
@@ -100,7 +107,7 @@ class TextMatcher:
 
     def items_with(self, phrase: str) -> NDArray[np.int64] | None:
         """Return the sorted ids of items with a phrase in a text; None for one without a word."""
-        terms = self.tokenizer.terms(phrase)
+        terms = self.tokenizer.terms(phrase[:MAX_CHARS])
         if not terms:
             return None
         found = [np.empty(0, np.int64)]
@@ -147,12 +154,17 @@ class QueryMatcher:
         return max((group.coverage for each in groups.values() for group in each), default=0.0)
 
     def find_in(self, item_ids: Iterable[int]) -> ItemGroups:
-        """Match the texts of some items; those with many passages are left out."""
-        ids = np.array(sorted(item_ids), np.int64)
+        """Match the texts of some items, the best first.
+
+        Items with many passages are left out, and so are the last ones of many items.
+        """
+        ids = np.fromiter(item_ids, np.int64)
         passages: list[Passage] = []
         for number, (part, holds) in enumerate(self._texts.parts):
             first, last = part.rows.of_items(ids[holds(ids)])
-            few = last - first <= MAX_ITEM_ROWS
+            counts = last - first
+            few = counts <= MAX_ITEM_ROWS
+            few &= np.cumsum(np.where(few, counts, 0)) <= MAX_FURTHER_ROWS
             passages += self._score(number, _ranges(first[few], last[few]))
         return self._grouped(passages)
 
@@ -229,38 +241,43 @@ class QueryMatcher:
 
     def _score(self, part: int, numbers: NDArray[np.int64]) -> Iterator[Passage]:
         """Score rows of a part; those without a term are left out."""
-        for number, row in zip(
-            numbers.tolist(), self._texts.parts[part][0].rows.rows(numbers), strict=True
-        ):
-            passage = self._passage(part, number, row)
-            if passage is not None:
-                yield passage
+        rows = self._texts.parts[part][0].rows
+        for number, text in zip(numbers.tolist(), rows.texts(numbers), strict=True):
+            counts = self._counts(text)
+            if counts:
+                row = rows.row_of_text(number, text)
+                bm25 = self._scores.bm25(counts, row.length)
+                yield Passage(part, number, row, frozenset(counts), bm25)
 
-    def _passage(self, part: int, number: int, row: TextRow) -> Passage | None:
-        terms = self._texts.tokenizer.terms(row.text)
-        matched = self._scores.frequencies.keys() & set(terms)
-        if not matched:
-            return None
-        counts = {term: terms.count(term) for term in matched}
-        bm25 = self._scores.bm25(counts, row.length)
-        return Passage(part, number, row, frozenset(matched), bm25)
+    def _counts(self, text: str) -> dict[str, int]:
+        """Count the terms of the query in a text."""
+        wanted = self._scores.frequencies
+        if self._texts.tokenizer.language is None and len(wanted) <= MAX_PATTERNS:
+            form = f" {index_form(text)} "
+            matched = [term for term in wanted if f" {term} " in form]
+            words = form.split() if matched else []
+        else:
+            words = self._texts.tokenizer.terms(text)
+            matched = list(wanted.keys() & set(words))
+        return {term: words.count(term) for term in matched}
 
     def _neighbours(self, passage: Passage, step: int) -> Iterator[Passage]:
         """Yield the matching cues before (-1) or after (1) a cue, each within `JOIN_SECONDS`."""
         rows = self._texts.parts[passage.part][0].rows
         while 0 <= passage.number + step < len(rows):
             number = passage.number + step
-            (row,) = rows.rows(np.array([number]))
+            row = rows.row(number)
             near, far = (passage.row, row) if step > 0 else (row, passage.row)
             same = (row.item_id, row.source) == (passage.row.item_id, passage.row.source)
             # A comparison with NaN is false: texts without times end the moment.
             if not same or not far.start_seconds - near.end_seconds <= JOIN_SECONDS:
                 return
-            neighbour = self._passage(passage.part, number, row)
-            if neighbour is None:
+            counts = self._counts(row.text)
+            if not counts:
                 return
-            yield neighbour
-            passage = neighbour
+            bm25 = self._scores.bm25(counts, row.length)
+            passage = Passage(passage.part, number, row, frozenset(counts), bm25)
+            yield passage
 
 
 def _both(first: ItemMask, second: ItemMask) -> ItemMask:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,8 +79,9 @@ class TextRows:
         self._starts: NDArray[np.float64] = table.column("start_seconds").to_numpy()
         self._ends: NDArray[np.float64] = table.column("end_seconds").to_numpy()
         self._lengths: NDArray[np.int32] = table.column("length").to_numpy()
-        self._texts: list[pa.StringArray] = table.column("text").chunks
-        self._chunk_starts = np.cumsum([0, *map(len, self._texts)])
+        chunks = table.column("text").chunks
+        self._texts = [_text_buffers(chunk) for chunk in chunks]
+        self._chunk_starts = np.cumsum([0, *map(len, chunks)])
 
     @classmethod
     def open(cls, path: Path) -> TextRows:
@@ -106,25 +106,32 @@ class TextRows:
     def __len__(self) -> int:
         return len(self.item_ids)
 
-    def rows(self, numbers: NDArray[np.int64]) -> Iterator[TextRow]:
-        """Yield rows by number."""
-        columns = (
-            self.item_ids[numbers].tolist(),
-            self._sources[numbers].tolist(),
-            self._starts[numbers].tolist(),
-            self._ends[numbers].tolist(),
-            self._lengths[numbers].tolist(),
-            self._text(numbers),
-        )
-        for item_id, source, start, end, length, text in zip(*columns, strict=True):
-            yield TextRow(item_id, SOURCES[source], start, end, length, text)
+    def row(self, number: int) -> TextRow:
+        """Return one row."""
+        (text,) = self.texts(np.array([number]))
+        return self.row_of_text(number, text)
 
-    def _text(self, numbers: NDArray[np.int64]) -> list[str]:
-        # `ChunkedArray.take` joins all chunks first.
+    def row_of_text(self, number: int, text: str) -> TextRow:
+        """Return a row whose text was read before."""
+        return TextRow(
+            int(self.item_ids[number]),
+            SOURCES[self._sources[number]],
+            float(self._starts[number]),
+            float(self._ends[number]),
+            int(self._lengths[number]),
+            text,
+        )
+
+    def texts(self, numbers: NDArray[np.int64]) -> list[str]:
+        """Return the texts of rows."""
+        # `ChunkedArray.take` joins all chunks, and scalars of Arrow are slow.
         chunks = np.searchsorted(self._chunk_starts, numbers, side="right") - 1
         places = numbers - self._chunk_starts[chunks]
-        pairs = zip(chunks.tolist(), places.tolist(), strict=True)
-        return [self._texts[chunk][place].as_py() for chunk, place in pairs]
+        texts = []
+        for chunk, place in zip(chunks.tolist(), places.tolist(), strict=True):
+            offsets, data = self._texts[chunk]
+            texts.append(data[offsets[place] : offsets[place + 1]].tobytes().decode())
+        return texts
 
     def as_texts(self, numbers: NDArray[np.int64]) -> pa.RecordBatch:
         """Return rows with the columns of `texts/` that `indexed_rows` reads."""
@@ -134,7 +141,7 @@ class TextRows:
                 "source": _SOURCE_NAMES.take(pa.array(self._sources[numbers])),
                 "start_seconds": self._starts[numbers],
                 "end_seconds": self._ends[numbers],
-                "text": pa.array(self._text(numbers), pa.string()),
+                "text": pa.array(self.texts(numbers), pa.string()),
             }
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 K1, B = 1.2, 0.75
 """Parameters of BM25, those of tantivy."""
@@ -18,24 +17,35 @@ VIRTUAL_PASSAGES = 10
 collection with few texts informative."""
 
 
-@dataclass(frozen=True, slots=True)
 class TermScores:
     """Scores passages for the terms of one query.
 
     Attributes:
         frequencies: By term of the query, the number of passages that contain it.
+        max_bm25: Limit of the BM25 score of a passage.
+
+    Args:
+        frequencies: The attribute.
         passages: Number of all passages.
         mean_length: Mean number of terms of a passage.
     """
 
-    frequencies: Mapping[str, int]
-    passages: int
-    mean_length: float
+    def __init__(self, frequencies: Mapping[str, int], passages: int, mean_length: float) -> None:
+        self.frequencies = frequencies
+        self._passages = passages
+        self._mean_length = max(mean_length, 1e-9)
+        self._weights = {term: self._weight(count) for term, count in frequencies.items()}
+        self._information = {
+            term: self._weight(min(count, passages), passages + VIRTUAL_PASSAGES)
+            for term, count in frequencies.items()
+        }
+        self.max_bm25 = (K1 + 1) * math.fsum(self._weights.values())
+        self._coverages: dict[AbstractSet[str], float] = {}
 
-    def inverse_frequency(self, term: str) -> float:
-        """Return the weight of a term in BM25, ln(1 + (N - n + 0.5) / (n + 0.5))."""
-        frequency = self.frequencies[term]
-        return math.log1p((self.passages - frequency + 0.5) / (frequency + 0.5))
+    def _weight(self, frequency: int, passages: int | None = None) -> float:
+        """Return ln(1 + (N - n + 0.5) / (n + 0.5)), the weight of a term in BM25."""
+        count = self._passages if passages is None else passages
+        return math.log1p((count - frequency + 0.5) / (frequency + 0.5))
 
     def bm25(self, counts: Mapping[str, int], length: int) -> float:
         """Return the BM25 score of a passage.
@@ -44,34 +54,28 @@ class TermScores:
             counts: Occurrences of each term of the query that the passage contains.
             length: Number of terms of the passage.
         """
-        norm = K1 * (1 - B + B * length / max(self.mean_length, 1e-9))
+        norm = K1 * (1 - B + B * length / self._mean_length)
+        weights = self._weights
         return math.fsum(
-            self.inverse_frequency(term) * count * (K1 + 1) / (count + norm)
-            for term, count in counts.items()
+            weights[term] * count * (K1 + 1) / (count + norm) for term, count in counts.items()
         )
-
-    def max_bm25(self) -> float:
-        """Return the limit of the BM25 score of a passage."""
-        return (K1 + 1) * math.fsum(map(self.inverse_frequency, self.frequencies))
-
-    def information(self, term: str) -> float:
-        """Return the information of a term in nats; about 0 for a term of nearly all passages."""
-        frequency = min(self.frequencies[term], self.passages)
-        absent = self.passages + VIRTUAL_PASSAGES - frequency
-        return math.log1p((absent + 0.5) / (frequency + 0.5))
 
     def coverage(self, matched: AbstractSet[str]) -> float:
         """Return the share of the query's information that matched terms have, in 0 … 1.
 
-        `PRIOR_INFORMATION` is added to the query's information, so that terms of many passages
-        alone cover little.
+        A term of nearly all passages has no information. `PRIOR_INFORMATION` is added to the
+        query's information, so that terms of many passages alone cover little.
         """
-        total = math.fsum(map(self.information, self.frequencies)) + PRIOR_INFORMATION
-        return math.fsum(map(self.information, matched)) / total
+        coverage = self._coverages.get(matched)
+        if coverage is None:
+            total = math.fsum(self._information.values()) + PRIOR_INFORMATION
+            coverage = math.fsum(self._information[term] for term in matched) / total
+            self._coverages[matched] = coverage
+        return coverage
 
     def max_coverage(self) -> float:
         """Return the coverage of a passage with all terms that occur in any passage."""
-        return self.coverage({term for term, count in self.frequencies.items() if count})
+        return self.coverage(frozenset(term for term, n in self.frequencies.items() if n))
 
     def rare_terms(self, max_share: float, max_passages: int) -> Sequence[str]:
         """Return the terms by which passages are found, the rarest first.
@@ -80,6 +84,6 @@ class TermScores:
         out where rarer ones exist: they only slow a search.
         """
         existing = sorted((n, term) for term, n in self.frequencies.items() if n)
-        limit = max(max_passages, max_share * self.passages)
+        limit = max(max_passages, max_share * self._passages)
         rare = [term for n, term in existing if n <= limit]
         return rare or [term for _, term in existing]

@@ -17,6 +17,12 @@ _OPERATORS = re.compile(
     """,
     re.VERBOSE,
 )
+MAX_CHARS = 4_000
+"""Characters of a query whose words are searched; the rest is left to models."""
+
+MAX_OPERATORS = 16
+"""Number of distinct phrases, and of distinct excluded words; further ones are ignored."""
+
 _LETTER = re.compile(r"[^\W_]")
 
 
@@ -39,6 +45,7 @@ class WordQuery:
     @classmethod
     def parse(cls, text: str) -> WordQuery:
         """Parse a plain text query. Without a word to search for, the text has no operators."""
+        text = text[:MAX_CHARS]
         phrases, excluded, rest, end = [], [], [], 0
         for match in _OPERATORS.finditer(text):
             phrase = match["quoted"] or match["curly"] or ""
@@ -54,4 +61,9 @@ class WordQuery:
         words = "".join([*rest, text[end:]])
         if not (phrases or excluded) or not _LETTER.search(words):
             return cls(text)
-        return cls(" ".join(words.split()), tuple(phrases), tuple(excluded), restricts_vectors=True)
+        return cls(
+            " ".join(words.split()),
+            tuple(dict.fromkeys(phrases))[:MAX_OPERATORS],
+            tuple(dict.fromkeys(excluded))[:MAX_OPERATORS],
+            restricts_vectors=True,
+        )

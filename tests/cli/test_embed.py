@@ -170,7 +170,7 @@ def test_field_18_new_captions_are_reported(media: Path, tmp_path: Path) -> None
     invoke("embed", media, "-c", tmp_path / "c")
     (media / "red.txt").write_text("red")
     said = invoke("embed", media, "-c", tmp_path / "c").stdout
-    assert "2 unchanged\n1 with new captions or columns, not embedded again\n" in said
+    assert "2 unchanged\n1 with new captions, columns or texts, not embedded again\n" in said
 
 
 def test_field_01_other_paths_are_reported(media: Path, tmp_path: Path) -> None:
@@ -263,3 +263,29 @@ def test_field_47_a_dry_run_removes_nothing_and_lists_the_items(
     assert len(collection.snapshot.item_ids()) == 3
     assert run("remove", tmp_path / "c", "--where", "item_id < 2").startswith("2 items removed")
     assert names(tmp_path / "c") == ["red.png"]
+
+
+# ---------------------------------------------------------------- texts
+
+
+def test_missing_texts_are_reported_with_advice_that_works(media: Path, tmp_path: Path) -> None:
+    root = tmp_path / "c"
+    assert "without texts" not in invoke("embed", media, "-c", root, "--texts", "none").stdout
+    assert "texts       none" in run("status", root)
+    stdout = invoke("embed", media, "-c", root).stdout
+    advice = "3 items without texts; --refresh reads names, captions, tags and transcripts\n"
+    assert advice in stdout
+    (option,) = re.findall(r"--[a-z]+", advice)
+    assert "3 with new captions, columns or texts, not embedded again\n" in invoke(
+        "embed", media, "-c", root, option
+    ).stdout  # fmt: skip
+    assert "texts       3 (3 name), no index" in run("status", root)
+    assert json.loads(run("status", root, "--format", "json"))["texts"] == {"name": 3}
+    assert "without texts" not in invoke("embed", media, "-c", root).stdout
+    assert "3 unchanged" in invoke("embed", media, "-c", root, option).stdout
+
+
+def test_an_unknown_source_of_texts_is_refused(media: Path, tmp_path: Path) -> None:
+    result = invoke("embed", media, "-c", tmp_path / "c", "--texts", "name, titel")
+    assert result.exit_code != 0
+    assert not (tmp_path / "c").exists()

@@ -52,6 +52,9 @@ _TOLERANCE_SECONDS = 0.06
 _PREROLL_SECONDS = 0.5
 """Sound that a decoder reads before a span, because its packets depend on earlier ones."""
 
+_MAX_LAG_SECONDS = 1.0
+"""Sound of an AVI that falls further behind the pictures stored beside it has a gap."""
+
 _INDEXED_FORMATS = ("mov", "matroska")
 """Containers whose index leads to the packets of a time."""
 
@@ -181,6 +184,12 @@ class SoundReader:
                 yield self._mix(mixer, piece)
         if not has_sound:
             raise DamagedMediaError("the recording holds no sound; replace the file")
+        missing = self._timeline.lag_growth_seconds(self.stream)
+        if missing > _MAX_LAG_SECONDS:
+            self.damage.note(
+                f"about {missing:.1f} s of sound are missing; an AVI has no time stamps, so what "
+                "follows the gap is early"
+            )
         end = max(self.seconds_read, self._timeline.end_seconds)
         check_end(self._container, self._file, end, self.damage, last_byte=self._timeline.last_byte)
 

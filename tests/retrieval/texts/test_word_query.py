@@ -48,7 +48,7 @@ def test_a_literal_text_has_no_operators() -> None:
 
 
 def test_common_words_follow_the_language_of_the_query() -> None:
-    assert {"a", "of", "the", "photo", "on"} <= common_words("a photo of the war on tv")
-    assert "war" not in common_words("a photo of the war on tv")
-    assert {"der", "war", "im"} <= common_words("der Hund war im Haus")
-    assert {"dog", "beach", "7"}.isdisjoint(common_words("a dog on the beach 7"))
+    assert common_words("a photo of the war on tv") == {"a", "photo", "of", "the", "on"}
+    assert common_words("der Hund war für das Haus") == {"der", "war", "fur", "das"}
+    assert common_words("a dog on the beach 7 x") == {"a", "on", "the", "x"}
+    assert common_words("Hund und Haus", "de") == {"und"}

@@ -2,8 +2,10 @@
 
 import io
 import struct
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -12,8 +14,15 @@ from retrieval.media.audio.blocks import Gap
 from retrieval.media.audio.reader import SoundReader, open_sound
 from retrieval.media.audio.windows import cut_windows
 from retrieval.types import AudioWindows
-from support.media_files import make_tone, sound_bytes, write_video
-from support.timed_media import make_noise, move_clusters, write_mp3, write_sound, write_webm
+from support.media_files import grey_frame, make_tone, sound_bytes, write_video
+from support.timed_media import (
+    as_frame,
+    make_noise,
+    move_clusters,
+    write_mp3,
+    write_sound,
+    write_webm,
+)
 
 RATE = 16_000
 
@@ -194,8 +203,6 @@ def test_field_10_a_gap_is_silence(tmp_path: Path, kind: str) -> None:
 
 
 def test_field_10_a_gap_in_the_sound_of_a_video(tmp_path: Path) -> None:
-    import av
-
     whole = write_video(tmp_path / "a.mkv", [40] * 120, sound=make_tone(12), sound_rate=16_000)
     path = tmp_path / "b.mkv"
     with av.open(str(whole)) as source, av.open(str(path), "w") as target:
@@ -208,6 +215,37 @@ def test_field_10_a_gap_in_the_sound_of_a_video(tmp_path: Path) -> None:
             target.mux(packet)
     samples, _ = read(path)
     assert_heard(samples, (0, 4), (9, 12))
+
+
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "ac3"])
+@pytest.mark.parametrize("lost", [(4, 9), (9, 9), (8, 12)])
+def test_field_10_a_gap_in_the_sound_of_an_avi_is_reported(
+    tmp_path: Path, codec: str, lost: tuple[int, int]
+) -> None:
+    """An AVI has no time stamps: only the pictures stored beside the sound tell of a gap."""
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = container.add_stream(codec, rate=44_100, layout="mono")
+        packets = []
+        for number in range(120):
+            frame = av.VideoFrame.from_ndarray(grey_frame(number), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            packets += video.encode(frame)
+        for part in (as_frame(make_tone(12, 44_100), 44_100), None):
+            packets += audio.encode(part)
+        packets = [one for one in [*packets, *video.encode(None)] if one.size]
+        for packet in sorted(packets, key=lambda one: (one.pts or 0) * one.time_base):
+            if packet.stream is video or not lost[0] <= packet.pts * packet.time_base < lost[1]:
+                container.mux(packet)
+    _, sound = read(path)
+    if lost != (4, 9):  # nothing is missing, or the sound ends before the pictures
+        assert sound.damage.notes == []
+        return
+    (note,) = sound.damage.notes
+    assert "s of sound are missing; an AVI has no time stamps" in note
+    assert float(note.split()[1]) == pytest.approx(5, abs=0.3)
 
 
 @pytest.mark.parametrize("codec", ["aac", "libopus", "flac"])
