@@ -85,7 +85,7 @@ function caption(hit, name) {
     build("span", { class: "name", title: name }, hit.metadata.title || name),
     build("span", { class: "facts" },
       [span(hit), score === null ? "" : score.toFixed(2), hit.missing ? "file missing" : ""].filter(Boolean).join(" · ")),
-    hit.matched ? marked(hit.matched) : null,
+    hit.matched ? marked(hit.matched) : build("span", { class: "words" }, hit.metadata.caption ?? ""),
   );
 }
 
@@ -97,8 +97,8 @@ function buttons(hit, { more, less, select }) {
     "div",
     { class: "buttons" },
     hit.modality === "audio" ? button("▶", "Play", play) : null,
-    button("＋", "More like this", more),
-    button("－", "Less like this", less),
+    button("+", "More like this", more),
+    button("−", "Less like this", less),
     build("button", {
       type: "button", class: "select", "aria-pressed": "false", "aria-label": `Select: ${name}`, title: "Select",
       onclick: () => select(hit),

@@ -18,7 +18,7 @@ export async function showOverview(state) {
   const collection = await currentCollection(state);
   page.replaceChildren(
     build("h1", {}, collection.collection),
-    writer(collection),
+    ...writer(collection),
     contents(collection),
     spaces(collection),
     build("section", { id: "failures" }),
@@ -34,11 +34,11 @@ async function currentCollection(state) {
 }
 
 function writer({ writer: process, items }) {
-  if (!process) return null;
+  if (!process) return [];
   const since = process.since ? ` since ${new Date(process.since * 1000).toLocaleTimeString()}` : "";
   const count = Object.values(items).reduce((sum, each) => sum + each, 0);
-  return build("p", { class: "writer", role: "status" },
-    build("progress", { "aria-label": "A command is writing" }), ` A command is writing${since}; ${count} items so far.`);
+  return [build("p", { class: "writer", role: "status" },
+    build("progress", { "aria-label": "A command is writing" }), ` A command is writing${since}; ${count} items so far.`)];
 }
 
 function contents({ items, hours, failures, bytes, generation }) {

@@ -23,7 +23,7 @@ export function showFilters(state) {
         onclick: () => search({ where: readState().where.filter((each) => each !== condition) }),
       }, "×"),
     ));
-  const add = build("button", { type: "button", class: "toggle", id: "add-filter", onclick: openDialog }, "＋ Filter");
+  const add = build("button", { type: "button", class: "toggle", id: "add-filter", onclick: openDialog }, "+ Filter");
   byId("filters").replaceChildren(...chips, add);
 }
 
@@ -61,7 +61,7 @@ async function openDialog() {
     textForm(),
     answer.folders?.folders.length
       ? build("details", {}, build("summary", {}, "Folder"), tree(answer.folders))
-      : null ?? "",
+      : "",
     ...answer.columns.map((column) =>
       build("details", { "data-column": column.name }, build("summary", {}, column.name),
         RANGES.includes(column.type) ? range(column) : values(column))),
