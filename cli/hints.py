@@ -6,6 +6,7 @@ from retrieval.errors import (
     CollectionNotFoundError,
     IndexFileError,
     IndexMissingError,
+    OtherModelError,
     OutputExistsError,
     RetrievalError,
     UnknownModelError,
@@ -17,6 +18,7 @@ HINTS: dict[type[RetrievalError], str] = {
     IndexFileError: "`retrieval index COLLECTION` builds the index again",
     IndexMissingError: "`retrieval index COLLECTION` builds it",
     OutputExistsError: "--force replaces it",
+    OtherModelError: "`retrieval folders remove FOLDER` deletes it",
     UnknownModelError: "`retrieval models list` prints the names",
 }
 

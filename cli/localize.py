@@ -15,8 +15,9 @@ from cli.exporting import (
     PadOption,
 )
 from cli.log_level import log_level
-from cli.options import Device, DeviceOption, LocalizerOption, TimeFormatOption
+from cli.options import Device, DeviceOption, LocalizerOption, TextOption, TimeFormatOption
 from cli.output import AnswerPrinter, Output
+from retrieval.targets import TextMode
 
 
 def localize(
@@ -32,6 +33,7 @@ def localize(
     copy: CopyOption = False,
     force: ForceOption = False,
     localizer: LocalizerOption = "auto",
+    text: TextOption = TextMode.AUTO,
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Find the moments of one file that match QUERY, without a collection."""
@@ -41,7 +43,7 @@ def localize(
     # The collection of one file is temporary; messages about its index are of no interest.
     with log_level("retrieval.search.indexing", logging.WARNING):
         result = localize_file(
-            video, query, model=model, k=k, device=device.value, localizer=localizer
+            video, query, model=model, k=k, device=device.value, localizer=localizer, text=text
         )
     AnswerPrinter(output, time_format=time_format).print(result)
     exporter.add(result)

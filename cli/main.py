@@ -23,6 +23,7 @@ from cli import (
     estimate,
     export,
     export_hits,
+    folders,
     illustrate,
     import_,
     index,
@@ -73,6 +74,7 @@ for command in (
 app.command("import")(import_.import_)
 app.add_typer(train.app)
 app.add_typer(models.app)
+app.add_typer(folders.app)
 app.add_typer(bench.app)
 
 

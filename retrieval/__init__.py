@@ -16,6 +16,7 @@ from retrieval.errors import RetrievalError
 if TYPE_CHECKING:
     import os
 
+    from retrieval.automatic.folder import open_folder
     from retrieval.collection import Collection
     from retrieval.embedding.options import EmbedOptions
     from retrieval.targets import Target
@@ -34,6 +35,7 @@ __all__ = [
     "Target",
     "export_hits",
     "open",
+    "open_folder",
     "read_hits",
 ]
 
@@ -45,6 +47,7 @@ _MODULES = {
     "Target": "retrieval.targets",
     "export_hits": "retrieval.timelines.export",
     "read_hits": "retrieval.timelines.saved_hits",
+    "open_folder": "retrieval.automatic.folder",
 }
 
 

@@ -23,8 +23,9 @@ RetrievalError                      root, from `indexes.errors`
 │   ├── UnknownModelError           no such catalogue entry
 │   ├── WeightsNotAvailableError    weights are neither local nor in the hub's cache
 │   ├── WeightsFormatError          a pickle, missing keys, wrong shapes
-│   ├── CollapsedEncoderError       it embeds all texts alike
-│   └── SpaceMismatchError          not the encoder of the collection's space
+│   ├── CollapsedEncoderError       it embeds all texts to similar vectors
+│   ├── SpaceMismatchError          not the encoder of the collection's space
+│   └── OtherModelError             a folder is embedded by another model
 ├── QueryError                      a query cannot be parsed or embedded
 │   └── FilterError                 a filter expression is refused
 └── MissingExtraError               an optional dependency is not installed
@@ -134,11 +135,15 @@ class WeightsFormatError(ModelError, ValueError):
 
 
 class CollapsedEncoderError(ModelError, ValueError):
-    """The encoder embeds all texts alike."""
+    """The encoder embeds all texts to similar vectors."""
 
 
 class SpaceMismatchError(ModelError, ValueError):
     """The loaded encoder is not the one of the collection's space."""
+
+
+class OtherModelError(ModelError, ValueError):
+    """The automatic collection of a folder is embedded by another model."""
 
 
 class QueryError(RetrievalError, ValueError):

@@ -92,14 +92,14 @@ def _hit(value: object, number: int, place: str) -> Hit:
     score, item_id, metadata = value.get("score"), value.get("item_id", 0), value.get("metadata")
     return Hit(
         rank=rank,
-        score=_number(score, place),  # type: ignore[arg-type]  # hits by words have no score
+        score=_number(score, place),
         item_id=item_id if isinstance(item_id, int) else 0,
         uri=value["uri"],
         modality=modality,
         medium=_medium(value.get("medium", modality), place),
         start_seconds=start,
         end_seconds=end,
-        space=value.get("space"),  # type: ignore[arg-type]
+        space=value.get("space"),
         likely=value.get("likely") is not False,
         metadata=metadata if isinstance(metadata, dict) else {},
         missing=value.get("missing") is True,

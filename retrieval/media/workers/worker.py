@@ -17,7 +17,14 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from retrieval.media.decode import decode
-from retrieval.types import DecodedChunk, DecodeEvent, DecodePlan, KnownFile, Source
+from retrieval.types import (
+    DecodedChunk,
+    DecodedSpeech,
+    DecodeEvent,
+    DecodePlan,
+    KnownFile,
+    Source,
+)
 
 MESSAGE_BYTES = 256 << 10
 MESSAGE_SECONDS = 0.1
@@ -61,7 +68,9 @@ class Ready:
 
 def event_bytes(event: DecodeEvent) -> int:
     """Estimate the size of an event in memory and in a pipe."""
-    return 1_000 + (event.samples.nbytes if isinstance(event, DecodedChunk) else 0)
+    if isinstance(event, DecodedChunk | DecodedSpeech):
+        return 1_000 + event.samples.nbytes
+    return 1_000
 
 
 def serve(handle: int, answer: Callable[[Connection, Any], None] | None = None) -> None:

@@ -10,8 +10,9 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 
+from retrieval.media.audio.blocks import BLOCK_SAMPLES, ChannelBlock, Gap
 from retrieval.media.audio.downmix import Downmix
-from retrieval.media.audio.reader import BLOCK_SAMPLES, ChannelBlock, Gap, SoundReader, open_sound
+from retrieval.media.audio.reader import SoundReader, open_sound
 
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 """Layouts of clips by number of channels; other numbers become stereo."""
