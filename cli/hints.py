@@ -7,6 +7,7 @@ from retrieval.errors import (
     IndexFileError,
     IndexMissingError,
     OtherModelError,
+    OutputExistsError,
     RetrievalError,
     UnknownModelError,
     WeightsNotAvailableError,
@@ -16,6 +17,7 @@ HINTS: dict[type[RetrievalError], str] = {
     CollectionNotFoundError: "`retrieval embed SOURCE -c COLLECTION` creates one",
     IndexFileError: "`retrieval index COLLECTION` builds the index again",
     IndexMissingError: "`retrieval index COLLECTION` builds it",
+    OutputExistsError: "--force replaces it",
     OtherModelError: "`retrieval folders remove FOLDER` deletes it",
     UnknownModelError: "`retrieval models list` prints the names",
 }

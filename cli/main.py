@@ -22,6 +22,7 @@ from cli import (
     embed,
     estimate,
     export,
+    export_hits,
     folders,
     illustrate,
     import_,
@@ -67,6 +68,7 @@ for command in (
     compact.compact,
     estimate.estimate,
     export.export,
+    export_hits.export_hits,
 ):
     app.command()(command)
 app.command("import")(import_.import_)

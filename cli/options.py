@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from retrieval.targets import TextMode
+
 
 class TimeFormat(StrEnum):
     """Format of times in tables and CSV."""
@@ -54,6 +56,13 @@ LocalizerOption = Annotated[
 Print0Option = Annotated[
     bool,
     typer.Option("--print0", help="Print only paths, each followed by NUL, for `xargs -0`."),
+]
+TextOption = Annotated[
+    TextMode,
+    typer.Option(
+        help="auto: the words of a text query also match names, captions, tags and transcripts. "
+        "off: vectors alone. only: words alone, without a model."
+    ),
 ]
 TimeFormatOption = Annotated[
     TimeFormat | None,

@@ -8,17 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.exporting import (
+    CopyOption,
+    Exporter,
+    ExportOption,
+    ForceOption,
+    MergeOption,
+    PadOption,
+)
 from cli.media_folder import SearchedCollection
 from cli.options import (
     Device,
     IndexDeviceOption,
     LocalizerOption,
     Print0Option,
+    TextOption,
     TimeFormatOption,
     WhereOption,
 )
 from cli.output import AnswerPrinter, Output, paths_wanted
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 
 if TYPE_CHECKING:
     from retrieval.search.query import Query
@@ -81,7 +90,9 @@ def search(
         Path | None,
         typer.Option(help='JSON Lines of queries: {"qid": …, "query": …}. qid is optional.'),
     ] = None,
-    min_score: Annotated[float | None, typer.Option(help="Drop hits with a lower score.")] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Drop hits with a lower score whose texts do not match.")
+    ] = None,
     vector: Annotated[
         Path | None,
         typer.Option(help="A .npy file with a vector, instead of QUERY. No model is loaded."),
@@ -110,6 +121,12 @@ def search(
     gallery: Annotated[
         Path | None, typer.Option(help="Also write an HTML page of the hits.")
     ] = None,
+    text: TextOption = TextMode.AUTO,
+    export: ExportOption = None,
+    merge: MergeOption = None,
+    pad: PadOption = 0.0,
+    copy: CopyOption = False,
+    force: ForceOption = False,
     localizer: LocalizerOption = "auto",
     device: IndexDeviceOption = Device.AUTO,
 ) -> None:
@@ -125,6 +142,7 @@ def search(
 
     if space is not None and vector is None:
         raise QueryError("--space names the space of --vector; other queries ask every space")
+    exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
     asks = interactive or _is_prompt_wanted(query, queries, like, vector)
     selected = [] if asks else _selected(query, queries, like, vector, space)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery)):
@@ -145,6 +163,7 @@ def search(
         "rerank": rerank,
         "rerank_top": rerank_top,
         "with_vectors": with_vectors,
+        "text": text,
     }
     searched = SearchedCollection(
         collection, model=model, here=here, device=device.value, localizer=localizer
@@ -159,10 +178,12 @@ def search(
     for qid, item in selected:
         result = opened.answer(item, **settings)
         printer.print(result, qid)
+        exporter.add(result)
         if gallery is not None:
             sections.append(GallerySection(result.query, result.hits))
     if gallery is not None:
         write_gallery(gallery, sections, title=f"Search in {collection}")
+    exporter.run()
 
 
 def _is_prompt_wanted(*queries: object) -> bool:

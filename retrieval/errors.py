@@ -18,11 +18,12 @@ RetrievalError                      root, from `indexes.errors`
 │   ├── IndexMissingError           the collection has no index yet
 │   └── ColumnError                 an item's uri or caption is not Unicode text
 ├── StorageError                    the disk is full or read-only, or permissions are missing
+│   └── OutputExistsError           an output would replace a file
 ├── ModelError                      a model cannot be used
 │   ├── UnknownModelError           no such catalogue entry
 │   ├── WeightsNotAvailableError    weights are neither local nor in the hub's cache
 │   ├── WeightsFormatError          a pickle, missing keys, wrong shapes
-│   ├── CollapsedEncoderError       it embeds all texts alike
+│   ├── CollapsedEncoderError       it embeds all texts to similar vectors
 │   ├── SpaceMismatchError          not the encoder of the collection's space
 │   └── OtherModelError             a folder is embedded by another model
 ├── QueryError                      a query cannot be parsed or embedded
@@ -105,6 +106,10 @@ class StorageError(RetrievalError, OSError):
     """The disk is full or read-only, or permissions are missing."""
 
 
+class OutputExistsError(StorageError):
+    """An output would replace a file, and that is not permitted."""
+
+
 class ModelError(RetrievalError):
     """A model cannot be used."""
 
@@ -130,7 +135,7 @@ class WeightsFormatError(ModelError, ValueError):
 
 
 class CollapsedEncoderError(ModelError, ValueError):
-    """The encoder embeds all texts alike."""
+    """The encoder embeds all texts to similar vectors."""
 
 
 class SpaceMismatchError(ModelError, ValueError):

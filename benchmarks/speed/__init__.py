@@ -54,6 +54,10 @@ _BENCHMARKS: Final = (
         "filtered search, compared with an unfiltered one and a scan of the rest.",
     ),
     _benchmark(
+        "text", "text", "the index of texts compared with tantivy alone, and what words add to a "
+        "search.",
+    ),
+    _benchmark(
         "index", "index", "the engine's index, compared with plain FAISS, autofaiss and LanceDB.",
         by_default=False,
     ),

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from retrieval.encoders.catalogue import CATALOGUE, caution_of, load_encoder, resolve
+from retrieval.encoders.catalogue import (
+    CATALOGUE,
+    caution_of,
+    check_embeds,
+    load_encoder,
+    resolve,
+)
+from retrieval.encoders.names import DEFAULT_SPEECH_MODEL
 from retrieval.encoders.spaces import check_encoder, make_space
-from retrieval.errors import MissingExtraError, WeightsNotAvailableError
+from retrieval.errors import MissingExtraError, SourceError, WeightsNotAvailableError
 from retrieval.media.files import possible_modalities
 from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
-from retrieval.types import Failure, Medium, Sampling, Space
+from retrieval.types import Failure, Medium, Sampling, Space, TextSource
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "small"
+
+DEFAULT_TEXTS = (TextSource.NAME, TextSource.CAPTION, TextSource.TAG, TextSource.TRANSCRIPT)
+"""Sources of texts that need no model. The others take longer than embedding."""
 
 SOUND_ONLY = (Medium.AUDIO,)
 
@@ -51,6 +62,10 @@ class EmbedOptions:
         caption_column: Column of lists with the captions; detected by default.
         exclude: Gitignore patterns of files to skip.
         prune: Remove the items whose files no longer exist in the given folders and patterns.
+        texts: Sources of texts to store with the items; none if empty. Writing and speech are read
+            after everything is embedded.
+        speech_model: The model that reads speech: a name of the catalogue or a specification.
+        refresh: Read the texts and columns of unchanged files again, without embedding.
         modalities: Decode only new and changed files that may have one of these modalities, by
             extension; a later run embeds the others. None: all.
         media: Decode only files that may contain one of these media, and use only encoders that
@@ -71,12 +86,16 @@ class EmbedOptions:
     caption_column: str | None = None
     exclude: tuple[str, ...] = ()
     prune: bool = False
+    texts: tuple[TextSource, ...] = DEFAULT_TEXTS
+    speech_model: str = DEFAULT_SPEECH_MODEL
+    refresh: bool = False
     modalities: frozenset[Medium] | None = None
     media: frozenset[Medium] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.models, str):  # one name instead of a tuple
             object.__setattr__(self, "models", (self.models,))
+        object.__setattr__(self, "texts", text_sources(self.texts))
 
     def needs(self, path: str) -> bool:
         """Whether `modalities` and `media` allow a file, by its extension."""
@@ -87,6 +106,23 @@ class EmbedOptions:
         )
 
 
+def text_sources(names: str | Iterable[str]) -> tuple[TextSource, ...]:
+    """Return the sources of texts that names or one name mean; `none` means none.
+
+    Raises:
+        SourceError: There is no source of that name.
+    """
+    names = (names,) if isinstance(names, str) else tuple(names)
+    if names == ("none",):
+        return ()
+    unknown = [name for name in names if name not in list(TextSource)]
+    if unknown:
+        raise SourceError(
+            f"no source of texts {unknown[0]!r}; expected none, or some of {', '.join(TextSource)}"
+        )
+    return tuple(dict.fromkeys(map(TextSource, names)))
+
+
 @dataclass(slots=True)
 class EmbedReport:
     """Counts of a run, updated while it runs.
@@ -95,7 +131,7 @@ class EmbedReport:
         added: New items by modality.
         replaced: Added items that replace an older version of their file.
         renamed: Items whose files were renamed; not embedded again.
-        updated: Items with new captions or columns; not embedded again.
+        updated: Items with new captions, columns or texts; not embedded again.
         other_paths: Further paths of files that are already items.
         gone: Items whose files no longer exist.
         pruned: Items that were removed because their files no longer exist.
@@ -107,6 +143,10 @@ class EmbedReport:
             only. A further model may embed them.
         notices: Values that are stored under another name or in another form.
         passed_over: Files of folders that are not media, by suffix.
+        read: Items in which writing or speech was read, by source; also those without any.
+        unread: Items in which it could not be read.
+        without_texts: Unchanged items of a collection that has no texts, because it is older than
+            they are or was made without them.
     """
 
     added: dict[Medium, int] = field(default_factory=lambda: dict.fromkeys(Medium, 0))
@@ -125,6 +165,9 @@ class EmbedReport:
     without_segments: int = 0
     notices: list[str] = field(default_factory=list)
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    read: dict[TextSource, int] = field(default_factory=Counter)
+    unread: int = 0
+    without_texts: int = 0
     seconds: float = 0.0
 
     @property
@@ -180,6 +223,7 @@ def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[
     for model in options.models or (() if required else (DEFAULT_MODEL,)):
         entry = CATALOGUE.get(model.casefold())
         for spec in resolve(model):
+            check_embeds(spec)
             media = entry.encoders[spec] if entry else tuple(Medium)
             optional = media == SOUND_ONLY and entry is not None and len(entry.encoders) > 1
             if needed & set(media):

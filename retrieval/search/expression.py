@@ -37,7 +37,8 @@ _RESEMBLES_SUM = re.compile(
     rf"""
     (?:^|\s|["”)]){_OPERATOR}\s*{_OPERAND}         # an operator before a text in quotes or a file
     | [\w.,)]\s*[*×]\s*{_OPERAND}                  # a weight before it
-    | {_TEXT}\s*{_OPERATOR}(?:\s|$|[\w"“@.])       # an operator after a text in quotes
+    | {_TEXT}(?!\s+-[^\W\d_])\s*{_OPERATOR}(?:\s|$|[\w"“@.])  # an operator after a text in quotes,
+                                                   # which does not exclude a word: "cat" -dog
     | (?:^|\s)@\S+\s+[-+−–—]\s                     # or after a file
     | "[^"]*"\s*[-+]\s*"[^"]*$                     # a quote that is not closed
     | (?<!\w)'[^']*'\s*[-+*]\s*[@'"]               # texts in other quotes

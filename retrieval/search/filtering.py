@@ -110,6 +110,49 @@ class RowFilter:
             selected[opened.space.name] = [pair for pair in pairs if pair.selection.count]
         return selected
 
+    def select_items(
+        self, spaces: Sequence[OpenedSpace], options: SearchOptions, excluded: Sequence[int] = ()
+    ) -> NDArray[np.bool_]:
+        """Select the living items that match targets, conditions and ids, (items,) in id order.
+
+        Args:
+            spaces: All spaces; their rows tell which videos have sound.
+            options: Their targets, conditions and ids select the items.
+            excluded: Items that the query consists of.
+
+        Raises:
+            FilterError: A condition is refused or too slow.
+            QueryError: An id is not an integer.
+        """
+        ids, targets = self._items.item_ids, media_targets(options.to)
+        mask = self._item_mask(spaces, targets)
+        for condition in names_of(options.where) or []:
+            mask = mask & self.matching(condition)
+        if options.ids is not None:
+            mask = mask & isin_sorted(ids, np.unique(item_ids_of(options.ids)))
+        if excluded:
+            mask = mask & ~np.isin(ids, excluded)
+        return mask
+
+    def _item_mask(
+        self, spaces: Sequence[OpenedSpace], targets: frozenset[Target]
+    ) -> NDArray[np.bool_]:
+        """Select the living items of some targets; `music` includes videos with sound."""
+
+        def compute() -> NDArray[np.bool_]:
+            ids, modalities = self._items.item_ids, self._items.modalities
+            codes = [MODALITY_OF[target] for target in targets if target in MODALITY_OF]
+            if Target.MUSIC in targets:
+                codes.append(AUDIO)
+            mask = np.isin(modalities, codes)
+            if Target.MUSIC in targets and Target.VIDEO not in targets:
+                for part in (part for opened in spaces for part in opened.parts):
+                    sound = part.rows.item_ids[part.rows.media == AUDIO]
+                    mask |= isin_sorted(ids, np.unique(sound))
+            return mask & ~isin_sorted(ids, self._removed)
+
+        return self._masks.get((0, targets), compute)  # no part has the id 0
+
     def select(self, part: Part, targets: frozenset[Target], where: str | None = None) -> Selection:
         """Select rows of one part.
 

@@ -12,12 +12,14 @@ import operator
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias
 
 from retrieval.errors import QueryError, short_repr
 from retrieval.files.reading import read_text
 from retrieval.search.expression import parse_sum
 from retrieval.search.pictures import picture_of
+from retrieval.texts.word_query import WordQuery
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,15 +73,30 @@ class Term:
         return f'{weight}{prefix}"{quoted}"'
 
 
+class TextSyntax(Enum):
+    """How a query of a single text was written; it decides which of the words must match."""
+
+    LITERAL = auto()
+    """A text without operators."""
+    WORDS = auto()
+    """Words with operators: `dog "new york" -beach`."""
+    PHRASE = auto()
+    """One text in quotes: `"new york"`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A weighted sum of one or more terms.
+
+    Attributes:
+        syntax: How a query of a single text was written.
 
     Raises:
         QueryError: There is no term, or more than MAX_TERMS.
     """
 
     terms: tuple[Term, ...]
+    syntax: TextSyntax = field(default=TextSyntax.LITERAL, compare=False)
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -128,6 +145,18 @@ class Query:
             raise QueryError(f"an item id must be a whole number, got {item_id!r}") from None
 
     @property
+    def words(self) -> WordQuery | None:
+        """The words of a query that is a single text; None for files and sums."""
+        term = self.terms[0]
+        if len(self.terms) > 1 or term.text is None or term.weight != 1:
+            return None
+        if self.syntax is TextSyntax.WORDS:
+            return WordQuery.parse(term.text)
+        return WordQuery(
+            term.text, phrases=(term.text,) if self.syntax is TextSyntax.PHRASE else ()
+        )
+
+    @property
     def item_ids(self) -> tuple[int, ...]:
         """Items of the collection that the query consists of."""
         return tuple(term.item_id for term in self.terms if term.item_id is not None)
@@ -149,7 +178,7 @@ class NumberedQuery:
 
 
 def parse_query(text: str) -> Query:
-    r"""Parse a query as a sum, or return it as plain text.
+    r"""Parse a query as a sum, or return it as plain text, whose words can have operators.
 
     A sum consists of terms `[weight*]("text" | @path | @"path")`, joined by `+` or `-`. Inside
     quotes `\"` and `\\` represent `"` and `\`. A path without quotes is the longest one that names
@@ -167,8 +196,9 @@ def parse_query(text: str) -> Query:
         )
     summands = parse_sum(text)
     if summands is None:
-        return Query.of_text(text.strip())
-    return Query(tuple(Term(text=s.text, path=s.path, weight=s.weight) for s in summands))
+        return Query((Term(text=text.strip()),), TextSyntax.WORDS)
+    terms = tuple(Term(text=s.text, path=s.path, weight=s.weight) for s in summands)
+    return Query(terms, TextSyntax.PHRASE)
 
 
 def read_queries(path: str | os.PathLike[str]) -> list[NumberedQuery]:

@@ -111,6 +111,7 @@ class _Finder:
     def _listed_files(self, path: str) -> Iterator[Source]:
         folder = os.path.dirname(os.path.abspath(path))
         rules = IgnoreRules.from_patterns(self.listing.exclude, folder)
+        self.listing.add_base(folder)
         uri = path_to_uri(path)
         bad: list[tuple[int, SourceError]] = []
         good = 0
@@ -142,7 +143,8 @@ class _Finder:
 
     def _listed_source(self, path: str, row: ListedRow) -> Source:
         source = self._source(path)
-        return replace(source, caption=row.caption or source.caption, columns=row.columns)
+        caption = row.caption or (row.caption if source.caption is None else source.caption)
+        return replace(source, caption=caption, columns=row.columns)
 
     def _report_rows(self, uri: str, bad: list[tuple[int, SourceError]]) -> None:
         """Report the bad rows of a list as failures, then clear them."""

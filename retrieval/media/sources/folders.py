@@ -12,6 +12,7 @@ from retrieval.media.files import is_media_name
 from retrieval.media.names import extension, path_to_uri
 from retrieval.media.sources.ignore_rules import IgnoreRules
 from retrieval.media.sources.listing import Listing
+from retrieval.media.transcripts.sidecars import is_sidecar
 
 
 class WalkedFile(NamedTuple):
@@ -82,8 +83,9 @@ def _media_files(entries: list[os.DirEntry[str]], listing: Listing) -> Iterator[
         return
     others = {entry.name for entry in files} - {entry.name for entry in media}
     stems = {os.path.splitext(entry.name)[0] for entry in media}
+    names = frozenset(stems.union(entry.name for entry in media))
     for name in sorted(others):
-        if not _is_caption(name, stems):
+        if not _is_caption(name, stems) and not is_sidecar(name, names):
             listing.count_skipped(name)
     for entry in media:
         text_file = os.path.splitext(entry.name)[0] + ".txt"
