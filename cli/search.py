@@ -145,9 +145,9 @@ def search(
     exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
     asks = interactive or _is_prompt_wanted(query, queries, like, vector)
     selected = [] if asks else _selected(query, queries, like, vector, space)
-    if asks and any(one is not None for one in (query, queries, like, vector, gallery)):
+    if asks and any(one is not None for one in (query, queries, like, vector, gallery, export)):
         raise QueryError("-i asks for queries; leave out QUERY, --queries, --like, --vector, "
-                         "and --gallery")  # fmt: skip
+                         "--gallery, and --export")  # fmt: skip
     output = paths_wanted(output, print0=print0)
     printer = AnswerPrinter(
         output, time_format=time_format, nul=print0, numbered=queries is not None
