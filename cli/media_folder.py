@@ -88,6 +88,8 @@ class SearchedCollection:
 
 
 def _bring_up_to_date(folder: MediaFolder, needs: Needs) -> None:
+    if folder.is_current(needs):
+        return
     with ExitStack() as stack:
         if not logger.isEnabledFor(logging.DEBUG):
             for name in DETAILED_LOGGERS:
@@ -114,7 +116,9 @@ def _update(folder: MediaFolder, needs: Needs) -> None:
     with progress_bar(transient=True) as progress:
         content = folder.scan(progress)
     folder.check_media(content, needs)
-    offer_download(folder.missing_encoders(content, needs))
+    missing = folder.missing_encoders(content, needs)
+    if folder.is_new or not all(one.optional for one in missing):  # a refusal is asked about once
+        offer_download(missing)
     if folder.is_new:
         logger.info("loading the model %s", folder.model)
         with progress_bar(transient=True) as progress:

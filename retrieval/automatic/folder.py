@@ -140,6 +140,10 @@ class MediaFolder:
             below=None if whole else self.path,
         )
 
+    def is_current(self, needs: Needs) -> bool:
+        """Whether this object has embedded what a query needs."""
+        return self._updated is not None and self._updated >= needs
+
     # ------------------------------------------------------------ before an update
 
     def scan(self, progress: Progress = no_progress) -> FolderContent:
@@ -223,7 +227,7 @@ class MediaFolder:
             CollectionLockedError, StorageError: Nothing is embedded yet.
         """
         needs = needs or Needs()
-        if self._updated is not None and self._updated >= needs:
+        if self.is_current(needs):
             return None
         content = content or self.scan(progress)
         self.check_media(content, needs)

@@ -64,7 +64,8 @@ class ItemTextReader:
             return replace(source, rereads=self.file_texts if self._refresh else _NONE)
         if TextSource.TRANSCRIPT not in self._sources:
             return source
-        return replace(source, sidecars=self._finder.find(source.path))
+        sidecars = self._finder.find(source.path)
+        return replace(source, sidecars=sidecars) if sidecars else source
 
     def outdated(self, source: Source, item_id: int) -> frozenset[TextSource]:
         """Return the sources to read again in the unchanged file of an item."""

@@ -51,6 +51,22 @@ def test_lines_of_standard_input_are_queries_and_commands(media: Path) -> None:
     assert hits == ["red.png", "green.png", "red.png", "red.png", "red.png"]
 
 
+def test_the_folder_is_compared_once_unless_a_query_needs_more(
+    media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retrieval.automatic.folder import MediaFolder
+
+    scans: list[MediaFolder] = []
+    scan = MediaFolder.scan
+    monkeypatch.setattr(
+        MediaFolder, "scan", lambda self, *rest: scans.append(self) or scan(self, *rest)
+    )
+    answers(media, ":to image", "red", "blue", ":k 3")
+    assert len(scans) == 1
+    answers(media, ":to image", "red", ":to", "blue")
+    assert len(scans) == 3
+
+
 def test_bad_lines_are_one_line_each_and_never_end_the_prompt(media: Path) -> None:
     bad = ('"red" +', ":zz", ":", ":where nope = 1", ":to film", ":k x", ":more 9", ":open")
     hits, messages = answers(media, ":next", "red", *bad, ":where", "@missing.png", "red", code=1)

@@ -48,6 +48,8 @@ def language_of(name: str) -> str | None:
 
 def sidecar_uris(source: Source) -> list[str]:
     """Return the URIs of the transcript files beside a source."""
+    if not source.sidecars:
+        return []
     folder = os.path.dirname(source.path)
     return [path_to_uri(os.path.join(folder, sidecar.name)) for sidecar in source.sidecars]
 
