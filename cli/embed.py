@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,9 @@ from cli.terminal import escaped
 if TYPE_CHECKING:
     from retrieval.embedding.options import EmbedReport
     from retrieval.media.sources.listing import LiteralPaths
+    from retrieval.types import TextSource
+
+DEFAULT_TEXTS = "name,caption,tag,transcript"
 
 SUFFIXES_SHOWN = 8
 """Number of suffixes of skipped files that the report lists."""
@@ -76,6 +80,30 @@ def embed(
         bool,
         typer.Option("--prune", help="Remove items whose files are missing from the SOURCEs."),
     ] = False,
+    texts: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCES",
+            help="Sources of texts to store, separated by commas: name, caption, tag, transcript, "
+            "ocr, speech; or none.",
+        ),
+    ] = DEFAULT_TEXTS,
+    ocr: Annotated[
+        bool,
+        typer.Option("--ocr", help="Also read the words in images and videos, as --texts ocr."),
+    ] = False,
+    speech: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Also read spoken words with this model, such as whisper-small, which --texts "
+            "speech uses.",
+        ),
+    ] = None,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Read texts and columns of unchanged files again."),
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first file that cannot be used.")
     ] = False,
@@ -86,7 +114,7 @@ def embed(
     """Embed media files into COLLECTION: add new files and replace changed ones.
 
     Repeating the command changes nothing; after an interruption it continues. Renamed files keep
-    their items. New captions and columns are stored without embedding again.
+    their items. New captions, columns and texts are stored without embedding again.
 
     The exit code is 0 if at least one file is in the collection, 1 if none is, and 2 for an error
     that ended the run.
@@ -113,8 +141,13 @@ def embed(
         caption_column=caption_col,
         exclude=tuple(exclude or ()),
         prune=prune,
-        **({} if workers is None else {"workers": workers}),
+        texts=_sources_of_texts(texts, ocr=ocr, speech=speech is not None),
+        refresh=refresh,
     )
+    if workers is not None:
+        options = replace(options, workers=workers)
+    if speech is not None:
+        options = replace(options, speech_model=speech)
     given = [_paths_of_stdin() if source == "-" else source for source in sources]
     listing = Listing(options.exclude, lambda failure: None)
     listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)
@@ -131,6 +164,15 @@ def embed(
         raise typer.Exit(1)
 
 
+def _sources_of_texts(names: str, *, ocr: bool, speech: bool) -> tuple[TextSource, ...]:
+    from retrieval.embedding.options import text_sources
+    from retrieval.types import TextSource
+
+    sources = text_sources(part.strip() for part in names.split(","))
+    added = (TextSource.OCR,) * ocr + (TextSource.SPEECH,) * speech
+    return tuple(dict.fromkeys((*sources, *added)))
+
+
 def _paths_of_stdin() -> LiteralPaths:
     """Read paths from standard input: separated by NUL if there is one, else one per line."""
     from retrieval.media.sources.listing import LiteralPaths
@@ -141,7 +183,7 @@ def _paths_of_stdin() -> LiteralPaths:
 
 
 def _print_report(report: EmbedReport, collection: Path) -> None:
-    from retrieval.types import Medium
+    from retrieval.types import Medium, TextSource
 
     added = report.added
     names = {Medium.IMAGE: "image", Medium.AUDIO: "recording", Medium.VIDEO: "video"}
@@ -154,11 +196,14 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
             "of them have no segments, such as silent videos without a model for pictures",
         ),
         (report.unchanged, "unchanged"),
-        (report.updated, "with new captions or columns, not embedded again"),
+        (report.updated, "with new captions, columns or texts, not embedded again"),
         (report.renamed, "renamed or moved, not embedded again"),
         (report.other_paths, "further names of the same files, as links"),
         (report.completed, "existing items gained a space they lacked"),
         (report.failed, f"failed; reasons in {collection / 'failures'}"),
+        (report.read[TextSource.OCR], "read for words in pictures"),
+        (report.read[TextSource.SPEECH], "read for spoken words"),
+        (report.unread, f"could not be read for words; reasons in {collection / 'failures'}"),
         (report.pruned, "removed, because their files are missing"),
         (report.without_encoder, "of a modality that no model embeds; add a model with --model"),
     ):
@@ -168,6 +213,9 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
         print(f"note: {notice}", file=sys.stderr)
     if report.passed_over:
         print(_passed_over(report.passed_over))
+    if report.without_texts:
+        items = _counted(report.without_texts, "item")
+        print(f"{items} without texts; --refresh reads names, captions, tags and transcripts")
     if report.gone:
         one = report.gone == 1
         print(f"{report.gone} {'item whose file is' if one else 'items whose files are'} gone; "

@@ -36,9 +36,16 @@ def index(
         typer.Option(help="Milliseconds below which exact search is chosen."),
     ] = None,
     effort_seconds: Annotated[float, typer.Option(help="Time limit of the trials.")] = 600.0,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="Language of the texts, such as en or german: its words match in all their forms. "
+            "none matches words as they are. Default: as in the last run; none for the first one."
+        ),
+    ] = None,
     device: IndexDeviceOption = Device.AUTO,
 ) -> None:
-    """Update the index of every space. The kind is chosen by trial and tuned on texts and media."""
+    """Update the indexes of all spaces, whose kind is chosen by trial, and of the texts."""
     import retrieval
     from retrieval.search.indexing.request import parse_bytes
 
@@ -51,6 +58,7 @@ def index(
             memory=None if memory is None else parse_bytes(memory),
             latency_ms=latency,
             effort_seconds=effort_seconds,
+            language=language,
             progress=progress,
         )
     for card in cards:

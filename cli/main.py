@@ -22,6 +22,8 @@ from cli import (
     embed,
     estimate,
     export,
+    export_hits,
+    folders,
     illustrate,
     import_,
     index,
@@ -29,6 +31,7 @@ from cli import (
     models,
     remove,
     search,
+    serve,
     status,
     train,
     verify,
@@ -55,6 +58,7 @@ for command in (
     embed.embed,
     index.index,
     search.search,
+    serve.serve,
     localize.localize,
     classify.classify,
     illustrate.illustrate,
@@ -66,11 +70,13 @@ for command in (
     compact.compact,
     estimate.estimate,
     export.export,
+    export_hits.export_hits,
 ):
     app.command()(command)
 app.command("import")(import_.import_)
 app.add_typer(train.app)
 app.add_typer(models.app)
+app.add_typer(folders.app)
 app.add_typer(bench.app)
 
 

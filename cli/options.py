@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from retrieval.targets import TextMode
+
 
 class TimeFormat(StrEnum):
     """Format of times in tables and CSV."""
@@ -22,8 +24,19 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+def _collection_of(path: Path) -> Path:
+    from retrieval.automatic.finding import collection_root
+
+    return collection_root(path)
+
+
 CollectionArgument = Annotated[
-    Path, typer.Argument(metavar="COLLECTION", help="Folder made by `embed`.")
+    Path,
+    typer.Argument(
+        metavar="COLLECTION",
+        help="Folder made by `embed`, or a folder of media that `search` was given.",
+        callback=_collection_of,
+    ),
 ]
 DeviceOption = Annotated[
     Device, typer.Option(help="Device of the models. auto uses a GPU if there is one.")
@@ -43,6 +56,13 @@ LocalizerOption = Annotated[
 Print0Option = Annotated[
     bool,
     typer.Option("--print0", help="Print only paths, each followed by NUL, for `xargs -0`."),
+]
+TextOption = Annotated[
+    TextMode,
+    typer.Option(
+        help="auto: the words of a text query also match names, captions, tags and transcripts. "
+        "off: vectors alone. only: words alone, without a model."
+    ),
 ]
 TimeFormatOption = Annotated[
     TimeFormat | None,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from cli.options import TimeFormat
 from cli.terminal import (
@@ -13,6 +13,7 @@ from cli.terminal import (
     PathCell,
     cell,
     console_for_tables,
+    escaped,
     json_text,
     print_paths,
     quoted,
@@ -21,12 +22,19 @@ from cli.terminal import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
     from retrieval.search.searcher import SearchResult
     from retrieval.types import Hit
 
 MIN_CAPTION_WIDTH = 72
 """Narrower terminals show no captions."""
+
+
+TIME_COLUMNS = frozenset(
+    {"start_seconds", "end_seconds", "matched_start_seconds", "matched_end_seconds"}
+)
+"""Columns of CSV that `--time-format` changes."""
 
 
 class Output(StrEnum):
@@ -67,6 +75,8 @@ class AnswerPrinter:
         if self._output is Output.TABLE:
             print_table(result, time_format=self._time_format, qid=qid)
         elif self._output is Output.JSON:
+            from retrieval.search.result_json import as_json
+
             numbered = {"qid": qid} if self._numbered else {}
             print(json_text(numbered | as_json(result)))
         elif self._output is Output.CSV:
@@ -74,15 +84,32 @@ class AnswerPrinter:
         else:
             print_paths((path_of(hit.uri) for hit in result.hits), nul=self._nul)
 
+    def print_document(self, document: dict[str, Any]) -> None:
+        """Print the JSON document of a running server as `print` prints a result."""
+        if self._output is Output.JSON:
+            print(json_text({name: document[name] for name in ("query", "hits", "took_ms")}))
+            return
+        hits = [
+            SimpleNamespace(
+                **hit | {"matched": hit["matched"] and SimpleNamespace(**hit["matched"])}
+            )
+            for hit in document["hits"]
+        ]
+        self.print(cast("SearchResult", SimpleNamespace(query=document["query"], hits=hits)))
+
     def _print_csv(self, hits: Iterable[Hit], qid: int | str | None) -> None:
         names = ("rank", "score", "item_id", "uri", "modality", "medium", "start_seconds",
-                 "end_seconds", "space", "likely", "missing")  # fmt: skip
+                 "end_seconds", "space", "likely", "missing", "text_score")  # fmt: skip
+        matched = ("matched_source", "matched_text", "matched_start_seconds", "matched_end_seconds")
         if self._csv is None:
-            self._csv = CsvPrinter((*(["qid"] if self._numbered else []), *names))
+            self._csv = CsvPrinter((*(["qid"] if self._numbered else []), *names, *matched))
         for hit in hits:
             row = {name: getattr(hit, name) for name in names}
             row["uri"] = quoted(hit.uri)
-            for name in ("start_seconds", "end_seconds"):
+            for name in matched:
+                field = name.removeprefix("matched_")
+                row[name] = None if hit.matched is None else getattr(hit.matched, field)
+            for name in row.keys() & TIME_COLUMNS:
                 if self._time_format is TimeFormat.HMS and row[name] is not None:
                     row[name] = hms(row[name])
             self._csv.row([*([qid] if self._numbered else []), *row.values()])
@@ -99,22 +126,6 @@ def paths_wanted(output: Output, *, print0: bool) -> Output:
     if print0 and output not in (Output.TABLE, Output.PATHS):
         raise QueryError(f"--print0 prints paths; leave out --format {output}")
     return Output.PATHS if print0 else output
-
-
-def as_json(result: SearchResult) -> dict[str, object]:
-    """Return the JSON object of a result.
-
-    `first_stage_score` is present only after re-ranking, `vector` only on request.
-    """
-    hits = [asdict(hit) for hit in result.hits]
-    took = {s: round(value, 3) for s, value in asdict(result.took_ms).items() if value is not None}
-    for hit in hits:
-        if "rerank" not in took:
-            del hit["first_stage_score"]
-        vector = hit.pop("vector")
-        if vector is not None:
-            hit["vector"] = vector.tolist()
-    return {"query": result.query, "hits": hits, "took_ms": took}
 
 
 def print_table(
@@ -135,22 +146,34 @@ def print_table(
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what", no_wrap=True)
     table.add_column("where")
-    with_captions = shown.width >= MIN_CAPTION_WIDTH
-    if with_captions:
-        table.add_column("caption")
+    with_texts = shown.width >= MIN_CAPTION_WIDTH
+    if with_texts:
+        table.add_column("text" if any(hit.matched for hit in result.hits) else "caption")
     for hit in result.hits:
         cells: list[RenderableType] = [
             f"{hit.rank}",
             f"{hit.item_id}",
-            f"{hit.score:.3f}" + ("" if hit.likely else " ?"),
+            ("words" if hit.score is None else f"{hit.score:.3f}") + ("" if hit.likely else " ?"),
             span(hit, time_format),
-            hit.modality.value if hit.modality is hit.medium else f"{hit.modality} ({hit.medium})",
+            f"{hit.modality}" + ("" if hit.modality == hit.medium else f" ({hit.medium})"),
             PathCell(path_of(hit.uri) + (" (missing)" if hit.missing else "")),
         ]
-        if with_captions:
-            cells.append(cell(hit.metadata.get("caption") or ""))
+        if with_texts:
+            cells.append(text_of(hit))
         table.add_row(*cells, style="" if hit.likely else "dim")
     shown.print(table)
+
+
+def text_of(hit: Hit) -> Text:
+    """Return the matching text of a hit with its words highlighted, else its caption."""
+    if hit.matched is None:
+        return cell(hit.metadata.get("caption") or "")
+    shown, end = cell(f"{hit.matched.source}: "), 0
+    for first, last in hit.matched.marks:
+        shown.append(escaped(hit.matched.text[end:first]))
+        shown.append(escaped(hit.matched.text[first:last]), style="bold yellow")
+        end = last
+    return shown.append(escaped(hit.matched.text[end:]))
 
 
 def plain_table() -> Table:

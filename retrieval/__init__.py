@@ -8,7 +8,6 @@ Names are imported at first use, so `import retrieval` loads neither torch nor f
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from retrieval.errors import RetrievalError
@@ -16,9 +15,12 @@ from retrieval.errors import RetrievalError
 if TYPE_CHECKING:
     import os
 
+    from retrieval.automatic.folder import open_folder
     from retrieval.collection import Collection
     from retrieval.embedding.options import EmbedOptions
     from retrieval.targets import Target
+    from retrieval.timelines.export import export_hits
+    from retrieval.timelines.saved_hits import read_hits
     from retrieval.types import Hit, Medium
 
     __version__: str
@@ -30,7 +32,10 @@ __all__ = [
     "Medium",
     "RetrievalError",
     "Target",
+    "export_hits",
     "open",
+    "open_folder",
+    "read_hits",
 ]
 
 _MODULES = {
@@ -39,6 +44,9 @@ _MODULES = {
     "Hit": "retrieval.types",
     "Medium": "retrieval.types",
     "Target": "retrieval.targets",
+    "export_hits": "retrieval.timelines.export",
+    "read_hits": "retrieval.timelines.saved_hits",
+    "open_folder": "retrieval.automatic.folder",
 }
 
 
@@ -53,6 +61,8 @@ def open(  # noqa: A001  # the usual verb, as in `wave.open`
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("retrieval")
     if name not in _MODULES:
         raise AttributeError(f"module 'retrieval' has no attribute {name!r}")

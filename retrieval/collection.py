@@ -15,8 +15,8 @@ from retrieval.embedding.options import EmbedOptions, EmbedReport
 from retrieval.embedding.run import embed
 from retrieval.errors import CollectionNotFoundError, RetrievalError
 from retrieval.progress import Progress, no_progress
-from retrieval.search.arguments import names_of, query_of, targets_of
-from retrieval.search.filtering import chosen_items
+from retrieval.search.arguments import names_of, query_of, targets_of, text_mode_of
+from retrieval.search.filtering import chosen_items, conditions_below
 from retrieval.search.hits import Hits
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.card import IndexCard
@@ -32,7 +32,7 @@ from retrieval.store.compact import GRACE_SECONDS, CompactReport, compact
 from retrieval.store.status import Status
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 
 
 class Collection(OpenCollection):
@@ -98,7 +98,7 @@ class Collection(OpenCollection):
 
         See `retrieval.embedding.run.embed`.
         """
-        report = embed(sources, self.root, options, progress)
+        report = embed(sources, self.root, options, progress, load=self.load_encoder)
         self.refresh()
         return report
 
@@ -110,11 +110,13 @@ class Collection(OpenCollection):
         memory: int | None = None,
         latency_ms: float | None = None,
         effort_seconds: float = EFFORT_SECONDS,
+        language: str | None = None,
         progress: Progress = no_progress,
     ) -> list[IndexCard]:
-        """Update the index of every space; new rows usually become a further part.
+        """Update the index of every space, and the index of the texts.
 
-        Without arguments the index keeps the kind of the last request.
+        New rows usually become a further part of the index of their space. Without arguments every
+        index keeps its kind and language.
 
         Args:
             kind: `auto`, `exact`, a FAISS factory string, or `CAGRA`, which needs a GPU.
@@ -122,6 +124,8 @@ class Collection(OpenCollection):
             memory: Bytes of memory for searching, without the mapped vectors.
             latency_ms: Median query time up to which exact search is chosen.
             effort_seconds: Time limit of the trials; the best kind so far is built.
+            language: Language of the texts, such as `de` or `german`, whose words are stemmed;
+                `none`: words are not stemmed, as at first.
             progress: Receives the number of the current trial.
 
         Returns:
@@ -137,6 +141,7 @@ class Collection(OpenCollection):
             encoders=self.encoder,
             progress=progress,
             effort_seconds=effort_seconds,
+            language=language,
         )
         self.refresh()
         return cards
@@ -201,6 +206,7 @@ class Collection(OpenCollection):
         min_score: float | None = None,
         rerank: str | Reranker | None = None,
         with_vectors: bool = False,
+        text: str | TextMode = TextMode.AUTO,
         vector: ArrayLike | None = None,
         space: str | None = None,
     ) -> Hits:
@@ -216,11 +222,13 @@ class Collection(OpenCollection):
             where: SQL condition over the items' columns; several are combined by AND.
             ids: Search these items only; unknown ids are ignored.
             cutoff: Drop hits that are no better than those of unrelated texts.
-            min_score: Drop hits with a lower score.
+            min_score: Drop hits with a lower score whose texts do not match.
             rerank: A re-ranker for the pictures among the first 20 hits: `tiny`, `tiny:FOLDER`,
                 `blip:HUB-ID-OR-FOLDER`, or an object; see
                 `retrieval.search.reranking.reranker.rerank`.
             with_vectors: Set `vector` of each hit.
+            text: `auto` also matches the words of text queries with texts of the items, such as
+                captions and transcripts; `off` uses vectors alone, `only` words alone.
             vector: Query vector instead of `query`: (dim,) numbers, or (m, dim) of one file, from
                 the space's model. No model is loaded.
             space: The space of `vector`; required if several spaces have this dimension.
@@ -243,6 +251,7 @@ class Collection(OpenCollection):
             min_score=min_score,
             rerank=rerank,
             with_vectors=with_vectors,
+            text=text,
         ).hits
 
     def answer(
@@ -261,6 +270,7 @@ class Collection(OpenCollection):
         rerank: str | Reranker | None = None,
         rerank_top: int = RERANK_TOP,
         with_vectors: bool = False,
+        text: str | TextMode = TextMode.AUTO,
         vector: ArrayLike | None = None,
         space: str | None = None,
     ) -> SearchResult:
@@ -273,7 +283,7 @@ class Collection(OpenCollection):
             to=targets_of(to),
             k=k,
             offset=offset,
-            where=where,
+            where=conditions_below(self.below, where),
             ids=ids,
             spaces=names_of(spaces),
             cutoff=cutoff,
@@ -281,6 +291,7 @@ class Collection(OpenCollection):
             reranker=self.reranker(rerank) if isinstance(rerank, str) else rerank,
             rerank_top=rerank_top,
             with_vectors=with_vectors,
+            text=text_mode_of(text),
         )
         return self.searcher.search(parsed, options)
 

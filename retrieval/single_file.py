@@ -9,7 +9,7 @@ from retrieval.collection import Collection
 from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import DamagedMediaError, SourceError
 from retrieval.search.searcher import SearchResult
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 
 
 def localize_file(
@@ -20,6 +20,7 @@ def localize_file(
     k: int = 5,
     device: str = "auto",
     localizer: str = "auto",
+    text: str | TextMode = TextMode.AUTO,
 ) -> SearchResult:
     """Embed one video or recording into a temporary collection and search its moments.
 
@@ -32,6 +33,7 @@ def localize_file(
         k: Number of moments.
         device: `auto`, `cpu` or `cuda`.
         localizer: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
+        text: Whether words of the file's transcript count: `auto`, `off` or `only`.
 
     Raises:
         SourceError: The file does not exist.
@@ -49,4 +51,4 @@ def localize_file(
         if report.without_encoder:
             raise DamagedMediaError(f"{path}: no encoder of {model!r} reads such a file")
         collection.index()
-        return collection.answer(query, to=[Target.MOMENT], k=k)
+        return collection.answer(query, to=[Target.MOMENT], k=k, text=text)

@@ -3,6 +3,17 @@
 from enum import StrEnum
 
 
+class TextMode(StrEnum):
+    """How a search uses the texts of items.
+
+    `auto` uses vectors and, for text queries, words; `off` vectors alone; `only` words alone.
+    """
+
+    AUTO = "auto"
+    OFF = "off"
+    ONLY = "only"
+
+
 class Target(StrEnum):
     """The type of results that a search returns.
 

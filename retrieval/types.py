@@ -13,6 +13,13 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.text_types import DecodedSpeech as DecodedSpeech
+from retrieval.text_types import DecodedTexts as DecodedTexts
+from retrieval.text_types import Sidecar as Sidecar
+from retrieval.text_types import TextSource as TextSource
+from retrieval.text_types import TimedText as TimedText
+from retrieval.text_types import WordEvent as WordEvent
+
 Scalar = str | int | float | bool | date | None
 """A value of a user's metadata column. A timestamp is a `datetime` (a `date`) in UTC."""
 
@@ -23,17 +30,6 @@ class Medium(StrEnum):
     IMAGE = "image"
     AUDIO = "audio"
     VIDEO = "video"
-
-
-class TextSource(StrEnum):
-    """Where a text of an item comes from."""
-
-    NAME = "name"
-    CAPTION = "caption"
-    TAG = "tag"
-    TRANSCRIPT = "transcript"
-    OCR = "ocr"
-    SPEECH = "speech"
 
 
 # ---------------------------------------------------------------- sources and decoding
@@ -47,6 +43,8 @@ class Source:
         uri: Absolute path as the collection stores it, percent-encoded where needed.
         path: Path that opens the file.
         is_tar: Whether it is an archive: a tar, or a Parquet file that holds media.
+        sidecars: The transcript files beside it.
+        rereads: Text sources to read even if the collection has the content.
     """
 
     uri: str
@@ -54,6 +52,8 @@ class Source:
     is_tar: bool = False
     caption: str | None = None
     columns: dict[str, Scalar] = field(default_factory=dict)
+    sidecars: tuple[Sidecar, ...] = ()
+    rereads: frozenset[TextSource] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,8 @@ class DecodePlan:
         images: By space name, for image items.
         frames: By space name, for the frames of videos.
         audio: By space name, for recordings and, with `sound_of_videos`, the sound of videos.
+        words: Texts to read instead of decoding for encoders: `ocr`, `speech`, or both.
+        file_texts: Text sources to read beside, of those that need the file: tag, transcript.
     """
 
     images: dict[str, ImageGeometry] = field(default_factory=dict)
@@ -140,35 +142,19 @@ class DecodePlan:
     audio: dict[str, AudioWindows] = field(default_factory=dict)
     sampling: Sampling = field(default_factory=Sampling)
     sound_of_videos: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class TimedText:
-    """What an item says in one place, such as a caption, a tag or one cue of a transcript.
-
-    Attributes:
-        start_seconds: Start of the span that the text belongs to; None for the whole item.
-        end_seconds: End of the span; None for the whole item.
-        language: ISO 639-1 code such as `de`; None if unknown.
-    """
-
-    source: TextSource
-    text: str
-    start_seconds: float | None = None
-    end_seconds: float | None = None
-    language: str | None = None
-
-    def __post_init__(self) -> None:
-        start, end = self.start_seconds, self.end_seconds
-        if (start is None) != (end is None):
-            raise ValueError(f"a text has both times or none, got {start} and {end}")
-        if start is not None and end is not None and not 0 <= start < end < math.inf:
-            raise ValueError(f"a text needs 0 <= start < end, got [{start}, {end}) seconds")
+    words: frozenset[TextSource] = frozenset()
+    file_texts: frozenset[TextSource] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """Metadata of one item, from its file and its source."""
+    """Metadata of one item, from its file and its source.
+
+    Attributes:
+        texts: The texts that were read.
+        sidecars: The files from which transcripts were read.
+        facts: Values that the file's tags state, for columns that the user does not set.
+    """
 
     uri: str
     modality: Medium
@@ -181,6 +167,8 @@ class MediaInfo:
     caption: str | None = None
     columns: dict[str, Scalar] = field(default_factory=dict)
     texts: tuple[TimedText, ...] = ()
+    sidecars: tuple[Sidecar, ...] = ()
+    facts: dict[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +212,13 @@ class ItemUnchanged:
     """A file whose bytes the collection already holds.
 
     Attributes:
-        info: Metadata known without decoding. Its caption and columns can be new.
+        info: Metadata known without decoding. Its caption, columns and texts can be new.
+        texts_read: The sources whose texts `info` has.
     """
 
     uri: str
     info: MediaInfo | None = field(default=None, compare=False)
+    texts_read: frozenset[TextSource] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +237,7 @@ class Failure:
     mtime: float = 0.0
 
 
-DecodeEvent = DecodedChunk | ItemDecoded | ItemUnchanged | Failure
+DecodeEvent = DecodedChunk | WordEvent | ItemDecoded | ItemUnchanged | Failure
 
 
 # ---------------------------------------------------------------- spaces and stored rows
@@ -376,24 +366,30 @@ class Hit:
     """A ranked item with its best segment or moment.
 
     Attributes:
-        score: Inner product, or the re-ranker's probability of a match.
-        likely: Whether the score is better than those of unrelated texts.
+        score: Inner product, or the re-ranker's probability of a match; None for a hit that only
+            words found.
+        space: Space of the score; None if vectors did not find the hit.
+        likely: Whether the score is better than those of unrelated texts, or words match.
+        text_score: BM25 score of the best matching text; None if no text matches.
+        matched: The text that contains words of the query; None if no text matches.
         first_stage_score: The score before re-ranking; None for hits that were not re-ranked.
         missing: Whether the item's file is gone.
         vector: (dim,) float32: stored vector of the best segment; None unless requested.
     """
 
     rank: int
-    score: float
+    score: float | None
     item_id: int
     uri: str
     modality: Medium
     medium: Medium
     start_seconds: float | None
     end_seconds: float | None
-    space: str
+    space: str | None
     likely: bool
     metadata: dict[str, Scalar] = field(default_factory=dict)
     first_stage_score: float | None = None
     missing: bool = False
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    text_score: float | None = None
+    matched: TextMatch | None = None

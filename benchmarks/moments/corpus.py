@@ -22,7 +22,7 @@ from retrieval.protocols import Localizer
 from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.types import Hit, Medium, Space
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class VideoCorpus:
     ) -> list[VideoMoment]:
         hits = self._search(searcher, query, [Target.VIDEO, Target.MOMENT], k, where)
         return [
-            (video, hit.start_seconds, hit.end_seconds, hit.score)
+            (video, hit.start_seconds, hit.end_seconds, hit.score or 0.0)
             for video, hit in hits
             if hit.start_seconds is not None and hit.end_seconds is not None
         ]
@@ -141,6 +141,6 @@ class VideoCorpus:
         """Return hits with their videos."""
         text = Query.of_text(query.query)
         spaces = [space.name for space in self.spaces]
-        options = SearchOptions(to=to, k=k, where=where, spaces=spaces)
+        options = SearchOptions(to=to, k=k, where=where, spaces=spaces, text=TextMode.OFF)
         hits = searcher.search(text, options).hits
         return [(self.names[hit.item_id], hit) for hit in hits]

@@ -12,7 +12,7 @@ from retrieval.evaluation.blind import best_constant_window
 from retrieval.evaluation.moments import recall_at_1
 from retrieval.localization.spans import Span
 from retrieval.search.searcher import SearchResult
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 
 MAX_MOMENTS: Final = 100
 """Number of moments per search, enough for ten different videos."""
@@ -41,7 +41,9 @@ def search_moments(
     """Search the moments of a medium in all items or in the true item."""
     name = query.file.replace("'", "''")
     where = f"uri LIKE '%/{name}'" if in_true_item else None
-    return collection.answer(query.caption, to=[medium, Target.MOMENT], k=k, where=where)
+    return collection.answer(
+        query.caption, to=[medium, Target.MOMENT], k=k, where=where, text=TextMode.OFF
+    )
 
 
 @dataclass(frozen=True, slots=True)

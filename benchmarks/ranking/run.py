@@ -33,7 +33,7 @@ from retrieval.errors import SourceError
 from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.types import Medium, Space
 
 logger = logging.getLogger(__name__)
@@ -186,7 +186,9 @@ def _search_of(
 
     def search(text: str) -> Ranking:
         query = Query.of_text(text)
-        options = SearchOptions(to=[TARGETS[medium]], k=MAX_HITS, spaces=[space.name])
+        options = SearchOptions(
+            to=[TARGETS[medium]], k=MAX_HITS, spaces=[space.name], text=TextMode.OFF
+        )
         hits = searcher.search(query, options).hits
         return (
             np.array([hit.score for hit in hits], np.float32),

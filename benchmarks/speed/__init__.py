@@ -54,6 +54,10 @@ _BENCHMARKS: Final = (
         "filtered search, compared with an unfiltered one and a scan of the rest.",
     ),
     _benchmark(
+        "text", "text", "the index of texts compared with tantivy alone, and what words add to a "
+        "search.",
+    ),
+    _benchmark(
         "index", "index", "the engine's index, compared with plain FAISS, autofaiss and LanceDB.",
         by_default=False,
     ),
@@ -66,6 +70,10 @@ _BENCHMARKS: Final = (
     ),
     _benchmark(
         "memory", "memory", "peak memory of `embed`, of index builds and of ranking metrics.",
+    ),
+    _benchmark(
+        "serve", "serve",
+        "the server, compared with a bare route, the encoder alone and raw FAISS.",
     ),
     _benchmark("startup", "startup", "how long `retrieval --help` takes."),
     _benchmark(

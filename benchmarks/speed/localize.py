@@ -19,7 +19,7 @@ from retrieval.collection import Collection
 from retrieval.demo.world import World, WorldSettings, load_world, write_world
 from retrieval.localization.choose import choose_localizers
 from retrieval.protocols import Localizer
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.types import Medium, MomentQuery, TimedRows
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,9 @@ def _top_ten(root: Path, world: World) -> list[Result]:
     def asking(name: str) -> Way:
         def way(turn: int) -> float:
             caption = captions[turn % len(captions)]
-            answer = opened[name].answer(caption, to=[Target.VIDEO, Target.MOMENT], k=VIDEOS)
+            answer = opened[name].answer(
+                caption, to=[Target.VIDEO, Target.MOMENT], k=VIDEOS, text=TextMode.OFF
+            )
             if not answer.hits:
                 raise RuntimeError(f"{caption!r} returned no moment")
             return answer.took_ms.localize

@@ -17,7 +17,7 @@ from retrieval.demo.world import World, WorldSettings, write_world
 from retrieval.embedding.options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.spans import Span
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.types import Medium
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,9 @@ def _rank(collection: Collection, world: World, ranking: _Ranking) -> Outcome:
     spaces = _spaces(collection, medium)
     ranks = []
     for item in queries:
-        hits = collection.answer(item.caption, to=[ranking.target], k=10, spaces=spaces).hits
+        hits = collection.answer(
+            item.caption, to=[ranking.target], k=10, spaces=spaces, text=TextMode.OFF
+        ).hits
         ranks.append(next((hit.rank for hit in hits if hit.uri.endswith(item.file)), 11))
     task, pool = ranking.task, len(items)
     results = [

@@ -27,7 +27,7 @@ from retrieval.demo.variations import CHANGES, REARRANGEMENTS
 from retrieval.embedding.options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.search.reranking.reranker import RERANK_TOP
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.training.bundled.reranker_pairs import MEMBERS, relation_gallery
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,9 @@ def _measure(
     """Compute R@1 and R@5 with and without the re-ranker, its ceiling, and its time."""
     before, after, rerank_ms = [], [], []
     for number, caption in captions:
-        answer = collection.answer(caption.text, to=[Target.IMAGE], k=RERANK_TOP, rerank="tiny")
+        answer = collection.answer(
+            caption.text, to=[Target.IMAGE], k=RERANK_TOP, rerank="tiny", text=TextMode.OFF
+        )
         first = sorted(answer.hits, key=lambda hit: -(hit.first_stage_score or 0.0))
         before.append(_rank([hit.uri for hit in first], number))
         after.append(_rank([hit.uri for hit in answer.hits], number))

@@ -22,7 +22,7 @@ from retrieval.demo.sequences import SequenceCaption, motion_twins, order_twins
 from retrieval.demo.videos import Video
 from retrieval.demo.world import HELD_OUT, WorldSettings, write_world
 from retrieval.evaluation.ranking import success_at_k
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.types import Medium
 
 SUITE: Final = "demo-video"
@@ -57,7 +57,9 @@ class _Gallery:
         ]
         ranks = []
         for caption, file in self.captions:
-            hits = self.collection.answer(caption, to=[Target.VIDEO], k=10, spaces=spaces).hits
+            hits = self.collection.answer(
+                caption, to=[Target.VIDEO], k=10, spaces=spaces, text=TextMode.OFF
+            ).hits
             ranks.append(next((hit.rank for hit in hits if hit.uri.endswith(file)), 11))
         return ranks
 

@@ -34,7 +34,7 @@ from indexes.scoring import best_columns
 from retrieval.collection import Collection
 from retrieval.evaluation.ranking import RankingMetrics
 from retrieval.progress import Progress, no_progress
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.training.pairs.options import PairsOptions
 from retrieval.training.pairs.train import train_on_pairs
 from retrieval.types import Medium
@@ -92,7 +92,7 @@ def _search_scores(
     scores = np.full((len(queries), len(files)), -1, np.float32)
     for done, (row, query) in enumerate(zip(scores, queries, strict=True)):
         progress("searching keywords", done, len(queries))
-        for hit in collection.search(query, to=[Target.IMAGE], k=len(files)):
+        for hit in collection.search(query, to=[Target.IMAGE], k=len(files), text=TextMode.OFF):
             row[columns[hit.uri]] = hit.score
     return scores
 

@@ -72,7 +72,7 @@ def _section(collection: Collection, stop: TourStop) -> GallerySection:
         truth = (stop.expected.start_seconds, stop.expected.end_seconds)
     curves = {}
     for hit in stop.result.hits:
-        if hit.start_seconds is None:
+        if hit.start_seconds is None or hit.space is None:
             continue
         curve = collection.searcher.curve(stop.result.query, hit.item_id, hit.space, hit.medium)
         is_right = hit.uri.endswith(stop.expected.file)

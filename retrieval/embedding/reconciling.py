@@ -10,6 +10,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from retrieval.embedding.file_states import (
+    file_info,
+    is_accessible,
+    is_same_state,
+    is_same_version,
+)
+from retrieval.embedding.item_texts import ItemTextReader
 from retrieval.embedding.known_items import KnownItems, StoredMetadata
 from retrieval.embedding.options import FAILURES_KEPT, EmbedOptions, EmbedReport
 from retrieval.embedding.other_paths import store_other_paths
@@ -18,14 +25,25 @@ from retrieval.files.reading import check_regular
 from retrieval.media.files import OpenFile
 from retrieval.media.names import container_of
 from retrieval.media.sources.listing import Listing
-from retrieval.media.sources.presence import file_status
+from retrieval.media.transcripts.sidecars import sidecar_uris
 from retrieval.progress import Progress
 from retrieval.store.schema import ITEMS
 from retrieval.store.writer import CollectionWriter
-from retrieval.types import Failure, KnownFile, MediaInfo, Medium, Scalar, Source
+from retrieval.types import (
+    Failure,
+    KnownFile,
+    MediaInfo,
+    Medium,
+    Scalar,
+    Source,
+    TextSource,
+)
 
 SPACE_STAGE = "space"
-"""Stage of a failure in a further space of an existing item; a readable file does not end it."""
+"""Stage of a failure in a further space of an existing item."""
+
+PARTIAL_STAGES = (SPACE_STAGE, TextSource.OCR, TextSource.SPEECH)
+"""Stages of failures of items that are in the collection; a readable file does not end them."""
 
 
 class Reconciler:
@@ -34,6 +52,7 @@ class Reconciler:
     Attributes:
         known: The items by uri, updated by renames.
         listing: Collects the findings of listing the sources.
+        texts: Completes items with texts.
     """
 
     def __init__(
@@ -50,10 +69,13 @@ class Reconciler:
         self.known = KnownItems(writer.snapshot)
         self._metadata = StoredMetadata(writer.snapshot)
         self.listing = Listing(options.exclude, self.record_failure, notices=writer.notices)
+        self.texts = ItemTextReader(writer, options, self.listing)
+        self._texts_are_missing = self.texts.are_missing
         self._failed = writer.snapshot.failures() if writer.snapshot else {}
         self._seen: set[str] = set()
         self._failed_now: set[str] = set()
         self._renamed_before: set[str] = set()
+        self._counted: set[str] = set()  # renamed items whose texts are read again
         self._item_uris: dict[str, str] = {}  # by other path of the item's file
 
     def report_progress(self) -> None:
@@ -74,15 +96,20 @@ class Reconciler:
                 old_uri = self.known.renamed(source, status)
                 if old_uri is not None:
                     self._renamed_before.add(source.uri)
-                    self._rename(old_uri, _info(source, status))
+                    self._rename(old_uri, file_info(source, status))
         return len(self._renamed_before)
 
     def select(self, sources: Iterable[Source]) -> Iterator[Source]:
         """Yield the sources that must be decoded; record all others."""
         for source in sources:
             selected = self._reconcile(source)
-            if selected is not None:
+            if selected is None:
+                continue
+            if self._options.needs(source.path):
                 yield selected
+            else:
+                self._report.deferred += 1
+                self.report_progress()
 
     def _reconcile(self, source: Source) -> Source | None:
         """Return the source if it must be decoded, possibly under the uri of its item."""
@@ -92,7 +119,8 @@ class Reconciler:
             reason = f"{error.strerror or error}; restore the file, or leave it out"
             self.record_failure(Failure(source.uri, "open", reason))
             return None
-        info = _info(source, status)
+        source = self.texts.with_sidecars(source)
+        info = file_info(source, status)
         self._seen.add(source.uri)
         try:
             check_regular(source.path, status)
@@ -101,14 +129,13 @@ class Reconciler:
             self.record_failure(Failure(source.uri, "open", reason, info.bytes, info.mtime))
             return None
         known = self.known.files.get(source.uri)
-        if known is not None and _is_same_version(known, info):
-            self.keep(info)
-            return None
+        if known is not None and is_same_version(known, info):
+            return self._keep_unless_outdated(source, known, info)
         failure = self._failed.get(source.uri)
         if (
             failure is not None
             and not self._options.retry_failed
-            and _is_same_version(failure, info)
+            and is_same_version(failure, info)
         ):
             self.record_failure(failure)
             return None
@@ -123,18 +150,42 @@ class Reconciler:
             self._item_uris[source.uri] = uri
             self._seen.add(uri)
             source = replace(source, uri=uri)
-            info = _info(source, status)
+            info = file_info(source, status)
             known = self.known.files.get(uri)  # None for a tar
-            if known is None or not _is_same_version(known, info):
+            if known is None or not is_same_version(known, info):
                 return source
-            self.keep(info)
-            return None
+            return self._keep_unless_outdated(source, known, info)
         if source.is_tar:
             return None if self._follow_renamed_tar(source) else source
+        return self._follow_renamed_file(source, status)
+
+    def _follow_renamed_file(self, source: Source, status: os.stat_result) -> Source | None:
+        """Rename the item of a renamed file; return the source if it must be decoded."""
         old_uri = self.known.renamed(source, status)
         if old_uri is None:
             return source
-        self._rename(old_uri, _info(source, status))
+        known = self._rename(old_uri, file_info(source, status))
+        rereads = self.texts.outdated(source, known.item_id)
+        if not rereads:
+            return None
+        self._counted.add(source.uri)
+        return replace(source, rereads=rereads)
+
+    def _keep_unless_outdated(
+        self, source: Source, known: KnownFile, info: MediaInfo
+    ) -> Source | None:
+        """Keep the item of an unchanged file, or return the source if its texts must be read."""
+        rereads = self.texts.outdated(source, known.item_id)
+        failures = [self._failed.get(uri) for uri in sidecar_uris(source)]
+        for failure, sidecar in zip(failures, source.sidecars, strict=True):
+            if failure is not None and is_same_state(failure, sidecar):
+                if self._options.retry_failed:
+                    rereads |= {TextSource.TRANSCRIPT}
+                elif not rereads:
+                    self.record_failure(failure)
+        if rereads:
+            return replace(source, rereads=rereads)
+        self.keep(info)
         return None
 
     def _follow_renamed_tar(self, source: Source) -> bool:
@@ -144,7 +195,7 @@ class Reconciler:
             for member, old_uri in self.known.renamed_members(source):
                 if old_uri is None or not isinstance(member, OpenFile):
                     return False  # the members before keep their new uris
-                self._rename(old_uri, _info(source, member))
+                self._rename(old_uri, file_info(source, member))
                 complete = True
         except OSError:
             return False  # decoding reports the error
@@ -152,36 +203,80 @@ class Reconciler:
 
     # ------------------------------------------------------------ existing items
 
-    def keep(self, info: MediaInfo) -> None:
-        """Keep the item of a file with unchanged content; update its metadata."""
+    def keep(self, info: MediaInfo, read: frozenset[TextSource] = frozenset()) -> None:
+        """Keep the item of a file with unchanged content; update its metadata and texts.
+
+        Args:
+            info: The file; `texts` holds the texts of the sources in `read`.
+            read: Sources of texts that were read.
+        """
         known = self.known.files[info.uri]
         self._seen.add(info.uri)
-        if not self._lacks_space(info.uri):
+        if not self._is_partial(info.uri):
             self._writer.resolve_failure(info.uri)
-        names = self._changed_metadata(known, info, self._metadata)
+        info, names, has_texts = self._update_texts(known, info, self._metadata, read)
         if names or info.mtime != known.mtime:
             self._writer.update(known.item_id, info, names | {"bytes", "mtime"})
+        if info.uri in self._counted:
+            return
         if info.uri in self._renamed_before:
             self._report.renamed += 1
-        elif names:
+        elif names or has_texts:
             self._report.updated += 1
         else:
             self._report.unchanged += 1
+            self._report.without_texts += self._texts_are_missing
         self.report_progress()
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """The uris of the files and items that were met."""
+        return frozenset(self._seen)
 
     def mark_seen(self, uri: str) -> None:
         """Record that a file exists."""
         self._seen.add(uri)
 
-    def _rename(self, old_uri: str, info: MediaInfo) -> None:
+    def _rename(self, old_uri: str, info: MediaInfo) -> KnownFile:
         known = self.known.rename(old_uri, info.uri)
         self._seen.add(info.uri)
-        names = self._changed_metadata(known, info, self._metadata)
+        info, names, _ = self._update_texts(known, info, self._metadata, old_uri=old_uri)
         self._writer.update(known.item_id, info, names | {"uri", "bytes", "mtime"})
         self._writer.resolve_failure(info.uri)
         if info.uri not in self._renamed_before:
             self._report.renamed += 1
             self.report_progress()
+        return known
+
+    def _update_texts(
+        self,
+        known: KnownFile,
+        info: MediaInfo,
+        metadata: StoredMetadata,
+        read: frozenset[TextSource] = frozenset(),
+        *,
+        old_uri: str | None = None,
+    ) -> tuple[MediaInfo, set[str], bool]:
+        """Store the changed texts of an item.
+
+        Returns:
+            The item with its facts as columns, the names of its changed columns, and whether texts
+            changed.
+        """
+        names = self._changed_metadata(known, info, metadata)
+        caption = info.caption
+        if self.texts.reads_all or info.facts or old_uri is not None:
+            stored = metadata.of(known.item_id)
+            facts = self.texts.new_facts(info, stored, old_uri=old_uri)
+            info = replace(info, columns={**facts, **info.columns})
+            names |= facts.keys()
+            if caption is None and isinstance(stored.get("caption"), str):
+                caption = str(stored["caption"])
+        has_texts = self.texts.update(
+            known.item_id, info, read=read, caption=caption, new_caption="caption" in names,
+            new_name=old_uri is not None,
+        )  # fmt: skip
+        return info, names, has_texts
 
     def _changed_metadata(
         self, known: KnownFile, info: MediaInfo, metadata: StoredMetadata
@@ -229,8 +324,9 @@ class Reconciler:
             self._report.failures.append(failure)
         self.report_progress()
 
-    def _lacks_space(self, uri: str) -> bool:
-        return uri in self._failed and self._failed[uri].stage == SPACE_STAGE
+    def _is_partial(self, uri: str) -> bool:
+        """Whether the failure of a uri concerns a part of its item only."""
+        return uri in self._failed and self._failed[uri].stage in PARTIAL_STAGES
 
     # ------------------------------------------------------------ after the last source
 
@@ -268,9 +364,9 @@ class Reconciler:
         """End the failures of list rows and files that this run did not see again."""
         lists = tuple(f"{uri}#row=" for uri in self.listing.finished_lists)
         for uri in self._failed:
-            if uri in self._failed_now or self._lacks_space(uri):
+            if uri in self._failed_now or self._is_partial(uri):
                 continue
-            if (lists and uri.startswith(lists)) or (covers(uri) and _is_accessible(uri)):
+            if (lists and uri.startswith(lists)) or (covers(uri) and is_accessible(uri)):
                 self._writer.resolve_failure(uri)
 
     def _store_further_metadata(self) -> None:
@@ -289,7 +385,7 @@ class Reconciler:
                 listed_uri, Medium.IMAGE, 0, 0.0, "",
                 caption=caption if isinstance(caption, str) else None, columns=columns,
             )  # fmt: skip
-            names = self._changed_metadata(file, info, metadata)
+            info, names, _ = self._update_texts(file, info, metadata)
             if names:
                 self._writer.update(file.item_id, info, names)
 
@@ -301,29 +397,3 @@ class Reconciler:
         for path, uri in self._item_uris.items():
             others.setdefault(uri, set()).add(path)
         return others
-
-
-def _info(source: Source, file: os.stat_result | OpenFile) -> MediaInfo:
-    """Return the metadata of a file or a tar member that is known without decoding."""
-    if isinstance(file, OpenFile):
-        return MediaInfo(
-            file.uri, Medium.IMAGE, file.bytes, file.mtime, "", caption=file.caption,
-            columns=file.columns,
-        )  # fmt: skip
-    return MediaInfo(
-        source.uri, Medium.IMAGE, file.st_size, file.st_mtime, "", caption=source.caption,
-        columns=source.columns,
-    )  # fmt: skip
-
-
-def _is_same_version(known: KnownFile | Failure, info: MediaInfo) -> bool:
-    return (known.bytes, known.mtime) == (info.bytes, info.mtime)
-
-
-def _is_accessible(uri: str) -> bool:
-    """Return whether the folder of a file can be read."""
-    try:
-        file_status(uri)
-    except (OSError, ValueError):
-        return False
-    return True

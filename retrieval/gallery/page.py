@@ -12,10 +12,10 @@ from markupsafe import Markup
 
 from retrieval.files.writing import write_atomically
 from retrieval.gallery.curve import Curve, draw_curve
-from retrieval.gallery.templates import render
+from retrieval.gallery.templates import PACKAGE, render
 from retrieval.gallery.thumbnails import thumbnail
 from retrieval.media.names import uri_to_path
-from retrieval.types import Hit
+from retrieval.types import Hit, TextMatch
 
 FOOTER = (
     "Orange marks the moment found, green the true one where it is known. "
@@ -55,6 +55,7 @@ def write_gallery(
         thumbnail=thumbnail,
         media_link=media_link,
         draw_curve=draw_curve,
+        marked=marked,
         time_format="{:.1f}-{:.1f} s",
     )
 
@@ -70,7 +71,7 @@ def write_page(out: Path, template: str = "page.html", **values: object) -> None
     Raises:
         StorageError: The file cannot be written.
     """
-    page = render(template, **values)
+    page = render(template, package=PACKAGE, **values)
     with write_atomically(out) as file:
         file.write(page.encode("utf-8", "replace"))  # texts may hold lone surrogates
 
@@ -84,6 +85,15 @@ def media_link(hit: Hit, folder: Path) -> str:
     if hit.start_seconds is None or hit.end_seconds is None:
         return link
     return f"{link}#t={hit.start_seconds:.1f},{hit.end_seconds:.1f}"
+
+
+def marked(match: TextMatch) -> Markup:
+    """Return the matching text as HTML, escaped, with its words in `<mark>`."""
+    parts, end = [], 0
+    for first, last in match.marks:
+        parts += [as_text(match.text[end:first]), f"<mark>{as_text(match.text[first:last])}</mark>"]
+        end = last
+    return Markup("".join([*parts, as_text(match.text[end:])]))
 
 
 def as_text(text: str) -> str:

@@ -13,6 +13,7 @@ from retrieval.columns.types import clean_text
 from retrieval.errors import SourceError
 from retrieval.files.reading import open_regular
 from retrieval.media.lists.encodings import decode_text
+from retrieval.types import TextSource, TimedText
 
 MAX_CAPTION_CHARACTERS = 10_000
 """Longer captions are cut; text encoders read less."""
@@ -49,6 +50,12 @@ def _split_caption(caption: object) -> list[object]:
     if isinstance(caption, list):
         return [part for part in caption if part is not None]
     return [] if caption is None else [caption]
+
+
+def caption_texts(caption: str | None) -> list[TimedText]:
+    """Return the captions of an item, which has one a line, as texts."""
+    lines = (line.strip() for line in (caption or "").split("\n"))
+    return [TimedText(TextSource.CAPTION, line) for line in dict.fromkeys(lines) if line]
 
 
 def find_caption(path: str) -> str | None:

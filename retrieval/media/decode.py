@@ -21,11 +21,15 @@ from retrieval.media.archives.members import open_members
 from retrieval.media.audio.reader import SoundReader, open_sound
 from retrieval.media.audio.windows import AudioWindow, cut_windows
 from retrieval.media.damage import Damage
-from retrieval.media.files import OpenFile
+from retrieval.media.files import OpenFile, TranscriptFile
 from retrieval.media.images.fitting import fit
 from retrieval.media.images.reading import read_image_and_size
+from retrieval.media.item_texts import ItemTexts, read_item_texts
 from retrieval.media.modality import find_modality
+from retrieval.media.names import container_of, uri_to_path
+from retrieval.media.transcripts.sidecars import sidecar_uris
 from retrieval.media.video.reader import VideoReader, open_video
+from retrieval.media.words import read_item
 from retrieval.types import (
     DecodedChunk,
     DecodeEvent,
@@ -37,10 +41,13 @@ from retrieval.types import (
     MediaInfo,
     Medium,
     Source,
+    TextSource,
 )
 
 NO_ENCODER = "no encoder"
 """Stage of the failure of a good file whose modality no encoder of the plan reads."""
+
+_TRANSCRIPTS = frozenset((TextSource.TRANSCRIPT,))
 
 FRAMES_PER_CHUNK = 32
 WINDOWS_PER_CHUNK = 8
@@ -57,7 +64,8 @@ def decode(
     """Decode a media file, or every member of an archive, for all spaces of a plan.
 
     An item's chunks come first, in order of time per space, then its `ItemDecoded`. A file with
-    known content yields only `ItemUnchanged`. A video yields frames for every space of
+    known content yields only `ItemUnchanged`. With `plan.words`, `DecodedTexts` and `DecodedSpeech`
+    take the place of chunks. A video yields frames for every space of
     `plan.frames` and, if it has sound, windows for every space of `plan.audio`. Sound that cannot
     be read is left out and counted as damage.
 
@@ -80,7 +88,7 @@ def decode(
             continue
         if on_item is not None:
             on_item(media.uri)
-        yield from _decode_file(media, plan, known.get(media.uri))
+        yield from decode_file(media, plan, known.get(media.uri))
 
 
 def _open(source: Source) -> Iterator[OpenFile | Failure]:
@@ -102,23 +110,33 @@ def _open(source: Source) -> Iterator[OpenFile | Failure]:
                 status.st_mtime,
                 source.caption,
                 source.columns,
+                _transcripts(source),
+                source.rereads,
             )
     except (OSError, UnsupportedMediaError) as error:
-        yield Failure(source.uri, "open", _format_error(error))
+        yield Failure(source.uri, "open", format_error(error))
 
 
-def _decode_file(
-    media: OpenFile, plan: DecodePlan, known: KnownFile | None
+def _transcripts(source: Source) -> tuple[TranscriptFile, ...]:
+    """Return the transcript files beside a source."""
+    return tuple(
+        TranscriptFile(uri, sidecar, uri_to_path(uri))
+        for uri, sidecar in zip(sidecar_uris(source), source.sidecars, strict=True)
+    )
+
+
+def decode_file(
+    media: OpenFile, plan: DecodePlan, known: KnownFile | None = None
 ) -> Iterator[DecodeEvent]:
+    """Decode one open file; see `decode`."""
     failure = Failure(media.uri, "open", "", media.bytes, media.mtime)
     try:
         modality = find_modality(media.file, media.name)
-        if not _has_encoder(plan, modality):
+        if not plan.words and not _has_encoder(plan, modality):
             reason = f"no encoder for {_PLURALS[modality]}; add one to the collection"
             yield replace(failure, stage=NO_ENCODER, reason=reason)
             return
-        media.file.seek(0)
-        digest = hashlib.file_digest(media.file, "sha256").hexdigest()  # type: ignore[arg-type]
+        digest = _digest(media, known)
         media.file.seek(0)
         failure = replace(failure, stage="decode")
         info = MediaInfo(
@@ -131,16 +149,62 @@ def _decode_file(
             columns=media.columns,
         )
         if known is not None and known.sha256 == digest:
-            yield ItemUnchanged(media.uri, info)
+            # Transcripts in an archive have no state of their own that would show a change.
+            in_archive = any(file.path is None for file in media.transcripts)
+            sources = media.rereads or (_TRANSCRIPTS if in_archive else frozenset())
+            yield from _unchanged(media, info, sources & plan.file_texts)
             return
-        yield from _DECODERS[modality](media.file, plan, info)
+        decoder = read_item if plan.words else _DECODERS[modality]
+        for event in decoder(media.file, plan, info):
+            if isinstance(event, ItemDecoded):
+                yield from _with_texts(media, event, plan.file_texts)
+            else:
+                yield event
     except Exception as error:
         # Decoders raise arbitrary exceptions on bad data.
         stage = "open" if isinstance(error, UnsupportedMediaError) else failure.stage
-        yield replace(failure, stage=stage, reason=_format_error(error))
+        yield replace(failure, stage=stage, reason=format_error(error))
 
 
-def _format_error(error: BaseException) -> str:
+def _digest(media: OpenFile, known: KnownFile | None) -> str:
+    """Return the sha256 of a file; the stored one where only the texts of a file are read again."""
+    is_known = known is not None and (known.bytes, known.mtime) == (media.bytes, media.mtime)
+    if media.rereads and is_known and known is not None and container_of(media.uri)[1] is None:
+        return known.sha256
+    media.file.seek(0)
+    return hashlib.file_digest(media.file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def _unchanged(
+    media: OpenFile, info: MediaInfo, sources: frozenset[TextSource]
+) -> Iterator[DecodeEvent]:
+    """Yield the end of an item whose content is known, with the texts of some sources."""
+    if not sources:
+        yield ItemUnchanged(media.uri, info)
+        return
+    read = read_item_texts(media, info.modality, sources)
+    yield ItemUnchanged(media.uri, _with(info, media, read), sources)
+    yield from read.failures
+
+
+def _with_texts(
+    media: OpenFile, event: ItemDecoded, sources: frozenset[TextSource]
+) -> Iterator[DecodeEvent]:
+    """Yield the end of a decoded item with its texts, then the failures of its transcripts."""
+    if not sources:
+        yield event
+        return
+    read = read_item_texts(media, event.info.modality, sources)
+    yield replace(event, info=_with(event.info, media, read), notes=(*event.notes, *read.notes))
+    yield from read.failures
+
+
+def _with(info: MediaInfo, media: OpenFile, read: ItemTexts) -> MediaInfo:
+    sidecars = tuple(file.sidecar for file in media.transcripts)
+    return replace(info, texts=tuple(read.texts), facts=read.facts, sidecars=sidecars)
+
+
+def format_error(error: BaseException) -> str:
     """Return the message of an error as one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__
@@ -206,7 +270,7 @@ def _decode_video(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator
                 if not plan.frames:
                     raise
                 # Keep the frames, which are good.
-                notes = [f"sound left out: {_format_error(error)}"]
+                notes = [f"sound left out: {format_error(error)}"]
                 damages.append(Damage(packets=1, notes=notes))
     yield _item_decoded(info, *damages)
 

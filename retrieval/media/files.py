@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import BinaryIO
 
 from retrieval.files.reading import open_regular
 from retrieval.media.names import extension, is_tar_name
-from retrieval.types import Medium, Scalar
+from retrieval.types import Medium, Scalar, Sidecar, TextSource
 
 _IMAGE = (Medium.IMAGE,)
 _AUDIO = (Medium.AUDIO,)
@@ -33,9 +34,39 @@ EXTENSIONS: dict[str, tuple[Medium, ...]] = {
 """Modalities that a file may have, by extension. Listing a folder skips other files."""
 
 
+def possible_modalities(name: str) -> tuple[Medium, ...]:
+    """Return the modalities that a file may have, by its extension; all for an unknown one."""
+    return EXTENSIONS.get(extension(name), tuple(Medium))
+
+
 def is_media_name(name: str) -> bool:
     """Whether a folder listing includes files of this name: media and tars."""
     return extension(name) in EXTENSIONS or is_tar_name(name)
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFile:
+    """A transcript beside a media file, on the disk or in the same archive.
+
+    Attributes:
+        uri: Identifies the file in messages and failures.
+        sidecar: Its name and state.
+        path: Path on disk; None in an archive.
+        content: Content in an archive.
+    """
+
+    uri: str
+    sidecar: Sidecar
+    path: str | None = None
+    content: bytes = b""
+
+    def open(self) -> BinaryIO:
+        """Open the file for reading.
+
+        Raises:
+            OSError: The file is gone, unreadable, or not a regular file.
+        """
+        return io.BytesIO(self.content) if self.path is None else open_regular(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +81,8 @@ class OpenFile:
         mtime: Modification time, seconds since the epoch.
         caption: Caption from the source.
         columns: Further metadata from the source.
+        transcripts: The transcript files beside it.
+        rereads: Text sources to read although the content is known.
     """
 
     uri: str
@@ -59,6 +92,8 @@ class OpenFile:
     mtime: float
     caption: str | None = None
     columns: dict[str, Scalar] = field(default_factory=dict)
+    transcripts: tuple[TranscriptFile, ...] = ()
+    rereads: frozenset[TextSource] = frozenset()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from retrieval.errors import QueryError, short_repr
 from retrieval.files.reading import read_text
 from retrieval.search.query import Query, QueryLike
 from retrieval.search.vector_query import VectorQuery
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 
 _SEPARATORS = re.compile(r"[\s,;]+")
 
@@ -59,6 +59,17 @@ def targets_of(to: str | Target | Iterable[str | Target] | None) -> list[Target]
             raise QueryError(f"unknown target {short_repr(name)}; known: {known}")
         targets.append(Target(name))
     return targets
+
+
+def text_mode_of(text: str | TextMode) -> TextMode:
+    """Convert the name of a text mode.
+
+    Raises:
+        QueryError: The value is not a text mode.
+    """
+    if not isinstance(text, str) or text not in list(TextMode):
+        raise QueryError(f"`text` must be one of {', '.join(TextMode)}; got {short_repr(text)}")
+    return TextMode(text)
 
 
 def names_of(names: str | Iterable[str] | None) -> list[str] | None:

@@ -22,7 +22,7 @@ from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
 from retrieval.store.reader import Snapshot
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.types import Space
 
 SAMPLED_CAPTIONS = 200
@@ -163,7 +163,8 @@ def diff(
         QueryError: There is no query, or a side cannot embed one.
         CollectionError, ModelError, FilterError: A side cannot be opened or searched.
     """
-    options = options or SearchOptions()
+    # Sampled captions are texts of the items, so that words would find the items themselves.
+    options = replace(options or SearchOptions(), text=TextMode.OFF)
     sides = [side if isinstance(side, Side) else Side.parse(os.fspath(side)) for side in (old, new)]
     if Target.MOMENT in options.to:
         raise QueryError("diff compares items and cannot rank moments; choose other targets")

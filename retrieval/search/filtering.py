@@ -5,8 +5,10 @@ A snapshot never changes, so the result of a condition is cached.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from functools import reduce
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from indexes.selection import Selection
 from retrieval.caching import LruCache
 from retrieval.errors import QueryError
+from retrieval.media.names import path_to_uri
 from retrieval.search.arguments import item_ids_of, names_of
 from retrieval.search.items import ItemTable
 from retrieval.search.open_space import OpenedSpace, Part
@@ -107,6 +110,49 @@ class RowFilter:
             selected[opened.space.name] = [pair for pair in pairs if pair.selection.count]
         return selected
 
+    def select_items(
+        self, spaces: Sequence[OpenedSpace], options: SearchOptions, excluded: Sequence[int] = ()
+    ) -> NDArray[np.bool_]:
+        """Select the living items that match targets, conditions and ids, (items,) in id order.
+
+        Args:
+            spaces: All spaces; their rows tell which videos have sound.
+            options: Their targets, conditions and ids select the items.
+            excluded: Items that the query consists of.
+
+        Raises:
+            FilterError: A condition is refused or too slow.
+            QueryError: An id is not an integer.
+        """
+        ids, targets = self._items.item_ids, media_targets(options.to)
+        mask = self._item_mask(spaces, targets)
+        for condition in names_of(options.where) or []:
+            mask = mask & self.matching(condition)
+        if options.ids is not None:
+            mask = mask & isin_sorted(ids, np.unique(item_ids_of(options.ids)))
+        if excluded:
+            mask = mask & ~np.isin(ids, excluded)
+        return mask
+
+    def _item_mask(
+        self, spaces: Sequence[OpenedSpace], targets: frozenset[Target]
+    ) -> NDArray[np.bool_]:
+        """Select the living items of some targets; `music` includes videos with sound."""
+
+        def compute() -> NDArray[np.bool_]:
+            ids, modalities = self._items.item_ids, self._items.modalities
+            codes = [MODALITY_OF[target] for target in targets if target in MODALITY_OF]
+            if Target.MUSIC in targets:
+                codes.append(AUDIO)
+            mask = np.isin(modalities, codes)
+            if Target.MUSIC in targets and Target.VIDEO not in targets:
+                for part in (part for opened in spaces for part in opened.parts):
+                    sound = part.rows.item_ids[part.rows.media == AUDIO]
+                    mask |= isin_sorted(ids, np.unique(sound))
+            return mask & ~isin_sorted(ids, self._removed)
+
+        return self._masks.get((0, targets), compute)  # no part has the id 0
+
     def select(self, part: Part, targets: frozenset[Target], where: str | None = None) -> Selection:
         """Select rows of one part.
 
@@ -175,6 +221,17 @@ def _restrict(
             mask &= isin_sorted(part.rows.item_ids, included)
         restricted.append(SelectedPart(part, part.selection(mask)))
     return restricted
+
+
+def conditions_below(
+    folder: Path | None, where: str | Sequence[str] | None
+) -> str | Sequence[str] | None:
+    """Add to some conditions that a file lies below a folder; None adds nothing."""
+    if folder is None:
+        return where
+    prefix = path_to_uri(str(folder)).rstrip("/") + "/"
+    pattern = re.sub(r"[\\%_]", r"\\\g<0>", prefix).replace("'", "''")
+    return [f"uri LIKE '{pattern}%' ESCAPE '\\'", *(names_of(where) or [])]
 
 
 def chosen_items(

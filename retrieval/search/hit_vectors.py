@@ -27,9 +27,13 @@ def with_vectors(
         queries: The query by space.
 
     Yields:
-        Hits with a `vector` of shape (dim,), float32, of unit length.
+        Hits with a `vector` of shape (dim,), float32, of unit length. A hit that only words found
+        has none.
     """
     for hit in hits:
+        if hit.space is None:
+            yield hit
+            continue
         rows = snapshot.item_segments(hit.space, hit.item_id)
         scores = (rows.vectors @ queries[hit.space].vectors.T).max(axis=1)
         best = int(np.where(_overlaps(rows, hit), scores, -np.inf).argmax())

@@ -23,7 +23,16 @@ COLUMN_TYPES = {
     "space": "string",
     "likely": "bool",
 }
-"""Columns of every table of hits; `first_stage_score` and `vector` follow if any hit has them."""
+"""Columns of every table of hits. `first_stage_score`, `text_score` with the columns of
+`MATCHED_TYPES`, and `vector` follow if any hit has them."""
+
+MATCHED_TYPES = {
+    "source": "string",
+    "text": "string",
+    "start_seconds": "double",
+    "end_seconds": "double",
+}
+"""Fields of the matching text; their columns are called `matched_NAME`."""
 
 
 class Hits(tuple[Hit, ...]):
@@ -56,6 +65,8 @@ class Hits(tuple[Hit, ...]):
             columns["first_stage_score"] = pa.array(
                 [hit.first_stage_score for hit in self], pa.float64()
             )
+        if any(hit.matched is not None for hit in self):
+            columns |= self._matched_columns()
         if any(hit.vector is not None for hit in self):
             # A list, not a fixed-size list: vectors of two spaces differ in length.
             columns["vector"] = pa.array([hit.vector for hit in self], pa.list_(pa.float32()))
@@ -63,6 +74,15 @@ class Hits(tuple[Hit, ...]):
             column = f"metadata.{name}" if name in columns else name
             columns[column] = pa.array([hit.metadata.get(name) for hit in self])
         return pa.table(columns)
+
+    def _matched_columns(self) -> dict[str, pa.Array]:
+        import pyarrow as pa
+
+        columns = {"text_score": pa.array([hit.text_score for hit in self], pa.float64())}
+        for name, arrow_type in MATCHED_TYPES.items():
+            values = [hit.matched and _plain_value(getattr(hit.matched, name)) for hit in self]
+            columns[f"matched_{name}"] = pa.array(values, arrow_type)
+        return columns
 
     def to_pandas(self) -> Any:
         """Convert the table of `to_arrow` to a `pandas.DataFrame`.

@@ -62,18 +62,21 @@ class MomentStage:
         items: Sequence[ItemHit],
         query: Query | VectorQuery,
         vectors: Mapping[str, QueryVectors],
-    ) -> list[Hit]:
+        *,
+        calibrated: bool = False,
+    ) -> list[RankedHit]:
         """Refine items with times to spans, and rank spans and images together.
 
         Args:
             items: Items of the first stage, best first.
             query: The query.
             vectors: Its vectors, by space.
+            calibrated: Rank by calibrated scores, even if all hits are of one space.
 
         Returns:
             All moments of all items, and the items without times, best first.
         """
-        one_space = len(vectors) < 2
+        one_space = len(vectors) < 2 and not calibrated
         timed = [
             (self._with_frames(item, vectors), hit)
             for item, hit in items
@@ -96,9 +99,9 @@ class MomentStage:
             else:
                 ranked += _rank_by_score(group, spans, vectors[space.name], one_space=one_space)
         ranked.sort(
-            key=lambda r: (-r.sort_score, -r.hit.score, r.hit.item_id, r.hit.start_seconds or 0.0)
+            key=lambda r: (-r.sort_score, -_score(r.hit), r.hit.item_id, r.hit.start_seconds or 0.0)
         )
-        return [entry.hit for entry in ranked]
+        return ranked
 
     def _with_frames(self, item: ScoredItem, searched: Mapping[str, object]) -> ScoredItem:
         """Replace a video of a clip encoder by the same video in a space that stores frames.
@@ -220,7 +223,7 @@ def _rank_by_probability(
         for (_, hit), spans in zip(group, item_spans, strict=True)
         for start, end, score in spans
     ]
-    moments = _drop_improbable(sorted(moments, key=lambda moment: -moment.score))
+    moments = _drop_improbable(sorted(moments, key=lambda moment: -_score(moment)))
     scores = sorted((item.sort_score(one_space=one_space) for item, _ in group), reverse=True)
     for number, moment in enumerate(moments):
         yield RankedHit(scores[min(number, len(scores) - 1)], moment)
@@ -235,7 +238,11 @@ def _drop_improbable(moments: Sequence[Hit]) -> list[Hit]:
     seen: set[int] = set()
     remaining = []
     for moment in moments:
-        if moment.score >= MIN_PROBABILITY or moment.item_id not in seen:
+        if _score(moment) >= MIN_PROBABILITY or moment.item_id not in seen:
             remaining.append(moment)
         seen.add(moment.item_id)
     return remaining
+
+
+def _score(hit: Hit) -> float:
+    return -1.0 if hit.score is None else hit.score

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import QueryError, short_repr
 from retrieval.search.reranking.reranker import RERANK_TOP, Reranker
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,10 @@ class SearchOptions:
         ids: Search these items only; None: all items.
         spaces: Names of the spaces to search; None: all spaces.
         cutoff: Drop hits that are not likely.
-        min_score: Drop hits with a lower score.
+        min_score: Drop hits with a lower score whose texts do not match.
         reranker: Re-ranks the images among the first hits; None: no second stage.
         rerank_top: Number of first-stage hits that the re-ranker considers.
+        text: Whether a text query also matches words of the items' texts.
         with_vectors: Attach the stored vector of the best segment to each hit.
 
     Raises:
@@ -47,6 +48,7 @@ class SearchOptions:
     reranker: Reranker | None = None
     rerank_top: int = RERANK_TOP
     with_vectors: bool = False
+    text: TextMode = TextMode.AUTO
 
     def __post_init__(self) -> None:
         _check_count("k", self.k, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +90,34 @@ def rank_items(
         key=lambda item: (-item.sort_score(one_space=one_space), item.match.item_id),
     )
     return ranked[:limit]
+
+
+def score_items(
+    spaces: Mapping[str, OpenedSpace],
+    rows: Mapping[str, Sequence[SelectedPart]],
+    vectors: Mapping[str, QueryVectors],
+    item_ids: Iterable[int],
+) -> list[ScoredItem]:
+    """Score some items by their best rows; those without a selected row are left out.
+
+    Args:
+        spaces: Spaces by name.
+        rows: Rows to search, by space.
+        vectors: The query by space; other spaces are not searched.
+        item_ids: The items.
+    """
+    best: dict[int, ScoredItem] = {}
+    for name, query in vectors.items():
+        for part, selection in rows[name]:
+            for item_id in item_ids:
+                if not selection.mask[part.item_rows(item_id)].any():
+                    continue
+                match = _score_item(part, item_id, query.vectors, selection.mask)
+                item = _calibrate(match, spaces[name], part, query.query_type)
+                previous = best.get(item_id)
+                if previous is None or item.calibrated > previous.calibrated:
+                    best[item_id] = item
+    return list(best.values())
 
 
 def _calibrate(

@@ -15,7 +15,7 @@ from retrieval.store.manifest import ListedFile, Manifest
 from retrieval.store.pending import SHARD_ROWS, failures_batch
 from retrieval.store.publish import Publication
 from retrieval.store.reader import Snapshot
-from retrieval.store.schema import FAILURES, ITEM_IDS, SPACE_SCHEMAS
+from retrieval.store.schema import FAILURES, ITEM_IDS, SPACE_SCHEMAS, TEXT_SCHEMAS
 from retrieval.store.shards import read_rows, with_columns
 from retrieval.store.writer import CollectionWriter
 
@@ -86,7 +86,10 @@ class _Compaction:
         self._snapshot = snapshot
         self._manifest = snapshot.manifest
         self._removed = snapshot.removed_ids()
-        self._row_schemas: dict[str, pa.Schema] = {"items": snapshot.items_schema()} | {
+        self._row_schemas: dict[str, pa.Schema] = {
+            "items": snapshot.items_schema(),
+            **TEXT_SCHEMAS,
+        } | {
             f"{folder}/{space.name}": schema(space.dim)
             for folder, schema in SPACE_SCHEMAS.items()
             for space in snapshot.spaces

@@ -15,7 +15,8 @@ from retrieval.store.current import manifest_path, not_found_error, read_current
 from retrieval.store.manifest import Manifest
 
 FOLDERS = (
-    "manifests", "items", "segments", "frames", "removed", "updated", "failures", "indexes"
+    "manifests", "items", "texts", "sidecars", "segments", "frames", "removed", "updated",
+    "failures", "indexes",
 )  # fmt: skip
 """Folders of a collection. Only `CURRENT` and the lock are written outside them."""
 

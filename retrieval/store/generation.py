@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from retrieval.store.manifest import ListedFile, Manifest
+from retrieval.store.manifest import TEXT_INDEX, ListedFile, Manifest
 from retrieval.store.pending import PendingChanges, failures_batch
 from retrieval.store.publish import IdRange, Publication
-from retrieval.store.schema import FAILURES, frames_schema, items_batch, segments_schema
+from retrieval.store.schema import (
+    FAILURES,
+    TEXT_SCHEMAS,
+    frames_schema,
+    items_batch,
+    segments_schema,
+)
+from retrieval.store.text_rows import text_batches, text_shards
 from retrieval.store.updates import updated_rows
 from retrieval.types import Failure, Space
 
@@ -52,7 +60,10 @@ class GenerationFiles:
         if self.pending.resolved_failures:
             files = [file for file in files if file.folder != "failures"]
         rewritten = self._write_updated(publication)
-        return (*(rewritten.get(file, file) for file in files), *added)
+        files = [rewritten.get(file, file) for file in files]
+        for folder in TEXT_SCHEMAS:
+            files = self._with_updated_texts(publication, folder, files)
+        return (*files, *added)
 
     def _write_added(self, publication: Publication) -> Iterator[ListedFile]:
         pending = self.pending
@@ -60,6 +71,11 @@ class GenerationFiles:
             id_range = (pending.first_item_id, pending.next_item_id - 1)
             batches = self._item_batches()
             yield publication.write_shard("items", self.items_schema, batches, id_range)
+            for folder, schema in TEXT_SCHEMAS.items():
+                rows = text_batches(folder, pending.new_texts())
+                first = next(rows, None)
+                if first is not None:
+                    yield publication.write_shard(folder, schema, chain([first], rows), id_range)
         for space in self.spaces:
             ids = None if space.name in self.excluded_spaces else pending.id_range(space.name)
             if ids is None:
@@ -71,8 +87,8 @@ class GenerationFiles:
                 yield publication.write_shard(f"frames/{space.name}", schema, batches, ids)
         if pending.removed:
             yield publication.write_ids("removed", np.array(sorted(pending.removed), np.int64))
-        if pending.updates and any(file.is_index_file for file in self.manifest.files):
-            yield publication.write_ids("updated", np.array(sorted(pending.updates), np.int64))
+        if len(pending.updated_ids) and any(file.is_index_file for file in self.manifest.files):
+            yield publication.write_ids("updated", pending.updated_ids)
         failures = self._unresolved_failures() + pending.failures
         if failures:
             yield publication.write_shard("failures", FAILURES, [failures_batch(failures)], None)
@@ -98,6 +114,23 @@ class GenerationFiles:
                 rewritten[file] = publication.write_shard("items", schema, batches, (first, last))
         return rewritten
 
+    def _with_updated_texts(
+        self, publication: Publication, folder: str, files: list[ListedFile]
+    ) -> list[ListedFile]:
+        """Write the shards of updated texts; return all files, those of the folder in order."""
+        listed = self.manifest.files_in(folder)
+        shards = text_shards(listed, folder, self.pending.text_updates)
+        if not shards:
+            return files
+        replaced = {shard.older for shard in shards}
+        kept = [file for file in listed if file not in replaced]
+        for shard in shards:
+            id_range = (shard.first_item_id, shard.last_item_id)
+            batches = shard.batches(self.root, folder)
+            kept.append(publication.write_shard(folder, TEXT_SCHEMAS[folder], batches, id_range))
+        kept.sort(key=lambda file: file.first_item_id or 0)
+        return [file for file in files if file.folder != folder] + kept
+
     def _item_batches(self) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(self.pending.items), _BATCH_ITEMS):
             infos = [info for info, _ in self.pending.items[start : start + _BATCH_ITEMS]]
@@ -107,11 +140,11 @@ class GenerationFiles:
 def split_index(
     manifest: Manifest, space: str, kept_parts: int
 ) -> tuple[list[ListedFile], list[ListedFile]]:
-    """Return the files outside a space's index, and those of its leading parts.
+    """Return the files outside an index, and those of its leading parts.
 
     Args:
         manifest: A generation.
-        space: The space.
+        space: The space, or `TEXT_INDEX`.
         kept_parts: Number of leading parts; files of later parts are in neither list.
     """
     prefix = f"indexes/{space}/"
@@ -123,8 +156,8 @@ def split_index(
 
 
 def id_range_after(manifest: Manifest, space: str, parts: Sequence[ListedFile]) -> IdRange | None:
-    """Return the range of the items of a space that follow those of some index parts."""
-    files = manifest.files_in(f"segments/{space}")
+    """Return the range of the items of a space, or of texts, that follow those of index parts."""
+    files = manifest.files_in("items" if space == TEXT_INDEX else f"segments/{space}")
     if not files or files[0].first_item_id is None or files[-1].last_item_id is None:
         return None
     first = files[0].first_item_id

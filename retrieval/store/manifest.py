@@ -14,16 +14,22 @@ from retrieval.files.documents import parse_json
 from retrieval.types import Medium, Space
 
 SCHEMA_VERSION = 2
-"""The version written. Version 1 lacks columns of timestamps and dates."""
+"""The version written. Version 1 lacks texts, and columns of timestamps and dates."""
 
 READ_VERSIONS = (1, SCHEMA_VERSION)
+
+RANGED_FOLDERS = ("items", "texts", "sidecars", "segments", "frames")
+"""Folders whose files cover ranges of items, which ascend."""
+
+TEXT_INDEX = "texts"
+"""The folder in `indexes/` of the index of texts; the others belong to spaces."""
 
 REASON_CHARACTERS = 500
 """Limit of a message, which quotes values of any length from a damaged manifest."""
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _PATHS = re.compile(
-    rf"(?:items|failures)/\d{{5,}}\.parquet"
+    rf"(?:items|texts|sidecars|failures)/\d{{5,}}\.parquet"
     rf"|(?:segments|frames)/(?P<rows_of>{_NAME})/\d{{5,}}\.parquet"
     rf"|(?:removed|updated)/\d{{6,}}\.parquet"
     rf"|indexes/(?P<index_of>{_NAME})/\d{{6,}}/{_NAME}",
@@ -172,7 +178,7 @@ def _check_files(manifest: Manifest) -> None:
         if file.path in paths:
             raise ValueError(f"{file.path} is listed twice")
         paths.add(file.path)
-        if file.path.startswith(("items/", "segments/", "frames/")):
+        if file.folder.partition("/")[0] in RANGED_FOLDERS:
             if file.first_item_id is None:
                 raise ValueError(f"{file.path} lacks its range of items")
             if file.first_item_id <= (last := last_ids.get(file.folder, -1)):
@@ -189,7 +195,7 @@ def _check_file(file: ListedFile, space_names: list[str], next_item_id: int) -> 
     _check_int64("bytes", file.bytes)
     _check_int64("rows", file.rows)
     space = match["rows_of"] or match["index_of"]
-    if space is not None and space not in space_names:
+    if space is not None and space not in space_names and match["index_of"] != TEXT_INDEX:
         raise ValueError(f"{file.path} belongs to an unlisted space; listed are {space_names}")
     first, last = file.first_item_id, file.last_item_id
     if (first is None) != (last is None):
@@ -219,7 +225,7 @@ def _check_index_parts(manifest: Manifest) -> None:
     }
     for file in manifest.files:
         if file.is_index_file and ranges[file.folder] != (file.first_item_id, file.last_item_id):
-            raise ValueError(f"{file.path} covers other items than the files beside it")
+            raise ValueError(f"{file.path} covers other items than the files of its folder")
     for (before, (_, last)), (after, (first, _)) in pairwise(ranges.items()):
         same_index = before.rpartition("/")[0] == after.rpartition("/")[0]
         if same_index and (first is None or last is None or first <= last):

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from retrieval.errors import DimensionMismatchError, InvalidVectorError
 from retrieval.store.schema import FAILURES, MEDIUM_CODES, frames_schema, segments_schema
+from retrieval.store.text_rows import ALL_SOURCES, TextUpdate, text_bytes
 from retrieval.store.updates import Update
-from retrieval.types import Failure, Frames, MediaInfo, Segments, Space
+from retrieval.types import Failure, Frames, MediaInfo, Segments, Space, TimedText
 
 SHARD_ROWS = 65_536
 """Rows of a full shard."""
@@ -100,6 +101,7 @@ class PendingChanges:
     failures: list[tuple[Failure, int]] = field(default_factory=list)
     removed: set[int] = field(default_factory=set)
     updates: dict[int, Update] = field(default_factory=dict)
+    text_updates: dict[int, TextUpdate] = field(default_factory=dict)
     resolved_failures: set[str] = field(default_factory=set)
     _bytes: int = 0
     _max_rows: int = 0
@@ -107,7 +109,8 @@ class PendingChanges:
 
     def __bool__(self) -> bool:
         rows = self.items or self.rows or self.failures or self.removed
-        return bool(self.spaces or rows or self.updates or self.resolved_failures)
+        updates = self.updates or self.text_updates
+        return bool(self.spaces or rows or updates or self.resolved_failures)
 
     @property
     def next_item_id(self) -> int:
@@ -117,7 +120,7 @@ class PendingChanges:
     def add(self, info: MediaInfo, rows: dict[str, SpaceRows]) -> None:
         """Add a new item with its rows in every space."""
         self.items.append((info, rows))
-        self._count(*rows.values())
+        self._count(*rows.values(), texts=info.texts)
 
     def add_rows(self, item_id: int, space: str, rows: SpaceRows) -> None:
         """Add the rows of an existing item."""
@@ -134,20 +137,35 @@ class PendingChanges:
         self.updates[item_id] = update.merged_with(self.updates.get(item_id))
         self._count()
 
+    def update_texts(self, item_id: int, update: TextUpdate) -> None:
+        """Set new texts of an existing item."""
+        self.text_updates[item_id] = update.merged_with(self.text_updates.get(item_id))
+        self._count(texts=update.texts)
+
+    @property
+    def updated_ids(self) -> NDArray[np.int64]:
+        """The sorted ids of existing items with new columns or texts."""
+        return np.array(sorted(self.updates.keys() | self.text_updates.keys()), np.int64)
+
     def is_due(self) -> bool:
         """Whether the changes fill a shard, or the oldest one is a minute old."""
         full = self._max_rows >= SHARD_ROWS or self._bytes >= SHARD_BYTES
         old = self._started_at is not None and time.monotonic() - self._started_at >= SHARD_SECONDS
         return full or old or len(self.items) >= SHARD_ROWS
 
-    def _count(self, *rows: SpaceRows) -> None:
+    def _count(self, *rows: SpaceRows, texts: Sequence[TimedText] = ()) -> None:
         if self._started_at is None:
             self._started_at = time.monotonic()
-        self._bytes += sum(each.bytes for each in rows) + _ITEM_BYTES
+        self._bytes += sum(each.bytes for each in rows) + _ITEM_BYTES + text_bytes(texts)
         # The sum over all spaces is an upper bound of the rows of each shard.
         self._max_rows += sum(max(len(each.vectors), len(each.frame_vectors)) for each in rows)
 
     # ------------------------------------------------------------ rows of the files
+
+    def new_texts(self) -> Iterator[tuple[int, TextUpdate]]:
+        """Yield ids, texts and sidecars of the pending items."""
+        for item_id, (info, _) in enumerate(self.items, self.first_item_id):
+            yield item_id, TextUpdate(info.texts, ALL_SOURCES, info.sidecars)
 
     def id_range(self, space: str) -> tuple[int, int] | None:
         """Return the first and last id of the items with pending rows in a space."""

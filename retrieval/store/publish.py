@@ -98,7 +98,13 @@ class Publication:
     def add_index_part(
         self, space: str, partial: Path, id_range: IdRange | None
     ) -> tuple[ListedFile, ...]:
-        """Move a folder of finished index files to `indexes/SPACE/GENERATION`."""
+        """Move a folder of finished index files to `indexes/SPACE/GENERATION`.
+
+        Args:
+            space: The space, or `TEXT_INDEX`.
+            partial: The folder.
+            id_range: The items that the part covers.
+        """
         folder = f"indexes/{space}/{self.generation:06d}"
         target = self.root / folder
         with storage_errors(target):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,10 @@ from numpy.typing import NDArray
 
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import ColumnType
-from retrieval.errors import CollectionDamagedError, CollectionFormatError, SpaceMismatchError
+from retrieval.errors import CollectionDamagedError, CollectionFormatError
 from retrieval.store.blocks import (
     SegmentBlock,
     concatenate,
-    id_array,
     isin_sorted,
     segment_block,
     vector_array,
@@ -29,28 +29,28 @@ from retrieval.store.current import (
     read_generation,
     read_manifest,
 )
-from retrieval.store.manifest import ListedFile, Manifest
+from retrieval.store.manifest import TEXT_INDEX, Manifest
 from retrieval.store.schema import (
     ITEM_IDS,
-    ITEMS,
     MEDIUM_CODES,
-    SCHEMAS,
     SPACE_SCHEMAS,
     describe_columns,
 )
 from retrieval.store.shard_columns import column_types, has_wide_integers
+from retrieval.store.shard_reader import ShardReader, concatenated_ids, id_range
 from retrieval.store.shards import read_rows, read_schema, with_columns
 from retrieval.store.user_columns import UserColumns
-from retrieval.types import Failure, Frames, KnownFile, Segments, Space
+from retrieval.types import Failure, Frames, KnownFile, Segments, Sidecar, TextSource
+
+TEXT_BATCH_ROWS = 1024
+"""Rows of a block of texts, which can be long."""
 
 
-class Snapshot:
+class Snapshot(ShardReader):
     """One generation, opened for reading; later generations do not change it."""
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
-        self.root = root
-        self.manifest = manifest
-        self._removed: NDArray[np.int64] | None = None
+        super().__init__(root, manifest)
         self._user_types: dict[str, ColumnType] | None = None
 
     @classmethod
@@ -69,8 +69,7 @@ class Snapshot:
                 raise not_found_error(root)
             try:
                 manifest = read_manifest(root, current)
-                for file in manifest.files:
-                    check_size(root, file)
+                _check_sizes(root, manifest)
             except CollectionDamagedError:
                 # A compaction since the reading of CURRENT can have deleted files.
                 if read_current(root) == current:
@@ -89,8 +88,7 @@ class Snapshot:
         """
         manifest = read_generation(root, generation)
         try:
-            for file in manifest.files:
-                check_size(root, file)
+            _check_sizes(root, manifest)
         except CollectionDamagedError as error:
             raise CollectionDamagedError(
                 f"generation {generation} of {root} is incomplete, as after compacting: {error}"
@@ -99,47 +97,27 @@ class Snapshot:
 
     # ------------------------------------------------------------ spaces
 
-    @property
-    def spaces(self) -> tuple[Space, ...]:
-        """The spaces, in the order they were added."""
-        return self.manifest.spaces
-
-    def space(self, name: str) -> Space:
-        """Return the space of a name.
-
-        Raises:
-            SpaceMismatchError: The collection has no space of that name.
-        """
-        for space in self.spaces:
-            if space.name == name:
-                return space
-        names = ", ".join(space.name for space in self.spaces) or "none"
-        raise SpaceMismatchError(f"{self.root} has no space {name!r}; it has: {names}")
-
     def last_embedded_id(self, space: str) -> int:
         """Return the last item id for which a space has been computed; -1 for none."""
         self.space(space)
         files = self.manifest.files_in(f"segments/{space}")
-        return max((_id_range(file)[1] for file in files), default=-1)
+        return max((id_range(file)[1] for file in files), default=-1)
 
     def index_folders(self, space: str) -> list[Path]:
         """Return the folders of the parts of a space's index, in item order."""
         self.space(space)
+        return self._index_folders(space)
+
+    def _index_folders(self, space: str) -> list[Path]:
         prefix = f"indexes/{space}/"
         folders = [file.folder for file in self.manifest.files if file.path.startswith(prefix)]
         return [checked_path(self.root, folder) for folder in dict.fromkeys(folders)]
 
     # ------------------------------------------------------------ items
 
-    def removed_ids(self) -> NDArray[np.int64]:
-        """Return the sorted ids of removed items."""
-        if self._removed is None:
-            self._removed = np.unique(_concatenated_ids(self._rows("removed", ["item_id"])))
-        return self._removed
-
     def item_ids(self) -> NDArray[np.int64]:
         """Return the sorted ids of all items, without removed ones."""
-        ids = _concatenated_ids(self._rows("items", ["item_id"]))
+        ids = concatenated_ids(self._rows("items", ["item_id"]))
         return ids[~isin_sorted(ids, self.removed_ids())]
 
     def items_schema(self) -> pa.Schema:
@@ -179,26 +157,13 @@ class Snapshot:
         """Return the sorted ids of items whose columns changed after a generation."""
         files = [file for file in self.manifest.files_in("updated") if file.number > generation]
         batches = (batch for file in files for batch in read_rows(self.root / file.path, ITEM_IDS))
-        return np.unique(_concatenated_ids(batches))
+        return np.unique(concatenated_ids(batches))
 
     def items(self, item_ids: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
         """Yield the items with sorted `item_ids` in id order, without removed ones."""
         schema = self.items_schema()
-        for file in self.manifest.files_in("items"):
-            first, last = _id_range(file)
-            ids = item_ids[slice(*np.searchsorted(item_ids, [first, last + 1]))]
-            if not len(ids):
-                continue
-            batches = read_rows(
-                self.root / file.path,
-                ITEMS,
-                first_item_id=int(ids[0]),
-                last_item_id=int(ids[-1]),
-            )
-            for batch in batches:
-                stored = id_array(batch)
-                mask = isin_sorted(stored, ids) & ~isin_sorted(stored, self.removed_ids())
-                yield with_columns(batch.filter(pa.array(mask)), schema)
+        for batch in self._rows_of("items", item_ids):
+            yield with_columns(batch, schema)
 
     def known_files(self) -> dict[str, KnownFile]:
         """Return id, size, time and digest of every item by uri, without removed items."""
@@ -234,6 +199,79 @@ class Snapshot:
             for item_id, uri in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 if uri in latest and item_id >= latest[uri][1]:
                     del latest[uri]
+
+    # ------------------------------------------------------------ texts
+
+    def texts(
+        self, item_ids: NDArray[np.int64] | None = None, *, after_item_id: int = -1
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield texts in item order, without those of removed items, in blocks of bounded memory.
+
+        Args:
+            item_ids: Sorted ids of the items; None for all.
+            after_item_id: Only texts of items after this one.
+
+        Yields:
+            Rows with the columns of `TEXTS`. The rows of an item are neighbours, and within one
+            source in order of time.
+        """
+        return self._text_rows("texts", item_ids, after_item_id)
+
+    def sidecars(self) -> dict[int, tuple[Sidecar, ...]]:
+        """Return the files that transcripts were read from, by item id, without removed items."""
+        sidecars: dict[int, tuple[Sidecar, ...]] = {}
+        for batch in self._text_rows("sidecars", None, -1):
+            for item_id, *fields in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                sidecars[item_id] = (*sidecars.get(item_id, ()), Sidecar(*fields))
+        return sidecars
+
+    def text_counts(self) -> dict[str, int]:
+        """Count the texts of every source, without removed items."""
+        counts: Counter[str] = Counter()
+        for batch in self._present_rows("texts", ["item_id", "source"], -1):
+            counts.update(batch.column("source").to_pylist())
+        return dict(sorted(counts.items()))
+
+    def ids_with_texts(self, source: TextSource) -> frozenset[int]:
+        """Return the ids of the items that have a text of a source, perhaps an empty one."""
+        ids: set[int] = set()
+        for batch in self._present_rows("texts", ["item_id", "source"], -1):
+            of_source = pc.equal(batch.column("source"), str(source))
+            ids.update(batch.column("item_id").filter(of_source).to_pylist())
+        return frozenset(ids)
+
+    def text_index_folders(self) -> list[Path]:
+        """Return the folders of the parts of the index of texts, in item order."""
+        return self._index_folders(TEXT_INDEX)
+
+    def newer_text_ids(self, generation: int) -> NDArray[np.int64]:
+        """Return the sorted ids of items whose texts are newer than an index part.
+
+        These are the items after those of the parts up to `generation`, and those whose texts or
+        columns changed after `generation`. Some may have no texts.
+
+        Args:
+            generation: The generation of a part, the number in the name of its folder.
+        """
+        last = max(
+            (
+                file.last_item_id
+                for file in self.manifest.files
+                if file.path.startswith(f"indexes/{TEXT_INDEX}/")
+                and int(Path(file.folder).name) <= generation
+                and file.last_item_id is not None
+            ),
+            default=-1,
+        )
+        ids = self.item_ids()
+        return ids[(ids > last) | isin_sorted(ids, self.updated_ids(generation))]
+
+    def _text_rows(
+        self, folder: str, item_ids: NDArray[np.int64] | None, after_item_id: int
+    ) -> Iterator[pa.RecordBatch]:
+        if item_ids is None:
+            return self._present_rows(folder, None, after_item_id, TEXT_BATCH_ROWS)
+        return self._rows_of(folder, item_ids[item_ids > after_item_id], TEXT_BATCH_ROWS)
 
     # ------------------------------------------------------------ vectors
 
@@ -281,57 +319,12 @@ class Snapshot:
 
     # ------------------------------------------------------------ files
 
-    def required_columns(self, folder: str) -> pa.Schema:
-        """Return the columns of every file of a folder; files of items also have user columns."""
-        name, _, space = folder.partition("/")
-        return SPACE_SCHEMAS[name](self.space(space).dim) if space else SCHEMAS[name]
-
-    def _rows(self, folder: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-        """Yield all rows of a folder's files, those of removed items included."""
-        required = self.required_columns(folder)
-        for file in self.manifest.files_in(folder):
-            yield from read_rows(self.root / file.path, required, columns=columns)
-
-    def _present_rows(
-        self, folder: str, columns: list[str] | None, after_item_id: int
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield rows of items after an id, without removed items."""
-        removed, required = self.removed_ids(), self.required_columns(folder)
-        for file in self.manifest.files_in(folder):
-            if _id_range(file)[1] <= after_item_id:
-                continue
-            batches = read_rows(
-                self.root / file.path, required, columns=columns, first_item_id=after_item_id + 1
-            )
-            for batch in batches:
-                ids = id_array(batch)
-                mask = (ids > after_item_id) & ~isin_sorted(ids, removed)
-                if not mask.all():
-                    batch = batch.filter(pa.array(mask))
-                if batch.num_rows:
-                    yield batch
-
-    def _item_rows(self, folder: str, item_id: int) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of one item."""
-        required = self.required_columns(folder)
-        for file in self.manifest.files_in(folder):
-            first, last = _id_range(file)
-            if not first <= item_id <= last:
-                continue
-            batches = read_rows(
-                self.root / file.path, required, first_item_id=item_id, last_item_id=item_id
-            )
-            for batch in batches:
-                rows = np.flatnonzero(id_array(batch) == item_id)
-                if len(rows):  # the rows of an item are consecutive
-                    yield batch.slice(rows[0], len(rows))
-
     def _checked_dim(self, folder: str, space: str, item_id: int | None = None) -> int:
         """Return the dimension of a space, after comparing it with that of the files to read."""
         dim = self.space(space).dim
         expected = SPACE_SCHEMAS[folder](dim)
         for file in self.manifest.files_in(f"{folder}/{space}"):
-            first, last = _id_range(file)
+            first, last = id_range(file)
             if item_id is None or first <= item_id <= last:
                 schema = read_schema(self.root / file.path)
                 if not schema.equals(expected):
@@ -342,12 +335,8 @@ class Snapshot:
         return dim
 
 
-def _id_range(file: ListedFile) -> tuple[int, int]:
-    """Return the first and last id of a file of rows."""
-    if file.first_item_id is None or file.last_item_id is None:
-        raise CollectionFormatError(f"{file.path} lacks its range of items")
-    return file.first_item_id, file.last_item_id
-
-
-def _concatenated_ids(batches: Iterable[pa.RecordBatch]) -> NDArray[np.int64]:
-    return np.concatenate([np.empty(0, np.int64), *(id_array(batch) for batch in batches)])
+def _check_sizes(root: Path, manifest: Manifest) -> None:
+    """Compare the sizes of all files but those of the index of texts, which vectors do not need."""
+    for file in manifest.files:
+        if not file.path.startswith(f"indexes/{TEXT_INDEX}/"):
+            check_size(root, file)

@@ -32,6 +32,27 @@ ITEMS = pa.schema(
 ITEM_IDS = pa.schema([("item_id", pa.int64())])
 """Columns of `removed` and `updated`."""
 
+TEXTS = pa.schema(
+    [
+        ("item_id", pa.int64()),
+        ("source", pa.string()),
+        ("start_seconds", pa.float64()),
+        ("end_seconds", pa.float64()),
+        ("language", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+SIDECARS = pa.schema(
+    [
+        ("item_id", pa.int64()),
+        ("name", pa.string()),
+        ("bytes", pa.int64()),
+        ("mtime", pa.float64()),
+    ]
+)
+TEXT_SCHEMAS = {"texts": TEXTS, "sidecars": SIDECARS}
+"""Columns of the folders whose rows are replaced item by item; an item has any number of rows."""
+
 FAILURES = pa.schema(
     [
         ("uri", pa.string()),
@@ -72,13 +93,19 @@ def frames_schema(dim: int) -> pa.Schema:
 SPACE_SCHEMAS = {"segments": segments_schema, "frames": frames_schema}
 """Functions from a dimension to the columns of the two folders with a folder per space."""
 
-SCHEMAS = {"items": ITEMS, "removed": ITEM_IDS, "updated": ITEM_IDS, "failures": FAILURES}
+SCHEMAS = {
+    "items": ITEMS,
+    **TEXT_SCHEMAS,
+    "removed": ITEM_IDS,
+    "updated": ITEM_IDS,
+    "failures": FAILURES,
+}
 """Columns of the files in the other folders. Files of items have user columns after these."""
 
 NOT_NULL = frozenset(
     {
         "item_id", "uri", "modality", "medium", "embedding", "seconds",
-        "stage", "reason", "next_item_id",
+        "stage", "reason", "next_item_id", "source", "text", "name",
     }
 )  # fmt: skip
 """Columns in which every row has a value."""

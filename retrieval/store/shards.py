@@ -15,6 +15,9 @@ from retrieval.errors import CollectionDamagedError, CollectionFormatError
 from retrieval.files.reading import check_regular
 from retrieval.store.schema import NOT_NULL, ROW_GROUP_ROWS, describe_columns
 
+ROW_GROUP_BYTES = 64 << 20
+"""Memory of the rows of a group, unless they arrive in larger batches."""
+
 
 class Sink(Protocol):
     """A file that Arrow can write to."""
@@ -53,6 +56,7 @@ def read_rows(
     columns: Sequence[str] | None = None,
     first_item_id: int = 0,
     last_item_id: int = 2**63 - 1,
+    batch_rows: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Read a memory-mapped file in blocks and skip row groups without items of the range.
 
@@ -64,6 +68,7 @@ def read_rows(
         columns: Names of the columns to read; None reads all.
         first_item_id: First item of the range.
         last_item_id: Last item of the range, inclusive.
+        batch_rows: Rows of a block, at most; by default those of a row group.
 
     Raises:
         CollectionDamagedError: The file is missing, unreadable, or lacks a required value.
@@ -73,7 +78,9 @@ def read_rows(
     with _damage_errors(path), _open(path) as file:
         _check_columns(path, file.schema_arrow, required)
         groups = _row_groups(file.metadata, first_item_id, last_item_id)
-        for batch in file.iter_batches(ROW_GROUP_ROWS, row_groups=groups, columns=columns):
+        for batch in file.iter_batches(
+            batch_rows or ROW_GROUP_ROWS, row_groups=groups, columns=columns
+        ):
             batch.validate(full=True)  # Parquet readers do not check UTF-8
             _check_values(path, batch, required)
             yield batch
@@ -149,17 +156,25 @@ def _leaves(schema: pa.Schema) -> list[str]:
 
 
 def _regrouped(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield the rows in tables of `ROW_GROUP_ROWS` rows; the last one can be shorter."""
+    """Yield the rows in tables of `ROW_GROUP_ROWS` rows; the last one can be shorter.
+
+    Tables of large values are shorter, too, so that readers need little memory.
+    """
     pending: list[pa.RecordBatch] = []
-    rows = 0
+    rows = size = 0
     for batch in batches:
         pending.append(batch)
         rows += batch.num_rows
+        size += batch.nbytes
+        if size >= ROW_GROUP_BYTES and rows < ROW_GROUP_ROWS:
+            yield pa.Table.from_batches(pending)
+            pending, rows, size = [], 0, 0
         while rows >= ROW_GROUP_ROWS:
             table = pa.Table.from_batches(pending)
             yield table.slice(0, ROW_GROUP_ROWS)
             pending = table.slice(ROW_GROUP_ROWS).to_batches()
             rows -= ROW_GROUP_ROWS
+            size = sum(each.nbytes for each in pending)
     if rows:
         yield pa.Table.from_batches(pending)
 

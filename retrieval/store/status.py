@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from retrieval.store.reader import Snapshot
 
@@ -22,7 +22,13 @@ class SpaceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Counts of one generation; `bytes` is the size of its listed files."""
+    """Counts of one generation.
+
+    Attributes:
+        bytes: Size of the listed files.
+        texts: Texts by source.
+        text_index: Generations of the parts of the index of texts.
+    """
 
     generation: int
     items: dict[str, int]
@@ -30,6 +36,8 @@ class Status:
     failures: int
     bytes: int
     spaces: tuple[SpaceStatus, ...]
+    texts: dict[str, int] = field(default_factory=dict)
+    text_index: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Status:
@@ -59,6 +67,8 @@ class Status:
             failures=len(snapshot.failures()),
             bytes=sum(file.bytes for file in snapshot.manifest.files),
             spaces=tuple(spaces),
+            texts=snapshot.text_counts(),
+            text_index=tuple(folder.name for folder in snapshot.text_index_folders()),
         )
 
     def summary(self) -> str:
@@ -83,6 +93,7 @@ class Status:
             f"items       {sum(self.items.values())} ({self._modalities() or 'none'})",
             f"removed     {self.removed}{masked}",
             f"failures    {self.failures}",
+            f"texts       {self._texts()}",
         ]
         for space in self.spaces:
             parts = ", ".join(space.index)
@@ -92,6 +103,15 @@ class Status:
                 f"by {space.encoder}, {index}"
             )
         return "\n".join(lines)
+
+    def _texts(self) -> str:
+        total = sum(self.texts.values())
+        if not total:
+            return "none"
+        sources = ", ".join(f"{count} {source}" for source, count in self.texts.items())
+        parts = ", ".join(self.text_index)
+        index = f"index parts of generation {parts}" if parts else "no index"
+        return f"{total} ({sources}), {index}"
 
     def _modalities(self) -> str:
         return ", ".join(f"{count} {modality}" for modality, count in self.items.items())

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.columns.notices import Notices
+from retrieval.columns.types import ColumnType
 from retrieval.errors import SpaceMismatchError
 from retrieval.files.writing import storage_errors
 from retrieval.store.blocks import isin_sorted
@@ -20,11 +21,12 @@ from retrieval.store.current import read_current
 from retrieval.store.folder import delete_partial_files, prepare_folder
 from retrieval.store.generation import GenerationFiles, id_range_after, split_index
 from retrieval.store.lock import CollectionLock
-from retrieval.store.manifest import ListedFile, Manifest
+from retrieval.store.manifest import TEXT_INDEX, ListedFile, Manifest
 from retrieval.store.pending import PendingChanges, SpaceRows
 from retrieval.store.publish import Publication, make_folder
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import items_batch
+from retrieval.store.text_rows import TextUpdate
 from retrieval.store.updates import Update
 from retrieval.store.user_columns import UserColumns
 from retrieval.types import EmbeddedItem, Failure, Frames, MediaInfo, Scalar, Segments, Space
@@ -172,12 +174,24 @@ class CollectionWriter:
             ColumnError: The uri or the caption is not Unicode text.
             ValueError: There is no such item, or it was removed.
         """
-        if not isin_sorted(np.array([item_id]), self._present_ids()).all():
-            raise ValueError(f"no item {item_id} in {self.root}")
+        self._check_present(item_id)
         columns = {name: value for name, value in info.columns.items() if name in names}
         info = self._columns.register(replace(info, columns=columns))
         stored = (set(names) - columns.keys()) | info.columns.keys()
         self._pending.update(item_id, Update(info, frozenset(stored)))
+
+    def update_texts(self, item_id: int, update: TextUpdate) -> None:
+        """Set texts of an existing item; its id, its columns and its rows in every space stay.
+
+        Raises:
+            ValueError: There is no such item, or it was removed.
+        """
+        self._check_present(item_id)
+        self._pending.update_texts(item_id, update)
+
+    def column_types(self) -> dict[str, ColumnType]:
+        """Return the user columns and their types, those of pending items included."""
+        return self._columns.types()
 
     def stored_columns(self, info: MediaInfo) -> dict[str, Scalar]:
         """Return the user columns of an item with the names and types they would be stored with.
@@ -265,8 +279,31 @@ class CollectionWriter:
         Raises:
             StorageError: The disk refused; the older index stays in use, and the folder is deleted.
         """
-        self.publish()
         self._space(space)
+        with self._index_part(space, kept_parts) as folder:
+            yield folder
+
+    @contextmanager
+    def text_index_folder(self, *, kept_parts: int = 0) -> Iterator[Path]:
+        """Publish pending changes, then yield an empty folder for a part of the index of texts.
+
+        A clean exit publishes the files in the folder, without subfolders, as
+        `indexes/texts/GENERATION/`. The caller builds the part from `snapshot.texts`, over the
+        items after those of the kept parts. `snapshot.text_index_folders` names the parts, and
+        `snapshot.newer_text_ids` the items that they do not cover, or cover with older texts.
+
+        Args:
+            kept_parts: Number of leading parts to keep; all others are dropped.
+
+        Raises:
+            StorageError: The disk refused; the older index stays in use, and the folder is deleted.
+        """
+        with self._index_part(TEXT_INDEX, kept_parts) as folder:
+            yield folder
+
+    @contextmanager
+    def _index_part(self, space: str, kept_parts: int) -> Iterator[Path]:
+        self.publish()
         folder = make_folder(self.root, f"indexes/{space}")
         partial = folder / f".{self.manifest.generation:06d}.tmp"
         try:
@@ -316,6 +353,10 @@ class CollectionWriter:
             names = ", ".join(self._spaces) or "none"
             raise SpaceMismatchError(f"{self.root} has no space {name!r}; it has: {names}")
         return self._spaces[name]
+
+    def _check_present(self, item_id: int) -> None:
+        if not isin_sorted(np.array([item_id]), self._present_ids()).all():
+            raise ValueError(f"no item {item_id} in {self.root}")
 
     def _present_ids(self) -> NDArray[np.int64]:
         if self._item_ids is None:

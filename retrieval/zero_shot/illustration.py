@@ -25,7 +25,7 @@ from retrieval.collection import Collection
 from retrieval.errors import QueryError
 from retrieval.files.reading import read_text
 from retrieval.search.query import Query
-from retrieval.targets import Target
+from retrieval.targets import Target, TextMode
 from retrieval.types import Hit, Medium, Space
 from retrieval.zero_shot.visual_words import BRANCHING, DEPTH, VisualWords, Word, subsample
 
@@ -152,7 +152,7 @@ def _choices(
     """Return the best picture or frame of every item and visual word among the sentence's hits."""
     query = Query.of_text(sentence)
     hits = collection.answer(
-        query, to=[Target.IMAGE, Target.VIDEO], k=HITS, spaces=[space.name]
+        query, to=[Target.IMAGE, Target.VIDEO], k=HITS, spaces=[space.name], text=TextMode.OFF
     ).hits
     vector = collection.encoder(space).encode_text([sentence])[0]
     best: dict[tuple[int, Word], Illustration] = {}
@@ -160,7 +160,7 @@ def _choices(
         for choice, picture in _pictures(hit, collection, space, vector):
             (word,) = words.of(picture[None])
             key = (choice.item_id, word)
-            if key not in best or choice.score > best[key].hit.score:
+            if key not in best or _score(choice) > _score(best[key].hit):
                 best[key] = Illustration(sentence, choice, word)
     return list(best.values())
 
@@ -182,6 +182,12 @@ def _pictures(
         yield replace(hit, score=score, start_seconds=seconds, end_seconds=end), picture
 
 
+def _score(hit: Hit) -> float:
+    """Return the inner product of a hit that vectors found."""
+    assert hit.score is not None
+    return hit.score
+
+
 # ---------------------------------------------------------------- selection
 
 
@@ -194,7 +200,7 @@ def _best_path(choices: Sequence[Sequence[Illustration]]) -> list[Illustration]:
 
     def gains(options: Sequence[Illustration]) -> NDArray[np.float64]:
         hits = [option.hit for option in options]
-        return np.array([hit.score - unlikely * (not hit.likely) for hit in hits])
+        return np.array([_score(hit) - unlikely * (not hit.likely) for hit in hits])
 
     totals = gains(choices[0])
     origins = []

@@ -106,6 +106,10 @@ def content(root: Path) -> str:
         for row in batch.to_pylist():
             del row["item_id"]
             rows.append(repr(sorted(row.items())))
+    for batch in snapshot.texts():
+        texts = batch.to_pylist()
+        rows += [f"{uris[text.pop('item_id')]} {sorted(text.items())}" for text in texts]
+    rows += [f"{uris[item_id]} {files}" for item_id, files in snapshot.sidecars().items()]
     for space in snapshot.spaces:
         for block in snapshot.iter_segments(space.name):
             rows += (

@@ -62,6 +62,7 @@ def open_rows(source: Source) -> Iterator[OpenFile | Failure]:
                     status.st_mtime,
                     join_captions(captions) or source.caption or ("" if captions else None),
                     source.columns | {name: nested_to_text(value) for name, value in row.items()},
+                    rereads=source.rereads,
                 )
     except (OSError, pa.ArrowException) as error:
         reason = f"the Parquet file cannot be read ({str(error).splitlines()[0]}); write it again"

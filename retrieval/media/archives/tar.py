@@ -1,6 +1,7 @@
 """Read the media in a tar from beginning to end, without extracting any file under its own name.
 
-`KEY.jpg` is an item, `KEY.txt` its caption, `KEY.json` its columns and possibly another caption;
+`KEY.jpg` is an item, `KEY.txt` its caption, `KEY.json` its columns and possibly another caption,
+`KEY.srt` the transcript of a recording or video;
 `tar_index.py` defines which belong together. A tar is read twice: first its names and texts, then
 its media with their texts. Tars may be compressed, nested, and joined byte by byte.
 """
@@ -23,26 +24,23 @@ from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
-from retrieval.columns.types import nested_to_text
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular, open_regular
-from retrieval.media.archives.tar_index import TarIndex, TarText
-from retrieval.media.captions import MAX_CAPTION_CHARACTERS, join_captions
-from retrieval.media.files import EXTENSIONS, OpenFile
-from retrieval.media.lists.encodings import decode_text
-from retrieval.media.lists.formats import parse_exact_json
-from retrieval.media.lists.rows import CAPTION_COLUMNS
+from retrieval.media.archives.tar_index import TarIndex
+from retrieval.media.archives.tar_texts import MAX_TEXT_BYTES, TRANSCRIPT_SUFFIXES, TarTexts
+from retrieval.media.captions import join_captions
+from retrieval.media.files import EXTENSIONS, OpenFile, TranscriptFile
 from retrieval.media.names import TAR_NAME, extension, is_tar_name, quote
-from retrieval.types import Failure, Scalar, Source
+from retrieval.media.transcripts.sidecars import can_have_transcript
+from retrieval.types import Failure, Sidecar, Source
 
 SPOOL_BYTES = 64 << 20
 """Members up to this size are read in memory, larger ones through an unnamed temporary file."""
 
-MAX_TEXT_BYTES = 16 << 20
-"""Larger captions and columns are refused."""
-
 MAX_DEPTH = 2
 """Maximum nesting of tars."""
+
+_TEXT_SUFFIXES = TRANSCRIPT_SUFFIXES | {"txt", "json"}
 
 _END_ERROR = tarfile.EOFHeaderError  # type: ignore[attr-defined]
 _FOREIGN_ERRORS = (
@@ -234,47 +232,6 @@ def _split_nested(name: str) -> list[str]:
     return [name[: match.end() - 1], *_split_nested(name[match.end() :])]
 
 
-# ---------------------------------------------------------------- texts
-
-
-@dataclass(frozen=True, slots=True)
-class _Texts:
-    """Captions and columns of one tar, stored until their media are read."""
-
-    file: BinaryIO
-    index: TarIndex
-
-    def add(self, name: str, content: bytes) -> None:
-        if len(content) > MAX_TEXT_BYTES:
-            problem = f"text of more than {MAX_TEXT_BYTES:,} bytes; shorten it"
-            self.index.add_text(TarText(name, 0, 0), problem)
-            return
-        self.index.add_text(TarText(name, self.file.tell(), len(content)))
-        self.file.write(content)
-
-    def read(self, media: str) -> tuple[list[object], dict[str, Scalar]]:
-        """Return the captions and the columns of one media file."""
-        captions: list[object] = []
-        columns: dict[str, object] = {}
-        for text in self.index.texts_of(media):
-            self.file.seek(text.position)
-            content = self.file.read(text.size)
-            if extension(text.name) == "txt":
-                captions.append(decode_text(content[: 4 * MAX_CAPTION_CHARACTERS]))
-                continue
-            try:
-                values = parse_exact_json(content)
-                if not isinstance(values, dict):
-                    raise ValueError("not an object, as {…}")
-                columns = {**values, **columns}
-            except (ValueError, RecursionError) as error:
-                self.index.report(text.name, f"its JSON cannot be read ({error}); correct it")
-        caption_column = next((n for n in CAPTION_COLUMNS if columns.get(n) is not None), None)
-        if caption_column is not None:
-            captions.append(columns.pop(caption_column))
-        return captions, {name: nested_to_text(value) for name, value in columns.items()}
-
-
 # ---------------------------------------------------------------- reading
 
 
@@ -296,7 +253,7 @@ class _TarReader:
 
     def members(self) -> Iterator[OpenFile | Failure]:
         with SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool, closing(TarIndex()) as index:
-            texts = _Texts(cast(BinaryIO, spool), index)
+            texts = TarTexts(cast(BinaryIO, spool), index)
             self._collect_texts(texts)
             try:
                 with _open_tar(self.tar.file) as tar:
@@ -321,7 +278,7 @@ class _TarReader:
             for text, problem in index.problems():
                 yield Failure(self._uri(text.name), "open", problem, text.size, self.tar.mtime)
 
-    def _collect_texts(self, texts: _Texts) -> None:
+    def _collect_texts(self, texts: TarTexts) -> None:
         """Store and pair the texts; damage is reported when the media are read."""
         index = texts.index
         try:
@@ -331,7 +288,7 @@ class _TarReader:
                         suffix = extension(member.name)
                         if suffix in EXTENSIONS:
                             index.add_media(member.name)
-                        elif suffix in ("txt", "json") and (content := tar.extractfile(member)):
+                        elif suffix in _TEXT_SUFFIXES and (content := tar.extractfile(member)):
                             texts.add(member.name, content.read(MAX_TEXT_BYTES + 1))
                     index.add_seen(member.name)
         except _TAR_ERRORS:
@@ -339,7 +296,7 @@ class _TarReader:
         index.clear_seen()
         index.pair_texts()
 
-    def _media(self, tar: _Tar, texts: _Texts) -> Iterator[OpenFile | Failure]:
+    def _media(self, tar: _Tar, texts: TarTexts) -> Iterator[OpenFile | Failure]:
         index = texts.index
         for member in _iterate(tar):
             self.members_read += 1
@@ -358,21 +315,30 @@ class _TarReader:
             index.add_seen(member.name)
 
     def _open_media(
-        self, tar: _Tar, member: tarfile.TarInfo, uri: str, texts: _Texts
+        self, tar: _Tar, member: tarfile.TarInfo, uri: str, texts: TarTexts
     ) -> Iterator[OpenFile | Failure]:
         with _spool(cast(BinaryIO, tar.extractfile(member))) as file:
             media = OpenFile(uri, member.name, file, member.size, member.mtime)
             if is_tar_name(member.name):
                 yield from _TarReader(self.source, media, self.depth + 1).members()
                 return
-            captions, columns = texts.read(member.name)
+            beside = texts.read(member.name)
             yield replace(
                 media,
-                caption=join_captions(captions)
+                caption=join_captions(beside.captions)
                 or self.source.caption
-                or ("" if captions else None),
-                columns={**self.source.columns, **columns},
+                or ("" if beside.captions else None),
+                columns={**self.source.columns, **beside.columns},
+                transcripts=tuple(self._transcripts(member.name, beside.transcripts)),
+                rereads=self.source.rereads,
             )
+
+    def _transcripts(
+        self, media: str, transcripts: list[tuple[str, bytes]]
+    ) -> Iterator[TranscriptFile]:
+        for name, content in transcripts if can_have_transcript(media) else ():
+            sidecar = Sidecar(quote(os.path.basename(name)), len(content), 0.0)
+            yield TranscriptFile(self._uri(name), sidecar, content=content)
 
     def _uri(self, name: str) -> str:
         return f"{self.tar.uri}!{quote(name)}"

@@ -63,12 +63,13 @@ _MIN_BYTES_PER_SECOND = 32.0
 
 @contextmanager
 def open_container(
-    file: BinaryIO | str | os.PathLike[str],
+    file: BinaryIO | str | os.PathLike[str], *, metadata_errors: str = "replace"
 ) -> Iterator[av.container.InputContainer]:
     """Open a container of audio or video without opening other files that it refers to.
 
     Args:
         file: An open, seekable file, or a path.
+        metadata_errors: How metadata that is not UTF-8 is decoded.
 
     Raises:
         UnsupportedMediaError: No known container, or one without its index (`moov`).
@@ -82,7 +83,7 @@ def open_container(
                 stream,
                 mode="r",
                 options=options,
-                metadata_errors="replace",
+                metadata_errors=metadata_errors,
                 buffer_size=_BUFFER_BYTES,
                 io_open=_refuse,
             )

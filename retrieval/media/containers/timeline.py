@@ -110,11 +110,20 @@ class Timeline:
         """Yield a stream's packets from the current position, with shifted time stamps."""
         streams = [video_stream(self._container), audio_stream(self._container), stream]
         unique = list({each.index: each for each in streams if each is not None}.values())
-        for packet in read_packets(self._container, unique, self._damage):
-            self._shift(packet)
-            self.last_byte = max(self.last_byte, (packet.pos or 0) + packet.size)
+        for packet in self._read(unique):
             if packet.stream_index == stream.index:
                 yield packet
+
+    def all_packets(self) -> Iterator[av.Packet[Any]]:
+        """Yield the packets of the first video and audio stream, with shifted time stamps."""
+        streams = [video_stream(self._container), audio_stream(self._container)]
+        yield from self._read([stream for stream in streams if stream is not None])
+
+    def _read(self, streams: list[Any]) -> Iterator[av.Packet[Any]]:
+        for packet in read_packets(self._container, streams, self._damage):
+            self._shift(packet)
+            self.last_byte = max(self.last_byte, (packet.pos or 0) + packet.size)
+            yield packet
 
     def _shift(self, packet: av.Packet[Any]) -> None:
         stamps = [stamp for stamp in (packet.dts, packet.pts) if stamp is not None]

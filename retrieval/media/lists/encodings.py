@@ -44,10 +44,17 @@ _SHIFTS = (b"\x1b$B", b"\x1b$@")
 
 @dataclass(frozen=True, slots=True)
 class TextEncoding:
-    """Encoding of a text file; `problem` is a notice if the encoding is uncertain, else None."""
+    """Encoding of a text file.
+
+    Attributes:
+        name: As Python names it.
+        problem: A notice if the encoding is uncertain, else None.
+        is_known: Whether the bytes are valid in the encoding.
+    """
 
     name: str
     problem: str | None = None
+    is_known: bool = True
 
     def open(self, path: str, *, newline: str | None = None) -> TextIO:
         """Open a file for reading.
@@ -71,23 +78,33 @@ class TextEncoding:
 
 
 def find_encoding(path: str) -> TextEncoding:
-    """Detect an encoding by its byte order mark, as UTF-8, or else by its letters.
+    """Detect the encoding of a file.
 
     Raises:
         OSError: The file cannot be read.
     """
     with open_regular(path) as file:
-        head = file.read(_HEAD_BYTES)
-        for mark, name in _BOMS:
-            if head.startswith(mark):
-                return TextEncoding(name)
-        if b"\0" in head:
-            return TextEncoding(_wide_encoding(head))
-        file.seek(0)
-        if _is_utf8(file):
-            return TextEncoding("iso2022_jp" if _is_iso_2022_jp(head) else "utf-8")
-        file.seek(0)
-        valid, invalid, sample = _sample_letters(file)
+        return encoding_of(file)
+
+
+def encoding_of(file: BinaryIO) -> TextEncoding:
+    """Detect an encoding by its byte order mark, as UTF-8, or else by its letters.
+
+    Args:
+        file: Open and seekable; its position changes.
+    """
+    file.seek(0)
+    head = file.read(_HEAD_BYTES)
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            return TextEncoding(name)
+    if b"\0" in head:
+        return TextEncoding(_wide_encoding(head))
+    file.seek(0)
+    if _is_utf8(file):
+        return TextEncoding("iso2022_jp" if _is_iso_2022_jp(head) else "utf-8")
+    file.seek(0)
+    valid, invalid, sample = _sample_letters(file)
     if valid >= invalid:
         return TextEncoding("utf-8", f"{invalid} lines are not UTF-8; the others are read as UTF-8")
     return _guess(sample)
@@ -164,7 +181,7 @@ def _sample_letters(file: BinaryIO) -> tuple[int, int, bytes]:
 def _guess(sample: bytes) -> TextEncoding:
     name = _guess_name(sample)
     if name is None:
-        return TextEncoding("utf-8", "not UTF-8, and of no known encoding; save it as UTF-8")
+        return TextEncoding("utf-8", "not UTF-8, and of no known encoding; save it as UTF-8", False)
     return TextEncoding(
         name, f"not UTF-8; read as {name}, as its letters suggest; save it as UTF-8 to be sure"
     )

@@ -48,23 +48,6 @@ class ListedRow:
     columns: dict[str, Scalar]
 
 
-def read_list(
-    path: str,
-    path_column: str | None = None,
-    caption_column: str | None = None,
-    notices: Notices | None = None,
-) -> Iterator[ListedRow]:
-    """Read a list as `read_files` does, but raise the first error of a row.
-
-    Raises:
-        SourceError: The list cannot be read, a given column is missing, or a row is malformed.
-    """
-    for _, row in read_files(path, path_column, caption_column, notices):
-        if isinstance(row, SourceError):
-            raise row
-        yield row
-
-
 def read_files(
     path: str,
     path_column: str | None = None,

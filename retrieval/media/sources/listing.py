@@ -38,6 +38,8 @@ class Listing:
         later_metadata: Captions and columns that only later mentions of a file give, by the URI it
             is listed under.
         finished_lists: URIs of the lists that were read to their end.
+        bases: URIs of the given folders, of the lists' folders, and of the fixed parts of patterns,
+            with a final `/`. The names of the folders below them describe an item.
     """
 
     exclude: tuple[str, ...] = ()
@@ -47,6 +49,7 @@ class Listing:
     notices: Notices = field(default_factory=Notices)
     later_metadata: dict[str, dict[str, Scalar]] = field(default_factory=dict)
     finished_lists: list[str] = field(default_factory=list)
+    bases: list[str] = field(default_factory=list)
     _folders: list[str] = field(default_factory=list)
     _patterns: list[str] = field(default_factory=list)
 
@@ -74,10 +77,23 @@ class Listing:
         """Record a listed folder, under the given and the real path."""
         for path in (os.path.abspath(folder), os.path.realpath(folder)):
             self._folders.append(os.path.join(path, ""))
+            self.add_base(path)
 
     def add_pattern(self, pattern: str) -> None:
         """Record an expanded pattern."""
-        self._patterns.append(os.path.abspath(pattern))
+        path = os.path.abspath(pattern)
+        self._patterns.append(path)
+        self.add_base(re.split(r"[*?\[]", path)[0].rpartition("/")[0])
+
+    def add_base(self, folder: str) -> None:
+        """Record a folder whose sub-folders describe the items in them."""
+        base = path_to_uri(folder).rstrip("/") + "/"
+        if base not in self.bases:
+            self.bases.append(base)
+
+    def base_of(self, uri: str) -> str | None:
+        """Return the outermost recorded folder that a file is in."""
+        return min((base for base in self.bases if uri.startswith(base)), key=len, default=None)
 
     def coverage(self) -> Callable[[str], bool]:
         """Return a test of whether the listed folders and patterns include a file's URI."""

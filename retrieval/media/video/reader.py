@@ -228,9 +228,28 @@ def open_video(file: BinaryIO | str, *, threads: int = 1) -> Iterator[VideoReade
         UnsupportedMediaError: No known container, or no video stream that can be decoded.
         MediaTooLargeError: Frames over the pixel limit.
     """
+    with _source_opener(file, threads) as open_source:
+        yield VideoReader(open_source)
+
+
+@contextmanager
+def open_frames(file: BinaryIO | str, *, threads: int = 1) -> Iterator[FrameSource]:
+    """Open a video for reading its own frames and their times.
+
+    Raises:
+        UnsupportedMediaError: No known container, or no video stream that can be decoded.
+        MediaTooLargeError: Frames over the pixel limit.
+    """
+    with _source_opener(file, threads) as open_source:
+        yield open_source(Damage())
+
+
+@contextmanager
+def _source_opener(file: BinaryIO | str, threads: int) -> Iterator[Callable[[Damage], FrameSource]]:
+    """Yield a function that opens the frames of a file; the file is closed at the end."""
     with opened(file) as stream, ExitStack() as containers:
         if is_animation(stream, stream.read(32)):
-            yield VideoReader(lambda damage: AnimationFrameReader(stream, damage))
+            yield lambda damage: AnimationFrameReader(stream, damage)
             return
 
         def read_part(part: BinaryIO, damage: Damage) -> FrameReader:
@@ -241,7 +260,7 @@ def open_video(file: BinaryIO | str, *, threads: int = 1) -> Iterator[VideoReade
 
         parts = split_joined(stream)
         if len(parts) == 1:
-            yield VideoReader(lambda damage: read_part(stream, damage))
+            yield lambda damage: read_part(stream, damage)
             return
         sizes = [part.seek(0, os.SEEK_END) for part in parts]
 
@@ -249,7 +268,7 @@ def open_video(file: BinaryIO | str, *, threads: int = 1) -> Iterator[VideoReade
             openers = [partial(read_part, part, damage) for part in parts]
             return JoinedFrameReader(list(zip(openers, sizes, strict=True)), damage)
 
-        yield VideoReader(read_parts)
+        yield read_parts
 
 
 def sample_frames(

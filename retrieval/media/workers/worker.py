@@ -1,4 +1,4 @@
-"""Serve decoding requests from a pipe, as the main code of a worker process.
+"""Serve decoding requests and tasks from a pipe, as the main code of a worker process.
 
 A worker is a new interpreter that imports only the decoders. It is never forked: FAISS and torch do
 not survive a fork, and importing them would make workers slow and large.
@@ -11,11 +11,22 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import reduction
 from multiprocessing.connection import Connection
+from typing import Any, BinaryIO, Protocol
 
-from retrieval.media.decode import decode
-from retrieval.types import DecodedChunk, DecodeEvent, DecodePlan, KnownFile, Source
+from retrieval.files.spans import open_span
+from retrieval.media.decode import decode, format_error
+from retrieval.types import (
+    DecodedChunk,
+    DecodedSpeech,
+    DecodeEvent,
+    DecodePlan,
+    KnownFile,
+    Source,
+)
 
 MESSAGE_BYTES = 256 << 10
 MESSAGE_SECONDS = 0.1
@@ -44,6 +55,37 @@ class Request:
     careful: bool = False
 
 
+class Task(Protocol):
+    """Work on one open file; picklable, as its result is."""
+
+    def run(self, file: BinaryIO) -> object:
+        """Return the result, or raise an error that says what is wrong with the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileTask:
+    """A task on a span of a file, whose descriptor follows on the pipe."""
+
+    task: Task
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """The result of a task."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """The error of a task: the name of its class, and its message as one line."""
+
+    kind: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class ItemStarts:
     """Announces that the request's event number `first_event` belongs to this item."""
@@ -57,21 +99,22 @@ class Ready:
     """The worker waits for a request: it has just started, or has completed the last one."""
 
 
-Message = list[DecodeEvent] | ItemStarts | Ready
-
-
 def event_bytes(event: DecodeEvent) -> int:
     """Estimate the size of an event in memory and in a pipe."""
-    return 1_000 + (event.samples.nbytes if isinstance(event, DecodedChunk) else 0)
+    if isinstance(event, DecodedChunk | DecodedSpeech):
+        return 1_000 + event.samples.nbytes
+    return 1_000
 
 
-def serve(handle: int) -> None:
+def serve(handle: int, answer: Callable[[Connection, Any], None] | None = None) -> None:
     """Answer requests until the other end of the pipe is closed.
 
     Args:
         handle: File descriptor of a two-way pipe. Standard input is a pipe without a writer; its
             end means that the parent process has ended.
+        answer: Sends the answers to one request; None decodes sources.
     """
+    answer = answer or _answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     _silence_libraries()
@@ -79,11 +122,27 @@ def serve(handle: int) -> None:
     try:
         pipe.send(Ready())
         while True:
-            _answer(pipe, pipe.recv())
+            request = pipe.recv()
+            if isinstance(request, FileTask):
+                pipe.send(_run(request, reduction.recv_handle(pipe)))
+            else:
+                answer(pipe, request)
             pipe.send(Ready())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
     os._exit(0)  # no clean-up: the other thread may hold a lock
+
+
+def _run(request: FileTask, descriptor: int) -> TaskResult | TaskError:
+    """Run a task on the file of a descriptor, which is closed afterwards."""
+    try:
+        with open_span(descriptor, request.offset, request.size) as file:
+            return TaskResult(request.task.run(file))
+    except Exception as error:
+        # Decoders raise arbitrary exceptions on bad data.
+        return TaskError(type(error).__name__, format_error(error))
+    finally:
+        os.close(descriptor)
 
 
 def _answer(pipe: Connection, request: Request) -> None:

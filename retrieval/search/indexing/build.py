@@ -19,6 +19,8 @@ from retrieval.search.indexing.request import IndexRequest
 from retrieval.store.blocks import isin_sorted
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
+from retrieval.texts.building import update_text_index
+from retrieval.texts.tokenizer import language_of
 from retrieval.types import Space
 
 logger = logging.getLogger(__name__)
@@ -31,9 +33,12 @@ def build_index(
     request: IndexRequest | None = None,
     device: str = "cpu",
     effort_seconds: float = EFFORT_SECONDS,
+    language: str | None = None,
     progress: Progress = no_progress,
 ) -> list[IndexCard]:
-    """Bring the index of every space up to date, and publish it; see `plan_update`.
+    """Bring the indexes of all spaces and of the texts up to date, and publish them.
+
+    `plan_update` decides what is built for a space.
 
     Vectors are streamed to the exact index, which is then mapped. All later steps read them from
     there, so that memory contains one part of the index at a time.
@@ -44,6 +49,8 @@ def build_index(
         request: New requirements; None: as before, `auto` at first.
         device: Device for building: `cpu`, `cuda` or `auto`.
         effort_seconds: Time for choosing kinds in all spaces. The best kind so far is built then.
+        language: Language of the texts, `en` or `english`, whose stemmer is applied; `none`: no
+            stemmer; None: as before, no stemmer at first.
         progress: Receives the number of the current trial.
 
     Returns:
@@ -51,20 +58,24 @@ def build_index(
 
     Raises:
         CollectionError: The collection is empty.
+        QueryError: There is no stemmer for the language.
         IndexBuildError: FAISS refuses the factory string, nothing fits the memory, or no kind
             reaches the target. The previous index stays.
         StorageError, IndexFileError: The disk refused. The previous index stays.
     """
+    code = language_of(language)
     deadline = Deadline(effort_seconds)
     with CollectionWriter.open(root) as writer:
         if writer.snapshot is None or not writer.snapshot.spaces:
             raise CollectionError(f"{root} is empty; embed media before building an index")
         settings = _BuildSettings(request, device, encoders, deadline, progress)
-        return [
+        cards = [
             card
             for space in writer.snapshot.spaces
             for card in _SpaceIndexer(writer, writer.snapshot, space, settings).update()
         ]
+        update_text_index(writer, language=code, keep_language=language is None)
+        return cards
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,8 @@ def rerank(
 
     Images swap ranks only among themselves: recordings, videos and hits after `top` keep theirs.
     The `score` of a re-ranked hit is the probability of a match, its `first_stage_score` the score
-    before. Images that cannot be read follow the re-ranked ones and keep their score.
+    before. Images that cannot be read follow the re-ranked ones and keep their score. Hits whose
+    texts match keep their ranks too: the model judges pictures alone.
 
     Args:
         hits: Hits of the first stage, best first.
@@ -112,7 +113,11 @@ def rerank(
         reranker: The model.
         top: Number of hits to consider.
     """
-    positions = [n for n, hit in enumerate(hits[:top]) if hit.modality is Medium.IMAGE]
+    positions = [
+        n
+        for n, hit in enumerate(hits[:top])
+        if hit.modality is Medium.IMAGE and hit.matched is None
+    ]
     readable, pictures, unreadable = [], [], []
     for hit in (hits[position] for position in positions):
         pixels = _read_pixels(hit.uri, reranker.geometry)
@@ -124,11 +129,12 @@ def rerank(
     if not readable:
         return list(hits)
     probabilities = reranker.probabilities(text, np.stack(pictures))
+    # The sort is stable: ties keep their order.
+    order = np.argsort(-probabilities, kind="stable")
     scored = [
-        replace(hit, score=float(probability), first_stage_score=hit.score)
-        for hit, probability in zip(readable, probabilities, strict=True)
+        replace(readable[n], score=float(probabilities[n]), first_stage_score=readable[n].score)
+        for n in order
     ]
-    scored.sort(key=lambda hit: -hit.score)  # The sort is stable: ties keep their order.
     result = list(hits)
     for position, hit in zip(positions, [*scored, *unreadable], strict=True):
         result[position] = hit

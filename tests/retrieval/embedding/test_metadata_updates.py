@@ -133,7 +133,7 @@ def test_field_18_columns_under_other_names_and_types_are_unchanged(
     assert items(tmp_path)["media/red.png"]["source_width"] == 641
 
 
-def test_field_18_captions_beside_files_and_in_folders_are_read_again(
+def test_field_18_captions_next_to_files_and_in_folders_are_read_again(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport], encoded: list[int]
 ) -> None:
     (media / "red.txt").write_text("first")
@@ -150,7 +150,7 @@ def test_field_18_captions_beside_files_and_in_folders_are_read_again(
     }  # fmt: skip
 
 
-def test_field_18_what_a_source_does_not_mention_stays(
+def test_field_18_columns_that_a_source_lacks_stay(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     (tmp_path / "list.csv").write_text("path,caption,year\nmedia/red.png,red,1\n")
@@ -159,7 +159,7 @@ def test_field_18_what_a_source_does_not_mention_stays(
     assert [items(tmp_path)["media/red.png"][name] for name in ("caption", "year")] == ["red", 1]
 
 
-def test_field_18_a_list_behind_its_folder_brings_its_columns(
+def test_field_18_a_list_after_its_folder_adds_its_columns(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport], encoded: list[int]
 ) -> None:
     """The folder lists the files first: what the list says of them is not lost."""

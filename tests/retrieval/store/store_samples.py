@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from retrieval.types import (
     MediaInfo,
     Medium,
     Segments,
+    Sidecar,
     Space,
+    TextSource,
+    TimedText,
 )
 
 PICTURES = Space("pictures-00000001", "tiny-image", 8, (Medium.IMAGE, Medium.VIDEO), "0" * 64)
@@ -57,8 +61,18 @@ def item(number: int, /, **columns: Any) -> EmbeddedItem:
         mtime=1.7e9 + number / 3,
         sha256=f"{number:064x}",
         columns=columns or {"number": number},
+        texts=tuple(texts(number)),
+        sidecars=(Sidecar(f"{number:04d}.srt", 90, 1.6e9),) if modality is Medium.VIDEO else (),
     )
     return EmbeddedItem(info, rows, frames)
+
+
+def texts(number: int) -> Iterator[TimedText]:
+    """A name for every item, and two cues for videos."""
+    yield TimedText(TextSource.NAME, f"name {number}")
+    if number % 3 == 2:
+        yield TimedText(TextSource.TRANSCRIPT, f"hello {number}", 0.0, 1.5, "en")
+        yield TimedText(TextSource.TRANSCRIPT, f"bye {number}", 1.5, 3.0, "en")
 
 
 def nothing(dim: int) -> Segments:
@@ -89,6 +103,8 @@ def content(root: Path) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = [
         tuple(row.items()) for batch in snapshot.iter_items() for row in batch.to_pylist()
     ]
+    rows += [tuple(row.items()) for batch in snapshot.texts() for row in batch.to_pylist()]
+    rows += list(snapshot.sidecars().items())
     for space in snapshot.spaces:
         for block in snapshot.iter_segments(space.name):
             times = np.nan_to_num(block.start_seconds, nan=-1).tolist()

@@ -35,14 +35,16 @@ def test_small_shards_are_merged_with_the_same_rows(collection: Snapshot) -> Non
     report = compact(collection.root)
     assert files(collection.root) == [
         ("items/00002.parquet", 12, 0, 11),
+        ("texts/00002.parquet", 20, 0, 11),
+        ("sidecars/00002.parquet", 4, 0, 11),
         (f"segments/{PICTURES.name}/00002.parquet", 12, 0, 11),
         (f"segments/{SOUND.name}/00002.parquet", 12, 0, 11),
         (f"frames/{PICTURES.name}/00002.parquet", 32, 0, 11),
     ]
     assert content(collection.root) == before
     assert verify(collection.root) == []
-    assert (report.files_before, report.files_after, report.items_dropped) == (10, 6, 0)
-    assert report.summary().startswith("10 files became 6, 0 removed items dropped, 2 unused")
+    assert (report.files_before, report.files_after, report.items_dropped) == (14, 8, 0)
+    assert report.summary().startswith("14 files became 8, 0 removed items dropped, 2 unused")
 
 
 def test_compacting_twice_deletes_the_previous_generation(
@@ -53,11 +55,11 @@ def test_compacting_twice_deletes_the_previous_generation(
     once = Snapshot.open(collection.root).manifest
     report = compact(collection.root)
     assert Snapshot.open(collection.root).manifest == once
-    assert report.files_deleted == 9  # eight shards and a manifest
+    assert report.files_deleted == 13  # twelve shards and a manifest
     assert leftovers(collection.root) == []
 
 
-def test_field_42_removed_items_go_counted_once_and_ids_and_coverage_stay(root: Path) -> None:
+def test_field_42_removed_items_are_counted_once_and_ids_and_coverage_stay(root: Path) -> None:
     grow(root, 12, publish_every=4)
     remove(root, 0, 11, 5)
     before = content(root)

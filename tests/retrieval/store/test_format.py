@@ -18,6 +18,7 @@ from retrieval.store.schema import (
     FAILURES,
     ITEM_IDS,
     ITEMS,
+    TEXT_SCHEMAS,
     frames_schema,
     segments_schema,
 )
@@ -49,14 +50,21 @@ def test_example_with_duckdb(names: dict[str, Any]) -> None:
     assert names["longest"] == [(f"/media/{number:04d}", 2, 4.0) for number in (5, 8, 11)]
 
 
+def test_example_with_texts(names: dict[str, Any]) -> None:
+    exec(EXAMPLES[1] + EXAMPLES[2], names)
+    assert names["said"] == [
+        (f"/media/{number:04d}", "transcript", 0.0, f"hello {number}") for number in (5, 8, 11, 14)
+    ]
+
+
 def test_example_with_pyarrow(names: dict[str, Any]) -> None:
-    exec(EXAMPLES[2], names)
+    exec(EXAMPLES[3], names)
     score, item_id = names["nearest"][0]
     assert item_id == 0
     assert score == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize(("library", "example"), [("pandas", 3), ("polars", 4)])
+@pytest.mark.parametrize(("library", "example"), [("pandas", 4), ("polars", 5)])
 def test_example_with(names: dict[str, Any], library: str, example: int) -> None:
     if find_spec(library) is None:
         pytest.skip(f"{library} is not installed here")
@@ -84,6 +92,7 @@ def test_every_kind_of_file_has_the_documented_columns(names: dict[str, Any]) ->
         f"segments/{PICTURES.name}": segments_schema(8),
         f"segments/{SOUND.name}": segments_schema(4),
         f"frames/{PICTURES.name}": frames_schema(8),
+        **TEXT_SCHEMAS,
         "removed": ITEM_IDS,
         "updated": ITEM_IDS,
         "failures": FAILURES,

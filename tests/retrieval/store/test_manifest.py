@@ -31,6 +31,21 @@ def test_files_in_returns_the_files_of_one_folder_in_order() -> None:
     assert MANIFEST.files_in("segments") == ()
 
 
+def test_texts_and_their_index_belong_to_no_space() -> None:
+    files = (
+        *FILES,
+        ListedFile("texts/00000.parquet", 10, "f" * 64, 9, 1, 2),
+        ListedFile("sidecars/00000.parquet", 10, "0" * 64, 1, 1, 4),
+        ListedFile("indexes/texts/000003/card.json", 2, "1" * 64, 0, 0, 4),
+    )
+    manifest = replace(MANIFEST, files=files)
+    assert Manifest.from_json(manifest.to_json(), "m") == manifest
+    overlapping = replace(files[-3], path="texts/00001.parquet")
+    broken = replace(MANIFEST, files=(*files, overlapping))
+    with pytest.raises(CollectionFormatError, match="starts at item 1, expected over 2"):
+        Manifest.from_json(broken.to_json(), "m")
+
+
 def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
     raw = json.loads(MANIFEST.to_json())
     change(raw)
@@ -102,7 +117,7 @@ def test_parts_of_an_index_follow_each_other() -> None:
 def test_files_of_a_part_cover_one_range() -> None:
     path = FILES[3].path.replace("card.json", "rows.arrow")
     other = replace(FILES[3], path=path, first_item_id=0, last_item_id=4)
-    with pytest.raises(CollectionFormatError, match="covers other items than the files beside it"):
+    with pytest.raises(CollectionFormatError, match="covers other items than the files"):
         Manifest.from_json(replace(MANIFEST, files=(*FILES, other)).to_json(), "m")
 
 

@@ -26,10 +26,14 @@ def test_publishing_lists_files_by_number_with_their_ranges(collection: Snapshot
     pictures, sound = PICTURES.name, SOUND.name
     assert listed == [
         ("items/00000.parquet", 6, 0, 5),
+        ("texts/00000.parquet", 10, 0, 5),
+        ("sidecars/00000.parquet", 2, 0, 5),
         (f"segments/{pictures}/00000.parquet", 6, 0, 5),
         (f"frames/{pictures}/00000.parquet", 16, 0, 5),
         (f"segments/{sound}/00000.parquet", 6, 0, 5),
         ("items/00001.parquet", 6, 6, 11),
+        ("texts/00001.parquet", 10, 6, 11),
+        ("sidecars/00001.parquet", 2, 6, 11),
         (f"segments/{pictures}/00001.parquet", 6, 6, 11),
         (f"frames/{pictures}/00001.parquet", 16, 6, 11),
         (f"segments/{sound}/00001.parquet", 6, 6, 11),

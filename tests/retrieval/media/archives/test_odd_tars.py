@@ -93,7 +93,7 @@ def test_field_39_tars_in_tars_are_read_two_deep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "compress"), COMPRESSORS[1:], ids=[c[0] for c in COMPRESSORS[1:]])
-def test_field_39_a_compressed_tar_cut_short_is_a_failure(
+def test_field_39_a_truncated_compressed_tar_is_a_failure(
     tmp_path: Path, name: str, compress: Callable[[bytes], bytes]
 ) -> None:
     path = tmp_path / "in" / name

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from retrieval.errors import DamagedMediaError
-from retrieval.media.audio.reader import Gap, SoundReader, open_sound
+from retrieval.media.audio.blocks import Gap
+from retrieval.media.audio.reader import SoundReader, open_sound
 from retrieval.media.audio.windows import cut_windows
 from retrieval.types import AudioWindows
 from support.media_files import grey_frame, make_tone, sound_bytes, write_video
@@ -134,7 +135,7 @@ def test_field_14_ogg_without_its_end_is_read_with_a_note(tmp_path: Path) -> Non
     assert "the file may be cut" in note
 
 
-def test_field_12_what_follows_the_end_of_a_container_is_reported(tmp_path: Path) -> None:
+def test_field_12_data_after_the_end_of_a_container_is_reported(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "a.m4a", make_noise(4), kind="mp4")
     content = path.read_bytes()
     path.write_bytes(content + b"\0\0\0\x08ftyp" + 700 * b"no file")
@@ -248,7 +249,7 @@ def test_field_10_a_gap_in_the_sound_of_an_avi_is_reported(
 
 
 @pytest.mark.parametrize("codec", ["aac", "libopus", "flac"])
-def test_field_10_many_lost_packets_do_not_add_up(tmp_path: Path, codec: str) -> None:
+def test_field_10_many_lost_packets_do_not_accumulate(tmp_path: Path, codec: str) -> None:
     lost = np.random.default_rng(0).permutation(600)[:150]
     sound = np.concatenate([make_tone(9, 48_000), np.zeros(48_000, np.float32)])
     sound = np.concatenate([sound, make_tone(2, 48_000)])
@@ -331,7 +332,7 @@ def test_gaps_keep_their_length_at_another_rate(tmp_path: Path) -> None:
     assert total == pytest.approx(sound.seconds_read * 22_050, abs=2)
 
 
-def test_field_12_sound_goes_on_after_the_clock_restarts(tmp_path: Path) -> None:
+def test_field_12_sound_continues_after_the_clock_restarts(tmp_path: Path) -> None:
     sound = np.concatenate([make_tone(1, 48_000), np.zeros(48_000, np.float32)])
     path = write_sound(tmp_path / "a.ts", np.tile(sound, 2))
     path.write_bytes(3 * path.read_bytes())

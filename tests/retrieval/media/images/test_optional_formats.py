@@ -177,7 +177,7 @@ def test_field_43_jpeg_without_its_last_bytes_is_read_with_a_note(
 @pytest.mark.parametrize(
     ("progressive", "share"), [(False, 0.3), (False, 0.5), (False, 0.8), (True, 0.3), (True, 0.5)]
 )
-def test_field_43_jpeg_without_a_good_part_fails(progressive: bool, share: float) -> None:
+def test_field_43_jpeg_without_a_large_part_fails(progressive: bool, share: float) -> None:
     content = saved(make_picture(640, 480), "JPEG", quality=95, progressive=progressive)
     with pytest.raises(DamagedMediaError, match="truncated"):
         read_image(io.BytesIO(content[: int(share * len(content))]))
@@ -217,7 +217,7 @@ def test_field_24_values_below_zero_are_stretched() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_field_24_values_that_are_no_numbers_fail(value: float) -> None:
+def test_field_24_nan_and_infinite_pixels_fail(value: float) -> None:
     pixels = np.zeros((8, 8), np.float32)
     pixels[0, 0] = value
     with pytest.raises(DamagedMediaError, match="NaN or infinite"):

@@ -12,8 +12,9 @@ import pytest
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.media.lists.encodings import find_encoding
-from retrieval.media.lists.rows import ListedRow, read_files, read_list, read_rows
+from retrieval.media.lists.rows import ListedRow, read_files, read_rows
 from retrieval.media.sources.find import find_sources
+from support.media_lists import read_list
 
 GERMAN = "path,caption\nBär.jpg,Ein schöner Bär überquert die Straße\nb.jpg,Mädchen\n"
 RUSSIAN = "path,caption\nа.jpg,Кошка сидит на окне и смотрит на улицу\nб.jpg,Собака бежит\n"
@@ -223,7 +224,7 @@ def test_field_38_captions_beside_files_in_other_encodings(tmp_path: Path, encod
     assert source.caption == "Mädchen läuft"
 
 
-def test_field_38_a_name_in_the_lists_encoding_or_in_bytes(tmp_path: Path) -> None:
+def test_field_38_names_in_the_encoding_of_the_list_or_as_bytes(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(GERMAN.encode("latin-1"))
     (tmp_path / "Bär.jpg").write_bytes(b"x")
     assert next(find_sources([str(tmp_path / "list.csv")])).path.endswith("/Bär.jpg")

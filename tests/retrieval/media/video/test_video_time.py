@@ -50,7 +50,7 @@ def steps(count: int) -> list[int]:
 # ---------------------------------------------------------------- bombs
 
 
-def test_field_07_bomb_is_read_at_once(real_data: Path) -> None:
+def test_field_07_a_bomb_is_read_in_bounded_work(real_data: Path) -> None:
     began = time.process_time()
     found, video = sample(real_data / "field/bomb.mkv")
     assert time.process_time() - began < 20
@@ -81,7 +81,7 @@ def test_field_12_a_leap_of_a_day_is_another_clock(tmp_path: Path, kind: str) ->
     assert "the clock of the file restarts; time goes on from there" in video.damage.notes
 
 
-def test_field_07_held_pictures_are_repeated_as_the_file_allows(tmp_path: Path) -> None:
+def test_field_07_repeated_pictures_are_limited_by_the_bytes(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", steps(3), times_ms=[0, 1_000, 40_000])
     found, video = sample(path)
     assert_levels(found, [(n / 2, 0 if n < 2 else 4 if n < 80 else 8) for n in range(len(found))])
@@ -89,7 +89,7 @@ def test_field_07_held_pictures_are_repeated_as_the_file_allows(tmp_path: Path) 
     assert video.damage.notes == []
 
 
-def test_field_07_times_asked_for_are_given_whatever_lies_between(real_data: Path) -> None:
+def test_field_07_requested_times_are_returned_across_any_gap(real_data: Path) -> None:
     path = str(real_data / "field/bomb.mkv")
     assert [s for s, _ in frames_at(path, [0, 1.5, 20_000_000])] == [0, 1.5, 20_000_000]
 
@@ -130,7 +130,7 @@ def test_field_11_an_index_that_points_elsewhere(tmp_path: Path) -> None:
     assert_levels(found, [(0, 0), (1.5, 60), (3.2, 128)])
 
 
-def test_field_11_after_a_jump_astray_the_file_is_read_from_the_start(
+def test_field_11_after_a_wrong_seek_the_file_is_read_from_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_video(tmp_path / "a.mp4", steps(60), gop=10)
@@ -144,7 +144,7 @@ def test_field_11_after_a_jump_astray_the_file_is_read_from_the_start(
 
 @pytest.mark.parametrize("kind", ["ts", "mpg", "vob", "mkv", "flv", "mp4", "mov", "wmv"])
 @pytest.mark.parametrize("times", [2, 3])
-def test_field_12_pictures_go_on_after_the_clock_restarts(
+def test_field_12_pictures_continue_after_the_clock_restarts(
     tmp_path: Path, kind: str, times: int
 ) -> None:
     path = tmp_path / f"a.{kind}"

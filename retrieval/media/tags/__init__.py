@@ -1,0 +1,1 @@
+"""Read what media files say about themselves: EXIF, IPTC, XMP, container metadata."""

@@ -1,0 +1,1 @@
+"""Read timed transcripts: subtitle files, lyrics, and subtitle tracks."""
