@@ -14,7 +14,7 @@ from PIL import Image
 from retrieval.gallery.curve import Curve, draw_curve
 from retrieval.gallery.page import GallerySection, media_link, write_gallery
 from retrieval.gallery.thumbnails import thumbnail
-from retrieval.types import Hit, Medium
+from retrieval.types import Hit, Medium, TextMatch, TextSource
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = [
@@ -116,3 +116,14 @@ def test_the_page_renders_in_a_browser(tmp_path: Path, picture: Hit, video: Hit)
     assert dom.stdout.count("<article") == 2
     assert dom.stdout.count("<video") == 1
     assert "<polyline" in dom.stdout
+
+
+def test_fault_36_a_matching_text_is_text_only_with_marked_words(
+    tmp_path: Path, picture: Hit
+) -> None:
+    text = "a <b>harbour</b> & more"
+    match = TextMatch(TextSource.CAPTION, text, ((5, 12),))
+    page = write(tmp_path, [replace(picture, score=None, space=None, matched=match)])
+    assert "a &lt;b&gt;<mark>harbour</mark>&lt;/b&gt; &amp; more" in page
+    assert "1. words" in page
+    assert "<b>" not in page
