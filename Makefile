@@ -3,28 +3,44 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-fast test-slow test-online test-faults test-kernels test-oldest test-newest coverage check \
-	bench tiny-models docs release clean
+.PHONY: demo test test-fast test-hub test-browser test-long test-slow test-online test-faults test-kernels \
+	test-oldest test-newest coverage check bench tiny-models docs release clean
 
 demo: $(INSTALLED)  ## Generate a small world, index it, search it, write demo-out/gallery.html
 	$(BIN)/retrieval demo demo-out
 
-# Processes share the cores by files of tests; each computes with one thread.
-SUITE = -m "not slow and not online and not campaign" --numprocesses logical --maxprocesses 4 --dist loadfile
-test test-fast test-oldest test-newest coverage: export OMP_NUM_THREADS = 1
+# Two to four processes share the tests; each computes with one thread.
+PYTEST = $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+UNUSUAL = slow or online or campaign
+CORE = -m "not (hub or browser or long or $(UNUSUAL))"
+ALL = -m "not ($(UNUSUAL))"
+TESTS_TARGETS = test test-fast test-hub test-browser test-long test-oldest test-newest coverage
+$(TESTS_TARGETS): export OMP_NUM_THREADS = 1
+# Tests start many processes, which load torch twice as fast from compiled modules.
+$(TESTS_TARGETS): export PYTHONDONTWRITEBYTECODE =
 
-test: $(INSTALLED)  ## Run the test suite on all cores, at most four
-	$(BIN)/python -m pytest $(SUITE)
+test: $(INSTALLED)  ## Run the tests of the core: five minutes on two cores
+	$(PYTEST) $(CORE)
 
 FAST = tests/test_*.py tests/retrieval/columns tests/retrieval/files tests/retrieval/evaluation \
 	$(addprefix tests/retrieval/store/,filters test_format.py test_manifest.py test_pending.py test_schema.py) \
 	tests/benchmarks/score
 
 test-fast: $(INSTALLED)  ## Run tests of manifests, filters, columns, metrics and official evaluators: under a minute
-	$(BIN)/python -m pytest $(SUITE) $(FAST)
+	$(PYTEST) $(CORE) $(FAST)
 
-coverage: $(INSTALLED)  ## Report the lines that the test suite does not run
-	$(BIN)/coverage run -m pytest -m "not slow and not online and not campaign"
+test-hub: $(INSTALLED)  ## Run the tests that fetch models from a local hub
+	$(PYTEST) -m "hub and not ($(UNUSUAL))"
+
+test-browser: $(INSTALLED)  ## Run the tests that render pages in Chromium
+	$(PYTEST) -m "browser and not ($(UNUSUAL))"
+
+test-long: $(INSTALLED)  ## Run the tests that train models or start many processes
+	$(PYTEST) -m "long and not ($(UNUSUAL))"
+
+coverage: $(INSTALLED)  ## Report the lines that the tests do not run; TESTS=FOLDER restricts them
+	$(BIN)/coverage run -m pytest $(ALL) $(TESTS)
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --sort=cover
 
 test-slow: $(INSTALLED)  ## Run the tests that take longer than a minute each
@@ -45,11 +61,13 @@ test-kernels: $(INSTALLED)  ## Run the vector layer's tests on each kind of arit
 test-faults: $(INSTALLED)  ## Try thousands of faults at random (half an hour on two cores); see docs/faults.md
 	$(BIN)/python -m pytest -m campaign -s tests/faults
 
-test-oldest: .venv-oldest/.installed  ## Run the test suite with the oldest versions that pyproject.toml allows
-	.venv-oldest/bin/python -m pytest $(SUITE)
+test-oldest: BIN = .venv-oldest/bin
+test-oldest: .venv-oldest/.installed  ## Run all tests with the oldest versions that pyproject.toml allows
+	$(PYTEST) $(ALL)
 
-test-newest: .venv-newest/.installed  ## Run the test suite with the newest versions of all dependencies
-	.venv-newest/bin/python -m pytest $(SUITE)
+test-newest: BIN = .venv-newest/bin
+test-newest: .venv-newest/.installed  ## Run all tests with the newest versions of all dependencies
+	$(PYTEST) $(ALL)
 
 # Only uv resolves to the oldest versions.
 .venv-oldest/.installed: RESOLUTION = lowest-direct

@@ -19,6 +19,7 @@ from cli.terminal import escaped
 if TYPE_CHECKING:
     from retrieval.embedding.options import EmbedReport
     from retrieval.media.sources.listing import LiteralPaths
+    from retrieval.types import TextSource
 
 DEFAULT_TEXTS = "name,caption,tag,transcript"
 
@@ -87,6 +88,18 @@ def embed(
             "ocr, speech; or none.",
         ),
     ] = DEFAULT_TEXTS,
+    ocr: Annotated[
+        bool,
+        typer.Option("--ocr", help="Also read the words in images and videos, as --texts ocr."),
+    ] = False,
+    speech: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Also read spoken words with this model, such as whisper-small, which --texts "
+            "speech uses.",
+        ),
+    ] = None,
     refresh: Annotated[
         bool,
         typer.Option("--refresh", help="Read texts and columns of unchanged files again."),
@@ -107,7 +120,7 @@ def embed(
     that ended the run.
     """
     from cli.models import offer_download
-    from retrieval.embedding.options import EmbedOptions, text_sources
+    from retrieval.embedding.options import EmbedOptions
     from retrieval.embedding.run import embed as run
     from retrieval.embedding.run import missing_encoders
     from retrieval.media.sources.find import find_sources
@@ -128,11 +141,13 @@ def embed(
         caption_column=caption_col,
         exclude=tuple(exclude or ()),
         prune=prune,
-        texts=text_sources(part.strip() for part in texts.split(",")),
+        texts=_sources_of_texts(texts, ocr=ocr, speech=speech is not None),
         refresh=refresh,
     )
     if workers is not None:
         options = replace(options, workers=workers)
+    if speech is not None:
+        options = replace(options, speech_model=speech)
     given = [_paths_of_stdin() if source == "-" else source for source in sources]
     listing = Listing(options.exclude, lambda failure: None)
     listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)
@@ -149,6 +164,15 @@ def embed(
         raise typer.Exit(1)
 
 
+def _sources_of_texts(names: str, *, ocr: bool, speech: bool) -> tuple[TextSource, ...]:
+    from retrieval.embedding.options import text_sources
+    from retrieval.types import TextSource
+
+    sources = text_sources(part.strip() for part in names.split(","))
+    added = (TextSource.OCR,) * ocr + (TextSource.SPEECH,) * speech
+    return tuple(dict.fromkeys((*sources, *added)))
+
+
 def _paths_of_stdin() -> LiteralPaths:
     """Read paths from standard input: separated by NUL if there is one, else one per line."""
     from retrieval.media.sources.listing import LiteralPaths
@@ -159,7 +183,7 @@ def _paths_of_stdin() -> LiteralPaths:
 
 
 def _print_report(report: EmbedReport, collection: Path) -> None:
-    from retrieval.types import Medium
+    from retrieval.types import Medium, TextSource
 
     added = report.added
     names = {Medium.IMAGE: "image", Medium.AUDIO: "recording", Medium.VIDEO: "video"}
@@ -177,6 +201,9 @@ def _print_report(report: EmbedReport, collection: Path) -> None:
         (report.other_paths, "further names of the same files, as links"),
         (report.completed, "existing items gained a space they lacked"),
         (report.failed, f"failed; reasons in {collection / 'failures'}"),
+        (report.read[TextSource.OCR], "read for words in pictures"),
+        (report.read[TextSource.SPEECH], "read for spoken words"),
+        (report.unread, f"could not be read for words; reasons in {collection / 'failures'}"),
         (report.pruned, "removed, because their files are missing"),
         (report.without_encoder, "of a modality that no model embeds; add a model with --model"),
     ):

@@ -6,6 +6,8 @@ from retrieval.errors import (
     CollectionNotFoundError,
     IndexFileError,
     IndexMissingError,
+    OtherModelError,
+    OutputExistsError,
     RetrievalError,
     UnknownModelError,
     WeightsNotAvailableError,
@@ -15,6 +17,8 @@ HINTS: dict[type[RetrievalError], str] = {
     CollectionNotFoundError: "`retrieval embed SOURCE -c COLLECTION` creates one",
     IndexFileError: "`retrieval index COLLECTION` builds the index again",
     IndexMissingError: "`retrieval index COLLECTION` builds it",
+    OutputExistsError: "--force replaces it",
+    OtherModelError: "`retrieval folders remove FOLDER` deletes it",
     UnknownModelError: "`retrieval models list` prints the names",
 }
 

@@ -6,6 +6,14 @@ from typing import Annotated
 
 import typer
 
+from cli.exporting import (
+    CopyOption,
+    Exporter,
+    ExportOption,
+    ForceOption,
+    MergeOption,
+    PadOption,
+)
 from cli.log_level import log_level
 from cli.options import Device, DeviceOption, LocalizerOption, TextOption, TimeFormatOption
 from cli.output import AnswerPrinter, Output
@@ -19,6 +27,11 @@ def localize(
     k: Annotated[int, typer.Option("-k", help="Number of moments.")] = 5,
     output: Annotated[Output, typer.Option("--format", help="Output format.")] = Output.TABLE,
     time_format: TimeFormatOption = None,
+    export: ExportOption = None,
+    merge: MergeOption = None,
+    pad: PadOption = 0.0,
+    copy: CopyOption = False,
+    force: ForceOption = False,
     localizer: LocalizerOption = "auto",
     text: TextOption = TextMode.AUTO,
     device: DeviceOption = Device.AUTO,
@@ -26,9 +39,12 @@ def localize(
     """Find the moments of one file that match QUERY, without a collection."""
     from retrieval.single_file import localize_file
 
+    exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
     # The collection of one file is temporary; messages about its index are of no interest.
     with log_level("retrieval.search.indexing", logging.WARNING):
         result = localize_file(
             video, query, model=model, k=k, device=device.value, localizer=localizer, text=text
         )
     AnswerPrinter(output, time_format=time_format).print(result)
+    exporter.add(result)
+    exporter.run()

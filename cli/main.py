@@ -22,6 +22,8 @@ from cli import (
     embed,
     estimate,
     export,
+    export_hits,
+    folders,
     illustrate,
     import_,
     index,
@@ -66,11 +68,13 @@ for command in (
     compact.compact,
     estimate.estimate,
     export.export,
+    export_hits.export_hits,
 ):
     app.command()(command)
 app.command("import")(import_.import_)
 app.add_typer(train.app)
 app.add_typer(models.app)
+app.add_typer(folders.app)
 app.add_typer(bench.app)
 
 

@@ -114,10 +114,11 @@ def offer_download(encoders: Sequence[MissingEncoder]) -> None:
             return
         models = " ".join(dict.fromkeys(one.model for one in encoders))
         parts = (f"{part.repo}, {_about(part)}" for one in encoders for part in one.needed)
+        embed = any(not one.spec.startswith("whisper:") for one in encoders)
+        other = ", or use `--model tiny`, which comes with the package" if embed else ""
         raise WeightsNotAvailableError(
             f"{models.replace(' ', ', ')}: not on this machine, needs a download of "
-            f"{'; '.join(parts)}; run `retrieval models fetch --yes {models}`, or use "
-            "`--model tiny`, which comes with the package"
+            f"{'; '.join(parts)}; run `retrieval models fetch --yes {models}`{other}"
         )
     typer.echo("These models are not on this machine yet:", err=True)
     for one in encoders:

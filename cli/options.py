@@ -24,8 +24,19 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+def _collection_of(path: Path) -> Path:
+    from retrieval.automatic.finding import collection_root
+
+    return collection_root(path)
+
+
 CollectionArgument = Annotated[
-    Path, typer.Argument(metavar="COLLECTION", help="Folder made by `embed`.")
+    Path,
+    typer.Argument(
+        metavar="COLLECTION",
+        help="Folder made by `embed`, or a folder of media that `search` was given.",
+        callback=_collection_of,
+    ),
 ]
 DeviceOption = Annotated[
     Device, typer.Option(help="Device of the models. auto uses a GPU if there is one.")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.exporting import (
+    CopyOption,
+    Exporter,
+    ExportOption,
+    ForceOption,
+    MergeOption,
+    PadOption,
+)
+from cli.media_folder import SearchedCollection
 from cli.options import (
-    CollectionArgument,
     Device,
     IndexDeviceOption,
     LocalizerOption,
@@ -22,17 +31,44 @@ from retrieval.targets import Target, TextMode
 
 if TYPE_CHECKING:
     from retrieval.search.query import Query
+    from retrieval.search.vector_query import VectorQuery
+
+    Selected = list[tuple[int | str | None, Query | VectorQuery]]
 
 
 def search(
-    collection: CollectionArgument,
+    collection: Annotated[
+        Path,
+        typer.Argument(
+            metavar="COLLECTION|FOLDER",
+            help="Folder made by `embed`, or any folder of media, which is embedded first.",
+        ),
+    ],
     query: Annotated[
         str | None,
         typer.Argument(
             help="Text, @FILE, @ARCHIVE.tar!MEMBER, or a sum such as "
-            '\'"a horse" + 0.5*@stripes.png - "cartoon"\'.'
+            '\'"a horse" + 0.5*@stripes.png - "cartoon"\'. Without it, a prompt asks for queries.'
         ),
     ] = None,
+    interactive: Annotated[
+        bool,
+        typer.Option(
+            "--interactive",
+            "-i",
+            help="Ask for queries at a prompt, or read one per line from standard input.",
+        ),
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Model of a FOLDER that was never searched, as in `embed`. Default: small."
+        ),
+    ] = None,
+    here: Annotated[
+        bool,
+        typer.Option("--here", help="Keep the collection of a new FOLDER inside it."),
+    ] = False,
     like: Annotated[
         int | None,
         typer.Option(
@@ -86,52 +122,96 @@ def search(
         Path | None, typer.Option(help="Also write an HTML page of the hits.")
     ] = None,
     text: TextOption = TextMode.AUTO,
+    export: ExportOption = None,
+    merge: MergeOption = None,
+    pad: PadOption = 0.0,
+    copy: CopyOption = False,
+    force: ForceOption = False,
     localizer: LocalizerOption = "auto",
     device: IndexDeviceOption = Device.AUTO,
 ) -> None:
-    """Find the media closest to QUERY, best first."""
-    import retrieval
+    """Find the media closest to QUERY, best first.
+
+    A FOLDER of media gets a collection of its own in the user's data directory. Each search embeds
+    what is new there and what the query needs; after Ctrl-C it answers from what is embedded so
+    far. `retrieval folders` lists and deletes such collections.
+    """
     from retrieval.errors import QueryError
     from retrieval.gallery.page import GallerySection, write_gallery
     from retrieval.search.arguments import read_ids
+
+    if space is not None and vector is None:
+        raise QueryError("--space names the space of --vector; other queries ask every space")
+    exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
+    asks = interactive or _is_prompt_wanted(query, queries, like, vector)
+    selected = [] if asks else _selected(query, queries, like, vector, space)
+    if asks and any(one is not None for one in (query, queries, like, vector, gallery)):
+        raise QueryError("-i asks for queries; leave out QUERY, --queries, --like, --vector, "
+                         "and --gallery")  # fmt: skip
+    output = paths_wanted(output, print0=print0)
+    printer = AnswerPrinter(
+        output, time_format=time_format, nul=print0, numbered=queries is not None
+    )
+    settings: dict[str, Any] = {
+        "to": to or (),
+        "k": k,
+        "offset": offset,
+        "where": where,
+        "ids": None if ids is None else read_ids(ids),
+        "cutoff": cutoff,
+        "min_score": min_score,
+        "rerank": rerank,
+        "rerank_top": rerank_top,
+        "with_vectors": with_vectors,
+        "text": text,
+    }
+    searched = SearchedCollection(
+        collection, model=model, here=here, device=device.value, localizer=localizer
+    )
+    if asks:
+        from cli.interactive import ask_queries
+
+        ask_queries(searched, settings, printer)
+        return
+    opened = searched.prepare(to or (), [item for _, item in selected])
+    sections = []
+    for qid, item in selected:
+        result = opened.answer(item, **settings)
+        printer.print(result, qid)
+        exporter.add(result)
+        if gallery is not None:
+            sections.append(GallerySection(result.query, result.hits))
+    if gallery is not None:
+        write_gallery(gallery, sections, title=f"Search in {collection}")
+    exporter.run()
+
+
+def _is_prompt_wanted(*queries: object) -> bool:
+    """Whether there is no query, and a terminal to ask on."""
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    return terminal and all(query is None for query in queries)
+
+
+def _selected(
+    query: str | None,
+    queries: Path | None,
+    like: int | None,
+    vector: Path | None,
+    space: str | None,
+) -> Selected:
+    """Parse the one query or list of queries, with their ids.
+
+    Raises:
+        QueryError: None or several are given, or one cannot be parsed.
+    """
+    from retrieval.errors import QueryError
     from retrieval.search.query import Query, read_queries
     from retrieval.search.vector_query import VectorQuery
 
     if sum(given is not None for given in (query, queries, like, vector)) != 1:
         raise QueryError("give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE")
-    if space is not None and vector is None:
-        raise QueryError("--space names the space of --vector; other queries ask every space")
-    selected: list[tuple[int | str | None, str | Query | VectorQuery]]
     if queries is not None:
-        selected = [(line.qid, line.query) for line in read_queries(queries)]
-    elif vector is not None:
-        selected = [(None, VectorQuery.read(vector, space))]
-    else:
-        selected = [(None, query if query is not None else Query.like(like or 0))]
-    output = paths_wanted(output, print0=print0)
-    item_ids = None if ids is None else read_ids(ids)
-    opened = retrieval.open(collection, device=device.value, localizer=localizer)
-    printer = AnswerPrinter(
-        output, time_format=time_format, nul=print0, numbered=queries is not None
-    )
-    sections = []
-    for qid, item in selected:
-        result = opened.answer(
-            item,
-            to=to or (),
-            k=k,
-            offset=offset,
-            where=where,
-            ids=item_ids,
-            cutoff=cutoff,
-            min_score=min_score,
-            rerank=rerank,
-            rerank_top=rerank_top,
-            with_vectors=with_vectors,
-            text=text,
-        )
-        printer.print(result, qid)
-        if gallery is not None:
-            sections.append(GallerySection(result.query, result.hits))
-    if gallery is not None:
-        write_gallery(gallery, sections, title=f"Search in {collection}")
+        return [(line.qid, line.query) for line in read_queries(queries)]
+    if vector is not None:
+        return [(None, VectorQuery.read(vector, space))]
+    return [(None, Query.of(query) if query is not None else Query.like(like or 0))]

@@ -129,15 +129,18 @@ def refill(index: Any, blocks: Iterable[NDArray[np.floating]], *, gpus: Gpus | N
 
 @contextmanager
 def _limited_training(index: Any, factory: str) -> Iterator[None]:
-    """Limit the iterations and rows of k-means and OPQ."""
+    """Limit the iterations and rows of k-means and OPQ, and train codes for distances only."""
+    inner = innermost_index(index)
+    if hasattr(inner, "do_polysemous_training"):
+        # It sorts codes for Hamming filters, which no search here uses, and takes minutes.
+        inner.do_polysemous_training = False
+    if hasattr(inner, "pq"):
+        inner.pq.cp.min_points_per_centroid = 1  # Otherwise FAISS prints a warning.
     ivf = faiss.try_extract_index_ivf(index)
     if ivf is not None:
-        ivf.cp.min_points_per_centroid = 1  # Otherwise FAISS prints a warning.
+        ivf.cp.min_points_per_centroid = 1
         ivf.cp.max_points_per_centroid = ROWS_PER_LIST
         ivf.cp.niter = KMEANS_ITERATIONS
-        lists = faiss.downcast_index(ivf)
-        if hasattr(lists, "pq"):
-            lists.pq.cp.min_points_per_centroid = 1
     rotations = [step for step in _transforms(index) if isinstance(step, faiss.OPQMatrix)]
     quantizers = []  # FAISS stores bare pointers: this list keeps the objects alive.
     for rotation in rotations:

@@ -16,9 +16,12 @@ from retrieval.errors import RetrievalError
 if TYPE_CHECKING:
     import os
 
+    from retrieval.automatic.folder import open_folder
     from retrieval.collection import Collection
     from retrieval.embedding.options import EmbedOptions
     from retrieval.targets import Target
+    from retrieval.timelines.export import export_hits
+    from retrieval.timelines.saved_hits import read_hits
     from retrieval.types import Hit, Medium
 
     __version__: str
@@ -30,7 +33,10 @@ __all__ = [
     "Medium",
     "RetrievalError",
     "Target",
+    "export_hits",
     "open",
+    "open_folder",
+    "read_hits",
 ]
 
 _MODULES = {
@@ -39,6 +45,9 @@ _MODULES = {
     "Hit": "retrieval.types",
     "Medium": "retrieval.types",
     "Target": "retrieval.targets",
+    "export_hits": "retrieval.timelines.export",
+    "read_hits": "retrieval.timelines.saved_hits",
+    "open_folder": "retrieval.automatic.folder",
 }
 
 

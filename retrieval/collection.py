@@ -16,7 +16,7 @@ from retrieval.embedding.run import embed
 from retrieval.errors import CollectionNotFoundError, RetrievalError
 from retrieval.progress import Progress, no_progress
 from retrieval.search.arguments import names_of, query_of, targets_of, text_mode_of
-from retrieval.search.filtering import chosen_items
+from retrieval.search.filtering import chosen_items, conditions_below
 from retrieval.search.hits import Hits
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.card import IndexCard
@@ -98,7 +98,7 @@ class Collection(OpenCollection):
 
         See `retrieval.embedding.run.embed`.
         """
-        report = embed(sources, self.root, options, progress)
+        report = embed(sources, self.root, options, progress, load=self.load_encoder)
         self.refresh()
         return report
 
@@ -283,7 +283,7 @@ class Collection(OpenCollection):
             to=targets_of(to),
             k=k,
             offset=offset,
-            where=where,
+            where=conditions_below(self.below, where),
             ids=ids,
             spaces=names_of(spaces),
             cutoff=cutoff,

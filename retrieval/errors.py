@@ -18,12 +18,14 @@ RetrievalError                      root, from `indexes.errors`
 │   ├── IndexMissingError           the collection has no index yet
 │   └── ColumnError                 an item's uri or caption is not Unicode text
 ├── StorageError                    the disk is full or read-only, or permissions are missing
+│   └── OutputExistsError           an output would replace a file
 ├── ModelError                      a model cannot be used
 │   ├── UnknownModelError           no such catalogue entry
 │   ├── WeightsNotAvailableError    weights are neither local nor in the hub's cache
 │   ├── WeightsFormatError          a pickle, missing keys, wrong shapes
-│   ├── CollapsedEncoderError       it embeds all texts alike
-│   └── SpaceMismatchError          not the encoder of the collection's space
+│   ├── CollapsedEncoderError       it embeds all texts to similar vectors
+│   ├── SpaceMismatchError          not the encoder of the collection's space
+│   └── OtherModelError             a folder is embedded by another model
 ├── QueryError                      a query cannot be parsed or embedded
 │   └── FilterError                 a filter expression is refused
 └── MissingExtraError               an optional dependency is not installed
@@ -104,6 +106,10 @@ class StorageError(RetrievalError, OSError):
     """The disk is full or read-only, or permissions are missing."""
 
 
+class OutputExistsError(StorageError):
+    """An output would replace a file, and that is not permitted."""
+
+
 class ModelError(RetrievalError):
     """A model cannot be used."""
 
@@ -129,11 +135,15 @@ class WeightsFormatError(ModelError, ValueError):
 
 
 class CollapsedEncoderError(ModelError, ValueError):
-    """The encoder embeds all texts alike."""
+    """The encoder embeds all texts to similar vectors."""
 
 
 class SpaceMismatchError(ModelError, ValueError):
     """The loaded encoder is not the one of the collection's space."""
+
+
+class OtherModelError(ModelError, ValueError):
+    """The automatic collection of a folder is embedded by another model."""
 
 
 class QueryError(RetrievalError, ValueError):

@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class TextSource(StrEnum):
     """Where a text of an item comes from."""
@@ -55,3 +58,32 @@ class Sidecar:
     name: str
     bytes: int
     mtime: float
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedTexts:
+    """Texts that decoding read in an item, perhaps none: it reports that reading proceeds.
+
+    Attributes:
+        seconds: Position in the recording or video.
+    """
+
+    texts: tuple[TimedText, ...]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedSpeech:
+    """Sound with speech, for a speech model.
+
+    Attributes:
+        samples: (n,) float32, mono, 16 kHz.
+        start_seconds: Start in the recording.
+    """
+
+    samples: NDArray[np.float32]
+    start_seconds: float
+
+
+WordEvent = DecodedTexts | DecodedSpeech
+"""Events of decoding plans that read words; they take the place of chunks."""

@@ -13,9 +13,12 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.text_types import DecodedSpeech as DecodedSpeech
+from retrieval.text_types import DecodedTexts as DecodedTexts
 from retrieval.text_types import Sidecar as Sidecar
 from retrieval.text_types import TextSource as TextSource
 from retrieval.text_types import TimedText as TimedText
+from retrieval.text_types import WordEvent as WordEvent
 
 Scalar = str | int | float | bool | date | None
 """A value of a user's metadata column. A timestamp is a `datetime` (a `date`) in UTC."""
@@ -130,6 +133,7 @@ class DecodePlan:
         images: By space name, for image items.
         frames: By space name, for the frames of videos.
         audio: By space name, for recordings and, with `sound_of_videos`, the sound of videos.
+        words: Texts to read instead of decoding for encoders: `ocr`, `speech`, or both.
         file_texts: Text sources to read beside, of those that need the file: tag, transcript.
     """
 
@@ -138,6 +142,7 @@ class DecodePlan:
     audio: dict[str, AudioWindows] = field(default_factory=dict)
     sampling: Sampling = field(default_factory=Sampling)
     sound_of_videos: bool = True
+    words: frozenset[TextSource] = frozenset()
     file_texts: frozenset[TextSource] = frozenset()
 
 
@@ -232,7 +237,7 @@ class Failure:
     mtime: float = 0.0
 
 
-DecodeEvent = DecodedChunk | ItemDecoded | ItemUnchanged | Failure
+DecodeEvent = DecodedChunk | WordEvent | ItemDecoded | ItemUnchanged | Failure
 
 
 # ---------------------------------------------------------------- spaces and stored rows

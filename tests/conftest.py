@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from retrieval.collection import Collection
     from retrieval.demo.world import World
+    from support.browser import Browser
     from support.hub.layouts import RealLayouts
     from support.hub.server import Hub
 
@@ -39,17 +40,40 @@ def real_data() -> Path:
     return path
 
 
+GROUPS = {"hub": "hub", "real_layouts": "hub", "browser": "browser"}
+"""The mark of a test, by the fixture that it uses. Each group has a target in the Makefile."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip GPU tests without a GPU, unless REQUIRE_GPU=1 asks for a failure instead."""
-    if os.environ.get("REQUIRE_GPU") == "1" or not any(i.get_closest_marker("gpu") for i in items):
+    """Mark tests by their fixtures, and skip GPU tests without a GPU."""
+    for item in items:
+        for name in GROUPS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(GROUPS[name])
+    _skip_without_gpu([item for item in items if item.get_closest_marker("gpu")])
+
+
+def _skip_without_gpu(items: list[pytest.Item]) -> None:
+    """Skip these tests if there is no GPU; REQUIRE_GPU=1 asks for their failure instead."""
+    if not items or os.environ.get("REQUIRE_GPU") == "1":
         return
     import torch
 
     if torch.cuda.is_available():
         return
     for item in items:
-        if item.get_closest_marker("gpu"):
-            item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+        item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Browser:
+    """Chromium; the tests that use it are skipped without one."""
+    from support.browser import find_browser
+
+    found = find_browser()
+    if found is None:
+        pytest.skip("no chromium here")
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +98,15 @@ def indexed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Collectio
     assert report.failed == 0
     collection.index()
     return collection
+
+
+@pytest.fixture(scope="session")
+def small_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained Whisper in the format of CTranslate2."""
+    pytest.importorskip("faster_whisper")
+    from support.small_models.whisper import save_whisper
+
+    return save_whisper(tmp_path_factory.mktemp("whisper") / "small")
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +14,15 @@ from benchmarks.results.figures import Line, histogram, line_chart
 from benchmarks.results.outcome import Answers, MomentAnswer, Outcome, RankedAnswer, Result
 from benchmarks.results.tables import library_list
 from retrieval.files.writing import write_text
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from retrieval.gallery.templates import render
 
 TICKS = (1, 2, 5, 10, 20, 50, 100)
 OVERLAPS = (0.5, 0.7)
 BINS = 20
+FOOTER = (
+    "Success is the share of queries that find a relevant item among the first k answers. Faded "
+    "answers are wrong. Orange marks the moment that was found, green the true one."
+)
 COLUMNS = ("value", "spread", "goal", "baseline", "chance", "published")
 
 
@@ -71,22 +72,17 @@ def write_html(
     Raises:
         StorageError: The file cannot be written.
     """
-    page = _template().render(
-        sections=sections, machine=machine, libraries=library_list(machine), title=title
+    page = render(
+        "report.html",
+        package="benchmarks.results",
+        sections=sections,
+        machine=machine,
+        libraries=library_list(machine),
+        title=title,
+        footer=FOOTER,
     )
     # Names of files can hold lone surrogates, which UTF-8 cannot encode.
     write_text(out, page.encode("utf-8", "replace").decode())
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        loader=PackageLoader("benchmarks.results", ""),
-    )  # fmt: skip
-    return environment.get_template("report.html")
 
 
 def _figures(answers: Sequence[Answers]) -> list[str]:

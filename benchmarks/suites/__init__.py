@@ -45,6 +45,7 @@ _GENERATED: Final = (
     _program("demo-moments", "moments in held-out demo videos, by Hammer and by baselines."),
     _program("demo-video", "a video-text model and the mean of frames on held-out demo videos."),
     _program("demo-rerank", "captions with relations, before and after a small re-ranker."),
+    _program("ocr", "words in 200 drawn pictures, read by the extra `ocr`."),
 )
 """Suites on generated data with bundled models."""
 

@@ -31,6 +31,7 @@ from retrieval.types import (
     Medium,
     Segments,
     Space,
+    WordEvent,
 )
 
 MAX_WAITING_ITEMS = 2_048
@@ -125,7 +126,7 @@ class Assembler:
     def assemble(self, events: Iterable[DecodeEvent]) -> Iterator[EmbeddedItem | Failure]:
         """Yield the items of all events in order; unchanged files are skipped."""
         for event in events:
-            if not isinstance(event, ItemUnchanged):
+            if not isinstance(event, ItemUnchanged | WordEvent):
                 self.add(event)
                 yield from self.finished()
         self.flush()

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from retrieval.encoders.catalogue import CATALOGUE, caution_of, load_encoder, resolve
+from retrieval.encoders.catalogue import (
+    CATALOGUE,
+    caution_of,
+    check_embeds,
+    load_encoder,
+    resolve,
+)
+from retrieval.encoders.names import DEFAULT_SPEECH_MODEL
 from retrieval.encoders.spaces import check_encoder, make_space
 from retrieval.errors import MissingExtraError, SourceError, WeightsNotAvailableError
+from retrieval.media.files import possible_modalities
 from retrieval.protocols import Encoder
 from retrieval.store.reader import Snapshot
 from retrieval.types import Failure, Medium, Sampling, Space, TextSource
@@ -19,11 +29,18 @@ logger = logging.getLogger(__name__)
 DEFAULT_MODEL = "small"
 
 DEFAULT_TEXTS = (TextSource.NAME, TextSource.CAPTION, TextSource.TAG, TextSource.TRANSCRIPT)
-"""Sources of texts that need no model."""
+"""Sources of texts that need no model. The others take longer than embedding."""
 
 SOUND_ONLY = (Medium.AUDIO,)
 
 Spaces = dict[str, tuple[Space, Encoder]]
+
+
+class EncoderLoader(Protocol):
+    """Loads an encoder, or returns one that is loaded already; see `load_encoder`."""
+
+    def __call__(self, spec: str, *, device: str) -> Encoder:
+        """Return the encoder of a specification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +62,14 @@ class EmbedOptions:
         caption_column: Column of lists with the captions; detected by default.
         exclude: Gitignore patterns of files to skip.
         prune: Remove the items whose files no longer exist in the given folders and patterns.
-        texts: Sources of texts to store with the items; none if empty.
+        texts: Sources of texts to store with the items; none if empty. Writing and speech are read
+            after everything is embedded.
+        speech_model: The model that reads speech: a name of the catalogue or a specification.
         refresh: Read the texts and columns of unchanged files again, without embedding.
+        modalities: Decode only new and changed files that may have one of these modalities, by
+            extension; a later run embeds the others. None: all.
+        media: Decode only files that may contain one of these media, and use only encoders that
+            embed one. None: all.
     """
 
     models: tuple[str, ...] = ()
@@ -64,12 +87,23 @@ class EmbedOptions:
     exclude: tuple[str, ...] = ()
     prune: bool = False
     texts: tuple[TextSource, ...] = DEFAULT_TEXTS
+    speech_model: str = DEFAULT_SPEECH_MODEL
     refresh: bool = False
+    modalities: frozenset[Medium] | None = None
+    media: frozenset[Medium] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.models, str):  # one name instead of a tuple
             object.__setattr__(self, "models", (self.models,))
         object.__setattr__(self, "texts", text_sources(self.texts))
+
+    def needs(self, path: str) -> bool:
+        """Whether `modalities` and `media` allow a file, by its extension."""
+        possible = set(possible_modalities(path))
+        return all(
+            allowed is None or not allowed.isdisjoint(possible)
+            for allowed in (self.modalities, self.media)
+        )
 
 
 def text_sources(names: str | Iterable[str]) -> tuple[TextSource, ...]:
@@ -101,6 +135,7 @@ class EmbedReport:
         other_paths: Further paths of files that are already items.
         gone: Items whose files no longer exist.
         pruned: Items that were removed because their files no longer exist.
+        deferred: New and changed files that `EmbedOptions` leaves to a later run.
         completed: Rows added for existing items in a space that lacked them.
         failures: The first `FAILURES_KEPT` failures.
         without_encoder: Items of a modality that no model embeds.
@@ -108,6 +143,8 @@ class EmbedReport:
             only. A further model may embed them.
         notices: Values that are stored under another name or in another form.
         passed_over: Files of folders that are not media, by suffix.
+        read: Items in which writing or speech was read, by source; also those without any.
+        unread: Items in which it could not be read.
         without_texts: Unchanged items of a collection that has no texts, because it is older than
             they are or was made without them.
     """
@@ -120,6 +157,7 @@ class EmbedReport:
     other_paths: int = 0
     gone: int = 0
     pruned: int = 0
+    deferred: int = 0
     completed: int = 0
     failed: int = 0
     failures: list[Failure] = field(default_factory=list)
@@ -127,6 +165,8 @@ class EmbedReport:
     without_segments: int = 0
     notices: list[str] = field(default_factory=list)
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    read: dict[TextSource, int] = field(default_factory=Counter)
+    unread: int = 0
     without_texts: int = 0
     seconds: float = 0.0
 
@@ -140,7 +180,7 @@ class EmbedReport:
     @property
     def seen(self) -> int:
         """Number of items processed so far."""
-        return self.in_collection + self.failed + self.without_encoder
+        return self.in_collection + self.failed + self.without_encoder + self.deferred
 
 
 FAILURES_KEPT = 20
@@ -167,6 +207,8 @@ class RequiredEncoder:
 def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[RequiredEncoder]:
     """Return the encoders of the collection's spaces, then those of the requested models.
 
+    Encoders that embed none of `options.media` are left out, as far as this is known unloaded.
+
     Raises:
         UnknownModelError: The catalogue has no such model.
         WeightsNotAvailableError: A hub repository must be downloaded to identify its model.
@@ -174,23 +216,32 @@ def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[
     required: dict[str, RequiredEncoder] = {}
     spaces = snapshot.spaces if snapshot else ()
     has_pictures = any(space.media != SOUND_ONLY for space in spaces)
+    needed = frozenset(Medium) if options.media is None else options.media
     for space in spaces:
         optional = has_pictures and space.media == SOUND_ONLY
         required[space.encoder] = RequiredEncoder(space.encoder, space.encoder, space, optional)
     for model in options.models or (() if required else (DEFAULT_MODEL,)):
         entry = CATALOGUE.get(model.casefold())
         for spec in resolve(model):
-            optional = bool(
-                entry and len(entry.encoders) > 1 and entry.encoders[spec] == SOUND_ONLY
-            )
-            required.setdefault(spec, RequiredEncoder(spec, model, None, optional))
-    return list(required.values())
+            check_embeds(spec)
+            media = entry.encoders[spec] if entry else tuple(Medium)
+            optional = media == SOUND_ONLY and entry is not None and len(entry.encoders) > 1
+            if needed & set(media):
+                required.setdefault(spec, RequiredEncoder(spec, model, None, optional))
+    return [one for one in required.values() if not one.space or needed & set(one.space.media)]
 
 
-def open_spaces(snapshot: Snapshot | None, options: EmbedOptions) -> Spaces:
+def open_spaces(
+    snapshot: Snapshot | None, options: EmbedOptions, load: EncoderLoader | None = None
+) -> Spaces:
     """Load the encoders of the collection's spaces and of the requested models.
 
     Optional encoders whose weights are not on this machine are skipped with a warning.
+
+    Args:
+        snapshot: The current generation of the collection, if there is one.
+        options: The requested models, and their device.
+        load: Loads an encoder; None: `load_encoder`.
 
     Raises:
         SpaceMismatchError: An encoder differs from the one of the collection's space.
@@ -199,11 +250,13 @@ def open_spaces(snapshot: Snapshot | None, options: EmbedOptions) -> Spaces:
     spaces: Spaces = {}
     for required in required_encoders(snapshot, options):
         try:
-            encoder = load_encoder(required.spec, device=options.device)
+            encoder = (load or load_encoder)(required.spec, device=options.device)
         except (WeightsNotAvailableError, MissingExtraError) as error:
             if not required.optional:
                 raise
             logger.warning("sound is left out of this run: %s; then embed again", error)
+            continue
+        if options.media is not None and options.media.isdisjoint(encoder.media):
             continue
         space = required.space
         if space is not None:

@@ -40,7 +40,10 @@ from retrieval.types import (
 )
 
 SPACE_STAGE = "space"
-"""Stage of a failure in a further space of an existing item; a readable file does not end it."""
+"""Stage of a failure in a further space of an existing item."""
+
+PARTIAL_STAGES = (SPACE_STAGE, TextSource.OCR, TextSource.SPEECH)
+"""Stages of failures of items that are in the collection; a readable file does not end them."""
 
 
 class Reconciler:
@@ -100,8 +103,13 @@ class Reconciler:
         """Yield the sources that must be decoded; record all others."""
         for source in sources:
             selected = self._reconcile(source)
-            if selected is not None:
+            if selected is None:
+                continue
+            if self._options.needs(source.path):
                 yield selected
+            else:
+                self._report.deferred += 1
+                self.report_progress()
 
     def _reconcile(self, source: Source) -> Source | None:
         """Return the source if it must be decoded, possibly under the uri of its item."""
@@ -204,7 +212,7 @@ class Reconciler:
         """
         known = self.known.files[info.uri]
         self._seen.add(info.uri)
-        if not self._lacks_space(info.uri):
+        if not self._is_partial(info.uri):
             self._writer.resolve_failure(info.uri)
         info, names, has_texts = self._update_texts(known, info, self._metadata, read)
         if names or info.mtime != known.mtime:
@@ -219,6 +227,11 @@ class Reconciler:
             self._report.unchanged += 1
             self._report.without_texts += self._texts_are_missing
         self.report_progress()
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """The uris of the files and items that were met."""
+        return frozenset(self._seen)
 
     def mark_seen(self, uri: str) -> None:
         """Record that a file exists."""
@@ -270,13 +283,14 @@ class Reconciler:
     ) -> set[str]:
         """Return the names of the caption and columns of a source that differ from the stored ones.
 
-        Columns that a source lacks are kept: embedding a folder keeps the columns of a list.
+        Columns that a source lacks are kept: embedding a folder keeps the columns of a list. An
+        empty caption ends the stored one.
         """
         if info.caption is None and not info.columns:
             return set()
         stored = metadata.of(known.item_id)
         names = {name for name in info.columns if self._differs(name, info, stored)}
-        if info.caption is not None and stored.get("caption") != info.caption:
+        if info.caption is not None and (stored.get("caption") or "") != info.caption:
             names.add("caption")
         return names
 
@@ -310,8 +324,9 @@ class Reconciler:
             self._report.failures.append(failure)
         self.report_progress()
 
-    def _lacks_space(self, uri: str) -> bool:
-        return uri in self._failed and self._failed[uri].stage == SPACE_STAGE
+    def _is_partial(self, uri: str) -> bool:
+        """Whether the failure of a uri concerns a part of its item only."""
+        return uri in self._failed and self._failed[uri].stage in PARTIAL_STAGES
 
     # ------------------------------------------------------------ after the last source
 
@@ -349,7 +364,7 @@ class Reconciler:
         """End the failures of list rows and files that this run did not see again."""
         lists = tuple(f"{uri}#row=" for uri in self.listing.finished_lists)
         for uri in self._failed:
-            if uri in self._failed_now or self._lacks_space(uri):
+            if uri in self._failed_now or self._is_partial(uri):
                 continue
             if (lists and uri.startswith(lists)) or (covers(uri) and is_accessible(uri)):
                 self._writer.resolve_failure(uri)

@@ -20,15 +20,18 @@ from retrieval.embedding.assembly import Assembler
 from retrieval.embedding.options import (
     EmbedOptions,
     EmbedReport,
+    EncoderLoader,
     Spaces,
     open_spaces,
     required_encoders,
 )
+from retrieval.embedding.reading import WordReader, check_readers
 from retrieval.embedding.reconciling import SPACE_STAGE, Reconciler
 from retrieval.encoders.hub.cache import find_snapshot
 from retrieval.encoders.inventory import MissingEncoder, MissingRepository, missing_repositories
 from retrieval.encoders.names import unidentified_repository
 from retrieval.encoders.spaces import decode_plan
+from retrieval.encoders.whisper import resolve_speech_model
 from retrieval.errors import InvalidVectorError
 from retrieval.media.decode import NO_ENCODER
 from retrieval.media.names import container_of, uri_to_path
@@ -53,6 +56,7 @@ from retrieval.types import (
     Source,
     Space,
     TextSource,
+    WordEvent,
 )
 
 logger = logging.getLogger(__name__)
@@ -69,6 +73,8 @@ def embed(
     root: Path,
     options: EmbedOptions | None = None,
     progress: Progress = no_progress,
+    *,
+    load: EncoderLoader | None = None,
 ) -> EmbedReport:
     """Embed files into a collection: add new ones and replace changed ones.
 
@@ -80,6 +86,7 @@ def embed(
         root: Folder of the collection; created if it does not exist.
         options: Models, sampling and reading options.
         progress: Updated after every item, without a total.
+        load: Loads an encoder; None: `load_encoder`.
 
     Raises:
         SourceError: A source does not exist, or a list names no files.
@@ -89,6 +96,7 @@ def embed(
     options = options or EmbedOptions()
     report = EmbedReport()
     start = time.monotonic()
+    check_readers(options)
 
     def list_sources(listing: Listing) -> Iterator[Source]:
         return find_sources(
@@ -102,11 +110,12 @@ def embed(
         )
 
     with CollectionWriter.open(root, create=True) as writer, publish_on_interrupt(writer):
-        spaces = open_spaces(writer.snapshot, options)
+        spaces = open_spaces(writer.snapshot, options, load)
         run = _EmbedRun(writer, spaces, options, report, progress)
         run.complete_spaces(list_sources)
         run.embed_files(list_sources)
         writer.publish()
+        run.read_words()
         report.notices += writer.notices.lines()
     report.seconds = time.monotonic() - start
     return report
@@ -115,17 +124,24 @@ def embed(
 def missing_encoders(root: Path, options: EmbedOptions) -> list[MissingEncoder]:
     """Return the encoders of a run whose files are not on this machine."""
     snapshot = Snapshot.open(root) if read_current(root) else None
+    speech = (options.speech_model,) if TextSource.SPEECH in options.texts else ()
     unknown = [
         MissingEncoder(repo, model, [MissingRepository(repo, None, "")], optional=False)
-        for model in options.models
+        for model in (*options.models, *speech)
         if (repo := unidentified_repository(model)) is not None and find_snapshot(repo) is None
     ]
     if unknown:
         return unknown  # the needs of the others depend on these files
-    return [
-        MissingEncoder(required.spec, required.model, repositories, required.optional)
+    specs = [
+        (required.spec, required.model, required.optional)
         for required in required_encoders(snapshot, options)
-        if (repositories := missing_repositories(required.spec))
+    ]
+    if TextSource.SPEECH in options.texts:
+        specs.append((resolve_speech_model(options.speech_model), options.speech_model, False))
+    return [
+        MissingEncoder(spec, model, repositories, optional)
+        for spec, model, optional in specs
+        if (repositories := missing_repositories(spec))
     ]
 
 
@@ -144,6 +160,7 @@ class _EmbedRun:
         self._spaces = spaces
         self._options = options
         self._report = report
+        self._progress = progress
         self._reconciler = Reconciler(writer, options, report, progress)
         existing = {space.name for space in writer.snapshot.spaces} if writer.snapshot else set()
         for name, (space, _) in spaces.items():
@@ -161,6 +178,12 @@ class _EmbedRun:
         for result in self._embed(sources, self._spaces, known, texts):
             self._store(result, known)
         self._reconciler.finish()
+
+    def read_words(self) -> None:
+        """Read the writing and speech of the run's items, if the options request it."""
+        WordReader(self._writer, self._options, self._report, self._progress).read(
+            self._reconciler.seen
+        )
 
     def _store(
         self, result: EmbeddedItem | Failure | ItemUnchanged, known: Mapping[str, KnownFile]
@@ -277,6 +300,8 @@ class _EmbedRun:
             if isinstance(event, ItemUnchanged):
                 yield event
                 continue
+            if isinstance(event, WordEvent):
+                continue  # the plan requests none
             assembler.add(event)
             if time.monotonic() - flushed > FLUSH_SECONDS:
                 assembler.flush()

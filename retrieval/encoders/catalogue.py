@@ -123,6 +123,25 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     ),
 }
 
+
+def _whisper(repo: str, description: str) -> CatalogueEntry:
+    return CatalogueEntry({f"whisper:{repo}": ()}, description, "MIT", "hub, extra speech")
+
+
+SPEECH_MODELS: dict[str, CatalogueEntry] = {
+    "whisper-tiny": _whisper("Systran/faster-whisper-tiny", "spoken words; many errors, fast"),
+    "whisper-base": _whisper("Systran/faster-whisper-base", "spoken words; fast"),
+    "whisper-small": _whisper("Systran/faster-whisper-small", "spoken words in 99 languages"),
+    "whisper-medium": _whisper(
+        "Systran/faster-whisper-medium", "spoken words; better, three times slower"
+    ),
+    "whisper-turbo": _whisper(
+        "mobiuslabsgmbh/faster-whisper-large-v3-turbo", "spoken words; good and fast on a GPU"
+    ),
+    "whisper-large": _whisper("Systran/faster-whisper-large-v3", "spoken words; best, needs a GPU"),
+}
+"""Models that read speech; they embed nothing."""
+
 FORMS = (
     "open_clip:NAME/TAG",
     "open_clip:NAME/path/to.safetensors",
@@ -137,8 +156,8 @@ FORMS = (
 )
 """The forms of a specification, besides the catalogue's names."""
 
-RERANKERS = ("blip",)
-"""Prefixes of re-rankers, which are fetched like encoders."""
+NO_ENCODERS = {"blip": "a re-ranker", "whisper": "a model for speech"}
+"""Prefixes of models that are fetched like encoders and embed nothing."""
 
 
 def resolve(model: str) -> tuple[str, ...]:
@@ -152,7 +171,7 @@ def resolve(model: str) -> tuple[str, ...]:
         UnknownModelError: The name is neither in the catalogue nor a specification.
         WeightsNotAvailableError: Only its files can identify a repository that is not cached.
     """
-    entry = CATALOGUE.get(model.casefold())
+    entry = CATALOGUE.get(model.casefold()) or SPEECH_MODELS.get(model.casefold())
     if entry is not None:
         return tuple(entry.encoders)
     if model in BUNDLED:
@@ -172,8 +191,8 @@ def resolve(model: str) -> tuple[str, ...]:
 
 
 def _find_backend(prefix: str) -> str | None:
-    """Find a backend or re-ranker, ignoring letter case and separators."""
-    names = {fold_name(name).replace("-", ""): name for name in (*BACKENDS, *RERANKERS)}
+    """Find a backend or another model's prefix, ignoring letter case and separators."""
+    names = {fold_name(name).replace("-", ""): name for name in (*BACKENDS, *NO_ENCODERS)}
     return names.get(fold_name(prefix).replace("-", ""))
 
 
@@ -213,9 +232,19 @@ def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
         name, location = BUNDLED[spec], str(bundled_folder(spec))
     else:
         name, _, location = spec.partition(":")
-    if name not in BACKENDS:
-        raise UnknownModelError(f"{spec} is a re-ranker, not an encoder")
+    check_embeds(spec)
     return _loader(spec, BACKENDS[name])(location, spec=spec, device=device)
+
+
+def check_embeds(spec: str) -> None:
+    """Check that a specification is an encoder's.
+
+    Raises:
+        UnknownModelError: It is a re-ranker or a model for speech.
+    """
+    other = NO_ENCODERS.get(spec.partition(":")[0])
+    if other is not None:
+        raise UnknownModelError(f"{spec} is {other}, not an encoder; choose another model")
 
 
 def bundled_folder(spec: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from retrieval.encoders.catalogue import BUNDLED, CATALOGUE, bundled_folder
+from retrieval.encoders.catalogue import BUNDLED, CATALOGUE, SPEECH_MODELS, bundled_folder
 from retrieval.encoders.hub.cache import (
     Availability,
     availability,
@@ -21,7 +21,7 @@ class CatalogueEncoder:
 
     Attributes:
         name: Name of the entry.
-        media: Media that the encoder embeds.
+        media: Media that the encoder embeds; none for a model that reads speech.
         spec: Specification of the encoder.
         what: Description of the entry.
         licence: Licence of the entry's weights.
@@ -73,9 +73,9 @@ class MissingEncoder:
 
 
 def list_models() -> list[CatalogueEncoder]:
-    """List the encoders of the catalogue in its order, without connecting to the hub."""
+    """List the encoders of the catalogue and the models for speech, without a connection."""
     encoders = []
-    for name, entry in CATALOGUE.items():
+    for name, entry in (*CATALOGUE.items(), *SPEECH_MODELS.items()):
         for spec, media in entry.encoders.items():
             local = _local_files(spec)
             encoders.append(

@@ -20,6 +20,8 @@ from retrieval.errors import UnknownModelError, WeightsNotAvailableError
 HUB_PREFIX, FOLDER_PREFIX = "hf-hub:", "local-dir:"
 """open_clip's prefixes of repositories and folders."""
 
+DEFAULT_SPEECH_MODEL = "whisper-small"
+
 SUGGESTIONS = 3
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")

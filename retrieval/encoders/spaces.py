@@ -36,7 +36,7 @@ def make_space(encoder: Encoder, *, sampling: Sampling, windows: AudioWindows | 
     """
     windows = _checked_windows(encoder, windows)
     if encoder.spec not in BUNDLED:
-        # The bundled models know the demo world only, so that other texts are alike to them.
+        # The bundled models know the demo world only, so they embed other texts to similar vectors.
         check_text_tower(encoder)
     digest = _space_digest(encoder, sampling, windows)
     return Space(

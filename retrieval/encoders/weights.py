@@ -18,6 +18,9 @@ PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 
 MODEL_WEIGHTS = "model.safetensors"
 OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
+CTRANSLATE2_WEIGHTS = "model.bin"
+"""Tensors without code, in the format of CTranslate2; not a pickle."""
+
 SHARD_INDEX = "model.safetensors.index.json"
 """Lists the files of a large model's weights."""
 
@@ -52,6 +55,25 @@ def check_safetensors(path: Path) -> None:
         ) from error
     if not tensors:
         raise WeightsFormatError(f"{path}: contains no tensors")
+
+
+def check_ctranslate2(path: Path) -> None:
+    """Check that a file of weights exists and begins as one of CTranslate2's Whisper models.
+
+    Raises:
+        WeightsNotAvailableError: The file does not exist.
+        WeightsFormatError: It is another file, such as a pickle.
+    """
+    if not path.is_file():
+        raise WeightsNotAvailableError(f"{path}: no such file of weights")
+    with open_regular(path) as file:
+        head = file.read(64)
+    # A version of four bytes, and the length and name of the architecture.
+    if not head[6:].startswith(b"WhisperSpec\0"):
+        raise WeightsFormatError(
+            f"{path}: not a Whisper model in the format of CTranslate2; convert the model with "
+            "ct2-transformers-converter"
+        )
 
 
 def find_safetensors(folder: Path, filename: str) -> Path:

@@ -10,10 +10,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from indexes.sizes import IndexSize, index_sizes
-from retrieval.embedding.options import DEFAULT_MODEL, EmbedOptions, Spaces, open_spaces
+from retrieval.embedding.options import (
+    DEFAULT_MODEL,
+    EmbedOptions,
+    EncoderLoader,
+    Spaces,
+    open_spaces,
+)
 from retrieval.estimate.layouts import RowLayout, layouts_of_models, layouts_of_spaces
 from retrieval.estimate.survey import Survey, survey
-from retrieval.estimate.timing import measure
+from retrieval.estimate.timing import BUDGET_SECONDS, measure
 from retrieval.media.sources.find import find_sources
 from retrieval.media.sources.listing import Listing
 from retrieval.progress import Progress, no_progress
@@ -113,6 +119,8 @@ def estimate_sources(
     options: EmbedOptions,
     *,
     timed: bool = True,
+    budget_seconds: float = BUDGET_SECONDS,
+    load: EncoderLoader | None = None,
     progress: Progress = no_progress,
 ) -> Estimate:
     """Estimate the cost of embedding sources.
@@ -121,6 +129,8 @@ def estimate_sources(
         sources: Sources of `embed`.
         options: Options of `embed`.
         timed: Load the models and time them on a few of the files.
+        budget_seconds: Time to measure the models on files of each modality.
+        load: Loads an encoder; None: `load_encoder`.
         progress: Receives the number of counted files.
 
     Raises:
@@ -133,14 +143,14 @@ def estimate_sources(
         caption_column=options.caption_column,
         listing=Listing(options.exclude, lambda failure: None),  # `embed` reports failures.
     )
-    result = survey(listed, progress)
+    result = survey((source for source in listed if options.needs(source.path)), progress)
     notes = list(_notes(result))
     seconds = None
     if timed:
         logger.info("loading the models")
-        spaces = open_spaces(None, options)
+        spaces = open_spaces(None, options, load)
         layouts = layouts_of_spaces(spaces)
-        seconds, time_notes = _time(result, spaces, options.workers)
+        seconds, time_notes = _time(result, spaces, options.workers, budget_seconds)
         notes += time_notes
     else:
         layouts = layouts_of_models(options.models or (DEFAULT_MODEL,))
@@ -197,7 +207,9 @@ def _with_row_tables(sizes: list[IndexSize], rows: int) -> list[IndexSize]:
     return [replace(size, disk_bytes=size.disk_bytes + INDEX_ROW_BYTES * rows) for size in sizes]
 
 
-def _time(result: Survey, spaces: Spaces, workers: int) -> tuple[float, list[str]]:
+def _time(
+    result: Survey, spaces: Spaces, workers: int, budget_seconds: float
+) -> tuple[float, list[str]]:
     """Estimate the seconds to embed everything; returns them with notes."""
     seconds = 0.0
     notes = ["time from a few of the files, decoded and encoded here"]
@@ -211,7 +223,7 @@ def _time(result: Survey, spaces: Spaces, workers: int) -> tuple[float, list[str
         if not total.items or not able:
             continue
         logger.info("timing %s", medium)
-        rate = measure(medium, result.samples.get(medium, []), able)
+        rate = measure(medium, result.samples.get(medium, []), able, budget_seconds)
         if rate is None:
             notes.append(f"without the time of {medium}: no sampled file could be decoded")
             continue

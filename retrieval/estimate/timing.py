@@ -17,7 +17,7 @@ from retrieval.media.decode import decode
 from retrieval.types import DecodedChunk, ItemDecoded, MediaInfo, Medium
 
 BUDGET_SECONDS = 6.0
-"""Time limit for each modality."""
+"""Default time limit for each modality."""
 
 MAX_FILES = 64
 """Maximum number of files of a modality: a full batch of pictures."""
@@ -34,13 +34,19 @@ class Rate:
     encode_seconds: float
 
 
-def measure(modality: Medium, samples: Sequence[MediaFile], spaces: Spaces) -> Rate | None:
+def measure(
+    modality: Medium,
+    samples: Sequence[MediaFile],
+    spaces: Spaces,
+    budget_seconds: float = BUDGET_SECONDS,
+) -> Rate | None:
     """Time decoding and encoding of some files of one modality.
 
     Args:
         modality: Modality of the files.
         samples: Files; members of tars are skipped.
         spaces: Spaces to embed them in.
+        budget_seconds: Time limit.
 
     Returns:
         The rate; None if no file could be decoded.
@@ -52,7 +58,7 @@ def measure(modality: Medium, samples: Sequence[MediaFile], spaces: Spaces) -> R
     for source in filter(None, (source_of(file) for file in samples[:MAX_FILES])):
         events = decode(source, plan, {})
         last_start = 0.0
-        while decoding + encoding < BUDGET_SECONDS:
+        while decoding + encoding < budget_seconds:
             start = time.perf_counter()
             event = next(events, None)
             decoded = time.perf_counter()
@@ -67,7 +73,7 @@ def measure(modality: Medium, samples: Sequence[MediaFile], spaces: Spaces) -> R
             assembler.add(event)
             encoding += time.perf_counter() - decoded
         units += last_start  # Of a file that is not fully decoded.
-        if decoding + encoding >= BUDGET_SECONDS:
+        if decoding + encoding >= budget_seconds:
             break
     start = time.perf_counter()
     assembler.flush()

@@ -1,6 +1,6 @@
 """Exports the vectors of a collection in the layouts of other tools.
 
-An export has one row per segment, in item order. It is written to a hidden folder beside the
+An export has one row per segment, in item order. It is written to a hidden folder next to the
 target, which is renamed when it is complete.
 """
 
@@ -121,7 +121,7 @@ def export(
 
 
 def _prepare_partial_folder(out: Path) -> Path:
-    """Check the target and return the free path of a hidden folder beside it."""
+    """Check the target and return the free path of a hidden folder next to it."""
     with storage_errors(out):
         is_empty_folder = out.is_dir() and not any(out.iterdir())
         if os.path.lexists(out) and not is_empty_folder:

@@ -24,6 +24,7 @@ from retrieval.exchange.item_streams import ImportedItem, ItemStream, merge_stre
 from retrieval.exchange.options import ImportOptions
 from retrieval.exchange.sources import VectorSource, open_source
 from retrieval.exchange.space_file import NAME, read_space
+from retrieval.media.captions import caption_texts
 from retrieval.progress import Progress, no_progress
 from retrieval.store.writer import CollectionWriter, publish_on_interrupt
 from retrieval.types import (
@@ -220,6 +221,7 @@ class _Importer:
         except _InvalidRowsError as error:
             self._add_failure(Failure(first.uri, STAGE, str(error), info.bytes, info.mtime))
             return
+        info = replace(info, texts=tuple(caption_texts(info.caption)))
         self._writer.add(EmbeddedItem(info, segments))
         self._report.added[info.modality] += 1
 

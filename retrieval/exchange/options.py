@@ -19,7 +19,7 @@ class ImportOptions:
         vector_column: Parquet column of the vectors; None: the only one, or a usual name.
         path_column: Column of paths or addresses; None: a usual name.
         caption_column: Column of captions; None: a usual name.
-        metadata: Table that describes the rows of a single .npy file; None: the one beside it.
+        metadata: Table that describes the rows of one .npy file; None: `metadata.*` next to it.
         digest: Compute the sha256 of existing media files, which further models need.
         columns: Metadata columns to keep; None keeps all.
         drop: Metadata columns to leave out.

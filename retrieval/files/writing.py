@@ -110,6 +110,39 @@ def write_atomically(
             raise
 
 
+@contextmanager
+def partial_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Yield the temporary name of a file that a library writes by its path, then publish it.
+
+    The temporary file exists and is empty. It is synced and renamed at the end, or removed after
+    an error.
+
+    Args:
+        path: Final name of the file.
+        replace: Whether a file of this name may exist.
+
+    Raises:
+        StorageError: The system refused a step.
+    """
+    partial = path.with_name(f".{path.name}.tmp")
+    with storage_errors(path):
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EEXIST, "not a plain file")
+        try:
+            PartialFile(partial).close()
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            if not replace and os.path.lexists(path):
+                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+            os.replace(partial, path)
+            sync_folder(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically.
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from retrieval.files.writing import write_atomically
 from retrieval.gallery.curve import Curve, draw_curve
-from retrieval.gallery.templates import render
+from retrieval.gallery.templates import PACKAGE, render
 from retrieval.gallery.thumbnails import thumbnail
 from retrieval.media.names import uri_to_path
 from retrieval.types import Hit, TextMatch
@@ -71,7 +71,7 @@ def write_page(out: Path, template: str = "page.html", **values: object) -> None
     Raises:
         StorageError: The file cannot be written.
     """
-    page = render(template, **values)
+    page = render(template, package=PACKAGE, **values)
     with write_atomically(out) as file:
         file.write(page.encode("utf-8", "replace"))  # texts may hold lone surrogates
 

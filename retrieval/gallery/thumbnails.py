@@ -21,14 +21,18 @@ GREY, DARK = (225, 225, 230), (120, 120, 130)
 
 def thumbnail(hit: Hit) -> str:
     """Return a JPEG as `data:` URI: the picture, the middle frame of the span, or a placeholder."""
+    buffer = io.BytesIO()
+    thumbnail_picture(hit).save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def thumbnail_picture(hit: Hit) -> Image.Image:
+    """Return the picture, the middle frame of the span, or a placeholder, with sides ≤ `SIDE`."""
     try:
-        image = _resize(_picture(hit))
+        return _resize(_picture(hit))
     except Exception as error:  # decoders raise any error for a damaged file
         logger.info("%s: no thumbnail: %s", hit.uri, error)
-        image = _placeholder(hit.modality, missing=True)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+        return _placeholder(hit.modality, missing=True)
 
 
 def _resize(image: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from retrieval.columns.types import clean_text
 from retrieval.errors import SourceError
 from retrieval.files.reading import open_regular
+from retrieval.media.lists.encodings import decode_text
 from retrieval.types import TextSource, TimedText
 
 MAX_CAPTION_CHARACTERS = 10_000
@@ -60,14 +61,16 @@ def caption_texts(caption: str | None) -> list[TimedText]:
 def find_caption(path: str) -> str | None:
     """Return the caption of a media file, from its `.txt` or else from its folder's file.
 
+    It is empty if the file has an empty one, and None if it has none.
+
     Raises:
         SourceError: A line of captions.jsonl is not {"file": …, "caption": …}.
     """
     text_file = os.path.splitext(path)[0] + ".txt"
     if text_file != path:
         try:
-            with io.TextIOWrapper(open_regular(text_file), "utf-8", "replace") as file:
-                return clean_caption(file.read(4 * MAX_CAPTION_CHARACTERS))
+            with open_regular(text_file) as file:
+                return clean_caption(decode_text(file.read(4 * MAX_CAPTION_CHARACTERS))) or ""
         except OSError:
             pass  # most media files have no text file
     folder, name = os.path.split(path)
@@ -89,7 +92,7 @@ def _read_captions(path: str, _size: int, _mtime_ns: int) -> dict[str, str | Non
             try:
                 record = json.loads(line)
                 name = os.path.normpath(record["file"])
-                captions[name] = join_captions([captions.get(name), record["caption"]])
+                captions[name] = join_captions([captions.get(name), record["caption"]]) or ""
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise SourceError(
                     f"{path}, line {number}: not an object with file and caption; correct the line"

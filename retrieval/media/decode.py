@@ -29,6 +29,7 @@ from retrieval.media.modality import find_modality
 from retrieval.media.names import container_of, uri_to_path
 from retrieval.media.transcripts.sidecars import sidecar_uris
 from retrieval.media.video.reader import VideoReader, open_video
+from retrieval.media.words import read_item
 from retrieval.types import (
     DecodedChunk,
     DecodeEvent,
@@ -63,7 +64,8 @@ def decode(
     """Decode a media file, or every member of an archive, for all spaces of a plan.
 
     An item's chunks come first, in order of time per space, then its `ItemDecoded`. A file with
-    known content yields only `ItemUnchanged`. A video yields frames for every space of
+    known content yields only `ItemUnchanged`. With `plan.words`, `DecodedTexts` and `DecodedSpeech`
+    take the place of chunks. A video yields frames for every space of
     `plan.frames` and, if it has sound, windows for every space of `plan.audio`. Sound that cannot
     be read is left out and counted as damage.
 
@@ -129,7 +131,7 @@ def _decode_file(
     failure = Failure(media.uri, "open", "", media.bytes, media.mtime)
     try:
         modality = find_modality(media.file, media.name)
-        if not _has_encoder(plan, modality):
+        if not plan.words and not _has_encoder(plan, modality):
             reason = f"no encoder for {_PLURALS[modality]}; add one to the collection"
             yield replace(failure, stage=NO_ENCODER, reason=reason)
             return
@@ -151,7 +153,8 @@ def _decode_file(
             sources = media.rereads or (_TRANSCRIPTS if in_archive else frozenset())
             yield from _unchanged(media, info, sources & plan.file_texts)
             return
-        for event in _DECODERS[modality](media.file, plan, info):
+        decoder = read_item if plan.words else _DECODERS[modality]
+        for event in decoder(media.file, plan, info):
             if isinstance(event, ItemDecoded):
                 yield from _with_texts(media, event, plan.file_texts)
             else:

@@ -34,6 +34,11 @@ EXTENSIONS: dict[str, tuple[Medium, ...]] = {
 """Modalities that a file may have, by extension. Listing a folder skips other files."""
 
 
+def possible_modalities(name: str) -> tuple[Medium, ...]:
+    """Return the modalities that a file may have, by its extension; all for an unknown one."""
+    return EXTENSIONS.get(extension(name), tuple(Medium))
+
+
 def is_media_name(name: str) -> bool:
     """Whether a folder listing includes files of this name: media and tars."""
     return extension(name) in EXTENSIONS or is_tar_name(name)

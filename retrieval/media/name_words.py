@@ -6,9 +6,10 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from retrieval.media.names import container_of, uri_to_path
+from retrieval.media.names import TAR_NAME, container_of, uri_to_path
 
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
+_ARCHIVE = re.compile(rf"(?:{TAR_NAME}|\.parquet)$", re.IGNORECASE)
 _UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 _DATE = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_. ]?)(?:0[1-9]|1[0-2])\2(?:0[1-9]|[12]\d|3[01])(?!\d)"
@@ -56,7 +57,10 @@ def name_text(uri: str, base: str | None) -> str | None:
     else:
         parts = [uri_to_path(container).rpartition("/")[2]]
     if member is not None:
-        parts += re.split("[/!]", member)
+        # Archives count as folders, without their extensions.
+        *archives, member = [parts.pop(), *member.split("!")]
+        parts += [part for archive in archives for part in _ARCHIVE.sub("", archive).split("/")]
+        parts += member.split("/")
     parts[-1] = _VARIANT.sub("", _EXTENSION.sub("", parts[-1]))
     texts = (" ".join(_words(part)) for part in parts)
     return " / ".join(filter(None, texts)) or None

@@ -20,12 +20,13 @@ def path_to_uri(path: str | bytes) -> str:
     return quote(os.path.abspath(os.fsdecode(path)))
 
 
+_QUOTED = re.compile("[%\ud800-\udfff]")
+
+
 def quote(name: str) -> str:
     """Write `%` and surrogate escapes as `%XX`, leaving all other characters."""
-    return re.sub(
-        "[%\ud800-\udfff]",
-        lambda match: "".join(f"%{byte:02X}" for byte in os.fsencode(match[0])),
-        name,
+    return _QUOTED.sub(
+        lambda match: "".join(f"%{byte:02X}" for byte in os.fsencode(match[0])), name
     )
 
 
@@ -39,20 +40,24 @@ def is_address(uri: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", uri) is not None
 
 
+TAR_NAME = r"\.(?:tar(?:\.(?:gz|bz2|xz|zstd?))?|tgz|tbz2?|txz|tzst)"
+_ARCHIVE = re.compile(rf"{TAR_NAME}!|\.parquet!", re.IGNORECASE)
+
+
 def container_of(uri: str) -> tuple[str, str | None]:
     """Split the URI of an archive member into the archive's URI and the member's name.
 
     The name is None for a file outside archives.
     """
-    match = re.search(rf"{TAR_NAME}!|\.parquet!", uri, re.IGNORECASE)
+    match = _ARCHIVE.search(uri) if "!" in uri else None
     if match is None:
         return uri, None
     return uri[: match.end() - 1], uri_to_path(uri[match.end() :])
 
 
-TAR_NAME = r"\.(?:tar(?:\.(?:gz|bz2|xz|zstd?))?|tgz|tbz2?|txz|tzst)"
+_TAR_END = re.compile(rf"{TAR_NAME}$", re.IGNORECASE)
 
 
 def is_tar_name(name: str) -> bool:
     """Whether a name has the extension of a tar, compressed or not."""
-    return re.search(rf"{TAR_NAME}$", name, re.IGNORECASE) is not None
+    return _TAR_END.search(name) is not None

@@ -5,8 +5,10 @@ A snapshot never changes, so the result of a condition is cached.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from functools import reduce
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from indexes.selection import Selection
 from retrieval.caching import LruCache
 from retrieval.errors import QueryError
+from retrieval.media.names import path_to_uri
 from retrieval.search.arguments import item_ids_of, names_of
 from retrieval.search.items import ItemTable
 from retrieval.search.open_space import OpenedSpace, Part
@@ -218,6 +221,17 @@ def _restrict(
             mask &= isin_sorted(part.rows.item_ids, included)
         restricted.append(SelectedPart(part, part.selection(mask)))
     return restricted
+
+
+def conditions_below(
+    folder: Path | None, where: str | Sequence[str] | None
+) -> str | Sequence[str] | None:
+    """Add to some conditions that a file lies below a folder; None adds nothing."""
+    if folder is None:
+        return where
+    prefix = path_to_uri(str(folder)).rstrip("/") + "/"
+    pattern = re.sub(r"[\\%_]", r"\\\g<0>", prefix).replace("'", "''")
+    return [f"uri LIKE '{pattern}%' ESCAPE '\\'", *(names_of(where) or [])]
 
 
 def chosen_items(

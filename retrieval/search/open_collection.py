@@ -27,26 +27,35 @@ class OpenCollection:
         root: The folder.
         device: Device of models and indexes: `auto`, `cpu` or `cuda`.
         localizer: Localizer of moments: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
+        below: Searches return only the files below this folder; None: all.
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], *, device: str = "auto", localizer: str = "auto"
+        self,
+        root: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        localizer: str = "auto",
+        below: Path | None = None,
     ) -> None:
         self.root = Path(root).expanduser()
         self.device = device
         self.localizer = localizer
+        self.below = below
         self._reset()
 
     def _reset(self) -> None:
         self._lock = ForkSafeLock()
-        self._encoders: dict[str, Encoder] = {}
+        self._encoders: dict[str, Encoder] = {}  # by name of their space
+        self._loaded: dict[tuple[str, str], Encoder] = {}  # by specification and device
         self._rerankers: dict[str, Reranker] = {}
         self._snapshot: Snapshot | None = None
         self._searcher: Searcher | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes without loaded models and files."""
-        return {"root": self.root, "device": self.device, "localizer": self.localizer}
+        names = ("root", "device", "localizer", "below")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -56,6 +65,7 @@ class OpenCollection:
         """Release models, indexes and files. The next method call opens them again."""
         self.refresh()
         self._encoders.clear()
+        self._loaded.clear()
         self._rerankers.clear()
 
     def __enter__(self) -> Self:
@@ -68,10 +78,17 @@ class OpenCollection:
         """Return the encoder of a space, and check it against the space's digest at first use."""
         with self._lock:
             if space.name not in self._encoders:
-                encoder = load_encoder(space.encoder, device=self.device)
+                encoder = self.load_encoder(space.encoder, device=self.device)
                 check_encoder(space, encoder)
                 self._encoders[space.name] = encoder
             return self._encoders[space.name]
+
+    def load_encoder(self, spec: str, *, device: str) -> Encoder:
+        """Load an encoder once; embedding and searching share it."""
+        with self._lock:
+            if (spec, device) not in self._loaded:
+                self._loaded[spec, device] = load_encoder(spec, device=device)
+            return self._loaded[spec, device]
 
     def reranker(self, spec: str) -> Reranker:
         """Return a re-ranker by its specification."""

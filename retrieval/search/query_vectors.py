@@ -31,7 +31,7 @@ from retrieval.protocols import Encoder
 from retrieval.search.calibration import QueryType
 from retrieval.search.query import Query, Term
 from retrieval.search.vector_query import MAX_QUERY_VECTORS, VectorQuery
-from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, Medium, Source, Space
+from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, Medium, Source, Space, WordEvent
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ def _segments_of_file(
         for event in decode(source, plan, {}):
             if isinstance(event, Failure):
                 raise QueryError(f"@{path}: {event.reason}")
-            if not isinstance(event, ItemUnchanged):
+            if not isinstance(event, ItemUnchanged | WordEvent):
                 assembler.add(event)
     assembler.flush()
     for item in assembler.finished():

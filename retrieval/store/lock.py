@@ -66,8 +66,8 @@ def live_writer(root: Path) -> LockHolder | None:
 class CollectionLock:
     """A lock from `acquire` to `release`; the system releases it when the process ends.
 
-    The note beside the lock is for messages only. A killed process leaves its note behind, and the
-    next holder replaces it.
+    The note is for messages only. A killed process leaves its note behind, and the next holder
+    replaces it.
     """
 
     def __init__(self, root: Path) -> None:

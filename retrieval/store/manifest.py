@@ -225,7 +225,7 @@ def _check_index_parts(manifest: Manifest) -> None:
     }
     for file in manifest.files:
         if file.is_index_file and ranges[file.folder] != (file.first_item_id, file.last_item_id):
-            raise ValueError(f"{file.path} covers other items than the files beside it")
+            raise ValueError(f"{file.path} covers other items than the files of its folder")
     for (before, (_, last)), (after, (first, _)) in pairwise(ranges.items()):
         same_index = before.rpartition("/")[0] == after.rpartition("/")[0]
         if same_index and (first is None or last is None or first <= last):

@@ -40,7 +40,7 @@ from retrieval.store.shard_columns import column_types, has_wide_integers
 from retrieval.store.shard_reader import ShardReader, concatenated_ids, id_range
 from retrieval.store.shards import read_rows, read_schema, with_columns
 from retrieval.store.user_columns import UserColumns
-from retrieval.types import Failure, Frames, KnownFile, Segments, Sidecar
+from retrieval.types import Failure, Frames, KnownFile, Segments, Sidecar, TextSource
 
 TEXT_BATCH_ROWS = 1024
 """Rows of a block of texts, which can be long."""
@@ -231,6 +231,14 @@ class Snapshot(ShardReader):
         for batch in self._present_rows("texts", ["item_id", "source"], -1):
             counts.update(batch.column("source").to_pylist())
         return dict(sorted(counts.items()))
+
+    def ids_with_texts(self, source: TextSource) -> frozenset[int]:
+        """Return the ids of the items that have a text of a source, perhaps an empty one."""
+        ids: set[int] = set()
+        for batch in self._present_rows("texts", ["item_id", "source"], -1):
+            of_source = pc.equal(batch.column("source"), str(source))
+            ids.update(batch.column("item_id").filter(of_source).to_pylist())
+        return frozenset(ids)
 
     def text_index_folders(self) -> list[Path]:
         """Return the folders of the parts of the index of texts, in item order."""

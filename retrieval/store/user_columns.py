@@ -88,7 +88,7 @@ class UserColumns:
             columns[name] = value
             if value is not None:
                 self._widen(info.uri, name, value)
-        return replace(info, columns=columns)
+        return replace(info, caption=info.caption or None, columns=columns)
 
     def _widen(self, uri: str, name: str, value: Scalar) -> None:
         new = type_of(value)

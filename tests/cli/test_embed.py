@@ -69,7 +69,9 @@ def test_field_35_exit_code_1_says_that_none_is(tmp_path: Path) -> None:
             assert (result.exit_code, "0 items added" in result.stdout) == (1, True)
 
 
-def test_field_35_what_no_model_reads_is_not_in_the_collection(media: Path, tmp_path: Path) -> None:
+def test_field_35_files_that_no_model_reads_are_not_in_the_collection(
+    media: Path, tmp_path: Path
+) -> None:
     options = ("--model", "toy:toy-music", "--workers", "0")
     result = CliRunner().invoke(app, ["embed", str(media), "-c", str(tmp_path / "c"), *options])
     assert (result.exit_code, "3 of a modality that no model" in result.stdout) == (1, True)
@@ -101,7 +103,7 @@ def test_field_35_an_import_of_nothing_has_exit_code_1(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- which files
 
 
-def test_field_36_files_passed_over_are_told_by_suffix(media: Path, tmp_path: Path) -> None:
+def test_field_36_skipped_files_are_reported_by_suffix(media: Path, tmp_path: Path) -> None:
     for name in [*(f"{n}.xyz" for n in range(9)), *(f"{n}.blend" for n in range(3))]:
         (media / name).touch()
     said = invoke("embed", media, "-c", tmp_path / "c").stdout
@@ -132,7 +134,7 @@ def test_field_45_paths_come_from_standard_input(media: Path, tmp_path: Path, en
     assert names(tmp_path / "c") == ["blue.png", "red.png"]
 
 
-def test_field_45_names_of_standard_input_are_bytes_and_no_patterns(
+def test_field_45_names_of_standard_input_are_bytes_and_not_patterns(
     media: Path, tmp_path: Path
 ) -> None:
     (media / "red.png").rename(media / "*.png")
@@ -147,7 +149,9 @@ def test_field_45_names_of_standard_input_are_bytes_and_no_patterns(
 # ---------------------------------------------------------------- renamed and missing files
 
 
-def test_field_19_what_is_gone_is_told_with_what_removes_it(media: Path, tmp_path: Path) -> None:
+def test_field_19_missing_files_are_reported_with_the_command_that_removes_them(
+    media: Path, tmp_path: Path
+) -> None:
     command = ("embed", media, "-c", tmp_path / "c")
     invoke(*command)
     (media / "red.png").rename(media / "dogs.png")
@@ -162,14 +166,14 @@ def test_field_19_what_is_gone_is_told_with_what_removes_it(media: Path, tmp_pat
     assert "gone" not in invoke(*command).stdout
 
 
-def test_field_18_new_captions_are_told(media: Path, tmp_path: Path) -> None:
+def test_field_18_new_captions_are_reported(media: Path, tmp_path: Path) -> None:
     invoke("embed", media, "-c", tmp_path / "c")
     (media / "red.txt").write_text("red")
     said = invoke("embed", media, "-c", tmp_path / "c").stdout
-    assert "2 unchanged\n1 with new captions or columns, not embedded again\n" in said
+    assert "2 unchanged\n1 with new captions, columns or texts, not embedded again\n" in said
 
 
-def test_field_01_other_paths_are_told(media: Path, tmp_path: Path) -> None:
+def test_field_01_other_paths_are_reported(media: Path, tmp_path: Path) -> None:
     (media / "link.png").symlink_to("red.png")
     said = invoke("embed", media, "-c", tmp_path / "c").stdout
     assert "1 further names of the same files, as links" in said
@@ -195,7 +199,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 @pytest.mark.parametrize(
     ("error", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)], ids=["INT", "TERM"]
 )
-def test_field_42_an_interrupted_run_says_what_is_kept_and_how_to_go_on(
+def test_field_42_an_interrupted_run_reports_what_is_kept_and_how_to_continue(
     media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
     command = f"embed {shlex.quote(str(media))} -c {shlex.quote(str(tmp_path / 'c'))}"
@@ -245,7 +249,7 @@ def test_field_19_hits_whose_file_is_missing_are_marked(
     assert [line.split(",")[-1] for line in table] == ["missing", "True", "False", "False"]
 
 
-def test_field_47_a_dry_run_removes_nothing_and_shows_what_would_go(
+def test_field_47_a_dry_run_removes_nothing_and_lists_the_items(
     media: Path, tmp_path: Path
 ) -> None:
     invoke("embed", media, "-c", tmp_path / "c")
@@ -259,3 +263,29 @@ def test_field_47_a_dry_run_removes_nothing_and_shows_what_would_go(
     assert len(collection.snapshot.item_ids()) == 3
     assert run("remove", tmp_path / "c", "--where", "item_id < 2").startswith("2 items removed")
     assert names(tmp_path / "c") == ["red.png"]
+
+
+# ---------------------------------------------------------------- texts
+
+
+def test_missing_texts_are_reported_with_advice_that_works(media: Path, tmp_path: Path) -> None:
+    root = tmp_path / "c"
+    assert "without texts" not in invoke("embed", media, "-c", root, "--texts", "none").stdout
+    assert "texts       none" in run("status", root)
+    stdout = invoke("embed", media, "-c", root).stdout
+    advice = "3 items without texts; --refresh reads names, captions, tags and transcripts\n"
+    assert advice in stdout
+    (option,) = re.findall(r"--[a-z]+", advice)
+    assert "3 with new captions, columns or texts, not embedded again\n" in invoke(
+        "embed", media, "-c", root, option
+    ).stdout  # fmt: skip
+    assert "texts       3 (3 name), no index" in run("status", root)
+    assert json.loads(run("status", root, "--format", "json"))["texts"] == {"name": 3}
+    assert "without texts" not in invoke("embed", media, "-c", root).stdout
+    assert "3 unchanged" in invoke("embed", media, "-c", root, option).stdout
+
+
+def test_an_unknown_source_of_texts_is_refused(media: Path, tmp_path: Path) -> None:
+    result = invoke("embed", media, "-c", tmp_path / "c", "--texts", "name, titel")
+    assert result.exit_code != 0
+    assert not (tmp_path / "c").exists()

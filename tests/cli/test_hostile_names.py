@@ -129,7 +129,7 @@ def test_field_20_paths_of_a_search_are_real(hostile: Path) -> None:
     assert piped == b"".join(name + b"\n" for name in found.split(b"\0")[:-1])
 
 
-def test_field_28_a_terminal_sees_no_sequence_of_a_name(hostile: Path) -> None:
+def test_field_28_a_terminal_receives_no_escape_sequence_of_a_name(hostile: Path) -> None:
     shown, end = pty.openpty()
     command = [sys.executable, "-c", "import cli.main; cli.main.main()"]
     done = subprocess.run(

@@ -21,8 +21,8 @@ from retrieval.errors import (
     short_repr,
 )
 from retrieval.media.decode import decode
-from retrieval.media.lists.rows import read_list
 from retrieval.types import DecodePlan, Failure, Source
+from support.media_lists import read_list
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,7 +116,7 @@ def test_field_34_no_bytes_of_a_file_are_quoted(tmp_path: Path) -> None:
     assert "salt" not in failure.reason
 
 
-def test_field_34_what_is_quoted_is_short() -> None:
+def test_field_34_quotations_are_short() -> None:
     assert short_repr("a" * 10**6) == "'" + "a" * 58 + "…"
     assert short_repr(["abc", 1]) == "['abc', 1]"
     error = QueryError("begin " + "x" * 600_000 + " end")

@@ -7,7 +7,7 @@ from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from cli.main import app
-from retrieval.encoders.catalogue import CATALOGUE
+from retrieval.encoders.catalogue import CATALOGUE, SPEECH_MODELS
 from support.hub.server import Hub
 
 
@@ -19,7 +19,10 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("empty_cache")
 def test_the_list_names_media_licences_and_sizes() -> None:
     models = json.loads(CliRunner().invoke(app, ["models", "list", "--format", "json"]).stdout)
-    assert list(dict.fromkeys(model["name"] for model in models)) == list(CATALOGUE)
+    assert list(dict.fromkeys(model["name"] for model in models)) == [
+        *CATALOGUE,
+        *SPEECH_MODELS,
+    ]
     tiny, *_ = models
     assert tiny["media"] == ["image", "video"]
     assert tiny["in_package"]

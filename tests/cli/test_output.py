@@ -40,7 +40,7 @@ def hit(rank: int, uri: str = LONG, times: tuple[float, float] | None = None, **
 CAPTION = {"caption": "a caption " * 20}
 
 
-def test_field_21_nothing_is_folded_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_field_21_lines_in_a_pipe_are_not_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(result(hit(1, metadata=CAPTION), hit(2, "/b.jpg"), query="long query " * 40))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4

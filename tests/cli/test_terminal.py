@@ -25,7 +25,7 @@ def test_field_28_control_characters_are_escaped() -> None:
     assert escaped("👩‍🚀 and ünïcode") == "👩‍🚀 and ünïcode"
 
 
-def test_field_28_json_means_the_same_and_is_safe() -> None:
+def test_field_28_json_keeps_its_meaning_and_is_escaped() -> None:
     text = json_text({HOSTILE: [HOSTILE, "\udcff"]})
     assert text.isprintable()
     assert json.loads(text) == {HOSTILE: [HOSTILE, "\udcff"]}

@@ -188,6 +188,17 @@ def test_rotation_for_four_bit_codes_is_orthogonal() -> None:
     np.testing.assert_array_equal(index.search(queries, 5)[1], want)
 
 
+@pytest.mark.parametrize("factory", ["PQ8", "IVF4,PQ8"])
+def test_codes_are_not_sorted_for_hamming_filters(factory: str) -> None:
+    vectors, queries = unit_vectors(600), unit_vectors(4, seed=1)
+    part = build_approximate(factory, vectors, [vectors])
+    unsorted = build_approximate(f"{factory}np", vectors, [vectors])
+    for got, want in zip(part.search(queries, 5), unsorted.search(queries, 5), strict=True):
+        np.testing.assert_array_equal(got, want)
+    codebooks = [faiss.vector_to_array(one.pq.centroids) for one in (part, unsorted)]
+    np.testing.assert_array_equal(*codebooks)
+
+
 def test_fewer_rows_than_lists_fails() -> None:
     with pytest.raises(IndexBuildError, match="10 training rows"):
         build_approximate("IVF64,SQ8", unit_vectors(10), [])

@@ -63,7 +63,7 @@ def test_field_52_threads_load_a_model_and_open_the_indexes_once(
     assert len(opened) == 1
 
 
-def test_field_42_a_pickled_collection_is_where_it_lies(indexed: Collection) -> None:
+def test_field_42_a_pickled_collection_keeps_its_path(indexed: Collection) -> None:
     want = indexed.search("a red circle", where="item_id > 3")
     text = pickle.dumps(indexed)
     assert len(text) < 1_000
@@ -73,7 +73,7 @@ def test_field_42_a_pickled_collection_is_where_it_lies(indexed: Collection) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_field_51_a_server_that_searched_before_it_forked_answers(indexed: Collection) -> None:
+def test_field_51_a_process_that_forks_after_a_search_answers(indexed: Collection) -> None:
     code = """
 import os, sys
 import retrieval

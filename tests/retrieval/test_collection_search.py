@@ -39,7 +39,7 @@ def ids(hits: Hits) -> list[int]:
 # ---------------------------------------------------------------- what is clearly meant
 
 
-def test_field_32_one_target_is_meant_by_its_name(toys: Collection) -> None:
+def test_field_32_a_single_target_name_is_accepted(toys: Collection) -> None:
     pictures = toys.search("red", to="image", k=99)
     assert {hit.modality for hit in pictures} == {Medium.IMAGE}
     assert pictures == toys.search("red", to=["image"], k=99)
@@ -81,7 +81,7 @@ def test_field_32_other_queries_are_explained(toys: Collection, query: object) -
         toys.search(query)  # type: ignore[arg-type]
 
 
-def test_field_32_no_query_is_explained(toys: Collection) -> None:
+def test_field_32_a_missing_query_is_explained(toys: Collection) -> None:
     with pytest.raises(QueryError, match="give one of a query, the id of an item to search like"):
         toys.search(None)
 
@@ -96,12 +96,12 @@ def test_field_32_a_path_is_that_file(toys: Collection, tmp_path: Path) -> None:
         toys.search(tmp_path / "gone.png")
 
 
-def test_field_32_one_model_is_meant_by_its_name() -> None:
+def test_field_32_a_single_model_name_is_accepted() -> None:
     assert EmbedOptions(models="tiny").models == ("tiny",)  # type: ignore[arg-type]
     assert EmbedOptions(models=("tiny",)).models == ("tiny",)
 
 
-def test_field_32_names_and_ids_alone_are_meant(toys: Collection) -> None:
+def test_field_32_a_single_name_or_id_is_accepted(toys: Collection) -> None:
     assert toys.answer("red", spaces=PICTURES.name).hits == toys.search("red")
     assert ids(toys.search("red", ids=5)) == [5]  # type: ignore[arg-type]
 
@@ -173,7 +173,7 @@ def test_field_46_like_an_item_is_its_vectors_without_itself(toys: Collection) -
     [(31, "no item has the id 31"), (10**6, "no item has the id 1000000"), (-1, "no item"),
      ("4", "a whole number, got '4'"), (4.0, "a whole number")],
 )  # fmt: skip
-def test_field_46_like_no_item_is_explained(
+def test_field_46_like_a_missing_item_is_explained(
     toys: Collection, item_id: object, message: str
 ) -> None:
     with pytest.raises(QueryError, match=message):
@@ -216,7 +216,7 @@ def test_field_61_ids_restrict_exactly(toys: Collection) -> None:
     assert ids(both) == [i for i in ids(whole) if 10 < i < 20 and i % 2]
 
 
-def test_field_61_a_least_score_drops_the_rest(toys: Collection) -> None:
+def test_field_61_a_minimum_score_drops_the_rest(toys: Collection) -> None:
     whole = toys.search("red", k=LIVING)
     limit = whole[20].score
     assert toys.search("red", k=LIVING, min_score=limit) == whole[:21]
@@ -243,7 +243,7 @@ def test_field_61_ids_of_a_file(toys: Collection, tmp_path: Path) -> None:
         read_ids(tmp_path / "none")
 
 
-def test_field_42_of_several_conditions_all_hold(toys: Collection) -> None:
+def test_field_42_all_of_several_conditions_must_hold(toys: Collection) -> None:
     hits = toys.search("red", k=LIVING, where=["number > 10 OR number = 2", "number < 20"])
     assert sorted(ids(hits)) == [2, *range(11, 20)]
     with pytest.raises(FilterError):
@@ -253,7 +253,7 @@ def test_field_42_of_several_conditions_all_hold(toys: Collection) -> None:
     assert len(copy) == LIVING - 9
 
 
-def test_field_42_k_0_speaks_of_k_alone(toys: Collection) -> None:
+def test_field_42_the_message_about_k_0_names_only_k(toys: Collection) -> None:
     with pytest.raises(QueryError) as caught:
         toys.search("red", k=0)
     assert str(caught.value) == "k must be at least 1, got 0"
@@ -298,7 +298,9 @@ def test_field_46_a_column_with_the_name_of_a_field_keeps_both(toys: Collection)
     assert table["score"].to_pylist() == [hit.score]
 
 
-def test_field_46_a_collection_shows_what_it_holds(toys: Collection, tmp_path: Path) -> None:
+def test_field_46_the_repr_of_a_collection_shows_its_content(
+    toys: Collection, tmp_path: Path
+) -> None:
     assert len(toys) == LIVING
     assert repr(toys) == (
         f"<Collection('{toys.root}'): 58 items (29 image, 29 video), 2 spaces, not indexed, "

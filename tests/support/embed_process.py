@@ -10,7 +10,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import retrieval.automatic.finding
 import retrieval.embedding.options
+import retrieval.search.open_collection
 import retrieval.store.pending
 from retrieval.embedding.options import EmbedOptions
 from retrieval.embedding.run import embed
@@ -21,8 +23,10 @@ TOYS = {toy.spec: toy for toy in (ToyEncoder(), ToyEncoder.music())}
 
 def use_toys(patch) -> None:
     """Let `embed` find toy encoders; `patch(module, name, value)` sets an attribute."""
-    patch(retrieval.embedding.options, "resolve", lambda model: (model,))
-    patch(retrieval.embedding.options, "load_encoder", lambda spec, device: TOYS[spec])
+    for module in (retrieval.embedding.options, retrieval.automatic.finding):
+        patch(module, "resolve", lambda model: (model,))
+    for module in (retrieval.embedding.options, retrieval.search.open_collection):
+        patch(module, "load_encoder", lambda spec, device: TOYS[spec])
 
 
 if __name__ == "__main__":

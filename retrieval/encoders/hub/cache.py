@@ -14,10 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.encoders.hub.repositories import KNOWN, HubSource, list_sources, read_json_object
+from retrieval.encoders.hub.repositories import (
+    KNOWN,
+    WEIGHTS_OF_BACKEND,
+    HubSource,
+    list_sources,
+    read_json_object,
+)
 from retrieval.encoders.weights import (
+    CTRANSLATE2_WEIGHTS,
     PICKLE_SUFFIXES,
     SHARD_INDEX,
+    check_ctranslate2,
     check_safetensors,
     weight_shards,
 )
@@ -91,9 +99,10 @@ def model_folder(location: str, *, spec: str) -> Path:
 
 def _not_cached_error(spec: str, repo: str, missing: Sequence[str]) -> WeightsNotAvailableError:
     fault = f"lacks its {', '.join(missing)}" if missing else "is missing"
+    embeds = spec.partition(":")[0] not in WEIGHTS_OF_BACKEND
+    other = ", or use the model tiny, which comes with the package" if embeds else ""
     return WeightsNotAvailableError(
-        f"{spec}: {repo} {fault} in the hub's cache of this machine; fetch the model first, or use "
-        "the model tiny, which comes with the package",
+        f"{spec}: {repo} {fault} in the hub's cache of this machine; fetch the model first{other}",
         fetchable=spec,
     )
 
@@ -171,6 +180,9 @@ def _is_complete(path: Path, sizes: Mapping[str, int]) -> bool:
 def _has_weights(folder: Path, name: str, sizes: Mapping[str, int]) -> bool:
     """Check the file of weights, or all the shards that an index lists."""
     try:
+        if name == CTRANSLATE2_WEIGHTS:
+            check_ctranslate2(folder / name)
+            return _is_complete(folder / name, sizes)
         if (folder / name).is_file() or not (folder / SHARD_INDEX).is_file():
             check_safetensors(folder / name)
             return _is_complete(folder / name, sizes)

@@ -124,7 +124,7 @@ class _Planner:
         if spec is None:
             raise UnknownModelError(
                 f"{repo} is not a supported model: expected open_clip_config.json, or the "
-                "config.json of a CLAP, X-CLIP, PE-AV, MuQ-MuLan or BLIP"
+                "config.json of a CLAP, X-CLIP, PE-AV, MuQ-MuLan, BLIP or a Whisper of CTranslate2"
             )
         return (spec,)
 
@@ -139,7 +139,7 @@ class _Planner:
         info = self._model_info(source.repo)
         files = {sibling.rfilename: _remote_file(sibling) for sibling in info.siblings or []}
         names = choose_files(source, list(files))
-        if not self._convert and any(_is_pickle(name) for name in names):
+        if not self._convert and any(_is_pickle(name, source) for name in names):
             raise WeightsFormatError(
                 f"{source.repo}: publishes its weights as a pickle only, which can run code, and "
                 "conversion is not allowed; choose another model"
@@ -151,9 +151,9 @@ class _Planner:
         for name in names:
             if name in known:
                 continue
-            if name.endswith(".safetensors"):
+            if name.endswith(".safetensors") or name == source.weights:
                 planned.weights.append(files[name])
-            elif _is_pickle(name):
+            elif _is_pickle(name, source):
                 planned.pickles.append(files[name])
             else:
                 planned.configs.append(files[name])
@@ -209,12 +209,12 @@ def _choose_weights(source: HubSource, top: set[str]) -> list[str]:
         return [source.weights]
     shards = sorted(name for name in top if _SHARD.fullmatch(name))
     if SHARD_INDEX in top:
-        return [name for name in shards if not _is_pickle(name)]
+        return [name for name in shards if not _is_pickle(name, source)]
     pickle = PICKLE_OF.get(source.weights, f"{Path(source.weights).stem}.bin")
     if pickle in top:
         return [pickle]
     if PICKLE_SHARD_INDEX in top:
-        return [name for name in shards if _is_pickle(name)]
+        return [name for name in shards if _is_pickle(name, source)]
     raise WeightsFormatError(
         f"{source.repo}: publishes neither {source.weights} nor {pickle}; choose another model"
     )
@@ -243,5 +243,5 @@ def _check_online(repo: str) -> None:
         )
 
 
-def _is_pickle(name: str) -> bool:
-    return name.endswith(".bin")
+def _is_pickle(name: str, source: HubSource) -> bool:
+    return name.endswith(".bin") and name != source.weights

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.encoders.weights import MODEL_WEIGHTS, OPEN_CLIP_WEIGHTS
+from retrieval.encoders.weights import CTRANSLATE2_WEIGHTS, MODEL_WEIGHTS, OPEN_CLIP_WEIGHTS
 from retrieval.errors import WeightsNotAvailableError
 from retrieval.files.reading import read_text
 
@@ -49,17 +49,23 @@ TOKENIZER = RequiredFiles(
 PREPROCESSOR = RequiredFiles(
     "preprocessor", (("preprocessor_config.json",), ("processor_config.json",))
 )
+WHISPER_TOKENIZER = RequiredFiles("tokenizer", (("tokenizer.json",),))
+WHISPER_VOCABULARY = RequiredFiles("vocabulary", (("vocabulary.txt",), ("vocabulary.json",)))
 VIDEO_PREPROCESSOR = RequiredFiles(
     "preprocessor", (("video_preprocessor_config.json",), *PREPROCESSOR.alternatives)
 )
 
-TRANSFORMERS_FILES: dict[str, tuple[RequiredFiles, ...]] = {
+REQUIRED_FILES: dict[str, tuple[RequiredFiles, ...]] = {
     "clap": (CONFIG, PREPROCESSOR, TOKENIZER),
     "xclip": (CONFIG, PREPROCESSOR, TOKENIZER),
     "pe-av": (CONFIG, VIDEO_PREPROCESSOR, TOKENIZER),
     "blip": (CONFIG, PREPROCESSOR, TOKENIZER),
+    "whisper": (CONFIG, WHISPER_TOKENIZER, WHISPER_VOCABULARY),
 }
-"""Files that the loader of each backend needs."""
+"""Files that the loader of each backend needs besides the weights."""
+
+WEIGHTS_OF_BACKEND = {"whisper": CTRANSLATE2_WEIGHTS}
+"""Names of the weights of backends that read another format than safetensors."""
 
 BACKEND_BY_MODEL_TYPE = {
     "clap": "clap",
@@ -141,6 +147,17 @@ KNOWN: dict[str, KnownRepository] = {
     "OpenMuQ/MuQ-MuLan-large": KnownRepository("muq:OpenMuQ/MuQ-MuLan-large", "CC-BY-NC-4.0"),
     "OpenMuQ/MuQ-large-msd-iter": KnownRepository("", "CC-BY-NC-4.0"),
     "xlm-roberta-base": KnownRepository("", "MIT"),
+    **{
+        repo: KnownRepository(f"whisper:{repo}", "MIT", size)
+        for repo, size in {
+            "Systran/faster-whisper-tiny": 78_000_000,
+            "Systran/faster-whisper-base": 148_000_000,
+            "Systran/faster-whisper-small": 486_000_000,
+            "Systran/faster-whisper-medium": 1_531_000_000,
+            "Systran/faster-whisper-large-v3": 3_091_000_000,
+            "mobiuslabsgmbh/faster-whisper-large-v3-turbo": 1_622_000_000,
+        }.items()
+    },
 }
 
 REPOSITORY_BY_SPEC = {known.spec: repo for repo, known in KNOWN.items() if known.spec}
@@ -187,8 +204,9 @@ def list_sources(spec: str, read_config: ReadConfig) -> list[HubSource]:
         return []
     if backend == "open_clip":
         return _open_clip_sources(location, spec, read_config)
-    required = TRANSFORMERS_FILES.get(backend)
-    return [] if required is None else [HubSource(location, required)]
+    required = REQUIRED_FILES.get(backend)
+    weights = WEIGHTS_OF_BACKEND.get(backend, MODEL_WEIGHTS)
+    return [] if required is None else [HubSource(location, required, weights)]
 
 
 def identify(repo: str, names: set[str], config: Callable[[], dict[str, Any]]) -> str | None:
@@ -208,6 +226,8 @@ def identify(repo: str, names: set[str], config: Callable[[], dict[str, Any]]) -
     content = config()
     if {"mulan", "audio_model", "text_model"} <= content.keys():
         return f"muq:{repo}"
+    if CTRANSLATE2_WEIGHTS in names and "lang_ids" in content:
+        return f"whisper:{repo}"
     backend = BACKEND_BY_MODEL_TYPE.get(str(content.get("model_type")))
     return f"{backend}:{repo}" if backend else None
 

@@ -60,7 +60,7 @@ def open_rows(source: Source) -> Iterator[OpenFile | Failure]:
                     io.BytesIO(content),
                     len(content),
                     status.st_mtime,
-                    join_captions(captions) or source.caption,
+                    join_captions(captions) or source.caption or ("" if captions else None),
                     source.columns | {name: nested_to_text(value) for name, value in row.items()},
                     rereads=source.rereads,
                 )

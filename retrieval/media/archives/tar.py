@@ -3,7 +3,7 @@
 `KEY.jpg` is an item, `KEY.txt` its caption, `KEY.json` its columns and possibly another caption,
 `KEY.srt` the transcript of a recording or video;
 `tar_index.py` defines which belong together. A tar is read twice: first its names and texts, then
-its media with their texts. Tars may be compressed, and may be nested.
+its media with their texts. Tars may be compressed, nested, and joined byte by byte.
 """
 
 from __future__ import annotations
@@ -24,33 +24,29 @@ from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
-from retrieval.columns.types import nested_to_text
 from retrieval.errors import DamagedMediaError
 from retrieval.files.reading import check_regular, open_regular
-from retrieval.media.archives.tar_index import TarIndex, TarText
-from retrieval.media.captions import MAX_CAPTION_CHARACTERS, join_captions
+from retrieval.media.archives.tar_index import TarIndex
+from retrieval.media.archives.tar_texts import MAX_TEXT_BYTES, TRANSCRIPT_SUFFIXES, TarTexts
+from retrieval.media.captions import join_captions
 from retrieval.media.files import EXTENSIONS, OpenFile, TranscriptFile
-from retrieval.media.lists.formats import parse_exact_json
-from retrieval.media.lists.rows import CAPTION_COLUMNS
 from retrieval.media.names import TAR_NAME, extension, is_tar_name, quote
-from retrieval.media.transcripts.formats import TRANSCRIPT_EXTENSIONS
 from retrieval.media.transcripts.sidecars import can_have_transcript
-from retrieval.types import Failure, Scalar, Sidecar, Source
+from retrieval.types import Failure, Sidecar, Source
 
 SPOOL_BYTES = 64 << 20
 """Members up to this size are read in memory, larger ones through an unnamed temporary file."""
 
-MAX_TEXT_BYTES = 16 << 20
-"""Larger captions and columns are refused."""
-
 MAX_DEPTH = 2
 """Maximum nesting of tars."""
 
-TRANSCRIPT_SUFFIXES = TRANSCRIPT_EXTENSIONS - {"json"}
-"""Transcripts in tars; a JSON file holds columns."""
-
 _TEXT_SUFFIXES = TRANSCRIPT_SUFFIXES | {"txt", "json"}
 
+_END_ERROR = tarfile.EOFHeaderError  # type: ignore[attr-defined]
+_FOREIGN_ERRORS = (
+    tarfile.InvalidHeaderError,  # type: ignore[attr-defined]
+    tarfile.TruncatedHeaderError,  # type: ignore[attr-defined]
+)
 _TAR_ERRORS = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
@@ -115,16 +111,52 @@ def list_members(path: str) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def _open_tar(file: BinaryIO) -> Iterator[tarfile.TarFile]:
+def _open_tar(file: BinaryIO) -> Iterator[_Tar]:
     """Open a tar at its beginning, decompressing it as its content requires."""
     file.seek(0)
     head = file.read(6)
     file.seek(0)
     stream = _decompress(file, head)
-    with tarfile.open(
-        fileobj=stream or file, mode="r:" if stream is None else "r|", errorlevel=0
+    # Joined tars have zeros between them. `_Tar` counts what else is ignored with the zeros.
+    with _Tar.open(
+        fileobj=stream or file,
+        mode="r:" if stream is None else "r|",
+        errorlevel=0,
+        ignore_zeros=True,
     ) as tar:
         yield tar
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a `_Tar`."""
+
+    @classmethod
+    def fromtarfile(cls, opened: tarfile.TarFile) -> _Member:
+        tar = cast(_Tar, opened)
+        try:
+            member = super().fromtarfile(tar)
+        except _END_ERROR:
+            tar.has_end = True
+            raise
+        except _FOREIGN_ERRORS:
+            tar.foreign_blocks += 1
+            raise
+        tar.has_end = False
+        return member
+
+
+class _Tar(tarfile.TarFile):
+    """A tar, or several joined ones.
+
+    Attributes:
+        foreign_blocks: Blocks that are neither zeros nor belong to a member.
+        has_end: Whether zeros follow the last member.
+    """
+
+    tarinfo = _Member
+    members: list[tarfile.TarInfo]
+    foreign_blocks = 0
+    has_end = False
 
 
 def _decompress(file: BinaryIO, head: bytes) -> BinaryIO | None:
@@ -157,10 +189,14 @@ class _BorrowedFile(io.RawIOBase):
         return len(block)
 
 
-def _iterate(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _iterate(tar: _Tar) -> Iterator[tarfile.TarInfo]:
+    has_members = False
     while (member := tar.next()) is not None:
+        has_members = True
         yield member
-        tar.members = []  # type: ignore[attr-defined]  # keep memory use constant
+        tar.members = []  # keep memory use constant
+    if tar.foreign_blocks and not has_members:
+        raise tarfile.ReadError("no block of it begins a member")
 
 
 @contextmanager
@@ -196,61 +232,6 @@ def _split_nested(name: str) -> list[str]:
     return [name[: match.end() - 1], *_split_nested(name[match.end() :])]
 
 
-# ---------------------------------------------------------------- texts
-
-
-@dataclass(frozen=True, slots=True)
-class _TextsOfItem:
-    """What a tar holds beside one media file; transcripts are names and contents."""
-
-    captions: list[object]
-    columns: dict[str, Scalar]
-    transcripts: list[tuple[str, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Texts:
-    """Captions, columns and transcripts of one tar, stored until their media are read."""
-
-    file: BinaryIO
-    index: TarIndex
-
-    def add(self, name: str, content: bytes) -> None:
-        if len(content) > MAX_TEXT_BYTES:
-            problem = f"text of more than {MAX_TEXT_BYTES:,} bytes; shorten it"
-            self.index.add_text(TarText(name, 0, 0), problem)
-            return
-        self.index.add_text(TarText(name, self.file.tell(), len(content)))
-        self.file.write(content)
-
-    def read(self, media: str) -> _TextsOfItem:
-        """Return the captions, the columns and the transcripts of one media file."""
-        captions: list[object] = []
-        columns: dict[str, object] = {}
-        transcripts: list[tuple[str, bytes]] = []
-        for text in self.index.texts_of(media):
-            self.file.seek(text.position)
-            content = self.file.read(text.size)
-            if extension(text.name) in TRANSCRIPT_SUFFIXES:
-                transcripts.append((text.name, content))
-                continue
-            if extension(text.name) == "txt":
-                captions.append(content[: 4 * MAX_CAPTION_CHARACTERS].decode("utf-8", "replace"))
-                continue
-            try:
-                values = parse_exact_json(content)
-                if not isinstance(values, dict):
-                    raise ValueError("not an object, as {…}")
-                columns = {**values, **columns}
-            except (ValueError, RecursionError) as error:
-                self.index.report(text.name, f"its JSON cannot be read ({error}); correct it")
-        caption_column = next((n for n in CAPTION_COLUMNS if columns.get(n) is not None), None)
-        if caption_column is not None:
-            captions.append(columns.pop(caption_column))
-        texts = {name: nested_to_text(value) for name, value in columns.items()}
-        return _TextsOfItem(captions, texts, transcripts)
-
-
 # ---------------------------------------------------------------- reading
 
 
@@ -272,7 +253,7 @@ class _TarReader:
 
     def members(self) -> Iterator[OpenFile | Failure]:
         with SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool, closing(TarIndex()) as index:
-            texts = _Texts(cast(BinaryIO, spool), index)
+            texts = TarTexts(cast(BinaryIO, spool), index)
             self._collect_texts(texts)
             try:
                 with _open_tar(self.tar.file) as tar:
@@ -284,10 +265,20 @@ class _TarReader:
             else:
                 if not self.members_read:
                     yield self._failure("the tar holds no members; expected media files")
+                elif tar.foreign_blocks:
+                    yield self._failure(
+                        f"{tar.foreign_blocks * tarfile.BLOCKSIZE:,} bytes between or after the "
+                        f"{self.members_read} members belong to none of them; pack the tar again"
+                    )
+                elif not tar.has_end:
+                    yield self._failure(
+                        f"the tar has no end mark after {self.members_read} members and may be "
+                        "cut; copy it again"
+                    )
             for text, problem in index.problems():
                 yield Failure(self._uri(text.name), "open", problem, text.size, self.tar.mtime)
 
-    def _collect_texts(self, texts: _Texts) -> None:
+    def _collect_texts(self, texts: TarTexts) -> None:
         """Store and pair the texts; damage is reported when the media are read."""
         index = texts.index
         try:
@@ -305,7 +296,7 @@ class _TarReader:
         index.clear_seen()
         index.pair_texts()
 
-    def _media(self, tar: tarfile.TarFile, texts: _Texts) -> Iterator[OpenFile | Failure]:
+    def _media(self, tar: _Tar, texts: TarTexts) -> Iterator[OpenFile | Failure]:
         index = texts.index
         for member in _iterate(tar):
             self.members_read += 1
@@ -324,7 +315,7 @@ class _TarReader:
             index.add_seen(member.name)
 
     def _open_media(
-        self, tar: tarfile.TarFile, member: tarfile.TarInfo, uri: str, texts: _Texts
+        self, tar: _Tar, member: tarfile.TarInfo, uri: str, texts: TarTexts
     ) -> Iterator[OpenFile | Failure]:
         with _spool(cast(BinaryIO, tar.extractfile(member))) as file:
             media = OpenFile(uri, member.name, file, member.size, member.mtime)
@@ -334,7 +325,9 @@ class _TarReader:
             beside = texts.read(member.name)
             yield replace(
                 media,
-                caption=join_captions(beside.captions) or self.source.caption,
+                caption=join_captions(beside.captions)
+                or self.source.caption
+                or ("" if beside.captions else None),
                 columns={**self.source.columns, **beside.columns},
                 transcripts=tuple(self._transcripts(member.name, beside.transcripts)),
                 rereads=self.source.rereads,

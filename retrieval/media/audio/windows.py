@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.media.audio.reader import Gap
+from retrieval.media.audio.blocks import Gap
 from retrieval.types import AudioWindows
 
 MIN_TAIL_SECONDS = 0.5

@@ -10,6 +10,8 @@ from typing import BinaryIO
 _MAX_PARTS = 10_000
 """Parts of a file that are followed; files with more declare no size."""
 
+_MAX_FLV_TAGS = 1_000_000
+
 _UNKNOWN_32 = 0x7FFF_0000
 """A length of 0, or of at least this, comes from a program that did not know it."""
 
@@ -142,8 +144,8 @@ def _w64(file: BinaryIO, size: int) -> int | None:
 def _mp4(file: BinaryIO, size: int) -> int | None:
     def step(file: BinaryIO, position: int) -> int | None:
         count, name = struct.unpack(">I4s", _read(file, position, 8))
-        if name == b"ftyp" and position:
-            return None  # another file is appended
+        if (name == b"ftyp" and position) or not name.replace(b" ", b"").isalnum():
+            return None  # another file, or something else, is appended
         if count == 1:
             (count,) = struct.unpack(">Q", _read(file, position + 8, 8))
         if count == 0:
@@ -172,7 +174,9 @@ def _ebml_length(data: bytes, at: int) -> tuple[int | None, int]:
 
 def _asf(file: BinaryIO, size: int) -> int | None:
     def step(file: BinaryIO, position: int) -> int | None:
-        (count,) = struct.unpack("<16xQ", _read(file, position, 24))
+        name, count = struct.unpack("<16sQ", _read(file, position, 24))
+        if name == _ASF and position:
+            return None  # another file is appended
         return position + count if 24 <= count < 1 << 62 else None
 
     return _walk(file, size, 0, step)
@@ -180,10 +184,22 @@ def _asf(file: BinaryIO, size: int) -> int | None:
 
 def _flv(file: BinaryIO, size: int) -> int | None:
     match = re.search(rb"\x00\x08filesize\x00(.{8})", _read(file, 0, 1 << 16), re.DOTALL)
-    if match is None:
-        return None
-    (count,) = struct.unpack(">d", match[1])
-    return int(count) if 0 < count < 1 << 62 else None
+    (count,) = struct.unpack(">d", match[1]) if match else (0.0,)
+    return int(count) if 0 < count < 1 << 62 else _flv_tags(file, size)
+
+
+def _flv_tags(file: BinaryIO, size: int) -> int | None:
+    """Follow the tags of a recorder that stored no size; each repeats its length at its end."""
+    position: int = struct.unpack(">I", _read(file, 5, 4))[0] + 4
+    for _ in range(_MAX_FLV_TAGS):
+        head = _read(file, position, 11)
+        if head[:3] == b"FLV" or len(head) < 11:
+            return position + (15 if head and head[:3] != b"FLV" else 0)
+        length = 11 + int.from_bytes(head[1:4], "big")
+        if head[0] & 0x1F not in (8, 9, 18):
+            return None
+        position += length + 4
+    return None
 
 
 def _caf(file: BinaryIO, size: int) -> int | None:
@@ -243,6 +259,23 @@ def ogg_is_complete(file: BinaryIO, size: int) -> bool:
         return False
     table = tail[page + 27 : page + 27 + tail[page + 26]]
     return bool(tail[page + 5] & 4) and page + 27 + len(table) + sum(table) <= len(tail)
+
+
+_BEGINNINGS: tuple[Callable[[bytes], bool], ...] = (
+    lambda head: head[4:8] == b"ftyp",
+    lambda head: head.startswith(_EBML),
+    lambda head: head.startswith(b"FLV\1"),
+    lambda head: head.startswith(_ASF),
+)
+
+
+def begins_container(file: BinaryIO, at: int) -> Callable[[bytes], bool] | None:
+    """Return a test for the beginning of files like the one at a position: MP4, Matroska, FLV, ASF.
+
+    FFmpeg ignores a second file of these formats; None for other formats.
+    """
+    head = _read(file, at, 64)
+    return next((matches for matches in _BEGINNINGS if matches(head)), None)
 
 
 _FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], int | None]], ...] = (

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import av.container
+import numpy as np
 
 from retrieval.media.containers.reading import (
     audio_stream,
@@ -63,9 +64,11 @@ class Timeline:
     def __init__(self, container: av.container.InputContainer, damage: Damage) -> None:
         self._container = container
         self._damage = damage
+        self._has_no_stamps = container.format.name == "avi"
         self._restarts_often = container.format.name in _RESTARTING_FORMATS
         self._offsets = [0.0]  # seconds added to the stamps, by epoch
         self._positions: dict[int, _StreamPosition] = {}
+        self._places: dict[int, list[tuple[int, float]]] = {}  # position and end of each packet
         self.origin_seconds = origin_seconds(container)
         self.last_byte = 0
 
@@ -78,6 +81,20 @@ class Timeline:
     def end_seconds(self) -> float:
         """Latest end of a packet of any stream, in seconds from the origin."""
         return max((position.end_seconds for position in self._positions.values()), default=0.0)
+
+    def lag_growth_seconds(self, stream: Any) -> float:
+        """Return how far the packets of a stream fall behind those that are stored before them.
+
+        AVI has no time stamps, so a gap in the sound shows only in the order of the bytes.
+        """
+        own = np.array(sorted(self._places.pop(stream.index, [])))
+        other = np.array(sorted(place for places in self._places.values() for place in places))
+        if not len(own) or not len(other):
+            return 0.0
+        before = np.searchsorted(other[:, 0], own[:, 0])
+        reached = np.concatenate([[0.0], np.maximum.accumulate(other[:, 1])])[before]
+        lags = reached - own[:, 1]
+        return float(lags[-1] - lags.min())
 
     def extend_to(self, stream: Any, seconds: float) -> None:
         """Record the end of a stream's decoded content; its packets may lack time stamps."""
@@ -93,11 +110,20 @@ class Timeline:
         """Yield a stream's packets from the current position, with shifted time stamps."""
         streams = [video_stream(self._container), audio_stream(self._container), stream]
         unique = list({each.index: each for each in streams if each is not None}.values())
-        for packet in read_packets(self._container, unique, self._damage):
-            self._shift(packet)
-            self.last_byte = max(self.last_byte, (packet.pos or 0) + packet.size)
+        for packet in self._read(unique):
             if packet.stream_index == stream.index:
                 yield packet
+
+    def all_packets(self) -> Iterator[av.Packet[Any]]:
+        """Yield the packets of the first video and audio stream, with shifted time stamps."""
+        streams = [video_stream(self._container), audio_stream(self._container)]
+        yield from self._read([stream for stream in streams if stream is not None])
+
+    def _read(self, streams: list[Any]) -> Iterator[av.Packet[Any]]:
+        for packet in read_packets(self._container, streams, self._damage):
+            self._shift(packet)
+            self.last_byte = max(self.last_byte, (packet.pos or 0) + packet.size)
+            yield packet
 
     def _shift(self, packet: av.Packet[Any]) -> None:
         stamps = [stamp for stamp in (packet.dts, packet.pts) if stamp is not None]
@@ -124,6 +150,8 @@ class Timeline:
             packet.dts = None if packet.dts is None else packet.dts + offset
         end = (shown + offset + (packet.duration or 0)) * unit - self.origin_seconds
         position.end_seconds = max(position.end_seconds, end)
+        if self._has_no_stamps and packet.pos is not None and packet.size:
+            self._places.setdefault(packet.stream_index, []).append((packet.pos, end))
 
     def _is_restart(self, now: float, position: _StreamPosition) -> bool:
         if position.last is None or position.first is None:

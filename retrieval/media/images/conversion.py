@@ -68,7 +68,8 @@ def scale_to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     minimum, maximum = float(values.min()), float(values.max())
     if not np.isfinite([minimum, maximum]).all():
         raise DamagedMediaError("image holds NaN or infinite values; replace it")
-    limit = next((limit for limit in _RANGES if maximum <= limit), None)
+    ranges = {*_RANGES, np.iinfo(values.dtype).max} if values.dtype.kind in "iu" else _RANGES
+    limit = next((limit for limit in sorted(ranges) if maximum <= limit), None)
     offset, factor, rounding = 0.0, 1.0, 0.0
     if minimum < 0 or limit is None:
         offset, factor = minimum, 255 / max(maximum - minimum, np.finfo(np.float64).tiny)

@@ -1,21 +1,23 @@
-"""Read HEIF, JPEG XL, raw photographs and float RGB TIFF with the extra `images`."""
+"""Read HEIF, JPEG XL, raw photographs and deep TIFFs with the extra `images`."""
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from retrieval.errors import DamagedMediaError, UnsupportedMediaError
-from retrieval.media.images.conversion import (
-    read_orientation,
-    scale_to_8_bits,
-    turn_upright,
+from retrieval.media.images.conversion import read_orientation, to_rgb, turn_upright
+from retrieval.media.images.deep_tiff import (
+    is_16_bit_rgb,
+    is_deep_tiff,
+    read_deep_tiff,
+    read_tiff_tags,
 )
 from retrieval.media.images.jpeg_xl import read_jpeg_xl_size
 from retrieval.media.images.limits import MAX_RAW_PIXELS, check_pixels
@@ -27,8 +29,6 @@ SizedImage = tuple[Image.Image, tuple[int, int]]
 _DNG_VERSION, _CFA_PATTERN, _TIFF_EP_STANDARD = 50706, 33421, 37399
 _RAW_TAGS = frozenset((_DNG_VERSION, _CFA_PATTERN, _TIFF_EP_STANDARD))
 _SUB_IFDS, _MAKE, _NEW_SUBFILE_TYPE, _PREVIEW = 330, 271, 254, 1
-_WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION = 256, 257, 262, 274
-_SAMPLES_PER_PIXEL, _SAMPLE_FORMAT, _RGB, _FLOAT = 277, 339, 2, 3
 _ORIENTATIONS = {3: 3, 5: 8, 6: 6}
 """EXIF orientation by LibRaw's `flip`."""
 
@@ -54,8 +54,8 @@ def read_optional_format(file: BinaryIO, wanted_side: int) -> SizedImage | None:
         reader = _read_heif
     elif is_raw(head) or (is_tiff(head) and _is_raw_tiff(file, head)):
         reader = _read_raw
-    elif is_tiff(head) and _is_float_rgb(_read_tiff_tags(file)):
-        reader = _read_float_rgb
+    elif is_tiff(head) and is_deep_tiff(read_tiff_tags(file)):
+        reader = _read_deep_tiff
     file.seek(0)
     return None if reader is None else reader(file, wanted_side)
 
@@ -97,48 +97,22 @@ def _read_jpeg_xl(file: BinaryIO, wanted_side: int) -> SizedImage:
     return image, image.size
 
 
-# ---------------------------------------------------------------- float RGB TIFF
-
-
-def _read_tiff_tags(file: BinaryIO) -> Mapping[int, Any]:
-    """Return the tags of a TIFF's first image; none if they cannot be read."""
-    file.seek(0)
-    header = file.read(8)
-    if b"+" in header[2:4]:  # BigTIFF
-        header += file.read(8)
+def _read_deep_tiff(file: BinaryIO, wanted_side: int) -> SizedImage:
     try:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(header)
-        file.seek(tags.next)
-        tags.load(file)
-        return dict(tags)
-    except Exception:  # Pillow raises arbitrary exceptions on bad data
-        return {}
-
-
-def _is_float_rgb(tags: Mapping[int, Any]) -> bool:
-    return (
-        tags.get(_SAMPLES_PER_PIXEL) == 3
-        and tags.get(_PHOTOMETRIC) == _RGB
-        and set(tags.get(_SAMPLE_FORMAT, ())) == {_FLOAT}
-    )
-
-
-def _read_float_rgb(file: BinaryIO, wanted_side: int) -> SizedImage:
-    library = _load_library("imagecodecs", "a TIFF of floats in RGB")
-    tags = _read_tiff_tags(file)
-    width, height = tags[_WIDTH], tags[_HEIGHT]
-    check_pixels(width, height)
-    file.seek(0)
-    values = np.asarray(library.tiff_decode(file.read(), index=0))
-    if values.shape == (3, height, width):  # each channel is stored separately
-        values = np.moveaxis(values, 0, -1)
-    if values.shape != (height, width, 3):
-        raise DamagedMediaError(
-            f"TIFF holds an array of shape {values.shape}, expected ({height}, {width}, 3); "
-            "write it again"
-        )
-    image = turn_upright(Image.fromarray(scale_to_8_bits(values)), tags.get(_ORIENTATION, 1))
-    return image, image.size
+        library = _load_library("imagecodecs", "a TIFF of these values")
+    except UnsupportedMediaError:
+        if not is_16_bit_rgb(read_tiff_tags(file)):
+            raise
+        file.seek(0)
+        with Image.open(file, formats=("TIFF",)) as image:
+            check_pixels(*image.size)
+            image.load()
+            # Pillow keeps the upper 8 of 16 bits, which shows that the range is not one of 12 bits.
+            if np.asarray(image).max() < 16:
+                raise
+            upright = turn_upright(to_rgb(image), read_orientation(image))
+            return upright, upright.size
+    return read_deep_tiff(file, library)
 
 
 # ---------------------------------------------------------------- raw photographs

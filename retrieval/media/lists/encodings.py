@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import unicodedata
 from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, TextIO
@@ -22,16 +23,23 @@ _HEAD_BYTES = 64 << 10
 _SAMPLE_BYTES = 256 << 10
 _LINE_BYTES = 1 << 20
 _CANDIDATES = (
-    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r",
+    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_u", "mac_roman",
     "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr",
+    "iso8859_2", "iso8859_5", "cp866", "cp850",
 )  # fmt: skip
 """Encodings other than Unicode, the most common first."""
 
-_MULTIBYTE = ("utf-16", "utf-32", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
+_MULTIBYTE = (
+    *("utf-16", "utf-32", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "iso2022_jp"),
+)
 """Encodings with several bytes per letter; surrogate escapes stand for single bytes."""
 
 _MIN_LETTERS = 12
-"""Bytes beyond ASCII that detection needs; with fewer, the most common encoding is assumed."""
+"""Bytes beyond ASCII that the frequencies of letters need."""
+
+_ODDNESS_BYTES = 16 << 10
+_SHIFTS = (b"\x1b$B", b"\x1b$@")
+"""Escape sequences that begin two-byte letters in ISO-2022-JP, which is valid UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +99,53 @@ def encoding_of(file: BinaryIO) -> TextEncoding:
         if head.startswith(mark):
             return TextEncoding(name)
     if b"\0" in head:
-        # UTF-16 without a mark: the high bytes of digits, commas and spaces are 0.
-        return TextEncoding(
-            "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
-        )
+        return TextEncoding(_wide_encoding(head))
     file.seek(0)
     if _is_utf8(file):
-        return TextEncoding("utf-8")
+        return TextEncoding("iso2022_jp" if _is_iso_2022_jp(head) else "utf-8")
     file.seek(0)
     valid, invalid, sample = _sample_letters(file)
     if valid >= invalid:
         return TextEncoding("utf-8", f"{invalid} lines are not UTF-8; the others are read as UTF-8")
     return _guess(sample)
+
+
+def _wide_encoding(head: bytes) -> str:
+    """Tell UTF-16 and UTF-32 without a mark apart: the high bytes of digits and commas are 0."""
+    zeros = [head[first::4].count(0) for first in range(4)]
+    letters = len(head) // 4
+    if zeros[2] > 0.9 * letters and zeros[3] > 0.9 * letters:
+        return "utf-32-le"
+    if zeros[0] > 0.9 * letters and zeros[1] > 0.9 * letters:
+        return "utf-32-be"
+    return "utf-16-be" if zeros[0] + zeros[2] > zeros[1] + zeros[3] else "utf-16-le"
+
+
+def _is_iso_2022_jp(head: bytes) -> bool:
+    if not any(shift in head for shift in _SHIFTS):
+        return False
+    try:
+        head[: head.rfind(b"\n") + 1 or None].decode("iso2022_jp")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def decode_text(content: bytes) -> str:
+    """Decode a short text, such as a caption, as `find_encoding` would."""
+    for mark, name in _BOMS:
+        if content.startswith(mark):
+            return content.decode(name, "replace")
+    if b"\0" in content:
+        return content.decode(_wide_encoding(content), "replace")
+    try:
+        return content.decode("iso2022_jp" if _is_iso_2022_jp(content) else "utf-8")
+    except UnicodeDecodeError as error:
+        if error.end == len(content) and error.reason == "unexpected end of data":
+            return content[: error.start].decode("utf-8")
+        valid, invalid, sample = _sample_letters(io.BytesIO(content))
+        name = "utf-8" if valid >= invalid else _guess(sample).name
+        return content.decode(name, "replace")
 
 
 def _is_utf8(file: BinaryIO) -> bool:
@@ -139,23 +182,74 @@ def _guess(sample: bytes) -> TextEncoding:
     name = _guess_name(sample)
     if name is None:
         return TextEncoding("utf-8", "not UTF-8, and of no known encoding; save it as UTF-8", False)
-    return TextEncoding(name, f"not UTF-8; read as {name}, as its letters suggest")
+    return TextEncoding(
+        name, f"not UTF-8; read as {name}, as its letters suggest; save it as UTF-8 to be sure"
+    )
 
 
 def _guess_name(sample: bytes) -> str | None:
-    if sum(byte >= 0x80 for byte in sample) < _MIN_LETTERS:
-        try:
-            sample.decode(_CANDIDATES[0])
-        except UnicodeDecodeError:
-            return None
-        return _CANDIDATES[0]
-    from charset_normalizer import from_bytes
+    """Return the most common of the encodings that explain the letters equally well."""
+    start = sample[:_ODDNESS_BYTES].rpartition(b"\n")[0] or sample[:_ODDNESS_BYTES]
+    text = start.decode("utf-8", "replace")
+    broken = text.count("\ufffd") / max(1, sum(letter >= "\x80" for letter in text))
+    oddness = {name: _oddness(start, name) for name in _CANDIDATES}
+    frequencies: dict[str, tuple[float, float]] = {}
+    if sum(byte >= 0x80 for byte in sample) >= _MIN_LETTERS:
+        from charset_normalizer import from_bytes
 
-    # Prefer the most common of the encodings that explain the letters equally well.
+        for match in from_bytes(sample, cp_isolation=list(_CANDIDATES)):
+            for name in match.could_be_from_charset:
+                frequencies[name] = (round(match.chaos, 2), -round(match.coherence, 2))
     ranked = [
-        (round(match.chaos, 2), -round(match.coherence, 2), _CANDIDATES.index(name), name)
-        for match in from_bytes(sample, cp_isolation=list(_CANDIDATES))
-        for name in match.could_be_from_charset
-        if name in _CANDIDATES
+        (odd, *frequencies.get(name, (1.0, 0.0)), number, name)
+        for number, (name, odd) in enumerate(oddness.items())
+        if odd is not None
     ]
-    return min(ranked)[-1] if ranked else None
+    # A text with a few damaged letters is UTF-8 nevertheless.
+    return min(ranked)[-1] if ranked and min(ranked)[0] <= broken else None
+
+
+# ---------------------------------------------------------------- unlikely letters
+
+_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "HEBREW", "ARABIC")
+_IN_WORDS = "’‘"
+_CJK = "\u2e80"
+_NOT_JAPANESE = ("gb18030", "big5", "euc_kr")
+_UNLIKELY = {"cp1252": "ðþýÐÞÝ", "cp1254": "áæóíúéèà"}
+"""Letters of Icelandic, which Turkish texts seem to have, and letters that Turkish lacks."""
+
+
+def _oddness(sample: bytes, encoding: str) -> float | None:
+    """Return the share of letters beyond ASCII that are unlikely; None if some have no meaning."""
+    try:
+        text = f" {sample.decode(encoding)} "
+    except UnicodeDecodeError:
+        return None
+    places = [place for place, letter in enumerate(text) if letter >= "\x80"]
+    odd = sum(_is_odd(text[max(0, place - 2) : place + 2], encoding) for place in places)
+    return round(odd / max(1, len(places)), 1)
+
+
+def _is_odd(around: str, encoding: str) -> bool:
+    """Whether a letter is unlikely after the two letters before it, and before the next."""
+    *_, older, before, letter, after = " ", *around
+    if not letter.isalpha():
+        category = unicodedata.category(letter)
+        in_word = after.isalpha() and (before.isalpha() or category in ("No", "Sk"))
+        is_mark = letter >= _CJK or letter in _IN_WORDS
+        return category in ("Cc", "Cn", "Co") or (in_word and not is_mark)
+    if letter >= _CJK:
+        is_kana = "\u3040" <= letter < "\u3100"
+        in_word = (before + after).isalpha() and (before + after).isascii()
+        is_half_wide = "\uff61" <= letter <= "\uff9f"
+        return in_word or is_half_wide or (is_kana and encoding in _NOT_JAPANESE)
+    script = _script(letter)
+    accents = script == "LATIN" and all("\x80" <= each < "\u0250" for each in (older, before))
+    foreign = script in _SCRIPTS and before.isalpha() and _script(before) != script
+    unlikely = letter in _UNLIKELY.get(encoding, "") and (before + after).strip().isalpha()
+    capital = letter.isupper() and before.isalpha() and (before + after).upper() != before + after
+    return capital or accents or foreign or unlikely
+
+
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "").partition(" ")[0]

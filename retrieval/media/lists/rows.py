@@ -35,28 +35,17 @@ _MAX_SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True, slots=True)
 class ListedRow:
-    """One row of a list: the path of a file, and its metadata."""
+    """One row of a list: the path of a file, and its metadata.
+
+    Attributes:
+        path: As the list has it.
+        caption: Empty if the row's caption is, None if the row has no column for it.
+        columns: All other columns.
+    """
 
     path: str
     caption: str | None
     columns: dict[str, Scalar]
-
-
-def read_list(
-    path: str,
-    path_column: str | None = None,
-    caption_column: str | None = None,
-    notices: Notices | None = None,
-) -> Iterator[ListedRow]:
-    """Read a list as `read_files` does, but raise the first error of a row.
-
-    Raises:
-        SourceError: The list cannot be read, a given column is missing, or a row is malformed.
-    """
-    for _, row in read_files(path, path_column, caption_column, notices):
-        if isinstance(row, SourceError):
-            raise row
-        yield row
 
 
 def read_files(
@@ -80,7 +69,7 @@ def read_files(
             yield number, row
         elif name not in first_rows:
             first_rows[name] = row
-            yield number, replace(row, caption=join_captions(captions[name]))
+            yield number, replace(row, caption=join_captions(captions[name]) or row.caption)
         elif row.columns != first_rows[name].columns:
             notices.add(
                 "a file is listed again with other columns; those of its first row are stored",
@@ -213,7 +202,7 @@ class _RowParser:
             )
         return ListedRow(
             path=self._parse_path(where, path_key, row[path_key]),
-            caption=join_captions([row[caption_key]]) if caption_key is not None else None,
+            caption=None if caption_key is None else join_captions([row[caption_key]]) or "",
             columns=to_columns(
                 {key: value for key, value in row.items() if key not in (path_key, caption_key)},
                 self.file.notices,

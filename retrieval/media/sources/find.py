@@ -88,7 +88,7 @@ class _Finder:
         for path in _expand(argument, self.listing):
             if os.path.isdir(path):
                 for file in walk(path, self.listing):
-                    yield self._source(file)
+                    yield self._source(file.path, has_caption=file.has_caption)
             elif self.ignore_rules.ignores(os.path.abspath(path)):
                 continue
             elif self.path_column is None and _holds_media(path):
@@ -98,15 +98,15 @@ class _Finder:
             else:
                 yield self._source(path)
 
-    def _source(self, path: str) -> Source:
+    def _source(self, path: str, *, has_caption: bool = True) -> Source:
         path = os.path.abspath(path)
         caption = None
         try:
-            caption = find_caption(path)
+            caption = find_caption(path) if has_caption else None
         except SourceError as error:
             captions = os.path.join(os.path.dirname(path), CAPTIONS_FILE)
             self.listing.fail(path_to_uri(captions), str(error), error)
-        return Source(uri=path_to_uri(path), path=path, is_tar=is_tar_name(path), caption=caption)
+        return Source(uri=quote(path), path=path, is_tar=is_tar_name(path), caption=caption)
 
     def _listed_files(self, path: str) -> Iterator[Source]:
         folder = os.path.dirname(os.path.abspath(path))
@@ -143,7 +143,8 @@ class _Finder:
 
     def _listed_source(self, path: str, row: ListedRow) -> Source:
         source = self._source(path)
-        return replace(source, caption=row.caption or source.caption, columns=row.columns)
+        caption = row.caption or (row.caption if source.caption is None else source.caption)
+        return replace(source, caption=caption, columns=row.columns)
 
     def _report_rows(self, uri: str, bad: list[tuple[int, SourceError]]) -> None:
         """Report the bad rows of a list as failures, then clear them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from retrieval.errors import SourceError
 from retrieval.media.captions import CAPTIONS_FILE
@@ -14,7 +15,14 @@ from retrieval.media.sources.listing import Listing
 from retrieval.media.transcripts.sidecars import is_sidecar
 
 
-def walk(folder: str, listing: Listing) -> Iterator[str]:
+class WalkedFile(NamedTuple):
+    """A media file, and whether a file next to it may contain its caption."""
+
+    path: str
+    has_caption: bool
+
+
+def walk(folder: str, listing: Listing) -> Iterator[WalkedFile]:
     """Yield the media files below a folder, sorted by name, folder by folder.
 
     Hidden files, collections and excluded files are skipped silently. Other files that are not
@@ -61,18 +69,27 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
 
 
-def _media_files(entries: list[os.DirEntry[str]], listing: Listing) -> Iterator[str]:
+def _media_files(entries: list[os.DirEntry[str]], listing: Listing) -> Iterator[WalkedFile]:
     """Yield the media among the files of one folder, and count the others."""
-    media = [entry.name for entry in entries if is_media_name(entry.name)]
-    stems = {os.path.splitext(name)[0] for name in media}
-    names = frozenset((*stems, *media))
+    files: list[os.DirEntry[str]] = []
     for entry in entries:
         if entry.is_symlink() and os.path.isdir(entry.path):
             listing.skipped["links to folders"] += 1
-        elif is_media_name(entry.name):
-            yield entry.path
-        elif not _is_caption(entry.name, stems) and not is_sidecar(entry.name, names):
-            listing.count_skipped(entry.name)
+        else:
+            files.append(entry)
+    media = [entry for entry in files if is_media_name(entry.name)]
+    if len(media) == len(files):
+        yield from (WalkedFile(entry.path, False) for entry in media)
+        return
+    others = {entry.name for entry in files} - {entry.name for entry in media}
+    stems = {os.path.splitext(entry.name)[0] for entry in media}
+    names = frozenset(stems.union(entry.name for entry in media))
+    for name in sorted(others):
+        if not _is_caption(name, stems) and not is_sidecar(name, names):
+            listing.count_skipped(name)
+    for entry in media:
+        text_file = os.path.splitext(entry.name)[0] + ".txt"
+        yield WalkedFile(entry.path, CAPTIONS_FILE in others or text_file in others)
 
 
 def _is_caption(name: str, stems: set[str]) -> bool:

@@ -149,7 +149,9 @@ class Deduplicator:
         metadata = source_metadata(source)
         if listed is source.uri:
             if metadata:
-                self._first_columns[listed] = frozenset(metadata)
+                # An empty caption does not hide one of a later mention.
+                names = (name for name in metadata if name != "caption" or source.caption)
+                self._first_columns[listed] = frozenset(names)
             return True
         if listed != source.uri:
             others = self._listing.other_paths.setdefault(listed, [])

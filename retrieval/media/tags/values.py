@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 import unicodedata
@@ -63,7 +64,10 @@ class Tags:
 
 def _distinct(texts: Iterable[str]) -> list[str]:
     """Return texts without repetitions, ignoring case."""
-    return list({text.casefold(): text for text in reversed(list(texts))}.values())[::-1]
+    first: dict[str, str] = {}
+    for text in texts:
+        first.setdefault(text.casefold(), text)
+    return list(first.values())
 
 
 def clean_tag(value: object) -> str | None:
@@ -77,7 +81,7 @@ def clean_tag(value: object) -> str | None:
         if has_bytes:
             value = value[: 4 * MAX_TAG_CHARACTERS].encode("utf-8", "surrogateescape")
     if isinstance(value, bytes):
-        value = _decode(value[: 4 * MAX_TAG_CHARACTERS])
+        value = _decode(value)
     if not isinstance(value, str):
         return None
     value = value.lstrip("\0").partition("\0")[0][: 4 * MAX_TAG_CHARACTERS]
@@ -90,14 +94,14 @@ def clean_tag(value: object) -> str | None:
 
 def _decode(value: bytes) -> str:
     """Decode bytes of an unknown encoding: UTF-8, UTF-16 with a mark, or else Windows-1252."""
-    if value.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return value.decode("utf-16", "replace")
+    cut = value[: 4 * MAX_TAG_CHARACTERS]
+    if cut.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return cut.decode("utf-16", "replace")
     try:
-        return value.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.start >= len(value) - 3:  # cut in the middle of a letter
-            return value[: error.start].decode("utf-8")
-    return value.decode("cp1252", "replace")
+        # The end of a cut text can be a part of a letter.
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(cut, final=len(cut) == len(value))
+    except UnicodeDecodeError:
+        return cut.decode("cp1252", "replace")
 
 
 def decode_comment(value: object) -> str | None:

@@ -157,7 +157,7 @@ def _read_header(line: str, number: int, transcript: Transcript, is_vtt: bool) -
 def _seconds(parts: tuple[str | None, ...]) -> float:
     hours, minutes, seconds, fraction = parts
     whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
-    return whole + int((fraction or "0").ljust(3, "0")) / 1000
+    return (whole * 1000 + int((fraction or "0").ljust(3, "0"))) / 1000
 
 
 def _shown(text: str) -> str:

@@ -5,8 +5,10 @@ Times come from the frames' time stamps, with the container's first one as 0, as
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, BinaryIO, Protocol
 
 import av
@@ -15,11 +17,13 @@ import numpy as np
 from PIL import Image
 
 from retrieval.errors import DamagedMediaError
+from retrieval.media.containers.joined import split_joined
 from retrieval.media.containers.reading import PADDING_SECONDS, open_container, possible_seconds
 from retrieval.media.damage import Damage
 from retrieval.media.files import opened
 from retrieval.media.video.animation import AnimationFrameReader, is_animation
 from retrieval.media.video.frames import SAME_TIME, FrameReader
+from retrieval.media.video.joined import JoinedFrameReader
 
 
 class VideoReader:
@@ -224,15 +228,47 @@ def open_video(file: BinaryIO | str, *, threads: int = 1) -> Iterator[VideoReade
         UnsupportedMediaError: No known container, or no video stream that can be decoded.
         MediaTooLargeError: Frames over the pixel limit.
     """
+    with _source_opener(file, threads) as open_source:
+        yield VideoReader(open_source)
+
+
+@contextmanager
+def open_frames(file: BinaryIO | str, *, threads: int = 1) -> Iterator[FrameSource]:
+    """Open a video for reading its own frames and their times.
+
+    Raises:
+        UnsupportedMediaError: No known container, or no video stream that can be decoded.
+        MediaTooLargeError: Frames over the pixel limit.
+    """
+    with _source_opener(file, threads) as open_source:
+        yield open_source(Damage())
+
+
+@contextmanager
+def _source_opener(file: BinaryIO | str, threads: int) -> Iterator[Callable[[Damage], FrameSource]]:
+    """Yield a function that opens the frames of a file; the file is closed at the end."""
     with opened(file) as stream, ExitStack() as containers:
         if is_animation(stream, stream.read(32)):
-            yield VideoReader(lambda damage: AnimationFrameReader(stream, damage))
+            yield lambda damage: AnimationFrameReader(stream, damage)
             return
 
-        def open_again() -> av.container.InputContainer:
-            return containers.enter_context(open_container(stream))
+        def read_part(part: BinaryIO, damage: Damage) -> FrameReader:
+            def open_again() -> av.container.InputContainer:
+                return containers.enter_context(open_container(part))
 
-        yield VideoReader(lambda damage: FrameReader(open_again, stream, threads, damage))
+            return FrameReader(open_again, part, threads, damage)
+
+        parts = split_joined(stream)
+        if len(parts) == 1:
+            yield lambda damage: read_part(stream, damage)
+            return
+        sizes = [part.seek(0, os.SEEK_END) for part in parts]
+
+        def read_parts(damage: Damage) -> JoinedFrameReader:
+            openers = [partial(read_part, part, damage) for part in parts]
+            return JoinedFrameReader(list(zip(openers, sizes, strict=True)), damage)
+
+        yield read_parts
 
 
 def sample_frames(

@@ -65,7 +65,9 @@ def decode_all(
             yield from decode(source, plan, known)
         return
     with _WorkerPool(plan, workers, timeout_seconds) as pool:
-        yield from pool.run(_make_jobs(sources, _KnownFiles(known)))
+        # Reading words takes longer than a message, so that small jobs share the work better.
+        max_sources = 1 if plan.words else JOB_SOURCES
+        yield from pool.run(_make_jobs(sources, _KnownFiles(known), max_sources))
 
 
 # ---------------------------------------------------------------- jobs
@@ -99,14 +101,16 @@ class _KnownFiles:
         return {uri: self._files[uri] for uri in self._members[first:last]}
 
 
-def _make_jobs(sources: Iterable[Source], known: _KnownFiles) -> Iterator[_Job]:
+def _make_jobs(
+    sources: Iterable[Source], known: _KnownFiles, max_sources: int = JOB_SOURCES
+) -> Iterator[_Job]:
     """Group consecutive images into jobs, so that many small ones share a message."""
     group: list[Source] = []
     files: dict[str, KnownFile] = {}
     size = 0
     for source in sources:
         image_bytes = _image_bytes(source)
-        if group and (image_bytes is None or size >= JOB_BYTES or len(group) == JOB_SOURCES):
+        if group and (image_bytes is None or size >= JOB_BYTES or len(group) == max_sources):
             yield _Job(tuple(group), files)
             group, files, size = [], {}, 0
         if image_bytes is None:

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from multiprocessing import Pipe
+from typing import Any
 
-from retrieval.media.workers.worker import Message, Ready, Request
+from retrieval.media.workers.worker import Ready
 
 WORKER_CODE = (
     "import sys; from retrieval.media.workers import worker; worker.serve(int(sys.argv[1]))"
@@ -21,14 +22,18 @@ class WorkerLostError(Exception):
 
 
 class WorkerProcess:
-    """One worker process and the pipe to it."""
+    """One worker process and the pipe to it.
 
-    def __init__(self) -> None:
+    Args:
+        code: Python code of the process; it serves the file descriptor `sys.argv[1]`.
+    """
+
+    def __init__(self, code: str = WORKER_CODE) -> None:
         self._pipe, worker_end = Pipe()
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", WORKER_CODE, str(worker_end.fileno())],
+                [sys.executable, "-P", "-c", code, str(worker_end.fileno())],
                 stdin=subprocess.PIPE,  # never written; the worker reads its end and exits
                 stdout=subprocess.DEVNULL,
                 pass_fds=[worker_end.fileno()],
@@ -43,8 +48,8 @@ class WorkerProcess:
         if not isinstance(self._receive(timeout_seconds), Ready):
             raise WorkerLostError("did not report that it is ready")
 
-    def send(self, request: Request, timeout_seconds: float) -> Iterator[Message]:
-        """Send a request and yield its answers."""
+    def send(self, request: Any, timeout_seconds: float) -> Iterator[Any]:
+        """Send a request and yield its answers, for decoding lists of events and `ItemStarts`."""
         try:
             self._pipe.send(request)
         except OSError as error:
@@ -52,11 +57,11 @@ class WorkerProcess:
         while not isinstance(message := self._receive(timeout_seconds), Ready):
             yield message
 
-    def _receive(self, timeout_seconds: float) -> Message:
+    def _receive(self, timeout_seconds: float) -> Any:
         try:
             if not self._pipe.poll(timeout_seconds):
                 raise WorkerLostError(f"did not respond for {timeout_seconds:g} seconds")
-            message: Message = self._pipe.recv()
+            message = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise WorkerLostError(self._exit_reason()) from error
         return message

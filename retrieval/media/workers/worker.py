@@ -11,11 +11,20 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any
 
 from retrieval.media.decode import decode
-from retrieval.types import DecodedChunk, DecodeEvent, DecodePlan, KnownFile, Source
+from retrieval.types import (
+    DecodedChunk,
+    DecodedSpeech,
+    DecodeEvent,
+    DecodePlan,
+    KnownFile,
+    Source,
+)
 
 MESSAGE_BYTES = 256 << 10
 MESSAGE_SECONDS = 0.1
@@ -57,21 +66,22 @@ class Ready:
     """The worker waits for a request: it has just started, or has completed the last one."""
 
 
-Message = list[DecodeEvent] | ItemStarts | Ready
-
-
 def event_bytes(event: DecodeEvent) -> int:
     """Estimate the size of an event in memory and in a pipe."""
-    return 1_000 + (event.samples.nbytes if isinstance(event, DecodedChunk) else 0)
+    if isinstance(event, DecodedChunk | DecodedSpeech):
+        return 1_000 + event.samples.nbytes
+    return 1_000
 
 
-def serve(handle: int) -> None:
+def serve(handle: int, answer: Callable[[Connection, Any], None] | None = None) -> None:
     """Answer requests until the other end of the pipe is closed.
 
     Args:
         handle: File descriptor of a two-way pipe. Standard input is a pipe without a writer; its
             end means that the parent process has ended.
+        answer: Sends the answers to one request; None decodes sources.
     """
+    answer = answer or _answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     _silence_libraries()
@@ -79,7 +89,7 @@ def serve(handle: int) -> None:
     try:
         pipe.send(Ready())
         while True:
-            _answer(pipe, pipe.recv())
+            answer(pipe, pipe.recv())
             pipe.send(Ready())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass

@@ -193,7 +193,7 @@ class _PartBuilder:
         factory = factory_for_kind(kind, rows)
         if factory is None and kind != "exact":
             logger.info("%s: %d rows are too few for %s", self._name, rows, kind)
-        return Choice((factory,), "it was asked for")
+        return Choice((factory,), "it was requested")
 
     def _extend(self, texts: NDArray[np.float32]) -> IndexCard:
         """Build a part that shares the quantizer of the first one."""

@@ -115,7 +115,7 @@ def test_several_suites_have_a_table_each() -> None:
         ({"x" * 100_000: 1}, r"results\.0\.xxx\w+ is an unknown key"),
     ],
 )
-def test_field_31_figures_that_cannot_be_compared_are_refused_by_place(
+def test_field_31_incomparable_figures_are_refused_with_their_position(
     tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     row = {"suite": "s", "task": "t", "metric": "m", "value": 1.0} | change
@@ -140,7 +140,7 @@ def test_field_31_figures_that_cannot_be_compared_are_refused_by_place(
         ({"ids": ["a", "\ud800"]}, "hex escape at line 1 column 92"),
     ],
 )
-def test_field_31_values_of_queries_are_refused_by_place(
+def test_field_31_values_of_queries_are_refused_with_their_position(
     tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     entry = {"suite": "s", "task": "t", "ids": ["a", "b"], "values": {"m": [0.5, 0.5]}} | change

@@ -1,6 +1,4 @@
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +9,9 @@ from benchmarks.results.examples import EXPECTED, TimeLine, best_and_worst
 from benchmarks.results.html import success_curve, suite_sections, write_html
 from benchmarks.results.outcome import Answers, MomentAnswer, Outcome, RankedAnswer, Result
 from benchmarks.results.tables import machine
+from support.browser import Browser
 from support.media_files import write_video
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--hide-scrollbars",
-]  # fmt: skip
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -135,13 +128,8 @@ def test_a_success_curve_has_a_point_wherever_it_changes() -> None:
     assert success_curve([None], 0) == [(1, 0.0)]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-def test_the_page_renders_in_a_browser(tmp_path: Path, page: str) -> None:
-    shot = tmp_path / "shot.png"
-    options = [*QUIET, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,6000"]
-    command = [CHROMIUM, *options, f"--screenshot={shot}", (tmp_path / "page.html").as_uri()]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    pixels = np.asarray(Image.open(shot).convert("RGB")).astype(int)
+def test_the_page_renders_in_a_browser(tmp_path: Path, page: str, browser: Browser) -> None:
+    pixels = browser.screenshot(tmp_path / "page.html", (1300, 6000))
     red = (pixels[..., 0] > 200) & (pixels[..., 1:] < 60).all(axis=2)
     assert red.sum() > 10_000  # pictures
     bars = np.abs(pixels - (0x24, 0x71, 0xA3)).max(axis=2) < 8

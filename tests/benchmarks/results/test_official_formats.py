@@ -37,7 +37,7 @@ def test_rankings_become_a_run_and_qrels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a b", "a\tb\nc", "100%", "\x1c", "\u2028", "é", "\udce9", "a%20b"]
 )
-def test_fault_27_odd_ids_are_one_column_and_come_back(name: str) -> None:
+def test_fault_27_odd_ids_are_one_column_and_are_returned(name: str) -> None:
     column = trec_id(name)
     assert column.split() == [column]
     assert unquote(column, errors="surrogatepass") == name

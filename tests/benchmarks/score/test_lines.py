@@ -50,11 +50,11 @@ def test_field_41_integers_of_any_size_are_read_as_doubles() -> None:
 @pytest.mark.parametrize(
     "value", [None, True, "1", float("nan"), float("inf"), 10**400, [1], {"a": 1}]
 )
-def test_field_41_what_is_no_number_is_refused_among_numbers(value: object) -> None:
+def test_field_41_values_that_are_not_numbers_are_refused(value: object) -> None:
     with pytest.raises(SourceError, match="expected finite numbers"):
         Record("f", {"x": [0.5, value]}).array("x", [0.5, value])
 
 
-def test_field_41_true_is_no_name() -> None:
+def test_field_41_true_is_not_a_name() -> None:
     with pytest.raises(SourceError, match="expected a number or text"):
         Record("f", {"qid": True}).key("qid")

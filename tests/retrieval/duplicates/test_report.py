@@ -64,7 +64,7 @@ def test_page_of_groups(groups: list[DuplicateGroup], tmp_path: Path) -> None:
     assert "clip.mp4#t=0.0,8.0" in page
 
 
-def test_fault_7_unwritable_report_fails(tmp_path: Path) -> None:
+def test_fault_07_an_unwritable_report_fails(tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="the formats are"):
         check_report(tmp_path / "g.txt")
     with pytest.raises(StorageError, match="its folder does not exist"):

@@ -112,7 +112,7 @@ def test_a_video_has_means_of_frames_and_its_sound() -> None:
     np.testing.assert_array_equal(item.frames["s-00000000"].vectors, np.eye(3))
 
 
-def test_fault_28_one_invalid_item_leaves_its_neighbours_whole() -> None:
+def test_fault_28_one_invalid_item_does_not_affect_its_neighbours() -> None:
     assembly, _ = assembler(100)
     for uri, colour in (("/a", (1, 0, 0)), ("/black", (0, 0, 0)), ("/b", (0, 1, 0))):
         assembly.add(picture(colour))

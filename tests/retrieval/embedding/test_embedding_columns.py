@@ -106,7 +106,7 @@ def test_field_05_a_later_list_changes_a_columns_type(
     assert any("column 'v'" in notice for notice in report.notices)
 
 
-def test_field_05_a_value_that_no_column_holds_is_null_with_its_row(tmp_path: Path) -> None:
+def test_field_05_an_unsupported_value_is_null_and_its_row_is_named(tmp_path: Path) -> None:
     path = tmp_path / "list.jsonl"
     listed(tmp_path, "unused.csv", "x", [0] * 3)
     values = ["1", "1e999", "2"]

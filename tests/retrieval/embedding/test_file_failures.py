@@ -17,7 +17,7 @@ from support.special_files import MAKERS
 from support.toy_runs import counts, current, ids, pictures
 
 
-def test_field_03_rows_of_missing_files_fail_in_every_run_and_the_rest_goes_on(
+def test_field_03_rows_of_missing_files_fail_in_every_run_and_the_others_are_embedded(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     table = tmp_path / "list.csv"
@@ -37,7 +37,7 @@ def test_field_03_rows_of_missing_files_fail_in_every_run_and_the_rest_goes_on(
     assert Snapshot.open(tmp_path / "c").failures() == {}
 
 
-def test_field_03_dangling_links_fail_and_are_read_when_they_lead_somewhere(
+def test_field_03_dangling_links_fail_until_their_target_exists(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     (media / "link.png").symlink_to(tmp_path / "later.png")
@@ -84,7 +84,7 @@ def test_field_03_with_strict_a_missing_file_ends_the_run(
             run(tmp_path / "list.csv", strict=True)
 
 
-def test_field_06_bad_rows_are_recorded_until_they_are_mended(
+def test_field_06_bad_rows_are_recorded_until_they_are_corrected(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     table = tmp_path / "rows.jsonl"
@@ -103,7 +103,7 @@ def test_field_06_bad_rows_are_recorded_until_they_are_mended(
 
 
 @pytest.mark.parametrize("noun", MAKERS)
-def test_field_08_media_that_are_no_files_fail_once_and_for_all_runs(
+def test_field_08_media_that_are_not_files_fail_in_every_run(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport], noun: str
 ) -> None:
     MAKERS[noun](tmp_path / "x.png")
@@ -129,7 +129,7 @@ def test_field_03_a_known_file_that_turned_bad_is_tried_once(
     assert "media/red.png" in ids(tmp_path)  # what it showed before stays
 
 
-def test_field_03_the_failure_of_a_deleted_file_ends(
+def test_field_03_the_failure_of_a_deleted_file_is_resolved(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     (media / "bad.png").write_text("no picture")

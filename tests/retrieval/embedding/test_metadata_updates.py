@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from retrieval.embedding.options import EmbedReport
 from retrieval.store.reader import Snapshot
 from support.media_files import picture_bytes, write_tar
@@ -38,6 +40,83 @@ def test_field_18_new_captions_and_columns_are_stored_without_embedding(
     assert current(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("path,caption\nmedia/red.png,red\n", "path,caption\nmedia/red.png,\n"),
+        ("path,caption\nmedia/red.png,red\n", "path,caption\nmedia/red.png,  \n"),
+        ("path,text\nmedia/red.png,red\nmedia/red.png,dark\n", "path,text\nmedia/red.png,\n"),
+        ("path,text\nmedia/red.png,red\n", "path,text\nmedia/red.png,\nmedia/red.png,\n"),
+    ],
+)
+def test_field_18_an_emptied_caption_of_a_list_is_empty(
+    tmp_path: Path,
+    media: Path,
+    run: Callable[..., EmbedReport],
+    encoded: list[int],
+    before: str,
+    after: str,
+) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text(before)
+    run(table)
+    assert items(tmp_path)["media/red.png"]["caption"].startswith("red")
+    encoded.clear()
+    table.write_text(after)
+    assert counts(run(table)) == {"updated": 1}
+    assert encoded == []
+    assert items(tmp_path)["media/red.png"]["caption"] is None
+    generation = current(tmp_path)
+    assert counts(run(table)) == {"unchanged": 1}
+    assert current(tmp_path) == generation
+
+
+@pytest.mark.parametrize("value", ['""', "null", "[]", '["", " "]'])
+def test_field_18_an_emptied_caption_of_jsonl_is_empty_and_a_missing_one_stays(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport], value: str
+) -> None:
+    table = tmp_path / "list.jsonl"
+    lines = '{"path": "media/%s.png", "caption": "%s"}\n'
+    table.write_text(lines % ("red", "red") + lines % ("blue", "blue"))
+    run(table)
+    table.write_text(
+        f'{{"path": "media/red.png", "caption": {value}}}\n{{"path": "media/blue.png"}}\n'
+    )
+    assert counts(run(table)) == {"updated": 1, "unchanged": 1}
+    assert [items(tmp_path)[f"media/{name}.png"]["caption"] for name in ("red", "blue")] == [
+        None, "blue",
+    ]  # fmt: skip
+
+
+def test_field_18_emptied_captions_beside_files_and_in_tars_are_empty(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
+) -> None:
+    captions = media / "captions.jsonl"
+    (media / "red.txt").write_text("red")
+    captions.write_text('{"file": "blue.png", "caption": "blue"}\n')
+    picture = picture_bytes("PNG", 1)
+    tar = write_tar(tmp_path / "a.tar", {"1.png": picture, "1.txt": b"one"})
+    run(media, tar)
+    (media / "red.txt").write_text("\n")
+    captions.write_text('{"file": "blue.png", "caption": ""}\n')
+    write_tar(tar, {"1.png": picture, "1.txt": b" "})
+    assert counts(run(media, tar)) == {"updated": 3, "unchanged": 2}
+    assert {row["caption"] for row in items(tmp_path).values()} == {None}
+
+
+def test_field_18_an_empty_caption_does_not_hide_another(
+    tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
+) -> None:
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text("path,caption\nmedia/red.png,\n")
+    second.write_text("path,caption\nmedia/red.png,red\n")
+    run(first, second)
+    assert items(tmp_path)["media/red.png"]["caption"] == "red"
+    (media / "red.txt").write_text("beside the file")
+    run(first)
+    assert items(tmp_path)["media/red.png"]["caption"] == "beside the file"
+
+
 def test_field_18_columns_under_other_names_and_types_are_unchanged(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
@@ -54,7 +133,7 @@ def test_field_18_columns_under_other_names_and_types_are_unchanged(
     assert items(tmp_path)["media/red.png"]["source_width"] == 641
 
 
-def test_field_18_captions_beside_files_and_in_folders_are_read_again(
+def test_field_18_captions_next_to_files_and_in_folders_are_read_again(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport], encoded: list[int]
 ) -> None:
     (media / "red.txt").write_text("first")
@@ -71,7 +150,7 @@ def test_field_18_captions_beside_files_and_in_folders_are_read_again(
     }  # fmt: skip
 
 
-def test_field_18_what_a_source_does_not_mention_stays(
+def test_field_18_columns_that_a_source_lacks_stay(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     (tmp_path / "list.csv").write_text("path,caption,year\nmedia/red.png,red,1\n")
@@ -80,7 +159,7 @@ def test_field_18_what_a_source_does_not_mention_stays(
     assert [items(tmp_path)["media/red.png"][name] for name in ("caption", "year")] == ["red", 1]
 
 
-def test_field_18_a_list_behind_its_folder_brings_its_columns(
+def test_field_18_a_list_after_its_folder_adds_its_columns(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport], encoded: list[int]
 ) -> None:
     """The folder lists the files first: what the list says of them is not lost."""

@@ -36,7 +36,7 @@ def test_field_01_a_link_and_its_file_are_one_item(
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_field_01_another_path_in_a_later_run_is_no_new_item(
+def test_field_01_another_path_in_a_later_run_adds_no_item(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport], link: Callable[..., None],
     encoded: list[int],
 ) -> None:  # fmt: skip
@@ -91,7 +91,7 @@ def test_field_01_a_tar_reached_by_two_paths_is_read_once(
     assert ids(tmp_path).keys() == {"b.tar!1.png"}
 
 
-def test_field_01_a_users_own_column_of_the_name_stays(
+def test_field_01_a_user_column_of_the_same_name_stays(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     (tmp_path / "list.csv").write_text("path,other_paths\nmedia/red.png,none that I know\n")
@@ -100,7 +100,7 @@ def test_field_01_a_users_own_column_of_the_name_stays(
     assert items(tmp_path)["media/red.png"]["other_paths"] == "none that I know"
 
 
-def test_field_01_a_users_own_column_of_numbers_does_not_end_the_run(
+def test_field_01_a_user_column_of_numbers_does_not_end_the_run(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     (tmp_path / "list.csv").write_text("path,other_paths\nmedia/red.png,7\n")

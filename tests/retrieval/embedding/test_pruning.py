@@ -16,7 +16,7 @@ from support.media_files import picture_bytes, write_tar
 from support.toy_runs import counts, ids, pictures
 
 
-def test_field_19_what_is_gone_is_counted_and_pruned(
+def test_field_19_missing_files_are_counted_and_pruned(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     pictures(tmp_path / "else", "white", "black")
@@ -34,7 +34,7 @@ def test_field_19_what_is_gone_is_counted_and_pruned(
     assert counts(run(tmp_path / "else/*.png", prune=True)) == {"unchanged": 1, "pruned": 1}
 
 
-def test_field_19_prune_follows_renames_first_and_leaves_what_is_excluded(
+def test_field_19_prune_follows_renames_first_and_keeps_excluded_files(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     run(media)
@@ -43,7 +43,7 @@ def test_field_19_prune_follows_renames_first_and_leaves_what_is_excluded(
     assert ids(tmp_path).keys() == {f"media/{n}.png" for n in ("blue", "green", "yellow", "z")}
 
 
-def test_field_19_prune_removes_rows_of_lists_and_members_of_tars_that_are_gone(
+def test_field_19_prune_removes_missing_rows_of_lists_and_members_of_tars(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     (tmp_path / "list.csv").write_text("path\nmedia/red.png\nmedia/blue.png\n")
@@ -59,7 +59,7 @@ def test_field_19_prune_removes_rows_of_lists_and_members_of_tars_that_are_gone(
     assert ids(tmp_path).keys() == {"media/blue.png", "a.tar!1.png", "a.tar!2.png"}
 
 
-def test_field_19_what_cannot_be_looked_at_is_not_gone(
+def test_field_19_inaccessible_files_are_not_missing(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures(media / "closed", "white")
@@ -80,7 +80,7 @@ def test_field_19_what_cannot_be_looked_at_is_not_gone(
     assert Snapshot.open(tmp_path / "c").failures() == {}
 
 
-def test_field_35_items_in_the_collection_count_whatever_happened_to_them(
+def test_field_35_all_items_in_the_collection_count(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     assert run(media).in_collection == 4
@@ -94,7 +94,7 @@ def test_field_35_items_in_the_collection_count_whatever_happened_to_them(
     assert report.added[Medium.IMAGE] == 0
 
 
-def test_field_36_files_passed_over_are_in_the_report(
+def test_field_36_skipped_files_are_in_the_report(
     media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     for name in ("a.xyz", "b.xyz", "c.blend"):

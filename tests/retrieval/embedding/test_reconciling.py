@@ -56,7 +56,7 @@ def test_field_19_a_moved_folder_does_not_double_the_collection(
     assert items(tmp_path)["moved/red.png"]["caption"] == "a red one"
 
 
-def test_field_19_a_copy_whose_first_is_there_is_a_new_item(
+def test_field_19_a_copy_of_an_existing_file_is_a_new_item(
     tmp_path: Path, media: Path, run: Callable[..., EmbedReport]
 ) -> None:
     run(media)

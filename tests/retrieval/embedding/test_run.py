@@ -135,7 +135,7 @@ def test_fault_19_failures_are_recorded_skipped_and_retried(media: Path, tmp_pat
     assert Snapshot.open(tmp_path / "c").failures() == {}
 
 
-def test_fault_19_strict_makes_it_an_error(media: Path, tmp_path: Path) -> None:
+def test_fault_19_a_failure_is_an_error_with_strict(media: Path, tmp_path: Path) -> None:
     (media / "empty.jpg").touch()
     options = EmbedOptions(models=("toy:toy",), workers=0, strict=True)
     with pytest.raises(DamagedMediaError, match=r"empty\.jpg"):
@@ -178,7 +178,7 @@ def test_a_missing_source_fails_before_any_work(tmp_path: Path) -> None:
         embed([tmp_path / "nowhere"], tmp_path / "c", BOTH)
 
 
-def test_fault_04_an_interrupt_keeps_what_is_whole(media: Path, tmp_path: Path) -> None:
+def test_fault_04_an_interrupt_keeps_complete_items(media: Path, tmp_path: Path) -> None:
     def stop_after_five(task: str, done: float, total: float | None, note: str = "") -> None:
         if done == 5:
             raise KeyboardInterrupt

@@ -92,14 +92,14 @@ def test_field_29_an_adapter_and_a_video_model_with_wrong_types(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("content", [b"", b"[", b"[" * 100_000, b"\xff", b"[]", b"1", b"null"])
-def test_field_29_no_configuration_at_all(tmp_path: Path, content: bytes) -> None:
+def test_field_29_a_missing_configuration_fails(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(WeightsFormatError, match=r"config\.json is not a Hammer configuration"):
         read_config(tmp_path / "config.json")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"model": 1}'])
-def test_field_29_a_damaged_tokenizer_is_told(tmp_path: Path, content: bytes) -> None:
+def test_field_29_a_damaged_tokenizer_is_reported(tmp_path: Path, content: bytes) -> None:
     for name, load in (("tiny-music", MulanEncoder.load), ("tiny-hammer", load_hammer)):
         shutil.copytree(WEIGHTS / name, tmp_path / name)
         (tmp_path / name / "tokenizer.json").write_bytes(content)
@@ -109,7 +109,7 @@ def test_field_29_a_damaged_tokenizer_is_told(tmp_path: Path, content: bytes) ->
             load(tmp_path / name)
 
 
-def test_field_29_no_memory_is_taken_for_sizes_that_the_weights_have_not(tmp_path: Path) -> None:
+def test_field_29_no_memory_is_allocated_for_sizes_unlike_the_weights(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(3)}, tmp_path / "w.safetensors")
     built = []
 
@@ -132,12 +132,12 @@ def test_field_29_no_memory_is_taken_for_sizes_that_the_weights_have_not(tmp_pat
         ({"depths": [-(10**9)]}, "depths is -1000000000"),
     ],
 )
-def test_field_29_sizes_beyond_any_model_are_told(config: object, message: str) -> None:
+def test_field_29_sizes_beyond_any_model_are_reported(config: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_sizes(config)
 
 
-def test_field_29_whatever_a_factory_raises_is_told(tmp_path: Path) -> None:
+def test_field_29_any_error_of_a_factory_is_reported(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(3)}, tmp_path / "w.safetensors")
     for error in (AssertionError(), ZeroDivisionError("x"), RuntimeError("a\nb"), KeyError("k")):
 

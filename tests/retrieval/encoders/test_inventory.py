@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from retrieval.encoders.catalogue import BUNDLED, CATALOGUE
+from retrieval.encoders.catalogue import BUNDLED, CATALOGUE, SPEECH_MODELS
 from retrieval.encoders.hub.cache import availability
 from retrieval.encoders.inventory import list_models
 
@@ -24,7 +24,9 @@ def snapshot(small_clap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_every_encoder_of_the_catalogue_is_listed(snapshot: Path) -> None:
     models = list_models()
     assert [(model.name, model.spec) for model in models] == [
-        (name, spec) for name, entry in CATALOGUE.items() for spec in entry.encoders
+        (name, spec)
+        for name, entry in (CATALOGUE | SPEECH_MODELS).items()
+        for spec in entry.encoders
     ]
     assert {model.spec for model in models if model.in_package} == set(BUNDLED)
     assert {model.spec for model in models if model.bytes is not None} == set(BUNDLED)

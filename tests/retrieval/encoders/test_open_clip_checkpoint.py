@@ -97,7 +97,7 @@ def test_a_folder_with_a_damaged_configuration_fails(
         ("vision_cfg", "width", 2**17, r"its configuration describes [\d,]+ parameters"),
     ],
 )
-def test_field_29_no_memory_is_taken_for_declared_sizes_beyond_the_weights(
+def test_field_29_no_memory_is_allocated_for_sizes_beyond_the_weights(
     small_clip: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

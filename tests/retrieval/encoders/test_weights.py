@@ -45,7 +45,7 @@ def test_valid_weights_pass(weights: Path) -> None:
         + b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}'.ljust(60),
     ],
 )
-def test_fault_18_safetensors_with_a_lying_header_fails(tmp_path: Path, content: bytes) -> None:
+def test_fault_18_safetensors_with_a_false_header_fails(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     with pytest.raises(WeightsFormatError, match=r"model\.safetensors: not a valid safetensors"):

@@ -77,7 +77,7 @@ def test_sizes_without_weights(tmp_path: Path, model: str, dims: list[int]) -> N
     assert [cost.dim for cost in found.spaces] == dims
 
 
-def test_field_06_bad_rows_of_a_list_are_left_out(world: World, tmp_path: Path) -> None:
+def test_field_06_bad_rows_of_a_list_are_excluded(world: World, tmp_path: Path) -> None:
     picture = next((world.folder / "images").glob("*.png"))
     (tmp_path / "rows.jsonl").write_text(
         f'{{"path": null}}\n{{"path": "{picture}"}}\n{{"path": "gone.png"}}\n'

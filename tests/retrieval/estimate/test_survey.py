@@ -94,7 +94,7 @@ def test_progress_counts_files(tmp_path: Path) -> None:
     assert counts == list(range(1, 11))
 
 
-def test_field_07_declared_lengths_are_believed_as_far_as_the_bytes_allow(
+def test_field_07_declared_lengths_are_limited_by_the_bytes(
     tmp_path: Path, real_data: Path
 ) -> None:
     size = (real_data / "field/bomb.mkv").stat().st_size

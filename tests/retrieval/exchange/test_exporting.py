@@ -141,7 +141,7 @@ def test_an_export_without_vectors_fails(collection: Collection, tmp_path: Path)
         export(empty, tmp_path / "o", ExportLayout.NPY)
 
 
-def test_fault_7_a_target_that_cannot_be_written(collection: Collection, tmp_path: Path) -> None:
+def test_fault_07_an_unwritable_target_fails(collection: Collection, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     (tmp_path / "file").touch()
@@ -158,7 +158,7 @@ def test_fault_7_a_target_that_cannot_be_written(collection: Collection, tmp_pat
 
 
 @pytest.mark.parametrize("layout", list(ExportLayout))
-def test_fault_6_a_full_disk_leaves_nothing(
+def test_fault_06_a_full_disk_leaves_no_files(
     collection: Collection, tmp_path: Path, layout: ExportLayout
 ) -> None:
     """The size that a file may have stands in for the disk."""

@@ -201,6 +201,8 @@ def test_columns_and_captions_by_name(tmp_path: Path, dim: int) -> None:
     (item,) = rows_of(collection)
     assert (item["uri"], item["caption"]) == (str(tmp_path / "a.jpg"), "hello")
     assert json.loads(str(item["tags"])) == ["x", "y"]
+    (text,) = (row for batch in collection.snapshot.texts() for row in batch.to_pylist())
+    assert (text["source"], text["text"]) == ("caption", "hello")
 
 
 def test_fault_27_awkward_names(tmp_path: Path, dim: int) -> None:
@@ -213,7 +215,7 @@ def test_fault_27_awkward_names(tmp_path: Path, dim: int) -> None:
     ]
 
 
-def test_fault_1_a_run_that_is_killed_goes_on(
+def test_fault_01_a_killed_import_resumes(
     tmp_path: Path, dim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_source(tmp_path, directions(9, dim), path=[f"{n}.jpg" for n in range(9)])

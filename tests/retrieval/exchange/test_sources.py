@@ -164,14 +164,14 @@ def test_fault_17_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None
         (b"hello", "not a readable array of numbers"),
     ],
 )
-def test_fault_12_damaged_arrays(tmp_path: Path, content: bytes, message: str) -> None:
+def test_fault_12_damaged_arrays_fail(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "v.npy").write_bytes(content)
     with pytest.raises(SourceError, match=message) as caught:
         open_source(tmp_path / "v.npy")
     assert "\n" not in str(caught.value)
 
 
-def test_fault_12_an_array_cut_short(tmp_path: Path) -> None:
+def test_fault_12_a_truncated_array_fails(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", vectors(100))
     whole = (tmp_path / "v.npy").read_bytes()
     (tmp_path / "v.npy").write_bytes(whole[:-5])
@@ -225,7 +225,7 @@ def test_other_files_fail_as_sources(tmp_path: Path) -> None:
         open_source(tmp_path / "v.parquet")
 
 
-def test_field_60_digits_that_are_no_numbers_stand_in_a_name(tmp_path: Path) -> None:
+def test_field_60_digits_of_other_scripts_in_a_name_are_text(tmp_path: Path) -> None:
     """ "²" and "٣" are digits to Python; int() refuses the one and takes the other for 3."""
     folder = tmp_path / "out"
     folder.mkdir()

@@ -54,7 +54,7 @@ def test_field_31_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_field_31_no_flipped_byte_is_a_traceback(tmp_path: Path) -> None:
+def test_field_31_no_flipped_byte_causes_a_traceback(tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     random = np.random.default_rng(0)
     for content in (_npy(ROWS), _npz(a=ROWS)):

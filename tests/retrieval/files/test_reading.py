@@ -16,10 +16,10 @@ from retrieval.media.archives.tar import open_member
 from retrieval.media.captions import find_caption
 from retrieval.media.containers.reading import open_container
 from retrieval.media.images.reading import read_image
-from retrieval.media.lists.rows import read_list
 from retrieval.search.query import read_queries
 from retrieval.zero_shot.illustration import read_sentences
 from retrieval.zero_shot.prompts import read_labels
+from support.media_lists import read_list
 from support.special_files import MAKERS
 
 
@@ -103,7 +103,9 @@ UNLIKE = {("labels.txt", noun) for noun in MAKERS} | {
 
 @pytest.mark.parametrize("noun", MAKERS)
 @pytest.mark.parametrize("name", ["a.txt", "captions.jsonl"])
-def test_field_08_captions_that_are_no_files_are_none(tmp_path: Path, name: str, noun: str) -> None:
+def test_field_08_captions_that_are_not_files_are_ignored(
+    tmp_path: Path, name: str, noun: str
+) -> None:
     (tmp_path / "a.png").touch()
     MAKERS[noun](tmp_path / name)
     assert find_caption(str(tmp_path / "a.png")) is None

@@ -1,8 +1,6 @@
 import base64
 import io
 import re
-import shutil
-import subprocess
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +13,7 @@ from retrieval.gallery.curve import Curve, draw_curve
 from retrieval.gallery.page import GallerySection, media_link, write_gallery
 from retrieval.gallery.thumbnails import thumbnail
 from retrieval.types import Hit, Medium, TextMatch, TextSource
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--hide-scrollbars",
-]  # fmt: skip
+from support.browser import Browser
 
 
 @pytest.fixture
@@ -100,22 +92,16 @@ def test_the_curve_marks_the_moment_and_the_truth() -> None:
     assert len(svg.split('points="')[1].split('"')[0].split()) == 60
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-def test_the_page_renders_in_a_browser(tmp_path: Path, picture: Hit, video: Hit) -> None:
+def test_the_page_renders_in_a_browser(
+    tmp_path: Path, picture: Hit, video: Hit, browser: Browser
+) -> None:
     write(tmp_path, [picture, video])
-    page, shot = tmp_path / "page.html", tmp_path / "shot.png"
-    options = [*QUIET, f"--user-data-dir={tmp_path / 'profile'}"]
-    common = {"check": True, "capture_output": True, "timeout": 120}
-    subprocess.run(
-        [CHROMIUM, *options, "--window-size=900,700", f"--screenshot={shot}", page.as_uri()],
-        **common,
-    )
-    pixels = np.asarray(Image.open(shot).convert("RGB")).astype(int)
+    pixels = browser.screenshot(tmp_path / "page.html", (900, 700))
     assert (np.ptp(pixels, axis=2) > 120).sum() > 1_000  # the red picture and the orange moment
-    dom = subprocess.run([CHROMIUM, *options, "--dump-dom", page.as_uri()], text=True, **common)
-    assert dom.stdout.count("<article") == 2
-    assert dom.stdout.count("<video") == 1
-    assert "<polyline" in dom.stdout
+    document = browser.document(tmp_path / "page.html")
+    assert document.count("<article") == 2
+    assert document.count("<video") == 1
+    assert "<polyline" in document
 
 
 def test_fault_36_a_matching_text_is_text_only_with_marked_words(

@@ -59,7 +59,7 @@ BROKEN = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + struct.pack(">II", 5, 5)
         ("no.tar!member.png", None, Medium.IMAGE),
     ],
 )
-def test_field_27_what_cannot_be_shown_has_a_plate(
+def test_field_27_a_hit_that_cannot_be_shown_has_a_placeholder(
     tmp_path: Path, name: str, content: bytes | None, modality: Medium
 ) -> None:
     path = tmp_path / name

@@ -57,7 +57,7 @@ def test_field_15_a_video_named_as_a_recording_is_refused(tmp_path: Path) -> Non
         find_modality(io.BytesIO(path.read_bytes()), "a.m4a")
 
 
-def test_field_15_a_picture_without_sound_is_no_recording(tmp_path: Path) -> None:
+def test_field_15_a_picture_without_sound_is_not_a_recording(tmp_path: Path) -> None:
     content = write_video(tmp_path / "a.mp4", [40]).read_bytes()
     with pytest.raises(UnsupportedMediaError, match="its content is a video"):
         find_modality(io.BytesIO(content), "a.m4a")
@@ -209,7 +209,7 @@ def test_field_44_delays_of_an_animation_are_bounded(tmp_path: Path) -> None:
     assert "frames are repeated" in end.notes[0]
 
 
-def test_field_44_a_cut_animation_fails_or_is_noted(tmp_path: Path) -> None:
+def test_field_44_a_truncated_animation_fails_or_is_reported(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     pictures = [Image.fromarray(generator.integers(0, 255, (30, 40), np.uint8)) for _ in range(8)]
     path = tmp_path / "a.gif"

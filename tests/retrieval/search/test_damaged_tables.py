@@ -82,7 +82,7 @@ def changed(path: Path, column: str, row: int, value: int) -> None:
         ("place", 59, "its rows do not match the vectors"),
     ],
 )
-def test_field_60_rows_that_cannot_be_right_are_told(
+def test_field_60_impossible_rows_are_reported(
     root: Path, column: str, value: int, reason: str
 ) -> None:
     path = folder_of(root) / "rows.arrow"

@@ -77,7 +77,7 @@ def test_field_17_a_file_that_exists_is_that_file(
         ("@no/where else", 11),
     ],
 )
-def test_field_17_what_looks_like_a_sum_is_refused_at_its_position(
+def test_field_17_an_invalid_sum_is_refused_at_its_position(
     files: Path, text: str, position: int
 ) -> None:
     with pytest.raises(QueryError, match=f"at character {position} expected ") as caught:

@@ -79,7 +79,7 @@ def test_fault_13_a_flipped_bit_is_an_error_or_other_rows(
     assert str(path) in found if isinstance(found, str) else len(found) == 3
 
 
-def test_fault_13_text_of_items_that_is_no_utf8_fails(tmp_path: Path) -> None:
+def test_fault_13_invalid_utf8_text_of_items_fails(tmp_path: Path) -> None:
     root = sixty_items(tmp_path / "c")
     built(root)
     snapshot = Snapshot.open(root)

@@ -165,7 +165,7 @@ def probable(indexed: Collection, likely_score: float) -> Searcher:
     return Searcher(indexed.snapshot, indexed.encoder, (localizer,))
 
 
-def test_field_22_filling_is_no_answer_and_every_span_is_judged(
+def test_field_22_padding_is_not_an_answer_and_every_span_is_judged(
     indexed: Collection, space: Space
 ) -> None:
     (best,) = indexed.answer("a red star", to="video", k=1, spaces=space.name).hits
@@ -188,7 +188,7 @@ def test_field_22_a_span_of_an_unlikely_item_is_unlikely(indexed: Collection, sp
     assert first.likely is item.likely
 
 
-def test_field_22_the_best_guess_stays_where_nothing_is_probable(
+def test_field_22_the_best_guess_stays_if_nothing_is_probable(
     indexed: Collection, space: Space
 ) -> None:
     class Nothing(Probable):

@@ -53,7 +53,7 @@ def test_field_59_a_vector_finds_what_brute_force_finds(imported: Collection) ->
 
 
 @pytest.mark.parametrize("kind", ["exact", "IVF4,SQ8"])
-def test_field_59_an_index_is_tuned_on_rows_where_there_is_no_model(
+def test_field_59_an_index_without_a_model_is_tuned_on_rows(
     imported: Collection, kind: str
 ) -> None:
     with logged("retrieval") as lines:
@@ -107,7 +107,7 @@ def test_field_59_on_the_command_line(imported: Collection, tmp_path: Path) -> N
         (3.0, r"got shape \(\)"),
     ],
 )
-def test_field_59_what_is_no_vector_fails(
+def test_field_59_a_query_that_is_not_a_vector_fails(
     imported: Collection, vector: object, reason: str
 ) -> None:
     with pytest.raises((QueryError, SpaceMismatchError), match=reason):

@@ -59,7 +59,7 @@ def test_compacting_twice_deletes_the_previous_generation(
     assert leftovers(collection.root) == []
 
 
-def test_field_42_removed_items_go_counted_once_and_ids_and_coverage_stay(root: Path) -> None:
+def test_field_42_removed_items_are_counted_once_and_ids_and_coverage_stay(root: Path) -> None:
     grow(root, 12, publish_every=4)
     remove(root, 0, 11, 5)
     before = content(root)

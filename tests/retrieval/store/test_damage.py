@@ -81,7 +81,7 @@ def test_fault_12_every_flipped_bit_of_current_is_found(collection: Snapshot) ->
             Snapshot.open(collection.root)
 
 
-def test_fault_12_lost_current_fails(collection: Snapshot) -> None:
+def test_fault_12_a_missing_current_fails(collection: Snapshot) -> None:
     (collection.root / "CURRENT").unlink()
     with pytest.raises(CollectionDamagedError, match=r"CURRENT is missing, but manifests/000003"):
         Snapshot.open(collection.root)
@@ -136,7 +136,7 @@ def test_fault_14_links_in_a_circle_fail(collection: Snapshot) -> None:
         Snapshot.open(collection.root)
 
 
-def test_fault_14_other_versions_and_no_json_fail(collection: Snapshot) -> None:
+def test_fault_14_other_versions_and_invalid_json_fail(collection: Snapshot) -> None:
     rewrite_manifest(collection.root, schema_version=3)
     with pytest.raises(CollectionFormatError, match="schema version 3, expected 1 to 2"):
         Snapshot.open(collection.root)
@@ -173,7 +173,7 @@ def test_fault_16_missing_shard_fails_and_an_unlisted_file_is_ignored(
         Snapshot.open(collection.root)
 
 
-def test_fault_12_text_that_is_no_utf8_is_damage(collection: Snapshot) -> None:
+def test_fault_12_invalid_utf8_text_is_damage(collection: Snapshot) -> None:
     path = collection.root / collection.manifest.files_in("items")[0].path
     table = pq.read_table(path)
     count = table.num_rows
@@ -184,7 +184,7 @@ def test_fault_12_text_that_is_no_utf8_is_damage(collection: Snapshot) -> None:
         list(read_rows(path, ITEM_COLUMNS))
 
 
-def test_fault_12_a_column_name_that_is_no_utf8_is_damage(collection: Snapshot) -> None:
+def test_fault_12_an_invalid_utf8_column_name_is_damage(collection: Snapshot) -> None:
     path = collection.root / collection.manifest.files_in("items")[0].path
     path.write_bytes(path.read_bytes().replace(b"number", b"numb\xff\xff"))
     for read in (read_schema, lambda path: list(read_rows(path, ITEM_COLUMNS))):

@@ -143,7 +143,7 @@ def test_fault_07_a_read_only_file_system_fails(
         CollectionWriter.open(root, create=True)
 
 
-def test_field_60_a_collection_on_a_read_only_mount_says_so(
+def test_field_60_a_read_only_mount_is_reported(
     root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Told apart from a missing permission, which chmod mends."""

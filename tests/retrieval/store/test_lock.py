@@ -44,7 +44,7 @@ def test_a_file_instead_of_the_folder_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_fault_06_no_space_for_the_holders_name_is_said(
+def test_fault_06_no_space_for_the_name_of_the_holder_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def full(*_: object, **__: object) -> None:
@@ -65,7 +65,7 @@ def test_the_lock_is_released_if_the_note_cannot_be_written(tmp_path: Path) -> N
     CollectionLock(tmp_path).acquire()
 
 
-def test_field_34_a_collection_in_the_making_is_not_to_be_made(tmp_path: Path) -> None:
+def test_field_34_an_incomplete_collection_has_its_own_message(tmp_path: Path) -> None:
     """Nothing is published before the first shard is full or a minute old."""
     root = tmp_path / "c"
     readers = (
@@ -95,7 +95,7 @@ def test_field_34_a_collection_in_the_making_is_not_to_be_made(tmp_path: Path) -
         '{"process": 99999999999999999999, "host": "%s"}',
     ],
 )  # fmt: skip
-def test_field_34_the_note_of_a_dead_writer_is_not_believed(tmp_path: Path, note: str) -> None:
+def test_field_34_the_note_of_a_dead_writer_is_ignored(tmp_path: Path, note: str) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     values = {2: (ended.pid, os.uname().nodename), 1: (os.uname().nodename,), 0: ()}

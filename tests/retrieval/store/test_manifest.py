@@ -117,7 +117,7 @@ def test_parts_of_an_index_follow_each_other() -> None:
 def test_files_of_a_part_cover_one_range() -> None:
     path = FILES[3].path.replace("card.json", "rows.arrow")
     other = replace(FILES[3], path=path, first_item_id=0, last_item_id=4)
-    with pytest.raises(CollectionFormatError, match="covers other items than the files beside it"):
+    with pytest.raises(CollectionFormatError, match="covers other items than the files"):
         Manifest.from_json(replace(MANIFEST, files=(*FILES, other)).to_json(), "m")
 
 

@@ -97,7 +97,7 @@ def test_fault_04_interrupted_publish_keeps_the_rows_for_another(
     assert Snapshot.open(root).item_ids().tolist() == [0, 1, 2, 3]
 
 
-def test_fault_04_an_exception_drops_what_is_pending_and_releases_the_lock(root: Path) -> None:
+def test_fault_04_an_exception_drops_pending_items_and_releases_the_lock(root: Path) -> None:
     grow(root, 3, publish_every=3)
     writer = CollectionWriter.open(root)
     writer.add(item(3))
@@ -123,7 +123,7 @@ def test_fault_08_lock_of_a_live_writer_names_process_and_host(collection: Snaps
     assert not (collection.root / ".lock.holder").exists()
 
 
-def test_fault_09_of_two_writers_at_once_one_wins(root: Path, tmp_path: Path) -> None:
+def test_fault_09_one_of_two_concurrent_writers_wins(root: Path, tmp_path: Path) -> None:
     command = [*PROCESS, str(root), str(ITEMS)]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     errors = [process.communicate()[1] for process in both]

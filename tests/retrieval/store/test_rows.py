@@ -16,7 +16,7 @@ from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, Failure, Frames, Medium, Segments
 
 
-def test_fault_27_strange_names_come_back_as_they_were(tmp_path: Path) -> None:
+def test_fault_27_strange_names_are_returned_unchanged(tmp_path: Path) -> None:
     names = ["with space", "new\nline", "quo\"te's", "🐎", "é" * 127, "-rf", "%FF", "a!b;c", "\\"]
     root = tmp_path / "-c 🐎\n'\""
     with CollectionWriter.open(root, create=True) as writer:

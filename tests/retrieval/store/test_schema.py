@@ -133,7 +133,7 @@ def test_field_54_a_name_that_differs_in_case_only_gets_a_number(
     assert "column 'year' differs from another in case only; it is stored as 'year_2'" in notices[0]
 
 
-def test_field_05_names_that_no_column_can_have() -> None:
+def test_field_05_impossible_column_names_are_changed() -> None:
     values, _, notices = stored({"": 1, "\ud800": 2})
     assert values == [{"unnamed": 1, "?": 2}]
     assert len(notices) == 2

@@ -66,7 +66,7 @@ def test_field_08_a_file_that_is_replaced_while_it_is_read_is_damaged(
 
 
 @pytest.mark.parametrize("noun", ["a FIFO", "a socket", "a device"])
-def test_field_08_the_name_of_a_locks_holder_is_written_anew(root: Path, noun: str) -> None:
+def test_field_08_the_name_of_the_holder_of_a_lock_is_replaced(root: Path, noun: str) -> None:
     grow(root, 3, publish_every=3)
     replace_by(root / HOLDER_NAME, noun)
     grow(root, 4, publish_every=4)
@@ -81,7 +81,7 @@ def test_field_08_leftovers_that_are_fifos_are_deleted(root: Path, name: str) ->
     assert verify(root) == []
 
 
-def test_field_08_an_older_manifest_that_is_a_fifo_serves_nobody(collection: Snapshot) -> None:
+def test_field_08_an_older_manifest_that_is_a_fifo_is_ignored(collection: Snapshot) -> None:
     replace_by(collection.root / "manifests/000002.json", "a FIFO")
     with pytest.raises(RetrievalError, match="no generation 2"):
         Snapshot.open_generation(collection.root, 2)

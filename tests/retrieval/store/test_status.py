@@ -1,4 +1,5 @@
 from retrieval.collection import Collection
+from retrieval.store.folder import FOLDERS
 
 
 def test_counts_equal_the_demo_world(indexed: Collection) -> None:
@@ -7,10 +8,16 @@ def test_counts_equal_the_demo_world(indexed: Collection) -> None:
     assert (status.removed, status.failures) == (0, 0)
     assert status.bytes == sum(
         path.stat().st_size
-        for folder in ("items", "segments", "frames", "removed", "failures", "indexes")
+        for folder in set(FOLDERS) - {"manifests"}
         for path in (indexed.root / folder).rglob("*")
         if path.is_file()
     )
+    texts = [row for batch in indexed.snapshot.texts() for row in batch.to_pylist()]
+    items = [row for batch in indexed.snapshot.iter_items() for row in batch.to_pylist()]
+    captions = [text["text"] for text in texts if text["source"] == "caption"]
+    assert captions == [item["caption"] for item in items]
+    assert status.texts == {"caption": 33, "name": 33}
+    assert "texts       66 (33 caption, 33 name), no index" in status.text()
     rows = {
         space.name: sum(len(b.item_ids) for b in indexed.snapshot.iter_segments(space.name))
         for space in status.spaces

@@ -185,15 +185,18 @@ def test_field_19_every_failing_step_keeps_the_generation_before(
     root = tmp_path / "c"
     sample(root)
     before = content(root)
+    current = (root / "CURRENT").read_bytes()
     step = 0
-    while content(root) == before:
+    while (root / "CURRENT").read_bytes() == current:
         step += 1
         with monkeypatch.context() as patched:
             use_system(FlakySystem(fail_at=step), patched.setattr)
             try:
                 change_everything(root)
             except StorageError:
-                assert verify(root) == []
+                assert verify(root) == []  # It compares the digests of all files.
+                if step % 10 == 0:
+                    assert content(root) == before
     assert step > 60
     sample(tmp_path / "whole")
     change_everything(tmp_path / "whole")

@@ -135,6 +135,14 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_mulan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MuLan with random weights, small enough to be trained in a test."""
+    from support.small_models.sounds import save_mulan
+
+    return save_mulan(tmp_path_factory.mktemp("models") / "small-mulan")
+
+
 TONES_HZ = {"tief": 110.0, "mittel": 440.0, "hoch": 1_760.0, "schrill": 5_000.0}
 
 

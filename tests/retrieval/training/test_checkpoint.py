@@ -146,6 +146,6 @@ def test_fault_18_a_damaged_checkpoint_fails(tmp_path: Path) -> None:
         TrainingCheckpoint(path, {"seed": 0}).steps_done()
 
 
-def test_fault_07_a_folder_that_is_not_there_fails(tmp_path: Path) -> None:
+def test_fault_07_a_missing_folder_of_a_checkpoint_fails(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nowhere"):
         train(tmp_path / "nowhere" / "c.safetensors")

@@ -47,7 +47,7 @@ def test_neighbours_differ_and_the_sum_of_scores_is_highest() -> None:
     assert [chosen.hit.rank for chosen in _best_path(choices)] == [1, 2, 3]
 
 
-def test_field_23_sentences_end_where_abbreviations_do_not(tmp_path: Path) -> None:
+def test_field_23_abbreviations_do_not_end_sentences(tmp_path: Path) -> None:
     text = tmp_path / "t.txt"
     text.write_text(
         "Dr. Smith met Mr. Jones at 5 p.m. on Main St. in town. He left, e.g. by car.\n"

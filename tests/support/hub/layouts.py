@@ -30,6 +30,7 @@ LAYOUTS: dict[str, Callable[[Path], Repository]] = {
     "OpenMuQ/MuQ-MuLan-large": model_layouts.muq_mulan,
     "OpenMuQ/MuQ-large-msd-iter": model_layouts.muq,
     "FacebookAI/xlm-roberta-base": model_layouts.xlm_roberta,
+    "Systran/faster-whisper-small": model_layouts.whisper,
 }
 
 MOVED = {

@@ -16,6 +16,7 @@ from support.small_models.videos import (
     pe_av_video_processor,
     save_x_clip,
 )
+from support.small_models.whisper import save_whisper
 
 SAFE, PICKLE = "model.safetensors", "pytorch_model.bin"
 
@@ -53,6 +54,11 @@ def clap_general(folder: Path) -> Repository:
 def clap_music_and_speech(folder: Path) -> Repository:
     """Make LAION's CLAP of music, sounds and speech."""
     return with_conversion(clap(folder), "apache-2.0", "refs/pr/1", CLAP_SPEECH)
+
+
+def whisper(folder: Path) -> Repository:
+    """Make Whisper small in the format of CTranslate2."""
+    return repository(save_whisper(folder / "model"), "mit")
 
 
 def clap_unfused(folder: Path) -> Repository:

@@ -93,7 +93,7 @@ def test_field_39_tars_in_tars_are_read_two_deep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "compress"), COMPRESSORS[1:], ids=[c[0] for c in COMPRESSORS[1:]])
-def test_field_39_a_compressed_tar_cut_short_is_a_failure(
+def test_field_39_a_truncated_compressed_tar_is_a_failure(
     tmp_path: Path, name: str, compress: Callable[[bytes], bytes]
 ) -> None:
     path = tmp_path / "in" / name
@@ -103,6 +103,69 @@ def test_field_39_a_compressed_tar_cut_short_is_a_failure(
     _, failures = read(path)
     assert "" in failures
     assert "breaks off" in failures[""]
+
+
+def pack_each_member(tmp_path: Path) -> tuple[bytes, bytes]:
+    first = tar_bytes(tmp_path, {"a.jpg": PICTURE, "b.txt": b"two"})
+    return first, tar_bytes(tmp_path, {"b.jpg": PICTURE, "a.txt": b"one"})
+
+
+@pytest.mark.parametrize("each", [True, False])
+@pytest.mark.parametrize(("name", "compress"), COMPRESSORS, ids=[c[0] for c in COMPRESSORS])
+def test_field_39_joined_tars_are_read_to_the_end(
+    tmp_path: Path, name: str, compress: Callable[[bytes], bytes], each: bool
+) -> None:
+    parts = pack_each_member(tmp_path)
+    path = tmp_path / "in" / name
+    path.parent.mkdir()
+    joined = b"".join(compress(part) for part in parts) if each else compress(b"".join(parts))
+    path.write_bytes(joined)
+    assert read(path) == ({"!a.jpg": ("one", {}), "!b.jpg": ("two", {})}, {})
+    with open_member(str(path), "b.jpg") as file:
+        assert file.read() == PICTURE
+
+
+def test_field_39_members_after_zeros_and_in_nested_joined_tars(tmp_path: Path) -> None:
+    content = {"a.tar": b"".join(pack_each_member(tmp_path)), "c.jpg": PICTURE}
+    path = tmp_path / "zeros.tar"
+    path.write_bytes(bytes(20_480) + tar_bytes(tmp_path, content) + bytes(1 << 16))
+    media, failures = read(path)
+    assert list(media) == ["!a.tar!a.jpg", "!a.tar!b.jpg", "!c.jpg"]
+    assert failures == {}
+
+
+@pytest.mark.parametrize("foreign", [b"g", b"garbage" * 300, b"<html>" * 20_000])
+@pytest.mark.parametrize("between", [True, False])
+def test_field_39_what_is_no_part_of_a_tar_is_reported(
+    tmp_path: Path, foreign: bytes, between: bool
+) -> None:
+    first, second = pack_each_member(tmp_path)
+    if between:
+        foreign = foreign.ljust(-(-len(foreign) // 512) * 512, b"-")
+    path = tmp_path / "a.tar"
+    path.write_bytes(first + foreign + second if between else first + second + foreign)
+    media, failures = read(path)
+    assert list(media) == ["!a.jpg", "!b.jpg"]
+    count = -(-len(foreign) // 512) * 512
+    assert failures == {
+        "": f"{count:,} bytes between or after the 4 members belong to none of them; "
+        "pack the tar again"
+    }
+
+
+def test_field_39_a_tar_cut_anywhere_is_reported(tmp_path: Path) -> None:
+    content = tar_bytes(tmp_path, {f"{n}.jpg": PICTURE for n in range(3)})
+    end = content.rindex(b"ustar") - 257 + 512 + -(-len(PICTURE) // 512) * 512
+    path = tmp_path / "a.tar"
+    for length in [*range(0, end, 512), *range(100, end, 1_000), end]:
+        path.write_bytes(content[:length])
+        media, failures = read(path)
+        assert list(failures) == [""], length
+        assert len(media) <= 3
+    assert len(media) == 3
+    assert "no end mark after 3 members and may be cut" in failures[""]
+    path.write_bytes(content[: end + 1_024])
+    assert read(path)[1] == {}
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_field_40_a_named_path_column_makes_it_a_list(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("member", ["41", "0", "-1", "x", "", "1" * 30])
-def test_field_40_a_row_that_is_not_there(tmp_path: Path, member: str) -> None:
+def test_field_40_a_missing_row_fails(tmp_path: Path, member: str) -> None:
     with (
         pytest.raises(DamagedMediaError, match="cannot be read"),
         open_member(str(write(tmp_path / "train.parquet")), member),

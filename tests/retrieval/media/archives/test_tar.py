@@ -109,7 +109,7 @@ def link(name: str, target: str, kind: bytes) -> tarfile.TarInfo:
     return info
 
 
-def test_fault_26_names_that_lead_out_are_reported_and_never_written(tmp_path: Path) -> None:
+def test_fault_26_names_outside_of_the_tar_are_reported_and_never_written(tmp_path: Path) -> None:
     outside = tmp_path / "absolute.png"
     inner = tmp_path / "inner"
     inner.mkdir()

@@ -2,17 +2,27 @@
 
 import io
 import struct
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from retrieval.errors import DamagedMediaError
-from retrieval.media.audio.reader import Gap, SoundReader, open_sound
+from retrieval.media.audio.blocks import Gap
+from retrieval.media.audio.reader import SoundReader, open_sound
 from retrieval.media.audio.windows import cut_windows
 from retrieval.types import AudioWindows
-from support.media_files import make_tone, sound_bytes, write_video
-from support.timed_media import make_noise, move_clusters, write_mp3, write_sound, write_webm
+from support.media_files import grey_frame, make_tone, sound_bytes, write_video
+from support.timed_media import (
+    as_frame,
+    make_noise,
+    move_clusters,
+    write_mp3,
+    write_sound,
+    write_webm,
+)
 
 RATE = 16_000
 
@@ -125,15 +135,49 @@ def test_field_14_ogg_without_its_end_is_read_with_a_note(tmp_path: Path) -> Non
     assert "the file may be cut" in note
 
 
-def test_field_12_what_follows_the_end_of_a_container_is_reported(tmp_path: Path) -> None:
+def test_field_12_data_after_the_end_of_a_container_is_reported(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "a.m4a", make_noise(4), kind="mp4")
     content = path.read_bytes()
-    path.write_bytes(2 * content)
+    path.write_bytes(content + b"\0\0\0\x08ftyp" + 700 * b"no file")
     _, sound = read(path)
     assert sound.seconds_read == pytest.approx(4.0, abs=0.05)
-    assert sound.damage.notes == [
-        f"{len(content):,} bytes follow the end of the recording or video; left out"
-    ]
+    (note,) = sound.damage.notes
+    assert note.startswith("a joined part of 4,908 bytes is left out (")
+
+
+@pytest.mark.parametrize("kind", ["m4a", "mka"])
+@pytest.mark.parametrize("times", [2, 3])
+def test_field_12_joined_recordings_are_read_to_the_end(
+    tmp_path: Path, kind: str, times: int
+) -> None:
+    sound = np.concatenate([make_tone(3, 48_000), np.zeros(48_000, np.float32)])
+    codec, container = ("aac", "mp4") if kind == "m4a" else ("flac", None)
+    path = write_sound(tmp_path / f"a.{kind}", sound, codec=codec, kind=container)
+    path.write_bytes(times * path.read_bytes())
+    samples, reader = read(path)
+    assert reader.seconds_read == pytest.approx(4 * times, abs=0.1 * times)
+    assert len(samples) == pytest.approx(reader.seconds_read * RATE, abs=1_600)
+    assert [round(begin) for begin, _ in heard(samples)] == [0, 4, 8][:times]
+    assert reader.damage.notes == ["the clock of the file restarts; time goes on from there"]
+
+
+def test_field_12_joined_recordings_of_different_rates_and_codecs(tmp_path: Path) -> None:
+    sound = np.concatenate([make_tone(3, 48_000), np.zeros(48_000, np.float32)])
+    first = write_sound(tmp_path / "a.mka", sound, codec="flac")
+    slow = np.concatenate([make_tone(3, 22_050), np.zeros(22_050, np.float32)])
+    second = write_sound(tmp_path / "b.mka", slow, rate=22_050, codec="aac")
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    samples, reader = read(first)
+    assert reader.seconds_read == pytest.approx(8, abs=0.2)
+    assert_heard(samples, (0, 3), (4, 7))
+
+
+def test_field_12_a_joined_recording_that_is_cut_fails(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "a.mka", make_noise(4), codec="flac")
+    content = path.read_bytes()
+    path.write_bytes(content + content[: len(content) // 2])
+    with pytest.raises(DamagedMediaError, match="ends early"):
+        read(path)
 
 
 # ---------------------------------------------------------------- time stamps
@@ -159,8 +203,6 @@ def test_field_10_a_gap_is_silence(tmp_path: Path, kind: str) -> None:
 
 
 def test_field_10_a_gap_in_the_sound_of_a_video(tmp_path: Path) -> None:
-    import av
-
     whole = write_video(tmp_path / "a.mkv", [40] * 120, sound=make_tone(12), sound_rate=16_000)
     path = tmp_path / "b.mkv"
     with av.open(str(whole)) as source, av.open(str(path), "w") as target:
@@ -175,8 +217,39 @@ def test_field_10_a_gap_in_the_sound_of_a_video(tmp_path: Path) -> None:
     assert_heard(samples, (0, 4), (9, 12))
 
 
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "ac3"])
+@pytest.mark.parametrize("lost", [(4, 9), (9, 9), (8, 12)])
+def test_field_10_a_gap_in_the_sound_of_an_avi_is_reported(
+    tmp_path: Path, codec: str, lost: tuple[int, int]
+) -> None:
+    """An AVI has no time stamps: only the pictures stored beside the sound tell of a gap."""
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = container.add_stream(codec, rate=44_100, layout="mono")
+        packets = []
+        for number in range(120):
+            frame = av.VideoFrame.from_ndarray(grey_frame(number), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            packets += video.encode(frame)
+        for part in (as_frame(make_tone(12, 44_100), 44_100), None):
+            packets += audio.encode(part)
+        packets = [one for one in [*packets, *video.encode(None)] if one.size]
+        for packet in sorted(packets, key=lambda one: (one.pts or 0) * one.time_base):
+            if packet.stream is video or not lost[0] <= packet.pts * packet.time_base < lost[1]:
+                container.mux(packet)
+    _, sound = read(path)
+    if lost != (4, 9):  # nothing is missing, or the sound ends before the pictures
+        assert sound.damage.notes == []
+        return
+    (note,) = sound.damage.notes
+    assert "s of sound are missing; an AVI has no time stamps" in note
+    assert float(note.split()[1]) == pytest.approx(5, abs=0.3)
+
+
 @pytest.mark.parametrize("codec", ["aac", "libopus", "flac"])
-def test_field_10_many_lost_packets_do_not_add_up(tmp_path: Path, codec: str) -> None:
+def test_field_10_many_lost_packets_do_not_accumulate(tmp_path: Path, codec: str) -> None:
     lost = np.random.default_rng(0).permutation(600)[:150]
     sound = np.concatenate([make_tone(9, 48_000), np.zeros(48_000, np.float32)])
     sound = np.concatenate([sound, make_tone(2, 48_000)])
@@ -259,7 +332,7 @@ def test_gaps_keep_their_length_at_another_rate(tmp_path: Path) -> None:
     assert total == pytest.approx(sound.seconds_read * 22_050, abs=2)
 
 
-def test_field_12_sound_goes_on_after_the_clock_restarts(tmp_path: Path) -> None:
+def test_field_12_sound_continues_after_the_clock_restarts(tmp_path: Path) -> None:
     sound = np.concatenate([make_tone(1, 48_000), np.zeros(48_000, np.float32)])
     path = write_sound(tmp_path / "a.ts", np.tile(sound, 2))
     path.write_bytes(3 * path.read_bytes())

@@ -33,7 +33,7 @@ def test_field_24_weights_are_those_of_itu_r_bs_775() -> None:
 
 
 @pytest.mark.parametrize("channel", range(6))
-def test_field_24_each_channel_of_5_1_is_heard_alone(channel: int) -> None:
+def test_field_24_each_channel_of_5_1_is_audible_alone(channel: int) -> None:
     block = np.zeros((RATE, 6), np.float32)
     block[:, channel] = make_tone(1.0, RATE)
     mixed = Downmix().mix(block, FIVE_ONE)
@@ -67,13 +67,13 @@ def test_field_24_centre_of_a_compressed_5_1_file(tmp_path: Path, kind: str) -> 
 
 
 @pytest.mark.parametrize("factor", [-1.0, -0.9, -0.5])
-def test_field_24_opposite_phase_is_heard(factor: float) -> None:
+def test_field_24_opposite_phase_is_audible(factor: float) -> None:
     tone = make_tone(3.0, RATE)
     samples = read(sound_bytes(np.stack([tone, factor * tone], axis=1), RATE, subtype="FLOAT"))
     np.testing.assert_allclose(samples, tone * (1 - factor) / 2, atol=1e-6)
 
 
-def test_field_24_opposite_surround_and_centre_are_heard() -> None:
+def test_field_24_opposite_surround_and_centre_are_audible() -> None:
     tone = make_tone(1.0, RATE)
     block = np.zeros((RATE, 6), np.float32)
     block[:, 4], block[:, 5] = tone, -tone

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
-from retrieval.media.audio.reader import open_sound, resample
+from retrieval.media.audio.blocks import resample
+from retrieval.media.audio.reader import open_sound
 from retrieval.media.audio.windows import cut_windows
 from retrieval.types import AudioWindows
 from support.media_files import make_tone, sound_bytes, write_m4a, write_video

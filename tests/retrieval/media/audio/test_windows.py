@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from retrieval.media.audio.reader import Gap
+from retrieval.media.audio.blocks import Gap
 from retrieval.media.audio.windows import cut_windows
 from retrieval.types import AudioWindows
 

@@ -23,7 +23,7 @@ def stamps(path: Path, kind: str) -> tuple[list[float], Timeline, Damage]:
     return stamps_read, timeline, damage
 
 
-def test_field_12_stamps_go_on_and_every_stream_by_the_same_amount(tmp_path: Path) -> None:
+def test_field_12_timestamps_of_all_streams_continue_by_the_same_amount(tmp_path: Path) -> None:
     path = write_video(
         tmp_path / "a.ts", [40] * 20, gop=1, codec="mpeg4",
         sound=make_tone(3, 48_000), sound_rate=48_000,

@@ -12,8 +12,9 @@ import pytest
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.media.lists.encodings import find_encoding
-from retrieval.media.lists.rows import ListedRow, read_files, read_list, read_rows
+from retrieval.media.lists.rows import ListedRow, read_files, read_rows
 from retrieval.media.sources.find import find_sources
+from support.media_lists import read_list
 
 GERMAN = "path,caption\nBär.jpg,Ein schöner Bär überquert die Straße\nb.jpg,Mädchen\n"
 RUSSIAN = "path,caption\nа.jpg,Кошка сидит на окне и смотрит на улицу\nб.jpg,Собака бежит\n"
@@ -145,7 +146,85 @@ def test_field_38_a_list_is_read_in_its_encoding(
     assert len(notices) == (found.startswith("cp"))
 
 
-def test_field_38_a_name_in_the_lists_encoding_or_in_bytes(tmp_path: Path) -> None:
+POLISH = "Dziewczyna idzie przez łąkę\nŻółty samochód\nGóry i jezioro zimą\nPies na śniegu"
+CZECH = "Dívka běží přes louku\nŽluté auto\nPříliš žluťoučký kůň\nMěsto v noci"
+GREEK = "Ένα κορίτσι τρέχει\nΚόκκινο αυτοκίνητο\nΗ γάτα στο παράθυρο"
+UKRAINIAN = "Дівчина їде на велосипеді\nКиїв узимку\nЧервоний автомобіль"
+JAPANESE = "公園で遊ぶ女の子\n赤い車と家\nカメラを持つ男性"
+CHINESE = "一个女孩在公园里跑步\n红色的汽车\n山和湖的照片"
+TAIWANESE = "一個女孩在公園裡跑步\n紅色的汽車\n山和湖的照片"
+KOREAN = "소녀가 공원에서 달린다\n빨간 자동차\n산과 호수 사진"
+HEBREW = "ילדה רצה בפארק\nמכונית אדומה\nחתול על החלון"
+ARABIC = "فتاة تركض في الحديقة\nسيارة حمراء\nقطة على النافذة"
+TURKISH = (
+    "Kız çimlerde koşuyor\nKırmızı araba\nŞehir ışıkları\nGöl ve dağlar\nÇocuk öğle yemeği yiyor"
+)
+FRENCH = "Une fillette près de la fenêtre\nLes élèves à l'école\nForêt en été"
+
+
+@pytest.mark.parametrize(
+    ("text", "encodings"),
+    [
+        (GERMAN, "cp1252 mac_roman cp850"),
+        (FRENCH, "cp1252 mac_roman cp850"),
+        (RUSSIAN, "cp1251 koi8_r iso8859_5 cp866"),
+        (UKRAINIAN, "cp1251 koi8_u"),
+        (POLISH, "cp1250 iso8859_2"),
+        (CZECH, "cp1250 iso8859_2"),
+        (GREEK, "cp1253"),
+        (TURKISH, "cp1254"),
+        (HEBREW, "cp1255"),
+        (ARABIC, "cp1256"),
+        (JAPANESE, "shift_jis euc_jp iso2022_jp"),
+        (CHINESE, "gb18030"),
+        (TAIWANESE, "big5"),
+        (KOREAN, "euc_kr"),
+    ],
+)
+def test_field_38_common_encodings_are_detected_and_named(
+    tmp_path: Path, text: str, encodings: str
+) -> None:
+    unicode = "utf-8 utf-8-sig utf-16 utf-16-le utf-16-be utf-32 utf-32-le utf-32-be"
+    captions = [line.rpartition(",")[2] for line in text.splitlines() if line != "path,caption"]
+    content = "path,caption\n" + "".join(f"{n}.jpg,{c}\n" for n, c in enumerate(captions))
+    path = tmp_path / "list.csv"
+    for encoding in f"{unicode} {encodings}".split():
+        path.write_bytes(content.encode(encoding))
+        rows, notices = listed(path)
+        assert [row.caption for row in rows] == captions, encoding
+        name = find_encoding(str(path)).name
+        is_certain = encoding in unicode or encoding == "iso2022_jp"
+        assert notices == [] if is_certain else f"not UTF-8; read as {name}, as" in notices[0]
+
+
+@pytest.mark.parametrize(
+    ("letters", "encoding"),
+    [
+        ("für", "mac_roman"),
+        ("für", "cp1252"),
+        ("für", "cp850"),
+        ("łąka", "iso8859_2"),
+        ("ль", "koi8_r"),
+    ],
+)
+def test_field_38_few_letters_are_read_with_a_notice(
+    tmp_path: Path, letters: str, encoding: str
+) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(f"path,caption\na.jpg,{letters}\n".encode(encoding))
+    _, (notice,) = listed(path)
+    assert f"read as {find_encoding(str(path)).name}, as its letters suggest; save it" in notice
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "mac_roman"])
+def test_field_38_captions_beside_files_in_other_encodings(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    (tmp_path / "a.txt").write_bytes("Mädchen läuft".encode(encoding))
+    (source,) = find_sources([str(tmp_path)])
+    assert source.caption == "Mädchen läuft"
+
+
+def test_field_38_names_in_the_encoding_of_the_list_or_as_bytes(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(GERMAN.encode("latin-1"))
     (tmp_path / "Bär.jpg").write_bytes(b"x")
     assert next(find_sources([str(tmp_path / "list.csv")])).path.endswith("/Bär.jpg")
@@ -227,7 +306,7 @@ def test_field_38_a_missing_header_is_one_line_that_says_so(tmp_path: Path) -> N
         ("['a dog', 'a lawn']", "a dog\na lawn"),
         ("[music] plays", "[music] plays"),
         ("[1, 2]", "[1, 2]"),
-        ([], None),
+        ([], ""),
         (7, "7"),
     ],
 )

@@ -8,8 +8,9 @@ import pytest
 
 from retrieval.columns.types import convert_value
 from retrieval.errors import SourceError
-from retrieval.media.lists.rows import ListedRow, read_list, read_rows
+from retrieval.media.lists.rows import ListedRow, read_rows
 from retrieval.media.sources.find import find_sources
+from support.media_lists import read_list
 
 
 def write(path: Path, text: str) -> str:
@@ -38,7 +39,7 @@ def test_paths_are_relative_to_the_lists_folder_and_captions_found(tmp_path: Pat
     path = write(tmp_path / "list.csv", "file,text\nsub/a.jpg,a dog\n/abs/b.jpg,\n")
     sources = list(find_sources([path]))
     assert [source.path for source in sources] == [str(tmp_path / "sub/a.jpg"), "/abs/b.jpg"]
-    assert [source.caption for source in sources] == ["a dog", None]
+    assert [source.caption for source in sources] == ["a dog", ""]
     assert sources[0].columns == {}
 
 
@@ -80,7 +81,7 @@ def test_fault_27_list_names_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["\\ud800.png", "a/\\udfff", "\\ud83c"])
-def test_fault_27_a_name_that_no_file_can_have_fails(tmp_path: Path, name: str) -> None:
+def test_fault_27_an_impossible_file_name_fails(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "list.jsonl", f'{{"path": "{name}"}}\n{{"path": "good.png"}}\n')
     (_, bad), (_, good) = read_rows(path)
     assert isinstance(bad, SourceError)

@@ -43,7 +43,7 @@ def test_field_01_links_and_other_names_of_a_file_are_listed_once(tmp_path: Path
     assert listing.other_paths == {hard: [str(tmp_path / "owl.jpg"), str(tmp_path / "best.jpg")]}
 
 
-def test_field_01_a_link_is_listed_by_its_own_path_where_its_file_is_no_source(
+def test_field_01_a_link_is_listed_by_its_path_if_its_file_is_not_a_source(
     tmp_path: Path,
 ) -> None:
     touch(tmp_path, "elsewhere/3f9a.bin", "p/b.jpg")
@@ -62,7 +62,7 @@ def test_field_01_a_folder_reached_by_two_paths_is_listed_once(tmp_path: Path) -
     assert listing.other_paths[str(tmp_path / "link/a.jpg")] == [str(tmp_path / "real/a.jpg")]
 
 
-def test_field_01_a_path_given_twice_is_no_other_path(tmp_path: Path) -> None:
+def test_field_01_a_path_given_twice_is_one_path(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     (tmp_path / "list.csv").write_text("path\na.jpg\n./a.jpg\n")
     listing = Listing()
@@ -70,13 +70,13 @@ def test_field_01_a_path_given_twice_is_no_other_path(tmp_path: Path) -> None:
     assert listing.other_paths == {}
 
 
-def test_field_01_copies_are_files_of_their_own(tmp_path: Path) -> None:
+def test_field_01_copies_are_separate_files(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(b"the same")
     assert names(tmp_path) == ["a.jpg", "b.jpg"]
 
 
-def test_field_01_dangling_links_are_listed_each(tmp_path: Path) -> None:
+def test_field_01_every_dangling_link_is_listed(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).symlink_to("nothing.jpg")
     (tmp_path / "loop.jpg").symlink_to("loop.jpg")
@@ -105,20 +105,20 @@ def test_field_06_bad_rows_are_failures_and_the_others_are_listed(tmp_path: Path
     assert listing.finished_lists == [jsonl, table]
 
 
-def test_field_06_without_a_taker_the_first_bad_row_raises(tmp_path: Path) -> None:
+def test_field_06_without_a_callback_the_first_bad_row_raises(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"path": "a.jpg"}\n{"path": null}\n')
     with pytest.raises(SourceError, match="row 2: path is None"):
         names(tmp_path / "rows.jsonl")
 
 
-def test_field_06_a_list_that_names_no_files_at_all_ends_the_run(tmp_path: Path) -> None:
+def test_field_06_a_list_without_files_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "numbers.csv").write_text("x,y\n" + "1,2\n" * 1_000)
     listing, _ = collecting()
     with pytest.raises(SourceError, match="row 1: found the columns x, y"):
         names(tmp_path / "numbers.csv", listing=listing)
 
 
-def test_field_06_a_broken_list_is_one_failure_and_other_sources_go_on(tmp_path: Path) -> None:
+def test_field_06_a_broken_list_is_one_failure_and_other_sources_are_read(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     (tmp_path / "rows.csv").write_text('path\na.jpg\n"unfinished\n')
     (tmp_path / "rows.parquet").write_text("no Parquet")
@@ -130,13 +130,13 @@ def test_field_06_a_broken_list_is_one_failure_and_other_sources_go_on(tmp_path:
 
 
 @pytest.mark.parametrize("noun", sorted(MAKERS.keys() - {"a folder"}))  # which is walked
-def test_field_08_a_list_that_is_no_file_ends_the_run(tmp_path: Path, noun: str) -> None:
+def test_field_08_a_list_that_is_not_a_file_ends_the_run(tmp_path: Path, noun: str) -> None:
     MAKERS[noun](tmp_path / "rows.csv")
     with pytest.raises(SourceError, match=f"is {noun}, expected a regular file"):
         names(tmp_path / "rows.csv", listing=collecting()[0])
 
 
-def test_field_06_an_unreadable_folder_is_a_failure_of_its_own(
+def test_field_06_an_unreadable_folder_is_one_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch(tmp_path, "a/1.jpg", "closed/2.jpg", "z/3.jpg")
@@ -185,7 +185,7 @@ def test_field_36_other_files_of_folders_are_counted_by_suffix(tmp_path: Path) -
     }  # fmt: skip
 
 
-def test_field_36_collections_are_left_aside(tmp_path: Path) -> None:
+def test_field_36_collections_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "library/CURRENT", "library/manifests/000001.json")
     touch(tmp_path, "library/items/00000.parquet", "new/.lock.holder", "new/items/x.parquet")
     listing = Listing()
@@ -193,7 +193,7 @@ def test_field_36_collections_are_left_aside(tmp_path: Path) -> None:
     assert not listing.skipped
 
 
-def test_field_36_patterns_count_what_they_pass_over(tmp_path: Path) -> None:
+def test_field_36_patterns_count_skipped_files(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "b.xcf")
     listing = Listing()
     assert names(tmp_path / "*", listing=listing) == ["a.jpg"]
@@ -249,7 +249,7 @@ def test_field_45_patterns_hold_for_lists_patterns_and_single_files(
         assert names(*sources, listing=Listing(("*.gif", "/sub/"))) == ["b.jpg"]
 
 
-def test_field_45_an_ignore_file_that_cannot_be_read_leaves_its_folder_out(tmp_path: Path) -> None:
+def test_field_45_an_unreadable_ignore_file_excludes_its_folder(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "private/b.jpg")
     (tmp_path / "private/.retrievalignore").write_bytes(b"\xff\xfe")
     listing, failures = collecting()
@@ -258,7 +258,7 @@ def test_field_45_an_ignore_file_that_cannot_be_read_leaves_its_folder_out(tmp_p
     assert "not UTF-8" in failures[0].reason
 
 
-def test_field_45_what_is_no_pattern_fails(tmp_path: Path) -> None:
+def test_field_45_an_invalid_pattern_fails(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"'!': not a pattern in the syntax of \.gitignore"):
         names(tmp_path, listing=Listing(("!",)))
 
@@ -266,7 +266,7 @@ def test_field_45_what_is_no_pattern_fails(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- paths that mean themselves
 
 
-def test_field_45_paths_are_no_patterns_and_may_be_folders_and_lists(tmp_path: Path) -> None:
+def test_field_45_paths_are_not_patterns_and_may_be_folders_and_lists(tmp_path: Path) -> None:
     touch(tmp_path, "{a,b}.jpg", "*.jpg", "sub/c.jpg", "new\nline.jpg")
     (tmp_path / "list.csv").write_text("path\nsub/d.jpg\n")
     given = ["{a,b}.jpg", "*.jpg", "sub", "list.csv", "new\nline.jpg", "gone.jpg"]

@@ -172,7 +172,7 @@ def faulty_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("faulty_workers")
-def test_fault_11_crashing_file_is_tried_twice_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_fault_11_crashing_file_is_tried_twice_and_the_run_continues(tmp_path: Path) -> None:
     sources = save_pictures(tmp_path / "p", "a.png", "b.png", "crash.png", "c.png", "d.png")
     events = list(decode_all(sources, PLAN, {}, workers=1))
     assert items(events) == ["a.png", "b.png", "c.png", "d.png"]
@@ -193,7 +193,7 @@ def test_fault_11_bug_in_a_decoder_costs_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("faulty_workers")
-def test_fault_11_file_that_crashed_once_is_whole_the_second_time(tmp_path: Path) -> None:
+def test_fault_11_file_that_crashed_once_is_complete_the_second_time(tmp_path: Path) -> None:
     sources = save_pictures(tmp_path / "p", "a.png", "once.png", "b.png")
     expected = [event for source in sources for event in decode(source, PLAN, {})]
     assert summary(decode_all(sources, PLAN, {}, workers=1)) == summary(expected)
@@ -209,7 +209,7 @@ def test_fault_11_hanging_file_is_given_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("faulty_workers")
-def test_fault_11_crashing_member_costs_a_tar_nothing_else(tmp_path: Path) -> None:
+def test_fault_11_only_the_crashing_member_of_a_tar_fails(tmp_path: Path) -> None:
     save_pictures(tmp_path / "p", "a.png")
     picture = (tmp_path / "p/a.png").read_bytes()
     names = ["a.png", "crash.png", "b.png", "crash2.png", "c.png"]

@@ -65,7 +65,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
         ("show = 2", [2]),
     ],
 )
-def test_field_33_marks_in_quotes_and_other_cases_pass(
+def test_field_33_special_characters_in_quotes_and_other_cases_are_accepted(
     snapshot: Snapshot, where: str, ids: list[int]
 ) -> None:
     assert matching_ids(snapshot, where).tolist() == ids
@@ -90,7 +90,7 @@ def test_field_33_marks_in_quotes_and_other_cases_pass(
         ("SHOW TABLES", "is not valid SQL"),
     ],
 )
-def test_field_33_a_refusal_names_what_a_user_wrote(
+def test_field_33_a_refusal_uses_no_terms_of_the_parser(
     snapshot: Snapshot, where: str, message: str, caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -215,7 +215,7 @@ def test_field_61_a_list_after_in_may_be_long(snapshot: Snapshot) -> None:
         (f"caption = '{'x' * 10_000}'", "at most 10,000"),
     ],
 )
-def test_field_61_a_long_list_that_does_not_fit(
+def test_field_61_a_list_that_is_too_long_fails(
     snapshot: Snapshot, where: str, message: str
 ) -> None:
     with pytest.raises(FilterError, match=message) as caught:

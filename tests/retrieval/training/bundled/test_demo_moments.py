@@ -10,6 +10,7 @@ from retrieval.demo.videos import FRAMES_PER_SECOND, Event, Video, sample_video,
 from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.protocols import Encoder
+from retrieval.training.bundled import demo_moments
 from retrieval.training.bundled.demo_moments import _draw_pictures, draw_moments
 from retrieval.training.moments.data import MomentData
 
@@ -21,7 +22,14 @@ def encoder() -> Encoder:
 
 @pytest.fixture(scope="module")
 def data(encoder: Encoder) -> MomentData:
-    return draw_moments(8, 4, encoder, seed=3)
+    return draw(encoder, 3)
+
+
+def draw(encoder: Encoder, seed: int) -> MomentData:
+    """Four families of events in four videos."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo_moments, "_FAMILIES_PER_JOB", 4)
+        return draw_moments(4, 4, encoder, seed=seed)
 
 
 def test_drawn_frames_equal_stored_ones(encoder: Encoder, tmp_path: Path) -> None:
@@ -81,10 +89,10 @@ def test_windows_are_the_events_that_the_caption_describes(
 
 
 def test_the_same_seed_draws_the_same(data: MomentData, encoder: Encoder) -> None:
-    again = draw_moments(8, 4, encoder, seed=3)
+    again = draw(encoder, 3)
     assert again.queries == data.queries
     np.testing.assert_array_equal(again.videos[2].vectors, data.videos[2].vectors)
-    assert draw_moments(8, 4, encoder, seed=4).queries != data.queries
+    assert draw(encoder, 4).queries != data.queries
 
 
 def test_look_alikes_show_one_scene_and_only_their_motions_differ() -> None:

@@ -18,7 +18,9 @@ CLIP_FRAMES = ClipFrames(16, 7.0)
 @pytest.fixture(scope="module")
 def families() -> list[list[DrawnEvent]]:
     encoder = load_encoder("tiny-image", device="cpu")
-    return draw_families(30, encoder, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("retrieval.training.bundled.demo_moments._FAMILIES_PER_JOB", 12)
+        return draw_families(12, encoder, seed=1)  # one job, which runs in this process
 
 
 def test_a_batch_contains_groups_of_similar_clips(families: list[list[DrawnEvent]]) -> None:

@@ -9,11 +9,13 @@ from indexes.errors import DimensionMismatchError
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.errors import SourceError, WeightsFormatError
 from retrieval.localization.hammer_files import read_config
+from retrieval.localization.hammer_model import Level
 from retrieval.training.moments.annotations import (
     read_annotated_moments,
     train_annotated_hammer,
 )
 from retrieval.training.moments.annotations import read_features as read
+from retrieval.training.moments.batches import BatchShape
 from retrieval.training.moments.objective import HammerSettings
 from retrieval.training.moments.train import HammerOptions
 
@@ -67,7 +69,10 @@ def test_training_on_official_annotations_with_features(
 ) -> None:
     encoder = load_encoder("tiny-image", device="cpu")
     annotations, features = charades(real_data, tmp_path, dim=encoder.dim, videos=24)
-    options = HammerOptions(tmp_path / "out", HammerSettings(2), device="cpu")
+    options = HammerOptions(
+        tmp_path / "out", HammerSettings(2), levels=(Level(8, 1),), width=32,
+        shape=BatchShape(4, 1, 64), vocabulary=300, device="cpu",
+    )  # fmt: skip
     caplog.set_level("INFO", "retrieval.training")
     report = train_annotated_hammer(
         options, annotations, features, model="tiny-image", row_seconds=0.5

@@ -18,7 +18,7 @@ from support.named_moments import DIM, concept, named_events
 SPACE = Space("toy-12345678", "toy", DIM, (Medium.IMAGE, Medium.VIDEO), "12345678" * 8)
 
 
-def test_field_22_none_of_these_is_an_answer() -> None:
+def test_field_22_no_match_takes_a_share_of_the_probability() -> None:
     chances = match_probabilities(np.array([1.0, 0.0, -np.inf]), 2.0)
     e = np.exp([1.0, 0.0, 2.0])
     np.testing.assert_allclose(chances, [e[0] / e.sum(), e[1] / e.sum(), 0.0])
@@ -29,7 +29,7 @@ def test_field_22_none_of_these_is_an_answer() -> None:
     assert match_probabilities(np.empty(0), 1.0).shape == (0,)
 
 
-def test_field_22_its_logit_is_the_likeliest() -> None:
+def test_field_22_the_logit_of_no_match_has_the_highest_likelihood() -> None:
     random = np.random.default_rng(0)
     answered = [np.append(random.normal(4, 1), random.normal(0, 1, 9)) for _ in range(200)]
     unanswered = [random.normal(0, 1, 10) for _ in range(200)]

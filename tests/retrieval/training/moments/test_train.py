@@ -51,7 +51,7 @@ def test_it_memorizes_a_few_videos(tmp_path: Path) -> None:
 def test_a_stopped_training_resumes_and_ends_the_same(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    dataset = HammerDataset(named_events(8), named_events(8), SPACE)
+    dataset = HammerDataset(named_events(4), named_events(4), SPACE)
 
     def train(out: Path, progress: Progress) -> None:
         train_hammer(dataset, options(out, 20), progress)

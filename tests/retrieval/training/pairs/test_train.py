@@ -39,14 +39,14 @@ def options(few_pictures, small_model: Path, tmp_path: Path) -> PairsOptions:
 
 
 @pytest.fixture
-def tones(german_tones, tmp_path: Path) -> PairsOptions:
-    """The same with sound, of which the manifest names spans."""
+def tones(german_tones, small_mulan: Path, tmp_path: Path) -> PairsOptions:
+    """The same with sound; the manifest names spans of recordings."""
     return PairsOptions(
         "mulan",
         german_tones.train,
         tmp_path / "out",
         validation=german_tones.val,
-        init="tiny",
+        init=str(small_mulan),
         steps=3,
         batch=8,
         learning_rate=1e-3,
@@ -149,13 +149,15 @@ def test_a_trained_folder_is_continued(options: PairsOptions) -> None:
 
 
 def test_an_architecture_with_a_local_file_of_weights_is_continued(
-    options: PairsOptions, tmp_path: Path
+    options: PairsOptions, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `open_clip:NAME/path/to.safetensors`: configuration and tokenizer are open_clip's own."""
     import open_clip
     from safetensors.torch import save_file
 
-    name = "ViT-S-32-alt"  # the smallest that open_clip has
+    name = "ViT-small-for-tests"
+    config = json.loads((small_model / "open_clip_config.json").read_text())["model_cfg"]
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, name, config)
     torch.manual_seed(0)
     model = open_clip.create_model(name)
     save_file(
@@ -176,7 +178,7 @@ def test_spans_of_recordings(tones: PairsOptions) -> None:
     assert report.after.shares["R@1"] >= report.before.shares["R@1"]
     encoder = load_encoder(report.spec, device="cpu")
     windows = np.zeros((1, encoder.windows.window_samples), np.float32)
-    assert encoder.encode_audio(windows, np.array([1.0])).shape == (1, 128)
+    assert encoder.encode_audio(windows, np.array([1.0])).shape == (1, 16)
 
 
 def test_a_new_sound_model(tones: PairsOptions) -> None:
@@ -279,14 +281,18 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "pairs.csv"
 
 
-def test_a_video_text_model_extends_an_image_model(filmed: Path, tmp_path: Path) -> None:
+def test_a_video_text_model_extends_an_image_model(
+    filmed: Path, small_model: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    options = PairsOptions("video", filmed, out, frozen="images", steps=2, batch=4, device="cpu")
+    options = PairsOptions(
+        "video", filmed, out, init=str(small_model), frozen="images", steps=2, batch=4, device="cpu"
+    )
     report = train_on_pairs(options)
     assert report.spec == f"video-text:{out}"
     assert not (out / "images").exists()
     encoder = load_encoder(report.spec, device="cpu")
-    assert encoder.encode_text(["a star moving left"]).shape == (1, 256)
+    assert encoder.encode_text(["a star moving left"]).shape == (1, 32)
     # Its result is continued; then the image model is trained and saved as well.
     more = replace(options, out=tmp_path / "more", init=str(out), frozen=None, steps=1)
     report = train_on_pairs(more)

@@ -1,0 +1,1 @@
+"""Collections that are created and updated for a media folder by searching it."""

@@ -1,0 +1,1 @@
+"""Read the words in images and video frames."""

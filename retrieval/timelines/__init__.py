@@ -1,0 +1,1 @@
+"""Export hits as clips, timelines, playlists and contact sheets."""

@@ -1,0 +1,1 @@
+"""Cut clips from videos and recordings, by encoding or by copying streams."""

@@ -1,0 +1,1 @@
+"""Draw contact sheets and animated previews."""
