@@ -141,25 +141,8 @@ def search(
 
     if space is not None and vector is None:
         raise QueryError("--space names the space of --vector; other queries ask every space")
-    others = (queries, vector, ids, rerank, with_vectors, gallery, export, model, here, interactive)
-    defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
-    if defaults and (query is None) != (like is None) and not any(others):
-        answer = ask_server(
-            collection, query, like,
-            {"to": to or [], "k": k, "offset": offset, "where": where or [], "cutoff": cutoff,
-             "min_score": min_score, "text": text},
-        )  # fmt: skip
-        if answer is not None:
-            AnswerPrinter(
-                paths_wanted(output, print0=print0), time_format=time_format, nul=print0
-            ).print_document(answer)
-            return
-    from retrieval.gallery.page import GallerySection, write_gallery
-    from retrieval.search.arguments import read_ids
-
     exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
     asks = interactive or _is_prompt_wanted(query, queries, like, vector)
-    selected = [] if asks else _selected(query, queries, like, vector, space)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery)):
         raise QueryError("-i asks for queries; leave out QUERY, --queries, --like, --vector, "
                          "and --gallery")  # fmt: skip
@@ -167,6 +150,19 @@ def search(
     printer = AnswerPrinter(
         output, time_format=time_format, nul=print0, numbered=queries is not None
     )
+    others = (queries, vector, ids, rerank, gallery, export, merge, model, with_vectors, here)
+    defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
+    if not asks and defaults and not any(others):
+        options = {"to": to or [], "k": k, "offset": offset, "where": where or [],
+                   "cutoff": cutoff, "min_score": min_score, "text": text}  # fmt: skip
+        answer = ask_server(collection, query, like, options)
+        if answer is not None:
+            printer.print_document(answer)
+            return
+    from retrieval.gallery.page import GallerySection, write_gallery
+    from retrieval.search.arguments import read_ids
+
+    selected = [] if asks else _selected(query, queries, like, vector, space)
     settings: dict[str, Any] = {
         "to": to or (),
         "k": k,
