@@ -12,7 +12,8 @@ def ask_server(
 ) -> dict[str, Any] | None:
     """Return the answer of a running server of the same collection and generation.
 
-    None if there is none, or if the query names a file: the server reads no files for clients.
+    None if there is none, if not exactly one of query and item is given, or if the query names a
+    file: the server reads no files for clients.
 
     Args:
         collection: The folder.
@@ -20,6 +21,8 @@ def ask_server(
         like: The item to search like; None with `query`.
         options: Further parameters of `/api/search`.
     """
+    if (query is None) == (like is None):
+        return None
     if query is not None and ("@" in query or not query.strip()):
         return None
     from retrieval.serving.local_client import ask

@@ -150,7 +150,7 @@ def search(
     printer = AnswerPrinter(
         output, time_format=time_format, nul=print0, numbered=queries is not None
     )
-    others = (queries, vector, ids, rerank, gallery, export, model, with_vectors, here)
+    others = (queries, vector, ids, rerank, gallery, export, merge, model, with_vectors, here)
     defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
     if defaults and (query is None) != (like is None) and not any((asks, *others)):
         options = {"to": to or [], "k": k, "offset": offset, "where": where or [],

@@ -1,4 +1,4 @@
-"""After one `embed` and one `index`, words of each source find their item; vectors count as before."""
+"""After `embed` and `index`, words of each source find their item; vectors count as before."""
 
 from __future__ import annotations
 

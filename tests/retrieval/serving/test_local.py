@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from cli import search as search_command
+from retrieval.errors import QueryError
 from retrieval.serving import local_client, local_socket
 from retrieval.serving.app import create_routes
 from retrieval.serving.local_app import LocalApp
@@ -119,6 +120,11 @@ def test_another_version_or_generation_falls_back(local: Path, monkeypatch, name
     assert ask(local, {"q": "red"}) is not None
     monkeypatch.setattr(local_client, name, value)
     assert ask(local, {"q": "red"}) is None
+
+
+def test_two_queries_are_refused_with_a_server_as_without(local: Path) -> None:
+    with pytest.raises(QueryError, match="give a QUERY or"):
+        run("search", local, "red", "--like", "2")
 
 
 def test_an_error_falls_back_to_the_message_of_this_process(local: Path) -> None:
