@@ -1,9 +1,13 @@
 """The `retrieval demo` command."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cli.options import Device
+from cli.serve import require_serve_extra, run_server
 
 
 def demo(
@@ -13,8 +17,13 @@ def demo(
     images: Annotated[int, typer.Option(min=10, help="Number of images.")] = 300,
     tunes: Annotated[int, typer.Option(min=5, help="Number of recordings.")] = 60,
     videos: Annotated[int, typer.Option(min=3, help="Number of videos.")] = 12,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve the collection afterwards, and open its page.")
+    ] = False,
 ) -> None:
     """Generate a small world, search it with the bundled models, and write DIR/gallery.html."""
+    if serve:
+        require_serve_extra()
     from cli.output import print_table
     from cli.progress import progress_bar
     from retrieval.demo.tour import tour
@@ -32,3 +41,10 @@ def demo(
         print()
         print_table(stop.result)
     print(f"\nOpen {folder / 'gallery.html'} in a browser.")
+    collection = folder / "collection"
+    if not serve:
+        print(f"`retrieval serve {shlex.quote(str(collection))} --open` opens a page to search it.")
+        return
+    from retrieval.serving.server import ServerSettings
+
+    run_server([collection], ServerSettings(), device=Device.AUTO, open_page=True)

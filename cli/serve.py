@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.options import Device, IndexDeviceOption
+
+if TYPE_CHECKING:
+    from retrieval.serving.server import ServerSettings
 
 
 def serve(
@@ -37,22 +41,29 @@ def serve(
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Require no token. Loopback addresses only.")
     ] = False,
+    mcp: Annotated[
+        bool,
+        typer.Option(
+            "--mcp",
+            help="Serve read-only tools to an assistant on standard input and output, by the "
+            "Model Context Protocol, instead of the page.",
+        ),
+    ] = False,
     device: IndexDeviceOption = Device.AUTO,
 ) -> None:
     """Serve a page and an HTTP API to search collections.
 
     The only line on standard output is the address of the page. It opens one session.
     """
-    from retrieval.errors import MissingExtraError
-
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
-        raise MissingExtraError(
-            "the server needs FastAPI and uvicorn; install them with "
-            "`pip install 'retrieval[serve]'`"
-        )
-    from retrieval.serving.library import Library
+    if mcp:
+        if (host, port, allow_host, root_path, token_file, open_page, no_token) != (
+            "127.0.0.1", 0, None, "", None, False, False,
+        ):  # fmt: skip
+            raise typer.BadParameter("--mcp listens on no address; give only --device with it")
+        _serve_mcp(collections, device)
+        return
+    require_serve_extra()
     from retrieval.serving.server import ServerSettings
-    from retrieval.serving.server import serve as run
 
     settings = ServerSettings(
         host=host,
@@ -63,6 +74,31 @@ def serve(
         with_token=not no_token,
     )
 
+    run_server(collections, settings, device=device, open_page=open_page)
+
+
+def require_serve_extra() -> None:
+    """Check that the libraries of the server are installed.
+
+    Raises:
+        MissingExtraError: They are not.
+    """
+    from retrieval.errors import MissingExtraError
+
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        raise MissingExtraError(
+            "the server needs FastAPI and uvicorn; install them with "
+            "`pip install 'retrieval[serve]'`"
+        )
+
+
+def run_server(
+    collections: Sequence[Path], settings: ServerSettings, *, device: Device, open_page: bool
+) -> None:
+    """Serve collections until Ctrl-C; print the address, and open it if a browser is there."""
+    from retrieval.serving.library import Library
+    from retrieval.serving.server import serve as run
+
     def ready(address: str, browser_address: str) -> None:
         print(address, flush=True)
         if open_page:
@@ -72,5 +108,22 @@ def serve(
 
     try:
         run(Library(collections, device=device.value), settings, ready)
+    except KeyboardInterrupt as error:
+        raise SystemExit(130) from error
+
+
+def _serve_mcp(collections: Sequence[Path], device: Device) -> None:
+    from retrieval.errors import MissingExtraError
+
+    if any(find_spec(name) is None for name in ("fastapi", "mcp", "httpx2")):
+        raise MissingExtraError(
+            "the tools for assistants need the SDK of the Model Context Protocol; install it with "
+            "`pip install 'retrieval[mcp]'`"
+        )
+    from retrieval.serving.library import Library
+    from retrieval.serving.mcp_server import serve_mcp
+
+    try:
+        serve_mcp(Library(collections, device=device.value))
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error

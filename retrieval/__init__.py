@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from retrieval.automatic.folder import open_folder
     from retrieval.collection import Collection
     from retrieval.embedding.options import EmbedOptions
+    from retrieval.remote_collection import RemoteCollection
     from retrieval.targets import Target
     from retrieval.timelines.export import export_hits
     from retrieval.timelines.saved_hits import read_hits
@@ -30,8 +31,10 @@ __all__ = [
     "EmbedOptions",
     "Hit",
     "Medium",
+    "RemoteCollection",
     "RetrievalError",
     "Target",
+    "connect",
     "export_hits",
     "open",
     "open_folder",
@@ -43,6 +46,7 @@ _MODULES = {
     "EmbedOptions": "retrieval.embedding.options",
     "Hit": "retrieval.types",
     "Medium": "retrieval.types",
+    "RemoteCollection": "retrieval.remote_collection",
     "Target": "retrieval.targets",
     "export_hits": "retrieval.timelines.export",
     "read_hits": "retrieval.timelines.saved_hits",
@@ -57,6 +61,26 @@ def open(  # noqa: A001  # the usual verb, as in `wave.open`
     from retrieval.collection import Collection
 
     return Collection.open(root, device=device, localizer=localizer)
+
+
+def connect(
+    address: str, *, token: str | None = None, collection: str | None = None
+) -> "RemoteCollection":
+    """Connect to a collection that a server has open.
+
+    Args:
+        address: Address of the server, such as `http://127.0.0.1:8765`.
+        token: The server's token of programs; None if it requires none.
+        collection: Short name of the collection; by default the first one of the server.
+
+    Raises:
+        ServerError: No server answers, it refuses the token, or it has another version.
+        QueryError: The address is not valid, or the server has no such collection.
+    """
+    from retrieval.remote_collection import RemoteCollection
+    from retrieval.serving.http_client import HttpClient
+
+    return RemoteCollection(HttpClient(address, token), collection)
 
 
 def __getattr__(name: str) -> object:

@@ -28,7 +28,7 @@ RetrievalError                      root, from `indexes.errors`
 │   └── OtherModelError             a folder is embedded by another model
 ├── QueryError                      a query cannot be parsed or embedded
 │   └── FilterError                 a filter expression is refused
-├── ServerError                     the server cannot listen on its address
+├── ServerError                     a server cannot listen on its address, or does not answer
 └── MissingExtraError               an optional dependency is not installed
 
 Each class also inherits a built-in error. Messages say what was found, what was expected, and
@@ -156,7 +156,7 @@ class FilterError(QueryError):
 
 
 class ServerError(RetrievalError, OSError):
-    """The server cannot listen on its address."""
+    """A server cannot listen on its address, does not answer, or refuses a program."""
 
 
 class MissingExtraError(RetrievalError, ImportError):

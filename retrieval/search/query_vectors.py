@@ -164,7 +164,7 @@ def _weighted_sum(terms: Sequence[Term], parts: list[NDArray[np.float32]]) -> ND
 
 
 @contextmanager
-def _open_source(path: str) -> Iterator[Source]:
+def open_query_file(path: str) -> Iterator[Source]:
     """Open a file, or extract a member of a tar to a temporary file."""
     uri = path_to_uri(path)
     archive, member = container_of(uri)
@@ -191,7 +191,7 @@ def _segments_of_file(
 ) -> dict[str, NDArray[np.float32]]:
     """Decode and encode a file as `embed` does; (m, dim) per space, m = 0 without segments."""
     plan = decode_plan(list(pairs.values()), sound_of_videos=True)
-    with _open_source(path) as source:
+    with open_query_file(path) as source:
         return embed_events(decode(source, plan, {}), pairs, f"@{path}")
 
 

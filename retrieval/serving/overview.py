@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from retrieval.columns.arrow import column_type
 from retrieval.serving.examples import example_queries
 from retrieval.serving.generations import Generation, ServedCollection
 from retrieval.store.lock import HOLDER_NAME, live_writer
@@ -32,6 +34,9 @@ def _contents(generation: Generation) -> dict[str, object]:
         "removed": status.removed,
         "failures": status.failures,
         "bytes": status.bytes,
+        "texts": status.texts,
+        "text_index": list(status.text_index),
+        "dates": _date_columns(generation),
         "spaces": [
             {
                 "space": space.name,
@@ -40,10 +45,21 @@ def _contents(generation: Generation) -> dict[str, object]:
                 "media": list(space.media),
                 "rows": space.rows,
                 "index": _index(generation, space.name),
+                "index_parts": list(space.index),
             }
             for space in status.spaces
         ],
     }
+
+
+def _date_columns(generation: Generation) -> dict[str, str]:
+    """Return the columns whose values JSON holds as text: dates and times."""
+    types = {
+        field.name: column_type(field.type)
+        for field in generation.snapshot.items_schema()
+        if pa.types.is_temporal(field.type)
+    }
+    return {name: kind.value for name, kind in types.items()}
 
 
 def _index(generation: Generation, space: str) -> list[dict[str, Any]]:

@@ -48,3 +48,31 @@ def test_ctrl_c_ends_with_code_130(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(server, "serve", interrupted)
     assert CliRunner().invoke(app, ["serve", str(tmp_path)]).exit_code == 130
+
+
+def test_mcp_listens_on_no_address(tmp_path: Path) -> None:
+    answer = CliRunner().invoke(app, ["serve", str(tmp_path), "--mcp", "--port", "8000"])
+    assert answer.exit_code == 2
+
+
+def test_mcp_names_its_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_command, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'retrieval\[mcp\]'"):
+        run("serve", tmp_path, "--mcp")
+
+
+def test_the_demo_serves_its_collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, served = [], []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("retrieval.demo.tour.tour", lambda folder, **options: [])
+
+    def serve(library, settings, ready) -> None:
+        served.extend(each.root for each in library)
+        ready("one", "two")
+
+    monkeypatch.setattr(server, "serve", serve)
+    assert run("demo", tmp_path, "--serve").splitlines()[-1] == "one"
+    assert (opened, served) == (["two"], [tmp_path / "collection"])
+    last = run("demo", tmp_path).splitlines()[-1]
+    assert last.startswith(f"`retrieval serve {tmp_path}/collection --open`")
+    assert opened == ["two"]

@@ -19,13 +19,14 @@ from retrieval.serving.services import Services
 
 
 @contextmanager
-def page_server(*roots: Path, cache: Path) -> Iterator[str]:
-    """Yield the address of the page, which needs no token."""
+def page_server(*roots: Path, cache: Path, bearer: str | None = None) -> Iterator[str]:
+    """Yield the address of the page, which needs no token without `bearer`."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         services = Services(Library(roots, device="cpu"), cache=DiskCache(cache, 1 << 24))
         services.library.load()
-        config = uvicorn.Config(create_app(services, Access(port, session=None)), log_level="error")
+        access = Access(port, bearer=bearer) if bearer else Access(port, session=None)
+        config = uvicorn.Config(create_app(services, access), log_level="error")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
