@@ -36,7 +36,7 @@ test-browser: $(INSTALLED)  ## Run the tests that render pages in Chromium
 	$(PYTEST) -m "browser and not ($(UNUSUAL))"
 
 test-long: $(INSTALLED)  ## Run the tests that train models or start many processes
-	$(PYTEST) -m "long and not ($(UNUSUAL))"
+	$(PYTEST) -m "long and not (hub or browser or $(UNUSUAL))"
 
 coverage: $(INSTALLED)  ## Report the lines that the tests do not run; TESTS=FOLDER restricts them
 	$(BIN)/coverage run -m pytest $(ALL) $(TESTS)
