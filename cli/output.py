@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from cli.options import TimeFormat
 from cli.terminal import (
@@ -75,12 +75,27 @@ class AnswerPrinter:
         if self._output is Output.TABLE:
             print_table(result, time_format=self._time_format, qid=qid)
         elif self._output is Output.JSON:
+            from retrieval.search.result_json import as_json
+
             numbered = {"qid": qid} if self._numbered else {}
             print(json_text(numbered | as_json(result)))
         elif self._output is Output.CSV:
             self._print_csv(result.hits, qid)
         else:
             print_paths((path_of(hit.uri) for hit in result.hits), nul=self._nul)
+
+    def print_document(self, document: dict[str, Any]) -> None:
+        """Print the JSON document of a running server as `print` prints a result."""
+        if self._output is Output.JSON:
+            print(json_text({name: document[name] for name in ("query", "hits", "took_ms")}))
+            return
+        hits = [
+            SimpleNamespace(
+                **hit | {"matched": hit["matched"] and SimpleNamespace(**hit["matched"])}
+            )
+            for hit in document["hits"]
+        ]
+        self.print(cast("SearchResult", SimpleNamespace(query=document["query"], hits=hits)))
 
     def _print_csv(self, hits: Iterable[Hit], qid: int | str | None) -> None:
         names = ("rank", "score", "item_id", "uri", "modality", "medium", "start_seconds",
@@ -113,22 +128,6 @@ def paths_wanted(output: Output, *, print0: bool) -> Output:
     return Output.PATHS if print0 else output
 
 
-def as_json(result: SearchResult) -> dict[str, object]:
-    """Return the JSON object of a result.
-
-    `first_stage_score` is present only after re-ranking, `vector` only on request.
-    """
-    hits = [asdict(hit) for hit in result.hits]
-    took = {s: round(value, 3) for s, value in asdict(result.took_ms).items() if value is not None}
-    for hit in hits:
-        if "rerank" not in took:
-            del hit["first_stage_score"]
-        vector = hit.pop("vector")
-        if vector is not None:
-            hit["vector"] = vector.tolist()
-    return {"query": result.query, "hits": hits, "took_ms": took}
-
-
 def print_table(
     result: SearchResult,
     *,
@@ -156,7 +155,7 @@ def print_table(
             f"{hit.item_id}",
             ("words" if hit.score is None else f"{hit.score:.3f}") + ("" if hit.likely else " ?"),
             span(hit, time_format),
-            hit.modality.value if hit.modality is hit.medium else f"{hit.modality} ({hit.medium})",
+            f"{hit.modality}" + ("" if hit.modality == hit.medium else f" ({hit.medium})"),
             PathCell(path_of(hit.uri) + (" (missing)" if hit.missing else "")),
         ]
         if with_texts:

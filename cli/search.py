@@ -27,6 +27,7 @@ from cli.options import (
     WhereOption,
 )
 from cli.output import AnswerPrinter, Output, paths_wanted
+from cli.running_server import ask_server
 from retrieval.targets import Target, TextMode
 
 if TYPE_CHECKING:
@@ -137,14 +138,11 @@ def search(
     far. `retrieval folders` lists and deletes such collections.
     """
     from retrieval.errors import QueryError
-    from retrieval.gallery.page import GallerySection, write_gallery
-    from retrieval.search.arguments import read_ids
 
     if space is not None and vector is None:
         raise QueryError("--space names the space of --vector; other queries ask every space")
     exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
     asks = interactive or _is_prompt_wanted(query, queries, like, vector)
-    selected = [] if asks else _selected(query, queries, like, vector, space)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery, export)):
         raise QueryError("-i asks for queries; leave out QUERY, --queries, --like, --vector, "
                          "--gallery, and --export")  # fmt: skip
@@ -152,6 +150,19 @@ def search(
     printer = AnswerPrinter(
         output, time_format=time_format, nul=print0, numbered=queries is not None
     )
+    others = (queries, vector, ids, rerank, gallery, export, model, with_vectors, here)
+    defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
+    if not asks and defaults and not any(others):
+        options = {"to": to or [], "k": k, "offset": offset, "where": where or [],
+                   "cutoff": cutoff, "min_score": min_score, "text": text}  # fmt: skip
+        answer = ask_server(collection, query, like, options)
+        if answer is not None:
+            printer.print_document(answer)
+            return
+    from retrieval.gallery.page import GallerySection, write_gallery
+    from retrieval.search.arguments import read_ids
+
+    selected = [] if asks else _selected(query, queries, like, vector, space)
     settings: dict[str, Any] = {
         "to": to or (),
         "k": k,

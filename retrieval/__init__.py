@@ -8,7 +8,6 @@ Names are imported at first use, so `import retrieval` loads neither torch nor f
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from retrieval.errors import RetrievalError
@@ -62,6 +61,8 @@ def open(  # noqa: A001  # the usual verb, as in `wave.open`
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("retrieval")
     if name not in _MODULES:
         raise AttributeError(f"module 'retrieval' has no attribute {name!r}")

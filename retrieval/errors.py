@@ -28,6 +28,7 @@ RetrievalError                      root, from `indexes.errors`
 │   └── OtherModelError             a folder is embedded by another model
 ├── QueryError                      a query cannot be parsed or embedded
 │   └── FilterError                 a filter expression is refused
+├── ServerError                     the server cannot listen on its address
 └── MissingExtraError               an optional dependency is not installed
 
 Each class also inherits a built-in error. Messages say what was found, what was expected, and
@@ -152,6 +153,10 @@ class QueryError(RetrievalError, ValueError):
 
 class FilterError(QueryError):
     """A filter expression is refused."""
+
+
+class ServerError(RetrievalError, OSError):
+    """The server cannot listen on its address."""
 
 
 class MissingExtraError(RetrievalError, ImportError):

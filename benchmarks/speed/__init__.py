@@ -71,6 +71,10 @@ _BENCHMARKS: Final = (
     _benchmark(
         "memory", "memory", "peak memory of `embed`, of index builds and of ranking metrics.",
     ),
+    _benchmark(
+        "serve", "serve",
+        "the server, compared with a bare route, the encoder alone and raw FAISS.",
+    ),
     _benchmark("startup", "startup", "how long `retrieval --help` takes."),
     _benchmark(
         "gpu", "gpu", "exact and approximate search on a GPU, compared with plain torch on it.",

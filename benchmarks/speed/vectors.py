@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.text_encoder import TextOnlyEncoder
+from retrieval.protocols import Encoder
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import (
     EmbeddedItem,
@@ -68,7 +69,8 @@ def write_items(
     blocks: Iterable[NDArray[np.floating]],
     *,
     rows_each: int,
-    encoder: TextOnlyEncoder,
+    encoder: Encoder,
+    space: Space | None = None,
 ) -> None:
     """Write a collection of items with metadata: pictures of one row, or videos of several.
 
@@ -77,8 +79,9 @@ def write_items(
         blocks: (n × rows_each, dim) unit vectors of n items each.
         rows_each: Rows per item.
         encoder: Encoder of the space.
+        space: The space; None for one without a digest of options.
     """
-    space = Space(
+    space = space or Space(
         f"vectors-{encoder.dim}", encoder.spec, encoder.dim, encoder.media, encoder.digest
     )
     medium = Medium.IMAGE if rows_each == 1 else Medium.VIDEO

@@ -88,7 +88,7 @@ def decode(
             continue
         if on_item is not None:
             on_item(media.uri)
-        yield from _decode_file(media, plan, known.get(media.uri))
+        yield from decode_file(media, plan, known.get(media.uri))
 
 
 def _open(source: Source) -> Iterator[OpenFile | Failure]:
@@ -114,7 +114,7 @@ def _open(source: Source) -> Iterator[OpenFile | Failure]:
                 source.rereads,
             )
     except (OSError, UnsupportedMediaError) as error:
-        yield Failure(source.uri, "open", _format_error(error))
+        yield Failure(source.uri, "open", format_error(error))
 
 
 def _transcripts(source: Source) -> tuple[TranscriptFile, ...]:
@@ -125,9 +125,10 @@ def _transcripts(source: Source) -> tuple[TranscriptFile, ...]:
     )
 
 
-def _decode_file(
-    media: OpenFile, plan: DecodePlan, known: KnownFile | None
+def decode_file(
+    media: OpenFile, plan: DecodePlan, known: KnownFile | None = None
 ) -> Iterator[DecodeEvent]:
+    """Decode one open file; see `decode`."""
     failure = Failure(media.uri, "open", "", media.bytes, media.mtime)
     try:
         modality = find_modality(media.file, media.name)
@@ -162,7 +163,7 @@ def _decode_file(
     except Exception as error:
         # Decoders raise arbitrary exceptions on bad data.
         stage = "open" if isinstance(error, UnsupportedMediaError) else failure.stage
-        yield replace(failure, stage=stage, reason=_format_error(error))
+        yield replace(failure, stage=stage, reason=format_error(error))
 
 
 def _digest(media: OpenFile, known: KnownFile | None) -> str:
@@ -203,7 +204,7 @@ def _with(info: MediaInfo, media: OpenFile, read: ItemTexts) -> MediaInfo:
     return replace(info, texts=tuple(read.texts), facts=read.facts, sidecars=sidecars)
 
 
-def _format_error(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """Return the message of an error as one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__
@@ -269,7 +270,7 @@ def _decode_video(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator
                 if not plan.frames:
                     raise
                 # Keep the frames, which are good.
-                notes = [f"sound left out: {_format_error(error)}"]
+                notes = [f"sound left out: {format_error(error)}"]
                 damages.append(Damage(packets=1, notes=notes))
     yield _item_decoded(info, *damages)
 

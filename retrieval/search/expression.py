@@ -69,16 +69,21 @@ class _SyntaxError(Exception):
         self.position, self.expected = position, expected
 
 
-def parse_sum(text: str) -> list[Summand] | None:
+def parse_sum(text: str, *, files: bool = True) -> list[Summand] | None:
     """Parse a sum; return None for plain text.
+
+    Args:
+        text: The query.
+        files: Whether `@` names a file. Otherwise no file is looked for, and a term with `@` is an
+            error.
 
     Raises:
         QueryError: The text resembles a sum but does not parse. The message names the position.
     """
     try:
-        return list(_summands(text))
+        return list(_summands(text, files))
     except _SyntaxError as error:
-        if not _resembles_sum(text):
+        if not (_RESEMBLES_SUM.search(text) or (files and _names_files(text))):
             return None
         rest = text[error.position : error.position + 20]
         found = f"found {rest!r}" if rest.strip() else "the query ends"
@@ -95,9 +100,7 @@ def _advice(text: str) -> str:
     return f'to search for the text itself, write "{quoted}"'
 
 
-def _resembles_sum(text: str) -> bool:
-    if _RESEMBLES_SUM.search(text):
-        return True
+def _names_files(text: str) -> bool:
     # Refuse file names inside plain text, as in `cat @owl.jpg`, instead of ignoring the file.
     for start in re.finditer(r"(?:^|(?<=\s))@(?=\S)", text):
         rest = text[start.end() :]
@@ -109,14 +112,14 @@ def _resembles_sum(text: str) -> bool:
     return False
 
 
-def _summands(text: str) -> Iterator[Summand]:
+def _summands(text: str, files: bool) -> Iterator[Summand]:
     position = _skip(text, 0)
     sign = 1
     if text[position : position + 1] in ("+", "-"):
         sign = -1 if text[position] == "-" else 1
         position = _skip(text, position + 1)
     while True:
-        summand, position = _summand(text, position, sign)
+        summand, position = _summand(text, position, sign, files)
         yield summand
         position = _skip(text, position)
         if position == len(text):
@@ -130,7 +133,7 @@ def _summands(text: str) -> Iterator[Summand]:
         position = _skip(text, position + 1)
 
 
-def _summand(text: str, position: int, sign: int) -> tuple[Summand, int]:
+def _summand(text: str, position: int, sign: int, files: bool) -> tuple[Summand, int]:
     weight = 1.0
     number = NUMBER.match(text, position)
     if number is not None:
@@ -143,8 +146,8 @@ def _summand(text: str, position: int, sign: int) -> tuple[Summand, int]:
     if text[position : position + 1] == '"':
         quoted, end = _quoted(text, position)
         return Summand(weight, text=quoted.strip()), end
-    if text[position : position + 1] != "@":
-        raise _SyntaxError(position, 'a text in "double quotes" or @FILE')
+    if not files or text[position : position + 1] != "@":
+        raise _SyntaxError(position, f'a text in "double quotes"{" or @FILE" if files else ""}')
     if text[position + 1 : position + 2] == '"':
         quoted, end = _quoted(text, position + 1)
         return Summand(weight, path=_home(quoted)), end

@@ -91,6 +91,17 @@ class ItemTable:
             result.append((str(row["uri"]), Medium(str(row["modality"])), metadata))
         return result
 
+    def record(self, item_id: int) -> dict[str, Scalar] | None:
+        """Read all columns of one item; None if there is no item of this id.
+
+        Raises:
+            IndexFileError: A table is damaged.
+        """
+        position = int(np.searchsorted(self.item_ids, item_id))
+        if position == len(self.item_ids) or self.item_ids[position] != item_id:
+            return None
+        return self._row(position)
+
     def _row(self, position: int) -> dict[str, Scalar]:
         item_id = int(self.item_ids[position])
         ids = self._updated.column("item_id").to_numpy()

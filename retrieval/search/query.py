@@ -10,7 +10,7 @@ import json
 import math
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias
@@ -37,8 +37,23 @@ QueryLike: TypeAlias = "str | os.PathLike[str] | Query | Image.Image | NDArray[n
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddedFile:
+    """A file that is embedded already.
+
+    Attributes:
+        name: Name in messages.
+        vectors: (m, dim) float32 unit vectors by space; m = 0 where a model does not embed it.
+    """
+
+    name: str
+    vectors: Mapping[str, NDArray[np.float32]] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Term:
     """One weighted term of a query: a text, a file, an item of the collection or a picture.
+
+    A file is a path, or embedded already.
 
     Raises:
         QueryError: Not exactly one of them is set, it is empty or not valid Unicode, or the weight
@@ -50,9 +65,10 @@ class Term:
     weight: float = 1.0
     item_id: int | None = None
     picture: Image.Image | None = field(default=None, hash=False)
+    file: EmbeddedFile | None = None
 
     def __post_init__(self) -> None:
-        values = (self.text, self.path, self.item_id, self.picture)
+        values = (self.text, self.path, self.item_id, self.picture, self.file)
         if sum(value is not None for value in values) != 1:
             raise QueryError(f"a term must be one of text, file, item and picture, got {self}")
         if not math.isfinite(self.weight):
@@ -68,6 +84,8 @@ class Term:
             return f"{weight}item {self.item_id}"
         if self.picture is not None:
             return f"{weight}a picture of {self.picture.width} × {self.picture.height}"
+        if self.file is not None:
+            return f"{weight}{self.file.name}"
         text, prefix = (self.text, "") if self.path is None else (self.path, "@")
         quoted = str(text).replace("\\", "\\\\").replace('"', '\\"')
         return f'{weight}{prefix}"{quoted}"'
@@ -177,13 +195,13 @@ class NumberedQuery:
     query: Query
 
 
-def parse_query(text: str) -> Query:
+def parse_query(text: str, *, files: bool = True) -> Query:
     r"""Parse a query as a sum, or return it as plain text, whose words can have operators.
 
     A sum consists of terms `[weight*]("text" | @path | @"path")`, joined by `+` or `-`. Inside
     quotes `\"` and `\\` represent `"` and `\`. A path without quotes is the longest one that names
     an existing file, else it ends at the first space. `archive.tar!member` is a member of a tar, a
-    leading `~` the home folder.
+    leading `~` the home folder. Without `files`, no path is looked at, and a sum consists of texts.
 
     Raises:
         QueryError: The query is empty, longer than MAX_QUERY_CHARS, not valid Unicode, has a weight
@@ -194,7 +212,7 @@ def parse_query(text: str) -> Query:
             f"the query has {len(text):,} characters, at most {MAX_QUERY_CHARS:,} are allowed; "
             "shorten it, or put many queries into a file"
         )
-    summands = parse_sum(text)
+    summands = parse_sum(text, files=files)
     if summands is None:
         return Query((Term(text=text.strip()),), TextSyntax.WORDS)
     terms = tuple(Term(text=s.text, path=s.path, weight=s.weight) for s in summands)

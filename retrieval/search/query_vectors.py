@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from tempfile import NamedTemporaryFile
@@ -31,7 +31,16 @@ from retrieval.protocols import Encoder
 from retrieval.search.calibration import QueryType
 from retrieval.search.query import Query, Term
 from retrieval.search.vector_query import MAX_QUERY_VECTORS, VectorQuery
-from retrieval.types import EmbeddedItem, Failure, ItemUnchanged, Medium, Source, Space, WordEvent
+from retrieval.types import (
+    DecodeEvent,
+    EmbeddedItem,
+    Failure,
+    ItemUnchanged,
+    Medium,
+    Source,
+    Space,
+    WordEvent,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +85,7 @@ def embed_query(
     if isinstance(query, VectorQuery):
         vectors = QueryVectors(query.vectors, QueryType.MEDIA)
         return {query.choose_space(spaces).name: vectors}
-    pairs = _load_encoders(spaces, encoders)
+    pairs = load_encoders(spaces, encoders)
     only_texts = all(term.text is not None for term in query.terms)
     query_type = QueryType.TEXT if only_texts else QueryType.MEDIA
     files = {
@@ -97,7 +106,7 @@ def embed_query(
     return embedded
 
 
-def _load_encoders(
+def load_encoders(
     spaces: Sequence[Space], encoders: Callable[[Space], Encoder]
 ) -> dict[str, tuple[Space, Encoder]]:
     """Load the encoders of spaces, and skip those whose model is not available.
@@ -132,6 +141,8 @@ def _term_vectors(
         if stored is None:
             raise QueryError(f"{term} needs a collection")
         return _subsample(stored(space, term.item_id))
+    if term.file is not None:
+        return term.file.vectors.get(space, np.empty((0, encoder.dim), np.float32))
     if term.picture is not None:
         if Medium.IMAGE not in encoder.media or encoder.geometry is None:
             return np.empty((0, encoder.dim), np.float32)
@@ -180,19 +191,35 @@ def _segments_of_file(
 ) -> dict[str, NDArray[np.float32]]:
     """Decode and encode a file as `embed` does; (m, dim) per space, m = 0 without segments."""
     plan = decode_plan(list(pairs.values()), sound_of_videos=True)
-    assembler = Assembler(pairs)
     with _open_source(path) as source:
-        for event in decode(source, plan, {}):
-            if isinstance(event, Failure):
-                raise QueryError(f"@{path}: {event.reason}")
-            if not isinstance(event, ItemUnchanged | WordEvent):
-                assembler.add(event)
+        return embed_events(decode(source, plan, {}), pairs, f"@{path}")
+
+
+def embed_events(
+    events: Iterable[DecodeEvent], pairs: dict[str, tuple[Space, Encoder]], name: str
+) -> dict[str, NDArray[np.float32]]:
+    """Encode one decoded file; (m, dim) per space, m = 0 without segments.
+
+    Args:
+        events: The events of `decode` for one file.
+        pairs: Spaces and their encoders, by name.
+        name: Name of the file in messages.
+
+    Raises:
+        QueryError: The file cannot be decoded or encoded.
+    """
+    assembler = Assembler(pairs)
+    for event in events:
+        if isinstance(event, Failure):
+            raise QueryError(f"{name}: {event.reason}")
+        if not isinstance(event, ItemUnchanged | WordEvent):
+            assembler.add(event)
     assembler.flush()
     for item in assembler.finished():
         if isinstance(item, EmbeddedItem):
             return {name: _subsample(part.vectors) for name, part in item.segments.items()}
-        raise QueryError(f"@{path}: {item.reason}")
-    raise QueryError(f"@{path} contains no supported media")
+        raise QueryError(f"{name}: {item.reason}")
+    raise QueryError(f"{name} contains no supported media")
 
 
 def _subsample(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

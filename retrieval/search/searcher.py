@@ -20,6 +20,7 @@ from retrieval.search.filtering import RowFilter, SelectedPart
 from retrieval.search.fusion import MIN_CANDIDATES, fuse, fused_hits
 from retrieval.search.hit_vectors import with_vectors
 from retrieval.search.hits import Hits
+from retrieval.search.indexing.card import IndexCard
 from retrieval.search.items import ItemTable
 from retrieval.search.moments import MomentStage, segment_rows
 from retrieval.search.open_space import OpenedSpace
@@ -67,11 +68,12 @@ class _Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The hits of one query, best first."""
+    """The hits of one query, best first; `hidden` is the number that the cut-off dropped."""
 
     query: str
     hits: Hits
     took_ms: StageTimes
+    hidden: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,15 @@ class Searcher:
         self._texts = TextStage(snapshot, self._items)
         self._moments = MomentStage(snapshot, localizers, self._spaces)
 
+    @property
+    def items(self) -> ItemTable:
+        """The living items of the snapshot."""
+        return self._items
+
+    def cards(self, space: str) -> list[IndexCard]:
+        """Return the cards of the parts of a space's index."""
+        return self._spaces[space].cards
+
     def search(
         self, query: QueryLike | VectorQuery, options: SearchOptions | None = None
     ) -> SearchResult:
@@ -162,8 +173,8 @@ class Searcher:
             hits = self._hybrid_hits(found, text, options, limit)
         else:
             hits = self._vector_hits(found, options)
-        if options.cutoff:
-            hits = [hit for hit in hits if hit.likely]
+        shown = [hit for hit in hits if hit.likely or not options.cutoff]
+        hidden, hits = len(hits) - len(shown), shown
         times = StageTimes(encode_ms, filter_ms, search_ms, stopwatch.lap(), text=text_ms)
         # Re-rank the first hits.
         if options.reranker is not None and rerank_text is not None:
@@ -173,7 +184,7 @@ class Searcher:
         hits = _page(hits, options)
         if options.with_vectors:
             hits = list(with_vectors(hits, self._snapshot, vectors))
-        return SearchResult(str(parsed), Hits(_mark_missing(hits)), times)
+        return SearchResult(str(parsed), Hits(_mark_missing(hits)), times, hidden)
 
     def _vector_hits(self, found: _Found, options: SearchOptions) -> list[Hit]:
         """Rank the items that vectors found, or their moments."""

@@ -6,10 +6,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from multiprocessing import Pipe
+from multiprocessing import Pipe, reduction
 from typing import Any
 
-from retrieval.media.workers.worker import Ready
+from retrieval.media.workers.worker import FileTask, Ready
 
 WORKER_CODE = (
     "import sys; from retrieval.media.workers import worker; worker.serve(int(sys.argv[1]))"
@@ -56,6 +56,17 @@ class WorkerProcess:
             raise WorkerLostError(self._exit_reason()) from error
         while not isinstance(message := self._receive(timeout_seconds), Ready):
             yield message
+
+    def run(self, task: FileTask, descriptor: int, timeout_seconds: float) -> Any:
+        """Run a task on the file of a descriptor, which stays open here."""
+        try:
+            self._pipe.send(task)
+            reduction.send_handle(self._pipe, descriptor, self._process.pid)
+        except OSError as error:
+            raise WorkerLostError(self._exit_reason()) from error
+        message = self._receive(timeout_seconds)
+        self.wait_until_ready(timeout_seconds)
+        return message
 
     def _receive(self, timeout_seconds: float) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Serve decoding requests from a pipe, as the main code of a worker process.
+"""Serve decoding requests and tasks from a pipe, as the main code of a worker process.
 
 A worker is a new interpreter that imports only the decoders. It is never forked: FAISS and torch do
 not survive a fork, and importing them would make workers slow and large.
@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import reduction
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
-from retrieval.media.decode import decode
+from retrieval.files.spans import open_span
+from retrieval.media.decode import decode, format_error
 from retrieval.types import (
     DecodedChunk,
     DecodedSpeech,
@@ -51,6 +53,37 @@ class Request:
     first_event: int = 0
     skip: frozenset[str] = frozenset()
     careful: bool = False
+
+
+class Task(Protocol):
+    """Work on one open file; picklable, as its result is."""
+
+    def run(self, file: BinaryIO) -> object:
+        """Return the result, or raise an error that says what is wrong with the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileTask:
+    """A task on a span of a file, whose descriptor follows on the pipe."""
+
+    task: Task
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """The result of a task."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """The error of a task: the name of its class, and its message as one line."""
+
+    kind: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +122,27 @@ def serve(handle: int, answer: Callable[[Connection, Any], None] | None = None) 
     try:
         pipe.send(Ready())
         while True:
-            answer(pipe, pipe.recv())
+            request = pipe.recv()
+            if isinstance(request, FileTask):
+                pipe.send(_run(request, reduction.recv_handle(pipe)))
+            else:
+                answer(pipe, request)
             pipe.send(Ready())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
     os._exit(0)  # no clean-up: the other thread may hold a lock
+
+
+def _run(request: FileTask, descriptor: int) -> TaskResult | TaskError:
+    """Run a task on the file of a descriptor, which is closed afterwards."""
+    try:
+        with open_span(descriptor, request.offset, request.size) as file:
+            return TaskResult(request.task.run(file))
+    except Exception as error:
+        # Decoders raise arbitrary exceptions on bad data.
+        return TaskError(type(error).__name__, format_error(error))
+    finally:
+        os.close(descriptor)
 
 
 def _answer(pipe: Connection, request: Request) -> None:

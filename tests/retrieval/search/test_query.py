@@ -159,3 +159,30 @@ def test_a_query_file_that_cannot_be_read_fails(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(QueryError, match="no queries"):
         read_queries(tmp_path / "empty.jsonl")
+
+
+@pytest.fixture
+def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for a file fails the test."""
+
+    def refuse(path: str) -> bool:
+        raise AssertionError(f"{path} was looked for")
+
+    monkeypatch.setattr("retrieval.search.expression.os.path.isfile", refuse)
+
+
+@pytest.mark.usefixtures("no_files")
+@pytest.mark.parametrize("text", ["@/etc/passwd", "a @/etc/passwd b", "mail a@b.png"])
+def test_without_files_a_path_is_a_text(text: str) -> None:
+    assert parse_query(text, files=False) == Query((Term(text),))
+
+
+@pytest.mark.usefixtures("no_files")
+@pytest.mark.parametrize("text", ['"a" + @/etc/passwd', '"a" - 2*@"/etc/passwd"'])
+def test_without_files_a_path_in_a_sum_is_refused(text: str) -> None:
+    with pytest.raises(QueryError, match='expected a text in "double quotes"'):
+        parse_query(text, files=False)
+
+
+def test_without_files_sums_of_texts_are_parsed() -> None:
+    assert parse_query('"a@b" - 2*"c"', files=False) == parse_query('"a@b" - 2*"c"')

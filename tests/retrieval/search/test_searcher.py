@@ -200,7 +200,7 @@ def test_times_and_media_of_hits_equal_those_of_the_rows(indexed: Collection) ->
 
 
 def test_results_are_json(indexed: Collection) -> None:
-    from cli.output import as_json
+    from retrieval.search.result_json import as_json
 
     document = json.loads(json.dumps(as_json(indexed.answer("a red circle", k=2))))
     assert document["query"] == "a red circle"

@@ -38,7 +38,7 @@ PLAN = DecodePlan(
 FAULTY_WORKER = """
 import itertools, os, signal, sys, time
 from retrieval.media.workers import worker
-from retrieval.media.decode import _decode_file as real
+from retrieval.media.decode import decode_file as real
 from retrieval.media import decode
 
 def faulty(media, plan, known):
@@ -57,7 +57,7 @@ def faulty(media, plan, known):
         os.kill(os.getpid(), signal.SIGKILL)
     yield from events
 
-decode._decode_file = faulty
+decode.decode_file = faulty
 worker.serve(int(sys.argv[1]))
 """
 

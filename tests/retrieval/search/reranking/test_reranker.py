@@ -105,7 +105,7 @@ def test_a_search_is_re_ranked(indexed: Collection) -> None:
 
 
 def test_json_contains_first_stage_scores_after_re_ranking(indexed: Collection) -> None:
-    from cli.output import as_json
+    from retrieval.search.result_json import as_json
 
     result = indexed.answer("a red circle", to=["image"], k=2, rerank=Redness())
     document = json.loads(json.dumps(as_json(result)))

@@ -1,0 +1,1 @@
+"""The HTTP server of collections: search, media, thumbnails and a page."""
