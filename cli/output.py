@@ -89,12 +89,7 @@ class AnswerPrinter:
         if self._output is Output.JSON:
             print(json_text({name: document[name] for name in ("query", "hits", "took_ms")}))
             return
-        hits = [
-            SimpleNamespace(
-                **hit | {"matched": hit["matched"] and SimpleNamespace(**hit["matched"])}
-            )
-            for hit in document["hits"]
-        ]
+        hits = [_as_object(hit) for hit in document["hits"]]
         self.print(cast("SearchResult", SimpleNamespace(query=document["query"], hits=hits)))
 
     def _print_csv(self, hits: Iterable[Hit], qid: int | str | None) -> None:
@@ -113,6 +108,12 @@ class AnswerPrinter:
                 if self._time_format is TimeFormat.HMS and row[name] is not None:
                     row[name] = hms(row[name])
             self._csv.row([*([qid] if self._numbered else []), *row.values()])
+
+
+def _as_object(hit: dict[str, Any]) -> SimpleNamespace:
+    """Return the JSON object of a hit with the attributes of a `Hit`."""
+    matched = hit["matched"] and SimpleNamespace(**hit["matched"])
+    return SimpleNamespace(**(hit | {"matched": matched}))
 
 
 def paths_wanted(output: Output, *, print0: bool) -> Output:

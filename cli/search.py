@@ -152,7 +152,7 @@ def search(
     )
     others = (queries, vector, ids, rerank, gallery, export, model, with_vectors, here)
     defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
-    if not asks and defaults and not any(others):
+    if defaults and (query is None) != (like is None) and not any((asks, *others)):
         options = {"to": to or [], "k": k, "offset": offset, "where": where or [],
                    "cutoff": cutoff, "min_score": min_score, "text": text}  # fmt: skip
         answer = ask_server(collection, query, like, options)

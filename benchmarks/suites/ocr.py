@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,16 +42,13 @@ def run(*, scale: float = 1.0) -> Outcome:
     engine = load_engine()
     count = max(6, round(PICTURES * scale))
     logger.info("reading %d pictures", count)
-    start = time.perf_counter()
     readings = []
     for picture in draw_pictures(count):
         text = read_writing(picture.image, engine).text
         readings.append(_Reading(picture, *_shares(picture.words, text)))
-    seconds = time.perf_counter() - start
     results = [
         _mean("words", "recall", [one.recall for one in readings], goal=RECALL_GOAL),
         _mean("words", "precision", [one.precision for one in readings]),
-        Result(SUITE, "words", "pictures per second, one thread", count / seconds, pool=count),
     ]
     groups: dict[str, list[float]] = defaultdict(list)
     for one in readings:

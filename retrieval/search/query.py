@@ -247,7 +247,7 @@ def _numbered_queries(path: str, lines: list[str]) -> Iterator[NumberedQuery]:
             continue
         try:
             query = _numbered_query(line, number)
-        except (QueryError, json.JSONDecodeError, RecursionError) as error:
+        except QueryError as error:
             raise QueryError(f"{path}, line {number}: {error}") from error
         if query.qid in seen:
             raise QueryError(f"{path}, line {number}: the qid {short_repr(query.qid)} occurs twice")
@@ -256,7 +256,10 @@ def _numbered_queries(path: str, lines: list[str]) -> Iterator[NumberedQuery]:
 
 
 def _numbered_query(line: str, number: int) -> NumberedQuery:
-    raw = json.loads(line)
+    try:
+        raw = json.loads(line)
+    except (json.JSONDecodeError, RecursionError):
+        raw = None
     if not isinstance(raw, dict) or "query" not in raw:
         raise QueryError('expected an object such as {"qid": 1, "query": "…"}')
     qid, text = raw.get("qid", number), raw["query"]

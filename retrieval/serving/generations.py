@@ -142,8 +142,10 @@ class ServedCollection:
     def text_batchers(self, query: Query, media: set[Medium]) -> list[tuple[TextBatcher, str]]:
         """Return the texts of a query that a search for some media needs, with their encoders.
 
-        A search encodes what is missing here itself.
+        A search encodes what is missing here itself, such as a query with operators of words.
         """
+        if query.words is not None and query.words.restricts_vectors:
+            return []
         texts = [term.text for term in query.terms if term.text is not None]
         loaded = [
             self._encoders[space.name].batcher

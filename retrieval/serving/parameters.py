@@ -67,7 +67,10 @@ class QueryParameters(BaseModel):
             QueryError: A term is invalid.
             HttpError: A file is not known any more.
         """
-        terms = list(parse_query(self.q, files=False).terms) if self.q.strip() else []
+        texts = parse_query(self.q, files=False) if self.q.strip() else None
+        if texts is not None and not self.like and not self.file:
+            return texts
+        terms = [] if texts is None else list(texts.terms)
         for text in self.like:
             name, weight = _weighted(_LIKE, text, "like", "ITEM_ID or ITEM_ID:WEIGHT")
             terms.append(Term(item_id=int(name), weight=weight))
@@ -92,7 +95,7 @@ class SearchParameters(QueryParameters):
     )
     cutoff: bool = Field(False, description="Drop hits that are no better than chance.")
     text: TextMode = Field(
-        TextMode.AUTO, description="Whether words of the items' texts count: auto, off or only."
+        TextMode.AUTO, description="Whether words of the items' texts count, vectors, or both."
     )
     min_score: float | None = Field(None, description="Drop hits with a lower score.")
 

@@ -101,8 +101,10 @@ def _within(spans: Iterable[Span], start: int, end: int) -> list[Span]:
     return [(a, b) for a, b in clipped if a < b]
 
 
-def _single_spaces(text: str) -> tuple[str, list[int]]:
+def _single_spaces(text: str) -> tuple[str, Sequence[int]]:
     """Replace white space by single spaces; return the new place of every code point."""
+    if " ".join(text.split()) == text:
+        return text, range(len(text))
     shown: list[str] = []
     places = []
     for character in text:

@@ -45,6 +45,8 @@ _ASCII_FORM = bytes(
 ) + bytes(range(128, 256))
 """Lower-case letters and digits stay, other ASCII characters become spaces."""
 
+_ASCII_WORD = re.compile("[a-z0-9]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -105,6 +107,10 @@ def is_short(word: str) -> bool:
 
 def located_words(text: str) -> Iterator[Word]:
     """Yield the words of the index form with their places in the original text."""
+    if text.isascii():
+        for match in _ASCII_WORD.finditer(text.lower()):
+            yield Word(match[0], match.start(), match.end())
+        return
     folded, starts, ends = _fold_by_cluster(text)
     for run in _patterns().runs.finditer(folded):
         for word, first, last in _split(run):
@@ -113,8 +119,6 @@ def located_words(text: str) -> Iterator[Word]:
 
 def _fold_by_cluster(text: str) -> tuple[str, list[int], list[int]]:
     """Fold a text; return start and end in it of every folded character."""
-    if text.isascii():
-        return text.lower(), list(range(len(text))), list(range(1, len(text) + 1))
     parts: list[str] = []
     starts: list[int] = []
     ends: list[int] = []

@@ -102,6 +102,7 @@ def test_bad_input_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_real_media(real_data: Path, tmp_path: Path) -> None:
     """The main job on files that nobody here made."""
     folders = [real_data / name for name in ("photos", "music", "videos")]

@@ -117,6 +117,7 @@ def test_field_28_no_command_sends_a_control_character(
     (hostile / "bad\x1b[31m.png").unlink()
 
 
+@pytest.mark.long
 def test_field_20_paths_of_a_search_are_real(hostile: Path) -> None:
     command = [sys.executable, "-c", "import cli.main; cli.main.main()"]
     search = [*command, "search", hostile / "c", "a red circle", "--format", "paths"]
@@ -129,6 +130,7 @@ def test_field_20_paths_of_a_search_are_real(hostile: Path) -> None:
     assert piped == b"".join(name + b"\n" for name in found.split(b"\0")[:-1])
 
 
+@pytest.mark.long
 def test_field_28_a_terminal_receives_no_escape_sequence_of_a_name(hostile: Path) -> None:
     shown, end = pty.openpty()
     command = [sys.executable, "-c", "import cli.main; cli.main.main()"]

@@ -7,19 +7,21 @@ import os
 import pty
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cli.options import TimeFormat
-from cli.output import AnswerPrinter, Output, clock, hms, path_of, print_table, span
+from cli.output import AnswerPrinter, Output, clock, hms, path_of, print_table, span, text_of
 from retrieval.collection import Collection
 from retrieval.search.hits import Hits
 from retrieval.search.query import read_queries
 from retrieval.search.searcher import SearchResult, StageTimes
-from retrieval.types import Hit, Medium
+from retrieval.types import Hit, Medium, TextMatch, TextSource
 from support.commands import run
 from support.terminals import read_all
+from support.texts import caption, collection_of, name
 
 LONG = "/photographs/" + "a very long folder's name, " * 9 + "/日本語 100%25/IMG_0001.jpg"
 PATH = LONG.replace("%25", "%")
@@ -158,3 +160,79 @@ def test_field_37_on_the_command_line(indexed: Collection, tmp_path: Path) -> No
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [row["qid"] for row in rows] == ["a", "a", "2", "2"]
     assert out.count("rank") == 1
+
+
+# ---------------------------------------------------------------- matching texts
+
+MATCHED = replace(
+    hit(1, "/a.mp4", (41.2, 47)),
+    score=None,
+    space=None,
+    text_score=5.25,
+    matched=TextMatch(
+        TextSource.TRANSCRIPT,
+        "… the\x1b harbour …",
+        ((7, 14),),
+        start_seconds=41.2,
+        end_seconds=47.0,
+    ),
+)
+
+
+def test_field_28_a_matching_text_is_shown_without_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_table(result(MATCHED, hit(2, "/b.jpg", metadata={"caption": "a boat"})))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["id", "score", "when", "what", "where", "text"]
+    assert lines[2].split()[:3] == ["1", "11", "words"]
+    assert lines[2].endswith(r"transcript: … the\x1b harbour …")
+    assert lines[3].rstrip().endswith("a boat")
+
+
+def test_matching_words_are_highlighted() -> None:
+    shown = text_of(MATCHED)
+    ((start, end, style),) = [
+        (s.start, s.end, s.style) for s in shown.spans if "bold" in str(s.style)
+    ]
+    assert shown.plain[start:end] == "harbour"
+    assert style == "bold yellow"
+
+
+def test_a_matching_text_in_csv_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = AnswerPrinter(Output.CSV, time_format=TimeFormat.HMS)
+    printer.print(result(MATCHED, hit(2, "/b.jpg")))
+    first, second = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert {name: first[name] for name in first if "text" in name or "matched" in name} == {
+        "text_score": "5.25",
+        "matched_source": "transcript",
+        "matched_text": r"… the\x1b harbour …",
+        "matched_start_seconds": "0:00:41.200",
+        "matched_end_seconds": "0:00:47.000",
+    }
+    assert (first["score"], first["space"]) == ("", "")
+    assert {second[name] for name in second if name.startswith("matched")} == {""}
+    AnswerPrinter(Output.JSON).print(result(MATCHED))
+    (shown,) = json.loads(capsys.readouterr().out)["hits"]
+    assert (shown["score"], shown["space"], shown["text_score"]) == (None, None, 5.25)
+    assert shown["matched"] == {
+        "source": "transcript",
+        "text": "… the\x1b harbour …",
+        "marks": [[7, 14]],
+        "start_seconds": 41.2,
+        "end_seconds": 47.0,
+    }
+
+
+def test_words_on_the_command_line(tmp_path: Path) -> None:
+    root = collection_of(tmp_path / "c", [caption("running dogs")], [name("harbour")]).root
+    assert "running dogs" in run("search", root, "dogs", "--text", "only")
+    assert "no item matches" in run("search", root, "dog", "--text", "only")
+    run("index", root, "--language", "english")
+    (shown,) = json.loads(run("search", root, "dog", "--text", "only", "--format", "json"))["hits"]
+    assert shown["matched"]["marks"] == [[8, 12]]
+    assert (shown["score"], shown["space"]) == (None, None)
+    assert "2 (1 caption, 1 name)" in run("status", root)
+    page = tmp_path / "page.html"
+    run("search", root, "dog", "--text", "only", "--gallery", page)
+    assert "running <mark>dogs</mark>" in page.read_text(encoding="utf-8")

@@ -13,6 +13,8 @@ import pytest
 from retrieval.collection import Collection
 from support.commands import run
 
+pytestmark = pytest.mark.long
+
 MAIN = "from cli.main import main; main()"
 SEARCH = ("a red circle", "-k", 3)
 

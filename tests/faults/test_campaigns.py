@@ -18,6 +18,8 @@ from faults.lists import HOSTILE, HostileList
 from faults.media import BATCH, Mutants, real_files, write_samples
 from faults.writing import Stage, prepare
 
+pytestmark = pytest.mark.long
+
 
 def sizes(short: int, whole: int) -> pytest.MarkDecorator:
     """How many cases: a few for `make test`, all for `make test-faults`."""

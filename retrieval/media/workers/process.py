@@ -25,15 +25,16 @@ class WorkerProcess:
     """One worker process and the pipe to it.
 
     Args:
-        code: Python code of the process; it serves the file descriptor `sys.argv[1]`.
+        code: Python code of the process, which serves the file descriptor `sys.argv[1]`; None
+            decodes sources.
     """
 
-    def __init__(self, code: str = WORKER_CODE) -> None:
+    def __init__(self, code: str | None = None) -> None:
         self._pipe, worker_end = Pipe()
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", code, str(worker_end.fileno())],
+                [sys.executable, "-P", "-c", code or WORKER_CODE, str(worker_end.fileno())],
                 stdin=subprocess.PIPE,  # never written; the worker reads its end and exits
                 stdout=subprocess.DEVNULL,
                 pass_fds=[worker_end.fileno()],

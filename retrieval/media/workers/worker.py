@@ -112,7 +112,7 @@ def serve(handle: int, answer: Callable[[Connection, Any], None] | None = None) 
     Args:
         handle: File descriptor of a two-way pipe. Standard input is a pipe without a writer; its
             end means that the parent process has ended.
-        answer: Sends the answers to one request; None decodes sources.
+        answer: Sends the answers to one request; None decodes sources and runs tasks.
     """
     answer = answer or _answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
@@ -122,11 +122,7 @@ def serve(handle: int, answer: Callable[[Connection, Any], None] | None = None) 
     try:
         pipe.send(Ready())
         while True:
-            request = pipe.recv()
-            if isinstance(request, FileTask):
-                pipe.send(_run(request, reduction.recv_handle(pipe)))
-            else:
-                answer(pipe, request)
+            answer(pipe, pipe.recv())
             pipe.send(Ready())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
@@ -145,8 +141,11 @@ def _run(request: FileTask, descriptor: int) -> TaskResult | TaskError:
         os.close(descriptor)
 
 
-def _answer(pipe: Connection, request: Request) -> None:
-    """Decode a request's sources and send their events."""
+def _answer(pipe: Connection, request: Request | FileTask) -> None:
+    """Send the result of a task, or the events of a request's sources."""
+    if isinstance(request, FileTask):
+        pipe.send(_run(request, reduction.recv_handle(pipe)))
+        return
     outbox = _Outbox(pipe, request)
     on_item = outbox.announce if request.careful else None
     for source in request.sources:

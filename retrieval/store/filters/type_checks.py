@@ -50,8 +50,17 @@ def _check_arithmetic(node: exp.Expr, types: Mapping[str, ColumnType]) -> None:
 
 
 def _check_pair(first: exp.Expr, other: exp.Expr, types: Mapping[str, ColumnType]) -> None:
+    from sqlglot import exp
+
     for left, right in ((first, other), (other, first)):
         left_type = _type(left, types)
+        is_text = isinstance(right, exp.Literal) and right.is_string
+        if left_type in _NUMBERS and is_text and _column(left) is not None:
+            # DuckDB would round '2019.6' to the integer 2020.
+            is_column = isinstance(left, exp.Column)
+            name = _quoted(left) if is_column else left.sql(dialect="duckdb")
+            fact = _describe(left, types) if is_column else f"{name} is a number"
+            raise FilterError(f"{fact}; compare it with a number without quotes: {name} > 10")
         if (
             left_type not in _EXAMPLES
             or _type(right, types) not in _NUMBERS

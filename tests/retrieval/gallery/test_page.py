@@ -12,7 +12,7 @@ from PIL import Image
 from retrieval.gallery.curve import Curve, draw_curve
 from retrieval.gallery.page import GallerySection, media_link, write_gallery
 from retrieval.gallery.thumbnails import thumbnail
-from retrieval.types import Hit, Medium
+from retrieval.types import Hit, Medium, TextMatch, TextSource
 from support.browser import Browser
 
 
@@ -102,3 +102,14 @@ def test_the_page_renders_in_a_browser(
     assert document.count("<article") == 2
     assert document.count("<video") == 1
     assert "<polyline" in document
+
+
+def test_fault_36_a_matching_text_is_text_only_with_marked_words(
+    tmp_path: Path, picture: Hit
+) -> None:
+    text = "a <b>harbour</b> & more"
+    match = TextMatch(TextSource.CAPTION, text, ((5, 12),))
+    page = write(tmp_path, [replace(picture, score=None, space=None, matched=match)])
+    assert "a &lt;b&gt;<mark>harbour</mark>&lt;/b&gt; &amp; more" in page
+    assert "1. words" in page
+    assert "<b>" not in page

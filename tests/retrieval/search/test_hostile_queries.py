@@ -47,7 +47,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> TextCollection:
     return collection
 
 
-def test_words_never_raise(texts: TextCollection) -> None:
+def test_fault_31_words_of_hostile_queries_never_raise(texts: TextCollection) -> None:
     matcher = open_texts(texts.snapshot)
     assert matcher is not None
     queries = hostile_queries()
@@ -61,7 +61,9 @@ def test_words_never_raise(texts: TextCollection) -> None:
                 matcher.items_with(phrase)
 
 
-def test_searches_answer_or_refuse_in_one_line(texts: TextCollection) -> None:
+def test_fault_31_hostile_queries_are_answered_or_refused_in_one_line(
+    texts: TextCollection,
+) -> None:
     refused = []
     for text in hostile_queries():
         for mode, literal in (("auto", False), ("only", False), ("only", True)):

@@ -136,17 +136,19 @@ def test_read_queries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2: Expecting"),
+        ("{", "line 2: expected an object"),
+        ("a cat", "line 2: expected an object"),
+        ("7,a cat", "line 2: expected an object"),
         ('["a"]', "line 2: expected an object"),
         ('{"qid": 1}', "line 2: expected an object"),
         ('{"qid": 1.5, "query": "a"}', "line 2: the qid must be"),
         ('{"qid": 2, "query": 3}', "line 2: the query must be a string"),
         ('{"qid": 2, "query": ""}', "line 2: the query is empty"),
         ('{"qid": 1, "query": "a"}', "line 2: the qid 1 occurs twice"),
-        ("[" * 100_000, "line 2: "),
+        ("[" * 100_000, "line 2: expected an object"),
     ],
 )
-def test_a_malformed_line_fails(tmp_path: Path, line: str, message: str) -> None:
+def test_field_37_a_malformed_line_fails(tmp_path: Path, line: str, message: str) -> None:
     file = tmp_path / "q.jsonl"
     file.write_text('{"qid": 1, "query": "a"}\n' + line)
     with pytest.raises(QueryError, match=f"q.jsonl, {message}"):

@@ -57,7 +57,7 @@ def test_hits_are_those_of_the_library(shared, query: str, options: dict[str, ob
     answer = shared.client.get(f"/api/search?{query}").json()
     assert answer["query"] == text
     assert answer["hits"] == expected(shared.root, text, **options)
-    assert {"encode", "filter", "search", "localize"} == set(answer["took_ms"])
+    assert {"encode", "filter", "text", "search", "localize"} == set(answer["took_ms"])
 
 
 def test_a_sum_of_texts_is_parsed(shared) -> None:

@@ -23,6 +23,7 @@ from retrieval.store.writer import CollectionWriter
 from support.flaky_system import FlakySystem, use_system
 
 
+@pytest.mark.long
 def test_fault_05_every_failing_step_is_reported_and_a_retry_succeeds(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

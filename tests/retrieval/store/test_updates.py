@@ -179,6 +179,7 @@ def sample(root: Path) -> None:
         writer.add_failure(Failure("gone", "open", "no such file"))
 
 
+@pytest.mark.long
 def test_field_19_every_failing_step_keeps_the_generation_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

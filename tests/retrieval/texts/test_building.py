@@ -138,7 +138,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("digests", [True, False])
-def test_a_damaged_index_costs_the_words_and_is_repaired(
+def test_fault_13_a_damaged_index_of_texts_costs_the_words_and_is_repaired(
     indexed: TextCollection, damage: str, digests: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = indexed.search("harbour", text="off")
@@ -182,7 +182,7 @@ def test_damage_that_is_noticed_late_costs_the_words(
     assert len(lines) == 1
 
 
-def test_a_killed_index_leaves_texts_and_vectors_of_one_generation(
+def test_fault_02_a_killed_index_leaves_texts_and_vectors_of_one_generation(
     indexed: TextCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = indexed.root
@@ -211,7 +211,7 @@ def test_a_killed_index_leaves_texts_and_vectors_of_one_generation(
     assert snapshot.newer_text_ids(int(folder(root).name)).tolist() == []
 
 
-def test_readers_search_while_the_index_is_built(indexed: TextCollection) -> None:
+def test_fault_09_readers_search_while_the_index_of_texts_is_built(indexed: TextCollection) -> None:
     wrong: list[object] = []
     stop = threading.Event()
 
@@ -221,11 +221,11 @@ def test_readers_search_while_the_index_is_built(indexed: TextCollection) -> Non
             if found != [0, 1]:
                 wrong.append(found)
 
-    readers = [threading.Thread(target=read) for _ in range(3)]
+    readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
     try:
-        for number in range(3):
+        for number in range(2):
             collection_of(indexed.root, [name(f"word{number}")])
             index(indexed.root)
     finally:

@@ -84,6 +84,7 @@ train(Path(sys.argv[2]), progress)
 """
 
 
+@pytest.mark.long
 def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
     here = str(Path(__file__).parent)

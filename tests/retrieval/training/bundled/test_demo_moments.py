@@ -88,6 +88,7 @@ def test_windows_are_the_events_that_the_caption_describes(
     )
 
 
+@pytest.mark.long
 def test_the_same_seed_draws_the_same(data: MomentData, encoder: Encoder) -> None:
     again = draw(encoder, 3)
     assert again.queries == data.queries

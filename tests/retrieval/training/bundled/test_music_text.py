@@ -36,6 +36,7 @@ SMALL = dataclasses.replace(
 )
 
 
+@pytest.mark.long
 def test_train_writes_a_folder_that_embeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(mulan_sizes.MULAN_SIZES, "mulan-resnet", REDUCED)
     monkeypatch.setattr(mulan, "GALLERY_TUNES", 8)
@@ -61,6 +62,7 @@ def test_train_writes_a_folder_that_embeds(tmp_path: Path, monkeypatch: pytest.M
     assert rows.shape == encoder.encode_text(["a slow piano"]).shape == (1, 128)
 
 
+@pytest.mark.long
 def test_a_stopped_training_resumes_and_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,8 @@ from retrieval.training.bundled.reranker import train_tiny_rerank
 from retrieval.training.bundled.reranker_pairs import COMPARED, MEMBERS
 from support.stopped import assert_ends_the_same
 
+pytestmark = pytest.mark.long
+
 FAMILIES = 3
 """A caption is compared with its own family and two others."""
 

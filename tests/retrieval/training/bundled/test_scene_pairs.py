@@ -29,6 +29,7 @@ def test_pairs_are_repeatable_and_have_several_captions() -> None:
     assert [len(texts) for texts in captions] == [4] * 6
 
 
+@pytest.mark.long
 def test_worker_processes_draw_what_one_process_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[object, ...]] = []
     monkeypatch.setattr("retrieval.training.bundled.scene_pairs._ROWS_PER_JOB", 2)

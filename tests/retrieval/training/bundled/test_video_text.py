@@ -23,6 +23,7 @@ def families() -> list[list[DrawnEvent]]:
         return draw_families(12, encoder, seed=1)  # one job, which runs in this process
 
 
+@pytest.mark.long
 def test_a_batch_contains_groups_of_similar_clips(families: list[list[DrawnEvent]]) -> None:
     pairs = VideoPairs(families, 5, CLIP_FRAMES, seed=0)
     clips, captions, groups = pairs.draw_batch(BatchGroups(2, 3, 4), np.random.default_rng(0))
@@ -36,6 +37,7 @@ def test_a_batch_contains_groups_of_similar_clips(families: list[list[DrawnEvent
         assert pairs.captions[first] != pairs.captions[second]
 
 
+@pytest.mark.long
 def test_clips_of_two_events_show_both_in_order(families: list[list[DrawnEvent]]) -> None:
     pairs = VideoPairs(families, 5, CLIP_FRAMES, seed=0)
     captioned = pairs._orders[0][0]

@@ -46,6 +46,7 @@ def test_field_22_the_logit_of_no_match_has_the_highest_likelihood() -> None:
     assert found == pytest.approx(best, abs=0.06)
 
 
+@pytest.mark.long
 def test_field_22_the_threshold_lets_few_queries_without_a_match_pass(tmp_path: Path) -> None:
     data = named_events(8)
     options = HammerOptions(

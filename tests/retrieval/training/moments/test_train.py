@@ -36,6 +36,7 @@ def trained(out: Path, data: MomentData, steps: int) -> HammerLocalizer:
     return HammerLocalizer.load(out, device="cpu")
 
 
+@pytest.mark.long
 def test_it_memorizes_a_few_videos(tmp_path: Path) -> None:
     data = named_events(8)
     score = score_moments(trained(tmp_path, data, 120), data)
@@ -48,6 +49,7 @@ def test_it_memorizes_a_few_videos(tmp_path: Path) -> None:
     assert "12345678" in card
 
 
+@pytest.mark.long
 def test_a_stopped_training_resumes_and_ends_the_same(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -59,12 +59,14 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(path)
 
 
+@pytest.mark.long
 def test_towers_learn_their_pairs(options: PairsOptions) -> None:
     report = train_on_pairs(replace(options, steps=40, batch=32, validation=options.pairs))
     assert (report.spans, report.skipped, report.steps) == (32, 0, 40)
     assert report.after.shares["R@5"] > report.before.shares["R@5"] + 0.2
 
 
+@pytest.mark.long
 def test_the_bundled_model_is_continued(options: PairsOptions) -> None:
     report = train_on_pairs(replace(options, init="tiny", steps=1))
     assert report.spec == f"open_clip:{options.out}"
@@ -125,6 +127,7 @@ def test_a_frozen_tower_keeps_its_weights(
             assert not same, name
 
 
+@pytest.mark.long
 def test_a_new_model(options: PairsOptions) -> None:
     report = train_on_pairs(replace(options, init=None, steps=1))
     encoder = load_encoder(report.spec, device="cpu")
@@ -302,6 +305,7 @@ def test_a_video_text_model_extends_an_image_model(
         train_on_pairs(replace(options, frozen="text"))
 
 
+@pytest.mark.long
 def test_its_folder_embeds_and_finds_videos(filmed: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     train_on_pairs(

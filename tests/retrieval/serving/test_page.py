@@ -1,0 +1,294 @@
+"""The page, driven in Chromium. It shows a collection of toys: "red" finds the red picture."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from PIL import Image
+
+from support import served_toys
+from support.browser import Browser
+from support.page_server import page_server
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+TIMEOUT_MILLISECONDS = 60_000
+
+
+@pytest.fixture(scope="module")
+def address(toys: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        served_toys.use_toys_for_searching(patch.setattr)
+        with page_server(toys[1], cache=tmp_path_factory.mktemp("cache")) as page_address:
+            yield page_address
+
+
+@pytest.fixture(scope="module")
+def chromium(browser: Browser) -> Iterator[playwright.Browser]:
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=browser.path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(chromium: playwright.Browser, address: str) -> Iterator[playwright.Page]:
+    """The page. At its end, nothing was loaded from elsewhere and nothing was logged."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(TIMEOUT_MILLISECONDS)
+    problems: list[str] = []
+    opened.on("console", lambda message: message.type == "error" and problems.append(message.text))
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    requests: list[str] = []
+    opened.on("request", lambda request: requests.append(request.url))
+    opened.goto(address)
+    yield opened
+    context.close()
+    foreign = [url for url in requests if not url.startswith((address, "blob:", "data:"))]
+    assert foreign == []
+    assert problems == []
+
+
+def ask(page, text: str) -> None:
+    page.fill("#q", text)
+    page.press("#q", "Enter")
+    page.wait_for_function("text => document.title.startsWith(text)", arg=text)
+    settled(page)
+
+
+def settled(page) -> None:
+    """Wait until the results of the address are shown."""
+    page.wait_for_function(
+        "() => !document.querySelector('#results[aria-busy]') && "
+        "document.querySelector('#message').textContent !== 'Searching…'"
+    )
+
+
+def names(page) -> list[str]:
+    return page.locator(".card .name").all_inner_texts()
+
+
+def parameters(page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def test_the_newest_items_and_examples_come_first(page) -> None:
+    page.wait_for_selector(".card")
+    assert page.inner_text("#message") == "Newest items"
+    examples = page.locator("#examples button")
+    examples.first.wait_for()
+    query = examples.first.inner_text()
+    examples.first.click()
+    page.wait_for_function("q => document.title.startsWith(q)", arg=query)
+    settled(page)
+    assert page.locator(".card").count() > 0
+
+
+def test_a_query_is_in_the_address_and_back_leads_to_the_last_one(page) -> None:
+    ask(page, "red")
+    first = names(page)
+    assert first[0] == "red.png"
+    ask(page, "green")
+    assert names(page)[0] == "green.png"
+    page.go_back()
+    page.wait_for_function("() => document.title.startsWith('red')")
+    settled(page)
+    assert names(page) == first
+    assert page.input_value("#q") == "red"
+    page.go_forward()
+    page.wait_for_function("() => document.title.startsWith('green')")
+    page.reload()
+    page.wait_for_selector(".card")
+    assert names(page)[0] == "green.png"
+
+
+def test_types_and_filters_restrict_the_results(page) -> None:
+    ask(page, "red")
+    page.click("#targets button:has-text('Videos')")
+    page.wait_for_url("**to=video**")
+    settled(page)
+    assert names(page) == ["film.mp4"]
+    page.click("#targets button:has-text('Videos')")
+    page.click("#add-filter")
+    page.fill("#filter-dialog input[name=condition]", "width = 64 AND uri LIKE '%/below/%'")
+    page.press("#filter-dialog input[name=condition]", "Enter")
+    page.wait_for_url("**where=**")
+    settled(page)
+    assert sorted(names(page)) == ["black.png", "white.png"]
+    page.click("#filters .chip button")
+    page.wait_for_function("() => !location.search.includes('where')")
+    settled(page)
+    assert len(names(page)) > 2
+
+
+def test_filters_are_built_from_the_columns(page) -> None:
+    page.click("#add-filter")
+    page.click("#filter-dialog details[data-column=width] summary")
+    page.fill("#filter-dialog [aria-label='width: to']", "40")
+    page.press("#filter-dialog [aria-label='width: to']", "Enter")
+    page.wait_for_url("**where=**")
+    settled(page)
+    assert parameters(page)["where"] == ["width <= 40"]
+    assert "red.png" not in names(page)
+    page.click("#add-filter")
+    page.click("#filter-dialog summary:has-text('Folder')")
+    page.click("#filter-dialog .tree button:has-text('below')")
+    page.wait_for_function("() => document.querySelectorAll('#filters .chip').length === 2")
+    assert "in below" in page.inner_text("#filters")
+
+
+def test_a_wrong_filter_is_one_line(page) -> None:
+    page.goto(page.url + "?where=nonsense+%3D+1")
+    page.wait_for_selector("#message.error")
+    assert "nonsense" in page.inner_text("#message")
+    # The refused request is in the console, and the next query works.
+    page.goto(page.url.split("?")[0])
+
+
+def test_a_dropped_picture_and_a_pasted_one_are_queries(page) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (40, 30), (0, 0, 255)).save(picture, "PNG")
+    drop = """([bytes, name, kind]) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+        const event = kind === "drop"
+            ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+            : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+        document.body.dispatchEvent(event);
+    }"""
+    page.evaluate(drop, [list(picture.getvalue()), "sky.png", "drop"])
+    page.wait_for_url("**file=**")
+    settled(page)
+    assert names(page)[0] == "blue.png"
+    assert "like sky.png" in page.inner_text("#terms")
+    page.click("#terms button")
+    page.wait_for_function("() => !location.search.includes('file')")
+    page.evaluate(drop, [list(picture.getvalue()), "pasted.png", "paste"])
+    page.wait_for_url("**file=**")
+    settled(page)
+    assert names(page)[0] == "blue.png"
+
+
+def test_more_and_less_like_a_result(page) -> None:
+    ask(page, "red")
+    page.hover(".card:has-text('green.png')")
+    page.click("[aria-label='More like this: green.png']")
+    page.wait_for_url("**like=**")
+    settled(page)
+    assert set(names(page)[:3]) >= {"red.png", "green.png"}
+    page.fill("#terms input", "-2")
+    page.press("#terms input", "Enter")
+    page.wait_for_function("() => location.search.includes('%3A-2')")
+    settled(page)
+    assert "less like green.png" in page.inner_text("#terms")
+    assert names(page)[-1] == "green.png"
+
+
+def test_a_video_opens_at_its_moment_and_seeks_on_a_click(page) -> None:
+    ask(page, "white")
+    page.click("#targets button:has-text('Moments')")
+    page.wait_for_url("**to=moment**")
+    settled(page)
+    card = page.locator(".card.video").first
+    start = card.evaluate("element => element.hit.start_seconds")
+    assert start > 0
+    card.locator("a.open").click()
+    page.wait_for_selector("#viewer video")
+    page.wait_for_function(
+        "start => Math.abs(document.querySelector('#viewer video').currentTime - start) < 1.5",
+        arg=start,
+    )
+    page.wait_for_selector("#timeline .seek .line")
+    box = page.locator("#timeline .seek").bounding_box()
+    page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
+    page.wait_for_function("() => document.querySelector('#viewer video').currentTime < 1.2")
+    assert float(parameters(page)["t"][0]) < 0.2
+    shared = page.url
+    page.press("body", "Escape")
+    page.wait_for_function("() => !document.querySelector('#viewer').open")
+    assert "item" not in parameters(page)
+    page.goto(shared)
+    page.wait_for_selector("#viewer video")
+
+
+def test_a_recording_shows_its_waveform_and_only_one_player_is_alive(page) -> None:
+    ask(page, "low")
+    page.wait_for_selector(".card.audio .wave")
+    page.click(".card.audio a.open")
+    page.wait_for_selector("#viewer audio")
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !document.querySelector('audio, video')")
+
+
+def test_the_keyboard_does_everything(page) -> None:
+    page.wait_for_selector(".card")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.keyboard.type("red")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.title.startsWith('red')")
+    settled(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    focused = "document.activeElement.closest('.card')?.querySelector('.name').textContent"
+    assert page.evaluate(focused) == "red.png"
+    page.keyboard.press("x")
+    assert page.inner_text("#selection span") == "1 selected"
+    page.keyboard.press("e")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    saved = json.loads(Path(download.value.path()).read_text())
+    assert [hit["uri"].rpartition("/")[2] for hit in saved["hits"]] == ["red.png"]
+    page.keyboard.press("Escape")
+    assert page.is_hidden("#selection")
+    page.locator(".card a.open").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#viewer .stage img")
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !document.querySelector('#viewer').open")
+    assert page.evaluate(focused) == "red.png"
+    page.keyboard.press("?")
+    page.wait_for_selector("#help[open]")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    assert page.evaluate("document.activeElement.id") == "q"
+
+
+def test_the_cutoff_says_how_many_results_it_hides(page) -> None:
+    ask(page, "red")
+    page.check("#cutoff")
+    page.wait_for_function("() => document.querySelector('#hidden-count').textContent")
+    assert page.inner_text("#hidden-count").endswith("hidden")
+
+
+def test_the_page_of_the_collection(page) -> None:
+    page.click("#about")
+    page.wait_for_selector("#overview .tile")
+    assert "8\nimages" in page.inner_text("#overview .tiles")
+    page.wait_for_selector("#failures h2")
+    page.click("#duplicates button")
+    page.wait_for_function(
+        "() => /groups|none/.test(document.querySelector('#duplicates [role=status]').textContent)"
+    )
+    page.go_back()
+    page.wait_for_selector(".card")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280, 2560])
+def test_it_is_accessible_and_fits(page, scheme: str, width: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 900})
+    ask(page, "red")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa"]}}
+    found = axe.Axe().run(page, options=rules).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:120]) for each in found] == []
