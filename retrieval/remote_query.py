@@ -97,7 +97,7 @@ def _weight(term: Term) -> str:
 
 
 @contextmanager
-def _content(term: Term) -> Iterator[IO[bytes]]:
+def _content(term: Term) -> Iterator[io.BytesIO | io.BufferedReader]:
     """Open the file of a term, or a picture as PNG, which keeps every pixel."""
     if term.picture is not None:
         content = io.BytesIO()

@@ -111,7 +111,7 @@ def test_a_collection_is_described(answers) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "colour"), [("picture", (64, 48), (0, 255, 0)), ("still", None, (255,) * 3)]
+    ("name", "size", "colour"), [("picture", (64, 48), (0, 128, 0)), ("still", None, (255,) * 3)]
 )
 def test_media_are_images(answers, name: str, size, colour) -> None:
     (content,) = answers[name].content
