@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .PHONY: demo test test-fast test-hub test-browser test-long test-slow test-online test-faults test-kernels \
-	test-oldest test-newest coverage check bench tiny-models docs release clean
+	test-oldest test-newest coverage check bench tiny-models docs screenshots release clean
 
 demo: $(INSTALLED)  ## Generate a small world, index it, search it, write demo-out/gallery.html
 	$(BIN)/retrieval demo demo-out
@@ -105,6 +105,9 @@ docs: $(INSTALLED)  ## Update the generated pages and build the documentation si
 	$(BIN)/python -m cli.reference > docs/cli.md
 	$(BIN)/python tests/support/fault_list.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+screenshots: $(INSTALLED)  ## Draw the pictures of docs/serving.md with Chromium
+	PYTHONPATH=tests $(BIN)/python tests/support/page_screenshots.py
 
 release: $(INSTALLED)  ## Build the package, install it into an empty environment, and run the demo from there
 	rm -rf dist build/release
