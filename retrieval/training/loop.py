@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -171,7 +171,6 @@ def train(
     """
     model, optimizer = objective.model, objective.optimizer
     stream = batches(run.start())
-    torch.set_flush_denormal(True)  # Denormal gradients slow CPUs down.
     if run.checkpoint is not None:
         run.checkpoint.restore(model, optimizer, run.history)
     done = len(run.history.losses)
@@ -186,7 +185,7 @@ def train(
         if batch is None:
             raise ValueError(f"the batches ended after {step - 1} of {run.steps} steps")
         optimizer.zero_grad(set_to_none=True)
-        with _fastest_attention(device):
+        with _fastest_attention(device), _without_denormals():
             loss, note = objective.backward(batch)
         nn.utils.clip_grad_norm_(trained, MAX_GRADIENT_NORM)
         optimizer.step()
@@ -210,6 +209,16 @@ def finish(out: Path, *runs: TrainingRun) -> None:
     for run in runs:
         if run.checkpoint is not None:
             run.checkpoint.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _without_denormals() -> Iterator[None]:
+    """Round denormal numbers to 0 in this thread, because denormal gradients slow CPUs down."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _fastest_attention(device: torch.device) -> AbstractContextManager[None]:

@@ -19,7 +19,7 @@ def run(*arguments: object) -> str:
 
 def test_a_switch_as_a_table_and_as_json(copied: Collection, tmp_path: Path) -> None:
     before = copied.snapshot.manifest.generation
-    gone = copied.search("a red circle")[0]
+    gone = copied.search("a red circle", text="off")[0]
     copied.remove(ids=[gone.item_id])
     queries = tmp_path / "q.jsonl"
     queries.write_text('{"qid": 1, "query": "a red circle"}\n{"qid": 2, "query": "a piano"}\n')

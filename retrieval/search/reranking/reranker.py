@@ -104,8 +104,8 @@ def rerank(
 
     Images swap ranks only among themselves: recordings, videos and hits after `top` keep theirs.
     The `score` of a re-ranked hit is the probability of a match, its `first_stage_score` the score
-    before. Images that cannot be read follow the re-ranked ones and keep their score. Hits whose
-    texts match keep their ranks too: the model judges pictures alone.
+    before. Images that cannot be read follow the re-ranked ones and keep their score. Hits that
+    only words found have no score, and keep their ranks too.
 
     Args:
         hits: Hits of the first stage, best first.
@@ -116,7 +116,7 @@ def rerank(
     positions = [
         n
         for n, hit in enumerate(hits[:top])
-        if hit.modality is Medium.IMAGE and hit.matched is None
+        if hit.modality is Medium.IMAGE and hit.score is not None
     ]
     readable, pictures, unreadable = [], [], []
     for hit in (hits[position] for position in positions):

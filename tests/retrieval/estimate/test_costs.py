@@ -44,7 +44,7 @@ def test_the_time_is_measured_on_the_files(world: World, monkeypatch: pytest.Mon
 
 def test_sizes_of_a_collection_are_those_on_its_disk(indexed: Collection) -> None:
     found = estimate_collection(indexed.root)
-    folders = ("items", "segments", "frames")
+    folders = ("items", "texts", "sidecars", "segments", "frames")
     paths = [path for folder in folders for path in (indexed.root / folder).rglob("*.parquet")]
     assert found.collection_bytes == sum(path.stat().st_size for path in paths)
     exact = found.spaces[0].indexes[0]

@@ -49,7 +49,7 @@ def test_a_collection_does_not_differ_from_itself_on_its_own_captions(indexed: C
 
 def test_an_older_generation_still_contains_removed_items(copied: Collection) -> None:
     before = copied.snapshot.manifest.generation
-    gone = copied.search(QUERIES[0])[0]
+    gone = copied.search(QUERIES[0], text="off")[0]
     copied.remove(ids=[gone.item_id])
     found = diff(f"{copied.root}@{before}", copied.root, QUERIES)
     first = found.queries[0]

@@ -40,7 +40,7 @@ def test_scores_and_order_equal_brute_force(indexed: Collection) -> None:
     encoder = indexed.encoder(indexed.snapshot.space(name))
     for text in ("a red circle", "a night sky with a blue star"):
         want = brute_force(indexed, name, encoder.encode_text([text])[0])
-        hits = indexed.answer(text, to=["image", "video"], k=100, spaces=[name]).hits
+        hits = indexed.answer(text, to=["image", "video"], k=100, spaces=[name], text="off").hits
         assert {hit.item_id for hit in hits} == set(want)
         np.testing.assert_allclose(
             [hit.score for hit in hits], sorted(want.values(), reverse=True), atol=2e-3
@@ -206,6 +206,6 @@ def test_results_are_json(indexed: Collection) -> None:
     assert document["query"] == "a red circle"
     assert list(document["hits"][0]) == [
         "rank", "score", "item_id", "uri", "modality", "medium", "start_seconds", "end_seconds",
-        "space", "likely", "metadata", "missing",
+        "space", "likely", "metadata", "missing", "text_score", "matched",
     ]  # fmt: skip
-    assert set(document["took_ms"]) == {"encode", "filter", "search", "localize"}
+    assert set(document["took_ms"]) == {"encode", "filter", "search", "localize", "text"}

@@ -24,8 +24,14 @@ def test_the_contents_are_counted(shared) -> None:
     assert len(overview["examples"]) == len(set(overview["examples"]))
 
 
-def test_examples_find_likely_items(indexed, tmp_path: Path) -> None:
+def test_examples_find_likely_items(
+    indexed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retrieval.encoders.catalogue import load_encoder
     from support.served_toys import served
+
+    # Other tests of this module are served toys.
+    monkeypatch.setattr("retrieval.search.open_collection.load_encoder", load_encoder)
 
     with served(indexed.root, cache=tmp_path) as (client, _):
         (overview,) = client.get("/api/collections").json()["collections"]

@@ -116,8 +116,14 @@ def test_an_empty_query_lists_the_newest_items(shared) -> None:
     assert [hit["item_id"] for hit in narrow] == [shared.ids["red.png"]]
 
 
-def test_the_cutoff_counts_what_it_hides(indexed, tmp_path: Path) -> None:
+def test_the_cutoff_counts_what_it_hides(
+    indexed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retrieval.encoders.catalogue import load_encoder
     from support.served_toys import served
+
+    # Other tests of this module are served toys.
+    monkeypatch.setattr("retrieval.search.open_collection.load_encoder", load_encoder)
 
     root = indexed.root
     with served(root, cache=tmp_path) as (client, _):

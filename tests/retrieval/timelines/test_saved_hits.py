@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.output import as_json
 from retrieval.errors import QueryError
 from retrieval.search.hits import Hits
+from retrieval.search.result_json import as_json
 from retrieval.search.searcher import SearchResult, StageTimes
 from retrieval.timelines.saved_hits import parse_hits, read_hits
 from retrieval.types import Medium

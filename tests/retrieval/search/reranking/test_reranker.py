@@ -110,7 +110,9 @@ def test_json_contains_first_stage_scores_after_re_ranking(indexed: Collection) 
     result = indexed.answer("a red circle", to=["image"], k=2, rerank=Redness())
     document = json.loads(json.dumps(as_json(result)))
     assert all(0 < hit["first_stage_score"] < 1 for hit in document["hits"])
-    assert set(document["took_ms"]) == {"encode", "filter", "search", "localize", "rerank"}
+    assert set(document["took_ms"]) == {
+        "encode", "filter", "search", "localize", "text", "rerank"
+    }  # fmt: skip
 
 
 def test_hits_without_pictures_keep_their_ranks(indexed: Collection) -> None:
