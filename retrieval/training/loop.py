@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -155,6 +155,17 @@ class TrainingRun:
         logger.info(line if self.stage is None else f"stage {self.stage}, {line}")
 
 
+@contextmanager
+def _flushed_denormals() -> Iterator[None]:
+    """Replace denormal numbers by zero in this thread, because they slow CPUs down."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@_flushed_denormals()
 def train(
     run: TrainingRun, objective: Objective[Batch], batches: Callable[[int], Iterator[Batch]]
 ) -> None:
@@ -171,7 +182,6 @@ def train(
     """
     model, optimizer = objective.model, objective.optimizer
     stream = batches(run.start())
-    torch.set_flush_denormal(True)  # Denormal gradients slow CPUs down.
     if run.checkpoint is not None:
         run.checkpoint.restore(model, optimizer, run.history)
     done = len(run.history.losses)
