@@ -19,7 +19,7 @@ $(TESTS_TARGETS): export OMP_NUM_THREADS = 1
 # Tests start many processes, which load torch twice as fast from compiled modules.
 $(TESTS_TARGETS): export PYTHONDONTWRITEBYTECODE =
 
-test: $(INSTALLED)  ## Run the tests of the core: five minutes on two cores
+test: $(INSTALLED)  ## Run the tests of the core
 	$(PYTEST) $(CORE)
 
 FAST = tests/test_*.py tests/retrieval/columns tests/retrieval/files tests/retrieval/evaluation \

@@ -58,6 +58,7 @@ def test_a_corpus_figure_needs_video_and_span(
     assert _in_corpus(similarity, wrong, "similarity")[0].value == 0
 
 
+@pytest.mark.long
 def test_look_alikes_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_moments, "SEED", 1)
     queries = _look_alike_queries(tmp_path, 2)

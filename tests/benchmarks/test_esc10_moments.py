@@ -28,6 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(suite, name, count)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("small")
 def test_sounds_are_found_in_recordings_of_the_fold_held_out(tmp_path: Path) -> None:
     (tmp_path / "esc10").mkdir()

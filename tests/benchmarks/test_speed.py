@@ -10,6 +10,8 @@ from benchmarks.speed import SUBJECTS, embedding, memory, search, startup, video
 from benchmarks.speed import filter as filtered
 from benchmarks.speed.photographs import write_photographs
 
+pytestmark = pytest.mark.long
+
 
 def test_photographs_are_jpegs_of_the_requested_sizes(tmp_path: Path) -> None:
     paths = write_photographs(tmp_path, 3, megapixels=(1.0, 12.0))

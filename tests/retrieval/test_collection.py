@@ -72,6 +72,7 @@ def test_field_42_a_pickled_collection_keeps_its_path(indexed: Collection) -> No
     assert again.search("a red circle", where="item_id > 3") == want
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_field_51_a_process_that_forks_after_a_search_answers(indexed: Collection) -> None:
     code = """

@@ -66,6 +66,7 @@ def test_keywords_that_are_none_fail(data: Path, text: str) -> None:
         read_emoji(data)
 
 
+@pytest.mark.long
 def test_the_suite_trains_embeds_and_searches(data: Path, tmp_path: Path) -> None:
     with logged("benchmarks") as messages:
         outcome = suite.run(folder=tmp_path / "out", data=data, scale=0.002)

@@ -72,6 +72,7 @@ def test_the_nearest_neighbour_knows_tones(folder: Path) -> None:
     assert suite.nearest_neighbour_accuracy(shuffled) < 0.5
 
 
+@pytest.mark.long
 def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_suite_trains_on_four_folds_and_is_scored_on_the_fifth(
     assert np.mean(values.values["accuracy"]) == pytest.approx(mean.value)
 
 
+@pytest.mark.long
 def test_training_goes_on_from_a_model(folder: Path, tmp_path: Path) -> None:
     names, clips = read_clips(folder, RATE)
     scratch = suite.Recipe("first", SMALL, 1, 1e-3, NO_AUGMENTATION)
@@ -111,6 +113,7 @@ def test_training_goes_on_from_a_model(folder: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
 
 
+@pytest.mark.long
 def test_real_clips(real_data: Path) -> None:
     names, clips = read_clips(real_data / "sounds" / "esc10", RATE)
     assert names[:3] == ["dog bark", "rain", "sea waves"]

@@ -8,6 +8,7 @@ from retrieval.targets import Target
 from retrieval.types import Medium
 
 
+@pytest.mark.long
 def test_the_tour_searches_all_targets_and_writes_a_page(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -198,6 +198,7 @@ def test_fault_08_a_live_writer_is_named(media: Path, tmp_path: Path) -> None:
         embed([media], tmp_path / "c", BOTH)
 
 
+@pytest.mark.long
 def test_fault_01_sigkill_anywhere_then_resume(media: Path, tmp_path: Path) -> None:
     """Killed at seeded random moments, every generation is whole and the end is the same."""
     command = [sys.executable, embed_process.__file__, str(media), str(tmp_path / "c")]

@@ -68,6 +68,7 @@ def hits(collection: Path, query: str, *options: object) -> list[dict]:
     return json.loads(run("search", collection, query, *options, "--format", "json"))["hits"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fixture", [*SEEING, *WATCHING, *HEARING])
 def test_embed_and_search(
     fixture: str, checkpoint: Checkpoint, media: Path, tmp_path: Path
@@ -93,6 +94,7 @@ def test_embed_and_search(
         assert best["score"] == pytest.approx(1.0, abs=2e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fixture", WATCHING)
 def test_a_clip_encoder_and_an_image_encoder_share_a_collection(
     fixture: str, checkpoint: Checkpoint, small_clip: Path, media: Path, tmp_path: Path

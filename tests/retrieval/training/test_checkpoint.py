@@ -72,6 +72,11 @@ def test_a_stopped_training_ends_as_an_uninterrupted_one(tmp_path: Path, stop: i
     assert_same(got, want)
 
 
+def test_a_training_keeps_the_denormal_numbers_of_its_process(tmp_path: Path) -> None:
+    train(tmp_path / "c.safetensors")
+    assert float(torch.tensor([1e-40]) * 0.5) > 0
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 
 from retrieval.encoders.hub.convert import main
 
+pytestmark = pytest.mark.long
+
 
 def convert(*arguments: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "retrieval.encoders.hub.convert", *map(str, arguments)]

@@ -52,6 +52,7 @@ def test_few_rows_are_searched_exactly_without_a_trial(
     assert (chosen.factories, chosen.trials) == ((None,), ())
 
 
+@pytest.mark.long
 def test_every_kind_that_fits_is_tested_and_the_fastest_comes_first(
     exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +167,7 @@ def test_field_57_exact_search_of_all_rows_is_compared(
     assert asked == [(False, 20), (True, 20)] * 2
 
 
+@pytest.mark.long
 def test_kinds_beyond_the_memory_are_not_tested(exact: FaissIndex) -> None:
     budget = 64 * 4 * 256 + ROWS * 40
     chosen = choose(exact, IndexRequest(recall=0.8, memory=budget), sample_queries)
@@ -232,6 +234,7 @@ def test_rows_beyond_a_gpus_memory_are_compressed_to_it(exact: FaissIndex) -> No
         choose(exact, IndexRequest(memory=1_000), sample_queries, SmallGpus((0,)))
 
 
+@pytest.mark.long
 def test_every_gpu_kind_is_tested_for_many_rows(
     exact: FaissIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def test_drawn_frames_equal_stored_ones(encoder: Encoder, tmp_path: Path) -> Non
     assert (vectors * frames.vectors).sum(axis=1).min() > 0.98
 
 
+@pytest.mark.long
 def test_windows_are_the_events_that_the_caption_describes(
     data: MomentData, encoder: Encoder
 ) -> None:

@@ -64,6 +64,7 @@ def charades(real_data: Path, folder: Path, *, dim: int, videos: int = 12) -> tu
     return annotations, folder / "features"
 
 
+@pytest.mark.long
 def test_training_on_official_annotations_with_features(
     real_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

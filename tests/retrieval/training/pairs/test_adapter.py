@@ -13,6 +13,8 @@ from retrieval.errors import ModelError
 from retrieval.training.pairs.options import PairsOptions
 from retrieval.training.pairs.train import PairsReport, train_on_pairs
 
+pytestmark = pytest.mark.long
+
 
 def train(manifests, out: Path, **options: object) -> PairsReport:
     values = {"init": "tiny", "adapter": True, "batch": 64, "device": "cpu", "steps": 160}

@@ -142,6 +142,7 @@ def test_without_validation_pairs_some_files_are_held_out(options: PairsOptions)
     assert report.after.pool == 3
 
 
+@pytest.mark.long
 def test_a_trained_folder_is_continued(options: PairsOptions) -> None:
     first = train_on_pairs(options)
     other = replace(options, init=str(options.out), out=options.out.with_name("next"), steps=1)
@@ -184,6 +185,7 @@ def test_spans_of_recordings(tones: PairsOptions) -> None:
     assert encoder.encode_audio(windows, np.array([1.0])).shape == (1, 16)
 
 
+@pytest.mark.long
 def test_a_new_sound_model(tones: PairsOptions) -> None:
     report = train_on_pairs(replace(tones, init=None, frozen="audio"))
     assert load_encoder(report.spec, device="cpu").dim == 128
@@ -284,6 +286,7 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "pairs.csv"
 
 
+@pytest.mark.long
 def test_a_video_text_model_extends_an_image_model(
     filmed: Path, small_model: Path, tmp_path: Path
 ) -> None:
