@@ -196,7 +196,7 @@ def train(
         if batch is None:
             raise ValueError(f"the batches ended after {step - 1} of {run.steps} steps")
         optimizer.zero_grad(set_to_none=True)
-        with _fastest_attention(device), _without_denormals():
+        with _fastest_attention(device):
             loss, note = objective.backward(batch)
         nn.utils.clip_grad_norm_(trained, MAX_GRADIENT_NORM)
         optimizer.step()
@@ -220,16 +220,6 @@ def finish(out: Path, *runs: TrainingRun) -> None:
     for run in runs:
         if run.checkpoint is not None:
             run.checkpoint.path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _without_denormals() -> Iterator[None]:
-    """Round denormal numbers to 0 in this thread, because denormal gradients slow CPUs down."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def _fastest_attention(device: torch.device) -> AbstractContextManager[None]:
