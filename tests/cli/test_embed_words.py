@@ -56,13 +56,16 @@ def test_words_are_read_by_processes_and_a_fetched_model(
     assert [one["name"] for one in models if one["bytes"] and not one["in_package"]] == [
         "whisper-small"
     ]
+    # An untrained model is unsure, so faster-whisper draws words at random.
+    ctranslate2 = pytest.importorskip("ctranslate2")
+    ctranslate2.set_random_seed(1)
     output = run(*embed)
     assert "1 item added (0 images, 1 recording, 0 videos)" in output
     assert "1 read for words in pictures\n1 read for spoken words" in output
     assert texts(collection, "ocr") == [("The harbour is closed\nuntil 12 March", None, None)]
     speech = texts(collection, "speech")
     assert speech
-    assert all(2.5 <= (start or 0) <= 9.5 and text and language for text, start, language in speech)
+    assert [cue for cue in speech if not (2.5 <= (cue[1] or 0) <= 9.5 and cue[0] and cue[2])] == []
     again = run(*embed[:-3], "--texts", "ocr,speech")
     assert "2 unchanged" in again
     assert "read for" not in again
