@@ -31,7 +31,6 @@ from retrieval.embedding.run import embed
 from support import embed_process
 from test_reconciling_kills import OPTIONS
 
-pytestmark = pytest.mark.long
 
 embed_process.use_toys(setattr)
 retrieval.store.pending.SHARD_SECONDS = 0.0  # as many generations as can be

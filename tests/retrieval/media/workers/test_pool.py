@@ -41,7 +41,6 @@ from retrieval.media.workers import worker
 from retrieval.media.decode import decode_file as real
 from retrieval.media import decode
 
-pytestmark = pytest.mark.long
 
 def faulty(media, plan, known):
     events = real(media, plan, known)
