@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import PurePath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from retrieval.duplicates.groups import DuplicateItem, Match
     from retrieval.search.searcher import SearchResult
     from retrieval.types import Hit
 
@@ -54,6 +56,7 @@ class AnswerPrinter:
         time_format: Format of times. None means `m:ss` in tables and seconds in CSV.
         nul: End paths with NUL and escape nothing.
         numbered: Print the ids of the queries.
+        named: Print the collection of each hit.
     """
 
     def __init__(
@@ -63,11 +66,13 @@ class AnswerPrinter:
         time_format: TimeFormat | None = None,
         nul: bool = False,
         numbered: bool = False,
+        named: bool = False,
     ) -> None:
         self._output = output
         self._time_format = time_format
         self._nul = nul
         self._numbered = numbered
+        self._named = named
         self._csv: CsvPrinter | None = None
 
     def print(self, result: SearchResult, qid: int | str | None = None) -> None:
@@ -93,8 +98,11 @@ class AnswerPrinter:
         self.print(cast("SearchResult", SimpleNamespace(query=document["query"], hits=hits)))
 
     def _print_csv(self, hits: Iterable[Hit], qid: int | str | None) -> None:
-        names = ("rank", "score", "item_id", "uri", "modality", "medium", "start_seconds",
-                 "end_seconds", "space", "likely", "missing", "text_score")  # fmt: skip
+        names: tuple[str, ...] = (
+            "rank", "score", "item_id", "uri", "modality", "medium", "start_seconds",
+            "end_seconds", "space", "likely", "missing", "text_score",
+        )  # fmt: skip
+        names += ("collection",) if self._named else ()
         matched = ("matched_source", "matched_text", "matched_start_seconds", "matched_end_seconds")
         if self._csv is None:
             self._csv = CsvPrinter((*(["qid"] if self._numbered else []), *names, *matched))
@@ -153,7 +161,7 @@ def print_table(
     for hit in result.hits:
         cells: list[RenderableType] = [
             f"{hit.rank}",
-            f"{hit.item_id}",
+            item_of(hit),
             ("words" if hit.score is None else f"{hit.score:.3f}") + ("" if hit.likely else " ?"),
             span(hit, time_format),
             f"{hit.modality}" + ("" if hit.modality == hit.medium else f" ({hit.medium})"),
@@ -163,6 +171,12 @@ def print_table(
             cells.append(text_of(hit))
         table.add_row(*cells, style="" if hit.likely else "dim")
     shown.print(table)
+
+
+def item_of(hit: Hit | DuplicateItem | Match) -> str | Text:
+    """Return the id of an item, with the last part of its collection's name if it has one."""
+    name = getattr(hit, "collection", None)  # the JSON object of a server may lack it
+    return f"{hit.item_id}" if name is None else cell(f"{PurePath(name).name}:{hit.item_id}")
 
 
 def text_of(hit: Hit) -> Text:
