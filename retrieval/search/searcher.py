@@ -20,6 +20,9 @@ from retrieval.types import Space
 class Searcher(Coordinator):
     """Searches one snapshot, whose indexes it opens.
 
+    Attributes:
+        member: The snapshot as a member of searches over several collections.
+
     Args:
         snapshot: The generation to search.
         encoders: Returns the encoder of a space. It is called when a query first needs one.
@@ -38,15 +41,15 @@ class Searcher(Coordinator):
         exact: bool = False,
         device: str = "cpu",
     ) -> None:
-        self._member = LocalMember(snapshot, exact=exact, device=device)
-        members = Members({str(snapshot.root): self._member}, is_named=False)
+        self.member = LocalMember(snapshot, exact=exact, device=device)
+        members = Members({str(snapshot.root): self.member}, is_named=False)
         super().__init__(members, encoders, localizers)
 
     @property
     def items(self) -> ItemTable:
         """The living items of the snapshot."""
-        return self._member.items
+        return self.member.items
 
     def cards(self, space: str) -> list[IndexCard]:
         """Return the cards of the parts of a space's index."""
-        return self._member.cards(space)
+        return self.member.cards(space)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlencode
@@ -16,12 +17,14 @@ from retrieval.search.options import SearchOptions
 from retrieval.search.query import EmbeddedFile
 from retrieval.search.query import Query as SearchQuery
 from retrieval.search.result_json import as_json
-from retrieval.serving.bodies import received
+from retrieval.serving.bodies import Body, received
+from retrieval.serving.errors import HttpError
 from retrieval.serving.generations import Generation, ServedCollection
 from retrieval.serving.json_response import json_response
 from retrieval.serving.limits import MAX_OFFSET
 from retrieval.serving.parameters import SearchParameters
 from retrieval.serving.services import Services
+from retrieval.serving.several import joined_file
 from retrieval.types import Medium
 
 LOCAL = "retrieval.local"
@@ -42,11 +45,16 @@ def search_routes(services: Services) -> APIRouter:
     async def search_by_file(
         request: Request, parameters: Annotated[SearchParameters, Query()]
     ) -> Response:
-        collection = services.collection(parameters.collection)
+        collections = services.collections(parameters.collection)
+
+        def embed(body: Body) -> None:
+            for collection in collections:
+                services.file_queries.add(collection, body)
+
         # Admitted first, so that a limited number of bodies is on the disk.
         with services.uploads:
             async with received(request) as body:
-                await services.uploads.run(lambda: services.file_queries.add(collection, body))
+                await services.uploads.run(lambda: embed(body))
         with_file = parameters.model_copy(update={"file": [*parameters.file, body.digest]})
         return await _answer(services, request, with_file)
 
@@ -54,23 +62,31 @@ def search_routes(services: Services) -> APIRouter:
 
 
 async def _answer(services: Services, request: Request, parameters: SearchParameters) -> Response:
-    collection = services.collection(parameters.collection)
+    collections = services.collections(parameters.collection)
+    is_group = len(collections) > 1
 
     def file_named(digest: str) -> EmbeddedFile:
-        return services.file_queries.get(collection, digest)
+        files = [services.file_queries.get(each, digest) for each in collections]
+        return joined_file(files) if is_group else files[0]
 
-    query = parameters.query(file_named)
+    query = parameters.query(file_named, names_collections=is_group)
     options = parameters.options()
     with services.searches:
-        if query is None:
-            content = await services.searches.run(lambda: _newest(collection, options))
+        if is_group:
+            if query is None:
+                raise HttpError(422, "q: a search of several collections needs a query")
+            content = await services.searches.run(
+                lambda: _search_several(services, collections, query, options)
+            )
+        elif query is None:
+            content = await services.searches.run(lambda: _newest(collections[0], options))
         else:
             alone = LOCAL in request.scope
             start = time.perf_counter()
-            await encode_texts(collection, query, parameters.media(), alone=alone)
+            await encode_texts(collections[0], query, parameters.media(), alone=alone)
             encode_ms = (time.perf_counter() - start) * 1e3
             content = await services.searches.run(
-                lambda: _search(collection, query, options, encode_ms)
+                lambda: _search(collections[0], query, options, encode_ms)
             )
     services.metrics.count_stages(content["took_ms"])  # type: ignore[arg-type]
     shown = content.pop("shown")
@@ -122,6 +138,20 @@ def _search(
         }
 
     return collection.use(search)
+
+
+def _search_several(
+    services: Services,
+    collections: Sequence[ServedCollection],
+    query: SearchQuery,
+    options: SearchOptions,
+) -> dict[str, object]:
+    result = services.groups.search(collections, query, options)
+    return as_json(result) | {
+        "hidden": result.hidden,
+        "collection": [collection.slug for collection in collections],
+        "shown": len(result.hits),
+    }
 
 
 def _newest(collection: ServedCollection, options: SearchOptions) -> dict[str, object]:
