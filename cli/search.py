@@ -248,7 +248,8 @@ def _selected(
     from retrieval.search.vector_query import VectorQuery
 
     if sum(given is not None for given in (query, queries, like, vector)) != 1:
-        raise QueryError("give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE")
+        also = "" if query is None else f"; {query[:40]!r} is read as QUERY"
+        raise QueryError(f"give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE{also}")
     if queries is not None:
         return [(line.qid, line.query) for line in read_queries(queries)]
     if vector is not None:

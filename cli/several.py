@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,18 +46,23 @@ def split_query(arguments: Sequence[str], *, has_query: bool) -> tuple[list[str]
 
     Args:
         arguments: COLLECTION... [QUERY].
-        has_query: Options give the query, or a prompt asks for it.
+        has_query: Options give the query, or a prompt asks for it. What is no path is a query all
+            the same, so that it can be refused.
 
     Raises:
         QueryError: The last one of several arguments is a collection, and no query follows.
     """
     from retrieval.automatic.finding import is_collection
+    from retrieval.group_paths import is_pattern
 
-    if has_query or len(arguments) < 2:
+    if len(arguments) < 2:
         return list(arguments), None
     *collections, query = arguments
+    path = None if "\0" in query else Path(query).expanduser()
+    if has_query and path is not None and (os.path.lexists(path) or is_pattern(path)):
+        return list(arguments), None
     is_path = "/" in query or len(collections) > 1
-    if is_path and "\0" not in query and is_collection(Path(query).expanduser()):
+    if is_path and path is not None and is_collection(path):
         raise QueryError(f"{query} is a collection; give a query after it")
     return collections, query
 

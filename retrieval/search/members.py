@@ -100,7 +100,8 @@ class Members:
 
     def member_of(self, global_id: int) -> int:
         """Return the number of an item's member."""
-        return min(bisect_right(self._first_ids, global_id) - 1, len(self) - 1)
+        number = bisect_right(self._first_ids, global_id) - 1
+        return min(max(0, number), len(self) - 1)  # an unknown id belongs to some member
 
     def first_id(self, number: int) -> int:
         """Return the global id of a member's item 0."""

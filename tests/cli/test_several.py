@@ -96,13 +96,14 @@ def test_tables_and_csv_name_the_collection(archive: Path, tmp_path: Path) -> No
     ("arguments", "error", "message"),
     [
         (("part0", "gone", "red"), CollectionNotFoundError, "gone"),
-        (("part0", "gone", "--like", "part0:1"), CollectionNotFoundError, "gone"),
+        (("part0", "gone", "--like", "part0:1"), QueryError, "'gone' is read as QUERY"),
+        (("part0", "gone", "part1", "--like", "part0:1"), CollectionNotFoundError, "gone"),
         (("x*", "red"), CollectionNotFoundError, r"no collection matches .*x\*"),
         (("part0", "part1", "part2"), QueryError, "part2 is a collection; give a query after it"),
         (("part0", "part1", "--like", "3"), QueryError, "NAME:ID"),
         (("part0", "--like", "part0:3"), QueryError, "--like takes the id of an item"),
         (("part0", "part1", "red", "--ids", "ids.txt"), QueryError, "--ids, --model and --here"),
-        (("part0", "part1", "red", "--like", "part0:1"), CollectionNotFoundError, "red"),
+        (("part0", "part1", "red", "--like", "part0:1"), QueryError, "give a QUERY or --queries"),
     ],
 )
 def test_wrong_arguments_are_explained_in_one_line(
