@@ -140,6 +140,10 @@ class Calibration:
                 entries.setdefault(key, []).append(entry)
         return cls(ScoreStatistics.pool(each) for each in entries.values())
 
+    def of_type(self, query: QueryType) -> list[ScoreStatistics]:
+        """Return the statistics of a query type."""
+        return [entry for entry in self._statistics.values() if entry.query is query]
+
     def calibrated(self, score: float, query: QueryType, medium: Medium) -> float:
         """Convert a score to standard deviations above the mean."""
         entry = self._statistics.get((query, medium))

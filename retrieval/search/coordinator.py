@@ -16,18 +16,20 @@ from numpy.typing import NDArray
 from retrieval.errors import MemberUnavailableError, QueryError
 from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.protocols import Encoder, Localizer
+from retrieval.search.calibration import Calibration
 from retrieval.search.fusion import MIN_CANDIDATES, fuse, fused_hits
 from retrieval.search.hits import Hits
 from retrieval.search.member import WantedRows
 from retrieval.search.members import Members
 from retrieval.search.moments import MomentStage
 from retrieval.search.options import SearchOptions
+from retrieval.search.pooled_calibration import PooledCalibration
 from retrieval.search.query import Query, QueryLike
 from retrieval.search.query_vectors import QueryVectors, embed_query
 from retrieval.search.ranking import ScoredItem, best_of_items, hits_of, rank_items
 from retrieval.search.reranking.reranker import rerank, text_of
 from retrieval.search.result import SearchResult, StageTimes, Stopwatch
-from retrieval.search.scatter import Scatter
+from retrieval.search.scatter import Scatter, SentQuery
 from retrieval.search.text_answers import TextAnswers
 from retrieval.search.text_moments import rank_moments
 from retrieval.search.vector_query import VectorQuery
@@ -43,12 +45,14 @@ class _Found:
     Attributes:
         query: The query that was embedded.
         vectors: The query by space.
+        calibrations: Calibration by space.
         items: Items, best first.
         scatter: Asks the members.
     """
 
     query: Query | VectorQuery
     vectors: Mapping[str, QueryVectors]
+    calibrations: Mapping[str, Calibration]
     items: list[ScoredItem]
     scatter: Scatter
 
@@ -76,8 +80,9 @@ class Coordinator:
         partial: bool = False,
     ) -> None:
         self.members = members
+        self._calibration = PooledCalibration(members)
         self._encoders = encoders
-        self._moments = MomentStage(localizers, members.spaces, members.calibrations)
+        self._moments = MomentStage(localizers, members.spaces)
         self._partial = partial
 
     def search(
@@ -112,7 +117,8 @@ class Coordinator:
         rerank_text = None if options.reranker is None else text_of(parsed)
         # Filter the rows first: a refused condition must fail before a model is loaded.
         spaces = self._spaces_of(parsed, options)
-        scatter = Scatter(self.members, options, spaces, words, parsed.item_ids, absent)
+        sent = SentQuery(options, spaces, words, parsed.item_ids)
+        scatter = Scatter(self.members, self._calibration, sent, absent)
         asked = parsed
         if words is not None and words.restricts_vectors and scatter.has_texts:
             asked = Query.of_text(words.words)  # Models embed the words without operators.
@@ -131,10 +137,11 @@ class Coordinator:
         # Search the spaces, group rows by item, order the items.
         candidates = max(limit, MIN_CANDIDATES) if text.groups else limit
         matches = scatter.find(vectors, candidates) if vectors else {}
-        items = rank_items(matches, vectors, self.members.calibrations, candidates)
+        calibrations = scatter.calibrations(vectors)
+        items = rank_items(matches, vectors, calibrations, candidates)
         search_ms = stopwatch.lap()
         # Look up the items' columns, add the items that texts found, and localize moments.
-        found = _Found(asked, vectors, items, scatter)
+        found = _Found(asked, vectors, calibrations, items, scatter)
         if text.groups:
             hits = self._hybrid_hits(found, text, options, limit)
         else:
@@ -157,7 +164,9 @@ class Coordinator:
         if Target.MOMENT not in options.to:
             return hits
         pairs = list(zip(found.items, hits, strict=True))
-        ranked = self._moments.refine(pairs, found.query, found.vectors, found.scatter)
+        ranked = self._moments.refine(
+            pairs, found.query, found.vectors, found.calibrations, found.scatter
+        )
         return [entry.hit for entry in ranked[: options.first_stage_hits]]
 
     def _hybrid_hits(
@@ -173,10 +182,12 @@ class Coordinator:
         others = scatter.score(found.vectors, word_ids) if found.vectors else {}
         items = [
             *found.items,
-            *best_of_items(others, found.vectors, self.members.calibrations),
+            *best_of_items(others, found.vectors, found.calibrations),
         ]
         pairs = list(zip(items, hits_of(items, scatter), strict=True))
-        ranked = self._moments.refine(pairs, found.query, found.vectors, scatter, calibrated=True)
+        ranked = self._moments.refine(
+            pairs, found.query, found.vectors, found.calibrations, scatter, calibrated=True
+        )
         text.groups = scatter.complete_texts(text.groups)
         return rank_moments(ranked, text, scatter, options.first_stage_hits)
 
@@ -185,7 +196,8 @@ class Coordinator:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Score the segments of one item: starts, ends and scores, each (n,) float32."""
         asked = Query.of(query)
-        scatter = Scatter(self.members, SearchOptions(), [space], None, ())
+        sent = SentQuery(SearchOptions(), [space])
+        scatter = Scatter(self.members, self._calibration, sent)
         spaces = [self.members.spaces[space]]
         embedded = embed_query(asked, spaces, self._encoders, scatter.item_vectors)
         (rows,) = scatter.timed_rows([WantedRows(item_id, space, medium)])

@@ -17,6 +17,7 @@ from retrieval.search.hit_vectors import with_vectors
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.items import ItemTable
 from retrieval.search.matches import find_matches, score_matches
+from retrieval.search.media_samples import MediaSamples, best_of_parts, samples_of
 from retrieval.search.member import (
     ItemRow,
     MemberContents,
@@ -25,12 +26,13 @@ from retrieval.search.member import (
     SpaceMatches,
     WantedRows,
 )
-from retrieval.search.open_space import OpenedSpace
+from retrieval.search.open_space import OpenedSpace, Part
 from retrieval.search.query_vectors import QueryVectors
 from retrieval.search.result import Stopwatch
 from retrieval.search.text_stage import TextSearch, TextStage
 from retrieval.search.timed_rows import part_of, read_timed_rows
 from retrieval.store.reader import Snapshot
+from retrieval.store.schema import MEDIUM_CODES
 from retrieval.targets import TextMode
 from retrieval.texts.matching import ItemGroups
 from retrieval.texts.probes import probe_coverages, probe_statistics
@@ -161,7 +163,7 @@ class LocalMember:
         """Find the best items of each space, at least `limit` if so many match."""
         rows = self._select(query).rows
         return {
-            name: find_matches(rows[name], query_vectors, limit)
+            name: find_matches(rows[name], query_vectors, limit, is_alone=query.is_alone)
             for name, query_vectors in vectors.items()
             if name in rows
         }
@@ -225,6 +227,30 @@ class LocalMember:
             hits = list(with_vectors(hits, self._snapshot, vectors))
         missing = {uri: is_missing(uri) for uri in {hit.uri for hit in hits}}
         return [replace(hit, missing=missing[hit.uri]) for hit in hits]
+
+    def row_counts(self, space: str) -> dict[Medium, int]:
+        """Count the indexed rows of each medium in a space."""
+        counts = np.zeros(len(MEDIUM_CODES), np.int64)
+        for part in self._indexed_parts(space):
+            counts += np.bincount(part.rows.media, minlength=len(MEDIUM_CODES))
+        return dict(zip(MEDIUM_CODES, counts.tolist(), strict=True))
+
+    def media_samples(
+        self, space: str, medium: Medium, positions: NDArray[np.int64]
+    ) -> MediaSamples:
+        """Read indexed rows by their positions among those of a medium."""
+        code = MEDIUM_CODES.index(medium)
+        return samples_of(self._indexed_parts(space), code, positions)
+
+    def best_of_others(
+        self, space: str, medium: Medium, samples: MediaSamples
+    ) -> NDArray[np.float32]:
+        """Return the best score of each sample among indexed rows of other items, (n,)."""
+        return best_of_parts(self._indexed_parts(space), MEDIUM_CODES.index(medium), samples)
+
+    def _indexed_parts(self, space: str) -> list[Part]:
+        opened = self._spaces.get(space)
+        return [] if opened is None else [part for part in opened.parts if part.is_indexed]
 
     def probe_statistics(self) -> list[TextStatistics] | None:
         """Count the texts for each probe of the calibration; None without texts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,27 +21,37 @@ ROWS_PER_ITEM = 3
 
 @dataclass(frozen=True, slots=True)
 class ItemMatch:
-    """The best row of an item in one space, and the score of the item."""
+    """The best row of an item in one space, and the score of the item.
+
+    Attributes:
+        vector_scores: (m,) float32 best score for each vector of a query of several; else None.
+    """
 
     item_id: int
     score: float
     medium: int
     start_seconds: float
     end_seconds: float
+    vector_scores: NDArray[np.float32] | None = field(default=None, compare=False)
 
 
-def find_matches(rows: Iterable[SelectedPart], query: QueryVectors, limit: int) -> list[ItemMatch]:
-    """Find the best items of the parts of a space, `limit` of each part.
+def find_matches(
+    rows: Iterable[SelectedPart], query: QueryVectors, limit: int, *, is_alone: bool = True
+) -> list[ItemMatch]:
+    """Find the best items of the parts of a space.
 
     Args:
         rows: Rows to search.
         query: The query in the space.
-        limit: Number of items.
+        limit: Number of items of each part, or of each part and vector.
+        is_alone: Return the best `limit` items of each part; else, for a query of several vectors,
+            those of each vector.
     """
+    find = best_items if is_alone else candidates
     return [
         match
         for part, selection in rows
-        for match in best_items(part, query.vectors, limit, selection, query.query_type)
+        for match in find(part, query.vectors, limit, selection, query.query_type)
     ]
 
 
@@ -76,6 +86,18 @@ def best_items(
     long recording cannot fill the result. Several query vectors score an item by the mean, over
     the vectors, of its best row.
     """
+    matches = candidates(part, queries, k, selection, query_type)
+    return matches if len(queries) == 1 else best_first(matches)[:k]
+
+
+def candidates(
+    part: Part,
+    queries: NDArray[np.float32],
+    k: int,
+    selection: Selection,
+    query_type: QueryType,
+) -> list[ItemMatch]:
+    """Find the k best items of a part for each query vector, without order; see `best_items`."""
     if len(queries) == 1:
         return _best_by_one(part, queries, k, selection, query_type)
     item_ids = {
@@ -83,8 +105,28 @@ def best_items(
         for query in queries
         for match in _best_by_one(part, query[None], k, selection, query_type)
     }
-    matches = [_score_item(part, item_id, queries, selection.mask) for item_id in item_ids]
-    return sorted(matches, key=lambda match: (-match.score, match.item_id))[:k]
+    return [_score_item(part, item_id, queries, selection.mask) for item_id in item_ids]
+
+
+def best_first(matches: Iterable[ItemMatch]) -> list[ItemMatch]:
+    """Sort matches of one space by score."""
+    return sorted(matches, key=lambda match: (-match.score, match.item_id))
+
+
+def best_of_members(matches: Sequence[ItemMatch], k: int) -> list[ItemMatch]:
+    """Return the k best of the candidates of several members, as one part finds them.
+
+    The items of a query of several vectors are those among the k best of any vector.
+    """
+    rows = [match.vector_scores for match in matches if match.vector_scores is not None]
+    if rows:
+        scores = np.stack(rows)  # (matches, m)
+        ids = np.array([match.item_id for match in matches])
+        chosen = np.zeros(len(matches), bool)
+        for column in scores.T:
+            chosen[np.lexsort((ids, -column))[:k]] = True
+        matches = [match for match, is_chosen in zip(matches, chosen, strict=True) if is_chosen]
+    return best_first(matches)[:k]
 
 
 def _best_by_one(
@@ -114,8 +156,9 @@ def _score_item(
     rows = part.item_rows(item_id)
     scores = exact_scores(queries, part.vectors(rows))
     scores[:, ~mask[rows]] = -np.inf
-    best = int(scores.max(axis=0).argmax())
-    return _match(part, rows.start + best, float(scores.max(axis=1).mean()))
+    best, vector_scores = int(scores.max(axis=0).argmax()), scores.max(axis=1)
+    match = _match(part, rows.start + best, float(vector_scores.mean()))
+    return match if len(queries) == 1 else replace(match, vector_scores=vector_scores)
 
 
 def _match(part: Part, row: int, score: float) -> ItemMatch:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from retrieval.search.calibration import Calibration
 from retrieval.search.matches import ItemMatch
+from retrieval.search.media_samples import MediaSamples
 from retrieval.search.options import SearchOptions
 from retrieval.search.query_vectors import QueryVectors
 from retrieval.texts.matching import ItemGroups
@@ -66,6 +67,7 @@ class MemberQuery:
         words: The words to match with texts; None: no texts are searched.
         excluded: Items of the member that the query consists of.
         columns: Columns that conditions may name although no item of the member has them.
+        is_alone: Whether no other member is searched.
     """
 
     key: str
@@ -74,6 +76,7 @@ class MemberQuery:
     words: WordQuery | None = None
     excluded: tuple[int, ...] = ()
     columns: pa.Schema | None = None
+    is_alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,10 @@ class Member(Protocol):
     def find(
         self, query: MemberQuery, vectors: Mapping[str, QueryVectors], limit: int
     ) -> SpaceMatches:
-        """Find the best items of each space, at least `limit` if so many match."""
+        """Find the best items of each space, at least `limit` if so many match.
+
+        Of a query of several vectors, other members need the best items of each vector.
+        """
 
     def match_texts(
         self, query: MemberQuery, statistics: TextStatistics, item_ids: Sequence[int]
@@ -167,6 +173,19 @@ class Member(Protocol):
         self, hits: Sequence[Hit], vectors: Mapping[str, QueryVectors] | None
     ) -> Sequence[Hit]:
         """Mark missing files, and attach the stored vectors of hits unless `vectors` is None."""
+
+    def row_counts(self, space: str) -> dict[Medium, int]:
+        """Count the indexed rows of each medium in a space."""
+
+    def media_samples(
+        self, space: str, medium: Medium, positions: NDArray[np.int64]
+    ) -> MediaSamples:
+        """Read indexed rows by their positions among those of a medium."""
+
+    def best_of_others(
+        self, space: str, medium: Medium, samples: MediaSamples
+    ) -> NDArray[np.float32]:
+        """Return the best score of each sample among indexed rows of other items, (n,)."""
 
     def probe_statistics(self) -> list[TextStatistics] | None:
         """Count the texts for each probe of the calibration; None without texts."""

@@ -1,4 +1,4 @@
-"""Numbers the items of all members through, and adds up their statistics."""
+"""Numbers the items of all members through, and asks members at the same time."""
 
 from __future__ import annotations
 
@@ -11,21 +11,14 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from retrieval.caching import LruCache
 from retrieval.errors import MemberUnavailableError, QueryError, SpaceMismatchError, short_repr
-from retrieval.search.calibration import Calibration
 from retrieval.search.filtering import unknown_item_error
 from retrieval.search.member import Member, MemberContents
 from retrieval.search.query import Query, Term
 from retrieval.search.threads import call_each
-from retrieval.texts.calibration import TextCalibration
-from retrieval.texts.statistics import TextStatistics
 from retrieval.types import Space
 
 Result = TypeVar("Result")
-
-MAX_CALIBRATIONS = 8
-"""Number of sets of members whose text calibration is kept; members may be absent."""
 
 
 class Members:
@@ -39,7 +32,6 @@ class Members:
         is_named: Whether hits name their member.
         contents: Contents of each member.
         spaces: Spaces of all members by name.
-        calibrations: Pooled calibration of each space.
 
     Args:
         members: The members by name.
@@ -53,9 +45,6 @@ class Members:
         self.names = list(members)
         self.is_named = is_named
         self._members = list(members.values())
-        self._text_calibrations: LruCache[tuple[int, ...], TextCalibration] = LruCache(
-            MAX_CALIBRATIONS
-        )
         self.contents: list[MemberContents] = list(
             call_each([member.contents for member in self._members])
         )
@@ -63,12 +52,6 @@ class Members:
         self.spaces = united_spaces(
             {name: each.spaces for name, each in zip(self.names, self.contents, strict=True)}
         )
-        self.calibrations = {
-            name: Calibration.pool(
-                [each.calibrations[name] for each in self.contents if name in each.calibrations]
-            )
-            for name in self.spaces
-        }
 
     def __len__(self) -> int:
         return len(self._members)
@@ -168,32 +151,6 @@ class Members:
             reasons = "; ".join(map(str, errors.values()))
             raise MemberUnavailableError(reasons, tuple(errors))
         return answers
-
-    def text_calibration(self, own: Mapping[int, TextCalibration]) -> TextCalibration:
-        """Return the calibration of the texts of some members.
-
-        The probes of the calibration are searched in all of them, with the counts of all. The
-        result is kept.
-
-        Args:
-            own: Calibrations of the members, by number.
-        """
-        if len(own) == 1:
-            return next(iter(own.values()))
-        if not any(calibration.probes for calibration in own.values()):
-            return TextCalibration()  # no member has an index of texts
-        numbers = tuple(own)
-        return self._text_calibrations.get(numbers, lambda: self._measure_texts(numbers))
-
-    def _measure_texts(self, numbers: Sequence[int]) -> TextCalibration:
-        counted = self.ask({n: lambda member: member.probe_statistics() for n in numbers})
-        counts = {number: each for number, each in counted.items() if each is not None}
-        pooled = [
-            TextStatistics.pool(probe, TextCalibration())
-            for probe in zip(*counts.values(), strict=True)
-        ]
-        coverages = self.ask({n: lambda member: member.probe_coverages(pooled) for n in counts})
-        return TextCalibration.of([max(probe) for probe in zip(*coverages.values(), strict=True)])
 
 
 def united_spaces(spaces_by_name: Mapping[str, Iterable[Space]]) -> dict[str, Space]:

@@ -51,18 +51,11 @@ class MomentStage:
         localizers: In order of preference. The last one must accept every query; it reads the
             items that the others leave.
         spaces: All spaces by name.
-        calibrations: Their calibrations.
     """
 
-    def __init__(
-        self,
-        localizers: Sequence[Localizer],
-        spaces: Mapping[str, Space],
-        calibrations: Mapping[str, Calibration],
-    ) -> None:
+    def __init__(self, localizers: Sequence[Localizer], spaces: Mapping[str, Space]) -> None:
         self._localizers = localizers
         self._spaces = spaces
-        self._calibrations = calibrations
 
     @property
     def max_items(self) -> int:
@@ -74,6 +67,7 @@ class MomentStage:
         items: Sequence[ItemHit],
         query: Query | VectorQuery,
         vectors: Mapping[str, QueryVectors],
+        calibrations: Mapping[str, Calibration],
         reader: TimedItems,
         *,
         calibrated: bool = False,
@@ -84,6 +78,7 @@ class MomentStage:
             items: Items of the first stage, best first.
             query: The query.
             vectors: Its vectors, by space.
+            calibrations: Calibration by space.
             reader: Reads the vectors of items.
             calibrated: Rank by calibrated scores, even if all hits are of one space.
 
@@ -114,7 +109,10 @@ class MomentStage:
                     group, spans, one_space=one_space, likely_score=localizer.likely_score
                 )
             else:
-                ranked += self._rank_by_score(group, spans, vectors[space], one_space=one_space)
+                calibration = calibrations[space]
+                ranked += _rank_by_score(
+                    group, spans, vectors[space], calibration, one_space=one_space
+                )
         ranked.sort(
             key=lambda r: (-r.sort_score, -_score(r.hit), r.hit.item_id, r.hit.start_seconds or 0.0)
         )
@@ -164,29 +162,6 @@ class MomentStage:
                     yield localizer, taken
                 rest = rest[len(taken) :]
 
-    def _rank_by_score(
-        self,
-        group: Sequence[ItemHit],
-        item_spans: Sequence[Sequence[ScoredSpan]],
-        query: QueryVectors,
-        *,
-        one_space: bool,
-    ) -> Iterator[RankedHit]:
-        """Rank spans scored by inner products as segments are ranked."""
-        for (item, hit), spans in zip(group, item_spans, strict=True):
-            calibration = self._calibrations[item.space]
-            for start, end, score in spans:
-                calibrated = calibration.calibrated(score, query.query_type, hit.medium)
-                likely = calibration.likely(score, query.query_type, hit.medium)
-                moment = replace(
-                    hit,
-                    score=clip_score(score),
-                    start_seconds=start,
-                    end_seconds=end,
-                    likely=likely,
-                )
-                yield RankedHit(score if one_space else calibrated, moment)
-
 
 def moment_query(query: Query | VectorQuery, vectors: QueryVectors) -> MomentQuery:
     """Reduce a query to the mean direction of its vectors, and its text if it is a single one."""
@@ -194,6 +169,25 @@ def moment_query(query: Query | VectorQuery, vectors: QueryVectors) -> MomentQue
     terms: tuple[Term, ...] = () if isinstance(query, VectorQuery) else query.terms
     text = terms[0].text if len(terms) == 1 and terms[0].weight > 0 else None
     return MomentQuery((mean / np.linalg.norm(mean)).astype(np.float32), text)
+
+
+def _rank_by_score(
+    group: Sequence[ItemHit],
+    item_spans: Sequence[Sequence[ScoredSpan]],
+    query: QueryVectors,
+    calibration: Calibration,
+    *,
+    one_space: bool,
+) -> Iterator[RankedHit]:
+    """Rank spans scored by inner products as segments are ranked."""
+    for (_, hit), spans in zip(group, item_spans, strict=True):
+        for start, end, score in spans:
+            calibrated = calibration.calibrated(score, query.query_type, hit.medium)
+            likely = calibration.likely(score, query.query_type, hit.medium)
+            moment = replace(
+                hit, score=clip_score(score), start_seconds=start, end_seconds=end, likely=likely
+            )
+            yield RankedHit(score if one_space else calibrated, moment)
 
 
 def _rank_by_probability(

@@ -58,6 +58,11 @@ class Part:
         return Selection.from_mask(mask)
 
     @property
+    def is_indexed(self) -> bool:
+        """Whether the rows belong to an index, and are not newer."""
+        return self._index is not None
+
+    @property
     def approximates(self) -> bool:
         """Whether candidates come from an approximate index."""
         return self._index is not None and self._index.approximate

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from retrieval.errors import MemberUnavailableError
 from retrieval.search.arguments import item_ids_of
-from retrieval.search.matches import ItemMatch
+from retrieval.search.calibration import Calibration
+from retrieval.search.matches import ItemMatch, best_of_members
 from retrieval.search.member import (
     ItemRow,
     Member,
@@ -25,6 +26,7 @@ from retrieval.search.member import (
 )
 from retrieval.search.members import Members
 from retrieval.search.options import SearchOptions
+from retrieval.search.pooled_calibration import PooledCalibration
 from retrieval.search.query_vectors import QueryVectors
 from retrieval.search.text_answers import MarkedTerms, TextAnswers
 from retrieval.texts.matching import ItemGroups
@@ -34,6 +36,23 @@ from retrieval.texts.word_query import WordQuery
 from retrieval.types import Hit, Medium, TimedRows
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class SentQuery:
+    """What all members are asked.
+
+    Attributes:
+        options: Options of the search, with global ids.
+        spaces: Names of the spaces to search.
+        words: Words to match with texts; None: no texts are searched.
+        excluded: Items that the query consists of.
+    """
+
+    options: SearchOptions
+    spaces: Sequence[str]
+    words: WordQuery | None = None
+    excluded: Sequence[int] = ()
 
 
 class Scatter:
@@ -46,32 +65,30 @@ class Scatter:
 
     Args:
         members: The members.
-        options: Options of the search.
-        spaces: Names of the spaces to search.
-        words: Words to match with texts; None: no texts are searched.
-        excluded: Items that the query consists of.
+        calibration: Their calibrations.
+        sent: The query.
         absent: Names of members to leave out.
     """
 
     def __init__(
         self,
         members: Members,
-        options: SearchOptions,
-        spaces: Iterable[str],
-        words: WordQuery | None,
-        excluded: Sequence[int],
+        calibration: PooledCalibration,
+        sent: SentQuery,
         absent: AbstractSet[str] = frozenset(),
     ) -> None:
         self._members = members
-        self._words = words
+        self._calibration = calibration
+        self._words = sent.words
         query = MemberQuery(
             key=uuid.uuid4().hex,
-            options=replace(options, reranker=None),
-            spaces=frozenset(spaces),
-            words=words if members.has_texts else None,
+            options=replace(sent.options, reranker=None),
+            spaces=frozenset(sent.spaces),
+            words=sent.words if members.has_texts else None,
             columns=members.columns,
+            is_alone=len(members) == 1,
         )
-        excluded_ids = members.by_member(excluded)
+        excluded_ids = members.by_member(sent.excluded)
         for number in excluded_ids:
             if members.names[number] in absent:
                 raise MemberUnavailableError(
@@ -80,7 +97,7 @@ class Scatter:
         self._queries = {
             number: replace(
                 query,
-                options=replace(query.options, ids=self._ids_of(number, options)),
+                options=replace(query.options, ids=self._ids_of(number, sent.options)),
                 excluded=tuple(excluded_ids.get(number, ())),
             )
             for number, name in enumerate(members.names)
@@ -94,8 +111,8 @@ class Scatter:
         texts = {n: each.texts for n, each in self._prepared.items() if each.texts is not None}
         self._statistics: TextStatistics | None = None
         if texts:
-            calibration = members.text_calibration({n: texts[n].calibration for n in texts})
-            self._statistics = TextStatistics.pool(texts.values(), calibration)
+            pooled = calibration.of_texts({n: texts[n].calibration for n in texts})
+            self._statistics = TextStatistics.pool(texts.values(), pooled)
 
     @property
     def has_texts(self) -> bool:
@@ -155,6 +172,10 @@ class Scatter:
         }
         return [results[position] for position in range(len(item_ids))]
 
+    def calibrations(self, vectors: Mapping[str, QueryVectors]) -> Mapping[str, Calibration]:
+        """Return the calibrations of the spaces of the query."""
+        return self._calibration.of_query(vectors, list(self._queries))
+
     # ------------------------------------------------------------ texts
 
     def find_texts(self, limit: int) -> TextAnswers:
@@ -210,13 +231,9 @@ class Scatter:
         """Find the best items of each space."""
         found = self._ask_all(lambda m, query: m.find(query, vectors, limit))
         matches = self._matches(found)
-        if len(found) < 2:
+        if len(self._members) == 1:
             return matches
-        # A collection of all items would find the best items of each space.
-        return {
-            name: sorted(each, key=lambda match: (-match.score, match.item_id))[:limit]
-            for name, each in matches.items()
-        }
+        return {name: best_of_members(each, limit) for name, each in matches.items()}
 
     def score(self, vectors: Mapping[str, QueryVectors], item_ids: Sequence[int]) -> SpaceMatches:
         """Score some items in each space; those without a selected row are left out."""

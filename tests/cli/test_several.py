@@ -36,6 +36,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def toy_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Collection, "encoder", Toys.encoder)
+    monkeypatch.setattr("retrieval.search.diff._EncoderCache.__call__", Toys.encoder)
 
 
 def search(*arguments: object) -> list[dict[str, object]]:

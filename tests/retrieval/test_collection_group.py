@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,12 @@ from retrieval.search.result import SearchResult
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import Hit
 from support.indexed_toys import ENCODER, PICTURES, SOUND, unit
-from support.media_files import make_tone, sound_bytes
+from support.served_toys import (
+    embed_toys,
+    noise_picture,
+    use_toys_for_searching,
+    write_media,
+)
 from support.several_toys import RANGES, REMOVED, Toys, item, like, one_and_several, toys_of
 
 Both = tuple[Collection, CollectionGroup]
@@ -60,11 +66,23 @@ def assert_equal(one: SearchResult, several: SearchResult) -> None:
     assert several.query == one.query
 
 
-def assert_same_answer(both: Both, query: Any, **options: Any) -> SearchResult:
+def answer_or_error(collection: Any, query: Any, **options: Any) -> SearchResult | str:
+    try:
+        result: SearchResult = collection.answer(query, **options)
+    except QueryError as error:
+        return str(error)
+    return result
+
+
+def assert_same_answer(both: Both, query: Any, several_query: Any = None, **options: Any) -> None:
+    """Compare the answers, or the errors of a query that no searched model embeds."""
     one, several = both
-    answer = several.answer(query, **options)
-    assert_equal(one.answer(query, **options), answer)
-    return answer
+    want = answer_or_error(one, query, **options)
+    answer = answer_or_error(several, several_query or query, **options)
+    if isinstance(want, str) or isinstance(answer, str):
+        assert answer == want
+        return
+    assert_equal(replace(want, query=answer.query), answer)
 
 
 TEXTS = [
@@ -129,13 +147,37 @@ def test_pictures_and_sums_are_answered_as_by_one_collection(
     assert_same_answer(both, '"green" + "high"', **options)
 
 
-@pytest.mark.parametrize("options", [{}, {"to": "moment"}, {"where": "number > 30"}], ids=str)
-def test_recordings_are_answered_as_by_one_collection(
-    both: Both, tmp_path: Path, options: dict[str, Any]
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Both, Path]]:
+    """Real files that toys embedded, in one collection and in two; and the folder of the files."""
+    folder = tmp_path_factory.mktemp("real")
+    with pytest.MonkeyPatch.context() as patch:
+        use_toys_for_searching(patch.setattr)
+        write_media(folder / "a")
+        write_media(folder / "b")
+        for number, path in enumerate(sorted((folder / "b").rglob("*.png"))):
+            noise_picture(40, number).save(path)
+        roots = [embed_toys(folder / name, folder / f"c-{name}", patch.setattr) for name in "ab"]
+        everything = embed_toys(folder / "a", folder / "all", patch.setattr)
+        embed_toys(folder / "b", everything, patch.setattr)
+        for root in (*roots, everything):
+            Collection(root, device="cpu").index()
+        yield (
+            (Collection(everything), CollectionGroup([Collection(root) for root in roots])),
+            folder,
+        )
+
+
+@pytest.mark.parametrize("name", ["red.png", "low.wav", "film.mp4", "some.tar!in tar/scarlet.png"])
+@pytest.mark.parametrize("options", [{}, {"to": "moment"}, {"cutoff": True, "k": 40}], ids=str)
+def test_files_are_answered_as_by_one_collection(
+    real: tuple[Both, Path], name: str, options: dict[str, Any]
 ) -> None:
-    path = tmp_path / "tone.wav"
-    path.write_bytes(sound_bytes(make_tone(9.0)))  # several windows, so several vectors
-    assert_same_answer(both, path, **options)
+    both, folder = real
+    query = f'@"{folder / "a" / name}"'
+    assert_same_answer(both, query, **options)
+    assert_same_answer(both, f'{query} + 0.3*"high"', **options)
+    assert both[1].search(query, **options)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -149,23 +191,23 @@ def test_vectors_are_answered_as_by_one_collection(
     assert_equal(one.answer(**options), several.answer(**options))
 
 
-@pytest.mark.parametrize("number", [3, 23, 60, 63])
-@pytest.mark.parametrize("options", [{}, {"to": "image"}, {"offset": 3}], ids=str)
+@pytest.mark.parametrize("number", [3, 23, 60, 61, 62, 1])
+@pytest.mark.parametrize(
+    "options", [{}, {"to": "image"}, {"to": "moment"}, {"offset": 3}, {"cutoff": True}], ids=str
+)
 def test_an_item_is_a_query_and_not_a_hit(both: Both, number: int, options: dict[str, Any]) -> None:
     one, several = both
-    if number % 3 == 1:  # a video is searched in two spaces; see the test of media queries
-        options = options | {"spaces": PICTURES.name}
-    answer = several.answer(like(several, number), **options)
-    assert_equal(replace(one.answer(Query.like(number), **options), query=answer.query), answer)
-    assert f"/media/{number}" not in {hit.uri for hit in answer.hits}
-    (name, _) = next(
-        pair for pair in zip(several.collections, RANGES, strict=True)
-        if pair[1][0] <= number < pair[1][1]
-    )  # fmt: skip
-    local = number - dict(zip(several.collections, RANGES, strict=True))[name][0]
-    for text in (f"{name}:{local}", f"{Path(name).name}:{local}"):
-        assert several.answer(like=text, **options).hits == answer.hits
-    assert answer.query == f"item {name}:{local}"
+    assert_same_answer(both, Query.like(number), like(several, number), **options)
+
+
+def test_an_item_is_named_by_its_collection_and_id(both: Both) -> None:
+    several = both[1]
+    answer = several.answer(like(several, 26))
+    name = list(several.collections)[2]
+    for text in (f"{name}:2", f"{Path(name).name}:2"):
+        assert several.answer(like=text).hits == answer.hits
+    assert answer.query == f"item {name}:2"
+    assert "/media/26" not in {hit.uri for hit in answer.hits}
 
 
 def test_items_of_several_collections_are_selected(both: Both) -> None:
@@ -193,21 +235,6 @@ def test_stored_vectors_of_hits(both: Both) -> None:
         for hit, same in zip(hits, want, strict=True):
             if same.vector is not None:
                 np.testing.assert_array_equal(hit.vector, same.vector)
-
-
-def test_media_queries_in_two_spaces_keep_the_order_within_each_space(indexed: Both) -> None:
-    """Every collection samples its own media queries, so only texts are calibrated exactly."""
-    one, several = indexed
-    want = one.answer(Query.like(61), k=200).hits
-    hits = several.answer(like(several, 61), k=200).hits
-    assert {hit.uri for hit in hits} == {hit.uri for hit in want}
-    for space in (PICTURES.name, SOUND.name):
-        both_have = {hit.uri for hit in hits if hit.space == space}
-        both_have &= {hit.uri for hit in want if hit.space == space}
-        assert len(both_have) > 10
-        assert [hit.uri for hit in hits if hit.space == space and hit.uri in both_have] == [
-            hit.uri for hit in want if hit.space == space and hit.uri in both_have
-        ]
 
 
 def test_hits_name_their_collection_and_its_item(indexed: Both) -> None:
@@ -334,7 +361,7 @@ def test_retrieval_opens_lists_and_patterns(tmp_path: Path) -> None:
 def test_items_are_named_by_collection_and_id(indexed: Both) -> None:
     several = indexed[1]
     for text, message in (
-        ("17", "is NAME:ID, such as part0:7; got '17'"),
+        ("17", "is NAME:ID, such as holidays:7; got '17'"),
         ("part0:x", "NAME:ID"),
         ("nowhere:1", "is none of"),
         ("part0:2000", "no item has the id 2000"),

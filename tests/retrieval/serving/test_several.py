@@ -31,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
             tone = make_tone(4, 8_000, 110.0 * 4**number)
             (media / f"tone{number}.wav").write_bytes(sound_bytes(tone, 8_000))
             roots.append(embed_toys(media, folder / f"c{number}", patch.setattr))
-        everything = embed_toys(folder / "media", folder / "all", patch.setattr)
+            everything = embed_toys(media, folder / "all", patch.setattr)
         with served(everything, *roots, cache=folder / "cache") as (client, _):
             yield client
 
