@@ -90,7 +90,7 @@ def diff(
 
 
 def _side(text: str, space: str | None, *, exact: bool = False) -> Side:
-    from retrieval.group_paths import expand, is_pattern
+    from retrieval.collection_paths import expand, is_pattern
     from retrieval.search.diff import Side
 
     if not is_pattern(text):

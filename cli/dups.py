@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import Print0Option
-from cli.output import Output, clock, item_of, path_of, paths_wanted, plain_table
+from cli.output import Output, clock, item_of, names_of, path_of, paths_wanted, plain_table
 from cli.several import CollectionsArgument, SkipDamagedOption
 from cli.terminal import (
     CsvPrinter,
@@ -140,6 +140,8 @@ def _print_csv(groups: Sequence[DuplicateGroup]) -> None:
 
 def _print_table(groups: Sequence[DuplicateGroup]) -> None:
     shown = console_for_tables()
+    items = [item for group in groups for item in group.items]
+    names = names_of([*items, *(match for item in items for match in item.matches)])
     for number, group in enumerate(groups, 1):
         shown.print(cell(f"{number}. {len(group.items)} × {group.modality}", style="italic"))
         table = plain_table()
@@ -150,12 +152,11 @@ def _print_table(groups: Sequence[DuplicateGroup]) -> None:
         for item in group.items:
             best = item.matches[0]
             table.add_row(
-                item_of(item), f"{best.score:.3f}", item_of(best), _overlaps(item),
+                item_of(item, names), f"{best.score:.3f}", item_of(best, names), _overlaps(item),
                 PathCell(path_of(item.uri) + (" (missing)" if item.missing else "")),
             )  # fmt: skip
         shown.print(table)
-    items = sum(len(group.items) for group in groups)
-    shown.print(f"{items} items in {len(groups)} groups" if groups else "no near-duplicates")
+    shown.print(f"{len(items)} items in {len(groups)} groups" if groups else "no near-duplicates")
 
 
 def _overlaps(item: DuplicateItem) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from pathlib import PurePath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -155,13 +154,14 @@ def print_table(
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what", no_wrap=True)
     table.add_column("where")
+    names = names_of(result.hits)
     with_texts = shown.width >= MIN_CAPTION_WIDTH
     if with_texts:
         table.add_column("text" if any(hit.matched for hit in result.hits) else "caption")
     for hit in result.hits:
         cells: list[RenderableType] = [
             f"{hit.rank}",
-            item_of(hit),
+            item_of(hit, names),
             ("words" if hit.score is None else f"{hit.score:.3f}") + ("" if hit.likely else " ?"),
             span(hit, time_format),
             f"{hit.modality}" + ("" if hit.modality == hit.medium else f" ({hit.medium})"),
@@ -173,10 +173,20 @@ def print_table(
     shown.print(table)
 
 
-def item_of(hit: Hit | DuplicateItem | Match) -> str | Text:
-    """Return the id of an item, with the last part of its collection's name if it has one."""
+def item_of(hit: Hit | DuplicateItem | Match, names: Mapping[str, str]) -> str | Text:
+    """Return the id of an item, with the short name of its collection if it has one."""
     name = getattr(hit, "collection", None)  # the JSON object of a server may lack it
-    return f"{hit.item_id}" if name is None else cell(f"{PurePath(name).name}:{hit.item_id}")
+    return f"{hit.item_id}" if name is None else cell(f"{names[name]}:{hit.item_id}")
+
+
+def names_of(hits: Iterable[Hit | DuplicateItem | Match]) -> dict[str, str]:
+    """Return short names of the collections of some hits or items."""
+    names = [name for hit in hits if (name := getattr(hit, "collection", None)) is not None]
+    if not names:
+        return {}
+    from retrieval.collection_paths import short_names
+
+    return short_names(names)
 
 
 def text_of(hit: Hit) -> Text:

@@ -141,8 +141,8 @@ def search(
     what is new there and what the query needs; after Ctrl-C it answers from what is embedded so
     far. `retrieval folders` lists and deletes such collections.
     """
+    from retrieval.collection_paths import is_pattern
     from retrieval.errors import QueryError
-    from retrieval.group_paths import is_pattern
 
     if space is not None and vector is None:
         raise QueryError("--space names the space of --vector; other queries ask every space")

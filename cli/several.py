@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _roots_of(paths: list[Path]) -> list[Path]:
     from retrieval.automatic.finding import collection_root
-    from retrieval.group_paths import expand
+    from retrieval.collection_paths import expand
 
     return expand(collection_root(path) for path in paths)
 
@@ -52,8 +52,7 @@ def split_query(arguments: Sequence[str], *, has_query: bool) -> tuple[list[str]
     Raises:
         QueryError: The last one of several arguments is a collection, and no query follows.
     """
-    from retrieval.automatic.finding import is_collection
-    from retrieval.group_paths import is_pattern
+    from retrieval.collection_paths import is_collection, is_pattern
 
     if len(arguments) < 2:
         return list(arguments), None
@@ -83,8 +82,7 @@ class SearchedGroup:
     def __init__(
         self, paths: Sequence[str], *, device: str, localizer: str, skip_damaged: bool
     ) -> None:
-        from retrieval.automatic.finding import is_collection
-        from retrieval.group_paths import expand
+        from retrieval.collection_paths import expand, is_collection
 
         self._device, self._localizer = device, localizer
         self._skip_damaged = skip_damaged

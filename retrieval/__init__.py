@@ -93,7 +93,7 @@ def open(  # noqa: A001  # the usual verb, as in `wave.open`
     """
     from retrieval.collection import Collection
     from retrieval.collection_group import CollectionGroup
-    from retrieval.group_paths import is_pattern
+    from retrieval.collection_paths import is_pattern
 
     roots: Iterable[str | os.PathLike[str]] = [root] if isinstance(root, str | PathLike) else root
     if isinstance(root, str | PathLike) and not is_pattern(root):

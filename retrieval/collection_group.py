@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Collection as AnyOf
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from indexes.forking import ForkSafeLock
 from retrieval.collection import Collection
+from retrieval.collection_paths import complete_name, expand
 from retrieval.duplicates.find import DuplicateOptions, find_duplicates_of
 from retrieval.duplicates.groups import DuplicateGroup
 from retrieval.errors import (
@@ -25,9 +24,7 @@ from retrieval.errors import (
     IndexFileError,
     QueryError,
     RetrievalError,
-    short_repr,
 )
-from retrieval.group_paths import expand
 from retrieval.localization.choose import choose_localizers
 from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
@@ -168,15 +165,6 @@ class CollectionGroup:
             CollectionDamagedError, CollectionFormatError: A collection is damaged.
         """
         self._for_all(lambda collection: collection.snapshot)
-
-    @property
-    def short_names(self) -> dict[str, str]:
-        """The last part of each name where it is unique, else the name."""
-        lasts = Counter(Path(name).name for name in self.collections)
-        return {
-            name: Path(name).name if lasts[Path(name).name] == 1 else name
-            for name in self.collections
-        }
 
     def close(self) -> None:
         """Release models, indexes and files. The next method call opens them again."""
@@ -360,29 +348,20 @@ class CollectionGroup:
         terms = (
             term
             if term.collection is None
-            else replace(term, collection=self._name(term.collection))
+            else replace(term, collection=complete_name(term.collection, self.collections))
             for term in chosen.terms
         )
         return replace(chosen, terms=tuple(terms))
-
-    def _name(self, text: str) -> str:
-        """Return the name of a collection that is named completely or by its last part."""
-        if text in self.collections:
-            return text
-        matching = [name for name in self.collections if Path(name).name == text]
-        if len(matching) != 1:
-            known = ", ".join(matching or self.collections)
-            reason = "may be any of" if matching else "is none of"
-            raise QueryError(f"the collection {short_repr(text)} {reason}: {known}")
-        return matching[0]
 
     def _global_ids(self, ids: Sequence[str] | None) -> NDArray[np.int64] | None:
         """Convert `NAME:ID` to ids in the search of all; unknown ids are left out."""
         if ids is None:
             return None
-        items = [parse_item(text) for text in ([ids] if isinstance(ids, str) else ids)]
-        members = self.coordinator.members
-        known = [id_ for name, item in items for id_ in members.known_ids(self._name(name), item)]
+        known: list[int] = []
+        for text in [ids] if isinstance(ids, str) else ids:
+            name, item_id = parse_item(text)
+            complete = complete_name(name, self.collections)
+            known += self.coordinator.members.known_ids(complete, item_id)
         return np.array(known, np.int64)
 
 

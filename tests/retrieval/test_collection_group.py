@@ -196,8 +196,7 @@ def test_vectors_are_answered_as_by_one_collection(
     "options", [{}, {"to": "image"}, {"to": "moment"}, {"offset": 3}, {"cutoff": True}], ids=str
 )
 def test_an_item_is_a_query_and_not_a_hit(both: Both, number: int, options: dict[str, Any]) -> None:
-    one, several = both
-    assert_same_answer(both, Query.like(number), like(several, number), **options)
+    assert_same_answer(both, Query.like(number), like(both[1], number), **options)
 
 
 def test_an_item_is_named_by_its_collection_and_id(both: Both) -> None:
