@@ -21,7 +21,7 @@ def is_collection(path: Path) -> bool:
 def is_pattern(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a pattern, such as `archive/*`, and not the name of a file."""
     text = os.path.expanduser(os.fspath(path))
-    return has_magic(text) and not os.path.lexists(text)
+    return has_magic(text) and "\0" not in text and not os.path.lexists(text)
 
 
 def expand(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -32,7 +32,7 @@ def expand(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     Raises:
         CollectionNotFoundError: No collection matches a pattern.
     """
-    folders: dict[Path, Path] = {}
+    folders: dict[str, Path] = {}
     for path in paths:
         text = os.path.expanduser(os.fspath(path))
         matches = [Path(text)]
@@ -41,7 +41,7 @@ def expand(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
             if not matches:
                 raise CollectionNotFoundError(f"no collection matches {text}")
         for match in matches:
-            folders.setdefault(match.resolve(), match)
+            folders.setdefault(os.path.realpath(match), match)
     return list(folders.values())
 
 

@@ -6,22 +6,21 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from retrieval.media.sources.presence import is_missing
-from retrieval.search.newest import NewestItems
 from retrieval.search.options import SearchOptions
 from retrieval.search.query import EmbeddedFile
 from retrieval.search.query import Query as SearchQuery
 from retrieval.search.result_json import as_json
 from retrieval.serving.bodies import Body, received
-from retrieval.serving.errors import HttpError
 from retrieval.serving.generations import Generation, ServedCollection
 from retrieval.serving.json_response import json_response
 from retrieval.serving.limits import MAX_OFFSET
+from retrieval.serving.newest import newest_hits, newest_items
 from retrieval.serving.parameters import SearchParameters
 from retrieval.serving.services import Services
 from retrieval.serving.several import joined_file
@@ -73,10 +72,12 @@ async def _answer(services: Services, request: Request, parameters: SearchParame
     options = parameters.options()
     with services.searches:
         if is_group:
-            if query is None:
-                raise HttpError(422, "q: a search of several collections needs a query")
             content = await services.searches.run(
-                lambda: _search_several(services, collections, query, options)
+                lambda: (
+                    _newest_of_several(collections, options)
+                    if query is None
+                    else _search_several(services, collections, query, options)
+                )
             )
         elif query is None:
             content = await services.searches.run(lambda: _newest(collections[0], options))
@@ -158,28 +159,36 @@ def _newest(collection: ServedCollection, options: SearchOptions) -> dict[str, o
     """List the newest items in the form of hits without a score."""
 
     def newest(generation: Generation) -> dict[str, object]:
-        items = generation.derive(
-            "newest", lambda: NewestItems(generation.snapshot, generation.items)
-        )
-        ids = items.page(options)
-        rows = generation.items.rows(ids)
-        hits = [
-            {
-                "rank": rank, "score": None, "item_id": item_id, "uri": uri, "modality": modality,
-                "medium": modality, "start_seconds": None, "end_seconds": None, "space": None,
-                "likely": True, "metadata": metadata, "missing": is_missing(uri),
-                "matched": None, "text_score": None,
-            }
-            for rank, (item_id, (uri, modality, metadata)) in enumerate(
-                zip(ids, rows, strict=True), options.offset + 1
-            )
-        ]  # fmt: skip
+        items = [item for _, item in newest_items(generation, options)]
+        hits = newest_hits(generation, items, options.offset + 1)
         return {
             "query": "", "hits": hits, "took_ms": {}, "hidden": 0, "shown": len(hits),
             "collection": collection.slug, "generation": generation.number,
         }  # fmt: skip
 
     return collection.use(newest)
+
+
+def _newest_of_several(
+    collections: Sequence[ServedCollection], options: SearchOptions
+) -> dict[str, object]:
+    first = replace(options, offset=0, k=options.offset + options.k)
+    pages = [
+        [
+            (-time, -number, -item_id)
+            for time, item_id in collection.use(lambda generation: newest_items(generation, first))
+        ]
+        for number, collection in enumerate(collections)
+    ]
+    page = sorted(item for each in pages for item in each)[options.offset : first.k]
+    hits: list[dict[str, object]] = []
+    for rank, (_, number, item_id) in enumerate(page, options.offset + 1):
+        collection = collections[-number]
+        found = collection.use(partial(newest_hits, item_ids=[-item_id], first_rank=rank))
+        hits += [hit | {"collection": collection.slug} for hit in found]
+    slugs = [collection.slug for collection in collections]
+    return {"query": "", "hits": hits, "took_ms": {}, "hidden": 0, "shown": len(hits),
+            "collection": slugs}  # fmt: skip
 
 
 def _next(parameters: SearchParameters) -> str:

@@ -37,6 +37,10 @@ def cache_folder() -> Path:
     return user_cache_path("retrieval") / "serve"
 
 
+EVERY = "*"
+"""Stands for all collections where slugs are expected."""
+
+
 @dataclass(frozen=True)
 class Services:
     """Created once per server; `close` ends its threads and processes.
@@ -81,11 +85,13 @@ class Services:
         return collection
 
     def collections(self, slugs: Sequence[str]) -> list[ServedCollection]:
-        """Return collections by their slugs, each once; without slugs the default one.
+        """Return collections by their slugs, each once; all for `*`, the default one for none.
 
         Raises:
             HttpError: 404: there is none of a slug.
         """
+        if EVERY in slugs:
+            return list(self.library)
         return [self.collection(slug) for slug in dict.fromkeys(slugs)] or [self.collection(None)]
 
     def close(self) -> None:
