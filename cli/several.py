@@ -87,9 +87,10 @@ class SearchedGroup:
         self._device, self._localizer = device, localizer
         self._skip_damaged = skip_damaged
         self._group: CollectionGroup | None = None
-        self._searched: list[Path | SearchedCollection] = [
-            root if is_collection(root) else self._media_folder(root) for root in expand(paths)
-        ]
+        self._searched: dict[str, Path | SearchedCollection] = {
+            str(root): root if is_collection(root) else self._media_folder(root)
+            for root in expand(paths)
+        }
 
     def _media_folder(self, root: Path) -> SearchedCollection:
         from cli.media_folder import SearchedCollection
@@ -109,12 +110,12 @@ class SearchedGroup:
         from retrieval.collection import Collection
         from retrieval.collection_group import CollectionGroup
 
-        collections = [
-            Collection(each, device=self._device, localizer=self._localizer)
+        collections = {
+            name: Collection(each, device=self._device, localizer=self._localizer)
             if isinstance(each, Path)
             else each.prepare(to, queries)
-            for each in self._searched
-        ]
+            for name, each in self._searched.items()
+        }
         if self._group is None:
             self._group = CollectionGroup(
                 collections,
@@ -123,6 +124,6 @@ class SearchedGroup:
                 skip_damaged=self._skip_damaged,
             )
             self._group.load()
-        elif any(not isinstance(each, Path) for each in self._searched):
+        elif any(not isinstance(each, Path) for each in self._searched.values()):
             self._group.refresh()
         return self._group

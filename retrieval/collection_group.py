@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Collection as AnyOf
 from dataclasses import replace
 from functools import partial
@@ -72,7 +72,7 @@ class GroupSearchOptions(TypedDict, total=False):
 class CollectionGroup:
     """Several collections that are searched as if they were one.
 
-    The name of a collection is its path, as given. Hits name their collection, and item ids are
+    The name of a collection is its path, as given to `open`. Hits name their collection, and item ids are
     those of that collection. Threads can share one object.
 
     >>> group = retrieval.open(["archive/2023", "archive/2024"])       # doctest: +SKIP
@@ -88,13 +88,13 @@ class CollectionGroup:
 
     def __init__(
         self,
-        collections: Iterable[Collection],
+        collections: Mapping[str, Collection],
         *,
         device: str = "auto",
         localizer: str = "auto",
         skip_damaged: bool = False,
     ) -> None:
-        self.collections = {str(collection.root): collection for collection in collections}
+        self.collections = dict(collections)
         self.skipped: dict[str, str] = {}
         self.device = device
         self.localizer = localizer
@@ -139,9 +139,10 @@ class CollectionGroup:
             CollectionNotFoundError: A folder is not a collection, or nothing matches a pattern.
             CollectionDamagedError, CollectionFormatError: A collection is damaged.
         """
-        collections = [
-            Collection(root, device=device, localizer=localizer) for root in expand(roots)
-        ]
+        collections = {
+            str(root): Collection(root, device=device, localizer=localizer)
+            for root in expand(roots)
+        }
         group = cls(collections, device=device, localizer=localizer, skip_damaged=skip_damaged)
         group.load()
         return group

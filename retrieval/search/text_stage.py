@@ -116,6 +116,7 @@ class TextSearch:
         self._items = stage.items
         self._mode = mode
         self._terms: list[str] = []
+        self._query: tuple[TextStatistics, QueryMatcher] | None = None
         self._is_allowed = np.zeros(0, bool)
 
     @property
@@ -180,13 +181,16 @@ class TextSearch:
     def _groups(
         self, statistics: TextStatistics, find: Callable[[QueryMatcher], ItemGroups]
     ) -> ItemGroups:
-        keep_unlikely = self._mode is TextMode.ONLY
-        found = self._attempt(
-            lambda matcher: find(
-                matcher.query(self._terms, statistics, keep_unlikely=keep_unlikely)
-            )
-        )
+        found = self._attempt(lambda matcher: find(self._query_of(matcher, statistics)))
         return found or {}
+
+    def _query_of(self, matcher: TextMatcher, statistics: TextStatistics) -> QueryMatcher:
+        """Return the query for some counts; calls with the same counts share it."""
+        if self._query is None or self._query[0] is not statistics:
+            keep_unlikely = self._mode is TextMode.ONLY
+            query = matcher.query(self._terms, statistics, keep_unlikely=keep_unlikely)
+            self._query = statistics, query
+        return self._query[1]
 
     def _attempt(self, call: Callable[[TextMatcher], Result]) -> Result | None:
         """Use the texts; None if they cannot be used, and no more words are searched."""

@@ -33,7 +33,16 @@ from support.served_toys import (
     use_toys_for_searching,
     write_media,
 )
-from support.several_toys import RANGES, REMOVED, Toys, item, like, one_and_several, toys_of
+from support.several_toys import (
+    RANGES,
+    REMOVED,
+    Toys,
+    group_of,
+    item,
+    like,
+    one_and_several,
+    toys_of,
+)
 
 Both = tuple[Collection, CollectionGroup]
 
@@ -163,7 +172,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Both, Path]
         for root in (*roots, everything):
             Collection(root, device="cpu").index()
         yield (
-            (Collection(everything), CollectionGroup([Collection(root) for root in roots])),
+            (Collection(everything), group_of(*(Collection(root) for root in roots))),
             folder,
         )
 
@@ -268,7 +277,7 @@ def test_columns_that_only_some_members_have_are_null_elsewhere(tmp_path: Path) 
     for root in (tmp_path / "all", tmp_path / "b"):
         write(root, season="summer")
     one = Toys(tmp_path / "all", device="cpu")
-    several = CollectionGroup([Toys(tmp_path / "a"), Toys(tmp_path / "b")], device="cpu")
+    several = group_of(Toys(tmp_path / "a"), Toys(tmp_path / "b"))
     for where, count in (
         ("year > 2000", 2),
         ("year IS NULL", 2),
@@ -290,8 +299,8 @@ def test_a_space_that_some_members_lack_is_searched_where_it_exists(tmp_path: Pa
             toy = item(number)
             writer.add(replace(toy, segments={PICTURES.name: toy.segments[PICTURES.name]}))
     toys_of(tmp_path / "both", range(30, 60))
-    several = CollectionGroup(
-        [Toys(tmp_path / "pictures", device="cpu"), Toys(tmp_path / "both", device="cpu")]
+    several = group_of(
+        Toys(tmp_path / "pictures", device="cpu"), Toys(tmp_path / "both", device="cpu")
     )
     hits = several.search("red high", k=100)
     assert {hit.collection: hit.space for hit in hits if hit.uri == "/media/0"}
@@ -323,7 +332,7 @@ def test_members_with_and_without_texts_or_a_stemmer(tmp_path: Path) -> None:
     first.index(language="english")
     silent = toys_of(tmp_path / "b", [0, 12], indexed=False)  # no texts
     assert not silent.snapshot.manifest.files_in("texts")
-    several = CollectionGroup([first, silent], device="cpu")
+    several = group_of(first, silent)
     assert [hit.uri for hit in several.search("wort3 wort9", text="only", k=30)] == [
         hit.uri for hit in first.search("wort3 wort9", text="only", k=30)
     ]
@@ -379,7 +388,7 @@ def test_items_are_named_by_collection_and_id(indexed: Both) -> None:
 def test_a_last_part_that_two_collections_share_is_ambiguous(tmp_path: Path) -> None:
     for folder in ("x", "y"):
         toys_of(tmp_path / folder / "c", [0, 3], indexed=False)
-    several = CollectionGroup([Toys(tmp_path / f / "c") for f in ("x", "y")], device="cpu")
+    several = group_of(*(Toys(tmp_path / f / "c") for f in ("x", "y")))
     with pytest.raises(QueryError, match="may be any of"):
         several.search(like="c:0")
     assert len(several.search(like=f"{tmp_path / 'x' / 'c'}:0")) == 3
@@ -402,7 +411,7 @@ def test_a_damaged_member_is_named_and_skipped_on_request(
     assert list(several.skipped) == [names[1]]
     assert "part1" in several.skipped[names[1]]
     assert "is skipped" in caplog.text
-    several = CollectionGroup([Toys(name) for name in several.collections], device="cpu")
+    several = group_of(*(Toys(name) for name in several.collections))
     where = f"number < {RANGES[1][0]} OR number >= {RANGES[1][1]}"
     assert [hit.uri for hit in several.search("red", k=20)] == [
         hit.uri for hit in one.search("red", where=where, k=20)
@@ -418,7 +427,7 @@ def test_a_damaged_member_is_named_and_skipped_on_request(
 
 def test_status_verify_and_refresh(tmp_path: Path) -> None:
     toys = [toys_of(tmp_path / name, [0, 1, 2], indexed=False) for name in ("a", "b")]
-    several = CollectionGroup(toys, device="cpu")
+    several = group_of(*toys)
     names = list(several.collections)
     assert {name: sum(status.items.values()) for name, status in several.status().items()} == {
         names[0]: 3,

@@ -78,7 +78,12 @@ def one_and_several(folder: Path, *, indexed: bool) -> tuple[Toys, CollectionGro
         toys_of(folder / f"part{number}", range(*bounds), indexed=indexed)
         for number, bounds in enumerate(RANGES)
     ]
-    return one, CollectionGroup(several, device="cpu")
+    return one, group_of(*several)
+
+
+def group_of(*collections: Collection) -> CollectionGroup:
+    """Return a group of collections that are named by their paths."""
+    return CollectionGroup({str(each.root): each for each in collections}, device="cpu")
 
 
 def like(group: CollectionGroup, number: int) -> Query:
