@@ -72,8 +72,8 @@ class GroupSearchOptions(TypedDict, total=False):
 class CollectionGroup:
     """Several collections that are searched as if they were one.
 
-    The name of a collection is its path, as given to `open`. Hits name their collection, and item ids are
-    those of that collection. Threads can share one object.
+    The name of a collection is its path, as given to `open`. Hits name their collection, and item
+    ids are those of that collection. Threads can share one object.
 
     >>> group = retrieval.open(["archive/2023", "archive/2024"])       # doctest: +SKIP
     >>> group.search("a dog on the beach", k=5)                        # doctest: +SKIP
