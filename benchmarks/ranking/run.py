@@ -15,8 +15,11 @@ from typing import Final
 import numpy as np
 
 from benchmarks.datasets.embedded_files import embed_files, encoders_of, spaces_of, uris_of
+from benchmarks.hybrid.comparison import DEPTH, Group
+from benchmarks.ranking.hybrid import HybridQuery, HybridTask
 from benchmarks.ranking.item_vectors import ItemVectors, stored_vectors
 from benchmarks.ranking.scoring import (
+    KS,
     MAX_HITS,
     Ranking,
     RankingTask,
@@ -61,8 +64,9 @@ def run_ranking_suite(suite: RankingSuite, options: RunOptions) -> Outcome:
     encoders = encoders_of(suite.name, suite.medium, options.models)
     present = _present_files(suite, gallery, options.scale)
     collection, _ = embed_files(
-        options.folder / "collection", present.files, suite.medium, encoders, options.progress
-    )
+        options.folder / "collection", present.files, suite.medium, encoders, options.progress,
+        texts=present.texts or None,
+    )  # fmt: skip
     spaces = spaces_of(collection, suite.medium, encoders)
     outcomes = []
     for space in spaces:
@@ -82,10 +86,19 @@ def run_ranking_suite(suite: RankingSuite, options: RunOptions) -> Outcome:
             (space.name,) if len(spaces) > 1 else (),
             suite.data_set.reported.get(space.encoder, {}) if is_complete else {},
         )
-        vectors = cached_text_vectors(options.folder / "texts", collection, space, task.queries)
+        folder = options.folder / "texts"
+        vectors = cached_text_vectors(folder, collection, space, task.queries)
         texts = FixedTextEncoder(task.queries, vectors)
         search = _search_of(collection, space, suite.medium, task, texts)
         outcomes.append(_measure(task, ItemVectors.single(vectors), rows, search))
+        if searched.texts:
+            hybrid = hybrid_task(task, searched)
+            queries = [query.text for query in hybrid.queries]
+            vectors = cached_text_vectors(folder, collection, space, queries)
+            find = _search_by_words(
+                collection, space, suite.medium, task, FixedTextEncoder(queries, vectors)
+            )
+            outcomes.append(hybrid.measure(find, options.progress))
         logger.info(
             "%d captions of %d files in %s scored", len(task.queries), len(items), space.name
         )
@@ -172,6 +185,27 @@ def _relevant_positions(gallery: Gallery, items: Sequence[str]) -> list[list[int
     return [[positions[item] for item in caption.relevant] for caption in gallery.captions]
 
 
+def hybrid_task(task: RankingTask, gallery: Gallery) -> HybridTask:
+    """Group the queries of a gallery with texts by what can answer them."""
+    captions = [
+        HybridQuery(
+            caption.caption_id,
+            caption.text,
+            caption.relevant,
+            Group.BOTH if any(gallery.texts.get(item) for item in caption.relevant)
+            else Group.VECTORS,
+        )
+        for caption in gallery.captions
+    ]  # fmt: skip
+    words = [
+        HybridQuery(caption.caption_id, caption.text, caption.relevant, Group.WORDS)
+        for caption in gallery.word_queries
+    ]
+    return HybridTask(
+        task.suite, task.title, [*captions, *words], len(task.items), KS, task.files
+    )  # fmt: skip
+
+
 def _search_of(
     collection: Collection,
     space: Space,
@@ -194,5 +228,19 @@ def _search_of(
             np.array([hit.score for hit in hits], np.float32),
             np.array([positions[hit.uri] for hit in hits], np.int64),
         )
+
+    return search
+
+
+def _search_by_words(
+    collection: Collection, space: Space, medium: Medium, task: RankingTask, texts: FixedTextEncoder
+) -> Callable[[str, TextMode], list[str]]:
+    """Return a search by vectors, words or both, of the names of items."""
+    searcher = Searcher(collection.snapshot, lambda _: texts, device=collection.device)
+    names = {uri: item for item, uri in uris_of(task.files).items()}
+
+    def search(text: str, mode: TextMode) -> list[str]:
+        options = SearchOptions(to=[TARGETS[medium]], k=DEPTH, spaces=[space.name], text=mode)
+        return [names[hit.uri] for hit in searcher.search(Query.of_text(text), options).hits]
 
     return search
