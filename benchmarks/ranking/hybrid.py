@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from benchmarks.hybrid.comparison import Comparison, Group, Method, answers_of_methods
+from benchmarks.hybrid.comparison import DEPTH, Comparison, Group, Method, answers_of_methods
 from benchmarks.hybrid.rank_fusion import fuse_ranks
 from benchmarks.ranking.chance import chance_of_success
 from benchmarks.results.outcome import Answers, Outcome, QueryValues, RankedAnswer
 from retrieval.progress import Progress, no_progress
-from retrieval.targets import TextMode
+from retrieval.search.options import SearchOptions
+from retrieval.search.query import Query
+from retrieval.search.searcher import Searcher
+from retrieval.targets import Target, TextMode
+
+DEPTHS: Final = (1, 5, 10)
+"""Default depths of R@k."""
+
+MAX_DEPTH: Final = max(DEPTHS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,7 @@ class HybridTask:
     name: str
     queries: Sequence[HybridQuery]
     pool: int
-    depths: Sequence[int] = (1, 5, 10)
+    depths: Sequence[int] = DEPTHS
     files: Mapping[str, Path] = field(default_factory=dict)
 
     def measure(
@@ -103,6 +112,32 @@ def first_rank(items: Sequence[str], relevant: Iterable[str]) -> int:
     """Return the rank of the first relevant item; a rank beyond every depth if there is none."""
     wanted = set(relevant)
     return next((rank for rank, item in enumerate(items, 1) if item in wanted), 1 << 30)
+
+
+def item_search(
+    searcher: Searcher,
+    names: Mapping[str, str],
+    target: Target,
+    spaces: Sequence[str],
+    k: int = MAX_DEPTH,
+) -> Callable[[str, TextMode], list[str]]:
+    """Return a search of items by vectors, words or both.
+
+    Args:
+        searcher: Answers the queries.
+        names: Items by uri.
+        target: What to find.
+        spaces: Names of the searched spaces.
+        k: Number of hits of a search by both, as a user would ask for. The others return `DEPTH`
+            hits, which rank fusion reads.
+    """
+
+    def search(text: str, mode: TextMode) -> list[str]:
+        count = k if mode is TextMode.AUTO else DEPTH
+        options = SearchOptions(to=[target], k=count, spaces=spaces, text=mode)
+        return [names[hit.uri] for hit in searcher.search(Query.of_text(text), options).hits]
+
+    return search
 
 
 def _fuse(rankings: Sequence[Sequence[str]]) -> list[str]:

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 
 from benchmarks.datasets.embedded_files import embed_files, encoders_of, spaces_of, uris_of
-from benchmarks.hybrid.comparison import DEPTH, Group
-from benchmarks.ranking.hybrid import HybridQuery, HybridTask
+from benchmarks.hybrid.comparison import Group
+from benchmarks.ranking.hybrid import HybridQuery, HybridTask, item_search
 from benchmarks.ranking.item_vectors import ItemVectors, stored_vectors
 from benchmarks.ranking.scoring import (
     KS,
@@ -95,10 +95,13 @@ def run_ranking_suite(suite: RankingSuite, options: RunOptions) -> Outcome:
             hybrid = hybrid_task(task, searched)
             queries = [query.text for query in hybrid.queries]
             vectors = cached_text_vectors(folder, collection, space, queries)
-            find = _search_by_words(
-                collection, space, suite.medium, task, FixedTextEncoder(queries, vectors)
+            texts = FixedTextEncoder(queries, vectors)
+            searcher = Searcher(
+                collection.snapshot, lambda _, texts=texts: texts, device=collection.device
             )
-            outcomes.append(hybrid.measure(find, options.progress))
+            names = {uri: item for item, uri in uris_of(task.files).items()}
+            search = item_search(searcher, names, TARGETS[suite.medium], [space.name])
+            outcomes.append(hybrid.measure(search, options.progress))
         logger.info(
             "%d captions of %d files in %s scored", len(task.queries), len(items), space.name
         )
@@ -228,19 +231,5 @@ def _search_of(
             np.array([hit.score for hit in hits], np.float32),
             np.array([positions[hit.uri] for hit in hits], np.int64),
         )
-
-    return search
-
-
-def _search_by_words(
-    collection: Collection, space: Space, medium: Medium, task: RankingTask, texts: FixedTextEncoder
-) -> Callable[[str, TextMode], list[str]]:
-    """Return a search by vectors, words or both, of the names of items."""
-    searcher = Searcher(collection.snapshot, lambda _: texts, device=collection.device)
-    names = {uri: item for item, uri in uris_of(task.files).items()}
-
-    def search(text: str, mode: TextMode) -> list[str]:
-        options = SearchOptions(to=[TARGETS[medium]], k=DEPTH, spaces=[space.name], text=mode)
-        return [names[hit.uri] for hit in searcher.search(Query.of_text(text), options).hits]
 
     return search
