@@ -33,9 +33,10 @@ def _write(job: tuple[Video, Path]) -> None:
 
 
 def embed_videos(folder: Path, models: tuple[str, ...]) -> Collection:
-    """Embed and index the videos in `folder`/world into `folder`/collection."""
+    """Embed and index the videos in `folder`/world into `folder`/collection, without texts."""
     collection = Collection(folder / "collection")
-    report = collection.add(folder / "world" / "videos", options=EmbedOptions(models=models))
+    options = EmbedOptions(models=models, texts=())
+    report = collection.add(folder / "world" / "videos", options=options)
     added = sum(report.added.values())
     logger.info("%d videos embedded in %.0f s", added, report.seconds)
     collection.index()
