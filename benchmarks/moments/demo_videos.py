@@ -33,10 +33,9 @@ def _write(job: tuple[Video, Path]) -> None:
 
 
 def embed_videos(folder: Path, models: tuple[str, ...]) -> Collection:
-    """Embed and index the videos in `folder`/world into `folder`/collection, without texts."""
+    """Embed and index the videos in `folder`/world into `folder`/collection."""
     collection = Collection(folder / "collection")
-    options = EmbedOptions(models=models, texts=())
-    report = collection.add(folder / "world" / "videos", options=options)
+    report = collection.add(folder / "world" / "videos", options=EmbedOptions(models=models))
     added = sum(report.added.values())
     logger.info("%d videos embedded in %.0f s", added, report.seconds)
     collection.index()

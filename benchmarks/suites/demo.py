@@ -2,7 +2,6 @@
 
 Each caption is a query whose relevant item is the file that it was written for. The goals apply to
 captions that describe exactly one file of the gallery; their share is the row `ceiling`.
-`demo_hybrid` adds texts to two thirds of the items, and compares vectors with words.
 """
 
 from __future__ import annotations
@@ -11,17 +10,13 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.datasets.stored_texts import store_texts
 from benchmarks.moments.generated_queries import CaptionedMoment, TrueItemTask, recall_results
-from benchmarks.ranking.hybrid import HybridTask, item_search
 from benchmarks.results.outcome import Outcome, QueryValues, Result
-from benchmarks.suites.demo_hybrid import item_queries, texts_of_world
 from retrieval.collection import Collection
 from retrieval.demo.world import World, WorldSettings, write_world
 from retrieval.embedding.options import EmbedOptions
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.spans import Span
-from retrieval.progress import Progress, no_progress
 from retrieval.targets import Target, TextMode
 from retrieval.types import Medium
 
@@ -52,20 +47,18 @@ _RANKINGS = (
 _UNSEEN = _Ranking("text → image, unseen combinations", Medium.IMAGE, Target.IMAGE, (None, 0.90))
 
 
-def run(*, folder: Path, scale: float = 1.0, progress: Progress = no_progress) -> Outcome:
+def run(*, folder: Path, scale: float = 1.0) -> Outcome:
     """Generate, embed and index the held-out world, and run every caption.
 
     Args:
         folder: Folder of worlds and collections.
         scale: Share of the full galleries.
-        progress: Receives the number of queries that compared vectors with words.
     """
     images, tunes, videos = (max(10, round(n * scale)) for n in (IMAGES, TUNES, VIDEOS))
     settings = WorldSettings(SEED, images, tunes, videos, video_seconds=(20.0, 60.0))
     collection, world = _embedded(folder / "seen", settings)
     outcomes = [_rank(collection, world, ranking) for ranking in _RANKINGS]
     outcomes.append(Outcome(_moments(collection, world)))
-    outcomes += _compare_with_words(collection, world, settings, progress)
     unseen = WorldSettings(SEED, images, 0, 0, unseen=True)
     outcomes.append(_rank(*_embedded(folder / "unseen", unseen), _UNSEEN))
     return Outcome.merged(outcomes)
@@ -75,7 +68,7 @@ def _embedded(folder: Path, settings: WorldSettings) -> tuple[Collection, World]
     world = write_world(folder / "world", settings)
     collection = Collection(folder / "collection")
     paths = [folder / "world" / name for name in FOLDERS]
-    report = collection.add(*paths, options=EmbedOptions(models=("tiny",), texts=()))
+    report = collection.add(*paths, options=EmbedOptions(models=("tiny",)))
     added = sum(report.added.values())
     logger.info("%d items embedded in %.0f s", added, report.seconds)
     collection.index()
@@ -104,30 +97,6 @@ def _rank(collection: Collection, world: World, ranking: _Ranking) -> Outcome:
     ]
     ids = [item.file for item in queries]
     return Outcome(results, [QueryValues.of_ranks(SUITE, task, ids, ranks, 1, 10)])
-
-
-def _compare_with_words(
-    collection: Collection, world: World, settings: WorldSettings, progress: Progress
-) -> list[Outcome]:
-    """Give the items of the world their texts, and compare vectors with words."""
-    texts = texts_of_world(world, settings)
-    names = {uri: "/".join(uri.split("/")[-2:]) for uri in collection.snapshot.known_files()}
-    store_texts(collection.root, {uri: texts.texts.get(name, ()) for uri, name in names.items()})
-    collection.refresh()
-    collection.index()
-    outcomes = []
-    for ranking in _RANKINGS:
-        items = world.of(ranking.modality)
-        files = {item.file: world.folder / item.file for item in items}
-        cues = [cue for cue in texts.cues if cue.file in files]
-        name = ranking.task.partition(",")[0]
-        task = HybridTask(SUITE, name, item_queries(items, cues), len(items), (1, 10), files)
-        medium = Medium.AUDIO if ranking.modality is Medium.AUDIO else Medium.IMAGE
-        search = item_search(
-            collection.searcher, names, ranking.target, _spaces(collection, medium)
-        )
-        outcomes.append(task.measure(search, progress))
-    return outcomes
 
 
 def _spaces(collection: Collection, medium: Medium) -> list[str]:

@@ -4,7 +4,6 @@ Captions are run through the public search, in the true video and in the whole c
 holds videos whose events look alike and differ only in motion. The baselines are the best constant
 window, which reads no input, `similarity`, which needs no training, and a flat network of the same
 size and training as Hammer, if the folder holds one (`retrieval train hammer --flat`).
-`demo_moments_hybrid` adds spoken words to the videos, and compares vectors with words.
 """
 
 from __future__ import annotations
@@ -20,12 +19,11 @@ import numpy as np
 
 from benchmarks.moments.demo_videos import embed_videos, write_videos
 from benchmarks.moments.generated_queries import CaptionedMoment, TrueItemTask, search_moments
-from benchmarks.results.outcome import Outcome, Result
+from benchmarks.results.outcome import Result
 from benchmarks.speed.localize import ADDED_GOAL_MS, MINUTE_GOAL_MS, rows_of_a_minute
-from benchmarks.suites.demo_moments_hybrid import compare_with_words
 from retrieval.collection import Collection
 from retrieval.demo.look_alikes import sample_look_alikes, unambiguous_events
-from retrieval.demo.world import HELD_OUT, World, WorldSettings, load_world, write_world
+from retrieval.demo.world import HELD_OUT, WorldSettings, load_world, write_world
 from retrieval.evaluation.ranking import success_at_k
 from retrieval.localization.choose import BUNDLED, choose_localizers
 from retrieval.localization.hammer_files import read_space_digest
@@ -49,16 +47,14 @@ NOT_FOUND: Final = 999
 """Rank of a video without a moment among the hits."""
 
 
-def run(*, folder: Path, scale: float = 1.0) -> Outcome:
+def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
     """Write and embed the held-out videos, and run all queries with every localizer.
 
     Args:
         folder: Folder of videos, collections and trained models.
         scale: Share of the videos and of the training.
     """
-    settings = _corpus_settings(scale)
-    world = _corpus_world(folder / "corpus", settings)
-    usual = _corpus_queries(world)
+    usual = _corpus_queries(folder / "corpus", max(10, round(VIDEOS * scale)))
     look_alikes = _look_alike_queries(folder / "alike", max(5, round(LOOK_ALIKE_VIDEOS * scale)))
     corpus = embed_videos(folder / "corpus", (MODEL,)).root
     alike = embed_videos(folder / "alike", (MODEL,)).root
@@ -74,10 +70,7 @@ def run(*, folder: Path, scale: float = 1.0) -> Outcome:
         task = TrueItemTask(SUITE, f"moment among look-alikes, {name}", look_alikes, Target.VIDEO)
         results += task.measure(hard)
         logger.info("queries run with %s", name)
-    results += _speed(corpus, localizers["Hammer"], usual)
-    opened = Collection.open(corpus, localizer=localizers["Hammer"])
-    compared = compare_with_words(SUITE, opened, world, settings, "Hammer")
-    return Outcome.merged([Outcome(results), compared])
+    return results + _speed(corpus, localizers["Hammer"], usual)
 
 
 def _localizers(folder: Path, digest: str, scale: float) -> dict[str, str]:
@@ -98,19 +91,10 @@ def _localizers(folder: Path, digest: str, scale: float) -> dict[str, str]:
     return localizers
 
 
-def _corpus_settings(scale: float) -> WorldSettings:
-    return WorldSettings(SEED, 0, 0, max(10, round(VIDEOS * scale)), video_seconds=(20, 60))
-
-
-def _corpus_world(folder: Path, settings: WorldSettings) -> World:
-    """Write the held-out videos, unless an earlier run did."""
+def _corpus_queries(folder: Path, videos: int) -> list[CaptionedMoment]:
     world = folder / "world"
     if not (world / "truth.jsonl").exists():
-        write_world(world, settings)
-    return load_world(world)
-
-
-def _corpus_queries(world: World) -> list[CaptionedMoment]:
+        write_world(world, WorldSettings(SEED, 0, 0, videos, video_seconds=(20, 60)))
     return [
         CaptionedMoment(
             Path(item.file).name,
@@ -118,7 +102,7 @@ def _corpus_queries(world: World) -> list[CaptionedMoment]:
             (item.start_seconds or 0.0, item.end_seconds or 0.0),
             item.duration_seconds or 0.0,
         )
-        for item in world.of(Medium.VIDEO)
+        for item in load_world(world).of(Medium.VIDEO)
         if item.unambiguous
     ]
 
