@@ -65,5 +65,6 @@ def _row(text: TimedText) -> _Row:
 
 def _text(row: _Row) -> TimedText:
     source, start, end, language, text = row
-    times = (None, None) if start < 0 else (start, end)
-    return TimedText(TextSource(source), text, *times, language or None)
+    if start < 0:
+        return TimedText(TextSource(source), text, language=language or None)
+    return TimedText(TextSource(source), text, start, end, language or None)

@@ -86,22 +86,13 @@ def run_ranking_suite(suite: RankingSuite, options: RunOptions) -> Outcome:
             (space.name,) if len(spaces) > 1 else (),
             suite.data_set.reported.get(space.encoder, {}) if is_complete else {},
         )
-        folder = options.folder / "texts"
-        vectors = cached_text_vectors(folder, collection, space, task.queries)
+        vectors = cached_text_vectors(options.folder / "texts", collection, space, task.queries)
         texts = FixedTextEncoder(task.queries, vectors)
         search = _search_of(collection, space, suite.medium, task, texts)
         outcomes.append(_measure(task, ItemVectors.single(vectors), rows, search))
         if searched.texts:
             hybrid = hybrid_task(task, searched)
-            queries = [query.text for query in hybrid.queries]
-            vectors = cached_text_vectors(folder, collection, space, queries)
-            texts = FixedTextEncoder(queries, vectors)
-            searcher = Searcher(
-                collection.snapshot, lambda _, texts=texts: texts, device=collection.device
-            )
-            names = {uri: item for item, uri in uris_of(task.files).items()}
-            search = item_search(searcher, names, TARGETS[suite.medium], [space.name])
-            outcomes.append(hybrid.measure(search, options.progress))
+            outcomes.append(_compare_with_words(collection, space, suite.medium, hybrid, options))
         logger.info(
             "%d captions of %d files in %s scored", len(task.queries), len(items), space.name
         )
@@ -207,6 +198,19 @@ def hybrid_task(task: RankingTask, gallery: Gallery) -> HybridTask:
     return HybridTask(
         task.suite, task.title, [*captions, *words], len(task.items), KS, task.files
     )  # fmt: skip
+
+
+def _compare_with_words(
+    collection: Collection, space: Space, medium: Medium, task: HybridTask, options: RunOptions
+) -> Outcome:
+    """Answer the queries of a task by vectors, words, and both."""
+    queries = [query.text for query in task.queries]
+    vectors = cached_text_vectors(options.folder / "texts", collection, space, queries)
+    texts = FixedTextEncoder(queries, vectors)
+    searcher = Searcher(collection.snapshot, lambda _: texts, device=collection.device)
+    names = {uri: item for item, uri in uris_of(task.files).items()}
+    search = item_search(searcher, names, TARGETS[medium], [space.name])
+    return task.measure(search, options.progress)
 
 
 def _search_of(

@@ -7,9 +7,9 @@ of words is therefore at chance, and the baseline is a bag of character trigrams
 `smiley` to `smiling`. Keywords made of words from other names are reported separately from
 keywords with words that the model never read.
 
-Every second picture has its name and its keywords as texts, so that vectors are compared with words:
-only vectors can answer the name of a picture without texts, which the model learned, and only words
-a keyword whose words the model never read.
+Every second picture has its name and its keywords as texts, so that vectors are compared with
+words. Only vectors can answer the name of a picture without texts, which the model learned. Only
+words can answer a keyword whose words the model never read.
 """
 
 from __future__ import annotations
