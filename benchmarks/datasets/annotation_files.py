@@ -36,12 +36,19 @@ def read_table(
                     )
                 rows.append({column: row[column] for column in columns})
                 if check is not None:
-                    check(rows[-1])
-        except (csv.Error, ValueError) as error:
+                    _check(check, rows[-1], f"{path}, line {reader.line_num}")
+        except csv.Error as error:
             raise SourceError(f"{path}, line {reader.line_num}: {error}") from error
     if not rows:
         raise SourceError(f"{path} has no rows; expected the columns {', '.join(columns)}")
     return rows
+
+
+def _check(check: Callable[[dict[str, str]], object], row: dict[str, str], where: str) -> None:
+    try:
+        check(row)
+    except ValueError as error:
+        raise SourceError(f"{where}: {error}") from error
 
 
 def media_files(folder: Path, keys: Iterable[str]) -> dict[str, Path]:
