@@ -39,6 +39,7 @@ class Group(StrEnum):
     """Queries by what can answer them; the value is the name in results."""
 
     VECTORS = "only vectors can answer"
+    MISLED = "only vectors can answer, other items have its words"
     WORDS = "only words can answer"
     BOTH = "both can answer"
 

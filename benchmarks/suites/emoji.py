@@ -8,8 +8,9 @@ of words is therefore at chance, and the baseline is a bag of character trigrams
 keywords with words that the model never read.
 
 Every second picture has its name and its keywords as texts, so that vectors are compared with
-words. Only vectors can answer the name of a picture without texts, which the model learned. Only
-words can answer a keyword whose words the model never read.
+words. Only vectors can answer the name of a picture without texts, which the model learned. Names
+with a word that the texts of other pictures have are a group of their own: words mislead there.
+Only words can answer a keyword whose words the model never read.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from retrieval.collection import Collection
 from retrieval.evaluation.ranking import RankingMetrics
 from retrieval.progress import Progress, no_progress
 from retrieval.targets import Target, TextMode
+from retrieval.texts.tokenizer import Tokenizer
 from retrieval.training.pairs.options import PairsOptions
 from retrieval.training.pairs.train import train_on_pairs
 from retrieval.types import Medium, TextSource, TimedText
@@ -57,6 +59,7 @@ VALIDATION_STRIDE: Final = 8
 
 KNOWN, UNKNOWN = "keyword of words in other names", "keyword of other words"
 DEPTHS: Final = (1, 10)
+TOKENIZER: Final = Tokenizer()
 
 
 def run(
@@ -101,8 +104,15 @@ def hybrid_queries(emoji: Sequence[Emoji]) -> list[HybridQuery]:
     """
     counts = Counter(each.name for each in emoji)
     vocabulary = {word for each in emoji for word in each.name.split()}
+    texts = [text.text for texts in texts_of(emoji).values() for text in texts]
+    terms = {term for text in texts for term in TOKENIZER.terms(text)}
+
+    def group_of(name: str) -> Group:
+        is_unknown = terms.isdisjoint(TOKENIZER.query_terms(name))
+        return Group.VECTORS if is_unknown else Group.MISLED
+
     names = [
-        HybridQuery(each.file.stem, each.name, (each.file.stem,), Group.VECTORS)
+        HybridQuery(each.file.stem, each.name, (each.file.stem,), group_of(each.name))
         for each in emoji[1::2]
         if counts[each.name] == 1 and LETTERS.search(each.name)
     ]
