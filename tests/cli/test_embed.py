@@ -186,13 +186,13 @@ def test_field_01_other_paths_are_reported(media: Path, tmp_path: Path) -> None:
 def interrupted(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the third item of a run meet Ctrl-C, or what SIGTERM raises."""
 
-    def embed_until(sources, root, options, progress) -> EmbedReport:
+    def embed_until(sources, root, options, progress, *, total) -> EmbedReport:
         def stop(task: str, done: float, total: float | None, note: str = "") -> None:
             progress(task, done, total, note)
             if done == 3:
                 raise error
 
-        return embed(sources, root, options, stop)
+        return embed(sources, root, options, stop, total=total)
 
     monkeypatch.setattr("retrieval.embedding.run.embed", embed_until)
 
@@ -219,7 +219,7 @@ def test_field_42_an_interrupted_run_reports_what_is_kept_and_how_to_continue(
 def test_field_42_an_interrupt_before_the_first_item_says_that_nothing_is_kept(
     media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("retrieval.embedding.run.embed", stop)

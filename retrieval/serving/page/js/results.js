@@ -11,6 +11,7 @@ let next = null; // address of the next page
 let abort = new AbortController();
 let loading = false;
 let actions = {};
+let last = null; // the hit before the next one
 
 /** Set what the buttons of cards do: `more`, `less`, `select`. */
 export const onCards = (functions) => {
@@ -29,6 +30,8 @@ export async function show(state) {
   try {
     const answer = await getJson(`api/search?${parameters}`, { signal: abort.signal });
     list.replaceChildren();
+    last = null;
+    list.classList.toggle("sounds", answer.hits.length > 0 && answer.hits.every((hit) => hit.modality === "audio"));
     append(answer);
     return answer;
   } finally {
@@ -46,11 +49,24 @@ export function clear() {
 function append(answer) {
   const list = byId("results");
   list.querySelector(".filler")?.remove();
-  const shown = answer.hits.map((hit) => card({ ...hit, collection: answer.collection }, actions));
-  list.append(...shown, build("span", { class: "filler" })); // keeps the last row at its height
+  for (const hit of answer.hits) {
+    if (!hit.likely && (last?.likely ?? true) && !list.querySelector(".divider")) list.append(...divider());
+    list.append(card({ ...hit, collection: answer.collection }, actions));
+    last = hit;
+  }
+  list.append(filler());
   next = answer.next;
   performance.mark("results-painted");
 }
+
+/** Keep the last row at its height. */
+const filler = () => build("span", { class: "filler" });
+
+/** Separate the hits that are no better than those of unrelated texts. */
+const divider = () => [
+  ...(last ? [filler()] : []),
+  build("h2", { class: "divider" }, last ? "Less likely" : "No likely match. These are the nearest:"),
+];
 
 /** Return the cards, best first. */
 export const cards = () => [...byId("results").querySelectorAll(".card")];
