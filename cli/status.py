@@ -15,7 +15,7 @@ def status(
     collection: CollectionArgument,
     output: Annotated[Output, typer.Option("--format", help="table or json.")] = Output.TABLE,
 ) -> None:
-    """Print the contents of COLLECTION: items, spaces, index, failures, size, and a running writer."""
+    """Print the contents of COLLECTION: items, spaces, index, failures, size, writer."""
     import retrieval
     from retrieval.store.lock import live_writer
     from retrieval.store.writer_progress import read_progress

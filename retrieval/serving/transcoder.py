@@ -35,6 +35,10 @@ SAMPLE_RATE_HZ = 48_000
 TIME_BASE = Fraction(1, 90_000)
 KEYFRAME_SECONDS = 2
 SAME_TIME = 1e-3
+
+SEEK_MARGIN_SECONDS = 0.5
+"""Seeking compares decoding times, which precede the times of frames."""
+
 THREADS = 2
 OPTIONS = {"preset": "veryfast", "crf": "23", "tune": "zerolatency"}
 FRAGMENTS = {
@@ -169,7 +173,8 @@ def transcode(file: BinaryIO, output: Any, start: float, end: float) -> None:
         video, audio = video_stream(source), audio_stream(source)
         origin = origin_seconds(source)
         first = None if video is None else next(_frames(source, [video], damage), (None, None))[1]
-        source.seek(round((start + origin) * av.time_base), backward=True)
+        seek_to = max(0.0, start - SEEK_MARGIN_SECONDS) + origin
+        source.seek(round(seek_to * av.time_base), backward=True)
         with av.open(output, "w", format="mp4", container_options=FRAGMENTS) as target:
             tracks: dict[int, Any] = {}
             if video is not None and first is not None:

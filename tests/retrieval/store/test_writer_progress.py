@@ -89,15 +89,17 @@ def test_it_is_written_once_a_second_with_an_estimated_end(
     def shown(*update: object) -> None:
         passed.append(update)
 
-    with CollectionLock(tmp_path):
-        with PublishedProgress(tmp_path, shown, lambda: (7, 1), total=100) as progress:
-            seen = []
-            for step in range(31):
-                clock[0] = 1_000 + step * 0.25
-                progress("embedding", step, None)
-                os.utime(tmp_path / PROGRESS_NAME)
-                seen.append(json.loads((tmp_path / PROGRESS_NAME).read_text())["done"])
-            read = read_progress(tmp_path)
+    with (
+        CollectionLock(tmp_path),
+        PublishedProgress(tmp_path, shown, lambda: (7, 1), total=100) as progress,
+    ):
+        seen = []
+        for step in range(31):
+            clock[0] = 1_000 + step * 0.25
+            progress("embedding", step, None)
+            os.utime(tmp_path / PROGRESS_NAME)
+            seen.append(json.loads((tmp_path / PROGRESS_NAME).read_text())["done"])
+        read = read_progress(tmp_path)
     assert seen[:9] == [0, 0, 0, 0, 4, 4, 4, 4, 8]
     assert passed[:2] == [("embedding", 0, 100, ""), ("embedding", 1, 100, "")]
     assert read is not None
@@ -107,22 +109,26 @@ def test_it_is_written_once_a_second_with_an_estimated_end(
 
 
 def test_a_new_task_has_its_own_rate(tmp_path: Path, clock: list[float]) -> None:
-    with CollectionLock(tmp_path):
-        with PublishedProgress(tmp_path, no_progress, lambda: (0, 0)) as progress:
-            progress("embedding", 0, 10)
-            clock[0] += 2
-            progress("reading speech", 1, 10)
-            read = read_progress(tmp_path)
+    with (
+        CollectionLock(tmp_path),
+        PublishedProgress(tmp_path, no_progress, lambda: (0, 0)) as progress,
+    ):
+        progress("embedding", 0, 10)
+        clock[0] += 2
+        progress("reading speech", 1, 10)
+        read = read_progress(tmp_path)
     assert read is not None
     assert (read.task, read.done, read.total, read.ends_at) == ("reading speech", 1, 10, None)
 
 
 def test_more_items_than_files_have_no_total(tmp_path: Path, clock: list[float]) -> None:
     """A tar is one file and has many items."""
-    with CollectionLock(tmp_path):
-        with PublishedProgress(tmp_path, no_progress, lambda: (0, 0), total=1) as progress:
-            progress("embedding", 50, None)
-            read = read_progress(tmp_path)
+    with (
+        CollectionLock(tmp_path),
+        PublishedProgress(tmp_path, no_progress, lambda: (0, 0), total=1) as progress,
+    ):
+        progress("embedding", 50, None)
+        read = read_progress(tmp_path)
     assert read is not None
     assert (read.total, read.text(0.0)) == (None, "embedding, 50")
 

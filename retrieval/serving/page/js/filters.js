@@ -2,7 +2,7 @@
 
 import { getJson } from "./api.js";
 import { label, unit } from "./columns.js";
-import { build, byId } from "./dom.js";
+import { build, byId, refill } from "./dom.js";
 import { readState, search } from "./state.js";
 
 const dialog = byId("filter-dialog");
@@ -27,7 +27,7 @@ export function showFilters(state) {
       }, "×"),
     ));
   const add = build("button", { type: "button", class: "toggle", id: "add-filter", onclick: openDialog }, "+ Filter");
-  byId("filters").replaceChildren(...chips, add);
+  refill(byId("filters"), ...chips, add);
 }
 
 /** Shorten the condition of a folder to its name, and show days instead of seconds. */
@@ -74,6 +74,7 @@ async function openDialog() {
         RANGES.includes(column.type) ? range(column) : values(column))),
     closeButton(),
   );
+  dialog.querySelector("input").focus();
 }
 
 const closeButton = () => build("button", { type: "button", onclick: () => dialog.close() }, "Close");

@@ -1,7 +1,7 @@
 // The query: a text, files, and items as removable weighted chips; targets and the cut-off.
 
 import { getJson, thumbnailAddress } from "./api.js";
-import { build, byId, fileName } from "./dom.js";
+import { build, byId, fileName, refill } from "./dom.js";
 import { readState, search, weighted } from "./state.js";
 
 const TARGETS = { image: "Images", music: "Sounds", video: "Videos", moment: "Moments" };
@@ -36,11 +36,11 @@ export function showQuery(state) {
   const field = byId("q");
   if (document.activeElement !== field || !field.dataset.edited) field.value = state.q;
   field.dataset.edited = "";
-  byId("terms").replaceChildren(
+  refill(byId("terms"),
     ...["like", "file"].flatMap((list) => state[list].map((term) => chip(state, list, term))),
   );
   byId("cutoff").checked = state.cutoff;
-  byId("targets").replaceChildren(
+  refill(byId("targets"),
     ...Object.entries(TARGETS).map(([target, label]) =>
       build("button", {
         type: "button", class: "toggle", "aria-pressed": String(state.to.includes(target)),
