@@ -205,6 +205,14 @@ def test_the_root_path_may_be_sent_or_removed_by_the_proxy(sent: str) -> None:
     assert client(access, **BEARER).get(sent).text == "/api/search"
 
 
+@pytest.mark.parametrize(("query", "expected"), [("", "/photos/"), ("?q=a+b", "/photos/?q=a+b")])
+def test_the_root_path_without_a_slash_leads_to_the_page(query: str, expected: str) -> None:
+    access = without_token(root_path="/photos")
+    answer = client(access).get(f"/photos{query}")
+    assert (answer.status_code, answer.headers["location"]) == (303, expected)
+    assert client(Access(PORT, root_path="/photos")).get("/photos").status_code == 401
+
+
 def test_the_root_path_is_in_the_cookie_and_in_redirects() -> None:
     access = Access(PORT, root_path="/photos")
     answer = client(access).get(f"/photos/?token={access.one_time_token()}")
