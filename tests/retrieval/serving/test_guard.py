@@ -43,7 +43,21 @@ def test_names_of_this_machine_are_answered(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1.evil.example", "localhost.", ""]
+    "host",
+    [
+        "evil.example",
+        f"evil.example:{PORT}",
+        "127.0.0.1.evil.example",
+        "localhost.",
+        "",
+        "[::1]evil.example",
+        "[::1].evil.example",
+        "127.0.0.1@evil.example",
+        "127.0.0.1, evil.example",
+        "127.0.0.1:80@evil.example",
+        "127.0.0.1/evil.example",
+        "evil.example#127.0.0.1",
+    ],
 )
 def test_fault_35_a_foreign_host_is_refused(host: str) -> None:
     answer = client(**BEARER).get("/", headers={"host": host})

@@ -157,6 +157,17 @@ def test_invalid_spans_are_refused(shared, query: str) -> None:
     assert shared.client.get(shared.url("clips", "film.mp4", query)).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("route", "query"), [("media", "?play=9999"), ("clips", "?start=1000&end=1010")]
+)
+@pytest.mark.parametrize("name", ["film.mp4", "low.wav"])
+def test_a_time_after_the_end_is_said(shared, route: str, query: str, name: str) -> None:
+    answer = shared.client.get(shared.url(route, name, query))
+    assert (answer.status_code, answer.json()["error"]) == (
+        422, "the video cannot be converted: it ends before the requested time",
+    )  # fmt: skip
+
+
 def test_an_image_has_no_clip(shared) -> None:
     answer = shared.client.get(shared.url("clips", "red.png", "?start=0&end=1"))
     assert answer.status_code == 422

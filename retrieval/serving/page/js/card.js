@@ -84,7 +84,7 @@ function picture(hit, name) {
 }
 
 function still(hit, seconds, text) {
-  const image = build("img", { src: thumbnailAddress(hit, seconds, 480), alt: text, loading: "lazy", decoding: "async" });
+  const image = build("img", { src: thumbnailAddress(hit, seconds, 480), alt: text, loading: "lazy", decoding: "async", elementtiming: "picture" });
   image.addEventListener("error", () => image.classList.add("broken"), { once: true });
   return image;
 }
@@ -94,7 +94,7 @@ function caption(hit, name) {
   return build(
     "div",
     { class: "caption" },
-    build("span", { class: "name", title: name }, hit.metadata.title || name),
+    build("span", { class: "name", title: name, elementtiming: "hit" }, hit.metadata.title || name),
     facts ? build("span", { class: "facts" }, facts) : null,
     hit.matched ? marked(hit.matched) : build("span", { class: "words" }, hit.metadata.caption ?? ""),
   );

@@ -70,6 +70,10 @@ function stage(hit, item, start) {
   claim(player);
   load(start);
   player.addEventListener("timeupdate", moveCursor);
+  player.addEventListener("error", () => {
+    if (!player.src) return; // it was released
+    dialog.querySelector(".bar")?.before(build("p", { class: "error", role: "status" }, "The file cannot be played from this time on."));
+  }, { once: true });
   return build("div", { class: "stage" }, player);
 }
 
