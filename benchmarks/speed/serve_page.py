@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SIZE = {"width": 1280, "height": 900}
 WARM_UPS = 2
 TURNS = 15
 GOAL_MILLISECONDS = 300.0
@@ -63,7 +62,7 @@ def page_results(port: int, photographs: int) -> list[Result]:
         except Error:
             logger.warning("the page is not measured: no Chromium here")
             return []
-        page = browser.new_page(viewport=SIZE)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.add_init_script(OBSERVE)
         page.goto(f"http://127.0.0.1:{port}/?view=collection")
         page.wait_for_selector("#overview h1")

@@ -303,14 +303,25 @@ def test_the_focus_stays_on_a_control_that_changes_the_query(page) -> None:
     assert names(page) == ["film.mp4"]
 
 
-def test_less_likely_results_follow_a_heading(page) -> None:
+@pytest.mark.parametrize(
+    ("first", "heading"), [(2, "Less likely"), (0, "No likely match. These are the nearest:")]
+)
+def test_less_likely_results_follow_a_heading(page, first: int, heading: str) -> None:
+    def answer(route) -> None:
+        response = route.fetch()
+        document = response.json()
+        for rank, hit in enumerate(document["hits"]):
+            hit["likely"] = rank < first
+        route.fulfill(response=response, json=document)
+
+    page.route("**/api/search?q=*", answer)
     ask(page, "red")
-    likely = page.evaluate("""() => [...document.querySelectorAll("#results > *")]
+    shown = page.evaluate("""() => [...document.querySelectorAll("#results > *")]
         .filter((each) => each.matches(".card, .divider"))
-        .map((each) => each.hit?.likely ?? "heading")""")
-    assert likely.count("heading") == 1
-    assert all(likely[: likely.index("heading")])
-    assert likely[likely.index("heading") + 1] is False
+        .map((each) => each.hit?.likely ?? each.textContent)""")
+    rest = len(shown) - first - 1
+    assert shown == [*[True] * first, heading, *[False] * rest]
+    assert rest > 0
 
 
 def test_a_day_of_the_file_is_a_filter_in_days(page) -> None:
