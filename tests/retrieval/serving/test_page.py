@@ -324,6 +324,16 @@ def test_less_likely_results_follow_a_heading(page, first: int, heading: str) ->
     assert rest > 0
 
 
+def test_a_tall_window_is_filled_without_scrolling(page) -> None:
+    page.route("**/api/search?*k=30*", lambda route: route.continue_(
+        url=route.request.url.replace("k=30", "k=3")
+    ))  # fmt: skip
+    page.set_viewport_size({"width": 1280, "height": 4_000})
+    ask(page, "red")
+    page.wait_for_function("() => document.querySelectorAll('.card').length === 10")
+    assert len(set(names(page))) == 10
+
+
 def test_a_day_of_the_file_is_a_filter_in_days(page) -> None:
     page.click("#add-filter")
     page.click("#filter-dialog details[data-column=mtime] summary")

@@ -6,6 +6,7 @@ import { build, byId } from "./dom.js";
 import { searchParameters } from "./state.js";
 
 const FIRST_PAGE = 30;
+const NEAR_PIXELS = 600;
 
 let next = null; // address of the next page
 let abort = new AbortController();
@@ -33,6 +34,7 @@ export async function show(state) {
     last = null;
     list.classList.toggle("sounds", answer.hits.length > 0 && answer.hits.every((hit) => hit.modality === "audio"));
     append(answer);
+    loadIfNear();
     return answer;
   } finally {
     list.removeAttribute("aria-busy");
@@ -86,10 +88,14 @@ async function loadMore() {
   } finally {
     loading = false;
   }
-  // The end can still be in view, as on a tall screen.
-  if (!signal.aborted && next && byId("more").getBoundingClientRect().top < innerHeight + 600) loadMore();
+  if (!signal.aborted) loadIfNear();
+}
+
+/** Load more if the end is in view, as on a tall screen: the observer reports changes only. */
+function loadIfNear() {
+  if (next && byId("more").getBoundingClientRect().top < innerHeight + NEAR_PIXELS) loadMore();
 }
 
 new IntersectionObserver((entries) => {
   if (entries.some((entry) => entry.isIntersecting)) loadMore();
-}, { rootMargin: "600px" }).observe(byId("more"));
+}, { rootMargin: `${NEAR_PIXELS}px` }).observe(byId("more"));
