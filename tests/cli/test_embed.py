@@ -237,7 +237,7 @@ def test_field_19_hits_whose_file_is_missing_are_marked(
     embed([media], tmp_path / "c", EmbedOptions(models=("toy:toy",), workers=0))
     monkeypatch.setattr(
         "retrieval.search.open_collection.load_encoder",
-        lambda spec, device: embed_process.TOYS[spec],
+        lambda spec, **_: embed_process.TOYS[spec],
     )
     (media / "red.png").unlink()
     found = json.loads(run("search", tmp_path / "c", "red", "--format", "json"))

@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -58,8 +59,8 @@ def embed_toys(folder: Path, root: Path, patch) -> Path:
 def use_toys_for_searching(patch) -> None:
     """Let collections find the toy encoders too; `patch(name, value)` sets an attribute."""
 
-    def load(spec: str, *, device: str) -> Encoder:
-        return TOYS[spec] if spec in TOYS else load_encoder(spec, device=device)
+    def load(spec: str, **options: Any) -> Encoder:
+        return TOYS[spec] if spec in TOYS else load_encoder(spec, **options)
 
     patch("retrieval.search.open_collection.load_encoder", load)
 
