@@ -25,7 +25,6 @@ from retrieval.errors import CollectionDamagedError, QueryError, RetrievalError
 from retrieval.media.sources.presence import is_missing
 from retrieval.search.arguments import item_ids_of, names_of, query_of, targets_of, text_mode_of
 from retrieval.search.filtering import media_targets
-from retrieval.search.fusion import MIN_CANDIDATES
 from retrieval.search.hits import Hits
 from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query, QueryLike
@@ -37,6 +36,9 @@ from retrieval.store.current import read_current
 from retrieval.store.status import SpaceStatus, Status
 from retrieval.targets import Target, TextMode
 from retrieval.types import Hit, Medium, Space
+
+MIN_EXACT_ITEMS = 100
+"""Number of items to ask for where they are scored again; no localizer reads more."""
 
 
 class PushedCollection:
@@ -261,7 +263,7 @@ class PushedCollection:
         """Number of items to ask for; more where they are scored again."""
         limit = options.first_stage_hits
         if self._has_source:
-            limit = max(2 * limit, MIN_CANDIDATES)
+            limit = max(2 * limit, MIN_EXACT_ITEMS)
         return min(limit, max(1, len(self)))
 
     def _spaces(self, query: Query | VectorQuery, options: SearchOptions) -> list[Space]:
