@@ -1,8 +1,8 @@
 """Stands in for the client of a Qdrant server: real points, filters and scores, on one machine.
 
 Each collection is a shard of qdrant-edge-py, which is Qdrant's engine as a library. It stores
-float16 and evaluates filters with payload indexes. It has no groups, aliases, metadata or snapshots:
-those are imitated here.
+float16 and evaluates filters with payload indexes. It has no groups, aliases, metadata or
+snapshots: those are imitated here.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from retrieval.engines.qdrant.server import QdrantServer
 from retrieval.errors import (
     CollectionFormatError,
     CollectionNotFoundError,
+    OutputExistsError,
     QueryError,
     RetrievalError,
     SpaceMismatchError,
@@ -136,9 +137,9 @@ class Generations:
         from qdrant_client.models import SnapshotPriority
 
         server = self._server
-        snapshot = server.try_once("create_snapshot", source).name
+        snapshot = server.call_once("create_snapshot", source).name
         try:
-            server.try_once(
+            server.call_once(
                 "recover_snapshot",
                 target,
                 location=f"{server.address.url}/collections/{source}/snapshots/{snapshot}",
@@ -277,7 +278,7 @@ def check_same_collection(current: PushedGeneration, card: PushedCard, place: st
 
     Raises:
         SpaceMismatchError: A space has the same name and another digest.
-        QueryError: The collection has another path.
+        OutputExistsError: The collection has another path.
     """
     known = {each.space.name: each.space for each in current.card.spaces}
     for each in card.spaces:
@@ -288,9 +289,9 @@ def check_same_collection(current: PushedGeneration, card: PushedCard, place: st
                 f"collection {each.space.digest[:8]}: another model; choose another name"
             )
     if current.card.source != card.source:
-        raise QueryError(
+        raise OutputExistsError(
             f"{place} was pushed from {current.card.source}, not from {card.source}; "
-            "choose another name, or replace it"
+            "choose another name"
         )
 
 

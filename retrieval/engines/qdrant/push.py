@@ -83,6 +83,7 @@ def push(
 
     Raises:
         QueryError: The address is invalid, or the name belongs to something else.
+        OutputExistsError: Another collection has pushed under this name.
         SpaceMismatchError: The pushed collection has a space of the same name and another digest.
         ServerError: No server answers, it refuses a request, or counts differ at the end.
         StorageError: The disk of a folder is full.

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from typing import Any, Self
 
@@ -35,7 +35,8 @@ PROBE_SECONDS = 8
 """Time limit of the first request, with the look-up of the host's name."""
 
 REQUEST_SECONDS = 120
-"""Time limit of a request, such as a snapshot of a large collection."""
+COPY_SECONDS = 6 * 3600
+"""Time limits of a request, and of one that copies a collection inside the server."""
 
 ATTEMPTS = 6
 BACKOFF_SECONDS = 0.5
@@ -95,24 +96,26 @@ class QdrantServer:
             ServerError: The server does not answer, or refuses the request.
             StorageError: The disk of a folder is full, or does not allow writing.
         """
-        return self._attempt(method, ATTEMPTS, args, kwargs)
-
-    def try_once(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a method of the client without further attempts; see `call`."""
-        return self._attempt(method, 1, args, kwargs)
-
-    def _attempt(self, method: str, attempts: int, args: Any, kwargs: Any) -> Any:
-        for attempt in range(attempts):
+        for attempt in range(ATTEMPTS):
             try:
-                with _quiet():
+                with _quiet() if self.is_local else nullcontext():
                     return getattr(self._client, method)(*args, **kwargs)
             except Exception as error:
                 pause = _pause(error, attempt)
-                if pause is None or attempt == attempts - 1:
+                if pause is None or attempt == ATTEMPTS - 1:
                     raise self._translated(error) from error
                 logger.info("%s: %s; trying again", self.address.place, _reason(error))
                 time.sleep(pause)
         raise AssertionError("unreachable")
+
+    def call_once(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of a server that may take hours, without further attempts; see `call`."""
+        client = self._new_client(COPY_SECONDS)
+        with _closing(client):
+            try:
+                return getattr(client, method)(*args, **kwargs)
+            except Exception as error:
+                raise self._translated(error) from error
 
     # ------------------------------------------------------------ opening
 
@@ -135,16 +138,12 @@ class QdrantServer:
             raise self._translated(error) from error
 
     def _connect(self) -> Any:
-        from qdrant_client import QdrantClient
-
         url = self.address.url
         assert url is not None
         host = url.partition("//")[2].rpartition(":")[0]
         if self.key and url.startswith("http:") and host not in ("localhost", "127.0.0.1", "[::1]"):
             logger.warning("the key is sent to %s without encryption; use qdrants://", host)
-        options: dict[str, Any] = {"url": url, "api_key": self.key, "check_compatibility": False}
-        with _quiet():
-            probe = QdrantClient(timeout=PROBE_SECONDS, **options)
+        probe = self._new_client(PROBE_SECONDS)
         with _closing(probe):
             version = self._version(probe)
         if version < MIN_VERSION:
@@ -152,8 +151,15 @@ class QdrantServer:
             raise ServerError(
                 f"{self.address.place} runs Qdrant {shown}; version {needed} or newer is needed"
             )
+        return self._new_client(REQUEST_SECONDS)
+
+    def _new_client(self, seconds: int) -> Any:
+        from qdrant_client import QdrantClient
+
         with _quiet():
-            return QdrantClient(timeout=REQUEST_SECONDS, **options)
+            return QdrantClient(
+                url=self.address.url, api_key=self.key, timeout=seconds, check_compatibility=False
+            )
 
     def _version(self, probe: Any) -> tuple[int, ...]:
         """Ask for the version, in a thread, because looking up a name has no time limit."""
@@ -190,18 +196,19 @@ class QdrantServer:
         if self.is_local:
             return self._folder_error(error)
         place, status = self.address.place, getattr(error, "status_code", None)
+        source, reason = getattr(error, "source", None), _reason(error)
         if status in (401, 403):
             problem = "refuses the key in" if self.key else "requires a key; set"
-            return ServerError(f"the Qdrant server at {place} {problem} {KEY_VARIABLE}")
-        if status is not None:
-            return ServerError(f"the Qdrant server at {place} answers {status}: {_reason(error)}")
-        if type(getattr(error, "source", None)).__name__ in ("ValidationError", "JSONDecodeError"):
-            return ServerError(
-                f"{place} does not answer as a Qdrant server does; check the address"
-            )
-        return ServerError(
-            f"no Qdrant server answers at {place} ({_reason(error)}); check the address"
-        )
+            message = f"the Qdrant server at {place} {problem} {KEY_VARIABLE}"
+        elif status is not None:
+            message = f"the Qdrant server at {place} answers {status}: {reason}"
+        elif type(source).__name__ in ("ValidationError", "JSONDecodeError"):
+            return _other_server(place)
+        elif source is None:
+            message = f"the Qdrant server at {place} cannot be asked: {reason}"
+        else:
+            message = f"no Qdrant server answers at {place} ({reason}); check the address"
+        return ServerError(message)
 
     def _folder_error(self, error: Exception) -> RetrievalError:
         import sqlite3

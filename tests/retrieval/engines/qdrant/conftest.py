@@ -35,7 +35,8 @@ def edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EdgeClient:
     from support.edge_client import EdgeClient
 
     client = EdgeClient(tmp_path / "edge")
-    monkeypatch.setattr(QdrantServer, "_connect", lambda self: client)
+    monkeypatch.setattr(QdrantServer, "_new_client", lambda self, seconds: client)
+    monkeypatch.setattr(QdrantServer, "_version", lambda self, probe: (1, 17))
     return client
 
 

@@ -75,11 +75,11 @@ def combined(rng: random.Random, depth: int) -> str:
 CONDITIONS = LEAVES + [combined(random.Random(seed), 3) for seed in range(120)]
 
 
-def assert_same_items(pushed: Pushed) -> None:
-    """Compare the items of all conditions with those that DuckDB finds in the collection."""
+def assert_same_items(pushed: Pushed, conditions: list[str]) -> None:
+    """Compare the items of conditions with those that DuckDB finds in the collection."""
     server, generation, snapshot = pushed
     differing = {}
-    for where in CONDITIONS:
+    for where in conditions:
         condition = condition_filter(where, generation.card.columns)
         records, _ = server.call(
             "scroll", generation.collection, scroll_filter=condition, limit=100_000
@@ -92,7 +92,7 @@ def assert_same_items(pushed: Pushed) -> None:
 
 
 def test_conditions_give_the_same_items(pushed: Pushed) -> None:
-    assert_same_items(pushed)
+    assert_same_items(pushed, CONDITIONS[: len(LEAVES) + 20])
 
 
 def test_conditions_give_the_same_items_in_qdrants_own_engine(toys: Path, edge) -> None:
@@ -100,7 +100,7 @@ def test_conditions_give_the_same_items_in_qdrants_own_engine(toys: Path, edge) 
     with pushed_to("qdrant://edge/toys", toys) as found:
         info = edge.shards[found[1].collection].info()
         assert {"item_id", "price", '"odd name.x"', "source_medium"} <= set(info.payload_schema)
-        assert_same_items(found)
+        assert_same_items(found, CONDITIONS)
 
 
 @pytest.mark.parametrize(

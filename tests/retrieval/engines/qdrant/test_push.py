@@ -16,7 +16,13 @@ from retrieval.engines.qdrant.address import QdrantAddress
 from retrieval.engines.qdrant.generations import aliases, collections, open_current, read_card
 from retrieval.engines.qdrant.push import PushReport, push
 from retrieval.engines.qdrant.server import QdrantServer
-from retrieval.errors import QueryError, ServerError, SpaceMismatchError, StorageError
+from retrieval.errors import (
+    OutputExistsError,
+    QueryError,
+    ServerError,
+    SpaceMismatchError,
+    StorageError,
+)
 from retrieval.search.indexing.build import build_index
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
@@ -265,7 +271,7 @@ def test_another_collection_is_not_replaced_by_accident(own: Path, tmp_path: Pat
     push(own, address)
     other = Path(shutil.copytree(own, tmp_path / "other"))
     pushed_toys.write(other, range(24, 25))
-    with pytest.raises(QueryError, match=r"was pushed from .*/own, not from .*/other; choose"):
+    with pytest.raises(OutputExistsError, match=r"pushed from .*/own, not from .*/other; choose"):
         push(other, address)
     report = push(other, address, replace_other=True)
     with server_of(address) as server:

@@ -211,7 +211,7 @@ def test_lasting_errors_are_reported() -> None:
         assert len(seen) == module.ATTEMPTS
         seen.clear()
         with pytest.raises(ServerError, match="answers 503"):
-            server.try_once("get_collections")
+            server.call_once("get_collections")
         assert len(seen) == 1
 
 
