@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
 from collections.abc import Collection as AnyOf
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,29 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from retrieval.collection import Collection
 from retrieval.engines.qdrant.address import QdrantAddress
-from retrieval.engines.qdrant.conditions import all_of, any_of, condition_filter, matches, none_of
 from retrieval.engines.qdrant.generations import open_current
-from retrieval.engines.qdrant.payload import ITEM_ID, MEDIUM, MODALITY
-from retrieval.engines.qdrant.ranking import PushedPoints, RankedMatch, rank
+from retrieval.engines.qdrant.ranking import PushedPoints
+from retrieval.engines.qdrant.search import PushedSearch
 from retrieval.engines.qdrant.server import QdrantServer
 from retrieval.errors import CollectionDamagedError, QueryError, RetrievalError
-from retrieval.media.sources.presence import is_missing
-from retrieval.search.arguments import item_ids_of, names_of, query_of, targets_of, text_mode_of
-from retrieval.search.filtering import media_targets
+from retrieval.search.arguments import names_of, query_of, targets_of, text_mode_of
 from retrieval.search.hits import Hits
 from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query, QueryLike
-from retrieval.search.query_vectors import QueryVectors, embed_query
-from retrieval.search.reranking.reranker import RERANK_TOP, Reranker, rerank, text_of
-from retrieval.search.searcher import SearchResult, StageTimes
+from retrieval.search.reranking.reranker import RERANK_TOP, Reranker
+from retrieval.search.searcher import SearchResult
 from retrieval.search.vector_query import VectorQuery
 from retrieval.store.current import read_current
 from retrieval.store.status import SpaceStatus, Status
 from retrieval.targets import Target, TextMode
-from retrieval.types import Hit, Medium, Space
-
-MIN_EXACT_ITEMS = 100
-"""Number of items to ask for where they are scored again; no localizer reads more."""
 
 
 class PushedCollection:
@@ -178,150 +167,21 @@ class PushedCollection:
             with_vectors=with_vectors,
             text=TextMode.OFF,
         )
-        return self._answer(given if isinstance(given, VectorQuery) else Query.of(given), options)
-
-    def _answer(self, query: Query | VectorQuery, options: SearchOptions) -> SearchResult:
-        if Target.MOMENT in options.to and not self._has_source:
-            raise QueryError(
-                f"moments need the collection itself; give the folder of generation "
-                f"{self.card.generation} of {self.card.source}"
-            )
-        if options.reranker is not None:
-            text_of(query)  # refuses other queries before anything is searched
-        start = time.perf_counter()
-        condition = self._condition(query, options)
-        points = PushedPoints(self._server, self._collection, with_vectors=options.with_vectors)
-        known = self._spaces(query, options)
-        matching = [each for each in known if points.has_points(each.name, condition)]
-        filtered = time.perf_counter()
-        vectors = self._embed(query, matching or known, points)
-        embedded = time.perf_counter()
-        found = rank(points, self.card, vectors, condition, self._limit(options))
-        times = StageTimes(
-            (embedded - filtered) * 1e3,
-            (filtered - start) * 1e3,
-            (time.perf_counter() - embedded) * 1e3,
-            0.0,
-        )
-        if Target.MOMENT in options.to:
-            return self._moments(query, options, found, times)
-        if self._has_source:
-            start = time.perf_counter()
-            hits = self._exact_hits(query, vectors, found, options)
-            times = replace(times, localize=(time.perf_counter() - start) * 1e3)
-        else:
-            hits = [each.hit(self.card.columns) for each in found]
-        return _result(query, hits, options, times)
-
-    def _exact_hits(
-        self,
-        query: Query | VectorQuery,
-        vectors: Mapping[str, QueryVectors],
-        found: Sequence[RankedMatch],
-        options: SearchOptions,
-    ) -> list[Hit]:
-        """Score the found items exactly in the collection itself."""
-        if not found:
-            return []
-        everything = replace(
-            _selecting(found, options),
-            k=len(found), offset=0, cutoff=False, min_score=None, reranker=None,
-        )  # fmt: skip
-        hits = list(self._source.searcher.search(query, everything).hits)
-        if len(vectors) > 1 and len({hit.space for hit in hits}) == 1:
-            # The items are of one space by chance, and the collection compares their scores as they
-            # are. Among all items, calibrated scores are compared.
-            hits.sort(key=lambda hit: (-self._calibrated(hit, vectors), hit.item_id))
-        return hits
-
-    def _calibrated(self, hit: Hit, vectors: Mapping[str, QueryVectors]) -> float:
-        assert hit.space is not None
-        assert hit.score is not None
-        calibration = self.card.calibration(hit.space)
-        return calibration.calibrated(hit.score, vectors[hit.space].query_type, hit.medium)
-
-    def _moments(
-        self,
-        query: Query | VectorQuery,
-        options: SearchOptions,
-        found: Sequence[RankedMatch],
-        times: StageTimes,
-    ) -> SearchResult:
-        """Find the moments of the found items in the collection itself."""
-        here = self._source.searcher.search(query, _selecting(found, options))
-        took = replace(
-            here.took_ms,
-            encode=here.took_ms.encode + times.encode,
-            filter=here.took_ms.filter + times.filter,
-            search=here.took_ms.search + times.search,
-        )
-        return replace(here, took_ms=took)
+        parsed = given if isinstance(given, VectorQuery) else Query.of(given)
+        points = PushedPoints(self._server, self._collection, with_vectors=with_vectors)
+        source = self._source if self._has_source else None
+        return PushedSearch(points, self.card, self._source.encoder, source).run(parsed, options)
 
     # ------------------------------------------------------------ parts
 
-    def _limit(self, options: SearchOptions) -> int:
-        """Number of items to ask for; more where they are scored again."""
-        limit = options.first_stage_hits
-        if self._has_source:
-            limit = max(2 * limit, MIN_EXACT_ITEMS)
-        return min(limit, max(1, len(self)))
-
-    def _spaces(self, query: Query | VectorQuery, options: SearchOptions) -> list[Space]:
-        """Return the spaces with rows that a query is searched in."""
-        known = [each.space for each in self.card.spaces if each.rows]
-        if isinstance(query, VectorQuery):
-            return [query.choose_space([each.space for each in self.card.spaces])]
-        return [each for each in known if options.spaces is None or each.name in options.spaces]
-
-    def _embed(
-        self, query: Query | VectorQuery, spaces: Sequence[Space], points: PushedPoints
-    ) -> dict[str, QueryVectors]:
-        dims = {each.space.name: each.space.dim for each in self.card.spaces}
-
-        def stored(space: str, item_id: int) -> NDArray[np.float32]:
-            return points.item_vectors(space, item_id, dims[space])
-
-        return embed_query(query, spaces, self._source.encoder, stored) if spaces else {}
-
-    def _condition(self, query: Query | VectorQuery, options: SearchOptions) -> Any:
-        """Return the filter of targets, conditions, ids, and items of the query itself."""
-        targets = media_targets(options.to)
-        modalities = [str(t) for t in (Target.IMAGE, Target.VIDEO) if t in targets]
-        media = [any_of(matches(MODALITY, modalities))] if modalities else []
-        if Target.MUSIC in targets:
-            media.append(any_of(matches(MEDIUM, [str(Medium.AUDIO)])))
-        parts = [any_of(*media)]
-        parts += [
-            condition_filter(condition, self.card.columns)
-            for condition in names_of(options.where) or []
-        ]
-        if options.ids is not None:
-            listed = item_ids_of(options.ids).tolist() or [-1]  # no item has the id -1
-            parts.append(any_of(matches(ITEM_ID, listed)))
-        for item_id in query.item_ids:
-            self._check_existing(item_id)
-        if query.item_ids:
-            parts.append(none_of(matches(ITEM_ID, query.item_ids)))
-        return all_of(*parts)
-
-    def _check_existing(self, item_id: int) -> None:
-        if not self._count(all_of(matches(ITEM_ID, [item_id]))):
-            raise QueryError(
-                f"no item that was pushed has the id {item_id}; hits show the ids of items"
-            )
-
     def _check_count(self) -> None:
         """Refuse a collection that something else changed, or whose push was interrupted."""
-        found = self._count(None)
+        found = PushedPoints(self._server, self._collection).count()
         if not self.card.complete or found != self.card.points:
             raise CollectionDamagedError(
                 f"{self.address} has {found:,} points, its metadata lists {self.card.points:,}: "
                 f"something else changed it; push {self.card.source} again"
             )
-
-    def _count(self, condition: Any) -> int:
-        answer = self._server.call("count", self._collection, count_filter=condition, exact=True)
-        return int(answer.count)
 
     def _is_current(self, root: Path, *, given: bool, use: bool) -> bool:
         """Whether a folder has the generation that was pushed.
@@ -346,30 +206,6 @@ class PushedCollection:
                 f"{state}; push it again, or leave out the folder"
             )
         return False
-
-
-def _selecting(found: Sequence[RankedMatch], options: SearchOptions) -> SearchOptions:
-    """Return the options of a search among the found items; Qdrant applied the conditions."""
-    ids = np.array([each.match.item_id for each in found], np.int64)
-    return replace(options, ids=ids, where=None)
-
-
-def _result(
-    query: Query | VectorQuery, hits: list[Hit], options: SearchOptions, times: StageTimes
-) -> SearchResult:
-    """Cut off, re-rank, number and page the ordered hits."""
-    shown = [hit for hit in hits if hit.likely or not options.cutoff]
-    hidden = len(hits) - len(shown)
-    if options.reranker is not None:
-        start = time.perf_counter()
-        shown = rerank(shown, text_of(query), options.reranker, top=options.rerank_top)
-        times = replace(times, rerank=(time.perf_counter() - start) * 1e3)
-    minimum = -math.inf if options.min_score is None else options.min_score
-    scored = [hit for hit in shown if hit.score is not None and hit.score >= minimum]
-    ranked = [replace(hit, rank=rank) for rank, hit in enumerate(scored, 1)]
-    page = ranked[options.offset : options.offset + options.k]
-    page = [replace(hit, missing=is_missing(hit.uri)) for hit in page]
-    return SearchResult(str(query), Hits(page), times, hidden)
 
 
 def open_pushed(

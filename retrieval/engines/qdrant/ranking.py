@@ -106,6 +106,11 @@ class PushedPoints:
         )
         return bool(records)
 
+    def count(self, condition: Any = None) -> int:
+        """Count the points that match a filter; None: all."""
+        answer = self._server.call("count", self._collection, count_filter=condition, exact=True)
+        return int(answer.count)
+
     def item_vectors(self, space: str, item_id: int, dim: int) -> NDArray[np.float32]:
         """Return the vectors of an item in a space in order of time, (m, dim)."""
         rows: list[tuple[str, float, list[float]]] = []
