@@ -32,8 +32,8 @@ def test_push_and_search(library: Path, tmp_path: Path) -> None:
     address = f"{place}#library"
     pushed = run("push", library, "--to", place)
     assert pushed.splitlines()[-1] == address
-    assert "12 points (12 sent) in library-" in pushed
-    assert "12 points (0 sent)" in run("push", library, "--to", address, "--keep", 1)
+    assert "14 points (14 sent) in library-" in pushed
+    assert "14 points (0 sent)" in run("push", library, "--to", address, "--keep", 1)
     options = ("--text", "off", "--format", "json", "-k", 4, "--to", "image")
     for query in ("red", "a blue picture"):
         for more in ((), ("--where", "width > 40"), ("--offset", 2), ("--cutoff",)):

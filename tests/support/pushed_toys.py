@@ -105,13 +105,12 @@ def remove(root: Path, ids: list[int]) -> None:
         writer.remove(ids)
 
 
-def toys(root: Path, count: int = 90, *, index: bool = True) -> Path:
-    """A collection of some items, a few of them removed, with an index and newer rows."""
-    write(root, range(count - count // 5))
+def toys(root: Path, count: int = 60, *, index: bool = True) -> Path:
+    """A collection of some items, a few of them removed."""
+    write(root, range(count))
     if index:
         build_index(root, encoders=lambda space: ENCODERS[space.name], device="cpu")
-    write(root, range(count - count // 5, count))
-    remove(root, [3, 7, count - 2])
+    remove(root, [3, 7, count - 2] if count > 12 else [3])
     return root
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.vectors import unit_queries
 from retrieval.engines.qdrant.card import PushedCard
 from retrieval.engines.qdrant.conditions import all_of, matches, none_of
 from retrieval.engines.qdrant.payload import (
@@ -29,6 +30,12 @@ from retrieval.types import Hit, Medium
 
 TIE_ITEMS = 8
 """Further items to ask for, so that equal scores are ordered by item id at the last rank too."""
+
+TIE_POINTS = 4
+"""Points of an item to ask for, so that the earliest of equal ones is shown, as for silence."""
+
+DIGITS = 6
+"""Decimals that tell the scores of two points of an item apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +150,20 @@ class PushedPoints:
             condition: Filter of the points.
             limit: Number of items.
         """
-        found = [self._best(space, vector, condition, limit + TIE_ITEMS) for vector in vectors]
+        # As in a collection: vectors of a file are scored as they are, a single one at unit length.
+        unit = unit_queries(vectors, vectors.shape[1])
+        found = [self._nearest(space, vector, condition, limit) for vector in unit]
         if len(vectors) > 1:
-            ids = sorted({item_id for matches in found for item_id in matches})
+            ids = sorted({item_id for by_item in found for item_id in by_item})
             found = [self._scores(space, vector, condition, ids) for vector in vectors]
-        items = [_mean([by_item[item_id] for by_item in found]) for item_id in found[0]]
-        items.sort(key=lambda match: (-match.score, match.item_id))
-        return items[:limit]
+        return _sorted(_mean([each[item_id] for each in found]) for item_id in found[0])[:limit]
+
+    def _nearest(
+        self, space: str, vector: NDArray[np.float32], condition: Any, limit: int
+    ) -> dict[int, PushedMatch]:
+        """Find the best items for one vector, by item; equal scores are ordered by item."""
+        found = self._best(space, vector, condition, limit + TIE_ITEMS)
+        return {match.item_id: match for match in _sorted(found.values())[:limit]}
 
     def _scores(
         self, space: str, vector: NDArray[np.float32], condition: Any, ids: Sequence[int]
@@ -189,15 +203,15 @@ class PushedPoints:
                 using=space,
                 query_filter=all_of(condition, others) if found else condition,
                 limit=limit - len(found),
-                group_size=1,
+                group_size=TIE_POINTS,
                 with_payload=True,
                 with_vectors=[space] if self._with_vectors else False,
                 **options,
             ).groups
             for group in groups:
-                match = self._match(group.hits[0], space)
+                match = self._match(min(group.hits, key=_order), space)
                 found[match.item_id] = match
-            if not groups:
+            if not groups or self._server.is_local:  # a folder returns all groups at once
                 break
         return found
 
@@ -252,9 +266,21 @@ def _calibrated(
 
 def _mean(matches: Sequence[PushedMatch]) -> PushedMatch:
     """Combine the matches of one item for several vectors."""
-    best = max(matches, key=lambda match: match.point_score)
+    best = min(
+        matches,
+        key=lambda match: (-round(match.point_score, DIGITS), match.payload.get(START) or 0.0),
+    )
     score = sum(match.score for match in matches) / len(matches)
     return PushedMatch(best.item_id, score, best.point_score, best.payload, best.vector)
+
+
+def _sorted(matches: Iterable[PushedMatch]) -> list[PushedMatch]:
+    return sorted(matches, key=lambda match: (-match.score, match.item_id))
+
+
+def _order(point: Any) -> tuple[float, float]:
+    """Order the points of an item: the best first, and of equal ones the earliest."""
+    return -round(point.score, DIGITS), point.payload.get(START) or 0.0
 
 
 def _seconds(value: float | None) -> float | None:

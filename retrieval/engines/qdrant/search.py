@@ -82,35 +82,39 @@ class PushedSearch:
         )
         if self._source is None:
             hits = [each.hit(self._card.columns) for each in found]
-        elif Target.MOMENT in options.to:
-            return _moments(self._source, query, options, found, times)
-        else:
-            start = time.perf_counter()
-            hits = self._exact_hits(self._source, query, vectors, found, options)
-            times = replace(times, localize=(time.perf_counter() - start) * 1e3)
-        return _result(query, hits, options, times)
+            return _result(query, hits, options, times)
+        return self._exact(self._source, query, vectors, found, options, times)
 
-    def _exact_hits(
+    def _exact(
         self,
         source: OpenCollection,
         query: Query | VectorQuery,
         vectors: Mapping[str, QueryVectors],
         found: Sequence[RankedMatch],
         options: SearchOptions,
-    ) -> list[Hit]:
-        """Score the found items exactly in the collection itself."""
-        if not found:
-            return []
-        everything = replace(
-            _selecting(found, options),
-            k=len(found), offset=0, cutoff=False, min_score=None, reranker=None,
-        )  # fmt: skip
-        hits = list(source.searcher.search(query, everything).hits)
-        if len(vectors) > 1 and len({hit.space for hit in hits}) == 1:
-            # The items are of one space by chance, and the collection compares their scores as they
-            # are. Among all items, calibrated scores are compared.
+        times: StageTimes,
+    ) -> SearchResult:
+        """Score the found items exactly, and find their moments, in the collection itself."""
+        ids = np.array([each.match.item_id for each in found], np.int64)
+        selecting = replace(options, ids=ids, where=None)  # Qdrant applied the conditions
+        spaces = {each.space for each in found}
+        if len(vectors) > 1 and len(spaces) == 1 and Target.MOMENT not in options.to:
+            # The collection would compare the scores of a single space as they are. The items are
+            # of one space by chance, so their calibrated scores are compared.
+            every = replace(
+                selecting, k=len(ids), offset=0, cutoff=False, min_score=None, reranker=None
+            )
+            hits = list(source.searcher.search(query, every).hits)
             hits.sort(key=lambda hit: (-self._calibrated(hit, vectors), hit.item_id))
-        return hits[: options.first_stage_hits]
+            return _result(query, hits[: options.first_stage_hits], options, times)
+        result = source.searcher.search(query, selecting)
+        took = replace(
+            result.took_ms,
+            encode=result.took_ms.encode + times.encode,
+            filter=result.took_ms.filter + times.filter,
+            search=result.took_ms.search + times.search,
+        )
+        return replace(result, took_ms=took)
 
     def _calibrated(self, hit: Hit, vectors: Mapping[str, QueryVectors]) -> float:
         assert hit.space is not None
@@ -168,30 +172,6 @@ class PushedSearch:
             raise QueryError(
                 f"no item that was pushed has the id {item_id}; hits show the ids of items"
             )
-
-
-def _moments(
-    source: OpenCollection,
-    query: Query | VectorQuery,
-    options: SearchOptions,
-    found: Sequence[RankedMatch],
-    times: StageTimes,
-) -> SearchResult:
-    """Find the moments of the found items in the collection itself."""
-    here = source.searcher.search(query, _selecting(found, options))
-    took = replace(
-        here.took_ms,
-        encode=here.took_ms.encode + times.encode,
-        filter=here.took_ms.filter + times.filter,
-        search=here.took_ms.search + times.search,
-    )
-    return replace(here, took_ms=took)
-
-
-def _selecting(found: Sequence[RankedMatch], options: SearchOptions) -> SearchOptions:
-    """Return the options of a search among the found items; Qdrant applied the conditions."""
-    ids = np.array([each.match.item_id for each in found], np.int64)
-    return replace(options, ids=ids, where=None)
 
 
 def _result(

@@ -43,6 +43,7 @@ BACKOFF_SECONDS = 0.5
 """Pause before the second attempt; it doubles with every further one."""
 
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+FORMAT_ERRORS = frozenset({"ValidationError", "JSONDecodeError"})
 MAX_REASON = 300
 
 
@@ -202,7 +203,7 @@ class QdrantServer:
             message = f"the Qdrant server at {place} {problem} {KEY_VARIABLE}"
         elif status is not None:
             message = f"the Qdrant server at {place} answers {status}: {reason}"
-        elif type(source).__name__ in ("ValidationError", "JSONDecodeError"):
+        elif {type(error).__name__, type(source).__name__} & FORMAT_ERRORS:
             return _other_server(place)
         elif source is None:
             message = f"the Qdrant server at {place} cannot be asked: {reason}"
