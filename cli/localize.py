@@ -41,7 +41,10 @@ def localize(
 
     exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
     # The collection of one file is temporary; messages about its index are of no interest.
-    with log_level("retrieval.search.indexing", logging.WARNING):
+    with (
+        log_level("retrieval.search.indexing", logging.WARNING),
+        log_level("retrieval.texts", logging.WARNING),
+    ):
         result = localize_file(
             video, query, model=model, k=k, device=device.value, localizer=localizer, text=text
         )

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from retrieval.texts.calibration import TextCalibration
 from retrieval.texts.common_words import common_words
-from retrieval.texts.folding import index_form
 from retrieval.texts.groups import JOIN_SECONDS, Passage, TextGroup, group_by_item
 from retrieval.texts.scoring import TermScores
+from retrieval.texts.term_counts import count_terms
 from retrieval.texts.text_index import TextIndex
 from retrieval.texts.tokenizer import Tokenizer
 from retrieval.texts.word_query import MAX_CHARS, WordQuery
@@ -37,9 +37,6 @@ MAX_ITEM_ROWS = 16
 
 MAX_FURTHER_ROWS = 250
 """Number of passages of further items, which vectors found, that are scored."""
-
-MAX_PATTERNS = 8
-"""Queries with more terms are compared with sets of words instead of by searching each term."""
 
 MAX_COMMON_SHARE, MAX_COMMON_PASSAGES = 0.1, 10_000
 """Terms of more passages than both only score the passages that rarer terms find."""
@@ -239,27 +236,18 @@ class QueryMatcher:
         positions = np.union1d(firsts[np.argsort(firsts)][:size], np.arange(min(size, len(rows))))
         return rows[positions]
 
-    def _score(self, part: int, numbers: NDArray[np.int64]) -> Iterator[Passage]:
+    def _score(self, part: int, numbers: NDArray[np.int64]) -> list[Passage]:
         """Score rows of a part; those without a term are left out."""
         rows = self._texts.parts[part][0].rows
-        for number, text in zip(numbers.tolist(), rows.texts(numbers), strict=True):
-            counts = self._counts(text)
-            if counts:
-                row = rows.row_of_text(number, text)
-                bm25 = self._scores.bm25(counts, row.length)
-                yield Passage(part, number, row, frozenset(counts), bm25)
-
-    def _counts(self, text: str) -> dict[str, int]:
-        """Count the terms of the query in a text."""
-        wanted = self._scores.frequencies
-        if self._texts.tokenizer.language is None and len(wanted) <= MAX_PATTERNS:
-            form = f" {index_form(text)} "
-            matched = [term for term in wanted if f" {term} " in form]
-            words = form.split() if matched else []
-        else:
-            words = self._texts.tokenizer.terms(text)
-            matched = list(wanted.keys() & set(words))
-        return {term: words.count(term) for term in matched}
+        texts = rows.encoded_texts(numbers)
+        counts = count_terms(texts, self._scores.frequencies, self._texts.tokenizer)
+        passages = []
+        for number, text, found in zip(numbers.tolist(), texts, counts, strict=True):
+            if found:
+                row = rows.row_of_text(number, text.decode())
+                bm25 = self._scores.bm25(found, row.length)
+                passages.append(Passage(part, number, row, frozenset(found), bm25))
+        return passages
 
     def _neighbours(self, passage: Passage, step: int) -> Iterator[Passage]:
         """Yield the matching cues before (-1) or after (1) a cue, each within `JOIN_SECONDS`."""
@@ -272,11 +260,10 @@ class QueryMatcher:
             # A comparison with NaN is false: texts without times end the moment.
             if not same or not far.start_seconds - near.end_seconds <= JOIN_SECONDS:
                 return
-            counts = self._counts(row.text)
-            if not counts:
+            found = self._score(passage.part, np.array([number]))
+            if not found:
                 return
-            bm25 = self._scores.bm25(counts, row.length)
-            passage = Passage(passage.part, number, row, frozenset(counts), bm25)
+            (passage,) = found
             yield passage
 
 

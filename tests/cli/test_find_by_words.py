@@ -110,3 +110,18 @@ def test_a_spoken_word_is_found_within_its_cue_and_opens_as_a_timeline(
 def test_queries_by_meaning_return_what_vectors_return(library: Path, query: str) -> None:
     by_vectors = [hit["item_id"] for hit in hits(library, query, "--text", "off")]
     assert [hit["item_id"] for hit in hits(library, query)] == by_vectors
+
+
+def test_localize_finds_a_spoken_word_in_one_file(library: Path) -> None:
+    video = library.parent / "media" / "videos" / (library.parent / "video").read_text()
+    document = run("localize", video, "lighthouse", "--model", "tiny", "--format", "json")
+    first, *others = json.loads(document)["hits"]
+    assert (first["start_seconds"], first["end_seconds"]) == (2.0, 3.5)
+    assert first["matched"]["text"] == "We sail from the lighthouse tonight."
+    assert all(hit["matched"] is None for hit in others)
+    for query, mode, count in [("lighthouse", "only", 1), ("submarine", "only", 0)]:
+        words = run("localize", video, query, "--model", "tiny", "--text", mode, "--format", "json")
+        hits_of_words = json.loads(words)["hits"]
+        assert [hit["score"] for hit in hits_of_words] == [None] * count
+    vectors = run("localize", video, "lighthouse", "--model", "tiny", "--text", "off")
+    assert "lighthouse tonight" not in vectors
