@@ -47,6 +47,18 @@ class Generations:
 
     # ------------------------------------------------------------ reading
 
+    def replaced(self) -> PushedGeneration | None:
+        """Return the generation that a push replaces; None without an alias or a readable card.
+
+        Raises:
+            QueryError: The alias or a collection of that name belongs to something else.
+        """
+        try:
+            return self.current()
+        except CollectionFormatError as error:
+            logger.info("%s; it is replaced", error)
+            return None
+
     def current(self) -> PushedGeneration | None:
         """Return the generation that the alias names; None without an alias.
 
@@ -79,12 +91,18 @@ class Generations:
         for found in self._pushed():
             if found.collection.endswith(ending):
                 return found
-        if self._new_name(card) in collections(self._server):
+        name = self._new_name(card)
+        if name not in collections(self._server):
+            return None
+        try:
+            foreign = self._card(name) is None
+        except CollectionFormatError:
+            foreign = False  # its metadata were changed, and are written again
+        if foreign:
             raise QueryError(
-                f"{self._new_name(card)} at {self._server.address.place} was not pushed; "
-                "choose another name"
+                f"{name} at {self._server.address.place} was not pushed; choose another name"
             )
-        return None
+        return PushedGeneration(name, card)
 
     # ------------------------------------------------------------ writing
 

@@ -101,7 +101,7 @@ def push(
         raise QueryError(f"{root} has no vectors; embed media first")
     with QdrantServer(place, create=True) as server:
         generations = Generations(server, name)
-        before = generations.current()
+        before = generations.replaced()
         if before is not None and not replace_other:
             check_same_collection(before, card, f"{name} at {place.place}")
         generation, is_new = _prepare(generations, before, card)

@@ -86,9 +86,8 @@ def test_a_repeated_push_sends_nothing(toys: Path, address: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "number"),
-    [("create_collection", 1), ("upsert", 1), ("upsert", 4), ("count", 1), ("update_collection", 1),
-     ("update_collection_aliases", 1)],
-)  # fmt: skip
+    [("create_collection", 1), ("upsert", 4), ("count", 1), ("update_collection_aliases", 1)],
+)
 def test_a_killed_push_is_continued(toys: Path, tmp_path: Path, method: str, number: int) -> None:
     address = f"qdrant+file:{tmp_path / 'qdrant'}#toys"
     command = [sys.executable, str(SCRIPT), str(toys), address, method, str(number)]
