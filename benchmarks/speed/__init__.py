@@ -75,7 +75,10 @@ _BENCHMARKS: Final = (
         "serve", "serve",
         "the server, compared with a bare route, the encoder alone and raw FAISS.",
     ),
-    _benchmark("startup", "startup", "how long `retrieval --help` takes."),
+    _benchmark(
+        "startup", "startup",
+        "how long `retrieval --help` and the first answer of a process take.",
+    ),
     _benchmark(
         "gpu", "gpu", "exact and approximate search on a GPU, compared with plain torch on it.",
         by_default=False,

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from retrieval.encoders.catalogue import (
@@ -247,10 +248,12 @@ def open_spaces(
         SpaceMismatchError: An encoder differs from the one of the collection's space.
         WeightsNotAvailableError: The weights of a required encoder are not on this machine.
     """
+    # What texts need is remembered for the first search.
+    load = load or partial(load_encoder, text_first=True)
     spaces: Spaces = {}
     for required in required_encoders(snapshot, options):
         try:
-            encoder = (load or load_encoder)(required.spec, device=options.device)
+            encoder = load(required.spec, device=options.device)
         except (WeightsNotAvailableError, MissingExtraError) as error:
             if not required.optional:
                 raise

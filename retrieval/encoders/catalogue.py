@@ -49,16 +49,21 @@ class Backend:
         requires: A module beyond the dependencies.
         extra: The extra that installs it.
         caution: Warning to show before use.
+        text_first: Like `target`: a class that loads what texts need first, if there is one.
     """
 
     target: str
     requires: str | None = None
     extra: str | None = None
     caution: str = ""
+    text_first: str | None = None
 
 
 BACKENDS: dict[str, Backend] = {
-    "open_clip": Backend("retrieval.encoders.open_clip:OpenClipEncoder"),
+    "open_clip": Backend(
+        "retrieval.encoders.open_clip:OpenClipEncoder",
+        text_first="retrieval.encoders.text_first:TextFirstEncoder",
+    ),
     "clap": Backend("retrieval.encoders.clap:ClapEncoder"),
     "mulan": Backend("retrieval.encoders.mulan:MulanEncoder"),
     "video-text": Backend("retrieval.encoders.video_text:VideoTextEncoder"),
@@ -210,12 +215,13 @@ def _unknown_model(model: str, backend: str | None) -> UnknownModelError:
     return UnknownModelError(f"no model {model!r}; {hint}")
 
 
-def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
+def load_encoder(spec: str, *, device: str = "auto", text_first: bool = False) -> Encoder:
     """Load one encoder, and import its backend.
 
     Args:
         spec: Specification as `resolve` returns it and collections store it.
         device: `auto`, `cpu` or `cuda`.
+        text_first: Load only what texts need until pictures are embedded, where this is possible.
 
     Raises:
         UnknownModelError: There is no such model, or the name stands for several encoders.
@@ -233,7 +239,8 @@ def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
     else:
         name, _, location = spec.partition(":")
     check_embeds(spec)
-    return _loader(spec, BACKENDS[name])(location, spec=spec, device=device)
+    load = _loader(spec, BACKENDS[name], text_first=text_first)
+    return load(location, spec=spec, device=device)
 
 
 def check_embeds(spec: str) -> None:
@@ -258,13 +265,14 @@ def caution_of(spec: str) -> str:
     return backend.caution if backend else ""
 
 
-def _loader(spec: str, backend: Backend) -> Callable[..., Encoder]:
+def _loader(spec: str, backend: Backend, *, text_first: bool) -> Callable[..., Encoder]:
     if backend.requires is not None and find_spec(backend.requires) is None:
         raise MissingExtraError(
             f"{spec} needs the package {backend.requires!r}; install retrieval[{backend.extra}]; "
             f"{backend.caution}"
         )
-    module, _, name = backend.target.partition(":")
+    target = backend.text_first if text_first and backend.text_first else backend.target
+    module, _, name = target.partition(":")
     loader: Callable[..., Encoder] = getattr(importlib.import_module(module), name).load
     return loader
 

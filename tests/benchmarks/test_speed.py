@@ -64,11 +64,20 @@ def test_video_is_compared_with_both_other_ways(tmp_path: Path) -> None:
     assert ratio == pytest.approx(ours / min(everything, seeking), rel=0.5)
 
 
-def test_help_is_compared_with_python(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_the_first_answer_is_compared_with_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(startup, "RUNS", 1)
-    (result,) = startup.run()
-    assert result.goal == 0.3
-    assert (result.value or 0) > (result.baseline or 0) > 0
+    monkeypatch.setattr(startup, "FIRST_ANSWERS", 1)
+    of_help, *results = startup.run(folder=tmp_path, scale=0.2)
+    assert of_help.goal == 0.3
+    assert (of_help.value or 0) > (of_help.baseline or 0) > 0
+    cpu, wall, other_cpu, other_wall = ((result.value or 0.0) for result in results)
+    assert results[0].baseline is not None
+    assert cpu > results[0].baseline > 0
+    assert other_cpu > cpu
+    assert other_wall > wall > 0
 
 
 def test_embedding_time_excludes_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
