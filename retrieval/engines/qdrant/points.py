@@ -36,7 +36,7 @@ MAX_BATCH_POINTS = 512
 MAX_BATCH_BYTES = 8 << 20
 """Estimated size of a request. A server takes 32 MiB by default."""
 
-BYTES_PER_NUMBER = 13
+BYTES_PER_NUMBER = 18
 """Characters of a float16 in JSON, on average."""
 
 
