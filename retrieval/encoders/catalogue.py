@@ -49,21 +49,16 @@ class Backend:
         requires: A module beyond the dependencies.
         extra: The extra that installs it.
         caution: Warning to show before use.
-        text_first: Like `target`: a class that loads what texts need first, if there is one.
     """
 
     target: str
     requires: str | None = None
     extra: str | None = None
     caution: str = ""
-    text_first: str | None = None
 
 
 BACKENDS: dict[str, Backend] = {
-    "open_clip": Backend(
-        "retrieval.encoders.open_clip:OpenClipEncoder",
-        text_first="retrieval.encoders.text_first:TextFirstEncoder",
-    ),
+    "open_clip": Backend("retrieval.encoders.open_clip:OpenClipEncoder"),
     "clap": Backend("retrieval.encoders.clap:ClapEncoder"),
     "mulan": Backend("retrieval.encoders.mulan:MulanEncoder"),
     "video-text": Backend("retrieval.encoders.video_text:VideoTextEncoder"),
@@ -221,7 +216,8 @@ def load_encoder(spec: str, *, device: str = "auto", text_first: bool = False) -
     Args:
         spec: Specification as `resolve` returns it and collections store it.
         device: `auto`, `cpu` or `cuda`.
-        text_first: Load only what texts need until pictures are embedded, where this is possible.
+        text_first: Load only what texts need until pictures are embedded, if the model was loaded
+            on this machine before and this is possible.
 
     Raises:
         UnknownModelError: There is no such model, or the name stands for several encoders.
@@ -229,6 +225,13 @@ def load_encoder(spec: str, *, device: str = "auto", text_first: bool = False) -
         WeightsNotAvailableError: The weights are not on this machine.
         WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
     """
+    if text_first:
+        from retrieval.encoders.text_first import load_known
+        from retrieval.encoders.text_record import write_record
+
+        known = load_known(spec, lambda: load_encoder(spec, device=device), device)
+        if known is not None:
+            return known
     spec, *others = resolve(spec)
     if others:
         raise UnknownModelError(
@@ -239,8 +242,10 @@ def load_encoder(spec: str, *, device: str = "auto", text_first: bool = False) -
     else:
         name, _, location = spec.partition(":")
     check_embeds(spec)
-    load = _loader(spec, BACKENDS[name], text_first=text_first)
-    return load(location, spec=spec, device=device)
+    encoder = _loader(spec, BACKENDS[name])(location, spec=spec, device=device)
+    if text_first and name == "open_clip":
+        write_record(encoder)
+    return encoder
 
 
 def check_embeds(spec: str) -> None:
@@ -265,14 +270,13 @@ def caution_of(spec: str) -> str:
     return backend.caution if backend else ""
 
 
-def _loader(spec: str, backend: Backend, *, text_first: bool) -> Callable[..., Encoder]:
+def _loader(spec: str, backend: Backend) -> Callable[..., Encoder]:
     if backend.requires is not None and find_spec(backend.requires) is None:
         raise MissingExtraError(
             f"{spec} needs the package {backend.requires!r}; install retrieval[{backend.extra}]; "
             f"{backend.caution}"
         )
-    target = backend.text_first if text_first and backend.text_first else backend.target
-    module, _, name = target.partition(":")
+    module, _, name = backend.target.partition(":")
     loader: Callable[..., Encoder] = getattr(importlib.import_module(module), name).load
     return loader
 

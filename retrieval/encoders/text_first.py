@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from indexes.forking import ForkSafeLock
 from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.inputs import NoAudio
-from retrieval.encoders.text_record import TextRecord, make_tokenizer, read_record, write_record
+from retrieval.encoders.text_record import TextRecord, make_tokenizer, read_record
 from retrieval.encoders.text_tower import TextTower
 from retrieval.encoders.tokens import clean_texts
 from retrieval.protocols import Encoder
@@ -45,27 +44,6 @@ class TextFirstEncoder(NoAudio):
         self._tokenizer = make_tokenizer(record.tokenizer)
         self._batcher = Batcher(choose_device("cpu"), spec)
 
-    @classmethod
-    def load(cls, location: str, *, spec: str, device: str = "auto") -> Any:
-        """Load the text tower if a model is known; else the complete model, and remember it.
-
-        The arguments and errors are those of `OpenClipEncoder.load`.
-        """
-
-        def load() -> Any:
-            from retrieval.encoders.open_clip import OpenClipEncoder
-
-            return OpenClipEncoder.load(location, spec=spec, device=device)
-
-        if choose_device(device).type != "cpu":
-            return load()
-        record = read_record(spec)
-        if record is not None:
-            return cls(record, load, spec=spec)
-        encoder = load()
-        write_record(encoder)
-        return encoder
-
     @property
     def complete(self) -> Encoder:
         """The complete model."""
@@ -84,3 +62,19 @@ class TextFirstEncoder(NoAudio):
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed (n, height, width, 3) uint8 RGB pictures; see `OpenClipEncoder`."""
         return self.complete.encode_images(pixels)
+
+
+def load_known(
+    spec: str, load: Callable[[], Encoder], device: str = "auto"
+) -> TextFirstEncoder | None:
+    """Load the text tower of a model that was loaded before; None of others, and on a GPU.
+
+    Args:
+        spec: Specification of the model, as collections store it.
+        load: Loads the complete model.
+        device: `auto`, `cpu` or `cuda`.
+    """
+    if choose_device(device).type != "cpu":
+        return None
+    record = read_record(spec)
+    return None if record is None else TextFirstEncoder(record, load, spec=spec)
