@@ -55,7 +55,7 @@ def embed_toys(folder: Path, root: Path, patch) -> Path:
 
 def use_toys_for_searching(patch) -> None:
     """Let collections find the toy encoders; `patch(name, value)` sets an attribute."""
-    patch("retrieval.search.open_collection.load_encoder", lambda spec, device: TOYS[spec])
+    patch("retrieval.search.open_collection.load_encoder", lambda spec, device, **_: TOYS[spec])
 
 
 def ids_by_name(root: Path) -> dict[str, int]:
