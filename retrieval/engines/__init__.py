@@ -1,1 +1,1 @@
-"""Other engines that hold or search collections; each is imported only when it is requested."""
+"""Engines of others: clusters and vector databases. Each is imported only when it is requested."""
