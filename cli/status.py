@@ -1,5 +1,6 @@
 """The `retrieval status` command."""
 
+import time
 from dataclasses import asdict
 from typing import Annotated
 
@@ -14,8 +15,19 @@ def status(
     collection: CollectionArgument,
     output: Annotated[Output, typer.Option("--format", help="table or json.")] = Output.TABLE,
 ) -> None:
-    """Print the contents of COLLECTION: items, spaces, index, failures, size."""
+    """Print the contents of COLLECTION: items, spaces, index, failures, size, writer."""
     import retrieval
+    from retrieval.store.lock import live_writer
+    from retrieval.store.writer_progress import read_progress
 
     counts = retrieval.open(collection).status()
-    print(json_text(asdict(counts)) if output is Output.JSON else escaped(counts.text(), keep="\n"))
+    writer = live_writer(collection)
+    progress = read_progress(collection)
+    if output is Output.JSON:
+        running = None if writer is None else asdict(progress or writer)
+        print(json_text(asdict(counts) | {"writer": running}))
+        return
+    print(escaped(counts.text(), keep="\n"))
+    if writer is not None:
+        doing = f": {progress.text(time.time())}" if progress else ""
+        print(escaped(f"writer      {writer}{doing}"))
