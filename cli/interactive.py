@@ -15,6 +15,7 @@ from retrieval.errors import QueryError, RetrievalError
 
 if TYPE_CHECKING:
     from cli.media_folder import SearchedCollection
+    from cli.pushed import SearchedAddress
     from retrieval.search.hits import Hits
     from retrieval.search.query import Query
     from retrieval.types import Hit
@@ -44,7 +45,7 @@ class Session:
 
     def __init__(
         self,
-        searched: SearchedCollection,
+        searched: SearchedCollection | SearchedAddress,
         settings: dict[str, Any],
         printer: AnswerPrinter,
         show_images: Callable[[Hits], None] | None = None,
@@ -174,7 +175,7 @@ def _number(argument: str, expected: str) -> int:
 
 
 def ask_queries(
-    searched: SearchedCollection, settings: dict[str, Any], printer: AnswerPrinter
+    searched: SearchedCollection | SearchedAddress, settings: dict[str, Any], printer: AnswerPrinter
 ) -> None:
     """Answer queries from a terminal, or from the lines of standard input.
 

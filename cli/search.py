@@ -27,6 +27,7 @@ from cli.options import (
     WhereOption,
 )
 from cli.output import AnswerPrinter, Output, paths_wanted
+from cli.pushed import SearchedAddress, is_address
 from cli.running_server import ask_server
 from retrieval.targets import Target, TextMode
 
@@ -41,8 +42,9 @@ def search(
     collection: Annotated[
         Path,
         typer.Argument(
-            metavar="COLLECTION|FOLDER",
-            help="Folder made by `embed`, or any folder of media, which is embedded first.",
+            metavar="COLLECTION|FOLDER|ADDRESS",
+            help="Folder made by `embed`, any folder of media, which is embedded first, or the "
+            "address that `push` printed: qdrant://HOST:6333/NAME.",
         ),
     ],
     query: Annotated[
@@ -70,6 +72,13 @@ def search(
         bool,
         typer.Option("--here", help="Keep the collection of a new FOLDER inside it."),
     ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--collection",
+            help="For an ADDRESS: the folder that was pushed, for moments and exact scores.",
+        ),
+    ] = None,
     like: Annotated[
         int | None,
         typer.Option(
@@ -141,6 +150,7 @@ def search(
 
     if space is not None and vector is None:
         raise QueryError("--space names the space of --vector; other queries ask every space")
+    addressed = is_address(collection, source, folder_options=model is not None or here)
     exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
     asks = interactive or _is_prompt_wanted(query, queries, like, vector)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery, export)):
@@ -152,6 +162,7 @@ def search(
     )
     others = (queries, vector, ids, rerank, gallery, export, merge, model, with_vectors, here)
     defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
+    defaults = defaults and not addressed
     if defaults and (query is None) != (like is None) and not any((asks, *others)):
         options = {"to": to or [], "k": k, "offset": offset, "where": where or [],
                    "cutoff": cutoff, "min_score": min_score, "text": text}  # fmt: skip
@@ -176,9 +187,15 @@ def search(
         "with_vectors": with_vectors,
         "text": text,
     }
-    searched = SearchedCollection(
-        collection, model=model, here=here, device=device.value, localizer=localizer
-    )
+    searched: SearchedCollection | SearchedAddress
+    if addressed:
+        searched = SearchedAddress(
+            str(collection), collection=source, device=device.value, localizer=localizer
+        )
+    else:
+        searched = SearchedCollection(
+            collection, model=model, here=here, device=device.value, localizer=localizer
+        )
     if asks:
         from cli.interactive import ask_queries
 
