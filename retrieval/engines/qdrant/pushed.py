@@ -116,6 +116,10 @@ class PushedCollection:
 
     # ------------------------------------------------------------ searching
 
+    def summary(self) -> str:
+        """Describe the contents in one line."""
+        return self.status().summary()
+
     def search(self, query: QueryLike | VectorQuery | None = None, **options: Any) -> Hits:
         """Find the items closest to a query; the arguments are those of `answer`."""
         return self.answer(query, **options).hits

@@ -53,7 +53,7 @@ function append(answer) {
   list.querySelector(".filler")?.remove();
   for (const hit of answer.hits) {
     if (!hit.likely && (last?.likely ?? true) && !list.querySelector(".divider")) list.append(...divider());
-    list.append(card({ ...hit, collection: answer.collection }, actions));
+    list.append(card({ collection: answer.collection, ...hit }, actions));
     last = hit;
   }
   list.append(filler());
