@@ -15,6 +15,7 @@ from retrieval.errors import QueryError, RetrievalError
 
 if TYPE_CHECKING:
     from cli.media_folder import SearchedCollection
+    from cli.pushed import SearchedAddress
     from cli.several import SearchedGroup
     from retrieval.search.hits import Hits
     from retrieval.search.query import Query
@@ -45,7 +46,7 @@ class Session:
 
     def __init__(
         self,
-        searched: SearchedCollection | SearchedGroup,
+        searched: SearchedCollection | SearchedGroup | SearchedAddress,
         settings: dict[str, Any],
         printer: AnswerPrinter,
         show_images: Callable[[Hits], None] | None = None,
@@ -176,7 +177,9 @@ def _number(argument: str, expected: str) -> int:
 
 
 def ask_queries(
-    searched: SearchedCollection | SearchedGroup, settings: dict[str, Any], printer: AnswerPrinter
+    searched: SearchedCollection | SearchedGroup | SearchedAddress,
+    settings: dict[str, Any],
+    printer: AnswerPrinter,
 ) -> None:
     """Answer queries from a terminal, or from the lines of standard input.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,27 +28,31 @@ from cli.options import (
     WhereOption,
 )
 from cli.output import AnswerPrinter, Output, paths_wanted
+from cli.pushed import SearchedAddress, is_address
 from cli.running_server import ask_server
 from cli.several import SearchedGroup, SkipDamagedOption, split_query
 from retrieval.targets import Target, TextMode
 
 if TYPE_CHECKING:
+    from retrieval.search.hits import Hits
     from retrieval.search.query import Query
     from retrieval.search.result import SearchResult
     from retrieval.search.vector_query import VectorQuery
 
     Selected = list[tuple[int | str | None, Query | VectorQuery]]
+    Searched = SearchedCollection | SearchedGroup | SearchedAddress
 
 
 def search(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="COLLECTION|FOLDER [QUERY]",
-            help="Folders made by `embed`, patterns of them such as 'archive/*', or any folders of "
-            "media, which are embedded first. Then a text, @FILE, @ARCHIVE.tar!MEMBER, or a sum "
-            'such as \'"a horse" + 0.5*@stripes.png - "cartoon"\'. With one folder and no query, a '
-            "prompt asks for queries.",
+            metavar="COLLECTION|FOLDER|ADDRESS [QUERY]",
+            help="Folders made by `embed`, patterns of them such as 'archive/*', any folders of "
+            "media, which are embedded first, or the address that `push` printed: "
+            "qdrant://HOST:6333/NAME. Then a text, @FILE, @ARCHIVE.tar!MEMBER, or a sum such as "
+            '\'"a horse" + 0.5*@stripes.png - "cartoon"\'. With one folder and no query, a prompt '
+            "asks for queries.",
         ),
     ],
     interactive: Annotated[
@@ -69,6 +73,13 @@ def search(
         bool,
         typer.Option("--here", help="Keep the collection of a new FOLDER inside it."),
     ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--collection",
+            help="For an ADDRESS: the folder that was pushed, for moments and exact scores.",
+        ),
+    ] = None,
     like: Annotated[
         str | None,
         typer.Option(
@@ -151,7 +162,8 @@ def search(
     roots, query = split_query(
         arguments, has_query=interactive or any(one is not None for one in given)
     )
-    is_group = len(roots) > 1 or is_pattern(roots[0])
+    addressed = is_address(roots, source, folder_options=model is not None or here)
+    is_group = not addressed and (len(roots) > 1 or is_pattern(roots[0]))
     asks = interactive or _is_prompt_wanted(query, *given)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery, export)):
         raise QueryError("-i asks for queries; leave out QUERY, --queries, --like, --vector, "
@@ -167,7 +179,7 @@ def search(
     others = (queries, vector, ids, rerank, gallery, export, merge, model, with_vectors, here)
     defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
     is_simple = defaults and (query is None) != (like is None) and not any((asks, *others))
-    if is_simple and not is_group:
+    if is_simple and not (is_group or addressed):
         options = {"to": to or [], "k": k, "offset": offset, "where": where or [],
                    "cutoff": cutoff, "min_score": min_score, "text": text}  # fmt: skip
         answer = ask_server(Path(roots[0]), query, like, options)
@@ -176,8 +188,7 @@ def search(
             return
     from retrieval.search.arguments import read_ids
 
-    if is_group and (ids is not None or model is not None or here):
-        raise QueryError("--ids, --model and --here are for a single collection")
+    _check_single(is_group, ids, model, here)
     selected = [] if asks else _selected(query, queries, like, vector, space, is_group=is_group)
     settings: dict[str, Any] = {
         "to": to or (),
@@ -193,34 +204,54 @@ def search(
         "text": text,
     }
     opening = {"device": device.value, "localizer": localizer}
-    searched = (
-        SearchedGroup(roots, skip_damaged=skip_damaged, **opening)
-        if is_group
-        else SearchedCollection(Path(roots[0]), model=model, here=here, **opening)
-    )
+    searched: Searched
+    if addressed:
+        searched = SearchedAddress(roots[0], collection=source, **opening)
+    elif is_group:
+        searched = SearchedGroup(roots, skip_damaged=skip_damaged, **opening)
+    else:
+        searched = SearchedCollection(Path(roots[0]), model=model, here=here, **opening)
     if asks:
         from cli.interactive import ask_queries
 
         ask_queries(searched, settings, printer)
         return
-    opened = searched.prepare(to or (), [item for _, item in selected])
-    results = []
-    for qid, item in selected:
-        result = opened.answer(item, **settings)
+    shown: list[tuple[str, Hits]] = []
+    for qid, result in _answers(searched, selected, settings):
         printer.print(result, qid)
         exporter.add(result)
         if gallery is not None:
-            results.append(result)
-    if gallery is not None:
-        _write_gallery(gallery, results, roots)
+            shown.append((result.query, result.hits))
+    _write_gallery(gallery, shown, roots)
     exporter.run()
 
 
-def _write_gallery(out: Path, results: Sequence[SearchResult], roots: Sequence[str]) -> None:
+def _answers(
+    searched: Searched, selected: Selected, settings: dict[str, Any]
+) -> Iterator[tuple[int | str | None, SearchResult]]:
+    """Answer queries one after the other."""
+    opened = searched.prepare(settings["to"], [item for _, item in selected])
+    for qid, item in selected:
+        yield qid, opened.answer(item, **settings)
+
+
+def _write_gallery(
+    out: Path | None, answers: Sequence[tuple[str, Hits]], roots: Sequence[str]
+) -> None:
+    """Write a page of the hits of each query, if one is requested."""
+    if out is None:
+        return
     from retrieval.gallery.page import GallerySection, write_gallery
 
-    sections = [GallerySection(result.query, result.hits) for result in results]
+    sections = [GallerySection(query, hits) for query, hits in answers]
     write_gallery(out, sections, title=f"Search in {', '.join(roots)}")
+
+
+def _check_single(is_group: bool, *options: object) -> None:
+    from retrieval.errors import QueryError
+
+    if is_group and any(options):
+        raise QueryError("--ids, --model and --here are for a single collection")
 
 
 def _is_prompt_wanted(*queries: object) -> bool:
