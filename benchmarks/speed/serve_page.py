@@ -58,7 +58,7 @@ def page_results(port: int, photographs: int) -> list[Result]:
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as started:
         try:
-            browser = started.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+            browser = started.chromium.launch(executable_path=executable)
         except Error:
             logger.warning("the page is not measured: no Chromium here")
             return []
