@@ -30,6 +30,7 @@ from retrieval.progress import Progress
 from retrieval.store.schema import ITEMS
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import (
+    PARTIAL_STAGES,
     Failure,
     KnownFile,
     MediaInfo,
@@ -38,12 +39,6 @@ from retrieval.types import (
     Source,
     TextSource,
 )
-
-SPACE_STAGE = "space"
-"""Stage of a failure in a further space of an existing item."""
-
-PARTIAL_STAGES = (SPACE_STAGE, TextSource.OCR, TextSource.SPEECH)
-"""Stages of failures of items that are in the collection; a readable file does not end them."""
 
 
 class Reconciler:

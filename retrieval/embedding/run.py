@@ -26,7 +26,7 @@ from retrieval.embedding.options import (
     required_encoders,
 )
 from retrieval.embedding.reading import WordReader, check_readers
-from retrieval.embedding.reconciling import SPACE_STAGE, Reconciler
+from retrieval.embedding.reconciling import Reconciler
 from retrieval.encoders.hub.cache import find_snapshot
 from retrieval.encoders.inventory import MissingEncoder, MissingRepository, missing_repositories
 from retrieval.encoders.names import unidentified_repository
@@ -44,6 +44,7 @@ from retrieval.store.current import read_current
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter, publish_on_interrupt
 from retrieval.types import (
+    SPACE_STAGE,
     DecodeEvent,
     DecodePlan,
     EmbeddedItem,
