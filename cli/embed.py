@@ -52,7 +52,12 @@ def embed(
         int, typer.Option(min=1, help="Images, frames or audio windows per batch.")
     ] = 64,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Decoding processes; 0 decodes in the main process.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Decoding processes; 0 decodes in the main process. With --on: workers of the "
+            "cluster. [one for each GPU, or else for each node]",
+        ),
     ] = None,
     fps: Annotated[float, typer.Option(min=0.01, help="Video frames sampled per second.")] = 2.0,
     clip_seconds: Annotated[
@@ -110,6 +115,34 @@ def embed(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try files that failed before again.")
     ] = False,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Embed only part K of N similar parts of the sources, such as 3/64; `merge` joins "
+            "the collections of all parts.",
+        ),
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Embed on the Ray cluster at ray://HOST:10001 or HOST:PORT; auto is the cluster "
+            "of this machine.",
+        ),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="With --on: GPUs of each worker, such as 0.5. [1 if any]"),
+    ] = None,
+    out_collections: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="With --on: write N collections COLLECTION-00, COLLECTION-01 and so on.",
+        ),
+    ] = None,
 ) -> None:
     """Embed media files into COLLECTION: add new files and replace changed ones.
 
@@ -120,9 +153,11 @@ def embed(
     that ended the run.
     """
     from cli.models import offer_download
+    from retrieval.embedding.missing import missing_encoders
     from retrieval.embedding.options import EmbedOptions
     from retrieval.embedding.run import embed as run
-    from retrieval.embedding.run import missing_encoders
+    from retrieval.embedding.units import UnitNumber
+    from retrieval.errors import ClusterError
     from retrieval.media.sources.find import find_sources
     from retrieval.media.sources.listing import Listing
     from retrieval.types import Sampling
@@ -143,8 +178,9 @@ def embed(
         prune=prune,
         texts=_sources_of_texts(texts, ocr=ocr, speech=speech is not None),
         refresh=refresh,
+        unit=None if unit is None else UnitNumber.parse(unit),
     )
-    if workers is not None:
+    if workers is not None and on is None:
         options = replace(options, workers=workers)
     if speech is not None:
         options = replace(options, speech_model=speech)
@@ -152,13 +188,22 @@ def embed(
     listing = Listing(options.exclude, lambda failure: None)
     listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)
     found = sum(1 for _ in listed)  # Refuse missing sources before any download.
-    offer_download(missing_encoders(collection, options))
+    if on is None:
+        if gpus_per_worker is not None or out_collections is not None:
+            raise ClusterError("GPUs of workers and several collections need a cluster; add --on")
+        offer_download(missing_encoders(collection, options))
     with kept_on_interrupt(collection), progress_bar() as show:
 
         def progress(task: str, done: float, total: float | None, note: str = "") -> None:
-            show(task, done, total or found, note)
+            show(task, done, total or (found if options.unit is None else None), note)
 
-        report = run(given, collection, options, progress)
+        if on is None:
+            report = run(given, collection, options, progress)
+        else:
+            from retrieval.engines.ray.embedding import ClusterOptions, embed_on
+
+            cluster = ClusterOptions(on, workers, gpus_per_worker, out_collections)
+            report = embed_on(given, collection, options, cluster, progress)
     _print_report(report, collection)
     if not report.in_collection:
         raise typer.Exit(1)

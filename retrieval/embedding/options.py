@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from retrieval.embedding.units import UnitNumber
 from retrieval.encoders.catalogue import (
     CATALOGUE,
     caution_of,
@@ -21,7 +22,6 @@ from retrieval.encoders.spaces import check_encoder, make_space
 from retrieval.errors import MissingExtraError, SourceError, WeightsNotAvailableError
 from retrieval.media.files import possible_modalities
 from retrieval.protocols import Encoder
-from retrieval.store.reader import Snapshot
 from retrieval.types import Failure, Medium, Sampling, Space, TextSource
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,14 @@ DEFAULT_TEXTS = (TextSource.NAME, TextSource.CAPTION, TextSource.TAG, TextSource
 SOUND_ONLY = (Medium.AUDIO,)
 
 Spaces = dict[str, tuple[Space, Encoder]]
+
+
+class HasSpaces(Protocol):
+    """A generation of a collection, or a part of a run that belongs to one."""
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces of the collection."""
 
 
 class EncoderLoader(Protocol):
@@ -70,6 +78,7 @@ class EmbedOptions:
             extension; a later run embeds the others. None: all.
         media: Decode only files that may contain one of these media, and use only encoders that
             embed one. None: all.
+        unit: Embed one part of the sources only; None: all.
     """
 
     models: tuple[str, ...] = ()
@@ -91,6 +100,7 @@ class EmbedOptions:
     refresh: bool = False
     modalities: frozenset[Medium] | None = None
     media: frozenset[Medium] | None = None
+    unit: UnitNumber | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.models, str):  # one name instead of a tuple
@@ -204,7 +214,7 @@ class RequiredEncoder:
     optional: bool
 
 
-def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[RequiredEncoder]:
+def required_encoders(snapshot: HasSpaces | None, options: EmbedOptions) -> list[RequiredEncoder]:
     """Return the encoders of the collection's spaces, then those of the requested models.
 
     Encoders that embed none of `options.media` are left out, as far as this is known unloaded.
@@ -232,7 +242,7 @@ def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[
 
 
 def open_spaces(
-    snapshot: Snapshot | None, options: EmbedOptions, load: EncoderLoader | None = None
+    snapshot: HasSpaces | None, options: EmbedOptions, load: EncoderLoader | None = None
 ) -> Spaces:
     """Load the encoders of the collection's spaces and of the requested models.
 

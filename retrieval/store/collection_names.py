@@ -20,7 +20,8 @@ def expand_collections(names: Iterable[str | os.PathLike[str]]) -> list[Path]:
         CollectionNotFoundError: A pattern matches no collection.
     """
     folders: dict[Path, None] = {}
-    for name in map(os.fspath, names):
+    for given in names:
+        name = os.fspath(given)
         if os.path.lexists(name) or not glob.has_magic(name):
             folders[Path(name)] = None
             continue

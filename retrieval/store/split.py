@@ -15,6 +15,7 @@ from retrieval.errors import CollectionError, QueryError, StorageError
 from retrieval.files.writing import storage_errors, sync_folder
 from retrieval.progress import Progress, no_progress
 from retrieval.store.appending import Addition, append_items
+from retrieval.store.blocks import isin_sorted
 from retrieval.store.filters.evaluation import matching_ids
 from retrieval.store.id_table import write_id_table
 from retrieval.store.lock import HOLDER_NAME, LOCK_NAME, CollectionLock
@@ -169,8 +170,6 @@ def _failures_of_parts(
             if item is None:
                 if number == 0:
                     part.append(failure)
-            elif len(ids) and ids[min(np.searchsorted(ids, item.item_id), len(ids) - 1)] == (
-                item.item_id
-            ):
+            elif isin_sorted(np.array([item.item_id]), ids).all():
                 part.append(failure)
         yield part

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -192,6 +192,10 @@ class CollectionWriter:
         if self.snapshot is None:
             return UserColumns(notices=self.notices)
         return self.snapshot.user_columns(self.notices)
+
+    def declare_columns(self, types: Mapping[str, ColumnType]) -> None:
+        """Start with the user columns of another collection; this one has no generation."""
+        self._columns = UserColumns(types, notices=self.notices)
 
     def column_types(self) -> dict[str, ColumnType]:
         """Return the user columns and their types, those of pending items included."""
@@ -388,13 +392,3 @@ class CollectionWriter:
             missing = self._next_missing_item(space)
             if missing is not None:
                 raise ValueError(f"{space} lacks item {missing}: add its rows before new items")
-
-
-@contextmanager
-def publish_on_interrupt(writer: CollectionWriter) -> Iterator[None]:
-    """Publish complete items when Ctrl-C or SIGTERM ends the process."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        writer.publish()
-        raise

@@ -67,7 +67,7 @@ def decode_all(
     with _WorkerPool(plan, workers, timeout_seconds) as pool:
         # Reading words takes longer than a message, so that small jobs share the work better.
         max_sources = 1 if plan.words else JOB_SOURCES
-        yield from pool.run(_make_jobs(sources, _KnownFiles(known), max_sources))
+        yield from pool.run(_make_jobs(sources, KnownFiles(known), max_sources))
 
 
 # ---------------------------------------------------------------- jobs
@@ -83,7 +83,7 @@ class _Job:
     is_done: bool = False
 
 
-class _KnownFiles:
+class KnownFiles:
     """Selects the known files of one source."""
 
     def __init__(self, files: Mapping[str, KnownFile]) -> None:
@@ -91,6 +91,7 @@ class _KnownFiles:
         self._members: list[str] | None = None
 
     def of(self, source: Source) -> dict[str, KnownFile]:
+        """Return the known file of a source, or the known members of an archive."""
         if not source.is_tar:
             file = self._files.get(source.uri)
             return {} if file is None else {source.uri: file}
@@ -102,7 +103,7 @@ class _KnownFiles:
 
 
 def _make_jobs(
-    sources: Iterable[Source], known: _KnownFiles, max_sources: int = JOB_SOURCES
+    sources: Iterable[Source], known: KnownFiles, max_sources: int = JOB_SOURCES
 ) -> Iterator[_Job]:
     """Group consecutive images into jobs, so that many small ones share a message."""
     group: list[Source] = []
