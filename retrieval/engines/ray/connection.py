@@ -29,6 +29,7 @@ def require_ray() -> Any:
     Raises:
         MissingExtraError: It is not installed.
     """
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # its warnings go to standard error
     try:
         import ray
     except ImportError:
@@ -88,16 +89,34 @@ def _resolve(address: str) -> str:
             f"{address!r} is not the address of a cluster; expected auto, HOST:PORT or "
             "ray://HOST:10001"
         )
-    host, port = match["host"].strip("[]"), int(match["port"])
-    try:
-        socket.create_connection((host, port), timeout=REACH_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    host, port = match["host"], int(match["port"])
+    reason = _unreachable(host.strip("[]"), port)
+    if reason is not None:
         raise ClusterError(
             f"no Ray head answers at {host}:{port} ({reason}); check the address, the firewall "
             "and `ray status` there"
-        ) from error
+        )
     return address
+
+
+def _unreachable(host: str, port: int) -> str | None:
+    """Return why no head answers at an address; None if one does."""
+    try:
+        socket.create_connection((host, port), timeout=REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        return str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+    if os.environ.get("RAY_USE_TLS") == "1":
+        return None
+    try:
+        import grpc
+    except ImportError:  # a Ray without its client
+        return None
+    with grpc.insecure_channel(f"{host}:{port}") as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=REACH_SECONDS)
+        except grpc.FutureTimeoutError:
+            return "the port is open, but the protocol is not Ray's"
+    return None
 
 
 def _local_head() -> str | None:
@@ -127,4 +146,7 @@ def _reason(address: str, error: Exception) -> str:
             f"the cluster at {address} runs another release of Python or Ray than this client; "
             f"install the same on all machines ({text[:300]})"
         )
-    return f"cannot connect to the cluster at {address}: {text[:300] or type(error).__name__}"
+    return (
+        f"cannot connect to the cluster at {address}: {text[:300] or type(error).__name__}; check "
+        "`ray status` there and the token, in RAY_AUTH_TOKEN or ~/.ray/auth_token"
+    )

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import retrieval
@@ -21,7 +21,7 @@ from retrieval.embedding.reading import WordReader
 from retrieval.embedding.reconciling import Reconciler
 from retrieval.embedding.run import source_lister
 from retrieval.embedding.unit_run import UnitResult, complete_spaces
-from retrieval.embedding.units import ListSources, Unit, groups_of_similar_work
+from retrieval.embedding.units import GroupLimits, ListSources, Unit, groups_of_similar_work
 from retrieval.engines.ray.connection import connected
 from retrieval.engines.ray.parts import collection_roots, listed_part, total_report
 from retrieval.engines.ray.pool import Lost, Task, WorkerPool, pool_size
@@ -54,12 +54,14 @@ class ClusterOptions:
         workers: Number of workers; by default one for each GPU, or else one for each node.
         gpus_per_worker: GPUs of each, perhaps a fraction; by default 1 if the cluster has GPUs.
         collections: Number of collections to write; see `embed_on`.
+        limits: Sizes of the units.
     """
 
     address: str = "auto"
     workers: int | None = None
     gpus_per_worker: float | None = None
     collections: int | None = None
+    limits: GroupLimits = field(default_factory=GroupLimits)
 
 
 def embed_on(
@@ -117,9 +119,10 @@ def embed_on(
             report = EmbedReport()
             reports.append(report)
             show = _progress_after(sum(each.seen for each in reports), progress)
-            _append_leftovers(writer, folder)
+            append_leftovers(writer, folder)
             _complete(writer, part, options, pool.spaces, report)
-            _ClusterRun(writer, folder, options, pool, report, show).embed(part)
+            run = ClusterRun(writer, folder, options, pool, report, show)
+            run.embed(part, cluster.limits)
             report.notices += writer.notices.lines()
     total = total_report(reports)
     total.seconds = time.monotonic() - start
@@ -141,7 +144,7 @@ def _progress_after(done_before: int, progress: Progress) -> Progress:
     return show
 
 
-def _append_leftovers(writer: CollectionWriter, staging: Staging) -> None:
+def append_leftovers(writer: CollectionWriter, staging: Staging) -> None:
     """Append what an interrupted run embedded, unless the collection has newer versions."""
     for folder in staging.leftovers():
         known = writer.snapshot.known_files() if writer.snapshot else {}
@@ -176,7 +179,7 @@ def _complete(
     report.completed += complete_spaces(list_sources, writer, opened, options)
 
 
-class _ClusterRun:
+class ClusterRun:
     """Embeds the sources of one collection."""
 
     def __init__(
@@ -200,11 +203,13 @@ class _ClusterRun:
         self._order: deque[Task] = deque()  # all tasks that are not appended yet
         self._results: dict[Task, UnitResult | list[Failure]] = {}
 
-    def embed(self, list_sources: ListSources) -> None:
+    def embed(self, list_sources: ListSources, limits: GroupLimits | None = None) -> None:
         """Embed new and changed files, and store what changed of the others."""
         reconciler = self._reconciler
         self._groups = groups_of_similar_work(
-            reconciler.select(list_sources(reconciler.listing)), workers=self._pool.size.workers
+            reconciler.select(list_sources(reconciler.listing)),
+            workers=self._pool.size.workers,
+            limits=limits,
         )
         for task, outcome in self._pool.run(self._next_task, self._show_progress):
             if isinstance(outcome, Lost):

@@ -24,6 +24,7 @@ from retrieval.media.sources.listing import Listing
 from retrieval.store.merge import merge
 from retrieval.store.reader import Snapshot
 from retrieval.types import KnownFile, Source, Space
+from support.collection_rows import rows_by_uri
 from support.media_files import make_tone, sound_bytes
 from support.toy_encoder import ToyEncoder
 from support.toy_runs import COLOURS, pictures
@@ -94,27 +95,7 @@ def test_collections_of_all_units_merge_to_that_of_one_run(
         options = EmbedOptions(("toy:toy",), workers=0, unit=UnitNumber(number, 3))
         embed([media], tmp_path / f"part-{number}", options)
     merge([tmp_path / f"part-{number}" for number in (1, 2, 3)], tmp_path / "all")
-    assert rows(tmp_path / "all") == rows(tmp_path / "c")
-
-
-def rows(root: Path) -> dict[str, tuple[object, ...]]:
-    """The columns, texts and vectors of each item by uri, without ids."""
-    snapshot = Snapshot.open(root)
-    found = {}
-    for batch in snapshot.iter_items():
-        for row in batch.to_pylist():
-            item_id = row.pop("item_id")
-            texts = [
-                {name: value for name, value in text.items() if name != "item_id"}
-                for each in snapshot.texts(np.array([item_id]))
-                for text in each.to_pylist()
-            ]
-            vectors = [
-                snapshot.item_segments(space.name, item_id).vectors.tobytes()
-                for space in snapshot.spaces
-            ]
-            found[row["uri"]] = (row, texts, vectors)
-    return found
+    assert rows_by_uri(tmp_path / "all") == rows_by_uri(tmp_path / "c")
 
 
 def test_a_unit_skips_content_that_the_receiving_collection_has(
@@ -136,7 +117,7 @@ def test_a_unit_skips_content_that_the_receiving_collection_has(
     assert result.unchanged[0].info is not None
     assert result.unchanged[0].info.mtime == 1.0
     assert sum(encoded) == 2
-    assert list(rows(tmp_path / "unit")) == [f"{media}/green.png", f"{media}/yellow.png"]
+    assert list(rows_by_uri(tmp_path / "unit")) == [f"{media}/green.png", f"{media}/yellow.png"]
     again = embed_unit(unit, tmp_path / "unit", OPTIONS)
     assert (sum(encoded), again.report.added) == (2, dict.fromkeys(again.report.added, 0))
 
