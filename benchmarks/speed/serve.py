@@ -72,11 +72,21 @@ def _queries(root: Path, rows: int) -> list[Result]:
     tower = ClipTextTower()
     cache = root.with_name("serve-cache")
     with serving("clip", root, cache) as port, serving("bare", root, cache) as bare:
+        _wait_for_examples(port)
         return [
             *_warm_query(port, bare, root, tower, rows),
             *_many_clients(port, tower, rows),
             *_many_connections(port),
         ]
+
+
+def _wait_for_examples(port: int) -> None:
+    """Wait until the server has chosen the example queries, which encodes texts."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/api/collections")
+    answer = connection.getresponse()
+    _check([answer.status])
+    answer.read()
 
 
 def _warm_query(port: int, bare: int, root: Path, tower: ClipTextTower, rows: int) -> list[Result]:

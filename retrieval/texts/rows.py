@@ -124,13 +124,17 @@ class TextRows:
 
     def texts(self, numbers: NDArray[np.int64]) -> list[str]:
         """Return the texts of rows."""
+        return [text.decode() for text in self.encoded_texts(numbers)]
+
+    def encoded_texts(self, numbers: NDArray[np.int64]) -> list[bytes]:
+        """Return the texts of rows in UTF-8."""
         # `ChunkedArray.take` joins all chunks, and scalars of Arrow are slow.
         chunks = np.searchsorted(self._chunk_starts, numbers, side="right") - 1
         places = numbers - self._chunk_starts[chunks]
         texts = []
         for chunk, place in zip(chunks.tolist(), places.tolist(), strict=True):
             offsets, data = self._texts[chunk]
-            texts.append(data[offsets[place] : offsets[place + 1]].tobytes().decode())
+            texts.append(data[offsets[place] : offsets[place + 1]].tobytes())
         return texts
 
     def as_texts(self, numbers: NDArray[np.int64]) -> pa.RecordBatch:

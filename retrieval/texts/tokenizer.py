@@ -56,6 +56,9 @@ class Tokenizer:
     def located_terms(self, text: str) -> Iterator[Word]:
         """Yield the terms of a text with their places in it."""
         words = [word for word in located_words(text) if is_short(word.text)]
+        if self.language is None:
+            yield from words
+            return
         terms = self._stemmed([word.text for word in words])
         for word, term in zip(words, terms, strict=True):
             yield replace(word, text=term)

@@ -110,3 +110,30 @@ def test_a_spoken_word_is_found_within_its_cue_and_opens_as_a_timeline(
 def test_queries_by_meaning_return_what_vectors_return(library: Path, query: str) -> None:
     by_vectors = [hit["item_id"] for hit in hits(library, query, "--text", "off")]
     assert [hit["item_id"] for hit in hits(library, query)] == by_vectors
+
+
+def test_localize_finds_a_spoken_word_in_one_file(library: Path) -> None:
+    video = library.parent / "media" / "videos" / (library.parent / "video").read_text()
+    document = run("localize", video, "lighthouse", "--model", "tiny", "--format", "json")
+    first, *others = json.loads(document)["hits"]
+    assert (first["start_seconds"], first["end_seconds"]) == (2.0, 3.5)
+    assert first["matched"]["text"] == "We sail from the lighthouse tonight."
+    assert all(hit["matched"] is None for hit in others)
+    for query, mode, count in [("lighthouse", "only", 1), ("submarine", "only", 0)]:
+        words = run("localize", video, query, "--model", "tiny", "--text", mode, "--format", "json")
+        hits_of_words = json.loads(words)["hits"]
+        assert [hit["score"] for hit in hits_of_words] == [None] * count
+    vectors = run("localize", video, "lighthouse", "--model", "tiny", "--text", "off")
+    assert "lighthouse tonight" not in vectors
+
+
+def test_localize_finds_moments_in_several_files(library: Path) -> None:
+    folder = library.parent / "media" / "videos"
+    video = folder / (library.parent / "video").read_text()
+    other = next(path for path in sorted(folder.glob("*.mp4")) if path != video)
+    arguments = (video, other, "lighthouse", "--model", "tiny", "--format", "json", "-k", 9)
+    first, *others = json.loads(run("localize", *arguments))["hits"]
+    assert first["uri"].endswith(video.name)
+    assert first["matched"]["text"] == "We sail from the lighthouse tonight."
+    assert {Path(hit["uri"]).name for hit in others} == {video.name, other.name}
+    assert "collection" not in first

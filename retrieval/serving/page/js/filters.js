@@ -2,7 +2,7 @@
 
 import { getJson } from "./api.js";
 import { build, byId } from "./dom.js";
-import { readState, search } from "./state.js";
+import { ALL, readState, search } from "./state.js";
 
 const dialog = byId("filter-dialog");
 const RANGES = ["int64", "double", "timestamp", "date"];
@@ -48,7 +48,8 @@ function add(condition) {
 async function openDialog() {
   dialog.replaceChildren(build("p", { class: "loading" }, "Reading the columns…"));
   dialog.showModal();
-  const { collection } = readState();
+  const { collection: chosen } = readState();
+  const collection = chosen === ALL ? "" : chosen; // the columns of the first one are offered
   let answer;
   try {
     answer = await getJson(`api/columns${collection ? `?${new URLSearchParams({ collection })}` : ""}`);

@@ -8,7 +8,7 @@ import "./keyboard.js";
 import { addItem, showQuery } from "./query_bar.js";
 import { clear, onCards, show } from "./results.js";
 import { showSelection, toggleSelected } from "./selection.js";
-import { address, go, readState, search, searchParameters } from "./state.js";
+import { ALL, address, go, readState, search, searchParameters } from "./state.js";
 import { showItem } from "./viewer.js";
 
 let shown = null; // the search whose results are shown
@@ -76,11 +76,12 @@ async function showExamples(state) {
   const { collections } = await getJson("api/collections");
   const names = collections.map((each) => each.collection);
   byId("collection").hidden = names.length < 2;
-  const current = names.includes(state.collection) ? state.collection : names[0];
+  const current = state.collection === ALL || names.includes(state.collection) ? state.collection : names[0];
   byId("collection").replaceChildren(
     ...names.map((name) => build("option", { value: name, selected: name === current }, name)),
+    build("option", { value: ALL, selected: current === ALL }, "All collections"),
   );
-  const examples = collections.find((each) => each.collection === current)?.examples ?? [];
+  const examples = (collections.find((each) => each.collection === current) ?? collections[0])?.examples ?? [];
   if (readState().q || !examples.length) return;
   byId("examples").replaceChildren(
     build("span", {}, "Try"),

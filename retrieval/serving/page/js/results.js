@@ -46,7 +46,7 @@ export function clear() {
 function append(answer) {
   const list = byId("results");
   list.querySelector(".filler")?.remove();
-  const shown = answer.hits.map((hit) => card({ ...hit, collection: answer.collection }, actions));
+  const shown = answer.hits.map((hit) => card({ collection: answer.collection, ...hit }, actions));
   list.append(...shown, build("span", { class: "filler" })); // keeps the last row at its height
   next = answer.next;
   performance.mark("results-painted");
