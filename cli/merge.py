@@ -29,11 +29,11 @@ def merge(
     Items get new ids; OUTPUT-ids.parquet lists old and new ones. Of several versions of a file the
     newest stays. The indexes are not copied: `retrieval index OUTPUT` builds them.
     """
-    from retrieval.store.collection_names import expand_collections
+    from retrieval.collection_paths import expand
     from retrieval.store.merge import merge as run
 
     with progress_bar() as progress:
-        report = run(expand_collections(collections), output, progress)
+        report = run(expand(collections), output, progress)
     print(report.summary())
     for notice in report.notices:
         print(f"note: {escaped(notice)}", file=sys.stderr)

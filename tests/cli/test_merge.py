@@ -29,4 +29,4 @@ def test_merge_and_split_print_what_they_made(parts: list[Path], tmp_path: Path)
     assert lines == [f"{tmp_path}/parts/all-00: 3 items", f"{tmp_path}/parts/all-01: 1 item"]
     with pytest.raises(CollectionNotFoundError) as caught:
         run("merge", tmp_path / "nothing-*", "-o", tmp_path / "more")
-    assert "matches no collection; check the pattern" in one_line(caught.value)
+    assert "no collection matches" in one_line(caught.value)

@@ -10,11 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import retrieval.errors
 from retrieval.embedding.unit_run import UnitResult
 from retrieval.embedding.units import Unit
-from retrieval.engines.ray.worker import Job, Problem, Ready, UnitWorker
-from retrieval.errors import ClusterError, RetrievalError
+from retrieval.engines.ray.nodes import live_nodes
+from retrieval.engines.ray.problems import Problem, error_of
+from retrieval.engines.ray.worker import Job, Ready, UnitWorker
+from retrieval.errors import ClusterError
 from retrieval.types import Space
 
 logger = logging.getLogger(__name__)
@@ -95,8 +96,6 @@ def pool_size(ray: Any, workers: int | None, gpus_per_worker: float | None) -> P
         ClusterError: The cluster has no live node.
     """
     nodes = live_nodes(ray)
-    if not nodes:
-        raise ClusterError("the cluster has no live node; see `ray status`")
     resources = [node["Resources"] for node in nodes]
     gpus = sum(each.get("GPU", 0.0) for each in resources)
     share = gpus_per_worker if gpus_per_worker is not None else float(gpus > 0)
@@ -105,11 +104,6 @@ def pool_size(ray: Any, workers: int | None, gpus_per_worker: float | None) -> P
     processors = sum(each.get("CPU", 0.0) for each in resources)
     workers = max(1, workers)
     return PoolSize(workers, share, max(1, int(processors / workers)))
-
-
-def live_nodes(ray: Any) -> list[dict[str, Any]]:
-    """Return the nodes of the cluster that are alive and have processors."""
-    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
 
 
 class WorkerPool:
@@ -237,7 +231,7 @@ class WorkerPool:
             self._workers[self._workers.index(worker)] = self._new_worker()
             return Lost(_first_line(error), self._node_died(worker))
         if isinstance(result, Problem):
-            raise _error_of(result)
+            raise error_of(result)
         if isinstance(result, Ready):
             self._accept(worker, result)
             return None
@@ -277,13 +271,6 @@ class WorkerPool:
             except self._ray.exceptions.RayError:
                 continue  # its worker ended; `run` notices
         return total
-
-
-def _error_of(problem: Problem) -> RetrievalError:
-    kind = getattr(retrieval.errors, problem.kind, ClusterError)
-    error = kind(problem.message)
-    assert isinstance(error, RetrievalError)
-    return error
 
 
 def _first_line(error: Exception) -> str:

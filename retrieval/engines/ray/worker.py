@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from retrieval.embedding.options import EmbedOptions
 from retrieval.embedding.unit_run import UnitResult, embed_unit
 from retrieval.embedding.units import Unit
+from retrieval.engines.ray.problems import Problem, problem_of
 from retrieval.errors import RetrievalError
 from retrieval.types import Space
 
@@ -50,19 +51,6 @@ class Ready:
     node: str
     node_id: str
     spaces: tuple[Space, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """An error that ends the run.
-
-    Attributes:
-        kind: Name of the error's class in `retrieval.errors`.
-        message: One line, which names the node.
-    """
-
-    kind: str
-    message: str
 
 
 class UnitWorker:
@@ -108,7 +96,7 @@ class UnitWorker:
         try:
             spaces = self._open_spaces(job)
         except RetrievalError as error:
-            return _problem(node, error)
+            return problem_of(error)
         return Ready(node, ray.get_runtime_context().get_node_id(), spaces)
 
     def _open_spaces(self, job: Job) -> tuple[Space, ...]:
@@ -131,7 +119,7 @@ class UnitWorker:
         try:
             return embed_unit(unit, folder, self._job.options, self._count, load=self._load)
         except RetrievalError as error:
-            return _problem(node, error)
+            return problem_of(error)
 
     def seen(self) -> int:
         """Return the number of items of the current unit that are done."""
@@ -148,10 +136,6 @@ class UnitWorker:
         if spec not in self._encoders:
             self._encoders[spec] = load_encoder(spec, device=device)
         return self._encoders[spec]
-
-
-def _problem(node: str, error: RetrievalError) -> Problem:
-    return Problem(type(error).__name__, f"node {node}: {' '.join(str(error).split())}")
 
 
 def worker_options(options: EmbedOptions, decoders: int) -> EmbedOptions:
