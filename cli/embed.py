@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.interrupted import kept_on_interrupt
-from cli.options import Device, DeviceOption
+from cli.options import Device, DeviceOption, OnOption
 from cli.progress import progress_bar
 from cli.terminal import escaped
 
@@ -123,14 +123,7 @@ def embed(
             "the collections of all parts.",
         ),
     ] = None,
-    on: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Embed on the Ray cluster at ray://HOST:10001 or HOST:PORT; auto is the cluster "
-            "of this machine.",
-        ),
-    ] = None,
+    on: OnOption = None,
     gpus_per_worker: Annotated[
         float | None,
         typer.Option(min=0.0, help="With --on: GPUs of each worker, such as 0.5. [1 if any]"),

@@ -14,6 +14,7 @@ from cli.viewers import open_hit
 from retrieval.errors import QueryError, RetrievalError
 
 if TYPE_CHECKING:
+    from cli.clusters import SearchedOnCluster
     from cli.media_folder import SearchedCollection
     from cli.several import SearchedGroup
     from retrieval.search.hits import Hits
@@ -45,7 +46,7 @@ class Session:
 
     def __init__(
         self,
-        searched: SearchedCollection | SearchedGroup,
+        searched: SearchedCollection | SearchedGroup | SearchedOnCluster,
         settings: dict[str, Any],
         printer: AnswerPrinter,
         show_images: Callable[[Hits], None] | None = None,
@@ -176,7 +177,9 @@ def _number(argument: str, expected: str) -> int:
 
 
 def ask_queries(
-    searched: SearchedCollection | SearchedGroup, settings: dict[str, Any], printer: AnswerPrinter
+    searched: SearchedCollection | SearchedGroup | SearchedOnCluster,
+    settings: dict[str, Any],
+    printer: AnswerPrinter,
 ) -> None:
     """Answer queries from a terminal, or from the lines of standard input.
 

@@ -45,6 +45,14 @@ IndexDeviceOption = Annotated[
     Device,
     typer.Option(help="Device of models and indexes. auto uses a GPU where it is faster."),
 ]
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on the Ray cluster at ray://HOST:10001 or HOST:PORT; auto is the cluster of "
+        "this machine.",
+    ),
+]
 LocalizerOption = Annotated[
     str,
     typer.Option(

@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.clusters import (
+    AllOption,
+    MemberTimeoutOption,
+    ReplicasOption,
+    SearchedOnCluster,
+    print_absent,
+)
 from cli.exporting import (
     CopyOption,
     Exporter,
@@ -22,6 +29,7 @@ from cli.options import (
     Device,
     IndexDeviceOption,
     LocalizerOption,
+    OnOption,
     Print0Option,
     TextOption,
     TimeFormatOption,
@@ -132,6 +140,10 @@ def search(
     localizer: LocalizerOption = "auto",
     device: IndexDeviceOption = Device.AUTO,
     skip_damaged: SkipDamagedOption = False,
+    on: OnOption = None,
+    replicas: ReplicasOption = 1,
+    member_timeout: MemberTimeoutOption = 10.0,
+    needs_all: AllOption = False,
 ) -> None:
     """Find the media closest to QUERY, best first.
 
@@ -151,7 +163,7 @@ def search(
     roots, query = split_query(
         arguments, has_query=interactive or any(one is not None for one in given)
     )
-    is_group = len(roots) > 1 or is_pattern(roots[0])
+    is_group = len(roots) > 1 or is_pattern(roots[0]) or on is not None
     asks = interactive or _is_prompt_wanted(query, *given)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery, export)):
         raise QueryError("-i asks for queries; leave out QUERY, --queries, --like, --vector, "
@@ -193,8 +205,12 @@ def search(
         "text": text,
     }
     opening = {"device": device.value, "localizer": localizer}
-    searched = (
-        SearchedGroup(roots, skip_damaged=skip_damaged, **opening)
+    searched: SearchedOnCluster | SearchedGroup | SearchedCollection = (
+        SearchedOnCluster(
+            roots, on, replicas=replicas, timeout=member_timeout, needs_all=needs_all, **opening
+        )
+        if on is not None
+        else SearchedGroup(roots, skip_damaged=skip_damaged, **opening)
         if is_group
         else SearchedCollection(Path(roots[0]), model=model, here=here, **opening)
     )
@@ -208,6 +224,7 @@ def search(
     for qid, item in selected:
         result = opened.answer(item, **settings)
         printer.print(result, qid)
+        print_absent(result)
         exporter.add(result)
         if gallery is not None:
             results.append(result)

@@ -6,7 +6,9 @@ import logging
 import os
 import re
 import socket
+import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +31,6 @@ def require_ray() -> Any:
     Raises:
         MissingExtraError: It is not installed.
     """
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # its warnings go to standard error
     try:
         import ray
     except ImportError:
@@ -59,18 +60,36 @@ def connected(address: str) -> Iterator[Any]:
         return
     resolved = _resolve(address)
     try:
-        ray.init(
-            address=resolved,
-            log_to_driver=False,
-            configure_logging=False,
-            logging_level=logging.ERROR,
-        )
+        with _silence():
+            ray.init(
+                address=resolved,
+                log_to_driver=False,
+                configure_logging=False,
+                logging_level=logging.ERROR,
+            )
     except Exception as error:  # Ray and gRPC raise many types, some without a common base.
         raise ClusterError(_reason(address, error)) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Discard what Ray's C++ library writes to standard error while it connects."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
 
 
 def _resolve(address: str) -> str:
@@ -108,7 +127,7 @@ def _unreachable(host: str, port: int) -> str | None:
     if os.environ.get("RAY_USE_TLS") == "1":
         return None
     try:
-        import grpc
+        import grpc  # type: ignore[import-untyped]
     except ImportError:  # a Ray without its client
         return None
     with grpc.insecure_channel(f"{host}:{port}") as channel:
