@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 MAX_KILLS = 3
 """Number of workers that a unit may end before its files count as failures."""
 
-MAX_DECODERS = 8
+MAX_DECODERS = 32
 """Decoding processes of one worker, at most."""
 
 
