@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.interrupted import kept_on_interrupt
-from cli.options import Device, DeviceOption, OnOption
+from cli.options import Device, DeviceOption, NewCollectionOption, OnOption
 from cli.progress import progress_bar
 from cli.terminal import escaped
 
@@ -32,14 +32,12 @@ def embed(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folders, files, quoted patterns, lists (CSV, JSONL, Parquet) or tars; "
+            help="Folders, files, quoted patterns, lists (CSV, JSONL, Parquet), tars, or addresses "
+            "such as s3://bucket/photos; "
             "- reads paths from standard input, one per line or separated by NUL.",
         ),
     ],
-    collection: Annotated[
-        Path,
-        typer.Option("-c", "--collection", help="Collection folder; created if missing."),
-    ],
+    collection: NewCollectionOption,
     model: Annotated[
         list[str] | None,
         typer.Option(

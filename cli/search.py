@@ -25,6 +25,7 @@ from cli.exporting import (
     PadOption,
 )
 from cli.media_folder import SearchedCollection
+from cli.object_stores import local_copy
 from cli.options import (
     Device,
     IndexDeviceOption,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 
 def search(
+    context: typer.Context,
     arguments: Annotated[
         list[str],
         typer.Argument(
@@ -163,6 +165,7 @@ def search(
     roots, query = split_query(
         arguments, has_query=interactive or any(one is not None for one in given)
     )
+    roots = [str(local_copy(context, Path(root))) for root in roots]
     is_group = len(roots) > 1 or is_pattern(roots[0]) or on is not None
     asks = interactive or _is_prompt_wanted(query, *given)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery, export)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 
 from retrieval.columns.types import ColumnType
 from retrieval.errors import SourceError
+from retrieval.files.objects import is_object
+from retrieval.files.reading import status_of
 from retrieval.media.files import EXTENSIONS
 from retrieval.media.names import extension
 from retrieval.media.sources.listing import Listing
@@ -93,13 +94,13 @@ def source_work(source: Source) -> float:
     cannot be read. The result depends on the file alone, so that it is the same on every machine.
     """
     try:
-        size = os.stat(source.path).st_size
+        size = status_of(source.path).st_size
     except OSError:
         return 1.0  # a failure
     if source.is_tar:
         return 1.0 + size / ARCHIVED_BYTES
     work = 1.0 + size / BYTES_PER_PICTURE
-    if EXTENSIONS.get(extension(source.path)) == (Medium.IMAGE,):
+    if EXTENSIONS.get(extension(source.path)) == (Medium.IMAGE,) or is_object(source.path):
         return work
     from retrieval.media.lengths import read_length
 

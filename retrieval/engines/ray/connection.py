@@ -127,7 +127,7 @@ def _unreachable(host: str, port: int) -> str | None:
     if os.environ.get("RAY_USE_TLS") == "1":
         return None
     try:
-        import grpc  # type: ignore[import-untyped]
+        import grpc
     except ImportError:  # a Ray without its client
         return None
     with grpc.insecure_channel(f"{host}:{port}") as channel:

@@ -27,6 +27,7 @@ from retrieval.engines.ray.parts import collection_roots, listed_part, total_rep
 from retrieval.engines.ray.pool import Lost, Task, WorkerPool, pool_size
 from retrieval.engines.ray.staging import Appended, Staging, append_unit
 from retrieval.engines.ray.worker import Job, worker_options
+from retrieval.files.reading import status_of
 from retrieval.media.sources.listing import LiteralPaths
 from retrieval.media.workers.pool import KnownFiles
 from retrieval.progress import Progress, no_progress
@@ -341,7 +342,7 @@ def _always(staged: KnownFile, known: KnownFile) -> bool:
 
 def _failure(source: Source) -> Failure:
     try:
-        status = os.stat(source.path)
+        status = status_of(source.path)
         state = (status.st_size, status.st_mtime)
     except OSError:
         state = (0, 0.0)

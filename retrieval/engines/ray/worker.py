@@ -13,7 +13,8 @@ from retrieval.embedding.unit_run import UnitResult, embed_unit
 from retrieval.embedding.units import Unit
 from retrieval.engines.ray.problems import Problem, problem_of
 from retrieval.errors import RetrievalError
-from retrieval.types import Space
+from retrieval.files.objects import is_object
+from retrieval.types import Source, Space
 
 if TYPE_CHECKING:
     from retrieval.protocols import Encoder
@@ -110,7 +111,7 @@ class UnitWorker:
         node = socket.gethostname()
         assert self._job is not None  # the coordinator prepares a worker first
         self._seen = 0
-        if unit.sources and not any(os.path.exists(source.path) for source in unit.sources):
+        if unit.sources and not any(map(_is_visible, unit.sources)):
             return Problem(
                 "ClusterError",
                 f"node {node} does not see {unit.sources[0].path}; mount the same file system at "
@@ -136,6 +137,10 @@ class UnitWorker:
         if spec not in self._encoders:
             self._encoders[spec] = load_encoder(spec, device=device)
         return self._encoders[spec]
+
+
+def _is_visible(source: Source) -> bool:
+    return is_object(source.path) or os.path.exists(source.path)
 
 
 def worker_options(options: EmbedOptions, decoders: int) -> EmbedOptions:

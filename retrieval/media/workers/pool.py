@@ -9,7 +9,6 @@ worker that crashes or hangs is replaced, and its file is tried twice.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from bisect import bisect_left
 from collections import deque
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
+from retrieval.files.reading import status_of
 from retrieval.media.decode import decode
 from retrieval.media.files import EXTENSIONS
 from retrieval.media.names import extension
@@ -129,7 +129,7 @@ def _image_bytes(source: Source) -> int | None:
     if Medium.IMAGE not in EXTENSIONS.get(extension(source.path), ()):
         return None
     try:
-        return os.stat(source.path).st_size
+        return status_of(source.path).st_size
     except OSError:
         return 0  # the worker reports the failure
 
