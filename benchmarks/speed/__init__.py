@@ -80,6 +80,10 @@ _BENCHMARKS: Final = (
         "serve", "serve",
         "the server, compared with a bare route, the encoder alone and raw FAISS.",
     ),
+    _benchmark(
+        "ray", "cluster", "`embed` on a Ray cluster of this machine, compared with plain `embed`.",
+        by_default=False,
+    ),
     _benchmark("startup", "startup", "how long `retrieval --help` takes."),
     _benchmark(
         "gpu", "gpu", "exact and approximate search on a GPU, compared with plain torch on it.",
