@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from retrieval.collection import Collection
 from retrieval.collection_group import CollectionGroup
 from retrieval.collection_paths import expand
-from retrieval.engines.ray.nodes import live_nodes, nodes_that_see, on_node
+from retrieval.engines.ray.nodes import nodes_that_see, on_node
 from retrieval.engines.ray.remote_member import RemoteMember
 from retrieval.errors import ClusterError, MemberUnavailableError, RetrievalError
 from retrieval.localization.choose import choose_localizers
@@ -54,8 +55,13 @@ class RemoteOptions:
 class MemberActor:
     """Holds one collection open; an actor of the cluster."""
 
-    def __init__(self, root: Path, device: str) -> None:
-        self._member = LocalMember(Snapshot.open(root), device=device)
+    def __init__(self, root: Path, device: str, generation: int | None) -> None:
+        snapshot = (
+            Snapshot.open(root)
+            if generation is None
+            else Snapshot.open_generation(root, generation)
+        )
+        self._member = LocalMember(snapshot, device=device)
 
     def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
         """Call a method of the member; a known error is returned."""
@@ -88,13 +94,21 @@ class RemoteCalls:
         ray: The connected module.
         roots: The collections by name.
         options: How members are kept and asked.
+        generation: The generation to open; None: the current ones.
 
     Raises:
         ClusterError: No node sees a collection.
     """
 
-    def __init__(self, ray: Any, roots: dict[str, Path], options: RemoteOptions) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        roots: dict[str, Path],
+        options: RemoteOptions,
+        generation: int | None = None,
+    ) -> None:
         self._ray = ray
+        self._generation = generation
         self._roots = roots
         self._options = options
         self._lock = threading.Lock()
@@ -187,7 +201,7 @@ class RemoteCalls:
             return
         node_id = min(free, key=lambda each: load[each])
         actor = self._class.options(scheduling_strategy=on_node(self._ray, node_id)).remote(
-            self._roots[name], self._options.device
+            self._roots[name], self._options.device, self._generation
         )
         self._copies[name].replicas.append(_Replica(actor, node_id))
 
@@ -245,6 +259,25 @@ class RemoteGroup(CollectionGroup):
         self._calls.close()
 
 
-def node_count(ray: Any) -> int:
-    """Return the number of live nodes."""
-    return len(live_nodes(ray))
+class ServedMembers:
+    """Implements `RemoteMembers`: opens each generation of a served collection in actors.
+
+    The actors of a generation end when no search uses it.
+
+    Attributes:
+        partial: Whether a search leaves out collections that do not answer.
+    """
+
+    def __init__(self, ray: Any, options: RemoteOptions) -> None:
+        self._ray = ray
+        self._options = options
+        self.partial = not options.needs_all
+
+    def open(self, snapshot: Snapshot, name: str) -> RemoteMember:
+        """Open a generation on the nodes that see it."""
+        roots = {name: snapshot.root.absolute()}
+        generation = snapshot.manifest.generation
+        calls = RemoteCalls(self._ray, roots, self._options, generation)
+        member = RemoteMember(name, calls.call)
+        weakref.finalize(member, calls.close)
+        return member
