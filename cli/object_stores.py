@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retrieval.files.objects import is_object
+
 if TYPE_CHECKING:
     import typer
 
@@ -16,7 +18,8 @@ _COLLAPSED = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/+(?P<rest>.+)")
 def address_of(path: Path) -> str | None:
     """Return the address that an argument is; `Path` joins its two slashes."""
     match = _COLLAPSED.fullmatch(str(path))
-    return None if match is None else f"{match['scheme']}://{match['rest']}"
+    address = "" if match is None else f"{match['scheme']}://{match['rest']}"
+    return address if is_object(address) else None
 
 
 def local_copy(context: typer.Context, path: Path, *, create: bool = False) -> Path:

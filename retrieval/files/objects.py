@@ -25,6 +25,11 @@ RANGE_BYTES = 8 << 20
 MAX_OBJECT_BYTES = 64 << 30
 """Larger objects are refused, before the temporary file fills the disk."""
 
+SCHEMES = frozenset(
+    {"s3", "s3a", "gs", "gcs", "hdfs", "webhdfs", "abfs", "abfss", "az", "adl", "oci"}
+)
+"""Schemes of object stores. Other addresses, such as those of the web, are not opened."""
+
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 
 _PACKAGES = {"s3": "s3fs; install retrieval[s3]", "gs": "gcsfs; install it with pip",
@@ -34,7 +39,7 @@ _PACKAGES = {"s3": "s3fs; install retrieval[s3]", "gs": "gcsfs; install it with 
 def is_object(path: str | os.PathLike[str]) -> bool:
     """Whether a path is an address on an object store, not a name of the local disk."""
     match = _ADDRESS.match(os.fspath(path)) if isinstance(path, str) else None
-    return match is not None and match["scheme"] not in ("http", "https")
+    return match is not None and match["scheme"] in SCHEMES
 
 
 def file_system(address: str) -> tuple[Any, str]:

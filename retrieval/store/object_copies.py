@@ -64,9 +64,11 @@ class ObjectCopy:
                 "restore both from a copy"
             )
         manifest = Manifest.from_json(blob, f"{self.address}/{current.manifest_path}")
-        for number, file in enumerate(manifest.files, 1):
+        local = self._local_files()
+        missing = [file for file in manifest.files if file not in local]
+        for number, file in enumerate(missing, 1):
             self._fetch(file)
-            progress("downloading files", number, len(manifest.files))
+            progress("downloading files", number, len(missing))
         _write(self.root / current.manifest_path, blob)
         _write(self.root / "CURRENT", current.to_bytes())
         delete_unlisted(self.root, [manifest])
@@ -121,11 +123,16 @@ class ObjectCopy:
         with _store_errors(self.address):
             return bytes(self._system.cat_file(self._at(name)))
 
+    def _local_files(self) -> set[ListedFile]:
+        """Return the files of the copy that are sure to have the listed content."""
+        try:
+            return set(Snapshot.open(self.root).manifest.files)
+        except CollectionError:
+            return set()  # there is no copy, or an incomplete one
+
     def _fetch(self, file: ListedFile) -> None:
-        """Copy one listed file, unless the folder has it, and compare its digest."""
+        """Copy one listed file, and compare its digest."""
         path = self.root / file.path
-        if path.is_file() and path.stat().st_size == file.bytes:
-            return
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with write_atomically(path) as copy:

@@ -48,11 +48,6 @@ def start(cluster: RayCluster, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def finish(cluster: RayCluster, *arguments: object) -> dict[str, int]:
-    output, _ = start(cluster, *arguments).communicate(timeout=280)
-    return dict(json.loads(output.splitlines()[-1]))
-
-
 def command(cluster: RayCluster, *arguments: object) -> subprocess.CompletedProcess[str]:
     code = "from cli.main import main; main()"
     return subprocess.run(
@@ -96,13 +91,15 @@ def test_two_collections_answer_as_one_although_workers_a_node_and_the_coordinat
     coordinator = start(cluster, *run)
     cluster.kill_worker("UnitWorker.embed")
     wait_for(lambda: read_current(roots[0]), 200)
-    cluster.kill_node()
-    wait_for(lambda: next(iter(cluster.workers("UnitWorker.embed")), None), 200)
     coordinator.send_signal(signal.SIGKILL)
     coordinator.communicate()
     before = sum(len(Snapshot.open(root).item_ids()) for root in roots if read_current(root))
     assert 0 < before < 33
-    report = finish(cluster, *run)
+    coordinator = start(cluster, *run)
+    wait_for(lambda: next(iter(cluster.workers("UnitWorker.embed")), None), 200)
+    cluster.kill_node()
+    output, _ = coordinator.communicate(timeout=280)
+    report = json.loads(output.splitlines()[-1])
     assert report["failed"] == 0
     assert report["unchanged"] + report["added"] == 33
     assert report["unchanged"] >= before
