@@ -113,7 +113,7 @@ def read_rows(
 
     A CSV column has the type that all its non-empty fields have, else text. Nested values of JSONL
     and Parquet become JSON text; empty fields and NaN become None. A `file://` address becomes its
-    path, any other address is an error.
+    path, an address of an object store stays, any other one is an error.
 
     Args:
         path: The list; its extension is one of `LIST_EXTENSIONS`.
