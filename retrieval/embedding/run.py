@@ -36,6 +36,7 @@ from retrieval.media.names import uri_to_path
 from retrieval.media.sources.find import find_sources
 from retrieval.media.sources.listing import Listing, LiteralPaths
 from retrieval.media.workers.pool import decode_all
+from retrieval.media.workers.process import WorkerProcess
 from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
 from retrieval.store.interrupts import publish_on_interrupt
@@ -151,10 +152,12 @@ class EmbedRun:
         progress: Progress,
         *,
         elsewhere: Mapping[str, KnownFile] | None = None,
+        spare_decoders: list[WorkerProcess] | None = None,
     ) -> None:
         self._writer = writer
         self._spaces = spaces
         self._elsewhere = elsewhere or {}
+        self._spare_decoders = spare_decoders
         self.unchanged_elsewhere: list[ItemUnchanged] = []
         self._options = options
         self._report = report
@@ -332,7 +335,8 @@ class EmbedRun:
     def _events(
         self, sources: Iterable[Source], plan: DecodePlan, known: Mapping[str, KnownFile]
     ) -> Iterator[DecodeEvent]:
-        for event in decode_all(sources, plan, known, workers=self._options.workers):
+        spare, workers = self._spare_decoders, self._options.workers
+        for event in decode_all(sources, plan, known, workers=workers, spare=spare):
             if isinstance(event, ItemDecoded):
                 uri, damaged = event.info.uri, event.damaged_packets
                 if damaged:

@@ -17,6 +17,7 @@ from retrieval.embedding.reading import check_readers
 from retrieval.embedding.run import EmbedRun
 from retrieval.embedding.units import ListSources, Unit
 from retrieval.media.sources.listing import Listing
+from retrieval.media.workers.process import WorkerProcess
 from retrieval.progress import Progress, no_progress
 from retrieval.store.interrupts import publish_on_interrupt
 from retrieval.store.writer import CollectionWriter
@@ -56,6 +57,7 @@ def embed_unit(
     progress: Progress = no_progress,
     *,
     load: EncoderLoader | None = None,
+    spare_decoders: list[WorkerProcess] | None = None,
 ) -> UnitResult:
     """Embed a unit into a collection of its own, as `embed` would into the receiving collection.
 
@@ -67,6 +69,7 @@ def embed_unit(
         options: Options of the run.
         progress: Updated after every item, without a total.
         load: Loads an encoder; None: `load_encoder`.
+        spare_decoders: Decoding processes that units share; see `decode_all`.
 
     Raises:
         As `embed`.
@@ -82,7 +85,15 @@ def embed_unit(
         if writer.snapshot is None:
             writer.declare_columns(unit.columns)
         spaces = open_spaces(unit, options, load)
-        run = EmbedRun(writer, spaces, options, report, progress, elsewhere=unit.known)
+        run = EmbedRun(
+            writer,
+            spaces,
+            options,
+            report,
+            progress,
+            elsewhere=unit.known,
+            spare_decoders=spare_decoders,
+        )
         run.embed_files(list_sources)
         writer.publish()
         run.read_words()

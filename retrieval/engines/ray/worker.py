@@ -14,6 +14,7 @@ from retrieval.embedding.units import Unit
 from retrieval.engines.ray.problems import Problem, problem_of
 from retrieval.errors import RetrievalError
 from retrieval.files.objects import is_object
+from retrieval.media.workers.process import WorkerProcess
 from retrieval.types import Source, Space
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class UnitWorker:
         self._encoders: dict[str, Encoder] = {}
         self._job: Job | None = None
         self._seen = 0
+        self._decoders: list[WorkerProcess] = []  # starting them takes as long as many pictures
 
     def prepare(self, job: Job, threads: int) -> Ready | Problem:
         """Check this node and load the encoders.
@@ -118,7 +120,14 @@ class UnitWorker:
                 "the same path on all nodes",
             )
         try:
-            return embed_unit(unit, folder, self._job.options, self._count, load=self._load)
+            return embed_unit(
+                unit,
+                folder,
+                self._job.options,
+                self._count,
+                load=self._load,
+                spare_decoders=self._decoders,
+            )
         except RetrievalError as error:
             return problem_of(error)
 
