@@ -183,7 +183,8 @@ def embed(
         if gpus_per_worker is not None or out_collections is not None:
             raise ClusterError("GPUs of workers and several collections need a cluster; add --on")
         offer_download(missing_encoders(collection, options))
-    with kept_on_interrupt(collection), progress_bar() as show:
+    first = collection if out_collections is None else f"{collection}-00"
+    with kept_on_interrupt(Path(first)), progress_bar() as show:
 
         def progress(task: str, done: float, total: float | None, note: str = "") -> None:
             show(task, done, total or (found if options.unit is None else None), note)

@@ -80,20 +80,20 @@ class Staging:
 
     def leftovers(self) -> list[Path]:
         """Return the collections of units that earlier runs left and nobody writes to."""
-        runs = sorted(path for path in self._parent.iterdir() if path != self._run)
+        runs = sorted(
+            path for path in self._parent.iterdir() if path.is_dir() and path != self._run
+        )
         return [folder for run in runs for folder in sorted(run.iterdir()) if _is_free(folder)]
 
     def delete(self, folder: Path) -> None:
-        """Delete the collection of a unit, and the folder of its run if it is the last one."""
+        """Delete the collection of a unit."""
         shutil.rmtree(folder, ignore_errors=True)
-        run = folder.parent
-        if run != self._run and not any(path.is_dir() for path in run.iterdir()):
-            shutil.rmtree(run, ignore_errors=True)
 
     def close(self) -> None:
-        """Delete the folder of this run, unless it has units that are not appended."""
-        if not any(path.is_dir() for path in self._run.iterdir()):
-            shutil.rmtree(self._run, ignore_errors=True)
+        """Delete the folders of this and of earlier runs, unless units in them are not appended."""
+        for run in list(self._parent.iterdir()):
+            if run.is_dir() and not any(path.is_dir() for path in run.iterdir()):
+                shutil.rmtree(run, ignore_errors=True)
         with suppress(OSError):  # other runs remain
             self._parent.rmdir()
 

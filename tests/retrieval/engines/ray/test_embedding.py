@@ -187,6 +187,8 @@ def test_what_a_killed_run_left_is_appended_unless_a_newer_version_is_there(
         sources = tuple(source_lister([str(media)], OPTIONS)(Listing()))
         embed_unit(Unit(sources, bases=(f"{media}/",)), staging.new_folder(), OPTIONS)
         shutil.copytree(tmp_path / "c/.units", tmp_path / "left")
+    (tmp_path / "c/.units/empty").mkdir()  # of a run that was killed before it embedded anything
+    (tmp_path / "c/.units/empty/token").touch()
     encoded.clear()
     pictures(media, "blue")
     run_on(media)
