@@ -179,23 +179,20 @@ def embed(
     listing = Listing(options.exclude, lambda failure: None)
     listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)
     found = sum(1 for _ in listed)  # Refuse missing sources before any download.
+    total = found if options.unit is None else None
     if on is None:
         if gpus_per_worker is not None or out_collections is not None:
             raise ClusterError("GPUs of workers and several collections need a cluster; add --on")
         offer_download(missing_encoders(collection, options))
     first = collection if out_collections is None else f"{collection}-00"
     with kept_on_interrupt(Path(first)), progress_bar() as show:
-
-        def progress(task: str, done: float, total: float | None, note: str = "") -> None:
-            show(task, done, total or (found if options.unit is None else None), note)
-
         if on is None:
-            report = run(given, collection, options, progress)
+            report = run(given, collection, options, show, total=total)
         else:
             from retrieval.engines.ray.embedding import ClusterOptions, embed_on
 
             cluster = ClusterOptions(on, workers, gpus_per_worker, out_collections)
-            report = embed_on(given, collection, options, cluster, progress)
+            report = embed_on(given, collection, options, cluster, show, total=total)
     _print_report(report, collection)
     if not report.in_collection:
         raise typer.Exit(1)

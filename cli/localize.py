@@ -21,7 +21,7 @@ from retrieval.targets import TextMode
 
 
 def localize(
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos or recordings.")],
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Videos or recordings.")],
     query: Annotated[str, typer.Argument(help="Text to search for.")],
     model: Annotated[str, typer.Option(help="Model that embeds the file.")] = "small",
     k: Annotated[int, typer.Option("-k", help="Number of moments.")] = 5,

@@ -54,7 +54,7 @@ def search(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="COLLECTION|FOLDER... [QUERY]",
+            metavar="COLLECTION|FOLDER [QUERY]",
             help="Folders made by `embed`, patterns of them such as 'archive/*', or any folders of "
             "media, which are embedded first. Then a text, @FILE, @ARCHIVE.tar!MEMBER, or a sum "
             'such as \'"a horse" + 0.5*@stripes.png - "cartoon"\'. With one folder and no query, a '

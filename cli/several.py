@@ -30,7 +30,7 @@ def _roots_of(context: typer.Context, paths: list[Path]) -> list[Path]:
 CollectionsArgument = Annotated[
     list[Path],
     typer.Argument(
-        metavar="COLLECTION...",
+        metavar="COLLECTION",
         help="Folders made by `embed`, patterns of them such as 'archive/*', or folders of media "
         "that `search` was given.",
         callback=_roots_of,

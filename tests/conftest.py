@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 # Before any library reads it: no test may wait for a model hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Processes of tests share what is remembered of models; nothing remains in the user's cache.
+if "RETRIEVAL_TEST_CACHE" not in os.environ:
+    os.environ["RETRIEVAL_TEST_CACHE"] = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 import pytest
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from retrieval.errors import SourceError
 
 
-def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
+def read_table(
+    path: Path, *columns: str, check: Callable[[dict[str, str]], object] | None = None
+) -> list[dict[str, str]]:
     """Read the named columns of a CSV file with a header.
 
+    Args:
+        path: The file.
+        *columns: The columns.
+        check: Called with each row; it raises a ValueError that says what is wrong with the row.
+
     Raises:
-        SourceError: The file has no rows, or a row lacks a column; the message names the line.
+        SourceError: The file has no rows, or a row lacks a column or is wrong; the message names
+            the line.
     """
     rows = []
     with path.open(newline="", encoding="utf-8-sig") as file:
@@ -27,11 +35,20 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
                         f"expected the columns {', '.join(columns)}"
                     )
                 rows.append({column: row[column] for column in columns})
+                if check is not None:
+                    _check(check, rows[-1], f"{path}, line {reader.line_num}")
         except csv.Error as error:
             raise SourceError(f"{path}, line {reader.line_num}: {error}") from error
     if not rows:
         raise SourceError(f"{path} has no rows; expected the columns {', '.join(columns)}")
     return rows
+
+
+def _check(check: Callable[[dict[str, str]], object], row: dict[str, str], where: str) -> None:
+    try:
+        check(row)
+    except ValueError as error:
+        raise SourceError(f"{where}: {error}") from error
 
 
 def media_files(folder: Path, keys: Iterable[str]) -> dict[str, Path]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.datasets.stored_texts import ItemTexts, store_texts
 from retrieval.collection import Collection
 from retrieval.embedding.options import EmbedOptions
 from retrieval.encoders.catalogue import CATALOGUE, resolve
@@ -45,8 +47,19 @@ def embed_files(
     medium: Medium,
     encoders: tuple[str, ...],
     progress: Progress = no_progress,
+    *,
+    texts: ItemTexts | None = None,
 ) -> tuple[Collection, list[IndexCard]]:
     """Embed files that a collection lacks, and update its indexes.
+
+    Args:
+        root: Folder of the collection.
+        files: Files by item.
+        medium: Medium of the files.
+        encoders: Encoders to use; empty: those of the collection, or the default.
+        progress: Receives the number of processed files.
+        texts: The texts to store, by item. Items without an entry have none. None: the texts that
+            the files have.
 
     Returns:
         The collection and the cards of its indexes.
@@ -63,10 +76,16 @@ def embed_files(
                 f"{min(others)}; use another folder"
             )
     options = EmbedOptions(models=encoders, sound_of_videos=medium is Medium.AUDIO)
+    if texts is not None:
+        options = replace(options, texts=())
     paths = [str(path) for path in files.values()]
     report = collection.add(*paths, options=options, progress=progress)
     added = sum(report.added.values())
     logger.info("%d files embedded in %.0f s", added, report.seconds)
+    if texts is not None:
+        uris = uris_of(files)
+        store_texts(root, {uris[item]: own for item, own in texts.items() if item in uris})
+        collection.refresh()
     return collection, collection.index()
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.datasets.embedded_files import embed_files, encoders_of, spaces_of, uris_of
-from benchmarks.moments.scoring import MAP_WINDOWS, RANKS, VideoMoment
+from benchmarks.datasets.stored_texts import ItemTexts
+from benchmarks.moments.scoring import MAP_WINDOWS, RANKS
 from benchmarks.moments.suite import TimedQuery
 from benchmarks.ranking.text_vectors import cached_text_vectors
+from benchmarks.results.outcome import VideoMoment
 from benchmarks.suite import RunOptions
 from benchmarks.text_encoder import FixedTextEncoder
 from retrieval.collection import Collection
@@ -54,9 +56,21 @@ class VideoCorpus:
 
     @classmethod
     def embed(
-        cls, suite: str, files: Mapping[str, Path], queries: Sequence[str], options: RunOptions
+        cls,
+        suite: str,
+        files: Mapping[str, Path],
+        queries: Sequence[str],
+        options: RunOptions,
+        texts: ItemTexts | None = None,
     ) -> VideoCorpus:
         """Embed and index videos, and embed queries, as far as no earlier run did.
+
+        Args:
+            suite: Name of the suite, for messages.
+            files: Files by video.
+            queries: Texts of the queries.
+            options: Options of the run.
+            texts: The texts to store with the videos; None: those of the files.
 
         Raises:
             SourceError: The folder holds a collection with other videos, which searches would
@@ -65,7 +79,9 @@ class VideoCorpus:
         """
         encoders = encoders_of(suite, Medium.VIDEO, options.models)
         root = options.folder / "collection"
-        collection, cards = embed_files(root, files, Medium.VIDEO, encoders, options.progress)
+        collection, cards = embed_files(
+            root, files, Medium.VIDEO, encoders, options.progress, texts=texts
+        )
         known, failures = collection.snapshot.known_files(), collection.snapshot.failures()
         item_ids = {}
         for video, uri in uris_of(files).items():
@@ -79,15 +95,15 @@ class VideoCorpus:
                 f"{root} lists the reasons"
             )
         spaces = spaces_of(collection, Medium.VIDEO, encoders)
-        texts = {
+        vectors = {
             space.name: FixedTextEncoder(
                 queries, cached_text_vectors(options.folder / "texts", collection, space, queries)
             )
             for space in spaces
         }
-        is_exact = all(card.factory is None for card in cards if card.space in texts)
+        is_exact = all(card.factory is None for card in cards if card.space in vectors)
         names = {item_id: video for video, item_id in item_ids.items()}
-        return cls(collection, spaces, texts, item_ids, names, files, is_exact)
+        return cls(collection, spaces, vectors, item_ids, names, files, is_exact)
 
     def localizers(self, name: str) -> dict[str, tuple[Localizer, ...]]:
         """Choose the localizers to measure: those of a name, and always `similarity`."""
@@ -110,37 +126,51 @@ class VideoCorpus:
     def moments_in_true_video(self, searcher: Searcher, query: TimedQuery) -> list[VideoMoment]:
         """Find moments in the true video of a query, best first, as many as mAP reads."""
         where = f"item_id = {self.item_ids[query.video_id]}"
-        return self._moments(searcher, query, MAP_WINDOWS, where)
+        return self._moments(searcher, query.query, MAP_WINDOWS, where)
 
     def moments(self, searcher: Searcher, query: TimedQuery) -> list[VideoMoment]:
         """Find moments in all videos, best first."""
-        return self._moments(searcher, query, MAX_RANK)
+        return self._moments(searcher, query.query, MAX_RANK)
+
+    def hybrid_moments(self, searcher: Searcher, text: str, mode: TextMode) -> list[VideoMoment]:
+        """Find moments in all videos by vectors, words, or both; scores are reciprocal ranks."""
+        moments = self._moments(searcher, text, MAX_RANK, mode=mode)
+        return [(*moment[:3], 1 / rank) for rank, moment in enumerate(moments, 1)]
 
     def ranked_videos(self, searcher: Searcher, query: TimedQuery) -> list[str]:
         """Rank all videos, best first."""
-        return [video for video, _ in self._search(searcher, query, [Target.VIDEO], MAX_RANK)]
+        options = self._options([Target.VIDEO], MAX_RANK)
+        return [video for video, _ in self._search(searcher, query.query, options)]
 
     def _moments(
-        self, searcher: Searcher, query: TimedQuery, k: int, where: str | None = None
+        self,
+        searcher: Searcher,
+        text: str,
+        k: int,
+        where: str | None = None,
+        *,
+        mode: TextMode = TextMode.OFF,
     ) -> list[VideoMoment]:
-        hits = self._search(searcher, query, [Target.VIDEO, Target.MOMENT], k, where)
+        options = self._options([Target.VIDEO, Target.MOMENT], k, where, mode)
         return [
             (video, hit.start_seconds, hit.end_seconds, hit.score or 0.0)
-            for video, hit in hits
+            for video, hit in self._search(searcher, text, options)
             if hit.start_seconds is not None and hit.end_seconds is not None
         ]
 
-    def _search(
+    def _options(
         self,
-        searcher: Searcher,
-        query: TimedQuery,
         to: Sequence[Target],
         k: int,
         where: str | None = None,
+        mode: TextMode = TextMode.OFF,
+    ) -> SearchOptions:
+        spaces = [space.name for space in self.spaces]
+        return SearchOptions(to=to, k=k, where=where, spaces=spaces, text=mode)
+
+    def _search(
+        self, searcher: Searcher, text: str, options: SearchOptions
     ) -> list[tuple[str, Hit]]:
         """Return hits with their videos."""
-        text = Query.of_text(query.query)
-        spaces = [space.name for space in self.spaces]
-        options = SearchOptions(to=to, k=k, where=where, spaces=spaces, text=TextMode.OFF)
-        hits = searcher.search(text, options).hits
+        hits = searcher.search(Query.of_text(text), options).hits
         return [(self.names[hit.item_id], hit) for hit in hits]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.moments.corpus import VideoCorpus
+from benchmarks.moments.hybrid import HybridMoments, grouped
 from benchmarks.moments.scoring import (
     IN_CORPUS,
     IN_VIDEO,
@@ -26,7 +27,14 @@ from benchmarks.moments.scoring import (
     score_in_video,
     score_videos,
 )
-from benchmarks.moments.suite import VIDEOS, MomentSuite, QuerySplits, TimedQuery, video_files
+from benchmarks.moments.suite import (
+    VIDEOS,
+    HybridTexts,
+    MomentSuite,
+    QuerySplits,
+    TimedQuery,
+    video_files,
+)
 from benchmarks.results.outcome import Outcome, Result
 from benchmarks.suite import RunOptions
 from retrieval.evaluation.blind import WHOLE_VIDEO, best_constant_window, scale_window
@@ -57,7 +65,11 @@ def run_moment_suite(suite: MomentSuite, options: RunOptions) -> Outcome:
         suite, replace(splits, test=splits.test[:count]), len(splits.test), options.progress
     )
     files = video_files(options.data / VIDEOS, [query.video_id for query in run.splits.test])
-    return run.measure(files, options) if files else run.measure_blind(options.data)
+    if not files:
+        return run.measure_blind(options.data)
+    read_texts = suite.read_texts
+    hybrid = None if read_texts is None else read_texts(options.data, list(files))
+    return run.measure(files, options, hybrid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +96,13 @@ class _MomentRun:
         self._log_pool(self.splits.test, "")
         return Outcome.merged([self._floors(self.splits.test)[0], self._published()])
 
-    def measure(self, files: Mapping[str, Path], options: RunOptions) -> Outcome:
-        """Run every query whose video exists."""
-        texts = [query.query for query in self.splits.test]
-        corpus = VideoCorpus.embed(self.suite.name, files, texts, options)
+    def measure(
+        self, files: Mapping[str, Path], options: RunOptions, hybrid: HybridTexts | None
+    ) -> Outcome:
+        """Run every query whose video exists, and compare vectors with texts if there are some."""
+        sentences = [query.query for query in self.splits.test]
+        texts = None if hybrid is None else hybrid.texts
+        corpus = VideoCorpus.embed(self.suite.name, files, sentences, options, texts)
         queries = [query for query in self.splits.test if query.video_id in corpus.item_ids]
         self._log_pool(queries, f" of {len(corpus.item_ids)} videos")
         floors, floor = self._floors(queries)
@@ -104,7 +119,23 @@ class _MomentRun:
                 parts += self._in_corpus(corpus, localizers, task)
         if self.suite.searches_corpus:
             parts += self._videos(corpus, queries)
+        if hybrid is not None:
+            parts.append(self._hybrid(corpus, queries, hybrid, options.localizer))
         return Outcome.merged([*parts, self._published()])
+
+    def _hybrid(
+        self, corpus: VideoCorpus, queries: Sequence[TimedQuery], hybrid: HybridTexts, name: str
+    ) -> Outcome:
+        """Compare vectors, texts and their fusions in all videos, with the first localizer."""
+        localizer, localizers = next(iter(corpus.localizers(name).items()))
+        searcher = corpus.searcher(localizers)
+        task = HybridMoments(
+            self.suite.name, grouped(queries, hybrid.groups), len(corpus.item_ids), localizer,
+            files=corpus.files,
+        )  # fmt: skip
+        return task.measure(
+            lambda text, mode: corpus.hybrid_moments(searcher, text, mode), self.progress
+        )
 
     def _floors(self, queries: Sequence[TimedQuery]) -> tuple[Outcome, dict[str, float]]:
         """Measure both blind baselines; also return the figures of the constant window."""

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.moments.suite import TimedQuery
-from benchmarks.results.outcome import Answers, MomentAnswer, Outcome, QueryValues, Result
+from benchmarks.results.outcome import (
+    Answers,
+    MomentAnswer,
+    Outcome,
+    QueryValues,
+    Result,
+    VideoMoment,
+)
 from retrieval.evaluation.corpus import corpus_ranks
 from retrieval.evaluation.moments import best_overlaps, moment_average_precision
 
@@ -23,9 +30,6 @@ OVERLAPS: Final = (0.5, 0.7)
 RANKS: Final = (1, 10, 100)
 MAP_WINDOWS: Final = 10
 """Number of windows per query that mAP reads, as in the evaluator of QVHighlights."""
-
-VideoMoment = tuple[str, float, float, float]
-"""Video, start and end in seconds, score."""
 
 Values = dict[str, list[float]]
 """For each metric one number per query; their mean is the metric's figure."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.datasets.dataset import DataSet
+from benchmarks.datasets.stored_texts import ItemTexts
+from benchmarks.hybrid.comparison import Group
 from benchmarks.suite import Suite
 from retrieval.errors import SourceError
 from retrieval.evaluation.annotations import AnnotatedQuery, read_annotations
@@ -41,6 +43,19 @@ class QuerySplits:
     training: Sequence[TimedQuery] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class HybridTexts:
+    """The texts of a suite's videos, and what can answer its queries.
+
+    Attributes:
+        texts: Texts by video.
+        groups: Group of each query by its id; other queries are not compared.
+    """
+
+    texts: ItemTexts
+    groups: Mapping[str, Group]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MomentSuite(Suite):
     """Finds moments from sentences: in the true video and, for some suites, in all videos.
@@ -51,6 +66,8 @@ class MomentSuite(Suite):
         searches_corpus: Also search all videos.
         reports_map: Also report mAP, for queries with several true windows.
         read: Reads a file. The default reads all formats of `retrieval.evaluation.annotations`.
+        read_texts: Reads the texts of videos in a folder; None if the data set has none, or if it
+            returns None because their file is missing.
     """
 
     data_set: DataSet
@@ -59,6 +76,7 @@ class MomentSuite(Suite):
     searches_corpus: bool = False
     reports_map: bool = False
     read: Callable[[Path], Iterable[AnnotatedQuery]] = read_annotations
+    read_texts: Callable[[Path, Sequence[str]], HybridTexts | None] | None = None
 
     def queries(self, data: Path) -> QuerySplits:
         """Read the annotations in a folder.

@@ -15,8 +15,11 @@ from typing import Final
 import numpy as np
 
 from benchmarks.datasets.embedded_files import embed_files, encoders_of, spaces_of, uris_of
+from benchmarks.hybrid.comparison import Group
+from benchmarks.ranking.hybrid import HybridQuery, HybridTask, item_search
 from benchmarks.ranking.item_vectors import ItemVectors, stored_vectors
 from benchmarks.ranking.scoring import (
+    KS,
     MAX_HITS,
     Ranking,
     RankingTask,
@@ -61,8 +64,9 @@ def run_ranking_suite(suite: RankingSuite, options: RunOptions) -> Outcome:
     encoders = encoders_of(suite.name, suite.medium, options.models)
     present = _present_files(suite, gallery, options.scale)
     collection, _ = embed_files(
-        options.folder / "collection", present.files, suite.medium, encoders, options.progress
-    )
+        options.folder / "collection", present.files, suite.medium, encoders, options.progress,
+        texts=present.texts or None,
+    )  # fmt: skip
     spaces = spaces_of(collection, suite.medium, encoders)
     outcomes = []
     for space in spaces:
@@ -86,6 +90,9 @@ def run_ranking_suite(suite: RankingSuite, options: RunOptions) -> Outcome:
         texts = FixedTextEncoder(task.queries, vectors)
         search = _search_of(collection, space, suite.medium, task, texts)
         outcomes.append(_measure(task, ItemVectors.single(vectors), rows, search))
+        if searched.texts:
+            hybrid = hybrid_task(task, searched)
+            outcomes.append(_compare_with_words(collection, space, suite.medium, hybrid, options))
         logger.info(
             "%d captions of %d files in %s scored", len(task.queries), len(items), space.name
         )
@@ -170,6 +177,40 @@ def _relevant_positions(gallery: Gallery, items: Sequence[str]) -> list[list[int
     """Return the positions of the relevant items of each caption."""
     positions = {item: position for position, item in enumerate(items)}
     return [[positions[item] for item in caption.relevant] for caption in gallery.captions]
+
+
+def hybrid_task(task: RankingTask, gallery: Gallery) -> HybridTask:
+    """Group the queries of a gallery with texts by what can answer them."""
+    captions = [
+        HybridQuery(
+            caption.caption_id,
+            caption.text,
+            caption.relevant,
+            Group.BOTH if any(gallery.texts.get(item) for item in caption.relevant)
+            else Group.VECTORS,
+        )
+        for caption in gallery.captions
+    ]  # fmt: skip
+    words = [
+        HybridQuery(caption.caption_id, caption.text, caption.relevant, Group.WORDS)
+        for caption in gallery.word_queries
+    ]
+    return HybridTask(
+        task.suite, task.title, [*captions, *words], len(task.items), KS, task.files
+    )  # fmt: skip
+
+
+def _compare_with_words(
+    collection: Collection, space: Space, medium: Medium, task: HybridTask, options: RunOptions
+) -> Outcome:
+    """Answer the queries of a task by vectors, words, and both."""
+    queries = [query.text for query in task.queries]
+    vectors = cached_text_vectors(options.folder / "texts", collection, space, queries)
+    texts = FixedTextEncoder(queries, vectors)
+    searcher = Searcher(collection.snapshot, lambda _: texts, device=collection.device)
+    names = {uri: item for item, uri in uris_of(task.files).items()}
+    search = item_search(searcher, names, TARGETS[medium], [space.name])
+    return task.measure(search, options.progress)
 
 
 def _search_of(

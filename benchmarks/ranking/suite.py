@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.datasets.dataset import DataSet
+from benchmarks.datasets.stored_texts import ItemTexts
 from benchmarks.suite import Suite
 from retrieval.errors import RetrievalError, SourceError
 from retrieval.types import Medium
@@ -31,6 +32,9 @@ class Gallery:
     Attributes:
         files: Expected file of each item. Missing files make the pool partial.
         captions: Captions in the order of the data set.
+        texts: Texts of items. If there are some, vectors are compared with words: captions of
+            items without texts are queries that only vectors can answer.
+        word_queries: Queries that only words can answer. Only that comparison uses them.
 
     Raises:
         ValueError: There are no items or captions, two items share a file, two captions share an
@@ -39,15 +43,18 @@ class Gallery:
 
     files: Mapping[str, Path]
     captions: Sequence[Caption]
+    texts: ItemTexts = field(default_factory=dict)
+    word_queries: Sequence[Caption] = ()
 
     def __post_init__(self) -> None:
         if not self.files or not self.captions:
             raise ValueError(f"{len(self.files)} items and {len(self.captions)} captions")
         if len(set(self.files.values())) < len(self.files):
             raise ValueError("two items have the same file")
-        if len({caption.caption_id for caption in self.captions}) < len(self.captions):
+        queries = [*self.captions, *self.word_queries]
+        if len({caption.caption_id for caption in queries}) < len(queries):
             raise ValueError("two captions have the same id")
-        for caption in self.captions:
+        for caption in queries:
             if not caption.text.strip():
                 raise ValueError(f"caption {caption.caption_id} is empty")
             if not caption.relevant or not self.files.keys() >= set(caption.relevant):
@@ -62,12 +69,19 @@ class Gallery:
         selected = set(items)
         return Gallery(
             {item: path for item, path in self.files.items() if item in selected},
-            [
-                Caption(caption.caption_id, caption.text, relevant)
-                for caption in self.captions
-                if (relevant := tuple(item for item in caption.relevant if item in selected))
-            ],
+            _captions_of(self.captions, selected),
+            {item: texts for item, texts in self.texts.items() if item in selected},
+            _captions_of(self.word_queries, selected),
         )
+
+
+def _captions_of(captions: Iterable[Caption], items: set[str]) -> list[Caption]:
+    """Restrict captions to some relevant items; those without one are left out."""
+    return [
+        Caption(caption.caption_id, caption.text, relevant)
+        for caption in captions
+        if (relevant := tuple(item for item in caption.relevant if item in items))
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

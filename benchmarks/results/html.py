@@ -23,7 +23,7 @@ FOOTER = (
     "Success is the share of queries that find a relevant item among the first k answers. Faded "
     "answers are wrong. Orange marks the moment that was found, green the true one."
 )
-COLUMNS = ("value", "spread", "goal", "baseline", "chance", "published")
+COLUMNS = ("value", "spread", "low", "high", "goal", "baseline", "chance", "published")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from retrieval.localization.spans import Span, overlap
 
+VideoMoment = tuple[str, float, float, float]
+"""Video, start and end in seconds, score."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -20,6 +23,8 @@ class Result:
         published: The value that the literature reports.
         pool: Number of items in the gallery, or number of queries.
         spread: Interquartile range of repeated measurements; `value` is their median.
+        low: Lower end of the 95 % bootstrap interval of `value`.
+        high: Upper end.
     """
 
     suite: str
@@ -32,6 +37,8 @@ class Result:
     published: float | None = None
     pool: int | None = None
     spread: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +85,14 @@ class RankedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class MomentAnswer:
-    """The moments of a query, best first, as (video, start, end, score), and the true windows."""
+    """The moments of a query, best first, and the true windows."""
 
     query_id: str
     query: str
     video: str
     windows: Sequence[Span]
     duration_seconds: float
-    moments: Sequence[tuple[str, float, float, float]]
+    moments: Sequence[VideoMoment]
 
     @property
     def overlaps(self) -> list[float]:

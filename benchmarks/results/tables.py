@@ -87,6 +87,8 @@ def _query_row(values: QueryValues) -> dict[str, object]:
 def as_markdown(results: Sequence[Result]) -> str:
     """Render one table."""
     columns = ["value", "goal", "baseline", "chance"]
+    if any(result.low is not None for result in results):
+        columns[1:1] = ["low", "high"]
     if any(result.spread is not None for result in results):
         columns.insert(1, "spread")
     if any(result.published is not None for result in results):

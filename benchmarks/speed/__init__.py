@@ -84,7 +84,10 @@ _BENCHMARKS: Final = (
         "ray", "cluster", "`embed` on a Ray cluster of this machine, compared with plain `embed`.",
         by_default=False,
     ),
-    _benchmark("startup", "startup", "how long `retrieval --help` takes."),
+    _benchmark(
+        "startup", "startup",
+        "how long `retrieval --help` and the first answer of a process take.",
+    ),
     _benchmark(
         "gpu", "gpu", "exact and approximate search on a GPU, compared with plain torch on it.",
         by_default=False,

@@ -42,7 +42,7 @@ SMALL_ROWS = 1_000
 
 def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
     """Measure recall and time over one and four collections, and the time that members add."""
-    part_rows = max(SEED_ROWS, round(ROWS * scale / PARTS / SEED_ROWS) * SEED_ROWS)
+    part_rows = max(SMALL_ROWS, round(ROWS * scale / PARTS))
     corpus = GapRows(PARTS * part_rows, DIM)
     queries = corpus.texts(QUERIES, 1)
     nearest = Nearest(queries, K)

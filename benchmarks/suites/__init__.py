@@ -44,6 +44,7 @@ _GENERATED: Final = (
     _program("demo", "the bundled models on a held-out demo world."),
     _program("demo-moments", "moments in held-out demo videos, by Hammer and by baselines."),
     _program("demo-video", "a video-text model and the mean of frames on held-out demo videos."),
+    _program("demo-hybrid", "vectors, words and their fusions on a demo world with texts."),
     _program("demo-rerank", "captions with relations, before and after a small re-ranker."),
     _program("ocr", "words in 200 drawn pictures, read by the extra `ocr`."),
 )

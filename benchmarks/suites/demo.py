@@ -130,6 +130,7 @@ def _best_moment(collection: Collection, query: CaptionedMoment, spaces: list[st
         k=1,
         where=f"uri LIKE '%{name}'",
         spaces=spaces,
+        text=TextMode.OFF,
     ).hits
     if not hits or hits[0].start_seconds is None or hits[0].end_seconds is None:
         return None

@@ -6,12 +6,18 @@ share a word with the keyword are excluded, because a bag of words finds exactly
 of words is therefore at chance, and the baseline is a bag of character trigrams, which matches
 `smiley` to `smiling`. Keywords made of words from other names are reported separately from
 keywords with words that the model never read.
+
+Every second picture has its name and its keywords as texts, so that vectors are compared with
+words. Only vectors can answer the name of a picture without texts, which the model learned. Names
+with a word that the texts of other pictures have are a group of their own: words mislead there.
+Only words can answer a keyword whose words the model never read.
 """
 
 from __future__ import annotations
 
 import csv
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +29,26 @@ from numpy.typing import NDArray
 from benchmarks.datasets.embedded_files import embed_files, uris_of
 from benchmarks.datasets.emoji import (
     EMOJI,
+    LETTERS,
     Emoji,
     keywords_not_in_names,
     read_emoji,
     trigram_scores,
 )
+from benchmarks.datasets.stored_texts import ItemTexts
+from benchmarks.hybrid.comparison import Group
 from benchmarks.ranking.chance import chance_of_success
+from benchmarks.ranking.hybrid import HybridQuery, HybridTask, item_search
 from benchmarks.results.outcome import Answers, Outcome, QueryValues, RankedAnswer, Result
 from indexes.scoring import best_columns
 from retrieval.collection import Collection
 from retrieval.evaluation.ranking import RankingMetrics
 from retrieval.progress import Progress, no_progress
 from retrieval.targets import Target, TextMode
+from retrieval.texts.tokenizer import Tokenizer
 from retrieval.training.pairs.options import PairsOptions
 from retrieval.training.pairs.train import train_on_pairs
-from retrieval.types import Medium
+from retrieval.types import Medium, TextSource, TimedText
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +59,7 @@ VALIDATION_STRIDE: Final = 8
 
 KNOWN, UNKNOWN = "keyword of words in other names", "keyword of other words"
 DEPTHS: Final = (1, 10)
+TOKENIZER: Final = Tokenizer()
 
 
 def run(
@@ -65,11 +77,62 @@ def run(
         train_on_pairs(PairsOptions("clip", pairs, model, validation, steps=steps))
     files = {each.file.stem: each.file.resolve() for each in emoji}
     collection, _ = embed_files(
-        folder / "collection", files, Medium.IMAGE, (f"open_clip:{model}",), progress
-    )
+        folder / "collection", files, Medium.IMAGE, (f"open_clip:{model}",), progress,
+        texts=texts_of(emoji),
+    )  # fmt: skip
     relevant = keywords_not_in_names(emoji)
     scores = _search_scores(collection, files, list(relevant), progress)
-    return _outcome(emoji, files, relevant, scores)
+    outcome = _outcome(emoji, files, relevant, scores)
+    return Outcome.merged([outcome, _compare_with_words(collection, emoji, files, progress)])
+
+
+def texts_of(emoji: Sequence[Emoji]) -> ItemTexts:
+    """Return the name and the keywords of every second picture as texts, by picture."""
+    return {
+        each.file.stem: [
+            TimedText(TextSource.CAPTION, each.name),
+            *(TimedText(TextSource.TAG, keyword) for keyword in dict.fromkeys(each.keywords)),
+        ]
+        for each in emoji[::2]
+    }
+
+
+def hybrid_queries(emoji: Sequence[Emoji]) -> list[HybridQuery]:
+    """Build queries that only vectors, or only words, can answer.
+
+    Names that two pictures share, and keywords of no picture with texts, are left out.
+    """
+    counts = Counter(each.name for each in emoji)
+    vocabulary = {word for each in emoji for word in each.name.split()}
+    texts = [text.text for texts in texts_of(emoji).values() for text in texts]
+    terms = {term for text in texts for term in TOKENIZER.terms(text)}
+
+    def group_of(name: str) -> Group:
+        is_unknown = terms.isdisjoint(TOKENIZER.query_terms(name))
+        return Group.VECTORS if is_unknown else Group.MISLED
+
+    names = [
+        HybridQuery(each.file.stem, each.name, (each.file.stem,), group_of(each.name))
+        for each in emoji[1::2]
+        if counts[each.name] == 1 and LETTERS.search(each.name)
+    ]
+    with_texts = {each.file.stem for each in emoji[::2]}
+    keywords = []
+    for keyword, numbers in keywords_not_in_names(emoji).items():
+        relevant = tuple(emoji[number].file.stem for number in numbers)
+        if vocabulary.isdisjoint(keyword.split()) and not with_texts.isdisjoint(relevant):
+            keywords.append(HybridQuery(f"keyword {keyword}", keyword, relevant, Group.WORDS))
+    return [*names, *keywords]
+
+
+def _compare_with_words(
+    collection: Collection, emoji: Sequence[Emoji], files: Mapping[str, Path], progress: Progress
+) -> Outcome:
+    names = {uri: item for item, uri in uris_of(files).items()}
+    spaces = [space.name for space in collection.snapshot.spaces]
+    search = item_search(collection.searcher, names, Target.IMAGE, spaces, max(DEPTHS))
+    task = HybridTask(SUITE, "text → image", hybrid_queries(emoji), len(files), DEPTHS, files)
+    return task.measure(search, progress)
 
 
 def _write_pairs(path: Path, emoji: Sequence[Emoji], *, words: bool = True) -> Path:

@@ -119,26 +119,29 @@ def _rng(settings: WorldSettings, modality: Medium, number: int) -> np.random.Ge
     return np.random.default_rng([HELD_OUT, settings.seed, medium, number, int(settings.unseen)])
 
 
-def _scene(settings: WorldSettings, number: int) -> tuple[Scene, SceneCaption]:
+def world_scene(settings: WorldSettings, number: int) -> tuple[Scene, SceneCaption]:
+    """Sample the scene of picture `number` of a world, and its caption."""
     rng = _rng(settings, Medium.IMAGE, number)
     scene = sample_scene(rng, unseen=settings.unseen)
     return scene, caption_scene(scene, rng)
 
 
-def _tune(settings: WorldSettings, number: int) -> tuple[Tune, TuneCaption, float]:
+def world_tune(settings: WorldSettings, number: int) -> tuple[Tune, TuneCaption, float]:
+    """Sample tune `number` of a world, its caption, and its length in seconds."""
     rng = _rng(settings, Medium.AUDIO, number)
     tune = sample_tune(rng, unseen=settings.unseen)
     caption = caption_tune(tune, rng)
     return tune, caption, float(rng.uniform(*settings.tune_seconds))
 
 
-def _video(settings: WorldSettings, number: int) -> Video:
+def world_video(settings: WorldSettings, number: int) -> Video:
+    """Sample video `number` of a world."""
     rng = _rng(settings, Medium.VIDEO, number)
     return sample_video(rng, unseen=settings.unseen, seconds=settings.video_seconds)
 
 
 def _scene_items(settings: WorldSettings) -> list[WorldItem]:
-    scenes = [_scene(settings, number) for number in range(settings.images)]
+    scenes = [world_scene(settings, number) for number in range(settings.images)]
     return [
         WorldItem(
             f"images/{number:05}.png",
@@ -151,7 +154,7 @@ def _scene_items(settings: WorldSettings) -> list[WorldItem]:
 
 
 def _tune_items(settings: WorldSettings) -> list[WorldItem]:
-    tunes = [_tune(settings, number) for number in range(settings.tunes)]
+    tunes = [world_tune(settings, number) for number in range(settings.tunes)]
     return [
         WorldItem(
             f"music/{number:05}.flac",
@@ -166,7 +169,7 @@ def _tune_items(settings: WorldSettings) -> list[WorldItem]:
 
 def _video_items(settings: WorldSettings) -> list[WorldItem]:
     """Describe each video by a random event of it."""
-    videos = [_video(settings, number) for number in range(settings.videos)]
+    videos = [world_video(settings, number) for number in range(settings.videos)]
     items = []
     for number, video in enumerate(videos):
         rng = _rng(settings, Medium.VIDEO, number).spawn(1)[0]
@@ -197,13 +200,13 @@ def _write_file(job: tuple[Path, WorldSettings, Medium, str]) -> None:
     path = out / file
     number = int(path.stem)
     if modality is Medium.IMAGE:
-        scene, _ = _scene(settings, number)
+        scene, _ = world_scene(settings, number)
         Image.fromarray(render_scene(scene, PICTURE_PIXELS)).save(path)
     elif modality is Medium.AUDIO:
-        tune, _, seconds = _tune(settings, number)
+        tune, _, seconds = world_tune(settings, number)
         soundfile.write(path, synthesize(tune, seconds, SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
     else:
-        write_video(_video(settings, number), path, size_pixels=PICTURE_PIXELS)
+        write_video(world_video(settings, number), path, size_pixels=PICTURE_PIXELS)
 
 
 def _write_captions(out: Path, items: list[WorldItem]) -> None:

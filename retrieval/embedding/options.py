@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from retrieval.embedding.units import UnitNumber
@@ -192,6 +193,10 @@ class EmbedReport:
         """Number of items processed so far."""
         return self.in_collection + self.failed + self.without_encoder + self.deferred
 
+    def counts(self) -> tuple[int, int]:
+        """Return the numbers of items in the collection and of failures."""
+        return self.in_collection, self.failed
+
 
 FAILURES_KEPT = 20
 """Maximal number of failures in a report; the collection stores all of them."""
@@ -257,10 +262,12 @@ def open_spaces(
         SpaceMismatchError: An encoder differs from the one of the collection's space.
         WeightsNotAvailableError: The weights of a required encoder are not on this machine.
     """
+    # What texts need is remembered for the first search.
+    load = load or partial(load_encoder, text_first=True)
     spaces: Spaces = {}
     for required in required_encoders(snapshot, options):
         try:
-            encoder = (load or load_encoder)(required.spec, device=options.device)
+            encoder = load(required.spec, device=options.device)
         except (WeightsNotAvailableError, MissingExtraError) as error:
             if not required.optional:
                 raise

@@ -41,6 +41,7 @@ from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
 from retrieval.store.interrupts import publish_on_interrupt
 from retrieval.store.writer import CollectionWriter
+from retrieval.store.writer_progress import PublishedProgress
 from retrieval.types import (
     SPACE_STAGE,
     DecodeEvent,
@@ -70,6 +71,7 @@ def embed(
     progress: Progress = no_progress,
     *,
     load: EncoderLoader | None = None,
+    total: int | None = None,
 ) -> EmbedReport:
     """Embed files into a collection: add new ones and replace changed ones.
 
@@ -80,8 +82,9 @@ def embed(
         sources: Folders, files, patterns, lists (CSV, JSONL, Parquet), tars; or `LiteralPaths`.
         root: Folder of the collection; created if it does not exist.
         options: Models, sampling and reading options.
-        progress: Updated after every item, without a total.
+        progress: Updated after every item.
         load: Loads an encoder; None: `load_encoder`.
+        total: Number of files that the sources contain, if it is known; part of the progress.
 
     Raises:
         SourceError: A source does not exist, or a list names no files.
@@ -89,7 +92,24 @@ def embed(
         CollectionLockedError: Another process writes to the collection.
     """
     options = options or EmbedOptions()
-    return embed_listed(source_lister(sources, options), root, options, progress, load=load)
+    list_sources = source_lister(sources, options)
+    report = EmbedReport()
+    start = time.monotonic()
+    check_readers(options)
+    with (
+        CollectionWriter.open(root, create=True) as writer,
+        publish_on_interrupt(writer),
+        PublishedProgress(root, progress, report.counts, total) as published,
+    ):
+        spaces = open_spaces(writer.snapshot, options, load)
+        run = EmbedRun(writer, spaces, options, report, published)
+        run.complete_spaces(list_sources)
+        run.embed_files(list_sources)
+        writer.publish()
+        run.read_words()
+        report.notices += writer.notices.lines()
+    report.seconds = time.monotonic() - start
+    return report
 
 
 def source_lister(
@@ -109,30 +129,6 @@ def source_lister(
         )
 
     return list_sources if options.unit is None else listed_unit(list_sources, options.unit)
-
-
-def embed_listed(
-    list_sources: ListSources,
-    root: Path,
-    options: EmbedOptions,
-    progress: Progress = no_progress,
-    *,
-    load: EncoderLoader | None = None,
-) -> EmbedReport:
-    """Embed the files that a function lists; otherwise like `embed`."""
-    report = EmbedReport()
-    start = time.monotonic()
-    check_readers(options)
-    with CollectionWriter.open(root, create=True) as writer, publish_on_interrupt(writer):
-        spaces = open_spaces(writer.snapshot, options, load)
-        run = EmbedRun(writer, spaces, options, report, progress)
-        run.complete_spaces(list_sources)
-        run.embed_files(list_sources)
-        writer.publish()
-        run.read_words()
-        report.notices += writer.notices.lines()
-    report.seconds = time.monotonic() - start
-    return report
 
 
 class EmbedRun:

@@ -210,12 +210,14 @@ def _unknown_model(model: str, backend: str | None) -> UnknownModelError:
     return UnknownModelError(f"no model {model!r}; {hint}")
 
 
-def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
+def load_encoder(spec: str, *, device: str = "auto", text_first: bool = False) -> Encoder:
     """Load one encoder, and import its backend.
 
     Args:
         spec: Specification as `resolve` returns it and collections store it.
         device: `auto`, `cpu` or `cuda`.
+        text_first: Load only what texts need until pictures are embedded, if the model was loaded
+            on this machine before and this is possible.
 
     Raises:
         UnknownModelError: There is no such model, or the name stands for several encoders.
@@ -223,6 +225,13 @@ def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
         WeightsNotAvailableError: The weights are not on this machine.
         WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
     """
+    if text_first:
+        from retrieval.encoders.text_first import load_known
+        from retrieval.encoders.text_record import write_record
+
+        known = load_known(spec, lambda: load_encoder(spec, device=device), device)
+        if known is not None:
+            return known
     spec, *others = resolve(spec)
     if others:
         raise UnknownModelError(
@@ -233,7 +242,10 @@ def load_encoder(spec: str, *, device: str = "auto") -> Encoder:
     else:
         name, _, location = spec.partition(":")
     check_embeds(spec)
-    return _loader(spec, BACKENDS[name])(location, spec=spec, device=device)
+    encoder = _loader(spec, BACKENDS[name])(location, spec=spec, device=device)
+    if text_first and name == "open_clip":
+        write_record(encoder)
+    return encoder
 
 
 def check_embeds(spec: str) -> None:

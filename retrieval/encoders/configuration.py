@@ -102,9 +102,15 @@ def read_tokenizer(path: Path, *, context_length: int, vocabulary: int) -> Any:
 
 
 def build_model(factory: Callable[[], Any], weights: Iterable[Path], *, spec: str) -> Any:
-    """Build a model whose size `check_declared_size` accepts; the arguments are the same."""
+    """Build a model whose size `check_declared_size` accepts; the arguments are the same.
+
+    The values of its parameters are arbitrary until its weights are loaded.
+    """
+    from retrieval.encoders.initialization import SkipRandomInitialization
+
     check_declared_size(factory, weights, spec=spec)
-    return factory()
+    with SkipRandomInitialization():
+        return factory()
 
 
 def check_declared_size(factory: Callable[[], Any], weights: Iterable[Path], *, spec: str) -> None:
@@ -121,8 +127,10 @@ def check_declared_size(factory: Callable[[], Any], weights: Iterable[Path], *, 
     """
     import torch
 
+    from retrieval.encoders.initialization import SkipRandomInitialization
+
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), SkipRandomInitialization():
             declared = sum(tensor.numel() for tensor in factory().state_dict().values())
     except OSError:
         raise

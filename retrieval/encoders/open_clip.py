@@ -31,7 +31,12 @@ from retrieval.types import AudioWindows, ImageGeometry, Medium
 
 
 class OpenClipEncoder(NoAudio):
-    """An Encoder with any model of open_clip's factory."""
+    """An Encoder with any model of open_clip's factory.
+
+    Attributes:
+        checkpoint: The files of the model.
+        tokenizer: Tokenizer of open_clip.
+    """
 
     media: tuple[Medium, ...] = (Medium.IMAGE, Medium.VIDEO)
     windows: AudioWindows | None = None
@@ -49,8 +54,8 @@ class OpenClipEncoder(NoAudio):
         self.slug = checkpoint.slug
         # channels_last halves the time of convolutions.
         self._model = model.eval().to(memory_format=torch.channels_last)
-        self._tokenizer = tokenizer
-        self._checkpoint = checkpoint
+        self.tokenizer = tokenizer
+        self.checkpoint = checkpoint
         self._config = open_clip.get_model_config(checkpoint.name)
         self._preprocessing = PreprocessCfg(**model.visual.preprocess_cfg)
         self._device = device
@@ -115,11 +120,11 @@ class OpenClipEncoder(NoAudio):
     @property
     def _transformers_tokenizer(self) -> Any:
         """The wrapped tokenizer of transformers; None for open_clip's own."""
-        return getattr(self._tokenizer, "tokenizer", None)
+        return getattr(self.tokenizer, "tokenizer", None)
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Tokenize texts as (n, context length) int64 ids."""
-        tokens: torch.Tensor = self._tokenizer(clean_texts(texts))
+        tokens: torch.Tensor = self.tokenizer(clean_texts(texts))
         return tokens
 
     def write_configuration(self, folder: Path) -> None:
@@ -128,7 +133,7 @@ class OpenClipEncoder(NoAudio):
         Raises:
             StorageError: The configuration cannot be written.
         """
-        model = dict(self._config) | ({"quick_gelu": True} if self._checkpoint.quick_gelu else {})
+        model = dict(self._config) | ({"quick_gelu": True} if self.checkpoint.quick_gelu else {})
         config = {"model_cfg": model, "preprocess_cfg": asdict(self._preprocessing)}
         write_text(folder / OPEN_CLIP_CONFIG, json.dumps(config, indent=2) + "\n")
         if self._transformers_tokenizer is not None:
@@ -138,16 +143,16 @@ class OpenClipEncoder(NoAudio):
     def digest(self) -> str:
         """sha256 of weights, configuration, preprocessing and tokenizer."""
         wrapped = self._transformers_tokenizer
-        vocabulary = self._tokenizer.encoder if wrapped is None else wrapped.get_vocab()
+        vocabulary = self.tokenizer.encoder if wrapped is None else wrapped.get_vocab()
         return json_digest(
             {
-                "weights": file_digest(self._checkpoint.weights),
+                "weights": file_digest(self.checkpoint.weights),
                 "model": self._config,
-                "quick_gelu": self._checkpoint.quick_gelu,
+                "quick_gelu": self.checkpoint.quick_gelu,
                 "mean": list(self._preprocessing.mean),
                 "std": list(self._preprocessing.std),
                 "geometry": repr(self.geometry),
-                "tokenizer": tokenizer_digest(vocabulary, self._tokenizer([SPECIMEN])[0].tolist()),
+                "tokenizer": tokenizer_digest(vocabulary, self.tokenizer([SPECIMEN])[0].tolist()),
             }
         )
 
@@ -156,7 +161,7 @@ class OpenClipEncoder(NoAudio):
         cleaned = clean_texts(texts)
 
         def encode(part: slice) -> torch.Tensor:
-            tokens = self._tokenizer(cleaned[part]).to(self._device)
+            tokens = self.tokenizer(cleaned[part]).to(self._device)
             features: torch.Tensor = self._model.encode_text(tokens)
             return features
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 from retrieval.errors import QueryError, SpaceMismatchError, WeightsNotAvailableError
 from retrieval.localization.hammer_files import read_space_digest
@@ -55,6 +57,27 @@ def choose_localizers(
         raise WeightsNotAvailableError(
             f"{name}: {folder} is no folder; name a folder with a trained Hammer"
         )
-    from retrieval.localization.hammer import HammerLocalizer
 
-    return (HammerLocalizer.load(folder, device=device), similarity)
+    def load() -> Localizer:
+        from retrieval.localization.hammer import HammerLocalizer
+
+        return HammerLocalizer.load(folder, device=device)
+
+    # Most queries ask for no moments. A folder of the user can be damaged, which is reported first.
+    hammer = load() if path else cast(Localizer, LazyLocalizer(load))
+    return (hammer, similarity)
+
+
+class LazyLocalizer:
+    """Loads a localizer when one of its attributes is needed first."""
+
+    def __init__(self, load: Callable[[], Localizer]) -> None:
+        self._load = load
+
+    @cached_property
+    def localizer(self) -> Localizer:
+        """The localizer."""
+        return self._load()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.localizer, name)

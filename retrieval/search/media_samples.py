@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.search.calibration import QueryType
-
-if TYPE_CHECKING:
-    from retrieval.search.open_space import Part
+from retrieval.search.open_space import Part
 
 MEDIA_QUERIES = 100
 """Number of rows of each medium that serve as media queries for calibration."""
@@ -37,13 +34,6 @@ class MediaSamples:
 
     item_ids: NDArray[np.int64]
     vectors: NDArray[np.float32]
-
-
-def sample_positions(rows: int, count: int) -> NDArray[np.int64]:
-    """Draw positions of rows at random, always the same ones; ascending."""
-    if rows <= count:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(0).choice(rows, count, replace=False))
 
 
 def best_of_other_items(

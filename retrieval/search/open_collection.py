@@ -87,7 +87,7 @@ class OpenCollection:
         """Load an encoder once; embedding and searching share it."""
         with self._lock:
             if (spec, device) not in self._loaded:
-                self._loaded[spec, device] = load_encoder(spec, device=device)
+                self._loaded[spec, device] = load_encoder(spec, device=device, text_first=True)
             return self._loaded[spec, device]
 
     def reranker(self, spec: str) -> Reranker:

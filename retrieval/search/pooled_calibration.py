@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from retrieval.caching import LruCache
 from retrieval.search.calibration import Calibration, QueryType, ScoreStatistics
-from retrieval.search.media_samples import MEDIA_QUERIES, MediaSamples, sample_positions
+from retrieval.search.media_samples import MEDIA_QUERIES, MediaSamples
 from retrieval.search.member import Member
 from retrieval.search.members import Members
 from retrieval.search.query_vectors import QueryVectors
+from retrieval.search.sampling import sample_positions
 from retrieval.texts.calibration import TextCalibration
 from retrieval.texts.statistics import TextStatistics
 from retrieval.types import Medium
@@ -35,11 +36,9 @@ class PooledCalibration:
 
     def __init__(self, members: Members) -> None:
         self._members = members
-        self._of_cards = {
-            name: Calibration.pool([each.calibrations[name] for each in members.contents
-                                    if name in each.calibrations])
-            for name in members.spaces
-        }  # fmt: skip
+        self._of_cards: LruCache[tuple[int, ...], Mapping[str, Calibration]] = LruCache(
+            MAX_CALIBRATIONS
+        )
         self._of_media: LruCache[tuple[str, tuple[int, ...]], Calibration] = LruCache(
             MAX_CALIBRATIONS
         )
@@ -56,15 +55,25 @@ class PooledCalibration:
             vectors: The query by space.
             numbers: Numbers of the members that are searched.
         """
-        media = [name for name, each in vectors.items() if each.query_type is QueryType.MEDIA]
-        if len(self._members) == 1 or not media:
-            return self._of_cards
         key = tuple(numbers)
+        of_cards = self._of_cards.get(key, partial(self._pool_cards, key))
+        media = [name for name, each in vectors.items() if each.query_type is QueryType.MEDIA]
+        if len(numbers) == 1 or not media:
+            return of_cards
         measured = {
             name: self._of_media.get((name, key), partial(self._with_media, name, key))
             for name in media
         }
-        return {**self._of_cards, **measured}
+        return {**of_cards, **measured}
+
+    def _pool_cards(self, numbers: Sequence[int]) -> dict[str, Calibration]:
+        contents = [self._members.contents[number] for number in numbers]
+        return {
+            name: Calibration.pool(
+                [c.calibrations[name] for c in contents if name in c.calibrations]
+            )
+            for name in self._members.spaces
+        }
 
     def _with_media(self, space: str, numbers: Sequence[int]) -> Calibration:
         contents = self._members.contents
@@ -72,7 +81,7 @@ class PooledCalibration:
         if len(owners) < 2:
             return contents[owners[0]].calibrations[space] if owners else Calibration()
         counts = self._members.ask({n: lambda member: member.row_counts(space) for n in owners})
-        statistics = self._of_cards[space].of_type(QueryType.TEXT)
+        statistics = self._pool_cards(numbers)[space].of_type(QueryType.TEXT)
         for medium in Medium:
             rows = {n: counts[n][medium] for n in owners if counts[n][medium]}
             if rows:

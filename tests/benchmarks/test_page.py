@@ -17,7 +17,7 @@ def test_a_result_row_keeps_absent_values_null() -> None:
     assert document["results"] == [
         {"suite": "demo", "task": "text → image", "metric": "R@1", "value": 0.5, "goal": 0.75,
          "baseline": None, "chance": None, "published": None, "pool": None,
-         "spread": None}
+         "spread": None, "low": None, "high": None}
     ]  # fmt: skip
     assert set(document["machine"]) >= {"processor", "cores", "python", "libraries", "commit"}
 
@@ -36,6 +36,21 @@ def test_the_table_shows_published_figures_where_there_are_some() -> None:
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| t | accuracy | 0.5 |  |  |  | 0.81 |  |",
         "| u | a | 1 |  |  |  |  |  |",
+    ]
+
+
+def test_the_table_shows_intervals_where_there_are_some() -> None:
+    table = as_markdown(
+        [
+            Result("s", "a minus b", "R@1", -0.25, goal=0.0, low=-0.5, high=0.125),
+            Result("s", "u", "a", 1.0),
+        ]
+    )
+    assert table.splitlines() == [
+        "| task | metric | value | low | high | goal | baseline | chance | pool |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| a minus b | R@1 | -0.25 | -0.5 | 0.125 | 0 |  |  |  |",
+        "| u | a | 1 |  |  |  |  |  |  |",
     ]
 
 

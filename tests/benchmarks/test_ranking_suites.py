@@ -12,6 +12,7 @@ import pytest
 from benchmarks.ranking.suite import Caption, Gallery, RankingSuite
 from benchmarks.suites import SUITES
 from retrieval.errors import SourceError
+from retrieval.types import TextSource, TimedText
 from tests.support.small_data_sets import WRITERS, write_table
 
 RANKINGS = [name for name, suite in SUITES.items() if isinstance(suite, RankingSuite)]
@@ -136,6 +137,22 @@ def test_a_row_without_its_caption_fails_with_its_line(tmp_path: Path) -> None:
         suite_of("clotho").gallery(tmp_path)
 
 
+def test_every_second_clip_of_musiccaps_has_its_aspects(tmp_path: Path) -> None:
+    WRITERS["musiccaps"](tmp_path)
+    gallery = suite_of("musiccaps").gallery(tmp_path)
+    assert gallery.texts == {"zzz_1": [TimedText(TextSource.TAG, "fast")]}
+    assert gallery.only(["-0Gj8"]).texts == {}
+
+
+@pytest.mark.parametrize("aspects", ["slow", "['slow", "{}", "[1]", "[" * 300])
+def test_aspects_that_are_no_list_fail_with_their_line(tmp_path: Path, aspects: str) -> None:
+    WRITERS["musiccaps"](tmp_path)
+    rows = [("a", "slow\n and low", "['slow']"), ("b", "fast", aspects)]
+    write_table(tmp_path / "musiccaps-public.csv", ("ytid", "caption", "aspect_list"), rows)
+    with pytest.raises(SourceError, match=r"csv, line 4: aspect_list is .*, expected a list"):
+        suite_of("musiccaps").gallery(tmp_path)
+
+
 @pytest.mark.parametrize("name", RANKINGS)
 def test_published_figures_are_of_rows_that_are_printed(name: str) -> None:
     data = suite_of(name).data_set
@@ -196,6 +213,7 @@ def test_real_musiccaps(real_data: Path, tmp_path: Path) -> None:
     gallery = without_media("musiccaps", annotations, tmp_path)
     assert (len(gallery.files), len(gallery.captions)) == (5_521, 5_521)
     assert {len(caption.caption_id) for caption in gallery.captions} == {11}
+    assert len(gallery.texts) == 2_760
 
 
 def test_real_didemo(real_data: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.speed import SUBJECTS, embedding, memory, search, startup, video
+from benchmarks.speed import SUBJECTS, embedding, members, memory, search, startup, video
 from benchmarks.speed import filter as filtered
 from benchmarks.speed.photographs import write_photographs
 
@@ -39,6 +39,18 @@ def test_search_is_compared_with_faiss_on_the_same_index(tmp_path: Path) -> None
     assert slowest.value >= whole.value
 
 
+def test_four_collections_are_compared_with_one(tmp_path: Path) -> None:
+    recall, whole, over = members.run(folder=tmp_path, scale=0.004)
+    assert recall.task == "search 4,000 × 512 in 4 collections, k = 10"
+    # So few rows are searched exactly; float16 scores may be equal.
+    assert recall.value == pytest.approx(1.0, abs=0.002)
+    assert recall.goal == recall.baseline == pytest.approx(1.0, abs=0.002)
+    assert whole.value is not None
+    assert whole.baseline is not None
+    assert over.goal == 5.0
+    assert over.value is not None
+
+
 def test_filters_are_compared_with_no_filter_and_with_a_scan(tmp_path: Path) -> None:
     results = filtered.run(folder=tmp_path, scale=0.002)
     own, plain = results[:2]
@@ -64,11 +76,20 @@ def test_video_is_compared_with_both_other_ways(tmp_path: Path) -> None:
     assert ratio == pytest.approx(ours / min(everything, seeking), rel=0.5)
 
 
-def test_help_is_compared_with_python(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_the_first_answer_is_compared_with_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(startup, "RUNS", 1)
-    (result,) = startup.run()
-    assert result.goal == 0.3
-    assert (result.value or 0) > (result.baseline or 0) > 0
+    monkeypatch.setattr(startup, "FIRST_ANSWERS", 1)
+    of_help, *results = startup.run(folder=tmp_path, scale=0.2)
+    assert of_help.goal == 0.3
+    assert (of_help.value or 0) > (of_help.baseline or 0) > 0
+    cpu, wall, other_cpu, other_wall = ((result.value or 0.0) for result in results)
+    assert results[0].baseline is not None
+    assert cpu > results[0].baseline > 0
+    assert other_cpu > cpu
+    assert other_wall > wall > 0
 
 
 def test_embedding_time_excludes_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def test_suites_of_any_model_are_data_and_others_are_programs() -> None:
             assert isinstance(suite, RankingSuite | MomentSuite)
             assert suite.takes_models
             assert suite.takes_localizer == isinstance(suite, MomentSuite)
-    assert len(READ_DATA) == len(SUITES) - 5
+    assert len(READ_DATA) == len(SUITES) - 6
 
 
 @pytest.mark.parametrize("name", READ_DATA)

@@ -35,6 +35,7 @@ from retrieval.store.current import read_current
 from retrieval.store.interrupts import publish_on_interrupt
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
+from retrieval.store.writer_progress import PublishedProgress
 from retrieval.types import PARTIAL_STAGES, Failure, KnownFile, Source, Space
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ def embed_on(
     options: EmbedOptions,
     cluster: ClusterOptions,
     progress: Progress = no_progress,
+    *,
+    total: int | None = None,
 ) -> EmbedReport:
     """Embed files on a cluster; the result is that of `embed`.
 
@@ -85,7 +88,8 @@ def embed_on(
         root: Folder of the collection; created if it does not exist.
         options: Models, sampling and reading options.
         cluster: The cluster.
-        progress: Updated about once a second, without a total.
+        progress: Updated about once a second.
+        total: Number of files that the sources contain, if it is known; part of the progress.
 
     Raises:
         ClusterError: There is no cluster, or a node cannot work.
@@ -114,20 +118,19 @@ def embed_on(
         progress("starting workers", 0, None)
         pool.start()
         for number, (writer, folder) in enumerate(zip(writers, staging, strict=True)):
-            part = (
-                list_sources if len(roots) == 1 else listed_part(list_sources, number, len(roots))
-            )
             report = EmbedReport()
             reports.append(report)
+            part = listed_part(list_sources, number, len(roots))
             show = _progress_after(sum(each.seen for each in reports), progress)
-            append_leftovers(writer, folder)
-            _complete(writer, part, options, pool.spaces, report)
-            run = ClusterRun(writer, folder, options, pool, report, show)
-            run.embed(part, cluster.limits)
+            with PublishedProgress(writer.root, show, report.counts, total) as published:
+                append_leftovers(writer, folder)
+                _complete(writer, part, options, pool.spaces, report)
+                run = ClusterRun(writer, folder, options, pool, report, published)
+                run.embed(part, cluster.limits)
             report.notices += writer.notices.lines()
-    total = total_report(reports)
-    total.seconds = time.monotonic() - start
-    return total
+    result = total_report(reports)
+    result.seconds = time.monotonic() - start
+    return result
 
 
 def _open(root: Path, stack: ExitStack) -> CollectionWriter:

@@ -42,6 +42,8 @@ def listed_part(list_sources: ListSources, number: int, count: int) -> ListSourc
 
     The uri decides, so that a file stays in its collection whatever other files are added.
     """
+    if count == 1:
+        return list_sources
 
     def list_part(listing: Listing) -> Iterator[Source]:
         if number:  # the first collection records the failures of the listing

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from indexes.candidates import EXACT_BELOW_ROWS
 from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.search.calibration import QueryType
-from retrieval.search.media_samples import sample_positions
+from retrieval.search.sampling import sample_positions
 from retrieval.store.reader import Snapshot
 
 if TYPE_CHECKING:

@@ -29,6 +29,14 @@ def test_a_table_that_lacks_something_fails(content: str, message: str, tmp_path
         read_table(tmp_path / "t.csv", "id", "text")
 
 
+def test_a_row_that_a_check_refuses_fails_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('id,n\na,"1\n"\nb,two\n')
+    assert read_table(path, "id", check=lambda row: row["id"]) == [{"id": "a"}, {"id": "b"}]
+    with pytest.raises(SourceError, match=r"t\.csv, line 4: invalid literal for int"):
+        read_table(path, "id", "n", check=lambda row: int(row["n"]))
+
+
 def test_files_by_name_or_with_any_extension(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mov", "b.mov.mkv", "c.d.wav"):
         (tmp_path / name).touch()

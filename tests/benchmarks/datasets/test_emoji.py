@@ -77,10 +77,33 @@ def test_the_suite_trains_embeds_and_searches(data: Path, tmp_path: Path) -> Non
     assert chance == pytest.approx((3 / 4 + 1 / 4 + 1 / 4) / 3)
     assert by_row[suite.KNOWN, "R@1"].chance == pytest.approx(1 / 3)  # red, without the red heart
     assert by_row[suite.KNOWN, "R@10"].value == 1.0
-    assert [len(each.ids) for each in outcome.queries] == [1, 3]
+    assert [len(each.ids) for each in outcome.queries] == [1, 3, *[1] * 8, *[2] * 4]
+    # Both keywords are texts of the right pictures. No method finds a name by its words.
+    prefix = "text → image, only words can answer: "
+    assert by_row[prefix + "text only", "R@1"].value == 1.0
+    prefix = "text → image, only vectors can answer: "
+    assert by_row[prefix + "text only", "R@10"].value == 0.0
     (red,) = outcome.answers[0].answers
     assert red.relevant == ["emoji_u1f6d1"]
     assert "emoji_u2764" not in red.items[:3]
+
+
+def test_every_second_picture_has_texts(data: Path) -> None:
+    found = read_emoji(data)
+    assert {item: [(text.source, text.text) for text in texts]
+            for item, texts in suite.texts_of(found).items()} == {
+        "emoji_u1f600": [("caption", "grinning face"), ("tag", "smile"), ("tag", ":d"),
+                         ("tag", "face")],
+        "emoji_u2764": [("caption", "red heart"), ("tag", "love"), ("tag", "smile")],
+    }  # fmt: skip
+    assert [(one.text, one.relevant, one.group.name) for one in suite.hybrid_queries(found)] == [
+        # `face` is a keyword of another picture with texts.
+        ("beaming face", ("emoji_u1f601",), "MISLED"),
+        ("stop sign", ("emoji_u1f6d1",), "VECTORS"),
+        # `smiling eyes` has no picture with texts, `red` is a word of a name.
+        ("smile", ("emoji_u1f600", "emoji_u1f601", "emoji_u2764"), "WORDS"),
+        ("love", ("emoji_u2764",), "WORDS"),
+    ]
 
 
 def test_the_real_emoji(real_data: Path) -> None:

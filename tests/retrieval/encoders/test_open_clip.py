@@ -309,7 +309,7 @@ def test_a_tokenizer_beside_the_weights_is_used(small_clip: Path, tmp_path: Path
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>"
     ).save_pretrained(folder)
     encoder = load(folder)
-    assert encoder._tokenizer(["red circle"])[0].tolist() == [1, 4, 5, 2] + [0] * 12
+    assert encoder.tokenizer(["red circle"])[0].tolist() == [1, 4, 5, 2] + [0] * 12
     red, other, unknown = encoder.encode_text(["red circle", "blue circle", "circle red"])
     assert not np.allclose(red, other)
     assert not np.allclose(red, unknown)

@@ -1,13 +1,14 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from retrieval.errors import QueryError, SpaceMismatchError, WeightsNotAvailableError
 from retrieval.localization import choose
 from retrieval.localization.choose import choose_localizers
-from retrieval.localization.hammer import HammerLocalizer
+from retrieval.localization.hammer import CPU_ITEMS, HammerLocalizer
 from retrieval.localization.similarity import SimilarityLocalizer
-from retrieval.types import Medium, Space
+from retrieval.types import Medium, MomentQuery, Space
 from support.small_hammer import write_hammer
 
 SPACE = Space("toy-ffffffff", "toy", 16, (Medium.VIDEO,), "f" * 64)
@@ -15,7 +16,8 @@ OTHER = Space("toy-00000000", "toy", 16, (Medium.VIDEO,), "0" * 64)
 
 
 def kinds(name: str, *spaces: Space) -> list[type]:
-    return [type(one) for one in choose_localizers(name, spaces, device="cpu")]
+    localizers = choose_localizers(name, spaces, device="cpu")
+    return [type(getattr(each, "localizer", each)) for each in localizers]
 
 
 def test_auto_selects_bundled_hammer_if_it_fits(
@@ -28,6 +30,18 @@ def test_auto_selects_bundled_hammer_if_it_fits(
     assert kinds("hammer", SPACE) == [HammerLocalizer, SimilarityLocalizer]
     assert kinds("auto", OTHER) == [SimilarityLocalizer]
     assert kinds("similarity", SPACE) == [SimilarityLocalizer]
+
+
+def test_the_bundled_hammer_is_loaded_when_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "BUNDLED", tmp_path)
+    write_hammer(tmp_path)
+    hammer, _ = choose_localizers("auto", [SPACE], device="cpu")
+    assert "localizer" not in vars(hammer)
+    assert hammer.max_items == CPU_ITEMS
+    assert hammer.can_answer(MomentQuery(np.ones(16, np.float32), "a"), SPACE, Medium.VIDEO)
+    assert not hammer.can_answer(MomentQuery(np.ones(16, np.float32)), SPACE, Medium.VIDEO)
 
 
 def test_hammer_of_another_space_fails(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ QUERIES: list[tuple[Any, SearchOptions]] = [
     ('wort3 "wort5"', SearchOptions(to=[Target.MOMENT])),
     ("wort7", SearchOptions(to=[Target.VIDEO, Target.MOMENT], where="number > 9", k=30)),
     ("wort9", SearchOptions(text=TextMode.ONLY, with_vectors=True)),
-    (VectorQuery.of(unit(3, 1), SOUND.name), SearchOptions(cutoff=True, k=50)),
+    (VectorQuery.of(unit(3, 1), SOUND.name), SearchOptions(k=50)),
     ("wort1 -wort3", SearchOptions(with_vectors=True)),
 ]
 

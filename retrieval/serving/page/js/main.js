@@ -60,10 +60,24 @@ async function renderResults(state, parameters) {
   }
   const isQuery = state.q || state.like.length || state.file.length;
   byId("examples").replaceChildren();
-  message.textContent = answer.hits.length ? (isQuery ? "" : "Newest items") : "Nothing matches.";
+  if (answer.hits.length) message.textContent = isQuery ? "" : "Newest items";
+  else message.replaceChildren(...nothing(state));
   if (state.cutoff) byId("hidden-count").textContent = answer.hidden ? `${answer.hidden} hidden` : "none hidden";
   if (!isQuery) showExamples(state);
   showSelection();
+}
+
+/** Say that nothing matches, and offer to remove what restricts the results. */
+function nothing(state) {
+  const remove = (text, change) => build("button", { type: "button", onclick: () => search(change) }, text);
+  const isRestricted = state.where.length || state.to.length || state.cutoff;
+  return [
+    build("p", {}, isRestricted ? "Nothing matches these conditions." : "Nothing matches."),
+    build("div", { class: "row" },
+      state.where.length ? remove("Remove the filters", { where: [] }) : null,
+      state.to.length ? remove("Search all types", { to: [] }) : null,
+      state.cutoff ? remove("Show less likely results", { cutoff: false }) : null),
+  ];
 }
 
 function showError(error) {

@@ -1,0 +1,1 @@
+"""Comparison of vectors, texts, reciprocal rank fusion and the engine's own fusion."""

@@ -1,0 +1,147 @@
+"""Texts are encoded without open_clip, to the bit as by the complete model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from retrieval.encoders.catalogue import load_encoder
+from retrieval.encoders.open_clip import OpenClipEncoder
+from retrieval.encoders.text_first import TextFirstEncoder
+from retrieval.encoders.text_record import read_record, record_path
+from support.small_models import open_clip_models as models
+from support.small_models.texts import tokenizer_of_bytes
+
+TEXTS = [
+    "a dog",
+    "",
+    "Zwei Hunde – am Strand, 3 Möwen & “ein Boot”",
+    "boat " * 200,
+    "東京タワー 🙂",
+]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start without records."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def small(folder: Path, **text: object) -> Path:
+    """Save a CLIP with some settings of the text tower, and a tokenizer beside it."""
+    config: dict[str, Any] = json.loads(json.dumps(models.SMALL_CLIP))
+    tokenizer = tokenizer_of_bytes()
+    config["text_cfg"] |= {"hf_tokenizer_name": "beside", "vocab_size": len(tokenizer)} | text
+    config |= {key: config["text_cfg"].pop(key) for key in ("quick_gelu",) if key in text}
+    saved: Path = models.save_open_clip(folder, config, tokenizer)
+    return saved
+
+
+def load(folder: Path) -> Any:
+    return load_encoder(f"open_clip:{folder}", device="cpu", text_first=True)
+
+
+def assert_second_loading_is_equal(folder: Path) -> None:
+    complete, light = load(folder), load(folder)
+    assert type(complete) is OpenClipEncoder
+    assert type(light) is TextFirstEncoder
+    for text in TEXTS:
+        np.testing.assert_array_equal(light.encode_text([text]), complete.encode_text([text]))
+    np.testing.assert_array_equal(light.encode_text(TEXTS), complete.encode_text(TEXTS))
+    for name in ("spec", "slug", "dim", "digest", "media", "geometry", "windows", "logit_scale"):
+        assert getattr(light, name) == getattr(complete, name), name
+
+
+def test_clip_with_its_own_tokenizer(small_clip: Path) -> None:
+    assert_second_loading_is_equal(small_clip)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        {"pool_type": "eos", "eos_id": 2},
+        {"pool_type": "last", "no_causal_mask": True, "proj_bias": True},
+        {"pool_type": "first", "proj_type": "none", "width": 32},
+        {"quick_gelu": True},
+        {"act_kwargs": {"approximate": "tanh"}, "norm_kwargs": {"eps": 1e-3}, "mlp_ratio": 2.0},
+        {"tokenizer_kwargs": {"clean": "canonicalize"}},
+    ],
+)
+def test_variants_of_the_text_tower(tmp_path: Path, text: dict[str, object]) -> None:
+    assert_second_loading_is_equal(small(tmp_path / "model", **text))
+
+
+def test_siglip2(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of_bytes()
+    config = models.siglip2_config(len(tokenizer))
+    assert_second_loading_is_equal(models.save_open_clip(tmp_path / "siglip2", config, tokenizer))
+
+
+@pytest.mark.parametrize("text", [{"embed_cls": True}, {"ls_init_value": 0.1}, {"qk_norm": True}])
+def test_other_variants_need_open_clip(tmp_path: Path, text: dict[str, object]) -> None:
+    config = json.loads(json.dumps(models.SMALL_CLIP))
+    config["text_cfg"] |= text
+    config["custom_text"] = True
+    folder = models.save_open_clip(tmp_path / "model", config)
+    for _ in range(2):
+        assert type(load(folder)) is OpenClipEncoder
+
+
+def test_pictures_load_the_complete_model(small_clip: Path) -> None:
+    complete, light = load(small_clip), load(small_clip)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(light.encode_images(pixels), complete.encode_images(pixels))
+
+
+def test_a_changed_file_makes_the_record_invalid(small_clip: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(small_clip, tmp_path / "copy"))
+    spec = f"open_clip:{folder}"
+    load(folder)
+    for name in (models.WEIGHTS, models.CONFIG):
+        assert read_record(spec) is not None
+        os.utime(folder / name)
+        assert read_record(spec) is None
+        assert type(load(folder)) is OpenClipEncoder  # which writes the next record
+    (folder / models.WEIGHTS).unlink()
+    assert read_record(spec) is None
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": 99}', "\udcff", None])
+def test_a_damaged_record_is_ignored(small_clip: Path, content: str | None) -> None:
+    spec = f"open_clip:{small_clip}"
+    load(small_clip)
+    path = record_path(spec)
+    whole = path.read_text()
+    path.write_text(whole[:-20] if content is None else content, errors="surrogateescape")
+    assert read_record(spec) is None
+    assert type(load(small_clip)) is OpenClipEncoder
+    assert path.read_text() == whole
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    small_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert load(small_clip).encode_text(["a dog"]).shape == (1, 32)
+
+
+def test_a_process_that_encodes_texts_imports_no_image_models(small_clip: Path) -> None:
+    load(small_clip)
+    program = (
+        "import sys\n"
+        "from retrieval.encoders.catalogue import load_encoder\n"
+        "load_encoder(sys.argv[1], device='cpu', text_first=True).encode_text(['a dog'])\n"
+        "print({'open_clip', 'torchvision', 'transformers', 'torch._dynamo'} & sys.modules.keys())"
+    )
+    command = [sys.executable, "-c", program, f"open_clip:{small_clip}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
