@@ -98,8 +98,8 @@ def _resolve(address: str) -> str:
         found = os.environ.get("RAY_ADDRESS") or _local_head()
         if not found or found == AUTO:
             raise ClusterError(
-                "no Ray cluster runs on this machine; start one with `ray start`, or name the address "
-                "of its head"
+                "no Ray cluster runs on this machine; start one with `ray start`, or name the "
+                "address of its head"
             )
         return _resolve(found)
     match = _ADDRESS.fullmatch(address)
