@@ -31,6 +31,8 @@ def require_ray() -> Any:
     Raises:
         MissingExtraError: It is not installed.
     """
+    # Ray prints the logs of nodes that end to standard output, among the results of commands.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
     except ImportError:

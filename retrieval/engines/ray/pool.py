@@ -160,7 +160,7 @@ class WorkerPool:
             for worker in self._finished_calls(WAIT_SECONDS):
                 outcome = self._result(worker)
                 if isinstance(outcome, Lost):
-                    raise ClusterError(f"a worker ended while it started: {outcome.reason}")
+                    self._count_failed_start(outcome)
 
     def run(
         self, next_task: Callable[[], Task | None], tick: Callable[[int], None]

@@ -88,17 +88,16 @@ def test_two_collections_answer_as_one_although_workers_a_node_and_the_coordinat
 ) -> None:
     roots = [tmp_path / "c-00", tmp_path / "c-01"]
     run = ("embed", cluster.address, world.folder, tmp_path / "c", 2)
-    coordinator = start(cluster, *run)
-    cluster.kill_worker("UnitWorker.embed")
-    wait_for(lambda: read_current(roots[0]), 200)
-    coordinator.send_signal(signal.SIGKILL)
-    coordinator.communicate()
+    with start(cluster, *run) as coordinator:
+        cluster.kill_worker("UnitWorker.embed")
+        wait_for(lambda: read_current(roots[0]), 200)
+        coordinator.send_signal(signal.SIGKILL)
     before = sum(len(Snapshot.open(root).item_ids()) for root in roots if read_current(root))
     assert 0 < before < 33
-    coordinator = start(cluster, *run)
-    wait_for(lambda: next(iter(cluster.workers("UnitWorker.embed")), None), 200)
-    cluster.kill_node()
-    output, _ = coordinator.communicate(timeout=280)
+    with start(cluster, *run) as coordinator:
+        wait_for(lambda: next(iter(cluster.workers("UnitWorker.embed")), None), 200)
+        cluster.kill_node()
+        output, _ = coordinator.communicate(timeout=280)
     report = json.loads(output.splitlines()[-1])
     assert report["failed"] == 0
     assert report["unchanged"] + report["added"] == 33
@@ -135,20 +134,20 @@ def test_members_are_asked_on_another_node_when_theirs_ends(
     parts = split(indexed.root, tmp_path / "parts", rows=60)
     for part in parts:
         Collection(part.root, device="cpu").index("exact")
-    searching = start(cluster, "search", cluster.address, 1, *(part.root for part in parts))
-    assert searching.stdin is not None
-    assert searching.stdout is not None
     results = []
-    for query in (QUERIES[0], QUERIES[0]):
-        searching.stdin.write(f"{query}\n")
-        searching.stdin.flush()
-        results.append(json.loads(searching.stdout.readline()))
-        if len(results) == 1:
-            cluster.kill_node()
-    searching.stdin.close()
-    searching.wait(60)
-    searching.stdout.close()
-    cluster.add_node()
+    with start(cluster, "search", cluster.address, 1, *(part.root for part in parts)) as searching:
+        assert searching.stdin is not None
+        assert searching.stdout is not None
+        try:
+            for _ in range(2):
+                searching.stdin.write(f"{QUERIES[0]}\n")
+                searching.stdin.flush()
+                results.append(json.loads(searching.stdout.readline()))
+                if len(results) == 1:
+                    cluster.kill_node()
+        finally:
+            searching.stdin.close()
+            cluster.add_node()
     expected = [hit.uri for hit in indexed.search(QUERIES[0], k=8)]
     assert [uri for _, uri, _ in results[0]["hits"]] == expected
     assert results[1] == results[0]

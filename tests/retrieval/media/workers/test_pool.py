@@ -155,7 +155,7 @@ def test_buffered_events_are_limited_in_bytes(
     sources = save_pictures(tmp_path / "p", *(f"{n:03}.png" for n in range(100)))
     most = 0
     with pool_module._WorkerPool(PLAN, 2, 60.0) as pool:
-        known = pool_module._KnownFiles({})
+        known = pool_module.KnownFiles({})
         for _ in pool.run(pool_module._make_jobs(sources, known)):
             most = max(most, pool._buffered_bytes)
     assert 0 < most < 20_000 + 5_000
