@@ -237,13 +237,6 @@ class Failure:
     mtime: float = 0.0
 
 
-SPACE_STAGE = "space"
-"""Stage of a failure in a further space of an existing item."""
-
-PARTIAL_STAGES = (SPACE_STAGE, TextSource.OCR, TextSource.SPEECH)
-"""Stages of failures of items that are in the collection; a readable file does not end them."""
-
-
 DecodeEvent = DecodedChunk | WordEvent | ItemDecoded | ItemUnchanged | Failure
 
 

@@ -21,6 +21,7 @@ from retrieval.embedding.known_items import KnownItems, StoredMetadata
 from retrieval.embedding.options import FAILURES_KEPT, EmbedOptions, EmbedReport
 from retrieval.embedding.other_paths import store_other_paths
 from retrieval.errors import DamagedMediaError
+from retrieval.failure_stages import PARTIAL_STAGES
 from retrieval.files.reading import check_regular, status_of
 from retrieval.media.files import OpenFile
 from retrieval.media.names import container_of
@@ -30,7 +31,6 @@ from retrieval.progress import Progress
 from retrieval.store.schema import ITEMS
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import (
-    PARTIAL_STAGES,
     Failure,
     KnownFile,
     MediaInfo,

@@ -31,6 +31,7 @@ from retrieval.embedding.stored_items import StoredItem, embeds, stored_items
 from retrieval.embedding.units import ListSources, listed_unit
 from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import InvalidVectorError
+from retrieval.failure_stages import SPACE_STAGE
 from retrieval.media.decode import NO_ENCODER
 from retrieval.media.names import uri_to_path
 from retrieval.media.sources.find import find_sources
@@ -43,7 +44,6 @@ from retrieval.store.interrupts import publish_on_interrupt
 from retrieval.store.writer import CollectionWriter
 from retrieval.store.writer_progress import PublishedProgress
 from retrieval.types import (
-    SPACE_STAGE,
     DecodeEvent,
     DecodePlan,
     EmbeddedItem,

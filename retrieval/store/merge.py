@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrieval.errors import CollectionError, OutputExistsError, QueryError
+from retrieval.failure_stages import PARTIAL_STAGES
 from retrieval.progress import Progress, no_progress
 from retrieval.store.appending import Addition, append_items, joined_spaces, numbered
 from retrieval.store.blocks import id_array, isin_sorted
@@ -23,7 +24,7 @@ from retrieval.store.id_table import IDS_SUFFIX, is_id_table, write_id_table
 from retrieval.store.reader import Snapshot
 from retrieval.store.versions import superseded_items
 from retrieval.store.writer import CollectionWriter
-from retrieval.types import PARTIAL_STAGES, Failure
+from retrieval.types import Failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from retrieval.engines.ray.parts import collection_roots, listed_part, total_rep
 from retrieval.engines.ray.pool import Lost, Task, WorkerPool, pool_size
 from retrieval.engines.ray.staging import Appended, Staging, append_unit
 from retrieval.engines.ray.worker import Job, worker_options
+from retrieval.failure_stages import PARTIAL_STAGES
 from retrieval.files.reading import status_of
 from retrieval.media.sources.listing import LiteralPaths
 from retrieval.media.workers.pool import KnownFiles
@@ -36,7 +37,7 @@ from retrieval.store.interrupts import publish_on_interrupt
 from retrieval.store.reader import Snapshot
 from retrieval.store.writer import CollectionWriter
 from retrieval.store.writer_progress import PublishedProgress
-from retrieval.types import PARTIAL_STAGES, Failure, KnownFile, Source, Space
+from retrieval.types import Failure, KnownFile, Source, Space
 
 logger = logging.getLogger(__name__)
 
