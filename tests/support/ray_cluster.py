@@ -97,6 +97,9 @@ class RayCluster:
             self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def wait_for(find: Callable[[], Result | None], seconds: float) -> Result:
