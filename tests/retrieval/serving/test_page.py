@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -439,3 +440,37 @@ def check(page, axe) -> None:
     rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa"]}}
     found = axe.Axe().run(page, options=rules).response["violations"]
     assert [(each["id"], each["nodes"][0]["html"][:120]) for each in found] == []
+
+
+def test_all_collections_are_searched_together(
+    chromium: playwright.Browser, toys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(toys[1], other)
+    with pytest.MonkeyPatch.context() as patch:
+        served_toys.use_toys_for_searching(patch.setattr)
+        with page_server(toys[1], other, cache=tmp_path / "cache") as address:
+            page = chromium.new_page()
+            page.set_default_timeout(TIMEOUT_MILLISECONDS)
+            page.goto(address)
+            page.wait_for_selector(".card")
+            alone = page.locator(".card").count()
+            page.select_option("#collection", "*")
+            page.wait_for_function(
+                "count => document.querySelectorAll('.card').length > count", arg=alone
+            )
+            assert page.locator(".card").count() == 2 * alone  # the newest of both
+            ask(page, "red")
+            assert names(page)[:2] == ["red.png", "red.png"]
+            assert parameters(page)["collection"] == ["*"]
+            sources = page.locator(".card img").evaluate_all("all => all.map((one) => one.src)")
+            assert {urlsplit(source).path.split("/")[2] for source in sources[:2]} == {
+                "toys",
+                "other",
+            }
+            page.locator(".card").nth(1).hover()
+            page.locator(".card").nth(1).get_by_title("More like this").click()
+            page.wait_for_function("() => new URLSearchParams(location.search).has('like')")
+            settled(page)
+            assert parameters(page)["collection"] == ["other"]
+            page.close()
