@@ -30,6 +30,7 @@ from cli import (
     localize,
     merge,
     models,
+    push,
     remove,
     search,
     serve,
@@ -75,6 +76,7 @@ for command in (
     estimate.estimate,
     export.export,
     export_hits.export_hits,
+    push.push,
 ):
     app.command()(command)
 app.command("import")(import_.import_)

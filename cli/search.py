@@ -37,11 +37,15 @@ from cli.options import (
     WhereOption,
 )
 from cli.output import AnswerPrinter, Output, paths_wanted
+from cli.pushed import SearchedAddress, is_address
 from cli.running_server import ask_server
 from cli.several import SearchedGroup, SkipDamagedOption, split_query
 from retrieval.targets import Target, TextMode
 
 if TYPE_CHECKING:
+    from retrieval.collection import Collection
+    from retrieval.collection_group import CollectionGroup
+    from retrieval.engines.qdrant.pushed import PushedCollection
     from retrieval.search.query import Query
     from retrieval.search.result import SearchResult
     from retrieval.search.vector_query import VectorQuery
@@ -54,11 +58,12 @@ def search(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="COLLECTION|FOLDER [QUERY]",
-            help="Folders made by `embed`, patterns of them such as 'archive/*', or any folders of "
-            "media, which are embedded first. Then a text, @FILE, @ARCHIVE.tar!MEMBER, or a sum "
-            'such as \'"a horse" + 0.5*@stripes.png - "cartoon"\'. With one folder and no query, a '
-            "prompt asks for queries.",
+            metavar="COLLECTION|FOLDER|ADDRESS [QUERY]",
+            help="Folders made by `embed`, patterns of them such as 'archive/*', any folders of "
+            "media, which are embedded first, or the address that `push` printed: "
+            "qdrant://HOST:6333/NAME. Then a text, @FILE, @ARCHIVE.tar!MEMBER, or a sum such as "
+            '\'"a horse" + 0.5*@stripes.png - "cartoon"\'. With one folder and no query, a prompt '
+            "asks for queries.",
         ),
     ],
     interactive: Annotated[
@@ -79,6 +84,13 @@ def search(
         bool,
         typer.Option("--here", help="Keep the collection of a new FOLDER inside it."),
     ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--collection",
+            help="For an ADDRESS: the folder that was pushed, for moments and exact scores.",
+        ),
+    ] = None,
     like: Annotated[
         str | None,
         typer.Option(
@@ -165,7 +177,8 @@ def search(
     roots, query = split_query(
         arguments, has_query=interactive or any(one is not None for one in given)
     )
-    roots = [str(local_copy(context, Path(root))) for root in roots]
+    addressed = is_address(Path(roots[0]), source, folder_options=model is not None or here)
+    roots = _local_roots(context, roots, on, addressed=addressed)
     is_group = len(roots) > 1 or is_pattern(roots[0]) or on is not None
     asks = interactive or _is_prompt_wanted(query, *given)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery, export)):
@@ -182,7 +195,7 @@ def search(
     others = (queries, vector, ids, rerank, gallery, export, merge, model, with_vectors, here)
     defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
     is_simple = defaults and (query is None) != (like is None) and not any((asks, *others))
-    if is_simple and not is_group:
+    if is_simple and not is_group and not addressed:
         options = {"to": to or [], "k": k, "offset": offset, "where": where or [],
                    "cutoff": cutoff, "min_score": min_score, "text": text}  # fmt: skip
         answer = ask_server(Path(roots[0]), query, like, options)
@@ -191,8 +204,8 @@ def search(
             return
     from retrieval.search.arguments import read_ids
 
-    if is_group and (ids is not None or model is not None or here):
-        raise QueryError("--ids, --model and --here are for a single collection")
+    if is_group:
+        _refuse(ids, model, here or None)
     selected = [] if asks else _selected(query, queries, like, vector, space, is_group=is_group)
     settings: dict[str, Any] = {
         "to": to or (),
@@ -208,21 +221,36 @@ def search(
         "text": text,
     }
     opening = {"device": device.value, "localizer": localizer}
-    searched: SearchedOnCluster | SearchedGroup | SearchedCollection = (
-        SearchedOnCluster(
+    searched: SearchedOnCluster | SearchedAddress | SearchedGroup | SearchedCollection
+    if on is not None:
+        searched = SearchedOnCluster(
             roots, on, replicas=replicas, timeout=member_timeout, needs_all=needs_all, **opening
         )
-        if on is not None
-        else SearchedGroup(roots, skip_damaged=skip_damaged, **opening)
-        if is_group
-        else SearchedCollection(Path(roots[0]), model=model, here=here, **opening)
-    )
+    elif addressed:
+        searched = SearchedAddress(roots[0], collection=source, **opening)
+    elif is_group:
+        searched = SearchedGroup(roots, skip_damaged=skip_damaged, **opening)
+    else:
+        searched = SearchedCollection(Path(roots[0]), model=model, here=here, **opening)
     if asks:
         from cli.interactive import ask_queries
 
         ask_queries(searched, settings, printer)
         return
     opened = searched.prepare(to or (), [item for _, item in selected])
+    _print_answers(opened, selected, settings, printer, exporter, gallery, roots)
+
+
+def _print_answers(
+    opened: Collection | PushedCollection | CollectionGroup,
+    selected: Selected,
+    settings: dict[str, Any],
+    printer: AnswerPrinter,
+    exporter: Exporter,
+    gallery: Path | None,
+    roots: Sequence[str],
+) -> None:
+    """Answer queries one after the other; print, export and draw the hits."""
     results = []
     for qid, item in selected:
         result = opened.answer(item, **settings)
@@ -234,6 +262,31 @@ def search(
     if gallery is not None:
         _write_gallery(gallery, results, roots)
     exporter.run()
+
+
+def _refuse(*options: object) -> None:
+    """Refuse the options of a single collection."""
+    from retrieval.errors import QueryError
+
+    if any(option is not None for option in options):
+        raise QueryError("--ids, --model and --here are for a single collection")
+
+
+def _local_roots(
+    context: typer.Context, roots: list[str], on: str | None, *, addressed: bool
+) -> list[str]:
+    """Copy collections of object stores, and return the local folders.
+
+    Raises:
+        QueryError: The address of a pushed collection is given with other folders or a cluster.
+    """
+    from retrieval.errors import QueryError
+
+    if not addressed:
+        return [str(local_copy(context, Path(root))) for root in roots]
+    if len(roots) > 1 or on is not None:
+        raise QueryError("the address of a pushed collection is searched alone, without --on")
+    return roots
 
 
 def _write_gallery(out: Path, results: Sequence[SearchResult], roots: Sequence[str]) -> None:

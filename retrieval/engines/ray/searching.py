@@ -251,6 +251,10 @@ class RemoteGroup(CollectionGroup):
             )
         return self._remote
 
+    def summary(self) -> str:
+        """Describe the contents in one line."""
+        return f"{len(self.collections)} collections, {self.coordinator.members.item_count} items"
+
     def load(self) -> None:
         """Do nothing: the nodes open the collections."""
 
