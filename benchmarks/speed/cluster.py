@@ -35,7 +35,7 @@ def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
     shutil.copy(photographs / "00000.jpg", single)
     options = EmbedOptions(models=("tiny-image",), device="cpu")
     logger.info("%d photographs, %d turns", count, TURNS)
-    ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
     try:
         ways: dict[str, Way] = {}
         for name, source in (("start", single), ("all", photographs)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -12,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.columns.types import ColumnType
-from retrieval.errors import SourceError
+from retrieval.errors import MediaError, SourceError
 from retrieval.files.objects import is_object
-from retrieval.files.reading import status_of
+from retrieval.files.reading import open_regular, status_of
 from retrieval.media.files import EXTENSIONS
 from retrieval.media.names import extension
 from retrieval.media.sources.listing import Listing
+from retrieval.media.workers.tasks import TaskPool
 from retrieval.types import KnownFile, Medium, Source, Space
 
 ListSources = Callable[[Listing], Iterator[Source]]
@@ -28,6 +30,9 @@ PICTURES_PER_SECOND = {Medium.VIDEO: 3.0, Medium.AUDIO: 0.2, Medium.IMAGE: 0.0}
 
 BYTES_PER_PICTURE = 2_000_000
 """Bytes whose reading and decoding is one more picture of work."""
+
+HEADER_SECONDS = 20.0
+"""Time for reading a header."""
 
 ARCHIVED_BYTES = 150_000
 """Assumed size of the pictures in an archive, whose members are not counted before."""
@@ -87,11 +92,25 @@ class Unit:
 # ---------------------------------------------------------------- work
 
 
-def source_work(source: Source) -> float:
+@contextmanager
+def header_readers() -> Iterator[TaskPool]:
+    """Yield a process that reads the headers of media files; a file that crashes it is damaged."""
+    pool = TaskPool(1, HEADER_SECONDS)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def source_work(source: Source, readers: TaskPool) -> float:
     """Estimate the work of embedding a source, in pictures.
 
     Recordings and videos count by the duration that their header declares, or by their bytes if it
     cannot be read. The result depends on the file alone, so that it is the same on every machine.
+
+    Args:
+        source: A file or an archive.
+        readers: Result of `header_readers`.
     """
     try:
         size = status_of(source.path).st_size
@@ -102,10 +121,14 @@ def source_work(source: Source) -> float:
     work = 1.0 + size / BYTES_PER_PICTURE
     if EXTENSIONS.get(extension(source.path)) == (Medium.IMAGE,) or is_object(source.path):
         return work
-    from retrieval.media.lengths import read_length
+    from retrieval.media.lengths import Length, LengthTask
 
-    length = read_length(source.path, size)
-    if length is None:
+    try:
+        with open_regular(source.path) as file:
+            length = readers.run(LengthTask(source.path, size), file.fileno(), 0, size)
+    except (OSError, MediaError):
+        return work  # `embed` reports the error
+    if not isinstance(length, Length):
         return work
     return work + PICTURES_PER_SECOND[length.modality] * length.seconds
 
@@ -142,12 +165,15 @@ def groups_of_similar_work(
     """
     limits = limits or GroupLimits()
     window: list[Source] = []
-    for source in sources:
-        window.append(source)
-        if len(window) == limits.window:
-            yield from _groups(window, workers, limits)
-            window = []
-    yield from _groups(window, workers, limits)
+    work: list[float] = []
+    with header_readers() as readers:
+        for source in sources:
+            window.append(source)
+            work.append(source_work(source, readers))
+            if len(window) == limits.window:
+                yield from _groups(window, work, workers, limits)
+                window, work = [], []
+        yield from _groups(window, work, workers, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +194,8 @@ class GroupLimits:
 
 
 def _groups(
-    window: list[Source], workers: int, limits: GroupLimits
+    window: list[Source], work: list[float], workers: int, limits: GroupLimits
 ) -> Iterator[tuple[Source, ...]]:
-    work = [source_work(source) for source in window]
     total = sum(work)
     least = math.ceil(total / limits.max_work)
     even = min(workers * limits.per_worker, int(total / limits.min_work))
@@ -190,7 +215,8 @@ def listed_unit(list_sources: ListSources, unit: UnitNumber) -> ListSources:
         nonlocal part
         if part is None:
             first = Listing(listing.exclude, lambda failure: None)
-            work = array("d", (source_work(source) for source in list_sources(first)))
+            with header_readers() as readers:
+                work = array("d", (source_work(each, readers) for each in list_sources(first)))
             part = divide(work, unit.count)[unit.number - 1]
         for position, source in enumerate(list_sources(listing)):
             if part.start <= position < part.stop:

@@ -45,6 +45,27 @@ def read_length(path: str, size: int, member: str | None = None) -> Length | Non
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class LengthTask:
+    """Reads the duration of a file in a decoding process; see `retrieval.media.workers.tasks`.
+
+    Attributes:
+        name: Name of the file.
+        size: Its bytes, which limit a declared duration.
+    """
+
+    name: str
+    size: int
+
+    def run(self, file: BinaryIO) -> Length | None:
+        """Return modality and duration.
+
+        Raises:
+            Exception: Any that decoders raise for a damaged file.
+        """
+        return _length_of(file, self.name, self.size)
+
+
 def _length_of(content: BinaryIO, name: str, size: int) -> Length | None:
     head = content.read(32)
     if is_animation(content, head):

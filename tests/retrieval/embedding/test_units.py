@@ -16,11 +16,13 @@ from retrieval.embedding.units import (
     UnitNumber,
     divide,
     groups_of_similar_work,
+    header_readers,
     listed_unit,
     source_work,
 )
 from retrieval.errors import SourceError
 from retrieval.media.sources.listing import Listing
+from retrieval.media.workers import process
 from retrieval.store.merge import merge
 from retrieval.store.reader import Snapshot
 from retrieval.types import KnownFile, Source, Space
@@ -47,14 +49,32 @@ def test_parts_have_similar_work_and_cover_all_sources_once() -> None:
 
 
 def test_work_grows_with_bytes_seconds_and_archives(tmp_path: Path) -> None:
-    assert source_work(source(tmp_path / "a.jpg", 1_000_000)) == 1.5
-    assert source_work(source(tmp_path / "a.tar", 3_000_000, is_tar=True)) == 21.0
-    assert source_work(source(tmp_path / "broken.mp4", 2_000_000)) == 2.0
-    assert source_work(Source("/no/such.jpg", "/no/such.jpg")) == 1.0
     tone = tmp_path / "tone.wav"
     tone.write_bytes(sound_bytes(make_tone(30.0)))
-    expected = 1 + tone.stat().st_size / 2_000_000 + 0.2 * 30
-    assert source_work(Source(str(tone), str(tone))) == pytest.approx(expected, abs=1e-3)
+    with header_readers() as readers:
+        sources = [
+            source(tmp_path / "a.jpg", 1_000_000),
+            source(tmp_path / "a.tar", 3_000_000, is_tar=True),
+            source(tmp_path / "broken.mp4", 2_000_000),
+            Source("/no/such.jpg", "/no/such.jpg"),
+        ]
+        assert [source_work(each, readers) for each in sources] == [1.5, 21.0, 2.0, 1.0]
+        expected = 1 + tone.stat().st_size / 2_000_000 + 0.2 * 30
+        work = source_work(Source(str(tone), str(tone)), readers)
+        assert work == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_header_that_crashes_its_reader_counts_by_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = process.WORKER_CODE
+    crash = (
+        "import os; from retrieval.media import lengths as m; m._length_of = lambda *x: os._exit(1)"
+    )
+    monkeypatch.setattr(process, "WORKER_CODE", f"{crash}\n{code}")
+    films = [source(tmp_path / f"{number}.mp4", 4_000_000) for number in range(2)]
+    with header_readers() as readers:
+        assert [source_work(film, readers) for film in films] == [3.0, 3.0]
 
 
 @pytest.mark.parametrize("text", ["3", "0/4", "5/4", "a/b", "-1/4", "1/0", "1/2/3", "¹/4"])
