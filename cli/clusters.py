@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.several import SearchedGroup
 from cli.terminal import escaped
 
 if TYPE_CHECKING:
@@ -78,6 +79,21 @@ class SearchedOnCluster:
         """Return the group."""
         del to, queries
         return self._group
+
+
+def searched_group(
+    paths: Sequence[str],
+    on: str | None,
+    cluster: Mapping[str, Any],
+    *,
+    skip_damaged: bool,
+    device: str,
+    localizer: str,
+) -> SearchedGroup | SearchedOnCluster:
+    """Return collections that this process opens, or that the nodes of a cluster keep open."""
+    if on is not None:
+        return SearchedOnCluster(paths, on, device=device, localizer=localizer, **cluster)
+    return SearchedGroup(paths, skip_damaged=skip_damaged, device=device, localizer=localizer)
 
 
 def print_absent(result: SearchResult) -> None:

@@ -47,7 +47,7 @@ class Session:
 
     def __init__(
         self,
-        searched: SearchedCollection | SearchedAddress | SearchedGroup | SearchedOnCluster,
+        searched: SearchedCollection | SearchedGroup | SearchedAddress | SearchedOnCluster,
         settings: dict[str, Any],
         printer: AnswerPrinter,
         show_images: Callable[[Hits], None] | None = None,
@@ -178,7 +178,7 @@ def _number(argument: str, expected: str) -> int:
 
 
 def ask_queries(
-    searched: SearchedCollection | SearchedAddress | SearchedGroup | SearchedOnCluster,
+    searched: SearchedCollection | SearchedGroup | SearchedAddress | SearchedOnCluster,
     settings: dict[str, Any],
     printer: AnswerPrinter,
 ) -> None:

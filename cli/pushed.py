@@ -43,18 +43,22 @@ class SearchedAddress:
         return self._pushed
 
 
-def is_address(collection: Path, source: Path | None, *, folder_options: bool) -> bool:
+def is_address(roots: Sequence[str], source: Path | None, *, folder_options: bool) -> bool:
     """Whether `search` is given an address, and options that go with it.
 
     Args:
-        collection: The argument.
+        roots: The arguments before the query.
         source: `--collection`.
         folder_options: Whether `--model` or `--here` is given.
 
     Raises:
-        QueryError: An option does not go with an address, or with a folder.
+        QueryError: An option does not go with an address, or with a folder; or an address is one
+            of several arguments.
     """
-    if not is_qdrant_address(str(collection)):
+    addresses = [root for root in roots if is_qdrant_address(root)]
+    if addresses and len(roots) > 1:
+        raise QueryError(f"{addresses[0]} is searched alone, not together with other collections")
+    if not addresses:
         if source is not None:
             raise QueryError("--collection names the folder of an address such as qdrant://HOST")
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from cli.clusters import (
     ReplicasOption,
     SearchedOnCluster,
     print_absent,
+    searched_group,
 )
 from cli.exporting import (
     CopyOption,
@@ -43,14 +44,13 @@ from cli.several import SearchedGroup, SkipDamagedOption, split_query
 from retrieval.targets import Target, TextMode
 
 if TYPE_CHECKING:
-    from retrieval.collection import Collection
-    from retrieval.collection_group import CollectionGroup
-    from retrieval.engines.qdrant.pushed import PushedCollection
+    from retrieval.search.hits import Hits
     from retrieval.search.query import Query
     from retrieval.search.result import SearchResult
     from retrieval.search.vector_query import VectorQuery
 
     Selected = list[tuple[int | str | None, Query | VectorQuery]]
+    Searched = SearchedCollection | SearchedGroup | SearchedAddress | SearchedOnCluster
 
 
 def search(
@@ -177,9 +177,9 @@ def search(
     roots, query = split_query(
         arguments, has_query=interactive or any(one is not None for one in given)
     )
-    addressed = is_address(Path(roots[0]), source, folder_options=model is not None or here)
+    addressed = is_address(roots, source, folder_options=model is not None or here)
     roots = _local_roots(context, roots, on, addressed=addressed)
-    is_group = len(roots) > 1 or is_pattern(roots[0]) or on is not None
+    is_group = on is not None or (not addressed and (len(roots) > 1 or is_pattern(roots[0])))
     asks = interactive or _is_prompt_wanted(query, *given)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery, export)):
         raise QueryError("-i asks for queries; leave out QUERY, --queries, --like, --vector, "
@@ -195,7 +195,7 @@ def search(
     others = (queries, vector, ids, rerank, gallery, export, merge, model, with_vectors, here)
     defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
     is_simple = defaults and (query is None) != (like is None) and not any((asks, *others))
-    if is_simple and not is_group and not addressed:
+    if is_simple and not (is_group or addressed):
         options = {"to": to or [], "k": k, "offset": offset, "where": where or [],
                    "cutoff": cutoff, "min_score": min_score, "text": text}  # fmt: skip
         answer = ask_server(Path(roots[0]), query, like, options)
@@ -204,8 +204,7 @@ def search(
             return
     from retrieval.search.arguments import read_ids
 
-    if is_group:
-        _refuse(ids, model, here or None)
+    _check_single(is_group, ids, model, here)
     selected = [] if asks else _selected(query, queries, like, vector, space, is_group=is_group)
     settings: dict[str, Any] = {
         "to": to or (),
@@ -221,15 +220,12 @@ def search(
         "text": text,
     }
     opening = {"device": device.value, "localizer": localizer}
-    searched: SearchedOnCluster | SearchedAddress | SearchedGroup | SearchedCollection
-    if on is not None:
-        searched = SearchedOnCluster(
-            roots, on, replicas=replicas, timeout=member_timeout, needs_all=needs_all, **opening
-        )
-    elif addressed:
+    searched: Searched
+    if addressed:
         searched = SearchedAddress(roots[0], collection=source, **opening)
     elif is_group:
-        searched = SearchedGroup(roots, skip_damaged=skip_damaged, **opening)
+        cluster = {"replicas": replicas, "timeout": member_timeout, "needs_all": needs_all}
+        searched = searched_group(roots, on, cluster, skip_damaged=skip_damaged, **opening)
     else:
         searched = SearchedCollection(Path(roots[0]), model=model, here=here, **opening)
     if asks:
@@ -237,39 +233,15 @@ def search(
 
         ask_queries(searched, settings, printer)
         return
-    opened = searched.prepare(to or (), [item for _, item in selected])
-    _print_answers(opened, selected, settings, printer, exporter, gallery, roots)
-
-
-def _print_answers(
-    opened: Collection | PushedCollection | CollectionGroup,
-    selected: Selected,
-    settings: dict[str, Any],
-    printer: AnswerPrinter,
-    exporter: Exporter,
-    gallery: Path | None,
-    roots: Sequence[str],
-) -> None:
-    """Answer queries one after the other; print, export and draw the hits."""
-    results = []
-    for qid, item in selected:
-        result = opened.answer(item, **settings)
+    shown: list[tuple[str, Hits]] = []
+    for qid, result in _answers(searched, selected, settings):
         printer.print(result, qid)
         print_absent(result)
         exporter.add(result)
         if gallery is not None:
-            results.append(result)
-    if gallery is not None:
-        _write_gallery(gallery, results, roots)
+            shown.append((result.query, result.hits))
+    _write_gallery(gallery, shown, roots)
     exporter.run()
-
-
-def _refuse(*options: object) -> None:
-    """Refuse the options of a single collection."""
-    from retrieval.errors import QueryError
-
-    if any(option is not None for option in options):
-        raise QueryError("--ids, --model and --here are for a single collection")
 
 
 def _local_roots(
@@ -278,22 +250,41 @@ def _local_roots(
     """Copy collections of object stores, and return the local folders.
 
     Raises:
-        QueryError: The address of a pushed collection is given with other folders or a cluster.
+        QueryError: The address of a pushed collection is given with a cluster.
     """
     from retrieval.errors import QueryError
 
-    if not addressed:
-        return [str(local_copy(context, Path(root))) for root in roots]
-    if len(roots) > 1 or on is not None:
-        raise QueryError("the address of a pushed collection is searched alone, without --on")
-    return roots
+    if addressed and on is not None:
+        raise QueryError("the address of a pushed collection is searched without --on")
+    return roots if addressed else [str(local_copy(context, Path(root))) for root in roots]
 
 
-def _write_gallery(out: Path, results: Sequence[SearchResult], roots: Sequence[str]) -> None:
+def _answers(
+    searched: Searched, selected: Selected, settings: dict[str, Any]
+) -> Iterator[tuple[int | str | None, SearchResult]]:
+    """Answer queries one after the other."""
+    opened = searched.prepare(settings["to"], [item for _, item in selected])
+    for qid, item in selected:
+        yield qid, opened.answer(item, **settings)
+
+
+def _write_gallery(
+    out: Path | None, answers: Sequence[tuple[str, Hits]], roots: Sequence[str]
+) -> None:
+    """Write a page of the hits of each query, if one is requested."""
+    if out is None:
+        return
     from retrieval.gallery.page import GallerySection, write_gallery
 
-    sections = [GallerySection(result.query, result.hits) for result in results]
+    sections = [GallerySection(query, hits) for query, hits in answers]
     write_gallery(out, sections, title=f"Search in {', '.join(roots)}")
+
+
+def _check_single(is_group: bool, *options: object) -> None:
+    from retrieval.errors import QueryError
+
+    if is_group and any(options):
+        raise QueryError("--ids, --model and --here are for a single collection")
 
 
 def _is_prompt_wanted(*queries: object) -> bool:

@@ -93,10 +93,6 @@ class PushedCollection:
         """The folder of the collection if it is used for moments and exact scores."""
         return self._source.root if self._has_source else None
 
-    def summary(self) -> str:
-        """Describe the contents in one line."""
-        return self.status().summary()
-
     def status(self) -> Status:
         """Summarise the pushed generation."""
         return Status(
@@ -119,6 +115,10 @@ class PushedCollection:
         )
 
     # ------------------------------------------------------------ searching
+
+    def summary(self) -> str:
+        """Describe the contents in one line."""
+        return self.status().summary()
 
     def search(self, query: QueryLike | VectorQuery | None = None, **options: Any) -> Hits:
         """Find the items closest to a query; the arguments are those of `answer`."""
