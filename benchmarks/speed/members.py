@@ -49,10 +49,11 @@ def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
     encoder = TextVectors(corpus.texts(QUERIES, 2))
     logger.info("writing and indexing %d rows in one and in %d collections", corpus.rows, PARTS)
     one = _searched(folder, "one", [nearest.watch(corpus.blocks())], encoder)
-    several = _searched(folder, "part", list(_parts(corpus, part_rows)), encoder)
-    small = [[corpus.block(n * SMALL_ROWS, (n + 1) * SMALL_ROWS)] for n in range(PARTS)]
-    small_one = _searched(folder, "small", [iter(small[0])], encoder)
-    small_several = _searched(folder, "smalls", list(map(iter, small)), encoder)
+    parts = [_blocks(corpus, n * part_rows, (n + 1) * part_rows) for n in range(PARTS)]
+    several = _searched(folder, "part", parts, encoder)
+    small = [_blocks(corpus, n * SMALL_ROWS, (n + 1) * SMALL_ROWS) for n in range(PARTS)]
+    small_several = _searched(folder, "smalls", small, encoder)
+    small_one = _searched(folder, "small", [_blocks(corpus, 0, SMALL_ROWS)], encoder)
     with one_thread():
         times = in_turns(
             {
@@ -78,12 +79,10 @@ def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
     ]  # fmt: skip
 
 
-def _parts(corpus: GapRows, rows: int) -> Iterator[Iterator[NDArray[np.float16]]]:
-    for first in range(0, corpus.rows, rows):
-        yield (
-            corpus.block(start, min(start + SEED_ROWS, first + rows))
-            for start in range(first, first + rows, SEED_ROWS)
-        )
+def _blocks(corpus: GapRows, first: int, last: int) -> Iterator[NDArray[np.float16]]:
+    """Yield rows first … last - 1 in blocks."""
+    for start in range(first, last, SEED_ROWS):
+        yield corpus.block(start, min(start + SEED_ROWS, last))
 
 
 def _searched(
