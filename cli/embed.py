@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.interrupted import kept_on_interrupt
-from cli.options import Device, DeviceOption
+from cli.options import Device, DeviceOption, NewCollectionOption, OnOption
 from cli.progress import progress_bar
 from cli.terminal import escaped
 
@@ -32,14 +32,12 @@ def embed(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folders, files, quoted patterns, lists (CSV, JSONL, Parquet) or tars; "
+            help="Folders, files, quoted patterns, lists (CSV, JSONL, Parquet), tars, or addresses "
+            "such as s3://bucket/photos; "
             "- reads paths from standard input, one per line or separated by NUL.",
         ),
     ],
-    collection: Annotated[
-        Path,
-        typer.Option("-c", "--collection", help="Collection folder; created if missing."),
-    ],
+    collection: NewCollectionOption,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,7 +50,12 @@ def embed(
         int, typer.Option(min=1, help="Images, frames or audio windows per batch.")
     ] = 64,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Decoding processes; 0 decodes in the main process.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Decoding processes; 0 decodes in the main process. With --on: workers of the "
+            "cluster. [one for each GPU, or else for each node]",
+        ),
     ] = None,
     fps: Annotated[float, typer.Option(min=0.01, help="Video frames sampled per second.")] = 2.0,
     clip_seconds: Annotated[
@@ -110,6 +113,27 @@ def embed(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try files that failed before again.")
     ] = False,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Embed only part K of N similar parts of the sources, such as 3/64; `merge` joins "
+            "the collections of all parts.",
+        ),
+    ] = None,
+    on: OnOption = None,
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="With --on: GPUs of each worker, such as 0.5. [1 if any]"),
+    ] = None,
+    out_collections: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="With --on: write N collections COLLECTION-00, COLLECTION-01 and so on.",
+        ),
+    ] = None,
 ) -> None:
     """Embed media files into COLLECTION: add new files and replace changed ones.
 
@@ -120,9 +144,11 @@ def embed(
     that ended the run.
     """
     from cli.models import offer_download
+    from retrieval.embedding.missing import missing_encoders
     from retrieval.embedding.options import EmbedOptions
     from retrieval.embedding.run import embed as run
-    from retrieval.embedding.run import missing_encoders
+    from retrieval.embedding.units import UnitNumber
+    from retrieval.errors import ClusterError
     from retrieval.media.sources.find import find_sources
     from retrieval.media.sources.listing import Listing
     from retrieval.types import Sampling
@@ -143,8 +169,9 @@ def embed(
         prune=prune,
         texts=_sources_of_texts(texts, ocr=ocr, speech=speech is not None),
         refresh=refresh,
+        unit=None if unit is None else UnitNumber.parse(unit),
     )
-    if workers is not None:
+    if workers is not None and on is None:
         options = replace(options, workers=workers)
     if speech is not None:
         options = replace(options, speech_model=speech)
@@ -152,9 +179,20 @@ def embed(
     listing = Listing(options.exclude, lambda failure: None)
     listed = find_sources(given, path_column=path_col, caption_column=caption_col, listing=listing)
     found = sum(1 for _ in listed)  # Refuse missing sources before any download.
-    offer_download(missing_encoders(collection, options))
-    with kept_on_interrupt(collection), progress_bar() as show:
-        report = run(given, collection, options, show, total=found)
+    total = found if options.unit is None else None
+    if on is None:
+        if gpus_per_worker is not None or out_collections is not None:
+            raise ClusterError("GPUs of workers and several collections need a cluster; add --on")
+        offer_download(missing_encoders(collection, options))
+    first = collection if out_collections is None else f"{collection}-00"
+    with kept_on_interrupt(Path(first)), progress_bar() as show:
+        if on is None:
+            report = run(given, collection, options, show, total=total)
+        else:
+            from retrieval.engines.ray.embedding import ClusterOptions, embed_on
+
+            cluster = ClusterOptions(on, workers, gpus_per_worker, out_collections)
+            report = embed_on(given, collection, options, cluster, show, total=total)
     _print_report(report, collection)
     if not report.in_collection:
         raise typer.Exit(1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import CollectionArgument, Device, IndexDeviceOption
+from cli.options import Device, IndexDeviceOption, OnOption
 from cli.progress import progress_bar
+from cli.several import CollectionsArgument
 from cli.terminal import console_for_tables
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def index(
-    collection: CollectionArgument,
+    collections: CollectionsArgument,
     kind: Annotated[
         str | None,
         typer.Option(
@@ -44,27 +47,47 @@ def index(
         ),
     ] = None,
     device: IndexDeviceOption = Device.AUTO,
+    on: OnOption = None,
 ) -> None:
     """Update the indexes of all spaces, whose kind is chosen by trial, and of the texts."""
-    import retrieval
     from retrieval.search.indexing.request import parse_bytes
+    from retrieval.store.reader import Snapshot
 
-    opened = retrieval.open(collection, device=device.value)
-    before = opened.snapshot.manifest.generation
+    settings = {
+        "kind": kind,
+        "recall": recall,
+        "memory": None if memory is None else parse_bytes(memory),
+        "latency_ms": latency,
+        "effort_seconds": effort_seconds,
+        "language": language,
+    }
+    before = {root: Snapshot.open(root).manifest.generation for root in collections}
+    cards = _index(collections, on, device, settings)
+    for root, parts in cards.items():
+        if len(cards) > 1:
+            print(f"{root}:")
+        for card in parts:
+            print(card.summary())
+            if card.trials and card.generation >= before[root]:  # a part that was kept is older
+                _print_trials(card)
+
+
+def _index(
+    collections: Sequence[Path], on: str | None, device: Device, settings: dict[str, Any]
+) -> dict[Path, list[IndexCard]]:
+    """Index collections here, one after the other, or on a cluster."""
+    import retrieval
+
     with progress_bar() as progress:
-        cards = opened.index(
-            kind,
-            recall=recall,
-            memory=None if memory is None else parse_bytes(memory),
-            latency_ms=latency,
-            effort_seconds=effort_seconds,
-            language=language,
-            progress=progress,
-        )
-    for card in cards:
-        print(card.summary())
-        if card.trials and card.generation >= before:  # a part that was kept is older
-            _print_trials(card)
+        if on is None:
+            return {
+                root: retrieval.open(root, device=device.value).index(**settings, progress=progress)
+                for root in collections
+            }
+        from retrieval.engines.ray.indexing import index_on
+
+        cards = index_on(collections, on, device=device.value, settings=settings, progress=progress)
+        return {root: cards[root.absolute()] for root in collections}
 
 
 def _print_trials(card: IndexCard) -> None:

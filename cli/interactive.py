@@ -14,6 +14,7 @@ from cli.viewers import open_hit
 from retrieval.errors import QueryError, RetrievalError
 
 if TYPE_CHECKING:
+    from cli.clusters import SearchedOnCluster
     from cli.media_folder import SearchedCollection
     from cli.pushed import SearchedAddress
     from cli.several import SearchedGroup
@@ -46,7 +47,7 @@ class Session:
 
     def __init__(
         self,
-        searched: SearchedCollection | SearchedGroup | SearchedAddress,
+        searched: SearchedCollection | SearchedGroup | SearchedAddress | SearchedOnCluster,
         settings: dict[str, Any],
         printer: AnswerPrinter,
         show_images: Callable[[Hits], None] | None = None,
@@ -177,7 +178,7 @@ def _number(argument: str, expected: str) -> int:
 
 
 def ask_queries(
-    searched: SearchedCollection | SearchedGroup | SearchedAddress,
+    searched: SearchedCollection | SearchedGroup | SearchedAddress | SearchedOnCluster,
     settings: dict[str, Any],
     printer: AnswerPrinter,
 ) -> None:

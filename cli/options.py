@@ -27,10 +27,28 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-def _collection_of(path: Path) -> Path:
+def _collection_of(context: typer.Context, path: Path) -> Path:
+    from cli.object_stores import local_copy
     from retrieval.automatic.finding import collection_root
 
-    return collection_root(path)
+    return collection_root(local_copy(context, path))
+
+
+def _new_collection_of(context: typer.Context, path: Path) -> Path:
+    from cli.object_stores import local_copy
+
+    return local_copy(context, path, create=True)
+
+
+NewCollectionOption = Annotated[
+    Path,
+    typer.Option(
+        "-c",
+        "--collection",
+        help="Collection folder, or an address such as s3://bucket/library; created if missing.",
+        callback=_new_collection_of,
+    ),
+]
 
 
 def _announce_gpu(device: Device) -> Device:
@@ -58,6 +76,14 @@ IndexDeviceOption = Annotated[
     typer.Option(
         help="Device of models and indexes. auto uses a GPU where it is faster.",
         callback=_announce_gpu,
+    ),
+]
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on the Ray cluster at ray://HOST:10001 or HOST:PORT; auto is the cluster of "
+        "this machine.",
     ),
 ]
 LocalizerOption = Annotated[

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.clusters import (
+    AllOption,
+    MemberTimeoutOption,
+    ReplicasOption,
+    SearchedOnCluster,
+    print_absent,
+    searched_group,
+)
 from cli.exporting import (
     CopyOption,
     Exporter,
@@ -18,10 +26,12 @@ from cli.exporting import (
     PadOption,
 )
 from cli.media_folder import SearchedCollection
+from cli.object_stores import local_copy
 from cli.options import (
     Device,
     IndexDeviceOption,
     LocalizerOption,
+    OnOption,
     Print0Option,
     TextOption,
     TimeFormatOption,
@@ -40,10 +50,11 @@ if TYPE_CHECKING:
     from retrieval.search.vector_query import VectorQuery
 
     Selected = list[tuple[int | str | None, Query | VectorQuery]]
-    Searched = SearchedCollection | SearchedGroup | SearchedAddress
+    Searched = SearchedCollection | SearchedGroup | SearchedAddress | SearchedOnCluster
 
 
 def search(
+    context: typer.Context,
     arguments: Annotated[
         list[str],
         typer.Argument(
@@ -143,6 +154,10 @@ def search(
     localizer: LocalizerOption = "auto",
     device: IndexDeviceOption = Device.AUTO,
     skip_damaged: SkipDamagedOption = False,
+    on: OnOption = None,
+    replicas: ReplicasOption = 1,
+    member_timeout: MemberTimeoutOption = 10.0,
+    needs_all: AllOption = False,
 ) -> None:
     """Find the media closest to QUERY, best first.
 
@@ -163,7 +178,8 @@ def search(
         arguments, has_query=interactive or any(one is not None for one in given)
     )
     addressed = is_address(roots, source, folder_options=model is not None or here)
-    is_group = not addressed and (len(roots) > 1 or is_pattern(roots[0]))
+    roots = _local_roots(context, roots, on, addressed=addressed)
+    is_group = on is not None or (not addressed and (len(roots) > 1 or is_pattern(roots[0])))
     asks = interactive or _is_prompt_wanted(query, *given)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery, export)):
         raise QueryError("-i asks for queries; leave out QUERY, --queries, --like, --vector, "
@@ -208,7 +224,8 @@ def search(
     if addressed:
         searched = SearchedAddress(roots[0], collection=source, **opening)
     elif is_group:
-        searched = SearchedGroup(roots, skip_damaged=skip_damaged, **opening)
+        cluster = {"replicas": replicas, "timeout": member_timeout, "needs_all": needs_all}
+        searched = searched_group(roots, on, cluster, skip_damaged=skip_damaged, **opening)
     else:
         searched = SearchedCollection(Path(roots[0]), model=model, here=here, **opening)
     if asks:
@@ -219,11 +236,27 @@ def search(
     shown: list[tuple[str, Hits]] = []
     for qid, result in _answers(searched, selected, settings):
         printer.print(result, qid)
+        print_absent(result)
         exporter.add(result)
         if gallery is not None:
             shown.append((result.query, result.hits))
     _write_gallery(gallery, shown, roots)
     exporter.run()
+
+
+def _local_roots(
+    context: typer.Context, roots: list[str], on: str | None, *, addressed: bool
+) -> list[str]:
+    """Copy collections of object stores, and return the local folders.
+
+    Raises:
+        QueryError: The address of a pushed collection is given with a cluster.
+    """
+    from retrieval.errors import QueryError
+
+    if addressed and on is not None:
+        raise QueryError("the address of a pushed collection is searched without --on")
+    return roots if addressed else [str(local_copy(context, Path(root))) for root in roots]
 
 
 def _answers(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import Device, IndexDeviceOption
+from cli.clusters import AllOption, MemberTimeoutOption, ReplicasOption
+from cli.options import Device, IndexDeviceOption, OnOption
 
 if TYPE_CHECKING:
+    from retrieval.serving.generations import RemoteMembers
     from retrieval.serving.server import ServerSettings
 
 
@@ -50,6 +53,10 @@ def serve(
         ),
     ] = False,
     device: IndexDeviceOption = Device.AUTO,
+    on: OnOption = None,
+    replicas: ReplicasOption = 1,
+    member_timeout: MemberTimeoutOption = 10.0,
+    needs_all: AllOption = False,
 ) -> None:
     """Serve a page and an HTTP API to search collections.
 
@@ -63,6 +70,7 @@ def serve(
         _serve_mcp(collections, device)
         return
     require_serve_extra()
+    from retrieval.collection_paths import expand
     from retrieval.serving.server import ServerSettings
 
     settings = ServerSettings(
@@ -74,7 +82,18 @@ def serve(
         with_token=not no_token,
     )
 
-    run_server(collections, settings, device=device, open_page=open_page)
+    with ExitStack() as stack:
+        members = None
+        if on is not None:
+            from retrieval.engines.ray.connection import connected
+            from retrieval.engines.ray.searching import RemoteOptions, ServedMembers
+
+            ray = stack.enter_context(connected(on))
+            options = RemoteOptions(replicas, member_timeout, needs_all, device.value)
+            members = ServedMembers(ray, options)
+        run_server(
+            expand(collections), settings, device=device, open_page=open_page, members=members
+        )
 
 
 def require_serve_extra() -> None:
@@ -93,7 +112,12 @@ def require_serve_extra() -> None:
 
 
 def run_server(
-    collections: Sequence[Path], settings: ServerSettings, *, device: Device, open_page: bool
+    collections: Sequence[Path],
+    settings: ServerSettings,
+    *,
+    device: Device,
+    open_page: bool,
+    members: RemoteMembers | None = None,
 ) -> None:
     """Serve collections until Ctrl-C; print the address, and open it if a browser is there."""
     from retrieval.serving.library import Library
@@ -107,7 +131,7 @@ def run_server(
             webbrowser.open(browser_address)
 
     try:
-        run(Library(collections, device=device.value), settings, ready)
+        run(Library(collections, device=device.value, members=members), settings, ready)
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
 

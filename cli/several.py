@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from retrieval.targets import Target
 
 
-def _roots_of(paths: list[Path]) -> list[Path]:
+def _roots_of(context: typer.Context, paths: list[Path]) -> list[Path]:
+    from cli.object_stores import local_copy
     from retrieval.automatic.finding import collection_root
     from retrieval.collection_paths import expand
 
-    return expand(collection_root(path) for path in paths)
+    return expand(collection_root(local_copy(context, path)) for path in paths)
 
 
 CollectionsArgument = Annotated[

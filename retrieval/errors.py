@@ -30,6 +30,7 @@ RetrievalError                      root, from `indexes.errors`
 ├── QueryError                      a query cannot be parsed or embedded
 │   └── FilterError                 a filter expression is refused
 ├── ServerError                     a server cannot listen on its address, or does not answer
+├── ClusterError                    a cluster cannot be reached, or a node of it cannot work
 └── MissingExtraError               an optional dependency is not installed
 
 Each class also inherits a built-in error. Messages say what was found, what was expected, and
@@ -170,6 +171,10 @@ class FilterError(QueryError):
 
 class ServerError(RetrievalError, OSError):
     """A server cannot listen on its address, does not answer, or refuses a program."""
+
+
+class ClusterError(RetrievalError, OSError):
+    """A cluster cannot be reached, or one of its nodes cannot do its work."""
 
 
 class MissingExtraError(RetrievalError, ImportError):

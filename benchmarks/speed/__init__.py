@@ -81,6 +81,10 @@ _BENCHMARKS: Final = (
         "the server, compared with a bare route, the encoder alone and raw FAISS.",
     ),
     _benchmark(
+        "ray", "cluster", "`embed` on a Ray cluster of this machine, compared with plain `embed`.",
+        by_default=False,
+    ),
+    _benchmark(
         "startup", "startup",
         "how long `retrieval --help` and the first answer of a process take.",
     ),

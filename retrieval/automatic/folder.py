@@ -161,7 +161,7 @@ class MediaFolder:
 
     def missing_encoders(self, content: FolderContent, needs: Needs) -> list[MissingEncoder]:
         """Return the encoders that an update needs and that are not on this machine."""
-        from retrieval.embedding.run import missing_encoders
+        from retrieval.embedding.missing import missing_encoders
 
         options = self._options(content, needs)
         root = self.path / "none" if self._automatic is None else self._automatic.root

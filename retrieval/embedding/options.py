@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
+from retrieval.embedding.units import UnitNumber
 from retrieval.encoders.catalogue import (
     CATALOGUE,
     caution_of,
@@ -22,7 +23,6 @@ from retrieval.encoders.spaces import check_encoder, make_space
 from retrieval.errors import MissingExtraError, SourceError, WeightsNotAvailableError
 from retrieval.media.files import possible_modalities
 from retrieval.protocols import Encoder
-from retrieval.store.reader import Snapshot
 from retrieval.types import Failure, Medium, Sampling, Space, TextSource
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,14 @@ DEFAULT_TEXTS = (TextSource.NAME, TextSource.CAPTION, TextSource.TAG, TextSource
 SOUND_ONLY = (Medium.AUDIO,)
 
 Spaces = dict[str, tuple[Space, Encoder]]
+
+
+class HasSpaces(Protocol):
+    """A generation of a collection, or a part of a run that belongs to one."""
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces of the collection."""
 
 
 class EncoderLoader(Protocol):
@@ -71,6 +79,7 @@ class EmbedOptions:
             extension; a later run embeds the others. None: all.
         media: Decode only files that may contain one of these media, and use only encoders that
             embed one. None: all.
+        unit: Embed one part of the sources only; None: all.
     """
 
     models: tuple[str, ...] = ()
@@ -92,6 +101,7 @@ class EmbedOptions:
     refresh: bool = False
     modalities: frozenset[Medium] | None = None
     media: frozenset[Medium] | None = None
+    unit: UnitNumber | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.models, str):  # one name instead of a tuple
@@ -183,6 +193,10 @@ class EmbedReport:
         """Number of items processed so far."""
         return self.in_collection + self.failed + self.without_encoder + self.deferred
 
+    def counts(self) -> tuple[int, int]:
+        """Return the numbers of items in the collection and of failures."""
+        return self.in_collection, self.failed
+
 
 FAILURES_KEPT = 20
 """Maximal number of failures in a report; the collection stores all of them."""
@@ -205,7 +219,7 @@ class RequiredEncoder:
     optional: bool
 
 
-def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[RequiredEncoder]:
+def required_encoders(snapshot: HasSpaces | None, options: EmbedOptions) -> list[RequiredEncoder]:
     """Return the encoders of the collection's spaces, then those of the requested models.
 
     Encoders that embed none of `options.media` are left out, as far as this is known unloaded.
@@ -233,7 +247,7 @@ def required_encoders(snapshot: Snapshot | None, options: EmbedOptions) -> list[
 
 
 def open_spaces(
-    snapshot: Snapshot | None, options: EmbedOptions, load: EncoderLoader | None = None
+    snapshot: HasSpaces | None, options: EmbedOptions, load: EncoderLoader | None = None
 ) -> Spaces:
     """Load the encoders of the collection's spaces and of the requested models.
 

@@ -21,7 +21,8 @@ from retrieval.embedding.known_items import KnownItems, StoredMetadata
 from retrieval.embedding.options import FAILURES_KEPT, EmbedOptions, EmbedReport
 from retrieval.embedding.other_paths import store_other_paths
 from retrieval.errors import DamagedMediaError
-from retrieval.files.reading import check_regular
+from retrieval.failure_stages import PARTIAL_STAGES
+from retrieval.files.reading import check_regular, status_of
 from retrieval.media.files import OpenFile
 from retrieval.media.names import container_of
 from retrieval.media.sources.listing import Listing
@@ -38,12 +39,6 @@ from retrieval.types import (
     Source,
     TextSource,
 )
-
-SPACE_STAGE = "space"
-"""Stage of a failure in a further space of an existing item."""
-
-PARTIAL_STAGES = (SPACE_STAGE, TextSource.OCR, TextSource.SPEECH)
-"""Stages of failures of items that are in the collection; a readable file does not end them."""
 
 
 class Reconciler:
@@ -89,7 +84,7 @@ class Reconciler:
         """Give items the new paths of their renamed files; return the number of renames."""
         for source in sources:
             try:
-                status = os.stat(source.path)
+                status = status_of(source.path)
             except OSError:
                 continue
             if source.uri not in self.known.files and not source.is_tar:
@@ -114,7 +109,7 @@ class Reconciler:
     def _reconcile(self, source: Source) -> Source | None:
         """Return the source if it must be decoded, possibly under the uri of its item."""
         try:
-            status = os.stat(source.path)
+            status = status_of(source.path)
         except OSError as error:
             reason = f"{error.strerror or error}; restore the file, or leave it out"
             self.record_failure(Failure(source.uri, "open", reason))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -23,26 +24,24 @@ from retrieval.embedding.options import (
     EncoderLoader,
     Spaces,
     open_spaces,
-    required_encoders,
 )
 from retrieval.embedding.reading import WordReader, check_readers
-from retrieval.embedding.reconciling import SPACE_STAGE, Reconciler
-from retrieval.encoders.hub.cache import find_snapshot
-from retrieval.encoders.inventory import MissingEncoder, MissingRepository, missing_repositories
-from retrieval.encoders.names import unidentified_repository
+from retrieval.embedding.reconciling import Reconciler
+from retrieval.embedding.stored_items import StoredItem, embeds, stored_items
+from retrieval.embedding.units import ListSources, listed_unit
 from retrieval.encoders.spaces import decode_plan
-from retrieval.encoders.whisper import resolve_speech_model
 from retrieval.errors import InvalidVectorError
+from retrieval.failure_stages import SPACE_STAGE
 from retrieval.media.decode import NO_ENCODER
-from retrieval.media.names import container_of, uri_to_path
+from retrieval.media.names import uri_to_path
 from retrieval.media.sources.find import find_sources
 from retrieval.media.sources.listing import Listing, LiteralPaths
 from retrieval.media.workers.pool import decode_all
+from retrieval.media.workers.process import WorkerProcess
 from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
-from retrieval.store.current import read_current
-from retrieval.store.reader import Snapshot
-from retrieval.store.writer import CollectionWriter, publish_on_interrupt
+from retrieval.store.interrupts import publish_on_interrupt
+from retrieval.store.writer import CollectionWriter
 from retrieval.store.writer_progress import PublishedProgress
 from retrieval.types import (
     DecodeEvent,
@@ -52,7 +51,6 @@ from retrieval.types import (
     ItemDecoded,
     ItemUnchanged,
     KnownFile,
-    Medium,
     Segments,
     Source,
     Space,
@@ -61,9 +59,6 @@ from retrieval.types import (
 )
 
 logger = logging.getLogger(__name__)
-
-ListSources = Callable[[Listing], Iterator[Source]]
-"""Lists the sources of a run; may be called several times."""
 
 FLUSH_SECONDS = 30.0
 """Interval of encoding partial batches, so that a rare medium does not delay other items."""
@@ -97,9 +92,30 @@ def embed(
         CollectionLockedError: Another process writes to the collection.
     """
     options = options or EmbedOptions()
+    list_sources = source_lister(sources, options)
     report = EmbedReport()
     start = time.monotonic()
     check_readers(options)
+    with (
+        CollectionWriter.open(root, create=True) as writer,
+        publish_on_interrupt(writer),
+        PublishedProgress(root, progress, report.counts, total) as published,
+    ):
+        spaces = open_spaces(writer.snapshot, options, load)
+        run = EmbedRun(writer, spaces, options, report, published)
+        run.complete_spaces(list_sources)
+        run.embed_files(list_sources)
+        writer.publish()
+        run.read_words()
+        report.notices += writer.notices.lines()
+    report.seconds = time.monotonic() - start
+    return report
+
+
+def source_lister(
+    sources: Sequence[str | os.PathLike[str] | LiteralPaths], options: EmbedOptions
+) -> ListSources:
+    """Return a function that lists the sources of a run; see `find_sources`."""
 
     def list_sources(listing: Listing) -> Iterator[Source]:
         return find_sources(
@@ -112,52 +128,16 @@ def embed(
             listing=listing,
         )
 
-    with (
-        CollectionWriter.open(root, create=True) as writer,
-        publish_on_interrupt(writer),
-        PublishedProgress(root, progress, lambda: _counts(report), total) as published,
-    ):
-        spaces = open_spaces(writer.snapshot, options, load)
-        run = _EmbedRun(writer, spaces, options, report, published)
-        run.complete_spaces(list_sources)
-        run.embed_files(list_sources)
-        writer.publish()
-        run.read_words()
-        report.notices += writer.notices.lines()
-    report.seconds = time.monotonic() - start
-    return report
+    return list_sources if options.unit is None else listed_unit(list_sources, options.unit)
 
 
-def _counts(report: EmbedReport) -> tuple[int, int]:
-    return report.in_collection, report.failed
+class EmbedRun:
+    """One call of `embed`: the writer, the encoders, and the report.
 
-
-def missing_encoders(root: Path, options: EmbedOptions) -> list[MissingEncoder]:
-    """Return the encoders of a run whose files are not on this machine."""
-    snapshot = Snapshot.open(root) if read_current(root) else None
-    speech = (options.speech_model,) if TextSource.SPEECH in options.texts else ()
-    unknown = [
-        MissingEncoder(repo, model, [MissingRepository(repo, None, "")], optional=False)
-        for model in (*options.models, *speech)
-        if (repo := unidentified_repository(model)) is not None and find_snapshot(repo) is None
-    ]
-    if unknown:
-        return unknown  # the needs of the others depend on these files
-    specs = [
-        (required.spec, required.model, required.optional)
-        for required in required_encoders(snapshot, options)
-    ]
-    if TextSource.SPEECH in options.texts:
-        specs.append((resolve_speech_model(options.speech_model), options.speech_model, False))
-    return [
-        MissingEncoder(spec, model, repositories, optional)
-        for spec, model, optional in specs
-        if (repositories := missing_repositories(spec))
-    ]
-
-
-class _EmbedRun:
-    """One call of `embed`: the writer, the encoders, and the report."""
+    Attributes:
+        unchanged_elsewhere: Files whose content is not in this collection but in `elsewhere`, the
+            files of the collection that receives the items.
+    """
 
     def __init__(
         self,
@@ -166,9 +146,15 @@ class _EmbedRun:
         options: EmbedOptions,
         report: EmbedReport,
         progress: Progress,
+        *,
+        elsewhere: Mapping[str, KnownFile] | None = None,
+        spare_decoders: list[WorkerProcess] | None = None,
     ) -> None:
         self._writer = writer
         self._spaces = spaces
+        self._elsewhere = elsewhere or {}
+        self._spare_decoders = spare_decoders
+        self.unchanged_elsewhere: list[ItemUnchanged] = []
         self._options = options
         self._report = report
         self._progress = progress
@@ -183,11 +169,13 @@ class _EmbedRun:
 
     def embed_files(self, list_sources: ListSources) -> None:
         """Embed the new and changed files."""
-        known = self._reconciler.known.files
+        own = self._reconciler.known.files
         sources = self._reconciler.select(list_sources(self._reconciler.listing))
         texts = self._reconciler.texts.file_texts
+        known = ChainMap(own, dict(self._elsewhere)) if self._elsewhere else own
         for result in self._embed(sources, self._spaces, known, texts):
-            self._store(result, known)
+            if not self._is_elsewhere(result):
+                self._store(result, own)
         self._reconciler.finish()
 
     def read_words(self) -> None:
@@ -195,6 +183,23 @@ class _EmbedRun:
         WordReader(self._writer, self._options, self._report, self._progress).read(
             self._reconciler.seen
         )
+
+    def _is_elsewhere(self, result: EmbeddedItem | Failure | ItemUnchanged) -> bool:
+        """Record a file whose content the receiving collection has."""
+        if isinstance(result, EmbeddedItem):
+            uri, info = result.info.uri, result.info
+            known = self._elsewhere.get(uri)
+            if known is None or known.sha256 != info.sha256 or uri in self._reconciler.known.files:
+                return False
+            result = ItemUnchanged(uri, info, self._reconciler.texts.file_texts)
+        elif not isinstance(result, ItemUnchanged) or result.uri in self._reconciler.known.files:
+            return False
+        if result.info is not None:
+            self._reconciler.mark_seen(result.uri)
+            self.unchanged_elsewhere.append(result)
+            self._report.unchanged += 1
+            self._reconciler.report_progress()
+        return True
 
     def _store(
         self, result: EmbeddedItem | Failure | ItemUnchanged, known: Mapping[str, KnownFile]
@@ -257,18 +262,18 @@ class _EmbedRun:
             self._writer.publish()
             snapshot = self._writer.snapshot or snapshot
         for name, pair in self._spaces.items():
-            items = _stored_items(snapshot, covered[name])
+            items = stored_items(snapshot, covered[name])
             for _, group in groupby(items, key=lambda item: item.container):
                 self._complete_container(name, pair, list(group))
         self._writer.publish()
 
     def _complete_container(
-        self, name: str, pair: tuple[Space, Encoder], items: list[_StoredItem]
+        self, name: str, pair: tuple[Space, Encoder], items: list[StoredItem]
     ) -> None:
         """Compute one space's rows for consecutive items of one file or tar."""
         space = pair[0]
         results: dict[str, EmbeddedItem | Failure] = {}
-        relevant = [item for item in items if _embeds(space, item.modality)]
+        relevant = [item for item in items if embeds(space, item.modality)]
         if relevant:
             container = relevant[0].container
             source = Source(
@@ -326,7 +331,8 @@ class _EmbedRun:
     def _events(
         self, sources: Iterable[Source], plan: DecodePlan, known: Mapping[str, KnownFile]
     ) -> Iterator[DecodeEvent]:
-        for event in decode_all(sources, plan, known, workers=self._options.workers):
+        spare, workers = self._spare_decoders, self._options.workers
+        for event in decode_all(sources, plan, known, workers=workers, spare=spare):
             if isinstance(event, ItemDecoded):
                 uri, damaged = event.info.uri, event.damaged_packets
                 if damaged:
@@ -334,32 +340,3 @@ class _EmbedRun:
                 for note in event.notes:
                     logger.warning("%s: %s", uri, note)
             yield event
-
-
-@dataclass(frozen=True, slots=True)
-class _StoredItem:
-    """An existing item without rows in some space."""
-
-    item_id: int
-    uri: str
-    modality: Medium
-    sha256: str
-
-    @property
-    def container(self) -> str:
-        """The file to open: the tar of a member, otherwise the item itself."""
-        return container_of(self.uri)[0]
-
-
-def _stored_items(snapshot: Snapshot, after_item_id: int) -> Iterator[_StoredItem]:
-    for batch in snapshot.iter_items(after_item_id=after_item_id):
-        columns = (
-            batch.column(name).to_pylist() for name in ("item_id", "uri", "modality", "sha256")
-        )
-        for item_id, uri, modality, sha256 in zip(*columns, strict=True):
-            yield _StoredItem(item_id, uri, Medium(modality), sha256)
-
-
-def _embeds(space: Space, modality: Medium) -> bool:
-    """Return whether items of a modality can have rows in a space; videos have sound, too."""
-    return modality in space.media or (modality is Medium.VIDEO and Medium.AUDIO in space.media)

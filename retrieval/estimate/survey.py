@@ -10,19 +10,12 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
-
-import av
 
 from indexes.errors import RetrievalError
-from retrieval.files.reading import open_regular
-from retrieval.media.archives.members import list_members, open_member
-from retrieval.media.containers.reading import audio_stream, open_container, possible_seconds
+from retrieval.media.archives.members import list_members
 from retrieval.media.files import EXTENSIONS
-from retrieval.media.images.signatures import is_image
-from retrieval.media.modality import container_modality
+from retrieval.media.lengths import read_length
 from retrieval.media.names import extension, path_to_uri
-from retrieval.media.video.animation import estimate_seconds, is_animation
 from retrieval.progress import Progress, no_progress
 from retrieval.types import Medium, Source
 
@@ -83,15 +76,6 @@ class _Extension:
             self.sample[position] = file
 
 
-@dataclass(frozen=True, slots=True)
-class Length:
-    """Modality and duration of a file."""
-
-    modality: Medium
-    seconds: float
-    has_sound: bool
-
-
 def survey(sources: Iterable[Source], progress: Progress = no_progress) -> Survey:
     """Count the media files of sources and estimate their duration.
 
@@ -137,7 +121,7 @@ def _members(path: str) -> Iterator[MediaFile]:
 
 def _add_timed(result: Survey, group: _Extension) -> None:
     """Open the sampled files, and extrapolate to all bytes of the extension."""
-    lengths = [(file, _length(file)) for file in group.sample]
+    lengths = [(file, read_length(file.path, file.bytes, file.member)) for file in group.sample]
     readable = [(file, length) for file, length in lengths if length is not None]
     result.probed += len(lengths)
     result.unreadable += len(lengths) - len(readable)
@@ -150,34 +134,6 @@ def _add_timed(result: Survey, group: _Extension) -> None:
         total.seconds += by_bytes * length.seconds
         total.with_sound_seconds += by_bytes * length.seconds * length.has_sound
         result.samples.setdefault(length.modality, []).append(file)
-
-
-def _length(file: MediaFile) -> Length | None:
-    """Read the duration from the header of a file; None if it cannot be opened."""
-    try:
-        if file.member is not None:
-            with open_member(file.path, file.member) as content:
-                return _length_of(content, file)
-        with open_regular(file.path) as content:
-            return _length_of(content, file)
-    except Exception:  # Decoders raise many types for damaged files; `embed` reports the error.
-        return None
-
-
-def _length_of(content: BinaryIO, file: MediaFile) -> Length | None:
-    head = content.read(32)
-    if is_animation(content, head):
-        return Length(Medium.VIDEO, estimate_seconds(content), has_sound=False)
-    if is_image(head):
-        return Length(Medium.IMAGE, 0.0, has_sound=False)
-    name = extension(file.member or file.path)
-    with open_container(content) as container:
-        # A declared duration is limited by the size of the file.
-        seconds = min((container.duration or 0) / av.time_base, possible_seconds(file.bytes))
-        sound = audio_stream(container) is not None
-        named_audio = EXTENSIONS.get(name) == (Medium.AUDIO,)
-        modality = container_modality(container, named_audio=named_audio)
-    return None if modality is None else Length(modality, seconds, sound)
 
 
 def source_of(file: MediaFile) -> Source | None:

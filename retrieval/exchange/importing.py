@@ -26,7 +26,8 @@ from retrieval.exchange.sources import VectorSource, open_source
 from retrieval.exchange.space_file import NAME, read_space
 from retrieval.media.captions import caption_texts
 from retrieval.progress import Progress, no_progress
-from retrieval.store.writer import CollectionWriter, publish_on_interrupt
+from retrieval.store.interrupts import publish_on_interrupt
+from retrieval.store.writer import CollectionWriter
 from retrieval.types import (
     EmbeddedItem,
     Failure,

@@ -8,6 +8,8 @@ import io
 import os
 import stat
 
+from retrieval.files.objects import is_object, object_status, open_object
+
 _NOUNS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFDIR: "a folder",
@@ -15,6 +17,15 @@ _NOUNS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+
+
+def status_of(path: str) -> os.stat_result:
+    """Return the status of a file, or of an object such as `s3://bucket/key`.
+
+    Raises:
+        OSError: There is no such file, or its status is not accessible.
+    """
+    return object_status(path) if is_object(path) else os.stat(path)
 
 
 def check_regular(path: str | os.PathLike[str], status: os.stat_result | None = None) -> None:
@@ -27,7 +38,7 @@ def check_regular(path: str | os.PathLike[str], status: os.stat_result | None = 
     Raises:
         OSError: The path is a FIFO, device, folder or socket, or its status cannot be read.
     """
-    mode = (os.stat(path) if status is None else status).st_mode
+    mode = (status_of(os.fspath(path)) if status is None else status).st_mode
     if stat.S_ISREG(mode):
         return
     noun = _NOUNS.get(stat.S_IFMT(mode), "a special file")
@@ -36,11 +47,13 @@ def check_regular(path: str | os.PathLike[str], status: os.stat_result | None = 
 
 
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
-    """Open a regular file for reading without blocking.
+    """Open a regular file for reading without blocking; an object is copied first.
 
     Raises:
         OSError: The path is not a regular file, or it cannot be opened.
     """
+    if is_object(path):
+        return open_object(os.fspath(path))
     check_regular(path)  # opening a device can have side effects
     # The path may be a FIFO by now, whose opening would block.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))

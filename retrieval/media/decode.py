@@ -6,6 +6,7 @@ Any error of a file becomes a `Failure` with a reason, so that one bad file cann
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retrieval.errors import UnsupportedMediaError
+from retrieval.files.objects import is_object, open_object
 from retrieval.media.archives.members import open_members
 from retrieval.media.audio.reader import SoundReader, open_sound
 from retrieval.media.audio.windows import AudioWindow, cut_windows
@@ -96,10 +98,8 @@ def _open(source: Source) -> Iterator[OpenFile | Failure]:
         if source.is_tar:
             yield from open_members(source)
             return
-        # Opening a FIFO in blocking mode would wait for its writer.
-        handle = os.open(source.path, os.O_RDONLY | os.O_NONBLOCK)
-        with open(handle, "rb") as file:
-            status = os.fstat(handle)
+        with _open_file(source.path) as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UnsupportedMediaError("not a regular file; name a media file")
             yield OpenFile(
@@ -115,6 +115,13 @@ def _open(source: Source) -> Iterator[OpenFile | Failure]:
             )
     except (OSError, UnsupportedMediaError) as error:
         yield Failure(source.uri, "open", format_error(error))
+
+
+def _open_file(path: str) -> io.BufferedReader:
+    if is_object(path):
+        return open_object(path)
+    # Opening a FIFO in blocking mode would wait for its writer.
+    return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
 
 def _transcripts(source: Source) -> tuple[TranscriptFile, ...]:

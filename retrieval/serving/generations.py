@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from indexes.forking import ForkSafeLock
 from retrieval.errors import (
@@ -23,6 +23,7 @@ from retrieval.errors import (
 from retrieval.localization.choose import choose_localizers
 from retrieval.protocols import Encoder
 from retrieval.search.items import ItemTable
+from retrieval.search.member import Member
 from retrieval.search.open_collection import OpenCollection
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
@@ -38,6 +39,19 @@ Answer = TypeVar("Answer")
 
 VANISHED = (CollectionError, IndexFileError, StorageError, OSError)
 """Errors of reading a generation whose files were deleted."""
+
+
+class RemoteMembers(Protocol):
+    """Opens generations in other processes.
+
+    Attributes:
+        partial: Whether a search leaves out collections that do not answer.
+    """
+
+    partial: bool
+
+    def open(self, snapshot: Snapshot, name: str) -> Member:
+        """Open a generation; `name` is the collection in messages."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +108,7 @@ class ServedCollection:
         slug: Its name in addresses.
         device: Device of models and indexes.
         encoders: Returns the encoder of a space; by default it is loaded by its specification.
+        members: Opens generations elsewhere; by default this process opens them.
     """
 
     def __init__(
@@ -103,7 +118,9 @@ class ServedCollection:
         *,
         device: str = "auto",
         encoders: Callable[[Space], Encoder] | None = None,
+        members: RemoteMembers | None = None,
     ) -> None:
+        self._members = members
         self.root = root
         self.slug = slug
         self._opened = OpenCollection(root, device=device)
@@ -118,6 +135,11 @@ class ServedCollection:
     def device(self) -> str:
         """Device of models and indexes."""
         return self._opened.device
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a search leaves out collections that do not answer."""
+        return self._members is not None and self._members.partial
 
     @property
     def current(self) -> Generation:
@@ -181,7 +203,15 @@ class ServedCollection:
     def _open(self, snapshot: Snapshot) -> Generation:
         opened = self._opened
         localizers = choose_localizers(opened.localizer, snapshot.spaces, device=opened.device)
-        searcher = Searcher(snapshot, self.encoder, localizers, device=opened.device)
+        members = self._members
+        searcher = Searcher(
+            snapshot,
+            self.encoder,
+            localizers,
+            device=opened.device,
+            member=None if members is None else members.open(snapshot, self.slug),
+            partial=self.is_partial,
+        )
         self._warm_up(snapshot)
         logger.info("%s: generation %d is served", self.slug, snapshot.manifest.generation)
         return Generation(snapshot, searcher)

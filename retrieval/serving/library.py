@@ -10,7 +10,7 @@ from pathlib import Path
 
 from retrieval.errors import QueryError, RetrievalError
 from retrieval.protocols import Encoder
-from retrieval.serving.generations import ServedCollection
+from retrieval.serving.generations import RemoteMembers, ServedCollection
 from retrieval.types import Space
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ class Library:
         roots: Folders of collections; one that is named twice is served once.
         device: Device of models and indexes.
         encoders: Returns the encoder of a space; by default it is loaded by its specification.
+        members: Opens generations elsewhere; by default this process opens them.
 
     Raises:
         QueryError: No folder is given.
@@ -34,6 +35,7 @@ class Library:
         *,
         device: str = "auto",
         encoders: Callable[[Space], Encoder] | None = None,
+        members: RemoteMembers | None = None,
     ) -> None:
         unique = list({root.expanduser().resolve(): root.expanduser() for root in roots}.values())
         if not unique:
@@ -42,7 +44,9 @@ class Library:
         self._problems: dict[str, str | None] = {}
         for root in unique:
             slug = _free_slug(slug_of(root), self._collections)
-            self._collections[slug] = ServedCollection(root, slug, device=device, encoders=encoders)
+            self._collections[slug] = ServedCollection(
+                root, slug, device=device, encoders=encoders, members=members
+            )
 
     def load(self) -> None:
         """Open all collections and load their models.

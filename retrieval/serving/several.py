@@ -67,7 +67,7 @@ class SearchGroups:
             localizers = choose_localizers(
                 "auto", list(members.spaces.values()), device=collections[0].device
             )
-            return Coordinator(members, encoder, localizers)
+            return Coordinator(members, encoder, localizers, partial=collections[0].is_partial)
 
         key = tuple((collection.slug, generation.number) for collection, generation in pairs)
         return self._coordinators.get(key, open_members)

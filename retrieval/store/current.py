@@ -68,6 +68,15 @@ def read_current(root: Path) -> CurrentGeneration | None:
         return None
     except OSError as error:
         raise CollectionDamagedError(f"{path} cannot be read: {error.strerror}") from error
+    return parse_current(content, str(path))
+
+
+def parse_current(content: bytes, path: str) -> CurrentGeneration:
+    """Parse the content of `CURRENT`; `path` names it in error messages.
+
+    Raises:
+        CollectionDamagedError: It is not one line of a generation and a digest.
+    """
     match = _CURRENT.fullmatch(content.decode("ascii", "replace"))
     if match is None:
         raise CollectionDamagedError(

@@ -12,7 +12,7 @@ from retrieval.errors import CollectionError, CollectionFormatError, StorageErro
 from retrieval.files.reading import read_regular
 from retrieval.files.writing import check_writable, storage_errors
 from retrieval.store.current import manifest_path, not_found_error, read_current
-from retrieval.store.manifest import Manifest
+from retrieval.store.manifest import Manifest, is_data_path
 
 FOLDERS = (
     "manifests", "items", "texts", "sidecars", "segments", "frames", "removed", "updated",
@@ -60,6 +60,19 @@ def delete_partial_files(root: Path) -> None:
             if path.is_dir():
                 shutil.rmtree(path)
             else:
+                path.unlink()
+
+
+def delete_unpublished(root: Path) -> None:
+    """Delete the shards of a killed first run; the caller must hold the lock.
+
+    The folder has no generation. Files whose names the format does not have are kept.
+    """
+    for folder in FOLDERS:
+        if (root / folder).is_symlink():
+            continue
+        for path in (root / folder).rglob("*"):
+            if is_data_path(path.relative_to(root).as_posix()) and not path.is_dir():
                 path.unlink()
 
 

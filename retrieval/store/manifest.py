@@ -118,6 +118,11 @@ class Manifest:
         return manifest
 
 
+def is_data_path(path: str) -> bool:
+    """Whether a path, relative to a collection, is one of the format's data or index files."""
+    return _PATHS.fullmatch(path) is not None
+
+
 # ---------------------------------------------------------------- rules of the format
 
 

@@ -50,6 +50,7 @@ class UserColumns:
         self._in_shards = frozenset(self._types)
         self._is_wide_in_shards = is_wide
         self._wide: set[str] = set()
+        self._adopted: dict[str, list[tuple[UserColumns, str]]] = {}
         self.notices = notices or Notices()
 
     @property
@@ -90,11 +91,31 @@ class UserColumns:
                 self._widen(info.uri, name, value)
         return replace(info, caption=info.caption or None, columns=columns)
 
+    def adopt(self, other: UserColumns, source: str) -> dict[str, str]:
+        """Add the columns of another collection.
+
+        Args:
+            other: Its columns.
+            source: The collection, for notices.
+
+        Returns:
+            The name here of each of its columns.
+        """
+        names = {}
+        types = other.types()
+        for name, old in self._with_free_names(source, {name: name for name in types}):
+            names[str(old)] = name
+            self._adopted.setdefault(name, []).append((other, str(old)))
+            self._add_type(source, name, types[str(old)])
+        return names
+
     def _widen(self, uri: str, name: str, value: Scalar) -> None:
-        new = type_of(value)
-        known = self._types.get(name)
         if is_wide(value):
             self._wide.add(name)
+        self._add_type(uri, name, type_of(value))
+
+    def _add_type(self, uri: str, name: str, new: ColumnType) -> None:
+        known = self._types.get(name)
         if known is None:
             self._types[name] = new
             self._names_by_folded[name.casefold()] = name
@@ -114,8 +135,10 @@ class UserColumns:
             self.notices.add(f"column {name!r} changes from {known} to {type_}", location=uri)
 
     def _is_wide(self, name: str) -> bool:
-        if name not in self._wide and name in self._in_shards and self._is_wide_in_shards(name):
-            self._wide.add(name)
+        if name not in self._wide:
+            in_shards = name in self._in_shards and self._is_wide_in_shards(name)
+            if in_shards or any(other._is_wide(old) for other, old in self._adopted.get(name, [])):
+                self._wide.add(name)
         return name in self._wide
 
     # ------------------------------------------------------------ names

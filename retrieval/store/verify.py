@@ -25,11 +25,12 @@ def verify(root: Path) -> list[str]:
         manifest = read_manifest(root, current)
     except (CollectionDamagedError, CollectionFormatError) as error:
         return [str(error)]
-    problems = (_problem(root, file) for file in manifest.files)
+    problems = (file_problem(root, file) for file in manifest.files)
     return [problem for problem in problems if problem is not None]
 
 
-def _problem(root: Path, file: ListedFile) -> str | None:
+def file_problem(root: Path, file: ListedFile) -> str | None:
+    """Return what is wrong with the size or the digest of a listed file; None if nothing is."""
     path = root / file.path
     try:
         check_size(root, file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -51,9 +51,7 @@ class CollectionWriter:
         self.snapshot = snapshot
         self._lock = lock
         self.notices = Notices()
-        self._columns = (
-            snapshot.user_columns(self.notices) if snapshot else UserColumns(notices=self.notices)
-        )
+        self._columns = self.user_columns()
         self._excluded_spaces: frozenset[str] = frozenset()
         self._open_failures: dict[str, tuple[Failure, int]] | None = None
         self._reset()
@@ -189,6 +187,16 @@ class CollectionWriter:
         self._check_present(item_id)
         self._pending.update_texts(item_id, update)
 
+    def user_columns(self) -> UserColumns:
+        """Return the user columns of the current generation, to be extended."""
+        if self.snapshot is None:
+            return UserColumns(notices=self.notices)
+        return self.snapshot.user_columns(self.notices)
+
+    def declare_columns(self, types: Mapping[str, ColumnType]) -> None:
+        """Start with the user columns of another collection; this one has no generation."""
+        self._columns = UserColumns(types, notices=self.notices)
+
     def column_types(self) -> dict[str, ColumnType]:
         """Return the user columns and their types, those of pending items included."""
         return self._columns.types()
@@ -248,7 +256,7 @@ class CollectionWriter:
                     items_schema=self._columns.items_schema(),
                     open_failures=self._open_failures or {},
                 )
-                return self._commit(
+                return self.commit(
                     publication,
                     replace(
                         self.manifest,
@@ -263,7 +271,7 @@ class CollectionWriter:
 
     def publish_files(self, files: Sequence[ListedFile], publication: Publication) -> Manifest:
         """Publish a generation of other files with the same items and spaces."""
-        return self._commit(publication, replace(self.manifest, files=tuple(files)))
+        return self.commit(publication, replace(self.manifest, files=tuple(files)))
 
     @contextmanager
     def index_folder(self, space: str, *, kept_parts: int = 0) -> Iterator[Path]:
@@ -330,12 +338,18 @@ class CollectionWriter:
             if publication.published is not None:
                 self.snapshot = Snapshot(self.root, publication.published)
 
-    def _commit(self, publication: Publication, manifest: Manifest) -> Manifest:
+    def commit(self, publication: Publication, manifest: Manifest) -> Manifest:
+        """Make a manifest current under the number of the publication's generation."""
         manifest = replace(manifest, generation=publication.generation)
         publication.commit(manifest)
         return manifest
 
     # ------------------------------------------------------------ state of the collection
+
+    def reload(self) -> None:
+        """Start from the current generation, after a publication that added items."""
+        self._columns = self.user_columns()
+        self._reset()
 
     def _reset(self) -> None:
         """Start to collect changes to the current generation."""
@@ -378,13 +392,3 @@ class CollectionWriter:
             missing = self._next_missing_item(space)
             if missing is not None:
                 raise ValueError(f"{space} lacks item {missing}: add its rows before new items")
-
-
-@contextmanager
-def publish_on_interrupt(writer: CollectionWriter) -> Iterator[None]:
-    """Publish complete items when Ctrl-C or SIGTERM ends the process."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        writer.publish()
-        raise

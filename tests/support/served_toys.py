@@ -19,6 +19,7 @@ from retrieval.protocols import Encoder
 from retrieval.serving.access import Access
 from retrieval.serving.app import create_app
 from retrieval.serving.disk_cache import DiskCache
+from retrieval.serving.generations import RemoteMembers
 from retrieval.serving.library import Library
 from retrieval.serving.services import Services
 from retrieval.store.reader import Snapshot
@@ -73,11 +74,16 @@ def ids_by_name(root: Path) -> dict[str, int]:
 
 @contextmanager
 def served(
-    *roots: Path, cache: Path, access: Access | None = None, cache_bytes: int = 1 << 20
+    *roots: Path,
+    cache: Path,
+    access: Access | None = None,
+    cache_bytes: int = 1 << 20,
+    members: RemoteMembers | None = None,
 ) -> Iterator[tuple[TestClient, Services]]:
     """Serve collections in this process, to a client that has the token of programs."""
     access = access or Access(PORT, bearer="programs' token of tests")
-    services = Services(Library(roots, device="cpu"), cache=DiskCache(cache, cache_bytes))
+    library = Library(roots, device="cpu", members=members)
+    services = Services(library, cache=DiskCache(cache, cache_bytes))
     services.library.load()
     headers = {"authorization": f"Bearer {access.bearer}"} if access.bearer else {}
     app = create_app(services, access)

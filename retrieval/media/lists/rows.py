@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import clean_text, convert_value
 from retrieval.errors import SourceError, short_repr
+from retrieval.files.objects import is_object
 from retrieval.media.captions import join_captions
 from retrieval.media.lists.csv_rows import read_csv
 from retrieval.media.lists.encodings import TextEncoding, find_encoding
@@ -112,7 +113,7 @@ def read_rows(
 
     A CSV column has the type that all its non-empty fields have, else text. Nested values of JSONL
     and Parquet become JSON text; empty fields and NaN become None. A `file://` address becomes its
-    path, any other address is an error.
+    path, an address of an object store stays, any other one is an error.
 
     Args:
         path: The list; its extension is one of `LIST_EXTENSIONS`.
@@ -222,6 +223,8 @@ class _RowParser:
             return self.file.encoding.file_name(value, folder)
         if scheme[1].lower() == "file":
             return os.fsdecode(unquote_to_bytes(urlsplit(value).path))
+        if is_object(value):
+            return value
         raise SourceError(
             f"{where}: {column} is an address ({value[:_MAX_SHOWN_CHARACTERS]}); download it first "
             "and list the file"

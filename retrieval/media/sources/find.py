@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
+from retrieval.files.objects import is_object
 from retrieval.media.captions import CAPTIONS_FILE, find_caption
 from retrieval.media.files import is_media_name
 from retrieval.media.lists.rows import LIST_EXTENSIONS, ListedRow, MissingColumnError, read_files
@@ -15,6 +16,7 @@ from retrieval.media.names import extension, is_tar_name, path_to_uri, quote
 from retrieval.media.sources.folders import walk
 from retrieval.media.sources.ignore_rules import IgnoreRules
 from retrieval.media.sources.listing import Deduplicator, Listing, LiteralPaths
+from retrieval.media.sources.object_stores import find_objects
 from retrieval.media.sources.patterns import (
     expand_braces,
     find_matches,
@@ -86,7 +88,10 @@ class _Finder:
 
     def find(self, argument: str | LiteralPaths) -> Iterator[Source]:
         for path in _expand(argument, self.listing):
-            if os.path.isdir(path):
+            if is_object(path):
+                for address in find_objects(path, self.listing):
+                    yield self._source(address, has_caption=False)
+            elif os.path.isdir(path):
                 for file in walk(path, self.listing):
                     yield self._source(file.path, has_caption=file.has_caption)
             elif self.ignore_rules.ignores(os.path.abspath(path)):
@@ -99,7 +104,8 @@ class _Finder:
                 yield self._source(path)
 
     def _source(self, path: str, *, has_caption: bool = True) -> Source:
-        path = os.path.abspath(path)
+        path = path if is_object(path) else os.path.abspath(path)
+        has_caption = has_caption and not is_object(path)
         caption = None
         try:
             caption = find_caption(path) if has_caption else None
@@ -124,7 +130,7 @@ class _Finder:
                         break
                 else:
                     good += 1
-                    file = os.path.join(folder, row.path)
+                    file = row.path if is_object(row.path) else os.path.join(folder, row.path)
                     if not rules.ignores(os.path.abspath(file)):
                         yield self._listed_source(file, row)
                 if good:
@@ -166,7 +172,7 @@ def _expand(argument: str | LiteralPaths, listing: Listing) -> Iterator[str]:
     if isinstance(argument, LiteralPaths):
         yield from argument.paths
         return
-    if os.path.lexists(argument):
+    if os.path.lexists(argument) or is_object(argument):
         yield argument
         return
     for pattern in expand_braces(argument):

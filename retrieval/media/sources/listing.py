@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
-from retrieval.media.names import extension, path_to_uri, uri_to_path
+from retrieval.media.names import extension, path_to_uri, quote, uri_to_path
 from retrieval.media.sources.ignore_rules import compile_patterns, match_path
 from retrieval.types import Failure, Scalar, Source
 
@@ -52,6 +52,7 @@ class Listing:
     bases: list[str] = field(default_factory=list)
     _folders: list[str] = field(default_factory=list)
     _patterns: list[str] = field(default_factory=list)
+    _addresses: list[str] = field(default_factory=list)
 
     def fail(self, uri: str, reason: str, cause: Exception) -> None:
         """Report a source that cannot be listed.
@@ -85,6 +86,13 @@ class Listing:
         self._patterns.append(path)
         self.add_base(re.split(r"[*?\[]", path)[0].rpartition("/")[0])
 
+    def add_address(self, address: str) -> None:
+        """Record a listed address of an object store."""
+        base = quote(address).rstrip("/") + "/"
+        self._addresses.append(base)
+        if base not in self.bases:
+            self.bases.append(base)
+
     def add_base(self, folder: str) -> None:
         """Record a folder whose sub-folders describe the items in them."""
         base = path_to_uri(folder).rstrip("/") + "/"
@@ -98,7 +106,12 @@ class Listing:
     def coverage(self) -> Callable[[str], bool]:
         """Return a test of whether the listed folders and patterns include a file's URI."""
         folders = tuple(
-            dict.fromkeys(path_to_uri(path).rstrip("/") + "/" for path in self._folders)
+            dict.fromkeys(
+                [
+                    *(path_to_uri(path).rstrip("/") + "/" for path in self._folders),
+                    *self._addresses,
+                ]
+            )
         )
         patterns = compile_patterns(self._patterns) if self._patterns else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from retrieval.files.reading import status_of
 from retrieval.media.names import container_of, uri_to_path
 
 
@@ -14,7 +15,7 @@ def file_status(uri: str) -> os.stat_result | None:
         OSError: The status is not accessible, as in a folder without permission.
     """
     try:
-        return os.stat(uri_to_path(container_of(uri)[0]))
+        return status_of(uri_to_path(container_of(uri)[0]))
     except (FileNotFoundError, NotADirectoryError):
         return None
 

@@ -9,7 +9,6 @@ worker that crashes or hangs is replaced, and its file is tried twice.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from bisect import bisect_left
 from collections import deque
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
+from retrieval.files.reading import status_of
 from retrieval.media.decode import decode
 from retrieval.media.files import EXTENSIONS
 from retrieval.media.names import extension
@@ -44,6 +44,7 @@ def decode_all(
     *,
     workers: int,
     timeout_seconds: float = 300.0,
+    spare: list[WorkerProcess] | None = None,
 ) -> Iterator[DecodeEvent]:
     """Decode many sources; yields the events of `decode`, one source after the other.
 
@@ -56,6 +57,8 @@ def decode_all(
         known: Files of the collection, by URI; a worker receives only those of its sources.
         workers: Number of processes, usually the number of cores; 0 decodes in this process.
         timeout_seconds: A worker without a message for longer counts as hanging.
+        spare: Idle workers to use first. It receives the workers that are idle at the end; without
+            it they end. The caller ends those that remain.
 
     Raises:
         RuntimeError: Workers cannot be started.
@@ -64,10 +67,10 @@ def decode_all(
         for source in sources:
             yield from decode(source, plan, known)
         return
-    with _WorkerPool(plan, workers, timeout_seconds) as pool:
+    with _WorkerPool(plan, workers, timeout_seconds, spare) as pool:
         # Reading words takes longer than a message, so that small jobs share the work better.
         max_sources = 1 if plan.words else JOB_SOURCES
-        yield from pool.run(_make_jobs(sources, _KnownFiles(known), max_sources))
+        yield from pool.run(_make_jobs(sources, KnownFiles(known), max_sources))
 
 
 # ---------------------------------------------------------------- jobs
@@ -83,7 +86,7 @@ class _Job:
     is_done: bool = False
 
 
-class _KnownFiles:
+class KnownFiles:
     """Selects the known files of one source."""
 
     def __init__(self, files: Mapping[str, KnownFile]) -> None:
@@ -91,6 +94,7 @@ class _KnownFiles:
         self._members: list[str] | None = None
 
     def of(self, source: Source) -> dict[str, KnownFile]:
+        """Return the known file of a source, or the known members of an archive."""
         if not source.is_tar:
             file = self._files.get(source.uri)
             return {} if file is None else {source.uri: file}
@@ -102,7 +106,7 @@ class _KnownFiles:
 
 
 def _make_jobs(
-    sources: Iterable[Source], known: _KnownFiles, max_sources: int = JOB_SOURCES
+    sources: Iterable[Source], known: KnownFiles, max_sources: int = JOB_SOURCES
 ) -> Iterator[_Job]:
     """Group consecutive images into jobs, so that many small ones share a message."""
     group: list[Source] = []
@@ -128,7 +132,7 @@ def _image_bytes(source: Source) -> int | None:
     if Medium.IMAGE not in EXTENSIONS.get(extension(source.path), ()):
         return None
     try:
-        return os.stat(source.path).st_size
+        return status_of(source.path).st_size
     except OSError:
         return 0  # the worker reports the failure
 
@@ -143,7 +147,14 @@ class _ClosedError(Exception):
 class _WorkerPool:
     """Workers, their threads, and the buffered events."""
 
-    def __init__(self, plan: DecodePlan, workers: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        plan: DecodePlan,
+        workers: int,
+        timeout_seconds: float,
+        spare: list[WorkerProcess] | None = None,
+    ) -> None:
+        self._spare = spare
         self._plan = plan
         self._timeout_seconds = timeout_seconds
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
@@ -161,11 +172,12 @@ class _WorkerPool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-            for worker in self._workers:
-                worker.kill()  # its thread then reads the end of the pipe
+        if self._spare is None or error[0] is not None:
+            with self._changed:
+                self._closed = True
+                self._changed.notify_all()
+                for worker in self._workers:
+                    worker.kill()  # its thread then reads the end of the pipe
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
@@ -236,7 +248,7 @@ class _WorkerPool:
             error = f"decoding workers cannot start: {lost}; decode without workers"
         finally:
             if worker is not None:
-                self._end(worker)
+                self._release(worker, is_idle=error is None)
             with self._changed:
                 self._error = self._error or error
                 self._changed.notify_all()
@@ -273,19 +285,32 @@ class _WorkerPool:
                 careful = True
 
     def _start(self) -> WorkerProcess:
-        worker = WorkerProcess()
+        with self._changed:
+            idle = self._spare.pop() if self._spare else None
+        worker = idle or WorkerProcess()
         with self._changed:
             self._workers.add(worker)
             closed = self._closed
         if closed:
             self._end(worker)
             raise _ClosedError
+        if idle is not None:
+            return worker
         try:
             worker.wait_until_ready(START_SECONDS)
         except WorkerLostError:
             self._end(worker)
             raise
         return worker
+
+    def _release(self, worker: WorkerProcess, *, is_idle: bool) -> None:
+        """Keep an idle worker for later, or end it."""
+        with self._changed:
+            if self._spare is not None and is_idle and not self._closed:
+                self._workers.discard(worker)
+                self._spare.append(worker)
+                return
+        self._end(worker)
 
     def _end(self, worker: WorkerProcess) -> None:
         worker.kill()

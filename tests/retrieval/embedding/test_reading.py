@@ -7,8 +7,9 @@ import pytest
 import soundfile
 
 import retrieval.embedding.reading
+from retrieval.embedding.missing import missing_encoders
 from retrieval.embedding.options import DEFAULT_TEXTS, EmbedOptions, EmbedReport
-from retrieval.embedding.run import embed, missing_encoders
+from retrieval.embedding.run import embed
 from retrieval.encoders.whisper import Whisper
 from retrieval.errors import DamagedMediaError, MissingExtraError, UnknownModelError
 from retrieval.media.audio.speech import speech_stretches

@@ -10,6 +10,10 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from retrieval.errors import MemberUnavailableError
+from retrieval.search.local_member import LocalMember
+from retrieval.search.member import Member
+from retrieval.store.reader import Snapshot
 from support.media_files import make_tone, sound_bytes
 from support.served_toys import embed_toys, ids_by_name, served, use_toys_for_searching
 
@@ -32,8 +36,13 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
             (media / f"tone{number}.wav").write_bytes(sound_bytes(tone, 8_000))
             roots.append(embed_toys(media, folder / f"c{number}", patch.setattr))
             everything = embed_toys(media, folder / "all", patch.setattr)
-        with served(everything, *roots, cache=folder / "cache") as (client, _):
+        with served(everything, *roots, cache=folder / "cache") as (client, services):
+            ROOTS[:] = [collection.root for collection in services.library]
             yield client
+
+
+ROOTS: list[Path] = []
+"""The served collections."""
 
 
 def hits_of(client: TestClient, address: str) -> list[dict[str, Any]]:
@@ -172,3 +181,36 @@ def test_a_new_generation_of_a_member_is_searched(
         assert len(hits) == 3
         scarlet = ids_by_name(roots[1])["scarlet.png"]
         assert {"collection": "g1", "item_id": scarlet}.items() <= hits[1].items()
+
+
+class _Elsewhere:
+    """Opens generations as members of which one does not answer."""
+
+    partial = True
+
+    def __init__(self, absent: str) -> None:
+        self._absent = absent
+
+    def open(self, snapshot: Snapshot, name: str) -> Member:
+        from retrieval.engines.ray.remote_member import RemoteMember
+
+        member = LocalMember(snapshot)
+
+        def call(name: str, method: str, arguments: tuple[Any, ...]) -> Any:
+            if name == self._absent and method == "prepare":
+                raise MemberUnavailableError(f"{name} does not answer", (name,))
+            return getattr(member, method)(*arguments)
+
+        return RemoteMember(name, call)
+
+
+def test_members_of_other_processes_are_searched_and_may_be_absent(
+    client: TestClient, tmp_path: Path
+) -> None:
+    with served(*ROOTS, cache=tmp_path, members=_Elsewhere("c1")) as (other, _):
+        expected = hits_of(client, "/api/search?q=red&collection=all")
+        assert hits_of(other, "/api/search?q=red&collection=all") == expected
+        answer = other.get(f"/api/search?q=red&{GROUP}").json()
+        assert (answer["partial"], answer["absent"]) == (True, ["c1"])
+        assert {hit["collection"] for hit in answer["hits"]} <= {"c0", "c2"}
+        assert other.get("/api/collections").status_code == 200

@@ -107,6 +107,30 @@ def test_events_equal_those_of_sequential_decoding(mixed: list[Source]) -> None:
     assert summary(decode_all(mixed, PLAN, {}, workers=0)) == summary(expected)
 
 
+def test_idle_workers_are_used_again_unless_they_ended(mixed: list[Source]) -> None:
+    expected = summary(decode_all(mixed, PLAN, {}, workers=0))
+    spare: list[process_module.WorkerProcess] = []
+    try:
+        assert summary(decode_all(mixed, PLAN, {}, workers=2, spare=spare)) == expected
+        first = {worker._process.pid for worker in spare}
+        assert 1 <= len(first) <= 2
+        assert summary(decode_all(mixed, PLAN, {}, workers=1, spare=spare)) == expected
+        assert first <= {worker._process.pid for worker in spare}
+        for worker in spare:
+            worker._process.kill()
+        assert summary(decode_all(mixed, PLAN, {}, workers=1, spare=spare)) == expected
+        # A generator that is closed early ends its workers.
+        idle = len(spare)
+        events = decode_all(mixed, PLAN, {}, workers=1, spare=spare)
+        next(events)
+        events.close()  # type: ignore[attr-defined]
+        assert len(spare) == idle - 1
+    finally:
+        for worker in spare:
+            worker.kill()
+            worker.close()
+
+
 def test_no_sources_give_no_events() -> None:
     assert list(decode_all([], PLAN, {}, workers=1)) == []
 
@@ -131,7 +155,7 @@ def test_buffered_events_are_limited_in_bytes(
     sources = save_pictures(tmp_path / "p", *(f"{n:03}.png" for n in range(100)))
     most = 0
     with pool_module._WorkerPool(PLAN, 2, 60.0) as pool:
-        known = pool_module._KnownFiles({})
+        known = pool_module.KnownFiles({})
         for _ in pool.run(pool_module._make_jobs(sources, known)):
             most = max(most, pool._buffered_bytes)
     assert 0 < most < 20_000 + 5_000
