@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from retrieval.columns.arrow import ARROW_TYPES
+from retrieval.columns.arrow import ARROW_TYPES, column_type
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import (
     ColumnType,
@@ -18,7 +19,7 @@ from retrieval.columns.types import (
     type_of,
 )
 from retrieval.errors import ColumnError
-from retrieval.store.schema import ITEMS
+from retrieval.store.schema import ITEMS, items_batch
 from retrieval.types import MediaInfo, Scalar
 
 RESERVED_PREFIX = "source_"
@@ -89,6 +90,57 @@ class UserColumns:
             if value is not None:
                 self._widen(info.uri, name, value)
         return replace(info, caption=info.caption or None, columns=columns)
+
+    def stored_values(self, info: MediaInfo) -> dict[str, Scalar]:
+        """Add the columns of an item; return their values under the names and types of the store.
+
+        Raises:
+            ColumnError: The uri or the caption is not Unicode text.
+        """
+        info = self.register(info)
+        row: dict[str, Scalar] = items_batch(0, [info], self.items_schema()).to_pylist()[0]
+        return {name: row[name] for name in info.columns if name in row}
+
+    # ------------------------------------------------------------ batches
+
+    def holds(self, columns: pa.RecordBatch) -> bool:
+        """Whether `register` would change no name, type or value of these columns."""
+        names = columns.schema.names
+        if len({name.casefold() for name in names}) < len(names):
+            return False
+        return all(
+            self._is_free(name) and self._holds_values(name, column)
+            for name, column in zip(names, columns.columns, strict=True)
+        )
+
+    def _holds_values(self, name: str, column: pa.Array) -> bool:
+        if column.null_count == len(column):
+            return True
+        known, new = self._types.get(name), column_type(column.type)
+        if known is ColumnType.DOUBLE and new is ColumnType.INT64:
+            return not _has_wide(column)
+        return known is None or known is new
+
+    def register_batch(self, items: pa.RecordBatch) -> pa.RecordBatch:
+        """Add the user columns of items, and return the items without columns that are all null.
+
+        Args:
+            items: The columns of `ITEMS` without `item_id`, then user columns that `holds` accepts.
+        """
+        names = items.schema.names
+        fixed, user = names[: len(ITEMS) - 1], names[len(ITEMS) - 1 :]
+        filled = [name for name in user if items.column(name).null_count < items.num_rows]
+        # As for single items, the order of new columns is that of their first values.
+        for name in sorted(filled, key=lambda name: _first_value_row(items.column(name))):
+            column = items.column(name)
+            if name not in self._types:
+                self._types[name] = column_type(column.type)
+                self._names_by_folded[name.casefold()] = name
+            if pa.types.is_int64(column.type) and _has_wide(column):
+                self._wide.add(name)
+        return items.select([*fixed, *filled])
+
+    # ------------------------------------------------------------ types
 
     def _widen(self, uri: str, name: str, value: Scalar) -> None:
         new = type_of(value)
@@ -164,6 +216,16 @@ class UserColumns:
         else:
             problem = f"column {name!r} differs from another in case only"
         self.notices.add(f"{problem}; it is stored as {new!r}", location=uri)
+
+
+def _has_wide(column: pa.Array) -> bool:
+    return any(
+        value is not None and is_wide(value) for value in pc.min_max(column).as_py().values()
+    )
+
+
+def _first_value_row(column: pa.Array) -> int:
+    return int(pc.index(column.is_valid(), True).as_py())
 
 
 def _check_unicode(label: str, text: str, uri: str) -> None:

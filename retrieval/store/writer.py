@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from retrieval.columns.notices import Notices
@@ -22,10 +23,10 @@ from retrieval.store.folder import delete_partial_files, prepare_folder
 from retrieval.store.generation import GenerationFiles, id_range_after, split_index
 from retrieval.store.lock import CollectionLock
 from retrieval.store.manifest import TEXT_INDEX, ListedFile, Manifest
-from retrieval.store.pending import PendingChanges, SpaceRows
+from retrieval.store.pending import ItemBatch, PendingChanges
 from retrieval.store.publish import Publication, make_folder
 from retrieval.store.reader import Snapshot
-from retrieval.store.schema import items_batch
+from retrieval.store.space_rows import SpaceRows
 from retrieval.store.text_rows import TextUpdate
 from retrieval.store.updates import Update
 from retrieval.store.user_columns import UserColumns
@@ -113,7 +114,7 @@ class CollectionWriter:
         """
         if space.name in self._spaces:
             raise ValueError(f"{self.root} already has a space {space.name}")
-        if self._pending.items:
+        if self._pending.item_count:
             raise ValueError(
                 f"cannot add space {space.name} while new items are pending; publish them first"
             )
@@ -144,6 +145,30 @@ class CollectionWriter:
         self._pending.add(self._columns.register(item.info), rows)
         if item.replaces is not None:
             self._pending.removed.add(item.replaces)
+
+    def add_batch(self, batch: ItemBatch) -> None:
+        """Add new items in columns that `holds_columns` accepts.
+
+        Raises:
+            InvalidVectorError: A vector is NaN, infinite or not of unit length.
+            DimensionMismatchError: A vector has another length than its space's.
+            SpaceMismatchError: The collection has no such space.
+            ValueError: A space lacks the rows of an existing item; see `add_rows`.
+        """
+        self._check_complete()
+        rows = {
+            name: SpaceRows.from_batch(self._space(name), each) for name, each in batch.rows.items()
+        }
+        items = self._columns.register_batch(batch.items)
+        self._pending.add_batch(replace(batch, items=items), rows)
+
+    def holds_columns(self, columns: pa.RecordBatch) -> bool:
+        """Whether values of user columns can be stored under their names and without changes."""
+        return self._columns.holds(columns)
+
+    def free_rows(self) -> int:
+        """Return the number of rows until a shard is full, at least 1."""
+        return self._pending.free_rows()
 
     def add_rows(self, item_id: int, space: str, segments: Segments, frames: Frames | None) -> None:
         """Add the rows, perhaps none, of an existing item in a further space.
@@ -199,10 +224,7 @@ class CollectionWriter:
         Raises:
             ColumnError: The uri or the caption is not Unicode text.
         """
-        columns = UserColumns(self._columns.types())
-        info = columns.register(info)
-        row: dict[str, Scalar] = items_batch(0, [info], columns.items_schema()).to_pylist()[0]
-        return {name: row[name] for name in info.columns if name in row}
+        return UserColumns(self._columns.types()).stored_values(info)
 
     def add_failure(self, failure: Failure) -> None:
         """Record a file that could not be used."""
