@@ -103,14 +103,13 @@ class UserColumns:
 
     # ------------------------------------------------------------ batches
 
-    def holds(self, columns: pa.RecordBatch) -> bool:
+    def holds(self, columns: Mapping[str, pa.Array]) -> bool:
         """Whether `register` would change no name, type or value of these columns."""
-        names = columns.schema.names
-        if len({name.casefold() for name in names}) < len(names):
+        if len({name.casefold() for name in columns}) < len(columns):
             return False
         return all(
             self._is_free(name) and self._holds_values(name, column)
-            for name, column in zip(names, columns.columns, strict=True)
+            for name, column in columns.items()
         )
 
     def _holds_values(self, name: str, column: pa.Array) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -162,7 +162,7 @@ class CollectionWriter:
         items = self._columns.register_batch(batch.items)
         self._pending.add_batch(replace(batch, items=items), rows)
 
-    def holds_columns(self, columns: pa.RecordBatch) -> bool:
+    def holds_columns(self, columns: Mapping[str, pa.Array]) -> bool:
         """Whether values of user columns can be stored under their names and without changes."""
         return self._columns.holds(columns)
 
