@@ -104,6 +104,9 @@ class ItemReader:
             return None
         if self._exported or ("://" in value and _ADDRESS.match(value)):
             return clean_text(value)
+        path = value if value[0] == "/" else f"{self._base}/{value}"
+        if _is_plain(path):
+            return path
         return path_to_uri(os.path.join(self._base, value))
 
     def info(self, row: Row, uri: str, *, source: str = "", location: str = "") -> MediaInfo:
@@ -176,6 +179,17 @@ class ItemReader:
             return status.st_size, status.st_mtime, digest
         except (OSError, ValueError):
             return stored
+
+
+def _is_plain(path: str) -> bool:
+    """Whether an absolute path is the same as its uri; most paths are, and this is fast to test."""
+    return (
+        path.isascii()
+        and "/." not in path
+        and "//" not in path
+        and "%" not in path
+        and path[-1] != "/"
+    )
 
 
 def segment_of(row: Row, info: MediaInfo) -> tuple[Medium, float, float]:

@@ -328,6 +328,8 @@ def _vectors(column: pa.Array, dim: int) -> NDArray[np.floating]:
     """Return vectors of shape (n, dim); rows that are null or of another length are NaN."""
     lengths = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
     valid = lengths == dim
+    if valid.all():
+        return _as_floats(column.flatten().to_numpy(zero_copy_only=False)).reshape(-1, dim)
     values = _as_floats(column.filter(pa.array(valid)).flatten().to_numpy(zero_copy_only=False))
     vectors = np.full((len(column), dim), np.nan, values.dtype)
     vectors[valid] = values.reshape(-1, dim)

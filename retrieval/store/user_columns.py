@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from retrieval.columns.arrow import ARROW_TYPES, column_type
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import (
+    EXACT_INTEGERS,
     ColumnType,
     clean_text,
     common_type,
@@ -24,6 +25,15 @@ from retrieval.types import MediaInfo, Scalar
 
 RESERVED_PREFIX = "source_"
 """Prefix of a user column whose name the collection uses itself."""
+
+
+_PLAIN_TYPES = {
+    str: ColumnType.STRING,
+    bool: ColumnType.BOOL,
+    int: ColumnType.INT64,
+    float: ColumnType.DOUBLE,
+}
+"""Column types of the Python types whose values are mostly stored as they are."""
 
 
 class UserColumns:
@@ -81,6 +91,8 @@ class UserColumns:
         _check_unicode("the uri", info.uri, ascii(info.uri))
         if info.caption is not None:
             _check_unicode("the caption", info.caption, info.uri)
+        if self._holds_item(info.columns):
+            return replace(info, caption=None) if info.caption == "" else info
         columns: dict[str, Scalar] = {}
         for name, raw in self._with_free_names(info.uri, info.columns):
             value, problem = convert_value(raw)
@@ -90,6 +102,23 @@ class UserColumns:
             if value is not None:
                 self._widen(info.uri, name, value)
         return replace(info, caption=info.caption or None, columns=columns)
+
+    def _holds_item(self, columns: Mapping[str, Scalar]) -> bool:
+        """Whether the columns of an item exist and hold its values as they are.
+
+        Most items are like those before them, and this takes a fraction of the time of the general
+        case.
+        """
+        for name, value in columns.items():
+            known = self._types.get(name)
+            if known is None or _PLAIN_TYPES.get(type(value)) is not known:
+                return False
+            if isinstance(value, str):
+                if not value.isascii():
+                    return False
+            elif not -EXACT_INTEGERS < value < EXACT_INTEGERS:  # type: ignore[operator]
+                return False
+        return True
 
     def stored_values(self, info: MediaInfo) -> dict[str, Scalar]:
         """Add the columns of an item; return their values under the names and types of the store.
@@ -228,6 +257,8 @@ def _first_value_row(column: pa.Array) -> int:
 
 
 def _check_unicode(label: str, text: str, uri: str) -> None:
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError as error:
