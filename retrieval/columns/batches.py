@@ -52,7 +52,7 @@ def _converted(column: pa.Array) -> pa.Array | None:
 
 
 def _is_text(arrow_type: pa.DataType) -> bool:
-    return pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type)
+    return bool(pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type))
 
 
 def _doubles(column: pa.Array) -> pa.Array | None:

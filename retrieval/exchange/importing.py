@@ -28,12 +28,12 @@ from retrieval.exchange.sources import VectorSource, open_source
 from retrieval.exchange.space_file import NAME, read_space
 from retrieval.media.captions import caption_texts
 from retrieval.progress import Progress, no_progress
+from retrieval.store.known_files import KnownFiles
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.store.writer import CollectionWriter, publish_on_interrupt
 from retrieval.types import (
     EmbeddedItem,
     Failure,
-    KnownFile,
     Medium,
     Sampling,
     Space,
@@ -196,7 +196,7 @@ class _Importer:
         self._readers = [stream.reader for stream in streams]
         self._ignored_vectors = 0
         snapshot = writer.snapshot
-        self._known: dict[str, KnownFile] = snapshot.known_files() if snapshot else {}
+        self._known = snapshot.known_files() if snapshot else KnownFiles()
         self._failed: Mapping[str, Failure] = snapshot.failures() if snapshot else {}
         self._seen: set[str] = set()
 

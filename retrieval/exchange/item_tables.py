@@ -107,8 +107,8 @@ def _user_columns(
     names = reader.user_columns(columns, path_column, caption_column)
     converted = [metadata_column(columns[name]) for name in names]
     # A row without a value in one of these columns has it as a metadata column without a value.
-    for name in {path_column, caption_column} - {None}:
-        if columns[name].null_count:
+    for name in (path_column, caption_column):
+        if name is not None and columns[name].null_count:
             names.append(name)
             converted.append(pa.nulls(len(columns[name])))
     if any(column is None for column in converted):
