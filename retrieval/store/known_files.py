@@ -100,6 +100,8 @@ class KnownFiles(Mapping[str, KnownFile]):
         return sizes[rows], rows
 
     def _row(self, uri: str) -> int | None:
+        if not len(self._hashes):
+            return None
         key = hash(uri)
         position = int(self._hashes.searchsorted(key))
         while position < len(self._hashes) and self._hashes[position] == key:

@@ -274,5 +274,5 @@ def _times(parts: list[NDArray[np.float32]]) -> pa.Array:
 
 
 def _embeddings(parts: list[NDArray[np.float16]]) -> pa.Array:
-    vectors = np.concatenate(parts)
+    vectors = np.concatenate(parts) if len(parts) > 1 else parts[0]
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
