@@ -83,17 +83,7 @@ def _imports(folder: Path, rows: int) -> list[Result]:
         logger.info("importing %d vectors of %s", rows, name)
         root = folder / f"from-{name}"
         import_vectors(source, root)
-        tables = _tables(root)
-        ways: dict[str, Way] = {
-            "import": lambda turn, source=source, root=root: _import(source, root),
-            "copy": lambda turn, source=source, tables=tables: processor_seconds(
-                lambda: _copy(source, folder / "copy", tables)
-            ),
-            "write": lambda turn, tables=tables: processor_seconds(
-                lambda: _write(folder / "copy", tables)
-            ),
-        }
-        samples = in_turns(ways, TURNS)
+        samples = in_turns(_ways(source, root, folder / "copy"), TURNS)
         task = f"import {rows:,} × {DIM} of {name}"
         results += [
             row(task, "rows per processor second", samples["import"].per(rows)),
@@ -112,9 +102,18 @@ def _imports(folder: Path, rows: int) -> list[Result]:
     return results
 
 
-def _import(source: Path, root: Path) -> float:
-    shutil.rmtree(root)
-    return processor_seconds(lambda: import_vectors(source, root))
+def _ways(source: Path, root: Path, target: Path) -> dict[str, Way]:
+    tables = _tables(root)
+
+    def timed_import(turn: int) -> float:
+        shutil.rmtree(root)
+        return processor_seconds(lambda: import_vectors(source, root))
+
+    return {
+        "import": timed_import,
+        "copy": lambda turn: processor_seconds(lambda: _copy(source, target, tables)),
+        "write": lambda turn: processor_seconds(lambda: _write(target, tables)),
+    }
 
 
 def _copy(source: Path, target: Path, tables: dict[str, pa.Table]) -> None:

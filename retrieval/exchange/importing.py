@@ -28,9 +28,10 @@ from retrieval.exchange.sources import VectorSource, open_source
 from retrieval.exchange.space_file import NAME, read_space
 from retrieval.media.captions import caption_texts
 from retrieval.progress import Progress, no_progress
+from retrieval.store.interrupts import publish_on_interrupt
 from retrieval.store.known_files import KnownFiles
 from retrieval.store.schema import MEDIUM_CODES
-from retrieval.store.writer import CollectionWriter, publish_on_interrupt
+from retrieval.store.writer import CollectionWriter
 from retrieval.types import (
     EmbeddedItem,
     Failure,

@@ -147,14 +147,7 @@ class CollectionWriter:
             self._pending.removed.add(item.replaces)
 
     def add_batch(self, batch: ItemBatch) -> None:
-        """Add new items in columns that `holds_columns` accepts.
-
-        Raises:
-            InvalidVectorError: A vector is NaN, infinite or not of unit length.
-            DimensionMismatchError: A vector has another length than its space's.
-            SpaceMismatchError: The collection has no such space.
-            ValueError: A space lacks the rows of an existing item; see `add_rows`.
-        """
+        """Add new items in columns that `holds_columns` accepts; errors are those of `add`."""
         self._check_complete()
         rows = {
             name: SpaceRows.from_batch(self._space(name), each) for name, each in batch.rows.items()
@@ -163,7 +156,7 @@ class CollectionWriter:
         self._pending.add_batch(replace(batch, items=items), rows)
 
     def holds_columns(self, columns: Mapping[str, pa.Array]) -> bool:
-        """Whether values of user columns can be stored under their names and without changes."""
+        """Whether user columns can be stored under their names and without changes."""
         return self._columns.holds(columns)
 
     def free_rows(self) -> int:
@@ -400,13 +393,3 @@ class CollectionWriter:
             missing = self._next_missing_item(space)
             if missing is not None:
                 raise ValueError(f"{space} lacks item {missing}: add its rows before new items")
-
-
-@contextmanager
-def publish_on_interrupt(writer: CollectionWriter) -> Iterator[None]:
-    """Publish complete items when Ctrl-C or SIGTERM ends the process."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        writer.publish()
-        raise
