@@ -9,13 +9,14 @@ import stat
 from collections.abc import Iterable, Mapping
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from retrieval.columns.arrow import python_values
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import clean_text, convert_value
+from retrieval.exchange.descriptions import Descriptions, Row
 from retrieval.exchange.options import ImportOptions
 from retrieval.files.reading import file_sha256
 from retrieval.media.captions import join_captions
@@ -33,10 +34,6 @@ ITEM_COLUMNS = frozenset(
 )  # fmt: skip
 """Columns that describe the item itself; all others are user columns."""
 
-if TYPE_CHECKING:
-    from retrieval.exchange.vector_files import Descriptions
-
-Row = Mapping[str, object]
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from retrieval.exchange.item_rows import ItemReader, Row
-from retrieval.exchange.vector_files import Descriptions, VectorBlock
+from retrieval.exchange.descriptions import Descriptions, Row
+from retrieval.exchange.item_rows import ItemReader
+from retrieval.exchange.vector_files import VectorBlock
 from retrieval.types import Space
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import compress, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from retrieval.columns.arrow import is_binary, python_values
+from retrieval.columns.arrow import is_binary
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
-from retrieval.exchange.item_rows import Row
+from retrieval.exchange.descriptions import Descriptions, Row
 from retrieval.files.reading import check_regular
 from retrieval.media.lists.formats import read_parquet_batches
 from retrieval.media.lists.rows import LIST_EXTENSIONS, read_table
@@ -27,54 +27,6 @@ BLOCK_ROWS = 4_096
 
 VECTOR_COLUMNS = ("embedding", "vector", "image_embedding", "embeddings", "emb")
 """Names of the vector column if several columns could be it, in order of preference."""
-
-
-@dataclass(frozen=True, slots=True)
-class Descriptions:
-    """Descriptions of n rows: columns, or rows of a table that differ in their columns.
-
-    Attributes:
-        count: n.
-        columns: Arrays of length n by name; None if there are rows.
-    """
-
-    count: int
-    columns: dict[str, pa.Array] | None
-    _rows: Sequence[Row] = ()
-
-    @classmethod
-    def of_rows(cls, rows: list[Row]) -> Descriptions:
-        """Hold rows."""
-        return cls(len(rows), None, tuple(rows))
-
-    @classmethod
-    def of_batch(cls, batch: pa.RecordBatch) -> Descriptions:
-        """Hold the columns of a batch; of columns of one name, the last counts."""
-        return cls(batch.num_rows, dict(zip(batch.schema.names, batch.columns, strict=True)))
-
-    def rows(self) -> list[Row]:
-        """Return the rows as mappings from column names to Python values."""
-        if self.columns is None:
-            return list(self._rows)
-        columns = {name: python_values(column) for name, column in self.columns.items()}
-        return [
-            {name: values[row] for name, values in columns.items()} for row in range(self.count)
-        ]
-
-    def slice(self, first: int, last: int) -> Descriptions:
-        """Return the descriptions of rows first … last - 1."""
-        if self.columns is None:
-            return Descriptions.of_rows(list(self._rows[first:last]))
-        columns = {name: column[first:last] for name, column in self.columns.items()}
-        return Descriptions(last - first, columns)
-
-    def select(self, rows: NDArray[np.bool_]) -> Descriptions:
-        """Return the descriptions of some rows, given by one bool per row."""
-        if self.columns is None:
-            return Descriptions.of_rows(list(compress(self._rows, rows)))
-        mask = pa.array(rows)
-        columns = {name: column.filter(mask) for name, column in self.columns.items()}
-        return Descriptions(int(rows.sum()), columns)
 
 
 @dataclass(frozen=True, slots=True)
