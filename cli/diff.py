@@ -18,7 +18,7 @@ from retrieval.targets import Target
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from retrieval.search.diff import Diff
+    from retrieval.search.diff import Diff, Side
 
 MOVES_SHOWN = 6
 """Moves of one query that the table has room for."""
@@ -32,8 +32,14 @@ class Format(StrEnum):
 
 
 def diff(
-    old: Annotated[str, typer.Argument(help="Old side: a collection FOLDER or FOLDER@GENERATION.")],
-    new: Annotated[str, typer.Argument(help="New side; may be the same folder.")],
+    old: Annotated[
+        str,
+        typer.Argument(
+            help="Old side: a collection FOLDER, FOLDER@GENERATION, or a pattern such as "
+            "'archive/*' for several collections."
+        ),
+    ],
+    new: Annotated[str, typer.Argument(help="New side, likewise; may be the same folder.")],
     queries: Annotated[
         Path | None,
         typer.Option(help="JSON Lines of queries, as for `search`. Default: captions of OLD."),
@@ -58,10 +64,9 @@ def diff(
 ) -> None:
     """Show what a switch changes: run the same queries on OLD and NEW.
 
-    Compares two collections of the same files, two generations, two models (--spaces), or an
-    index with exact search (--exact). Items are matched by uri.
+    Compares two collections, or groups of collections, of the same files, two generations, two
+    models (--spaces), or an index with exact search (--exact). Items are matched by uri.
     """
-    from retrieval.search.diff import Side
     from retrieval.search.diff import diff as run
     from retrieval.search.options import SearchOptions
     from retrieval.search.query import read_queries
@@ -71,8 +76,8 @@ def diff(
     options = SearchOptions(to=to or (), k=k, where=where)
     with progress_bar() as progress:
         found = run(
-            Side.parse(old, space=old_space, exact=exact),
-            Side.parse(new, space=new_space),
+            _side(old, old_space, exact=exact),
+            _side(new, new_space),
             asked,
             options=options,
             device=device.value,
@@ -82,6 +87,16 @@ def diff(
         print(json_text(_as_json(found)))
     else:
         _print_table(found, most)
+
+
+def _side(text: str, space: str | None, *, exact: bool = False) -> Side:
+    from retrieval.collection_paths import expand, is_pattern
+    from retrieval.search.diff import Side
+
+    if not is_pattern(text):
+        return Side.parse(text, space=space, exact=exact)
+    root, *others = expand([text])
+    return Side(root, space=space, exact=exact, others=tuple(others))
 
 
 def _spaces(text: str | None) -> tuple[str | None, str | None]:

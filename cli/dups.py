@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import CollectionArgument, Print0Option
-from cli.output import Output, clock, path_of, paths_wanted, plain_table
+from cli.options import Print0Option
+from cli.output import Output, clock, item_of, names_of, path_of, paths_wanted, plain_table
+from cli.several import CollectionsArgument, SkipDamagedOption
 from cli.terminal import (
     CsvPrinter,
     PathCell,
@@ -21,11 +22,13 @@ from cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from retrieval.collection import Collection
+    from retrieval.collection_group import CollectionGroup
     from retrieval.duplicates.groups import DuplicateGroup, DuplicateItem
 
 
 def dups(
-    collection: CollectionArgument,
+    collections: CollectionsArgument,
     threshold: Annotated[
         float, typer.Option(help="Minimum cosine of two images or matching segments.")
     ] = 0.95,
@@ -49,12 +52,13 @@ def dups(
     gallery: Annotated[
         Path | None, typer.Option(help="Also write an HTML page of the largest groups.")
     ] = None,
+    skip_damaged: SkipDamagedOption = False,
 ) -> None:
     """Find groups of near-duplicates: pictures, recordings and videos, with the seconds they share.
 
     A clip is a duplicate of the film it was cut from. Each item names the five that are most like
     it. `paths` prints all but the first of every group, which is the one to keep: missing files are
-    neither, where any file of their group is there.
+    neither, where any file of their group is there. Several collections are compared as one.
     """
     import retrieval
     from cli.progress import progress_bar
@@ -66,7 +70,11 @@ def dups(
         check_report(out)
     if gallery is not None:
         check_output(gallery)
-    opened = retrieval.open(collection)
+    opened: Collection | CollectionGroup
+    if len(collections) == 1:
+        opened = retrieval.open(collections[0])
+    else:
+        opened = retrieval.open(collections, skip_damaged=skip_damaged)
     with progress_bar() as progress:
         groups = opened.duplicates(
             threshold,
@@ -80,7 +88,8 @@ def dups(
     if out is not None:
         write_report(out, groups)
     if gallery is not None:
-        write_page(gallery, groups, title=f"Near-duplicates in {collection}")
+        names = ", ".join(map(str, collections))
+        write_page(gallery, groups, title=f"Near-duplicates in {names}")
 
 
 def _print_groups(groups: Sequence[DuplicateGroup], output: Output, *, nul: bool) -> None:
@@ -104,20 +113,35 @@ def _print_groups(groups: Sequence[DuplicateGroup], output: Output, *, nul: bool
 
 def _print_csv(groups: Sequence[DuplicateGroup]) -> None:
     """One row per item, with its best match."""
-    printer = CsvPrinter(
-        ("group", "item_id", "uri", "modality", "space", "nearest", "score", "share", "overlaps")
+    from retrieval.duplicates.report import are_named
+
+    named = are_named(groups)
+    names = (
+        "group",
+        "item_id",
+        "uri",
+        "modality",
+        "space",
+        "nearest",
+        "score",
+        "share",
+        "overlaps",
     )
+    printer = CsvPrinter((*names, *(["collection", "nearest_collection"] if named else [])))
     for number, group in enumerate(groups, 1):
         for item in group.items:
             best = item.matches[0]
             printer.row(
                 (number, item.item_id, quoted(item.uri), group.modality, group.space, best.item_id,
-                 best.score, best.share, _overlaps(item))
+                 best.score, best.share, _overlaps(item),
+                 *([item.collection, best.collection] if named else []))
             )  # fmt: skip
 
 
 def _print_table(groups: Sequence[DuplicateGroup]) -> None:
     shown = console_for_tables()
+    items = [item for group in groups for item in group.items]
+    names = names_of([*items, *(match for item in items for match in item.matches)])
     for number, group in enumerate(groups, 1):
         shown.print(cell(f"{number}. {len(group.items)} × {group.modality}", style="italic"))
         table = plain_table()
@@ -128,12 +152,11 @@ def _print_table(groups: Sequence[DuplicateGroup]) -> None:
         for item in group.items:
             best = item.matches[0]
             table.add_row(
-                f"{item.item_id}", f"{best.score:.3f}", f"{best.item_id}", _overlaps(item),
+                item_of(item, names), f"{best.score:.3f}", item_of(best, names), _overlaps(item),
                 PathCell(path_of(item.uri) + (" (missing)" if item.missing else "")),
             )  # fmt: skip
         shown.print(table)
-    items = sum(len(group.items) for group in groups)
-    shown.print(f"{items} items in {len(groups)} groups" if groups else "no near-duplicates")
+    shown.print(f"{len(items)} items in {len(groups)} groups" if groups else "no near-duplicates")
 
 
 def _overlaps(item: DuplicateItem) -> str:

@@ -154,11 +154,7 @@ def embed(
     found = sum(1 for _ in listed)  # Refuse missing sources before any download.
     offer_download(missing_encoders(collection, options))
     with kept_on_interrupt(collection), progress_bar() as show:
-
-        def progress(task: str, done: float, total: float | None, note: str = "") -> None:
-            show(task, done, total or found, note)
-
-        report = run(given, collection, options, progress)
+        report = run(given, collection, options, show, total=found)
     _print_report(report, collection)
     if not report.in_collection:
         raise typer.Exit(1)

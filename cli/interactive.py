@@ -15,6 +15,8 @@ from retrieval.errors import QueryError, RetrievalError
 
 if TYPE_CHECKING:
     from cli.media_folder import SearchedCollection
+    from cli.pushed import SearchedAddress
+    from cli.several import SearchedGroup
     from retrieval.search.hits import Hits
     from retrieval.search.query import Query
     from retrieval.types import Hit
@@ -44,7 +46,7 @@ class Session:
 
     def __init__(
         self,
-        searched: SearchedCollection,
+        searched: SearchedCollection | SearchedGroup | SearchedAddress,
         settings: dict[str, Any],
         printer: AnswerPrinter,
         show_images: Callable[[Hits], None] | None = None,
@@ -147,7 +149,8 @@ class Session:
     def _search_like(self, argument: str) -> None:
         from retrieval.search.query import Query
 
-        self._ask(Query.like(self._hit(argument, ":more 3").item_id))
+        hit = self._hit(argument, ":more 3")
+        self._ask(Query.like(hit.item_id, hit.collection))
 
     def _open(self, argument: str) -> None:
         print(escaped(open_hit(self._hit(argument, ":open 3"))))
@@ -174,7 +177,9 @@ def _number(argument: str, expected: str) -> int:
 
 
 def ask_queries(
-    searched: SearchedCollection, settings: dict[str, Any], printer: AnswerPrinter
+    searched: SearchedCollection | SearchedGroup | SearchedAddress,
+    settings: dict[str, Any],
+    printer: AnswerPrinter,
 ) -> None:
     """Answer queries from a terminal, or from the lines of standard input.
 
@@ -191,7 +196,7 @@ def ask_queries(
     from cli.inline_images import image_printer
 
     collection = searched.prepare(settings["to"])
-    print(escaped(f"{collection.status().summary()}; type a query, or :help"))
+    print(escaped(f"{collection.summary()}; type a query, or :help"))
     session = Session(searched, settings, printer, image_printer())
     for line in _prompted_lines(session):
         session.run_line(line)

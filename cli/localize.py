@@ -21,7 +21,7 @@ from retrieval.targets import TextMode
 
 
 def localize(
-    video: Annotated[Path, typer.Argument(help="A video or recording.")],
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Videos or recordings.")],
     query: Annotated[str, typer.Argument(help="Text to search for.")],
     model: Annotated[str, typer.Option(help="Model that embeds the file.")] = "small",
     k: Annotated[int, typer.Option("-k", help="Number of moments.")] = 5,
@@ -36,17 +36,17 @@ def localize(
     text: TextOption = TextMode.AUTO,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Find the moments of one file that match QUERY, without a collection."""
-    from retrieval.single_file import localize_file
+    """Find the moments of one or several files that match QUERY, without a collection."""
+    from retrieval.single_file import localize_files
 
     exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
-    # The collection of one file is temporary; messages about its index are of no interest.
+    # The collection of the files is temporary; messages about its index are of no interest.
     with (
         log_level("retrieval.search.indexing", logging.WARNING),
         log_level("retrieval.texts", logging.WARNING),
     ):
-        result = localize_file(
-            video, query, model=model, k=k, device=device.value, localizer=localizer, text=text
+        result = localize_files(
+            videos, query, model=model, k=k, device=device.value, localizer=localizer, text=text
         )
     AnswerPrinter(output, time_format=time_format).print(result)
     exporter.add(result)

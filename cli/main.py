@@ -29,6 +29,7 @@ from cli import (
     index,
     localize,
     models,
+    push,
     remove,
     search,
     serve,
@@ -71,6 +72,7 @@ for command in (
     estimate.estimate,
     export.export,
     export_hits.export_hits,
+    push.push,
 ):
     app.command()(command)
 app.command("import")(import_.import_)

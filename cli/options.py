@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,8 @@ from typing import Annotated
 import typer
 
 from retrieval.targets import TextMode
+
+logger = logging.getLogger(__name__)
 
 
 class TimeFormat(StrEnum):
@@ -30,6 +33,12 @@ def _collection_of(path: Path) -> Path:
     return collection_root(path)
 
 
+def _announce_gpu(device: Device) -> Device:
+    if device is Device.CUDA:
+        logger.warning("--device cuda is experimental: never run on a GPU")
+    return device
+
+
 CollectionArgument = Annotated[
     Path,
     typer.Argument(
@@ -39,11 +48,17 @@ CollectionArgument = Annotated[
     ),
 ]
 DeviceOption = Annotated[
-    Device, typer.Option(help="Device of the models. auto uses a GPU if there is one.")
+    Device,
+    typer.Option(
+        help="Device of the models. auto uses a GPU if there is one.", callback=_announce_gpu
+    ),
 ]
 IndexDeviceOption = Annotated[
     Device,
-    typer.Option(help="Device of models and indexes. auto uses a GPU where it is faster."),
+    typer.Option(
+        help="Device of models and indexes. auto uses a GPU where it is faster.",
+        callback=_announce_gpu,
+    ),
 ]
 LocalizerOption = Annotated[
     str,

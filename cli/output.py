@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from retrieval.duplicates.groups import DuplicateItem, Match
     from retrieval.search.searcher import SearchResult
     from retrieval.types import Hit
 
@@ -54,6 +55,7 @@ class AnswerPrinter:
         time_format: Format of times. None means `m:ss` in tables and seconds in CSV.
         nul: End paths with NUL and escape nothing.
         numbered: Print the ids of the queries.
+        named: Print the collection of each hit.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class AnswerPrinter:
         time_format: TimeFormat | None = None,
         nul: bool = False,
         numbered: bool = False,
+        named: bool = False,
     ) -> None:
         self._output = output
         self._time_format = time_format
         self._nul = nul
         self._numbered = numbered
+        self._named = named
         self._csv: CsvPrinter | None = None
 
     def print(self, result: SearchResult, qid: int | str | None = None) -> None:
@@ -93,8 +97,11 @@ class AnswerPrinter:
         self.print(cast("SearchResult", SimpleNamespace(query=document["query"], hits=hits)))
 
     def _print_csv(self, hits: Iterable[Hit], qid: int | str | None) -> None:
-        names = ("rank", "score", "item_id", "uri", "modality", "medium", "start_seconds",
-                 "end_seconds", "space", "likely", "missing", "text_score")  # fmt: skip
+        names: tuple[str, ...] = (
+            "rank", "score", "item_id", "uri", "modality", "medium", "start_seconds",
+            "end_seconds", "space", "likely", "missing", "text_score",
+        )  # fmt: skip
+        names += ("collection",) if self._named else ()
         matched = ("matched_source", "matched_text", "matched_start_seconds", "matched_end_seconds")
         if self._csv is None:
             self._csv = CsvPrinter((*(["qid"] if self._numbered else []), *names, *matched))
@@ -147,13 +154,14 @@ def print_table(
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what", no_wrap=True)
     table.add_column("where")
+    names = names_of(result.hits)
     with_texts = shown.width >= MIN_CAPTION_WIDTH
     if with_texts:
         table.add_column("text" if any(hit.matched for hit in result.hits) else "caption")
     for hit in result.hits:
         cells: list[RenderableType] = [
             f"{hit.rank}",
-            f"{hit.item_id}",
+            item_of(hit, names),
             ("words" if hit.score is None else f"{hit.score:.3f}") + ("" if hit.likely else " ?"),
             span(hit, time_format),
             f"{hit.modality}" + ("" if hit.modality == hit.medium else f" ({hit.medium})"),
@@ -163,6 +171,22 @@ def print_table(
             cells.append(text_of(hit))
         table.add_row(*cells, style="" if hit.likely else "dim")
     shown.print(table)
+
+
+def item_of(hit: Hit | DuplicateItem | Match, names: Mapping[str, str]) -> str | Text:
+    """Return the id of an item, with the short name of its collection if it has one."""
+    name = getattr(hit, "collection", None)  # the JSON object of a server may lack it
+    return f"{hit.item_id}" if name is None else cell(f"{names[name]}:{hit.item_id}")
+
+
+def names_of(hits: Iterable[Hit | DuplicateItem | Match]) -> dict[str, str]:
+    """Return short names of the collections of some hits or items."""
+    names = [name for hit in hits if (name := getattr(hit, "collection", None)) is not None]
+    if not names:
+        return {}
+    from retrieval.collection_paths import short_names
+
+    return short_names(names)
 
 
 def text_of(hit: Hit) -> Text:

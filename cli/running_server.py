@@ -8,7 +8,7 @@ from typing import Any
 
 
 def ask_server(
-    collection: Path, query: str | None, like: int | None, options: Mapping[str, object]
+    collection: Path, query: str | None, like: str | None, options: Mapping[str, object]
 ) -> dict[str, Any] | None:
     """Return the answer of a running server of the same collection and generation.
 

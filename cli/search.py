@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,31 +28,33 @@ from cli.options import (
     WhereOption,
 )
 from cli.output import AnswerPrinter, Output, paths_wanted
+from cli.pushed import SearchedAddress, is_address
 from cli.running_server import ask_server
+from cli.several import SearchedGroup, SkipDamagedOption, split_query
 from retrieval.targets import Target, TextMode
 
 if TYPE_CHECKING:
+    from retrieval.search.hits import Hits
     from retrieval.search.query import Query
+    from retrieval.search.result import SearchResult
     from retrieval.search.vector_query import VectorQuery
 
     Selected = list[tuple[int | str | None, Query | VectorQuery]]
+    Searched = SearchedCollection | SearchedGroup | SearchedAddress
 
 
 def search(
-    collection: Annotated[
-        Path,
+    arguments: Annotated[
+        list[str],
         typer.Argument(
-            metavar="COLLECTION|FOLDER",
-            help="Folder made by `embed`, or any folder of media, which is embedded first.",
+            metavar="COLLECTION|FOLDER|ADDRESS [QUERY]",
+            help="Folders made by `embed`, patterns of them such as 'archive/*', any folders of "
+            "media, which are embedded first, or the address that `push` printed: "
+            "qdrant://HOST:6333/NAME. Then a text, @FILE, @ARCHIVE.tar!MEMBER, or a sum such as "
+            '\'"a horse" + 0.5*@stripes.png - "cartoon"\'. With one folder and no query, a prompt '
+            "asks for queries.",
         ),
     ],
-    query: Annotated[
-        str | None,
-        typer.Argument(
-            help="Text, @FILE, @ARCHIVE.tar!MEMBER, or a sum such as "
-            '\'"a horse" + 0.5*@stripes.png - "cartoon"\'. Without it, a prompt asks for queries.'
-        ),
-    ] = None,
     interactive: Annotated[
         bool,
         typer.Option(
@@ -70,10 +73,19 @@ def search(
         bool,
         typer.Option("--here", help="Keep the collection of a new FOLDER inside it."),
     ] = False,
-    like: Annotated[
-        int | None,
+    source: Annotated[
+        Path | None,
         typer.Option(
-            metavar="ITEM_ID", help="Search for items similar to this one, instead of QUERY."
+            "--collection",
+            help="For an ADDRESS: the folder that was pushed, for moments and exact scores.",
+        ),
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ITEM_ID",
+            help="Search for items similar to this one, instead of QUERY. NAME:ITEM_ID names an "
+            "item of several collections.",
         ),
     ] = None,
     to: Annotated[
@@ -130,39 +142,54 @@ def search(
     force: ForceOption = False,
     localizer: LocalizerOption = "auto",
     device: IndexDeviceOption = Device.AUTO,
+    skip_damaged: SkipDamagedOption = False,
 ) -> None:
     """Find the media closest to QUERY, best first.
+
+    Several collections are searched as one, and hits name theirs.
 
     A FOLDER of media gets a collection of its own in the user's data directory. Each search embeds
     what is new there and what the query needs; after Ctrl-C it answers from what is embedded so
     far. `retrieval folders` lists and deletes such collections.
     """
+    from retrieval.collection_paths import is_pattern
     from retrieval.errors import QueryError
 
     if space is not None and vector is None:
         raise QueryError("--space names the space of --vector; other queries ask every space")
     exporter = Exporter(export, merge, pad_seconds=pad, copy=copy, force=force)
-    asks = interactive or _is_prompt_wanted(query, queries, like, vector)
+    given = (queries, like, vector)
+    roots, query = split_query(
+        arguments, has_query=interactive or any(one is not None for one in given)
+    )
+    addressed = is_address(roots, source, folder_options=model is not None or here)
+    is_group = not addressed and (len(roots) > 1 or is_pattern(roots[0]))
+    asks = interactive or _is_prompt_wanted(query, *given)
     if asks and any(one is not None for one in (query, queries, like, vector, gallery, export)):
         raise QueryError("-i asks for queries; leave out QUERY, --queries, --like, --vector, "
                          "--gallery, and --export")  # fmt: skip
     output = paths_wanted(output, print0=print0)
     printer = AnswerPrinter(
-        output, time_format=time_format, nul=print0, numbered=queries is not None
+        output,
+        time_format=time_format,
+        nul=print0,
+        numbered=queries is not None,
+        named=is_group,
     )
     others = (queries, vector, ids, rerank, gallery, export, merge, model, with_vectors, here)
     defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
-    if defaults and (query is None) != (like is None) and not any((asks, *others)):
+    is_simple = defaults and (query is None) != (like is None) and not any((asks, *others))
+    if is_simple and not (is_group or addressed):
         options = {"to": to or [], "k": k, "offset": offset, "where": where or [],
                    "cutoff": cutoff, "min_score": min_score, "text": text}  # fmt: skip
-        answer = ask_server(collection, query, like, options)
+        answer = ask_server(Path(roots[0]), query, like, options)
         if answer is not None:
             printer.print_document(answer)
             return
-    from retrieval.gallery.page import GallerySection, write_gallery
     from retrieval.search.arguments import read_ids
 
-    selected = [] if asks else _selected(query, queries, like, vector, space)
+    _check_single(is_group, ids, model, here)
+    selected = [] if asks else _selected(query, queries, like, vector, space, is_group=is_group)
     settings: dict[str, Any] = {
         "to": to or (),
         "k": k,
@@ -176,25 +203,55 @@ def search(
         "with_vectors": with_vectors,
         "text": text,
     }
-    searched = SearchedCollection(
-        collection, model=model, here=here, device=device.value, localizer=localizer
-    )
+    opening = {"device": device.value, "localizer": localizer}
+    searched: Searched
+    if addressed:
+        searched = SearchedAddress(roots[0], collection=source, **opening)
+    elif is_group:
+        searched = SearchedGroup(roots, skip_damaged=skip_damaged, **opening)
+    else:
+        searched = SearchedCollection(Path(roots[0]), model=model, here=here, **opening)
     if asks:
         from cli.interactive import ask_queries
 
         ask_queries(searched, settings, printer)
         return
-    opened = searched.prepare(to or (), [item for _, item in selected])
-    sections = []
-    for qid, item in selected:
-        result = opened.answer(item, **settings)
+    shown: list[tuple[str, Hits]] = []
+    for qid, result in _answers(searched, selected, settings):
         printer.print(result, qid)
         exporter.add(result)
         if gallery is not None:
-            sections.append(GallerySection(result.query, result.hits))
-    if gallery is not None:
-        write_gallery(gallery, sections, title=f"Search in {collection}")
+            shown.append((result.query, result.hits))
+    _write_gallery(gallery, shown, roots)
     exporter.run()
+
+
+def _answers(
+    searched: Searched, selected: Selected, settings: dict[str, Any]
+) -> Iterator[tuple[int | str | None, SearchResult]]:
+    """Answer queries one after the other."""
+    opened = searched.prepare(settings["to"], [item for _, item in selected])
+    for qid, item in selected:
+        yield qid, opened.answer(item, **settings)
+
+
+def _write_gallery(
+    out: Path | None, answers: Sequence[tuple[str, Hits]], roots: Sequence[str]
+) -> None:
+    """Write a page of the hits of each query, if one is requested."""
+    if out is None:
+        return
+    from retrieval.gallery.page import GallerySection, write_gallery
+
+    sections = [GallerySection(query, hits) for query, hits in answers]
+    write_gallery(out, sections, title=f"Search in {', '.join(roots)}")
+
+
+def _check_single(is_group: bool, *options: object) -> None:
+    from retrieval.errors import QueryError
+
+    if is_group and any(options):
+        raise QueryError("--ids, --model and --here are for a single collection")
 
 
 def _is_prompt_wanted(*queries: object) -> bool:
@@ -206,9 +263,11 @@ def _is_prompt_wanted(*queries: object) -> bool:
 def _selected(
     query: str | None,
     queries: Path | None,
-    like: int | None,
+    like: str | None,
     vector: Path | None,
     space: str | None,
+    *,
+    is_group: bool,
 ) -> Selected:
     """Parse the one query or list of queries, with their ids.
 
@@ -220,9 +279,25 @@ def _selected(
     from retrieval.search.vector_query import VectorQuery
 
     if sum(given is not None for given in (query, queries, like, vector)) != 1:
-        raise QueryError("give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE")
+        also = "" if query is None else f"; {query[:40]!r} is read as QUERY"
+        raise QueryError(f"give a QUERY or --queries FILE, --like ITEM_ID, or --vector FILE{also}")
     if queries is not None:
         return [(line.qid, line.query) for line in read_queries(queries)]
     if vector is not None:
         return [(None, VectorQuery.read(vector, space))]
-    return [(None, Query.of(query) if query is not None else Query.like(like or 0))]
+    if like is not None:
+        return [(None, _like(like, is_group=is_group))]
+    return [(None, Query.of(query or ""))]
+
+
+def _like(text: str, *, is_group: bool) -> Query:
+    from retrieval.errors import QueryError
+    from retrieval.search.arguments import parse_item
+    from retrieval.search.query import Query
+
+    if is_group:
+        name, item_id = parse_item(text)
+        return Query.like(item_id, name)
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise QueryError(f"--like takes the id of an item, got {text[:40]!r}")
+    return Query.like(int(text))

@@ -8,15 +8,18 @@ Names are imported at first use, so `import retrieval` loads neither torch nor f
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, overload
 
 from retrieval.errors import RetrievalError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     from retrieval.automatic.folder import open_folder
     from retrieval.collection import Collection
+    from retrieval.collection_group import CollectionGroup
     from retrieval.embedding.options import EmbedOptions
     from retrieval.remote_collection import RemoteCollection
     from retrieval.targets import Target
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Collection",
+    "CollectionGroup",
     "EmbedOptions",
     "Hit",
     "Medium",
@@ -43,6 +47,7 @@ __all__ = [
 
 _MODULES = {
     "Collection": "retrieval.collection",
+    "CollectionGroup": "retrieval.collection_group",
     "EmbedOptions": "retrieval.embedding.options",
     "Hit": "retrieval.types",
     "Medium": "retrieval.types",
@@ -54,13 +59,48 @@ _MODULES = {
 }
 
 
-def open(  # noqa: A001  # the usual verb, as in `wave.open`
+@overload
+def open(  # type: ignore[overload-overlap]  # noqa: A001  # a str is an iterable of str
     root: "str | os.PathLike[str]", *, device: str = "auto", localizer: str = "auto"
-) -> "Collection":
-    """Open an existing collection; see `Collection.open`."""
-    from retrieval.collection import Collection
+) -> "Collection": ...
+@overload
+def open(  # noqa: A001
+    root: "Iterable[str | os.PathLike[str]]",
+    *,
+    device: str = "auto",
+    localizer: str = "auto",
+    skip_damaged: bool = False,
+) -> "CollectionGroup": ...
+def open(  # noqa: A001  # the usual verb, as in `wave.open`
+    root: "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]",
+    *,
+    device: str = "auto",
+    localizer: str = "auto",
+    skip_damaged: bool = False,
+) -> "Collection | CollectionGroup":
+    """Open an existing collection, or several that are searched as one.
 
-    return Collection.open(root, device=device, localizer=localizer)
+    Args:
+        root: A folder; or a list of folders and patterns, or one pattern such as `archive/*`,
+            which opens a `CollectionGroup`.
+        device: Device of models and indexes: `auto`, `cpu` or `cuda`.
+        localizer: `auto`, `similarity`, `hammer` or `hammer:FOLDER`.
+        skip_damaged: Leave out damaged ones of several collections, with a warning.
+
+    Raises:
+        CollectionNotFoundError: A folder is not a collection, or nothing matches a pattern.
+        CollectionDamagedError: A listed file is missing or has another size.
+    """
+    from retrieval.collection import Collection
+    from retrieval.collection_group import CollectionGroup
+    from retrieval.collection_paths import is_pattern
+
+    roots: Iterable[str | os.PathLike[str]] = [root] if isinstance(root, str | PathLike) else root
+    if isinstance(root, str | PathLike) and not is_pattern(root):
+        return Collection.open(root, device=device, localizer=localizer)
+    return CollectionGroup.open(
+        roots, device=device, localizer=localizer, skip_damaged=skip_damaged
+    )
 
 
 def connect(

@@ -80,7 +80,7 @@ class Collection(OpenCollection):
     def __repr__(self) -> str:
         name = f"{type(self).__name__}({str(self.root)!r})"
         try:
-            return f"<{name}: {self.status().summary()}>"
+            return f"<{name}: {self.summary()}>"
         except CollectionNotFoundError:
             return f"<{name}: empty>"
         except RetrievalError as error:
@@ -331,3 +331,7 @@ class Collection(OpenCollection):
     def status(self) -> Status:
         """Summarise the contents of the collection."""
         return Status.of(self.snapshot)
+
+    def summary(self) -> str:
+        """Describe the contents in one line."""
+        return self.status().summary()

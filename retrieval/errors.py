@@ -16,6 +16,7 @@ RetrievalError                      root, from `indexes.errors`
 │   ├── CollectionFormatError       another schema version, or an invalid manifest
 │   ├── CollectionLockedError       another process is writing
 │   ├── IndexMissingError           the collection has no index yet
+│   ├── MemberUnavailableError      one of several collections does not answer
 │   └── ColumnError                 an item's uri or caption is not Unicode text
 ├── StorageError                    the disk is full or read-only, or permissions are missing
 │   └── OutputExistsError           an output would replace a file
@@ -97,6 +98,18 @@ class CollectionLockedError(CollectionError, BlockingIOError):
 
 class IndexMissingError(CollectionError, LookupError):
     """The collection has no index yet."""
+
+
+class MemberUnavailableError(CollectionError, TimeoutError):
+    """Some of several collections do not answer a search.
+
+    Attributes:
+        names: Their names.
+    """
+
+    def __init__(self, message: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.names = names
 
 
 class ColumnError(CollectionError, ValueError):

@@ -1,19 +1,22 @@
-"""Localizes moments in a single file without an existing collection."""
+"""Localizes moments in one or several files without an existing collection."""
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from retrieval.collection import Collection
 from retrieval.embedding.options import EmbedOptions
 from retrieval.errors import DamagedMediaError, SourceError
+from retrieval.media.names import uri_to_path
 from retrieval.search.searcher import SearchResult
 from retrieval.targets import Target, TextMode
 
 
-def localize_file(
-    path: Path,
+def localize_files(
+    paths: Sequence[Path],
     query: str,
     *,
     model: str,
@@ -22,12 +25,12 @@ def localize_file(
     localizer: str = "auto",
     text: str | TextMode = TextMode.AUTO,
 ) -> SearchResult:
-    """Embed one video or recording into a temporary collection and search its moments.
+    """Embed videos and recordings into a temporary collection and search their moments.
 
     The moments are the same as in a search over a collection with many files.
 
     Args:
-        path: A video or a recording.
+        paths: Videos and recordings.
         query: Text, or any expression that `search` accepts.
         model: Catalogue name or specification.
         k: Number of moments.
@@ -36,19 +39,27 @@ def localize_file(
         text: Whether words of the file's transcript count: `auto`, `off` or `only`.
 
     Raises:
-        SourceError: The file does not exist.
-        DamagedMediaError: The file cannot be decoded, or the model reads no such file.
+        SourceError: A file does not exist.
+        DamagedMediaError: A file cannot be decoded, or the model reads no such file.
     """
-    if not path.is_file():
-        raise SourceError(f"{path} is not a file; expected a video or a recording")
+    for path in paths:
+        if not path.is_file():
+            raise SourceError(f"{path} is not a file; expected a video or a recording")
     with tempfile.TemporaryDirectory(prefix="retrieval-") as folder:
         collection = Collection(Path(folder) / "one", device=device, localizer=localizer)
         report = collection.add(
-            path, options=EmbedOptions(models=(model,), device=device, workers=0)
+            *paths, options=EmbedOptions(models=(model,), device=device, workers=0)
         )
         for failure in report.failures:
-            raise DamagedMediaError(f"{path}: {failure.reason}")
+            raise DamagedMediaError(f"{_name(failure.uri, paths)}: {failure.reason}")
         if report.without_encoder:
-            raise DamagedMediaError(f"{path}: no encoder of {model!r} reads such a file")
+            names = ", ".join(map(str, paths))
+            raise DamagedMediaError(f"{names}: no encoder of {model!r} reads such a file")
         collection.index()
         return collection.answer(query, to=[Target.MOMENT], k=k, text=text)
+
+
+def _name(uri: str, paths: Sequence[Path]) -> str:
+    """Return the path of a file as it was given."""
+    real = uri_to_path(uri)
+    return next((str(path) for path in paths if os.path.realpath(path) == real), real)

@@ -372,6 +372,7 @@ class Hit:
         likely: Whether the score is better than those of unrelated texts, or words match.
         text_score: BM25 score of the best matching text; None if no text matches.
         matched: The text that contains words of the query; None if no text matches.
+        collection: Name of the item's collection in a search of several; else None.
         first_stage_score: The score before re-ranking; None for hits that were not re-ranked.
         missing: Whether the item's file is gone.
         vector: (dim,) float32: stored vector of the best segment; None unless requested.
@@ -393,3 +394,4 @@ class Hit:
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     text_score: float | None = None
     matched: TextMatch | None = None
+    collection: str | None = None

@@ -62,6 +62,11 @@ _BENCHMARKS: Final = (
         "search.",
     ),
     _benchmark(
+        "members", "members",
+        "four collections searched as one, compared with a single collection of the same rows.",
+        by_default=False,
+    ),
+    _benchmark(
         "index", "index", "the engine's index, compared with plain FAISS, autofaiss and LanceDB.",
         by_default=False,
     ),

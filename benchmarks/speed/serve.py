@@ -1,4 +1,4 @@
-"""Measures the server: warm queries, many clients, many connections, thumbnails, the command line.
+"""Measures the server: warm queries, many clients and connections, the command line, the page.
 
 A bare route of starlette, the encoder alone and raw FAISS run in the same turns.
 """
@@ -26,6 +26,7 @@ from benchmarks.speed import SUITE
 from benchmarks.speed.clip_text_tower import DIM, ClipTextTower
 from benchmarks.speed.harness import Sample, in_turns, one_thread, row, seconds
 from benchmarks.speed.photographs import write_photographs
+from benchmarks.speed.serve_page import page_results
 from benchmarks.speed.served import request_all, serving
 from benchmarks.speed.vectors import VectorEncoder, clustered, write_items, write_vectors
 from indexes.saved import open_index
@@ -267,10 +268,13 @@ def _thumbnails(folder: Path, count: int) -> list[Result]:
         start = time.perf_counter()
         _check(asyncio.run(request_all(port, targets, connections=6)))
         from_disk = time.perf_counter() - start
+    with serving("catalogue", root, folder / "page-cache") as port:
+        page = page_results(port, len(ids))
     task = f"thumbnails of {len(ids)} photographs of 2-12 megapixels"
     return [
         Result(SUITE, task, "seconds, cold", times[0], 2.0),
         Result(SUITE, task, "milliseconds, from the cache in memory",
                1e3 * float(np.median(times[1:])), 100.0),
         Result(SUITE, task, "milliseconds, from the cache on disk", 1e3 * from_disk, 100.0),
+        *page,
     ]  # fmt: skip

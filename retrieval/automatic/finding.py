@@ -9,17 +9,11 @@ from pathlib import Path
 
 from retrieval.automatic.moving import find_moved, relocate
 from retrieval.automatic.records import AutomaticCollection, automatic_collections, find_automatic
+from retrieval.collection_paths import is_collection as is_collection
 from retrieval.encoders.catalogue import CATALOGUE, resolve
 from retrieval.errors import CollectionError, OtherModelError, SourceError
 from retrieval.media.names import path_to_uri
 from retrieval.store.reader import Snapshot
-
-
-def is_collection(path: Path) -> bool:
-    """Whether a folder is a collection, a damaged one, or one that is being created."""
-    if os.path.lexists(path / "CURRENT") or os.path.lexists(path / ".lock.holder"):
-        return True
-    return next((path / "manifests").glob("*.json"), None) is not None
 
 
 def real_folder(path: str | os.PathLike[str]) -> Path:

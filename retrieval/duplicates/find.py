@@ -8,21 +8,20 @@ Paths of the same file are not duplicates of each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.duplicates.contents import Contents
 from retrieval.duplicates.groups import DuplicateGroup, PairCollector, item_pairs, mirrored
 from retrieval.duplicates.identical import first_identical_rows
 from retrieval.duplicates.neighbours import QUERY_ROWS, NeighbourSearch, RowPairs, normalise
 from retrieval.duplicates.overlaps import Overlap, find_overlaps
-from retrieval.duplicates.same_files import alias_item_ids
 from retrieval.errors import QueryError
 from retrieval.progress import Progress, no_progress
-from retrieval.search.items import ItemTable
-from retrieval.search.open_space import OpenedSpace, Part
+from retrieval.search.open_space import Part
 from retrieval.store.blocks import isin_sorted
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import MEDIUM_CODES
@@ -77,15 +76,42 @@ def find_duplicates(
     Raises:
         SpaceMismatchError: The collection has no such space.
     """
-    items = ItemTable(snapshot)
-    excluded = np.union1d(snapshot.removed_ids(), alias_item_ids(snapshot))
-    comparisons = list(_comparisons(snapshot, spaces))
-    opened = {space.name: OpenedSpace(snapshot, space) for space, _ in comparisons}
-    total = sum(len(part.rows) for space, _ in comparisons for part in opened[space.name].parts)
+    return _find(Contents({"": snapshot}, is_named=False), options, spaces, progress)
+
+
+def find_duplicates_of(
+    snapshots: Mapping[str, Snapshot],
+    options: DuplicateOptions,
+    *,
+    spaces: Sequence[str] = (),
+    progress: Progress = no_progress,
+) -> list[DuplicateGroup]:
+    """Find the groups of near-duplicate items of several collections together.
+
+    Args:
+        snapshots: The generations by name; items name theirs.
+        options: The criteria.
+        spaces: Spaces to compare in; empty for the first space of each modality.
+        progress: Receives the number of compared rows.
+
+    Raises:
+        SpaceMismatchError: No collection has such a space, or spaces of the same name have
+            different models.
+    """
+    return _find(Contents(snapshots, is_named=True), options, spaces, progress)
+
+
+def _find(
+    contents: Contents, options: DuplicateOptions, spaces: Sequence[str], progress: Progress
+) -> list[DuplicateGroup]:
+    excluded = contents.excluded_ids()
+    comparisons = list(_comparisons(contents, spaces))
+    opened = {space.name: contents.parts(space.name) for space, _ in comparisons}
+    total = sum(len(part.rows) for space, _ in comparisons for part in opened[space.name])
     done = 0
     groups: list[DuplicateGroup] = []
     for space, modality in comparisons:
-        comparison = _Comparison(excluded, items, opened[space.name], modality, options)
+        comparison = _Comparison(excluded, contents, space, opened[space.name], modality, options)
         for rows in comparison.run():
             done += rows
             progress("comparing", done, total)
@@ -93,8 +119,8 @@ def find_duplicates(
     return groups
 
 
-def _comparisons(snapshot: Snapshot, names: Sequence[str]) -> Iterator[tuple[Space, Medium]]:
-    spaces = [snapshot.space(name) for name in names] or list(snapshot.spaces)
+def _comparisons(contents: Contents, names: Sequence[str]) -> Iterator[tuple[Space, Medium]]:
+    spaces = [contents.space(name) for name in names] or list(contents.spaces.values())
     for modality in MEDIUM_CODES:
         suitable = [space for space in spaces if modality in space.media]
         for space in suitable if names else suitable[:1]:
@@ -110,16 +136,17 @@ class _Comparison:
     def __init__(
         self,
         excluded: NDArray[np.int64],
-        items: ItemTable,
-        opened: OpenedSpace,
+        items: Contents,
+        space: Space,
+        parts: Sequence[Part],
         modality: Medium,
         options: DuplicateOptions,
     ) -> None:
-        self._space = opened.space.name
+        self._space = space.name
         self._modality = modality
         self._options = options
         self._items = items
-        self._parts = opened.parts
+        self._parts = parts
         self._allowed = [self._mask(part, excluded) for part in self._parts]
         self._item_ids: NDArray[np.int64] = np.concatenate(
             [np.empty(0, np.int64), *(part.rows.item_ids for part in self._parts)]
@@ -127,7 +154,7 @@ class _Comparison:
         self._row_counts = self._count_rows()
         self._pairs = PairCollector(items)
         if modality is Medium.IMAGE:
-            self._add_identical(opened.space.dim)
+            self._add_identical(space.dim)
         self._neighbours = NeighbourSearch(
             self._parts, self._allowed, options.threshold, exact=options.exact
         )

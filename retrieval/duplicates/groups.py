@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.duplicates.components import Components
+from retrieval.duplicates.contents import Contents
 from retrieval.duplicates.overlaps import Overlap
 from retrieval.media.sources.presence import is_missing
-from retrieval.search.items import ItemTable
 from retrieval.types import Medium, Scalar
 
 MAX_MATCHES = 5
@@ -21,7 +21,7 @@ MAX_PENDING_PAIRS = 1 << 20
 """Pairs held before the weaker ones of each item are dropped."""
 
 PAIR = np.dtype([("item", "i8"), ("other", "i8"), ("score", "f4"), ("share", "f4")])
-"""A pair of items, as positions in the item table."""
+"""A pair of items, as positions among the compared items."""
 
 ItemPairs = NDArray[np.void]
 """(n,) of dtype `PAIR`."""
@@ -41,19 +41,23 @@ class Match:
         score: Cosine of two pictures; for recordings and videos the mean over their overlaps.
         share: Share of the shorter item that matches; 1 for pictures.
         overlaps: Matching spans in order of time; empty for pictures.
+        collection: Name of its collection if several are compared.
     """
 
     item_id: int
     score: float
     share: float = 1.0
     overlaps: tuple[Overlap, ...] = ()
+    collection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateItem:
     """An item of a group with its best matches, best first, at most five.
 
-    `missing` is True if its file does not exist.
+    Attributes:
+        missing: Whether its file does not exist.
+        collection: Name of its collection if several are compared.
     """
 
     item_id: int
@@ -61,6 +65,7 @@ class DuplicateItem:
     matches: tuple[Match, ...]
     metadata: dict[str, Scalar] = field(default_factory=dict)
     missing: bool = False
+    collection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ def _strengths(pairs: ItemPairs) -> NDArray[np.float32]:
 class PairCollector:
     """Collects pairs of items and keeps what groups need, in memory linear in the items."""
 
-    def __init__(self, items: ItemTable) -> None:
+    def __init__(self, items: Contents) -> None:
         self._items = items
         self._components = Components(len(items.item_ids))
         self._pairs: list[ItemPairs] = []
@@ -175,10 +180,15 @@ class PairCollector:
         for item, (uri, _, metadata) in zip(group.tolist(), rows, strict=True):
             first, last = np.searchsorted(pairs["item"], [item, item + 1])
             matches = tuple(
-                Match(int(item_ids[other]), min(1.0, score), share, self._overlaps_of(item, other))
+                self._match(item, other, score, share)
                 for _, other, score, share in pairs[first:last].tolist()
             )
-            yield DuplicateItem(int(item_ids[item]), uri, matches, metadata, is_missing(uri))
+            name, item_id = self._items.place(int(item_ids[item]))
+            yield DuplicateItem(item_id, uri, matches, metadata, is_missing(uri), name)
+
+    def _match(self, item: int, other: int, score: float, share: float) -> Match:
+        name, item_id = self._items.place(int(self._items.item_ids[other]))
+        return Match(item_id, min(1.0, score), share, self._overlaps_of(item, other), name)
 
     def _overlaps_of(self, item: int, other: int) -> tuple[Overlap, ...]:
         if (item, other) in self._overlaps:

@@ -29,6 +29,9 @@ MATCH = pa.struct(
         "overlaps": pa.list_(pa.struct({field.name: pa.float64() for field in fields(Overlap)})),
     }
 )
+COLLECTION = pa.field("collection", pa.string())
+"""A further column of items and matches if several collections are compared."""
+
 SCHEMA = pa.schema(
     {
         "group": pa.int64(),
@@ -71,20 +74,40 @@ def write_report(out: Path, groups: Sequence[DuplicateGroup]) -> None:
         if out.suffix == ".json":
             file.write(json.dumps(as_json(groups), ensure_ascii=False, default=json_value).encode())
         else:
-            write_rows(file, SCHEMA, _batches(groups))
+            write_rows(file, _schema(groups), _batches(groups))
 
 
 def as_json(groups: Sequence[DuplicateGroup]) -> dict[str, object]:
-    """Return the JSON document of all groups, numbered from 1."""
-    return {
-        "groups": [{"group": number, **asdict(group)} for number, group in enumerate(groups, 1)]
-    }
+    """Return the JSON document of all groups, numbered from 1.
+
+    `collection` is present only if several collections are compared.
+    """
+    documents = [{"group": number, **asdict(group)} for number, group in enumerate(groups, 1)]
+    for document in documents:
+        for item in document["items"]:
+            for each in (item, *item["matches"]):
+                if each["collection"] is None:
+                    del each["collection"]
+    return {"groups": documents}
+
+
+def are_named(groups: Sequence[DuplicateGroup]) -> bool:
+    """Whether items name their collections."""
+    return any(item.collection is not None for group in groups[:1] for item in group.items)
+
+
+def _schema(groups: Sequence[DuplicateGroup]) -> pa.Schema:
+    if not are_named(groups):
+        return SCHEMA
+    position = SCHEMA.get_field_index("matches")
+    matches = pa.field("matches", pa.list_(pa.struct([*MATCH, COLLECTION])))
+    return SCHEMA.set(position, matches).append(COLLECTION)
 
 
 def _batches(groups: Sequence[DuplicateGroup]) -> Iterator[pa.RecordBatch]:
-    rows = _rows(groups)
+    rows, schema = _rows(groups), _schema(groups)
     while batch := list(islice(rows, BATCH_ROWS)):
-        yield pa.RecordBatch.from_pylist(batch, schema=SCHEMA)
+        yield pa.RecordBatch.from_pylist(batch, schema=schema)
 
 
 def _rows(groups: Sequence[DuplicateGroup]) -> Iterator[dict[str, object]]:
@@ -99,6 +122,7 @@ def _rows(groups: Sequence[DuplicateGroup]) -> Iterator[dict[str, object]]:
                 "uri": item.uri,
                 "matches": [asdict(match) for match in item.matches],
                 "missing": item.missing,
+                "collection": item.collection,
             }
 
 
@@ -134,4 +158,5 @@ def _hit(rank: int, item: DuplicateItem, group: DuplicateGroup) -> Hit:
         space=group.space,
         likely=True,
         metadata=item.metadata,
+        collection=item.collection,
     )

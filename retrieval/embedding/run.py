@@ -41,9 +41,9 @@ from retrieval.media.workers.pool import decode_all
 from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
 from retrieval.store.current import read_current
-from retrieval.store.interrupts import publish_on_interrupt
 from retrieval.store.reader import Snapshot
-from retrieval.store.writer import CollectionWriter
+from retrieval.store.writer import CollectionWriter, publish_on_interrupt
+from retrieval.store.writer_progress import PublishedProgress
 from retrieval.types import (
     DecodeEvent,
     DecodePlan,
@@ -76,6 +76,7 @@ def embed(
     progress: Progress = no_progress,
     *,
     load: EncoderLoader | None = None,
+    total: int | None = None,
 ) -> EmbedReport:
     """Embed files into a collection: add new ones and replace changed ones.
 
@@ -86,8 +87,9 @@ def embed(
         sources: Folders, files, patterns, lists (CSV, JSONL, Parquet), tars; or `LiteralPaths`.
         root: Folder of the collection; created if it does not exist.
         options: Models, sampling and reading options.
-        progress: Updated after every item, without a total.
+        progress: Updated after every item.
         load: Loads an encoder; None: `load_encoder`.
+        total: Number of files that the sources contain, if it is known; part of the progress.
 
     Raises:
         SourceError: A source does not exist, or a list names no files.
@@ -110,9 +112,13 @@ def embed(
             listing=listing,
         )
 
-    with CollectionWriter.open(root, create=True) as writer, publish_on_interrupt(writer):
+    with (
+        CollectionWriter.open(root, create=True) as writer,
+        publish_on_interrupt(writer),
+        PublishedProgress(root, progress, lambda: _counts(report), total) as published,
+    ):
         spaces = open_spaces(writer.snapshot, options, load)
-        run = _EmbedRun(writer, spaces, options, report, progress)
+        run = _EmbedRun(writer, spaces, options, report, published)
         run.complete_spaces(list_sources)
         run.embed_files(list_sources)
         writer.publish()
@@ -120,6 +126,10 @@ def embed(
         report.notices += writer.notices.lines()
     report.seconds = time.monotonic() - start
     return report
+
+
+def _counts(report: EmbedReport) -> tuple[int, int]:
+    return report.in_collection, report.failed
 
 
 def missing_encoders(root: Path, options: EmbedOptions) -> list[MissingEncoder]:

@@ -94,6 +94,20 @@ def item_ids_of(ids: int | Sequence[int] | NDArray[np.integer]) -> NDArray[np.in
     return array.astype(np.int64)
 
 
+def parse_item(text: str) -> tuple[str, int]:
+    """Return the collection and the id of `NAME:ID`, an item of several collections.
+
+    Raises:
+        QueryError: The text has another form.
+    """
+    name, _, digits = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    if not name or re.fullmatch(r"\d{1,18}", digits, re.ASCII) is None:
+        raise QueryError(
+            f"an item of several collections is NAME:ID, such as holidays:7; got {short_repr(text)}"
+        )
+    return name, int(digits)
+
+
 def read_ids(path: str | os.PathLike[str]) -> NDArray[np.int64]:
     """Read item ids from a text file, separated by spaces, commas or newlines.
 

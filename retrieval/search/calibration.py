@@ -8,7 +8,7 @@ per space, medium and query type. A calibrated score counts standard deviations 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,6 +43,9 @@ class ScoreStatistics:
         mean: Mean best score.
         deviation: Standard deviation, above 0.
         threshold: Hits with a lower score are unlikely.
+        count: Number of queries with a result.
+        best: Best score of each text query, so that statistics of several collections can be
+            combined exactly; empty for media queries, which every collection samples itself.
 
     Raises:
         ValueError: A number is not finite, or the deviation is not above 0.
@@ -53,9 +56,11 @@ class ScoreStatistics:
     mean: float
     deviation: float
     threshold: float
+    count: int = 1
+    best: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        values = (self.mean, self.deviation, self.threshold)
+        values = (self.mean, self.deviation, self.threshold, *self.best)
         if not all(map(math.isfinite, values)) or self.deviation <= 0:
             raise ValueError(f"invalid score statistics of {self.query} and {self.medium}")
 
@@ -71,9 +76,47 @@ class ScoreStatistics:
         scores = best_scores[np.isfinite(best_scores)].astype(np.float64)
         if len(scores) < 2:
             return None
-        mean, deviation = float(scores.mean()), max(MIN_DEVIATION, float(scores.std()))
+        best: tuple[float, ...] = ()
+        if query is QueryType.TEXT and len(scores) == len(best_scores):
+            best = tuple(scores.tolist())
+        mean, deviation = float(scores.mean()), float(scores.std())
+        return cls._with_threshold(query, medium, mean, deviation, len(scores), best)
+
+    @classmethod
+    def _with_threshold(
+        cls,
+        query: QueryType,
+        medium: Medium,
+        mean: float,
+        deviation: float,
+        count: int,
+        best: tuple[float, ...] = (),
+    ) -> ScoreStatistics:
+        deviation = max(MIN_DEVIATION, deviation)
         threshold = mean + LIKELY_DEVIATIONS[query] * deviation
-        return cls(query, medium, mean, deviation, threshold)
+        return cls(query, medium, mean, deviation, threshold, count, best)
+
+    @classmethod
+    def pool(cls, statistics: Sequence[ScoreStatistics]) -> ScoreStatistics:
+        """Combine the statistics of several collections for one query type and medium.
+
+        The best score of a text query is the best one of all collections. Without the scores of
+        each query, the mean and the deviation of all scores count.
+        """
+        query, medium = statistics[0].query, statistics[0].medium
+        if len(statistics) == 1:
+            return statistics[0]
+        scores = [entry.best for entry in statistics]
+        if scores[0] and len({len(best) for best in scores}) == 1:
+            pooled = cls.of(np.max(scores, axis=0), query, medium)
+            assert pooled is not None  # all scores are finite
+            return pooled
+        counts = [entry.count for entry in statistics]
+        means = np.array([entry.mean for entry in statistics])
+        mean = float(np.average(means, weights=counts))
+        squares = [entry.deviation**2 + entry.mean**2 for entry in statistics]
+        variance = float(np.average(squares, weights=counts)) - mean**2
+        return cls._with_threshold(query, medium, mean, max(0.0, variance) ** 0.5, sum(counts))
 
 
 class Calibration:
@@ -87,6 +130,19 @@ class Calibration:
 
     def __init__(self, statistics: Iterable[ScoreStatistics] = ()) -> None:
         self._statistics = {(entry.query, entry.medium): entry for entry in statistics}
+
+    @classmethod
+    def pool(cls, calibrations: Sequence[Calibration]) -> Calibration:
+        """Combine the calibrations of several collections, as if they were one."""
+        entries: dict[tuple[QueryType, Medium], list[ScoreStatistics]] = {}
+        for calibration in calibrations:
+            for key, entry in calibration._statistics.items():
+                entries.setdefault(key, []).append(entry)
+        return cls(ScoreStatistics.pool(each) for each in entries.values())
+
+    def of_type(self, query: QueryType) -> list[ScoreStatistics]:
+        """Return the statistics of a query type."""
+        return [entry for entry in self._statistics.values() if entry.query is query]
 
     def calibrated(self, score: float, query: QueryType, medium: Medium) -> float:
         """Convert a score to standard deviations above the mean."""

@@ -18,9 +18,11 @@ from retrieval.errors import QueryError
 from retrieval.evaluation.overlap import jaccard, rank_biased_overlap
 from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
+from retrieval.search.coordinator import Coordinator
+from retrieval.search.local_member import LocalMember
+from retrieval.search.members import Members
 from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query
-from retrieval.search.searcher import Searcher
 from retrieval.store.reader import Snapshot
 from retrieval.targets import Target, TextMode
 from retrieval.types import Space
@@ -40,12 +42,14 @@ class Side:
         generation: Generation to search; None: the current one.
         space: The only space to search; None: all spaces.
         exact: Ignore approximate indexes.
+        others: Further collections that are searched together with it.
     """
 
     root: Path
     generation: int | None = None
     space: str | None = None
     exact: bool = False
+    others: tuple[Path, ...] = ()
 
     @classmethod
     def parse(cls, text: str, *, space: str | None = None, exact: bool = False) -> Side:
@@ -55,26 +59,31 @@ class Side:
             return cls(Path(text).expanduser(), None, space, exact)
         return cls(Path(match["folder"]).expanduser(), int(match["generation"]), space, exact)
 
-    def snapshot(self) -> Snapshot:
-        """Open the generation.
+    def snapshots(self) -> dict[str, Snapshot]:
+        """Open the generation of each collection, by name.
 
         Raises:
-            CollectionError: The generation does not exist or is incomplete.
-            SpaceMismatchError: It has no such space.
+            CollectionError: A generation does not exist or is incomplete.
+            SpaceMismatchError: No collection has the space.
         """
-        snapshot = (
+        first = (
             Snapshot.open(self.root)
             if self.generation is None
             else Snapshot.open_generation(self.root, self.generation)
         )
-        if self.space is not None:
-            snapshot.space(self.space)
-        return snapshot
+        snapshots = {str(self.root): first}
+        snapshots |= {str(root): Snapshot.open(root) for root in self.others}
+        if self.space is not None and not any(
+            self.space == space.name for each in snapshots.values() for space in each.spaces
+        ):
+            first.space(self.space)  # raises the error
+        return snapshots
 
     def __str__(self) -> str:
         generation = "" if self.generation is None else f"@{self.generation}"
         details = [*filter(None, [self.space]), *(["exact"] if self.exact else [])]
-        return f"{self.root}{generation}" + (f" ({', '.join(details)})" if details else "")
+        names = ", ".join(map(str, [f"{self.root}{generation}", *self.others]))
+        return names + (f" ({', '.join(details)})" if details else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +177,22 @@ def diff(
     sides = [side if isinstance(side, Side) else Side.parse(os.fspath(side)) for side in (old, new)]
     if Target.MOMENT in options.to:
         raise QueryError("diff compares items and cannot rank moments; choose other targets")
-    snapshots = [side.snapshot() for side in sides]
+    snapshots = [side.snapshots() for side in sides]
     if queries is None:  # Captions are literal text, not expressions.
-        queries = [Query.of_text(caption) for caption in _sample_captions(snapshots[0])]
+        captions = _sample_captions(list(snapshots[0].values()))
+        queries = [Query.of_text(caption) for caption in captions]
     if not queries:
         raise QueryError("there are no queries; give at least one")
     encoders = _EncoderCache(device)
     searches = [
         (
-            Searcher(snapshot, encoders, exact=side.exact),
+            Coordinator(
+                Members({name: LocalMember(each, exact=side.exact) for name, each in own.items()}),
+                encoders,
+            ),
             options if side.space is None else replace(options, spaces=[side.space]),
         )
-        for side, snapshot in zip(sides, snapshots, strict=True)
+        for side, own in zip(sides, snapshots, strict=True)
     ]
     diffs = []
     for number, query in enumerate(queries, 1):
@@ -226,17 +239,19 @@ class _EncoderCache:
         return self._loaded[key]
 
 
-def _sample_captions(snapshot: Snapshot) -> list[str]:
-    """Return distinct captions of a generation, subsampled evenly."""
+def _sample_captions(snapshots: Sequence[Snapshot]) -> list[str]:
+    """Return distinct captions of some generations, subsampled evenly."""
     captions = list(
         dict.fromkeys(
             caption
+            for snapshot in snapshots
             for batch in snapshot.iter_items()
             for caption in batch.column("caption").to_pylist()
             if caption and caption.strip()
         )
     )
     if not captions:
-        raise QueryError(f"{snapshot.root} contains no captions to use as queries; give queries")
+        names = ", ".join(str(snapshot.root) for snapshot in snapshots)
+        raise QueryError(f"{names} contains no captions to use as queries; give queries")
     step = max(1, len(captions) / SAMPLED_CAPTIONS)
     return [captions[int(n * step)] for n in range(min(len(captions), SAMPLED_CAPTIONS))]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from indexes.selection import Selection
@@ -44,6 +45,10 @@ MAX_SELECTION_BYTES = 128 << 20
 """Size of all cached row selections; the latest is kept whatever its size."""
 
 
+FieldTuple = tuple[pa.Field, ...]
+"""Columns that no item of the snapshot has."""
+
+
 class SelectedPart(NamedTuple):
     """A part and those of its rows that a search may return."""
 
@@ -74,13 +79,19 @@ class RowFilter:
         self._masks: LruCache[tuple[int, frozenset[Target]], NDArray[np.bool_]] = LruCache(
             MAX_SELECTION_BYTES, lambda mask: mask.nbytes
         )
-        self._matching: LruCache[str, NDArray[np.bool_]] = LruCache(MAX_CONDITIONS)
-        self._selections: LruCache[tuple[int, frozenset[Target], str | None], Selection] = LruCache(
-            MAX_SELECTION_BYTES, lambda selection: selection.bytes
+        self._matching: LruCache[tuple[str, FieldTuple], NDArray[np.bool_]] = LruCache(
+            MAX_CONDITIONS
         )
+        self._selections: LruCache[
+            tuple[int, frozenset[Target], str | None, FieldTuple], Selection
+        ] = LruCache(MAX_SELECTION_BYTES, lambda selection: selection.bytes)
 
     def select_rows(
-        self, spaces: Sequence[OpenedSpace], options: SearchOptions, excluded: Sequence[int] = ()
+        self,
+        spaces: Sequence[OpenedSpace],
+        options: SearchOptions,
+        excluded: Sequence[int] = (),
+        empty_columns: FieldTuple = (),
     ) -> dict[str, list[SelectedPart]]:
         """Select the rows to search, by space; parts without such a row are left out.
 
@@ -88,6 +99,7 @@ class RowFilter:
             spaces: Spaces to search.
             options: Their targets, conditions and ids select the rows.
             excluded: Items that the query consists of. They are not searched.
+            empty_columns: Further columns of conditions; their values are null.
 
         Raises:
             FilterError: A condition is refused or too slow.
@@ -95,7 +107,9 @@ class RowFilter:
         """
         conditions = names_of(options.where) or []
         for condition in conditions:
-            self.matching(condition)  # Refuse it even if there are no rows to filter.
+            self.matching(
+                condition, empty_columns
+            )  # Refuse it even if there are no rows to filter.
         # Parentheses keep an OR inside its own condition.
         if len(conditions) > 1:
             conditions = [" AND ".join(f"({condition})" for condition in conditions)]
@@ -104,21 +118,27 @@ class RowFilter:
         targets = media_targets(options.to)
         selected = {}
         for opened in spaces:
-            pairs = [SelectedPart(part, self.select(part, targets, where)) for part in opened.parts]
+            pairs = [
+                SelectedPart(part, self.select(part, targets, where, empty_columns))
+                for part in opened.parts
+            ]
             if options.ids is not None or excluded:
                 pairs = _restrict(pairs, options.ids, excluded)
             selected[opened.space.name] = [pair for pair in pairs if pair.selection.count]
         return selected
 
     def select_items(
-        self, spaces: Sequence[OpenedSpace], options: SearchOptions, excluded: Sequence[int] = ()
+        self,
+        spaces: Sequence[OpenedSpace],
+        options: SearchOptions,
+        empty_columns: FieldTuple = (),
     ) -> NDArray[np.bool_]:
         """Select the living items that match targets, conditions and ids, (items,) in id order.
 
         Args:
             spaces: All spaces; their rows tell which videos have sound.
             options: Their targets, conditions and ids select the items.
-            excluded: Items that the query consists of.
+            empty_columns: Further columns of conditions; their values are null.
 
         Raises:
             FilterError: A condition is refused or too slow.
@@ -127,11 +147,9 @@ class RowFilter:
         ids, targets = self._items.item_ids, media_targets(options.to)
         mask = self._item_mask(spaces, targets)
         for condition in names_of(options.where) or []:
-            mask = mask & self.matching(condition)
+            mask = mask & self.matching(condition, empty_columns)
         if options.ids is not None:
             mask = mask & isin_sorted(ids, np.unique(item_ids_of(options.ids)))
-        if excluded:
-            mask = mask & ~np.isin(ids, excluded)
         return mask
 
     def _item_mask(
@@ -153,13 +171,20 @@ class RowFilter:
 
         return self._masks.get((0, targets), compute)  # no part has the id 0
 
-    def select(self, part: Part, targets: frozenset[Target], where: str | None = None) -> Selection:
+    def select(
+        self,
+        part: Part,
+        targets: frozenset[Target],
+        where: str | None = None,
+        empty_columns: FieldTuple = (),
+    ) -> Selection:
         """Select rows of one part.
 
         Args:
             part: A part of the snapshot.
             targets: Result of `media_targets`.
             where: SQL condition over the items' columns.
+            empty_columns: Further columns of the condition; their values are null.
 
         Raises:
             FilterError: The condition is refused or too slow.
@@ -168,22 +193,24 @@ class RowFilter:
         def select() -> Selection:
             mask = self._target_mask(part, targets)
             if where is not None:
-                matching = self.matching(where)
+                matching = self.matching(where, empty_columns)
                 mask = mask & self._items.spread(matching, part.rows.item_ids, np.False_)
             return part.selection(mask)
 
-        return self._selections.get((id(part), targets, where), select)
+        return self._selections.get((id(part), targets, where, empty_columns), select)
 
-    def matching(self, where: str) -> NDArray[np.bool_]:
+    def matching(self, where: str, empty_columns: FieldTuple = ()) -> NDArray[np.bool_]:
         """Evaluate a condition for each living item, in id order.
 
         Raises:
             FilterError: The condition is refused or too slow.
         """
-        return self._matching.get(
-            where,
-            lambda: isin_sorted(self._items.item_ids, matching_ids(self._snapshot, where)),
-        )
+
+        def evaluate() -> NDArray[np.bool_]:
+            matching = matching_ids(self._snapshot, where, empty_columns=empty_columns)
+            return isin_sorted(self._items.item_ids, matching)
+
+        return self._matching.get((where, empty_columns), evaluate)
 
     def _target_mask(self, part: Part, targets: frozenset[Target]) -> NDArray[np.bool_]:
         def compute() -> NDArray[np.bool_]:
@@ -203,7 +230,7 @@ class RowFilter:
         ids = np.array(item_ids, np.int64)
         existing = isin_sorted(ids, self._items.item_ids) & ~isin_sorted(ids, self._removed)
         for item_id in ids[~existing]:
-            raise _unknown_item(item_id)
+            raise unknown_item_error(item_id)
 
 
 def _restrict(
@@ -254,7 +281,7 @@ def chosen_items(
     named: list[int] = item_ids_of(ids).tolist()
     for item_id in named:
         if item_id not in living:
-            raise _unknown_item(item_id)
+            raise unknown_item_error(item_id)
     conditions = names_of(where) or []
     matching: list[int] = []
     if conditions:
@@ -263,5 +290,6 @@ def chosen_items(
     return {item_id: living[item_id] for item_id in sorted({*named, *matching})}
 
 
-def _unknown_item(item_id: int) -> QueryError:
+def unknown_item_error(item_id: int) -> QueryError:
+    """Create the error for an item that does not exist."""
     return QueryError(f"no item has the id {item_id}; hits show the ids of items")

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from retrieval.search.items import ItemTable
-from retrieval.search.ranking import ScoredItem, hits_of
+from retrieval.search.ranking import ItemRows, ScoredItem, hits_of
 from retrieval.texts.groups import TextGroup
 from retrieval.types import Hit
 
@@ -70,7 +69,7 @@ def fuse(
     return sorted(fused, key=key)[:limit]
 
 
-def fused_hits(fused: Sequence[FusedItem], table: ItemTable) -> list[Hit]:
+def fused_hits(fused: Sequence[FusedItem], table: ItemRows) -> list[Hit]:
     """Convert ranked items to hits, without a description of the matching text.
 
     A hit whose best text has times and a better score than its vectors shows the times of the text.
@@ -95,7 +94,7 @@ def fused_hits(fused: Sequence[FusedItem], table: ItemTable) -> list[Hit]:
     return hits
 
 
-def word_hits(item_ids: Sequence[int], table: ItemTable) -> list[Hit]:
+def word_hits(item_ids: Sequence[int], table: ItemRows) -> list[Hit]:
     """Create hits of items that only words found: without score, space and times."""
     return [
         Hit(

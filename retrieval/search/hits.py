@@ -23,8 +23,8 @@ COLUMN_TYPES = {
     "space": "string",
     "likely": "bool",
 }
-"""Columns of every table of hits. `first_stage_score`, `text_score` with the columns of
-`MATCHED_TYPES`, and `vector` follow if any hit has them."""
+"""Columns of every table of hits. `collection`, `first_stage_score`, `text_score` with the columns
+of `MATCHED_TYPES`, and `vector` follow if any hit has them."""
 
 MATCHED_TYPES = {
     "source": "string",
@@ -61,6 +61,8 @@ class Hits(tuple[Hit, ...]):
             name: pa.array([_plain_value(getattr(hit, name)) for hit in self], type=arrow_type)
             for name, arrow_type in COLUMN_TYPES.items()
         }
+        if any(hit.collection is not None for hit in self):
+            columns["collection"] = pa.array([hit.collection for hit in self], pa.string())
         if any(hit.first_stage_score is not None for hit in self):
             columns["first_stage_score"] = pa.array(
                 [hit.first_stage_score for hit in self], pa.float64()

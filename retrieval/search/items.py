@@ -66,10 +66,7 @@ class ItemTable:
         Returns:
             (rows,).
         """
-        if not len(self.item_ids):
-            return np.full(len(item_ids), default)
-        positions = _positions(self.item_ids, item_ids)
-        return np.where(self.item_ids[positions] == item_ids, values[positions], default)
+        return spread(self.item_ids, values, item_ids, default)
 
     def rows(self, item_ids: Sequence[int]) -> list[tuple[str, Medium, dict[str, Scalar]]]:
         """Read uri, modality and non-null metadata of items.
@@ -123,6 +120,29 @@ class ItemTable:
             column = cast(column, self._types[name])
         value: Scalar = column[0].as_py()
         return value
+
+
+def spread(
+    known_ids: NDArray[np.int64],
+    values: NDArray[Value],
+    item_ids: NDArray[np.int64],
+    default: Value,
+) -> NDArray[Value]:
+    """Assign values of items to rows by item id.
+
+    Args:
+        known_ids: (items,) ascending.
+        values: (items,).
+        item_ids: (rows,) item id of each row.
+        default: Value of rows whose item is not known.
+
+    Returns:
+        (rows,).
+    """
+    if not len(known_ids):
+        return np.full(len(item_ids), default)
+    positions = _positions(known_ids, item_ids)
+    return np.where(known_ids[positions] == item_ids, values[positions], default)
 
 
 def _validate(row: pa.Table) -> pa.Table:

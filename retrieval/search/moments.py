@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retrieval.protocols import Localizer
-from retrieval.search.open_space import OpenedSpace, Part
+from retrieval.search.calibration import Calibration
+from retrieval.search.member import WantedRows
 from retrieval.search.query import Query, Term
 from retrieval.search.query_vectors import QueryVectors
 from retrieval.search.ranking import ScoredItem, clip_score
 from retrieval.search.vector_query import VectorQuery
-from retrieval.store.reader import Snapshot
-from retrieval.types import Frames, Hit, Medium, MomentQuery, ScoredSpan, Space, TimedRows
+from retrieval.types import Hit, Medium, MomentQuery, ScoredSpan, Space, TimedRows
 
 MIN_PROBABILITY = 1e-3
 """Spans with a lower probability are dropped, except the best one of each item."""
@@ -32,23 +32,28 @@ class RankedHit:
     hit: Hit
 
 
+class TimedItems(Protocol):
+    """Reads the vectors of items for localizers."""
+
+    def first_spaces(
+        self, items: Sequence[tuple[int, Medium]], spaces: Sequence[str]
+    ) -> list[str | None]:
+        """Return the first of some spaces in which each item has rows of a medium."""
+
+    def timed_rows(self, wanted: Sequence[WantedRows]) -> list[TimedRows]:
+        """Read frames, or else segments."""
+
+
 class MomentStage:
     """Converts ranked items to ranked moments.
 
     Args:
-        snapshot: The generation; contains the frames of videos.
         localizers: In order of preference. The last one must accept every query; it reads the
             items that the others leave.
-        spaces: Spaces by name.
+        spaces: All spaces by name.
     """
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        localizers: Sequence[Localizer],
-        spaces: Mapping[str, OpenedSpace],
-    ) -> None:
-        self._snapshot = snapshot
+    def __init__(self, localizers: Sequence[Localizer], spaces: Mapping[str, Space]) -> None:
         self._localizers = localizers
         self._spaces = spaces
 
@@ -62,6 +67,8 @@ class MomentStage:
         items: Sequence[ItemHit],
         query: Query | VectorQuery,
         vectors: Mapping[str, QueryVectors],
+        calibrations: Mapping[str, Calibration],
+        reader: TimedItems,
         *,
         calibrated: bool = False,
     ) -> list[RankedHit]:
@@ -71,17 +78,16 @@ class MomentStage:
             items: Items of the first stage, best first.
             query: The query.
             vectors: Its vectors, by space.
+            calibrations: Calibration by space.
+            reader: Reads the vectors of items.
             calibrated: Rank by calibrated scores, even if all hits are of one space.
 
         Returns:
             All moments of all items, and the items without times, best first.
         """
         one_space = len(vectors) < 2 and not calibrated
-        timed = [
-            (self._with_frames(item, vectors), hit)
-            for item, hit in items
-            if hit.start_seconds is not None
-        ]
+        timed = [(item, hit) for item, hit in items if hit.start_seconds is not None]
+        timed = self._with_frames(timed, vectors, reader)
         ranked = [
             RankedHit(item.sort_score(one_space=one_space), hit)
             for item, hit in items
@@ -89,62 +95,72 @@ class MomentStage:
         ]
         queries = {name: moment_query(query, rows) for name, rows in vectors.items()}
         for localizer, group in self._groups(timed, queries):
-            space = group[0][0].opened.space
-            rows = [self._rows(item, localizer) for item, _ in group]
-            spans = localizer.localize(queries[space.name], rows)
+            space = group[0][0].space
+            reads_frames = localizer.reads_frames and group[0][0].medium is Medium.VIDEO
+            rows = reader.timed_rows(
+                [
+                    WantedRows(item.match.item_id, space, item.medium, reads_frames)
+                    for item, _ in group
+                ]
+            )
+            spans = localizer.localize(queries[space], rows)
             if localizer.gives_probabilities:
                 ranked += _rank_by_probability(
                     group, spans, one_space=one_space, likely_score=localizer.likely_score
                 )
             else:
-                ranked += _rank_by_score(group, spans, vectors[space.name], one_space=one_space)
+                calibration = calibrations[space]
+                ranked += _rank_by_score(
+                    group, spans, vectors[space], calibration, one_space=one_space
+                )
         ranked.sort(
             key=lambda r: (-r.sort_score, -_score(r.hit), r.hit.item_id, r.hit.start_seconds or 0.0)
         )
         return ranked
 
-    def _with_frames(self, item: ScoredItem, searched: Mapping[str, object]) -> ScoredItem:
-        """Replace a video of a clip encoder by the same video in a space that stores frames.
+    def _with_frames(
+        self, timed: Sequence[ItemHit], searched: Mapping[str, object], reader: TimedItems
+    ) -> list[ItemHit]:
+        """Replace videos of a clip encoder by the same videos in a space that stores frames.
 
         A clip encoder reads frames around each clip, so its segments extend beyond the borders of
         a moment. Without a searched space that has frames the item stays as it is.
         """
-        if item.medium is not Medium.VIDEO or Medium.IMAGE in item.opened.space.media:
-            return item
-        for name, opened in self._spaces.items():
-            if name not in searched or not {Medium.IMAGE, Medium.VIDEO} <= set(opened.space.media):
-                continue
-            for part in opened.parts:
-                if len(segment_rows(part, item.match.item_id, item.match.medium).vectors):
-                    return replace(item, opened=opened, part=part)
-        return item
+        with_frames = [
+            name
+            for name, space in self._spaces.items()
+            if name in searched and {Medium.IMAGE, Medium.VIDEO} <= set(space.media)
+        ]
+        items: list[tuple[int, Medium]] = [
+            (item.match.item_id, item.medium)
+            for item, _ in timed
+            if item.medium is Medium.VIDEO and Medium.IMAGE not in self._spaces[item.space].media
+        ]
+        if not with_frames or not items:
+            return list(timed)
+        found = dict(zip(items, reader.first_spaces(items, with_frames), strict=True))
+        return [
+            (replace(item, space=found.get((item.match.item_id, item.medium)) or item.space), hit)
+            for item, hit in timed
+        ]
 
     def _groups(
         self, timed: Sequence[ItemHit], queries: Mapping[str, MomentQuery]
     ) -> Iterator[tuple[Localizer, list[ItemHit]]]:
         """Assign every item to a localizer, together with others of its space and medium."""
-        groups: dict[tuple[Space, Medium], list[ItemHit]] = {}
+        groups: dict[tuple[str, Medium], list[ItemHit]] = {}
         for item, hit in timed:
-            groups.setdefault((item.opened.space, item.medium), []).append((item, hit))
+            groups.setdefault((item.space, item.medium), []).append((item, hit))
         for (space, medium), group in groups.items():
             rest = group
             for localizer in self._localizers:
-                if not localizer.can_answer(queries[space.name], space, medium):
+                if not localizer.can_answer(queries[space], self._spaces[space], medium):
                     continue
                 last = localizer is self._localizers[-1]
                 taken = rest if last else rest[: localizer.max_items]
                 if taken:
                     yield localizer, taken
                 rest = rest[len(taken) :]
-
-    def _rows(self, item: ScoredItem, localizer: Localizer) -> TimedRows:
-        match = item.match
-        segments = segment_rows(item.part, match.item_id, match.medium)
-        if localizer.reads_frames and item.medium is Medium.VIDEO:
-            frames = self._snapshot.item_frames(item.opened.space.name, match.item_id)
-            if frames is not None:
-                return frame_rows(frames, float(segments.end_seconds[-1]))
-        return segments
 
 
 def moment_query(query: Query | VectorQuery, vectors: QueryVectors) -> MomentQuery:
@@ -155,41 +171,16 @@ def moment_query(query: Query | VectorQuery, vectors: QueryVectors) -> MomentQue
     return MomentQuery((mean / np.linalg.norm(mean)).astype(np.float32), text)
 
 
-def frame_rows(frames: Frames, end_seconds: float) -> TimedRows:
-    """Convert frames to contiguous spans with borders half-way between two frames.
-
-    The first span starts at 0; the last one ends with the video.
-    """
-    seconds = frames.seconds.astype(np.float64)
-    borders = (seconds[1:] + seconds[:-1]) / 2
-    return TimedRows(
-        np.concatenate([seconds[:1] * 0, borders]),
-        np.concatenate([borders, np.maximum(seconds[-1:], end_seconds)]),
-        frames.vectors,
-    )
-
-
-def segment_rows(part: Part, item_id: int, medium: int) -> TimedRows:
-    """Read the segments of one item and medium code."""
-    rows = part.item_rows(item_id)
-    mask: NDArray[np.bool_] = part.rows.media[rows] == medium
-    return TimedRows(
-        part.rows.start_seconds[rows][mask].astype(np.float64),
-        part.rows.end_seconds[rows][mask].astype(np.float64),
-        part.vectors(rows)[mask],
-    )
-
-
 def _rank_by_score(
     group: Sequence[ItemHit],
     item_spans: Sequence[Sequence[ScoredSpan]],
     query: QueryVectors,
+    calibration: Calibration,
     *,
     one_space: bool,
 ) -> Iterator[RankedHit]:
     """Rank spans scored by inner products as segments are ranked."""
-    for (item, hit), spans in zip(group, item_spans, strict=True):
-        calibration = item.opened.calibration
+    for (_, hit), spans in zip(group, item_spans, strict=True):
         for start, end, score in spans:
             calibrated = calibration.calibrated(score, query.query_type, hit.medium)
             likely = calibration.likely(score, query.query_type, hit.medium)

@@ -40,21 +40,24 @@ class NewestItems:
         living = np.isin(all_ids, items.item_ids) & ~np.isin(all_ids, snapshot.removed_ids())
         order = np.lexsort((-all_ids, -mtimes))
         self._ids: NDArray[np.int64] = all_ids[order][living[order]]
+        self._times: NDArray[np.float64] = mtimes[order][living[order]]
 
-    def page(self, options: SearchOptions) -> list[int]:
-        """Return the ids of one page of the items that match the targets and conditions.
+    def page(self, options: SearchOptions) -> list[tuple[float, int]]:
+        """Return times and ids of one page of the items that match the targets and conditions.
 
         Raises:
             FilterError: A condition is refused or too slow.
         """
-        ids = self._ids
+        ids, times = self._ids, self._times
         if options.to:
             wanted = {m for target in options.to for m in MODALITIES[target]}
             codes = [MEDIUM_CODES.index(medium) for medium in wanted]
-            ids = ids[np.isin(self._items.modalities_of(ids), codes)]
+            wanted_items = np.isin(self._items.modalities_of(ids), codes)
+            ids, times = ids[wanted_items], times[wanted_items]
         conditions = options.where or ()
         for condition in [conditions] if isinstance(conditions, str) else conditions:
             matching = self._filter.matching(condition)
-            ids = ids[self._items.spread(matching, ids, np.False_)]
-        page: list[int] = ids[options.offset : options.offset + options.k].tolist()
-        return page
+            is_matching = self._items.spread(matching, ids, np.False_)
+            ids, times = ids[is_matching], times[is_matching]
+        page = slice(options.offset, options.offset + options.k)
+        return list(zip(times[page].tolist(), ids[page].tolist(), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -43,11 +44,23 @@ class Part:
         self._index = indexes.get(QueryType.MEDIA)
         self._vectors = vectors
 
+    def shifted(self, first_id: int) -> Part:
+        """Return the part with larger item ids; it shares the vectors."""
+        if not first_id:
+            return self
+        rows = replace(self.rows, item_ids=self.rows.item_ids + first_id)
+        return Part(rows, self._indexes, self._vectors)
+
     def selection(self, mask: NDArray[np.bool_]) -> Selection:
         """Convert a mask of the rows, (rows,) bool, so that many searches can use it."""
         if self._index is not None:
             return self._index.select(mask)
         return Selection.from_mask(mask)
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether the rows belong to an index, and are not newer."""
+        return self._index is not None
 
     @property
     def approximates(self) -> bool:

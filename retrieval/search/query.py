@@ -53,7 +53,8 @@ class EmbeddedFile:
 class Term:
     """One weighted term of a query: a text, a file, an item of the collection or a picture.
 
-    A file is a path, or embedded already.
+    A file is a path, or embedded already. `collection` is the name of the item's collection in a
+    search of several.
 
     Raises:
         QueryError: Not exactly one of them is set, it is empty or not valid Unicode, or the weight
@@ -66,6 +67,7 @@ class Term:
     item_id: int | None = None
     picture: Image.Image | None = field(default=None, hash=False)
     file: EmbeddedFile | None = None
+    collection: str | None = None
 
     def __post_init__(self) -> None:
         values = (self.text, self.path, self.item_id, self.picture, self.file)
@@ -81,7 +83,8 @@ class Term:
     def __str__(self) -> str:
         weight = "" if abs(self.weight) == 1 else f"{abs(self.weight):g}*"
         if self.item_id is not None:
-            return f"{weight}item {self.item_id}"
+            place = "" if self.collection is None else f"{self.collection}:"
+            return f"{weight}item {place}{self.item_id}"
         if self.picture is not None:
             return f"{weight}a picture of {self.picture.width} × {self.picture.height}"
         if self.file is not None:
@@ -151,14 +154,18 @@ class Query:
         return cls((Term(picture=picture),))
 
     @classmethod
-    def like(cls, item_id: int) -> Query:
+    def like(cls, item_id: int, collection: str | None = None) -> Query:
         """Search with the stored vectors of an item of the collection.
+
+        Args:
+            item_id: The item.
+            collection: Name of its collection, for a search of several.
 
         Raises:
             QueryError: The id is not an integer.
         """
         try:
-            return cls((Term(item_id=operator.index(item_id)),))
+            return cls((Term(item_id=operator.index(item_id), collection=collection),))
         except TypeError:
             raise QueryError(f"an item id must be a whole number, got {item_id!r}") from None
 

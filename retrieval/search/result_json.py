@@ -14,17 +14,21 @@ from retrieval.types import Hit, Medium, TextMatch, TextSource
 def as_json(result: SearchResult) -> dict[str, object]:
     """Return the JSON object of a result.
 
-    `first_stage_score` is present only after re-ranking, `vector` only on request.
+    `first_stage_score` is present only after re-ranking, `vector` only on request, and `collection`
+    only in a search of several collections.
     """
     hits = [asdict(hit) for hit in result.hits]
     took = {s: round(value, 3) for s, value in asdict(result.took_ms).items() if value is not None}
     for hit in hits:
         if "rerank" not in took:
             del hit["first_stage_score"]
+        if hit["collection"] is None:
+            del hit["collection"]
         vector = hit.pop("vector")
         if vector is not None:
             hit["vector"] = vector.tolist()
-    return {"query": result.query, "hits": hits, "took_ms": took}
+    partial = {"partial": True, "absent": list(result.absent)} if result.absent else {}
+    return {"query": result.query, "hits": hits, "took_ms": took, **partial}
 
 
 def hit_of(document: Mapping[str, Any], dates: Mapping[str, str]) -> Hit:

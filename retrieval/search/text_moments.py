@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from retrieval.search.fusion import combined_score, word_hits
-from retrieval.search.items import ItemTable
 from retrieval.search.moments import RankedHit
-from retrieval.search.text_stage import TextSearch
+from retrieval.search.ranking import ItemRows
+from retrieval.search.text_answers import TextAnswers
 from retrieval.texts.groups import TextGroup
 from retrieval.types import Hit
 
 
 def rank_moments(
-    ranked: Sequence[RankedHit], text: TextSearch, table: ItemTable, limit: int
+    ranked: Sequence[RankedHit], text: TextAnswers, table: ItemRows, limit: int
 ) -> list[Hit]:
     """Rank moments of vectors and of texts by calibrated score.
 
@@ -47,7 +47,7 @@ def rank_moments(
     return [entry.hit for entry in entries[:limit]]
 
 
-def _with_untimed_text(entry: RankedHit, text: TextSearch) -> RankedHit:
+def _with_untimed_text(entry: RankedHit, text: TextAnswers) -> RankedHit:
     """Add the best text without times of the item to a hit of vectors."""
     groups = text.groups.get(entry.hit.item_id, [])
     group = next((group for group in groups if group.span is None), None)
@@ -58,7 +58,7 @@ def _with_untimed_text(entry: RankedHit, text: TextSearch) -> RankedHit:
 
 
 def _text_entry(
-    hit: Hit, group: TextGroup, ranked: Sequence[RankedHit], text: TextSearch
+    hit: Hit, group: TextGroup, ranked: Sequence[RankedHit], text: TextAnswers
 ) -> RankedHit:
     """Create the hit of a text moment, or of an item that only a text without times found."""
     hit = replace(text.describe(hit, group), likely=group.likely)

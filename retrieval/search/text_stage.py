@@ -1,31 +1,32 @@
-"""Matches the words of text queries with the texts of items."""
+"""Matches the words of text queries with the texts of one member."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.forking import ForkSafeLock
-from retrieval.errors import CollectionFormatError, IndexFileError, QueryError, StorageError
+from retrieval.errors import CollectionFormatError, IndexFileError, StorageError
 from retrieval.search.arguments import item_ids_of
 from retrieval.search.items import ItemTable
 from retrieval.search.options import SearchOptions
-from retrieval.search.query import Query
-from retrieval.search.vector_query import VectorQuery
 from retrieval.store.reader import Snapshot
 from retrieval.targets import TextMode
-from retrieval.texts.excerpts import text_match
-from retrieval.texts.groups import TextGroup
+from retrieval.texts.calibration import TextCalibration
 from retrieval.texts.matching import ItemGroups, QueryMatcher, TextMatcher
 from retrieval.texts.opening import open_texts
-from retrieval.texts.word_query import MAX_CHARS, WordQuery
-from retrieval.types import Hit
+from retrieval.texts.statistics import TextStatistics
+from retrieval.texts.tokenizer import Tokenizer
+from retrieval.texts.word_query import WordQuery
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 MAX_SELECTED = 5_000
 """Selected items up to this number are matched one by one, without asking the index."""
@@ -47,31 +48,26 @@ class TextStage:
         self._error: Exception | None = None
         self._is_open = False
 
-    def start(self, query: Query | VectorQuery, mode: TextMode) -> TextSearch | None:
-        """Start the text search of a query; None if only vectors are searched.
+    def start(self, words: WordQuery, mode: TextMode) -> TextSearch:
+        """Start the text search of a query.
 
         Raises:
-            QueryError: Only words are requested, and the query is not a text.
             IndexFileError, CollectionFormatError, StorageError: Only words are requested, and the
                 index of texts cannot be used.
         """
-        if mode is TextMode.OFF:
-            return None
-        words = None if isinstance(query, VectorQuery) else query.words
-        if words is None:
-            if mode is TextMode.ONLY:
-                raise QueryError(f"words are found by a single text, got {query}")
-            return None
-        matcher = self._open(mode)
-        if matcher is None and mode is TextMode.AUTO:
-            return None
-        return TextSearch(words, matcher, self, mode)
+        return TextSearch(words, self.open(mode), self, mode)
 
-    def _open(self, mode: TextMode) -> TextMatcher | None:
+    def open(self, mode: TextMode) -> TextMatcher | None:
+        """Return the texts, which may be none; None if the index cannot be used.
+
+        Raises:
+            IndexFileError, CollectionFormatError, StorageError: Only words are requested, and the
+                index of texts cannot be used.
+        """
         with self._lock:
             if not self._is_open:
                 try:
-                    self._matcher = open_texts(self._snapshot)
+                    self._matcher = open_texts(self._snapshot) or _no_texts()
                 except (IndexFileError, CollectionFormatError, StorageError) as error:
                     self._fail(error, mode)
                 self._is_open = True
@@ -97,16 +93,16 @@ class TextStage:
             raise error
 
 
-class TextSearch:
-    """The words of one query, and the texts that match.
+def _no_texts() -> TextMatcher:
+    return TextMatcher([], Tokenizer(), TextCalibration())
 
-    Attributes:
-        words: The words.
-        groups: Matching texts by item; the best item and its best text come first.
+
+class TextSearch:
+    """The words of one query, and the texts of one member.
 
     Args:
         words: The words.
-        matcher: The texts; None if there are none.
+        matcher: The texts; None if they cannot be used.
         stage: Opened the texts.
         mode: `auto` or `only`.
     """
@@ -114,101 +110,111 @@ class TextSearch:
     def __init__(
         self, words: WordQuery, matcher: TextMatcher | None, stage: TextStage, mode: TextMode
     ) -> None:
-        self.words = words
-        self.groups: ItemGroups = {}
+        self._words = words
         self._matcher = matcher
         self._stage = stage
         self._items = stage.items
         self._mode = mode
-        self._query: QueryMatcher | None = None
+        self._terms: list[str] = []
+        self._query: tuple[TextStatistics, QueryMatcher] | None = None
         self._is_allowed = np.zeros(0, bool)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the texts can be used; damage shows only when they are read."""
+        return self._matcher is not None
+
+    @property
+    def language(self) -> str | None:
+        """ISO 639-1 code of the stemmer of the texts."""
+        return None if self._matcher is None else self._matcher.tokenizer.language
+
+    def statistics(self) -> TextStatistics | None:
+        """Count the texts for the terms of the query; None if they cannot be used."""
+
+        def count(matcher: TextMatcher) -> TextStatistics:
+            self._terms = matcher.terms(self._words, keep_unlikely=self._mode is TextMode.ONLY)
+            return matcher.statistics(self._terms)
+
+        return self._attempt(count)
 
     def restrict(self, options: SearchOptions) -> SearchOptions:
         """Restrict the items of all stages to those with the phrases and without excluded words."""
-        if self._matcher is None or not self.words.restricts_vectors:
+        if not self._words.restricts_vectors:
             return options
         ids = self._items.item_ids if options.ids is None else item_ids_of(options.ids)
-        try:
-            return replace(options, ids=ids[self._fulfils(ids)])
-        except IndexFileError as error:
-            self._give_up(error)
-            return options
+        fulfils = self._attempt(lambda matcher: self._fulfils(matcher, ids))
+        return options if fulfils is None else replace(options, ids=ids[fulfils])
 
-    def query_of_vectors(self, query: Query | VectorQuery) -> Query | VectorQuery:
-        """Return what models embed: the words without operators."""
-        if self._matcher is None or not self.words.restricts_vectors:
-            return query
-        return Query.of_text(self.words.words)
+    def allow(self, is_allowed: NDArray[np.bool_]) -> None:
+        """Set the items that may be found.
 
-    def find(self, limit: int, is_allowed: NDArray[np.bool_]) -> None:
+        Args:
+            is_allowed: (items,) bool, in id order.
+        """
+        if not self._words.restricts_vectors and self._words.phrases:
+            fulfils = self._attempt(lambda matcher: self._fulfils(matcher, self._items.item_ids))
+            is_allowed = is_allowed if fulfils is None else is_allowed & fulfils
+        self._is_allowed = is_allowed
+
+    def find(self, statistics: TextStatistics, limit: int) -> ItemGroups:
         """Find the items whose texts match best.
 
         Args:
+            statistics: Counts of the terms in all members.
             limit: Number of items.
-            is_allowed: (items,) bool, in id order.
         """
+        count = int(np.count_nonzero(self._is_allowed))
+        selected = self._items.item_ids[self._is_allowed] if count <= MAX_SELECTED else None
+        return self._groups(statistics, lambda query: query.find(limit, self._allows, selected))
+
+    def find_in(self, statistics: TextStatistics, item_ids: Iterable[int]) -> ItemGroups:
+        """Match the texts of some items, the best first."""
+        ids = np.fromiter(item_ids, np.int64)
+        allowed = ids[self._allows(ids)].tolist()
+        return self._groups(statistics, lambda query: query.find_in(allowed))
+
+    def complete(self, statistics: TextStatistics, groups: ItemGroups) -> ItemGroups:
+        """Extend the moments of items to all neighbouring cues that match."""
+        return self._groups(statistics, lambda query: query.complete(groups))
+
+    def _groups(
+        self, statistics: TextStatistics, find: Callable[[QueryMatcher], ItemGroups]
+    ) -> ItemGroups:
+        found = self._attempt(lambda matcher: find(self._query_of(matcher, statistics)))
+        return found or {}
+
+    def _query_of(self, matcher: TextMatcher, statistics: TextStatistics) -> QueryMatcher:
+        """Return the query for some counts; calls with the same counts share it."""
+        if self._query is None or self._query[0] is not statistics:
+            keep_unlikely = self._mode is TextMode.ONLY
+            query = matcher.query(self._terms, statistics, keep_unlikely=keep_unlikely)
+            self._query = statistics, query
+        return self._query[1]
+
+    def _attempt(self, call: Callable[[TextMatcher], Result]) -> Result | None:
+        """Use the texts; None if they cannot be used, and no more words are searched."""
         if self._matcher is None:
-            return
+            return None
         try:
-            self._find(self._matcher, limit, is_allowed)
+            return call(self._matcher)
         except IndexFileError as error:
-            self._give_up(error)
-
-    def _find(self, matcher: TextMatcher, limit: int, is_allowed: NDArray[np.bool_]) -> None:
-        if not self.words.restricts_vectors and self.words.phrases:
-            is_allowed = is_allowed & self._fulfils(self._items.item_ids)
-        self._is_allowed = is_allowed
-        self._query = matcher.match(self.words, keep_unlikely=self._mode is TextMode.ONLY)
-        count = int(np.count_nonzero(is_allowed))
-        selected = self._items.item_ids[is_allowed] if count <= MAX_SELECTED else None
-        self.groups = self._query.find(limit, self._allows, selected)
-
-    def _give_up(self, error: IndexFileError) -> None:
-        self._matcher = None
-        self._stage.give_up(error, self._mode)
-
-    def find_in(self, item_ids: Iterable[int]) -> None:
-        """Match the texts of further items, which vectors found, the best first."""
-        if self._query is None:
-            return
-        others = np.array([id_ for id_ in item_ids if id_ not in self.groups], np.int64)
-        self.groups |= self._query.find_in(others[self._allows(others)].tolist())
-
-    def complete_moments(self) -> None:
-        """Extend the moments of the found items to all neighbouring cues that match."""
-        if self._query is not None:
-            self.groups = self._query.complete(self.groups)
-
-    def describe(self, hit: Hit, group: TextGroup) -> Hit:
-        """Set the matching text of a hit."""
-        assert self._matcher is not None
-        assert self._query is not None
-        terms = set(self._query.terms)
-        for phrase in self.words.phrases:
-            terms.update(self._matcher.tokenizer.query_terms(phrase[:MAX_CHARS]))
-        matched = text_match(group.best, terms, self._matcher.tokenizer)
-        return replace(hit, text_score=group.best.bm25, matched=matched)
-
-    def describe_all(self, hits: Sequence[Hit]) -> list[Hit]:
-        """Set the matching text of all hits whose item has one."""
-        return [
-            self.describe(hit, self.groups[hit.item_id][0]) if hit.item_id in self.groups else hit
-            for hit in hits
-        ]
+            self._matcher = None
+            self._stage.give_up(error, self._mode)
+            return None
 
     def _allows(self, item_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         return self._items.spread(self._is_allowed, item_ids, np.False_)
 
-    def _fulfils(self, item_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _fulfils(self, matcher: TextMatcher, item_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which items contain all phrases and no excluded word, (n,) bool."""
-        assert self._matcher is not None
         fulfils = np.ones(len(item_ids), bool)
-        for phrase in self.words.phrases:
-            ids = self._matcher.items_with(phrase)
+        for phrase in self._words.phrases:
+            ids = matcher.items_with(phrase)
             if ids is not None:
                 fulfils &= np.isin(item_ids, ids)
-        for word in self.words.excluded:
-            ids = self._matcher.items_with(word)
+        for word in self._words.excluded:
+            ids = matcher.items_with(word)
             if ids is not None:
                 fulfils &= ~np.isin(item_ids, ids)
         return fulfils

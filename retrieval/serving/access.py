@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import os
+import re
 import secrets
 import stat
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from retrieval.files.reading import read_text
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 MIN_TOKEN_LENGTH = 16
+
+HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:]+)(:[0-9]*)?")
+"""A `Host` header: a name or an address, and a port."""
 
 
 def new_token() -> str:
@@ -112,9 +116,8 @@ class Access:
 
     def allows_host(self, host: str) -> bool:
         """Whether a `Host` header names this server."""
-        name, bracket, rest = host.lower().rpartition("]")
-        name = name + bracket if bracket else rest.partition(":")[0]
-        return name in self.names
+        found = HOST.fullmatch(host.lower())
+        return found is not None and found["name"] in self.names
 
     def allows_origin(self, origin: str, host: str) -> bool:
         """Whether an `Origin` header is the page of this server."""

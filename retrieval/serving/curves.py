@@ -25,6 +25,7 @@ DIGITS = 4
 class CurveParameters(QueryParameters):
     """A query, and which segments to score."""
 
+    collection: str | None = Field(None, max_length=60, description="Has no effect.")
     space: str | None = Field(None, max_length=100, description="By default all spaces.")
     medium: Medium | None = Field(None, description="By default video and audio.")
 

@@ -115,6 +115,11 @@ class ServedCollection:
         self._published: CurrentGeneration | None = None
 
     @property
+    def device(self) -> str:
+        """Device of models and indexes."""
+        return self._opened.device
+
+    @property
     def current(self) -> Generation:
         """The generation that new requests use."""
         if self._current is None:

@@ -68,6 +68,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         send = with_headers(send, SECURITY_HEADERS)
+        is_root = scope["path"] == self._access.root_path
         scope = self._below_root(scope)
         try:
             entered = self._check(scope, Headers(scope=scope))
@@ -83,6 +84,12 @@ class Guard:
             if entered == "new":
                 headers["set-cookie"] = self._access.cookie
             await _send(send, 303, b"", headers)
+            return
+        if is_root:
+            # The addresses in the page are relative to the path with the slash.
+            query = scope["query_string"].decode("latin-1")
+            location = f"{self._access.root_path}/?{query}".removesuffix("?")
+            await _send(send, 303, b"", {"location": location, "cache-control": "no-store"})
             return
         await self._app(scope, receive, send)
 

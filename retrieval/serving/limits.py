@@ -11,6 +11,9 @@ MAX_CONDITIONS = 32
 MAX_TERMS = 32
 """Items and files in one query."""
 
+MAX_COLLECTIONS = 64
+"""Collections in one search."""
+
 MAX_TARGET_BYTES = 32 << 10
 """Bytes of a request's target, the path and the query string."""
 

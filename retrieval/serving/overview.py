@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from retrieval.columns.arrow import column_type
 from retrieval.serving.examples import example_queries
 from retrieval.serving.generations import Generation, ServedCollection
 from retrieval.store.lock import HOLDER_NAME, live_writer
+from retrieval.store.writer_progress import WriterProgress, read_progress
 
 
 def collection_overview(collection: ServedCollection) -> dict[str, object]:
@@ -83,14 +85,24 @@ def _seconds(generation: Generation) -> float:
 
 
 def _writer(collection: ServedCollection) -> dict[str, object] | None:
-    """Return the process that is writing to the collection, if any."""
+    """Return the process that is writing to the collection, and its progress, if any."""
     holder = live_writer(collection.root)
     if holder is None:
         return None
     since = None
     with suppress(OSError):
         since = (collection.root / HOLDER_NAME).stat().st_mtime
-    return {"process": holder.process, "host": holder.host, "since": since}
+    progress = read_progress(collection.root)
+    return {
+        "process": holder.process,
+        "host": holder.host,
+        "since": since,
+        "progress": None if progress is None else _without_process(progress),
+    }
+
+
+def _without_process(progress: WriterProgress) -> dict[str, object]:
+    return {key: value for key, value in asdict(progress).items() if key not in ("process", "host")}
 
 
 def failures_page(collection: ServedCollection, k: int, offset: int) -> dict[str, object]:

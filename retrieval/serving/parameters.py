@@ -14,6 +14,7 @@ from retrieval.search.filtering import media_targets
 from retrieval.search.options import SearchOptions
 from retrieval.search.query import EmbeddedFile, Query, Term, parse_query
 from retrieval.serving.limits import (
+    MAX_COLLECTIONS,
     MAX_CONDITIONS,
     MAX_HITS,
     MAX_OFFSET,
@@ -34,6 +35,7 @@ ITEM_ID = r"\d{1,18}"
 _LIKE = re.compile(rf"(?P<name>{ITEM_ID}){WEIGHT}", re.ASCII)
 _FILE = re.compile(rf"(?P<name>[0-9a-f]{{64}}){WEIGHT}", re.ASCII)
 
+Slug = Annotated[str, StringConstraints(max_length=60)]
 Condition = Annotated[str, StringConstraints(max_length=MAX_QUERY_LENGTH)]
 WeightedName = Annotated[str, StringConstraints(max_length=90)]
 
@@ -43,16 +45,16 @@ class QueryParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    collection: str | None = Field(
-        None, max_length=60, description="Slug of the collection; by default the first one."
-    )
     q: str = Field(
         "",
         max_length=MAX_QUERY_LENGTH,
         description='A text, or a sum of texts: `"a horse" + 0.5*"snow" - "cartoon"`.',
     )
     like: list[WeightedName] = Field(
-        [], max_length=MAX_TERMS, description="Items to add: `ID` or `ID:WEIGHT`; repeatable."
+        [],
+        max_length=MAX_TERMS,
+        description="Items to add: `ID` or `ID:WEIGHT`, and `SLUG:ID` or `SLUG:ID:WEIGHT` in a "
+        "search of several collections; repeatable.",
     )
     file: list[WeightedName] = Field(
         [],
@@ -60,8 +62,14 @@ class QueryParameters(BaseModel):
         description="Files that were sent before, by sha256: `SHA256` or `SHA256:WEIGHT`.",
     )
 
-    def query(self, file_named: Callable[[str], EmbeddedFile]) -> Query | None:
+    def query(
+        self, file_named: Callable[[str], EmbeddedFile], *, names_collections: bool = False
+    ) -> Query | None:
         """Return the sum of all terms; None without any.
+
+        Args:
+            file_named: Returns a file by its digest.
+            names_collections: Whether items name their collection.
 
         Raises:
             QueryError: A term is invalid.
@@ -72,8 +80,13 @@ class QueryParameters(BaseModel):
             return texts
         terms = [] if texts is None else list(texts.terms)
         for text in self.like:
-            name, weight = _weighted(_LIKE, text, "like", "ITEM_ID or ITEM_ID:WEIGHT")
-            terms.append(Term(item_id=int(name), weight=weight))
+            slug, rest = None, text
+            if names_collections:
+                slug, colon, rest = text.partition(":")
+                if not (slug and colon):
+                    raise QueryError(f"like must be SLUG:ITEM_ID, got {text[:40]!r}")
+            name, weight = _weighted(_LIKE, rest, "like", "ITEM_ID or ITEM_ID:WEIGHT")
+            terms.append(Term(item_id=int(name), weight=weight, collection=slug))
         for text in self.file:
             name, weight = _weighted(_FILE, text, "file", "SHA256 or SHA256:WEIGHT")
             terms.append(Term(file=file_named(name), weight=weight))
@@ -83,6 +96,12 @@ class QueryParameters(BaseModel):
 class SearchParameters(QueryParameters):
     """A query, and which of its hits are returned."""
 
+    collection: list[Slug] = Field(
+        [],
+        max_length=MAX_COLLECTIONS,
+        description="Slug of the collection, by default the first one. Several are searched "
+        "as one.",
+    )
     to: list[Target] = Field(
         [], max_length=8, description="Types of hits; by default images, music and videos."
     )

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from retrieval.media.sources.presence import is_missing
-from retrieval.search.newest import NewestItems
 from retrieval.search.options import SearchOptions
 from retrieval.search.query import EmbeddedFile
 from retrieval.search.query import Query as SearchQuery
 from retrieval.search.result_json import as_json
-from retrieval.serving.bodies import received
+from retrieval.serving.bodies import Body, received
 from retrieval.serving.generations import Generation, ServedCollection
 from retrieval.serving.json_response import json_response
 from retrieval.serving.limits import MAX_OFFSET
+from retrieval.serving.newest import newest_hits, newest_items
 from retrieval.serving.parameters import SearchParameters
 from retrieval.serving.services import Services
+from retrieval.serving.several import joined_file
 from retrieval.types import Medium
 
 LOCAL = "retrieval.local"
@@ -42,11 +44,16 @@ def search_routes(services: Services) -> APIRouter:
     async def search_by_file(
         request: Request, parameters: Annotated[SearchParameters, Query()]
     ) -> Response:
-        collection = services.collection(parameters.collection)
+        collections = services.collections(parameters.collection)
+
+        def embed(body: Body) -> None:
+            for collection in collections:
+                services.file_queries.add(collection, body)
+
         # Admitted first, so that a limited number of bodies is on the disk.
         with services.uploads:
             async with received(request) as body:
-                await services.uploads.run(lambda: services.file_queries.add(collection, body))
+                await services.uploads.run(lambda: embed(body))
         with_file = parameters.model_copy(update={"file": [*parameters.file, body.digest]})
         return await _answer(services, request, with_file)
 
@@ -54,23 +61,33 @@ def search_routes(services: Services) -> APIRouter:
 
 
 async def _answer(services: Services, request: Request, parameters: SearchParameters) -> Response:
-    collection = services.collection(parameters.collection)
+    collections = services.collections(parameters.collection)
+    is_group = len(collections) > 1
 
     def file_named(digest: str) -> EmbeddedFile:
-        return services.file_queries.get(collection, digest)
+        files = [services.file_queries.get(each, digest) for each in collections]
+        return joined_file(files) if is_group else files[0]
 
-    query = parameters.query(file_named)
+    query = parameters.query(file_named, names_collections=is_group)
     options = parameters.options()
     with services.searches:
-        if query is None:
-            content = await services.searches.run(lambda: _newest(collection, options))
+        if is_group:
+            content = await services.searches.run(
+                lambda: (
+                    _newest_of_several(collections, options)
+                    if query is None
+                    else _search_several(services, collections, query, options)
+                )
+            )
+        elif query is None:
+            content = await services.searches.run(lambda: _newest(collections[0], options))
         else:
             alone = LOCAL in request.scope
             start = time.perf_counter()
-            await encode_texts(collection, query, parameters.media(), alone=alone)
+            await encode_texts(collections[0], query, parameters.media(), alone=alone)
             encode_ms = (time.perf_counter() - start) * 1e3
             content = await services.searches.run(
-                lambda: _search(collection, query, options, encode_ms)
+                lambda: _search(collections[0], query, options, encode_ms)
             )
     services.metrics.count_stages(content["took_ms"])  # type: ignore[arg-type]
     shown = content.pop("shown")
@@ -124,32 +141,54 @@ def _search(
     return collection.use(search)
 
 
+def _search_several(
+    services: Services,
+    collections: Sequence[ServedCollection],
+    query: SearchQuery,
+    options: SearchOptions,
+) -> dict[str, object]:
+    result = services.groups.search(collections, query, options)
+    return as_json(result) | {
+        "hidden": result.hidden,
+        "collection": [collection.slug for collection in collections],
+        "shown": len(result.hits),
+    }
+
+
 def _newest(collection: ServedCollection, options: SearchOptions) -> dict[str, object]:
     """List the newest items in the form of hits without a score."""
 
     def newest(generation: Generation) -> dict[str, object]:
-        items = generation.derive(
-            "newest", lambda: NewestItems(generation.snapshot, generation.items)
-        )
-        ids = items.page(options)
-        rows = generation.items.rows(ids)
-        hits = [
-            {
-                "rank": rank, "score": None, "item_id": item_id, "uri": uri, "modality": modality,
-                "medium": modality, "start_seconds": None, "end_seconds": None, "space": None,
-                "likely": True, "metadata": metadata, "missing": is_missing(uri),
-                "matched": None, "text_score": None,
-            }
-            for rank, (item_id, (uri, modality, metadata)) in enumerate(
-                zip(ids, rows, strict=True), options.offset + 1
-            )
-        ]  # fmt: skip
+        items = [item for _, item in newest_items(generation, options)]
+        hits = newest_hits(generation, items, options.offset + 1)
         return {
             "query": "", "hits": hits, "took_ms": {}, "hidden": 0, "shown": len(hits),
             "collection": collection.slug, "generation": generation.number,
         }  # fmt: skip
 
     return collection.use(newest)
+
+
+def _newest_of_several(
+    collections: Sequence[ServedCollection], options: SearchOptions
+) -> dict[str, object]:
+    first = replace(options, offset=0, k=options.offset + options.k)
+    pages = [
+        [
+            (-time, -number, -item_id)
+            for time, item_id in collection.use(lambda generation: newest_items(generation, first))
+        ]
+        for number, collection in enumerate(collections)
+    ]
+    page = sorted(item for each in pages for item in each)[options.offset : first.k]
+    hits: list[dict[str, object]] = []
+    for rank, (_, number, item_id) in enumerate(page, options.offset + 1):
+        collection = collections[-number]
+        found = collection.use(partial(newest_hits, item_ids=[-item_id], first_rank=rank))
+        hits += [hit | {"collection": collection.slug} for hit in found]
+    slugs = [collection.slug for collection in collections]
+    return {"query": "", "hits": hits, "took_ms": {}, "hidden": 0, "shown": len(hits),
+            "collection": slugs}  # fmt: skip
 
 
 def _next(parameters: SearchParameters) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,12 +28,17 @@ from retrieval.serving.limits import (
 )
 from retrieval.serving.metrics import Metrics
 from retrieval.serving.search_queue import SearchQueue
+from retrieval.serving.several import SearchGroups
 from retrieval.serving.transcodes import Transcodes
 
 
 def cache_folder() -> Path:
     """Return the folder of the thumbnail cache."""
     return user_cache_path("retrieval") / "serve"
+
+
+EVERY = "*"
+"""Stands for all collections where slugs are expected."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class Services:
     pool: TaskPool = field(default_factory=lambda: TaskPool(_processes(), DECODE_SECONDS))
     cache: DiskCache = field(default_factory=lambda: DiskCache(cache_folder(), CACHE_BYTES))
     transcodes: Transcodes = field(default_factory=Transcodes)
+    groups: SearchGroups = field(default_factory=SearchGroups)
     derived: DerivedMedia = field(init=False)
     file_queries: FileQueries = field(init=False)
 
@@ -76,6 +83,16 @@ class Services:
         if collection is None:
             raise HttpError(404, "no collection of this name is served")
         return collection
+
+    def collections(self, slugs: Sequence[str]) -> list[ServedCollection]:
+        """Return collections by their slugs, each once; all for `*`, the default one for none.
+
+        Raises:
+            HttpError: 404: there is none of a slug.
+        """
+        if EVERY in slugs:
+            return list(self.library)
+        return [self.collection(slug) for slug in dict.fromkeys(slugs)] or [self.collection(None)]
 
     def close(self) -> None:
         """End all threads and processes."""

@@ -35,6 +35,10 @@ SAMPLE_RATE_HZ = 48_000
 TIME_BASE = Fraction(1, 90_000)
 KEYFRAME_SECONDS = 2
 SAME_TIME = 1e-3
+
+SEEK_MARGIN_SECONDS = 0.5
+"""Seeking compares decoding times, which precede the times of frames."""
+
 THREADS = 2
 OPTIONS = {"preset": "veryfast", "crf": "23", "tune": "zerolatency"}
 FRAGMENTS = {
@@ -169,7 +173,8 @@ def transcode(file: BinaryIO, output: Any, start: float, end: float) -> None:
         video, audio = video_stream(source), audio_stream(source)
         origin = origin_seconds(source)
         first = None if video is None else next(_frames(source, [video], damage), (None, None))[1]
-        source.seek(round((start + origin) * av.time_base), backward=True)
+        seek_to = max(0.0, start - SEEK_MARGIN_SECONDS) + origin
+        source.seek(round(seek_to * av.time_base), backward=True)
         with av.open(output, "w", format="mp4", container_options=FRAGMENTS) as target:
             tracks: dict[int, Any] = {}
             if video is not None and first is not None:
@@ -179,7 +184,10 @@ def transcode(file: BinaryIO, output: Any, start: float, end: float) -> None:
             if not tracks:
                 raise ValueError("neither video nor sound can be decoded")
             streams = [each for each in (video, audio) if each and each.index in tracks]
-            _encode(_frames(source, streams, damage), tracks, target, origin + start, end - start)
+            frames = _frames(source, streams, damage)
+            count = _encode(frames, tracks, target, origin + start, end - start)
+    if not count:
+        raise ValueError("it ends before the requested time")
 
 
 def _encode(
@@ -188,21 +196,31 @@ def _encode(
     target: Any,
     offset: float,
     seconds: float,
-) -> None:
-    """Encode the frames from `offset` on until all tracks have the given length."""
+) -> int:
+    """Encode the frames from `offset` on until all tracks have the given length.
+
+    Returns:
+        Number of written packets.
+    """
     open_tracks = set(tracks)
+    count = 0
     for index, frame in frames:
         if frame.time is None or index not in open_tracks:
             continue
         time = frame.time - offset
         time = 0.0 if abs(time) < SAME_TIME else time
-        target.mux(tracks[index].encode(frame, time, seconds))
+        packets = tracks[index].encode(frame, time, seconds)
+        target.mux(packets)
+        count += len(packets)
         if time >= seconds:
             open_tracks.discard(index)
             if not open_tracks:
                 break
     for track in tracks.values():
-        target.mux(track.flush())
+        packets = track.flush()
+        target.mux(packets)
+        count += len(packets)
+    return count
 
 
 def _frames(

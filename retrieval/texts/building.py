@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.errors import CollectionFormatError, IndexFileError
 from retrieval.files.writing import write_text
 from retrieval.store.blocks import isin_sorted
@@ -23,15 +22,12 @@ from retrieval.texts.calibration import TextCalibration
 from retrieval.texts.card import TextIndexCard
 from retrieval.texts.matching import TextMatcher
 from retrieval.texts.opening import check_files, generation_of, index_folder
+from retrieval.texts.probes import probe_coverages, probe_statistics
 from retrieval.texts.rows import TextRows
 from retrieval.texts.text_index import CARD, ROWS, TextIndex, write_text_index
 from retrieval.texts.tokenizer import TOKENIZER_VERSION, Tokenizer
-from retrieval.texts.word_query import WordQuery
 
 logger = logging.getLogger(__name__)
-
-PROBES = PROBE_TEXTS[::4]
-"""Unrelated queries of the calibration."""
 
 MAX_REMOVED_SHARE = 0.2
 """The index is built again when a larger share of its rows belongs to removed items."""
@@ -91,9 +87,7 @@ def write_index_folder(snapshot: Snapshot, folder: Path, tokenizer: Tokenizer) -
         matcher = TextMatcher(
             [(index, lambda ids: np.ones(len(ids), bool))], tokenizer, calibration
         )
-        calibration = TextCalibration.of(
-            [matcher.match(WordQuery(probe)).best_coverage() for probe in PROBES]
-        )
+        calibration = TextCalibration.of(probe_coverages(matcher, probe_statistics(matcher)))
     card = TextIndexCard(
         tokenizer=TOKENIZER_VERSION,
         language=tokenizer.language,

@@ -15,6 +15,7 @@ from retrieval.texts.calibration import TextCalibration
 from retrieval.texts.common_words import common_words
 from retrieval.texts.groups import JOIN_SECONDS, Passage, TextGroup, group_by_item
 from retrieval.texts.scoring import TermScores
+from retrieval.texts.statistics import TextStatistics
 from retrieval.texts.term_counts import count_terms
 from retrieval.texts.text_index import TextIndex
 from retrieval.texts.tokenizer import Tokenizer
@@ -75,13 +76,12 @@ class TextMatcher:
             self._passages -= len(outdated)
             self._length -= outdated.total_length
 
-    def match(self, query: WordQuery, *, keep_unlikely: bool = False) -> QueryMatcher:
-        """Prepare the search for one query.
+    def terms(self, query: WordQuery, *, keep_unlikely: bool = False) -> list[str]:
+        """Return the terms that a query is scored by.
 
         Args:
             query: The query.
-            keep_unlikely: Return every match, and search common words if there are no others; else
-                return only texts that are likely answers.
+            keep_unlikely: Return common words if there are no others.
         """
         words = query.words[:MAX_CHARS]
         terms = list(dict.fromkeys(self.tokenizer.query_terms(words)))[:MAX_TERMS]
@@ -91,12 +91,26 @@ class TextMatcher:
             for term in self.tokenizer.query_terms(word)
         }
         specific = [term for term in terms if term not in common]
-        if not specific and keep_unlikely:
-            specific = terms
-        frequencies = {term: self._frequency(term) for term in specific}
-        mean_length = self._length / max(1, self._passages)
-        scores = TermScores(frequencies, self._passages, mean_length)
-        return QueryMatcher(self, scores, keep_unlikely=keep_unlikely)
+        return terms if not specific and keep_unlikely else specific
+
+    def statistics(self, terms: Iterable[str]) -> TextStatistics:
+        """Count the passages, and those with each of some terms."""
+        frequencies = {term: self._frequency(term) for term in terms}
+        return TextStatistics(frequencies, self._passages, self._length, self.calibration)
+
+    def query(
+        self, terms: Iterable[str], statistics: TextStatistics, *, keep_unlikely: bool = False
+    ) -> QueryMatcher:
+        """Prepare the search for one query.
+
+        Args:
+            terms: The terms of the query.
+            statistics: Counts of the terms, those of further collections included.
+            keep_unlikely: Return every match; else only texts that are likely answers.
+        """
+        return QueryMatcher(
+            self, statistics.scores(terms), statistics.calibration, keep_unlikely=keep_unlikely
+        )
 
     def _frequency(self, term: str) -> int:
         total = sum(part.frequency(term) for part, _ in self.parts)
@@ -117,15 +131,18 @@ class TextMatcher:
 class QueryMatcher:
     """Finds the matching texts of one query."""
 
-    def __init__(self, texts: TextMatcher, scores: TermScores, *, keep_unlikely: bool) -> None:
+    def __init__(
+        self,
+        texts: TextMatcher,
+        scores: TermScores,
+        calibration: TextCalibration,
+        *,
+        keep_unlikely: bool,
+    ) -> None:
         self._texts = texts
         self._scores = scores
+        self._calibration = calibration
         self._keep_unlikely = keep_unlikely
-
-    @property
-    def terms(self) -> frozenset[str]:
-        """The terms of the query."""
-        return frozenset(self._scores.frequencies)
 
     def find(
         self, limit: int, allowed: ItemMask, selected: NDArray[np.int64] | None = None
@@ -137,7 +154,7 @@ class QueryMatcher:
             allowed: Items that may be returned.
             selected: Their sorted ids, if they are few.
         """
-        possible = self._texts.calibration.likely(self._scores.max_coverage())
+        possible = self._calibration.likely(self._scores.max_coverage())
         if limit < 1 or not (possible or self._keep_unlikely):
             return {}
         groups = self._grouped(self._find(limit, allowed, selected))
@@ -147,7 +164,7 @@ class QueryMatcher:
     def best_coverage(self) -> float:
         """Return the best coverage of any item; 0 without a match."""
         passages = self._find(1, lambda ids: np.ones(len(ids), bool), None)
-        groups = group_by_item(passages, self._scores, self._texts.calibration)
+        groups = group_by_item(passages, self._scores, self._calibration)
         return max((group.coverage for each in groups.values() for group in each), default=0.0)
 
     def find_in(self, item_ids: Iterable[int]) -> ItemGroups:
@@ -196,7 +213,7 @@ class QueryMatcher:
 
     def _grouped(self, passages: Iterable[Passage]) -> ItemGroups:
         """Group passages; keep the groups that count."""
-        groups = group_by_item(passages, self._scores, self._texts.calibration)
+        groups = group_by_item(passages, self._scores, self._calibration)
         if self._keep_unlikely:
             return groups
         likely = {item: [group for group in each if group.likely] for item, each in groups.items()}

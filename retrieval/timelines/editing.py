@@ -100,6 +100,8 @@ def _otio_clip(clip: EditClip, source_range: otio.opentime.TimeRange) -> otio.sc
         "uri": one_line(hit.uri),
         "columns": json.loads(json.dumps(dict(hit.metadata), default=json_value)),
     }
+    if hit.collection is not None:
+        metadata["collection"] = one_line(hit.collection)
     if hit.score is not None:
         metadata["score"] = float(hit.score)
     reel = re.sub(r"[^A-Z0-9]", "", clip.name.rpartition(".")[0].upper())[:REEL_LENGTH]

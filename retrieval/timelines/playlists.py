@@ -90,6 +90,8 @@ def export_chapters(job: ExportJob) -> list[ExportedFile]:
 def export_table(job: ExportJob) -> list[ExportedFile]:
     """Write CSV: the query, the fields of each hit with padded times, its path and its caption."""
     names = [field.name for field in fields(Hit) if field.name not in _LEFT_OUT]
+    if all(moment.hit.collection is None for moment in job.moments):
+        names.remove("collection")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["query", *names, "path", "caption"])

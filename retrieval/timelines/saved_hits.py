@@ -90,6 +90,7 @@ def _hit(value: object, number: int, place: str) -> Hit:
     ):
         raise QueryError(f"{place}: expected start_seconds < end_seconds, got {start} and {end}")
     score, item_id, metadata = value.get("score"), value.get("item_id", 0), value.get("metadata")
+    collection = value.get("collection")
     return Hit(
         rank=rank,
         score=_number(score, place),
@@ -103,6 +104,7 @@ def _hit(value: object, number: int, place: str) -> Hit:
         likely=value.get("likely") is not False,
         metadata=metadata if isinstance(metadata, dict) else {},
         missing=value.get("missing") is True,
+        collection=collection if isinstance(collection, str) else None,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.speed import SUBJECTS, embedding, memory, search, startup, video
+from benchmarks.speed import SUBJECTS, embedding, members, memory, search, startup, video
 from benchmarks.speed import filter as filtered
 from benchmarks.speed.photographs import write_photographs
 
@@ -37,6 +37,17 @@ def test_search_is_compared_with_faiss_on_the_same_index(tmp_path: Path) -> None
     assert filtered.value > 0
     assert slowest.value is not None
     assert slowest.value >= whole.value
+
+
+def test_four_collections_are_compared_with_one(tmp_path: Path) -> None:
+    recall, whole, over = members.run(folder=tmp_path, scale=0.004)
+    assert recall.task == "search 4,000 × 512 in 4 collections, k = 10"
+    assert recall.goal == recall.baseline == pytest.approx(0.975, abs=0.03)
+    assert recall.value == pytest.approx(0.975, abs=0.03)
+    assert whole.value is not None
+    assert whole.baseline is not None
+    assert over.goal == 5.0
+    assert over.value is not None
 
 
 def test_filters_are_compared_with_no_filter_and_with_a_scan(tmp_path: Path) -> None:

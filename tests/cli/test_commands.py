@@ -1,7 +1,9 @@
 """The commands as people type them, on the bundled models."""
 
 import json
+import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ from indexes.errors import RetrievalError
 from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.errors import CollectionDamagedError, QueryError, SourceError
+from retrieval.progress import no_progress
+from retrieval.store.lock import CollectionLock
+from retrieval.store.writer_progress import PublishedProgress
 from retrieval.types import Medium
 from support.commands import run
 
@@ -33,6 +38,21 @@ def test_from_a_folder_to_an_answer(world: World, tmp_path: Path) -> None:
     assert run("remove", collection, "--where", "item_id < 4").startswith("4 items removed")
     assert "4 removed items dropped" in run("compact", collection)
     assert json.loads(run("status", collection, "--format", "json"))["items"] == {"image": 20}
+
+
+def test_status_shows_a_running_writer(copied: Collection) -> None:
+    root = copied.root
+    writer = f"process {os.getpid()} on {socket.gethostname()}"
+    assert "writer" not in run("status", root)
+    assert json.loads(run("status", root, "--format", "json"))["writer"] is None
+    with CollectionLock(root):
+        assert run("status", root).endswith(f"\nwriter      {writer}\n")
+        with PublishedProgress(root, no_progress, lambda: (38, 2), total=100) as progress:
+            progress("embedding", 40, None)
+            said = run("status", root)
+            document = json.loads(run("status", root, "--format", "json"))["writer"]
+    assert said.endswith(f"\nwriter      {writer}: embedding, 40 of 100, 2 failed\n")
+    assert (document["process"], document["done"], document["total"]) == (os.getpid(), 40, 100)
 
 
 def test_formats_of_an_answer(indexed: Collection) -> None:

@@ -186,13 +186,13 @@ def test_field_01_other_paths_are_reported(media: Path, tmp_path: Path) -> None:
 def interrupted(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the third item of a run meet Ctrl-C, or what SIGTERM raises."""
 
-    def embed_until(sources, root, options, progress) -> EmbedReport:
+    def embed_until(sources, root, options, progress, *, total) -> EmbedReport:
         def stop(task: str, done: float, total: float | None, note: str = "") -> None:
             progress(task, done, total, note)
             if done == 3:
                 raise error
 
-        return embed(sources, root, options, stop)
+        return embed(sources, root, options, stop, total=total)
 
     monkeypatch.setattr("retrieval.embedding.run.embed", embed_until)
 
@@ -219,7 +219,7 @@ def test_field_42_an_interrupted_run_reports_what_is_kept_and_how_to_continue(
 def test_field_42_an_interrupt_before_the_first_item_says_that_nothing_is_kept(
     media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("retrieval.embedding.run.embed", stop)
@@ -237,7 +237,7 @@ def test_field_19_hits_whose_file_is_missing_are_marked(
     embed([media], tmp_path / "c", EmbedOptions(models=("toy:toy",), workers=0))
     monkeypatch.setattr(
         "retrieval.search.open_collection.load_encoder",
-        lambda spec, device: embed_process.TOYS[spec],
+        lambda spec, **_: embed_process.TOYS[spec],
     )
     (media / "red.png").unlink()
     found = json.loads(run("search", tmp_path / "c", "red", "--format", "json"))

@@ -125,3 +125,15 @@ def test_localize_finds_a_spoken_word_in_one_file(library: Path) -> None:
         assert [hit["score"] for hit in hits_of_words] == [None] * count
     vectors = run("localize", video, "lighthouse", "--model", "tiny", "--text", "off")
     assert "lighthouse tonight" not in vectors
+
+
+def test_localize_finds_moments_in_several_files(library: Path) -> None:
+    folder = library.parent / "media" / "videos"
+    video = folder / (library.parent / "video").read_text()
+    other = next(path for path in sorted(folder.glob("*.mp4")) if path != video)
+    arguments = (video, other, "lighthouse", "--model", "tiny", "--format", "json", "-k", 9)
+    first, *others = json.loads(run("localize", *arguments))["hits"]
+    assert first["uri"].endswith(video.name)
+    assert first["matched"]["text"] == "We sail from the lighthouse tonight."
+    assert {Path(hit["uri"]).name for hit in others} == {video.name, other.name}
+    assert "collection" not in first

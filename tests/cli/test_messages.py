@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 import cli.main
 from cli.hints import one_line
@@ -136,3 +137,10 @@ def test_field_34_ids_are_where_the_message_says(copied: Collection) -> None:
     shown = int(table[2].split()[1])
     assert shown == copied.search("a red circle", k=1)[0].item_id
     assert copied.remove(ids=[shown]) == 1
+
+
+def test_a_named_gpu_is_announced_as_experimental(tmp_path: Path) -> None:
+    arguments = ["search", str(tmp_path / "none"), "a dog", "--device"]
+    announced = CliRunner().invoke(cli.main.app, [*arguments, "cuda"])
+    assert announced.stderr.splitlines()[0] == ("--device cuda is experimental: never run on a GPU")
+    assert "experimental" not in CliRunner().invoke(cli.main.app, [*arguments, "cpu"]).output

@@ -190,3 +190,31 @@ def test_a_second_ctrl_c_ends(media: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(CollectionWriter, "publish", slow)
     result = run("search", media, "red")
     assert (result.exit_code, result.stdout) == (130, "")
+
+
+def test_several_folders_are_brought_up_to_date_and_searched_as_one(
+    media: Path, tmp_path: Path
+) -> None:
+    other = pictures(tmp_path / "other", "white", "black")
+    (other / "black.png").rename(other / "night.png")
+    first = run("search", media, other, "red", "--format", "json", "-k", 9)
+    assert "4 new in " in first.stderr
+    assert "2 new in " in first.stderr
+    hits = json.loads(first.stdout)["hits"]
+    assert {Path(hit["uri"]).name: hit["collection"] for hit in hits} == {
+        **{f"{colour}.png": str(media) for colour in COLOURS},
+        "white.png": str(other),
+        "night.png": str(other),
+    }
+    # Two folders of one automatic collection keep their names and their items.
+    (tmp_path / "both").mkdir()
+    media.rename(tmp_path / "both" / "a")
+    other.rename(tmp_path / "both" / "b")
+    run("search", tmp_path / "both", "red")
+    inner = run(
+        "search", tmp_path / "both" / "a", tmp_path / "both" / "b", "red", "--format", "json"
+    )
+    names = [hit["collection"] for hit in json.loads(inner.stdout)["hits"]]
+    assert sorted(names) == [str(tmp_path / "both" / "a")] * 4 + [str(tmp_path / "both" / "b")] * 2
+    status = run("status", tmp_path / "both", tmp_path / "both", "--format", "json")
+    assert sum(json.loads(status.stdout)["items"].values()) == 6

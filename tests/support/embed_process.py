@@ -26,7 +26,7 @@ def use_toys(patch) -> None:
     for module in (retrieval.embedding.options, retrieval.automatic.finding):
         patch(module, "resolve", lambda model: (model,))
     for module in (retrieval.embedding.options, retrieval.search.open_collection):
-        patch(module, "load_encoder", lambda spec, device: TOYS[spec])
+        patch(module, "load_encoder", lambda spec, **_: TOYS[spec])
 
 
 if __name__ == "__main__":

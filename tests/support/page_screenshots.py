@@ -20,8 +20,8 @@ WORLD = WorldSettings(
 )
 SIZE = {"width": 1280, "height": 860}
 PICTURES = {
-    "serve-results.png": ("?q=a+red+ring+on+the+beach", ".card .line"),
-    "serve-moment.png": ("?q=a+red+ring&to=moment", "#viewer .seek .line"),
+    "serve-results.png": ("?q=a+pink+hexagon", ".card .line"),
+    "serve-moment.png": ("?q=a+pink+hexagon&to=moment", "#viewer .seek .line"),
 }
 
 

@@ -66,5 +66,5 @@ if __name__ == "__main__":
     from cli.main import main
     from support.embed_process import TOYS
 
-    retrieval.search.open_collection.load_encoder = lambda spec, device: TOYS[spec]
+    retrieval.search.open_collection.load_encoder = lambda spec, **_: TOYS[spec]
     main()

@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,8 @@ from starlette.testclient import TestClient
 
 from retrieval.embedding.options import EmbedOptions
 from retrieval.embedding.run import embed
+from retrieval.encoders.catalogue import load_encoder
+from retrieval.protocols import Encoder
 from retrieval.serving.access import Access
 from retrieval.serving.app import create_app
 from retrieval.serving.disk_cache import DiskCache
@@ -54,8 +57,12 @@ def embed_toys(folder: Path, root: Path, patch) -> Path:
 
 
 def use_toys_for_searching(patch) -> None:
-    """Let collections find the toy encoders; `patch(name, value)` sets an attribute."""
-    patch("retrieval.search.open_collection.load_encoder", lambda spec, device: TOYS[spec])
+    """Let collections find the toy encoders too; `patch(name, value)` sets an attribute."""
+
+    def load(spec: str, **options: Any) -> Encoder:
+        return TOYS[spec] if spec in TOYS else load_encoder(spec, **options)
+
+    patch("retrieval.search.open_collection.load_encoder", load)
 
 
 def ids_by_name(root: Path) -> dict[str, int]:

@@ -103,15 +103,30 @@ def write_mpeg2(
     path: Path, levels: Sequence[int], *, gop: int = 12, sound: np.ndarray | None = None
 ) -> Path:
     """Write MPEG-2 of 25 grey frames a second, as DVDs and cameras do; sound at 48 kHz."""
+    return write_constant_rate(path, levels, codec="mpeg2video", gop=gop, sound=sound)
+
+
+def write_constant_rate(
+    path: Path,
+    levels: Sequence[int],
+    *,
+    codec: str,
+    pixels: str = "yuv420p",
+    gop: int = 12,
+    sound: np.ndarray | None = None,
+    sound_codec: str = "mp2",
+) -> Path:
+    """Write 25 grey frames a second by an encoder of FFmpeg; sound at 48 kHz."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg2video", rate=25)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video = container.add_stream(codec, rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, pixels
         video.codec_context.gop_size = gop
-        video.codec_context.max_b_frames = 2
-        video.codec_context.bit_rate = 4_000_000
+        if codec == "mpeg2video":
+            video.codec_context.max_b_frames = 2
+            video.codec_context.bit_rate = 4_000_000
         audio = None
         if sound is not None:
-            audio = container.add_stream("mp2", rate=48_000, layout="mono")
+            audio = container.add_stream(sound_codec, rate=48_000, layout="mono")
         for number, level in enumerate(levels):
             frame = av.VideoFrame.from_ndarray(grey_frame(level), format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 25)
@@ -125,6 +140,32 @@ def write_mpeg2(
         container.mux(video.encode(None))
         if audio is not None:
             container.mux(audio.encode(None))
+    return path
+
+
+def write_hevc_avi(path: Path, levels: Sequence[int], *, gop: int = 12) -> Path:
+    """Write HEVC of 25 grey frames a second in AVI, as some cameras do.
+
+    The muxer of FFmpeg refuses it, although its demuxer reads it: the packets are written as H.264,
+    and the name of the codec is replaced.
+    """
+    encoder = av.CodecContext.create("libx265", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
+    parameters = f"bframes=0:keyint={gop}:repeat-headers=1:log-level=none"
+    encoder.options = {"x265-params": parameters, "crf": "10"}
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number, level in enumerate([*levels, None]):
+            frame = None
+            if level is not None:
+                frame = av.VideoFrame.from_ndarray(grey_frame(level), format="rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+            for packet in encoder.encode(frame):
+                packet.stream = video
+                container.mux(packet)
+    path.write_bytes(path.read_bytes().replace(b"H264", b"HEVC"))
     return path
 
 

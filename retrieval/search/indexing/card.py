@@ -16,10 +16,11 @@ from retrieval.search.calibration import QueryType, ScoreStatistics
 from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.indexing.trials import Trial
 
-CARD_VERSION = 4
+CARD_VERSION = 5
 
-READABLE_VERSIONS = (3, CARD_VERSION)
-"""Indexes of version 3 contain equal rows several times."""
+READABLE_VERSIONS = (3, 4, CARD_VERSION)
+"""Indexes of version 3 contain equal rows several times. Cards before version 5 lack the counts and
+best scores of the calibration."""
 
 MAX_REASON_LENGTH = 300
 """Length of the reason in a message; a damaged card can contain values of any length."""

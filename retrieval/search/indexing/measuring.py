@@ -13,18 +13,13 @@ from retrieval.search.calibration import QueryType, ScoreStatistics
 from retrieval.search.index_files import RowTable
 from retrieval.search.indexing.card import Measurements
 from retrieval.search.indexing.tuning_queries import sample_rows
+from retrieval.search.media_samples import MEDIA_QUERIES, MediaSamples, best_of_other_items
 from retrieval.store.schema import MEDIUM_CODES
 
 if TYPE_CHECKING:
     from indexes.equal_rows import DeduplicatedIndex
     from indexes.faiss import FaissIndex
     from indexes.tuning import QuerySample
-
-MEDIA_QUERIES = 100
-"""Number of rows of each medium that serve as media queries for calibration."""
-
-NEIGHBOURS = 64
-"""Number of neighbours in which a media query first looks for a row of another item."""
 
 TIMED_TEXTS = 300
 """Maximum number of timed queries: exact search of many rows takes seconds for each."""
@@ -82,7 +77,7 @@ def measure_calibration(
             continue
         best = {
             QueryType.TEXT: exact.search(texts, 1, allowed=of_medium)[0][:, 0],
-            QueryType.MEDIA: _best_of_other_items(exact, rows.item_ids, of_medium),
+            QueryType.MEDIA: _best_of_others(exact, rows.item_ids, of_medium),
         }
         for query_type, scores in best.items():
             entry = ScoreStatistics.of(scores, query_type, medium)
@@ -91,17 +86,16 @@ def measure_calibration(
     return tuple(statistics)
 
 
-def _best_of_other_items(
+def _best_of_others(
     exact: FaissIndex | DeduplicatedIndex, item_ids: NDArray[np.int64], of_medium: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Return best scores of sampled rows against other items of the medium; -inf without any."""
     chosen = sample_rows(np.flatnonzero(of_medium), MEDIA_QUERIES)
-    queries = exact.gather(chosen)
-    scores, ids = exact.search(queries, NEIGHBOURS, allowed=of_medium)
-    other = (ids >= 0) & (item_ids[ids] != item_ids[chosen][:, None])
-    best: NDArray[np.float32] = np.where(other, scores, np.float32(-np.inf)).max(axis=1)
-    # The rows of a long recording can fill all neighbours: search again without them.
-    for query in np.flatnonzero(np.isneginf(best) & (ids[:, -1] >= 0)):
-        allowed = of_medium & (item_ids != item_ids[chosen[query]])
-        best[query] = exact.search(queries[query : query + 1], 1, allowed=allowed)[0][0, 0]
-    return best
+    samples = MediaSamples(item_ids[chosen], exact.gather(chosen))
+
+    def search(
+        queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        return exact.search(queries, k, allowed=allowed)
+
+    return best_of_other_items(search, item_ids, of_medium, samples)

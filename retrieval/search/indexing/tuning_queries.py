@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from indexes.candidates import EXACT_BELOW_ROWS
 from retrieval.encoders.probe_texts import PROBE_TEXTS
 from retrieval.search.calibration import QueryType
+from retrieval.search.sampling import sample_positions
 from retrieval.store.reader import Snapshot
 
 if TYPE_CHECKING:
@@ -79,6 +80,4 @@ def query_samples(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, Qu
 
 def sample_rows(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Draw rows at random, always the same ones; ascending."""
-    if len(rows) <= count:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, count, replace=False))
+    return rows[sample_positions(len(rows), count)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,21 +36,30 @@ MIN_BLOCKS = 10
 
 
 def matching_ids(
-    snapshot: Snapshot, where: str, *, deadline_seconds: float = DEADLINE_SECONDS
+    snapshot: Snapshot,
+    where: str,
+    *,
+    empty_columns: Sequence[pa.Field] = (),
+    deadline_seconds: float = DEADLINE_SECONDS,
 ) -> NDArray[np.int64]:
     """Return the sorted ids of the items that match a condition, without removed items.
 
     Args:
         snapshot: The generation.
         where: For example `year > 2020 AND caption LIKE '%sea%'`.
+        empty_columns: Columns that no item has; their values are null.
         deadline_seconds: Limit of CPU time; ten times this value is the limit of wall-clock time.
 
     Raises:
         FilterError: The condition is refused, or exceeds the time limit.
     """
-    condition = parse_condition(where, filterable_columns(snapshot.items_schema()))
+    schema = pa.schema([*snapshot.items_schema(), *empty_columns])
+    condition = parse_condition(where, filterable_columns(schema))
     names = dict.fromkeys(("item_id", *condition.columns))
-    ids = evaluate(condition, snapshot.iter_columns(tuple(names)), deadline_seconds)
+    empty = [field for field in empty_columns if field.name in names]
+    stored = tuple(name for name in names if name not in {field.name for field in empty})
+    batches = (_with_nulls(batch, empty) for batch in snapshot.iter_columns(stored))
+    ids = evaluate(condition, batches, deadline_seconds)
     return np.setdiff1d(ids, snapshot.removed_ids())
 
 
@@ -133,6 +142,13 @@ def _blocks(batches: Iterable[pa.RecordBatch], size: _BlockSize) -> Iterator[pa.
         rows = size.rows
         yield pending.slice(0, rows)
         pending = pending.slice(rows)
+
+
+def _with_nulls(batch: pa.RecordBatch, fields: Sequence[pa.Field]) -> pa.RecordBatch:
+    """Append columns of nulls."""
+    for field in fields:
+        batch = batch.append_column(field, pa.nulls(batch.num_rows, field.type))
+    return batch
 
 
 def _without_zones(batch: pa.RecordBatch) -> pa.RecordBatch:

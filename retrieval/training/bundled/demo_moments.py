@@ -24,7 +24,7 @@ from retrieval.localization.spans import Span
 from retrieval.media.images.fitting import fit
 from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
-from retrieval.search.moments import frame_rows
+from retrieval.search.timed_rows import frame_rows
 from retrieval.training.bundled.workers import map_jobs
 from retrieval.training.moments.data import AnnotatedMoment, MomentData, find_rivals
 from retrieval.types import Frames, ImageGeometry, Sampling, TimedRows

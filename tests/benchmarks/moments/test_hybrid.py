@@ -54,7 +54,7 @@ def test_a_moment_needs_the_video_and_the_span() -> None:
 def test_queries_without_a_group_are_left_out() -> None:
     other = TimedQuery("a", "a dog", ((0.0, 1.0),), 40.0, "2")
     assert grouped([QUERY, other], {"1": Group.BOTH}) == {
-        Group.VECTORS: [], Group.WORDS: [], Group.BOTH: [QUERY]
+        Group.VECTORS: [], Group.MISLED: [], Group.WORDS: [], Group.BOTH: [QUERY]
     }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ OPTIONS = ImportOptions(model=TOY.spec, device="cpu")
 @pytest.fixture(autouse=True)
 def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval.exchange.importing.resolve", lambda model: (model,))
-    monkeypatch.setattr("retrieval.exchange.importing.load_encoder", lambda spec, device: TOY)
+    monkeypatch.setattr("retrieval.exchange.importing.load_encoder", lambda spec, **_: TOY)
 
 
 def directions(count: int, seed: int = 0) -> np.ndarray:

@@ -60,3 +60,46 @@ def test_spaces_of_different_scales_become_comparable() -> None:
     narrow = Calibration([ScoreStatistics(TEXT, Medium.IMAGE, 0.88, 0.02, 0.92)])
     wide = Calibration([ScoreStatistics(TEXT, Medium.IMAGE, 0.1, 0.05, 0.2)])
     assert wide.calibrated(0.3, TEXT, Medium.IMAGE) > narrow.calibrated(0.9, TEXT, Medium.IMAGE)
+
+
+# ---------------------------------------------------------------- several collections
+
+
+def statistics_of(scores: list[float], query: QueryType = TEXT) -> ScoreStatistics:
+    statistics = ScoreStatistics.of(np.array(scores), query, Medium.IMAGE)
+    assert statistics is not None
+    return statistics
+
+
+def test_pooled_text_scores_are_those_of_one_collection() -> None:
+    """The best score of a text in two collections is the better of both."""
+    first, second = [0.1, 0.5, 0.3, 0.25], [0.2, 0.4, 0.35, 0.1]
+    pooled = ScoreStatistics.pool([statistics_of(first), statistics_of(second)])
+    assert pooled == statistics_of([0.2, 0.5, 0.35, 0.25])
+
+
+def test_pooled_media_scores_are_those_of_all_queries() -> None:
+    first, second = [0.1, 0.5, 0.3], [0.2, 0.4, 0.35, 0.1, 0.9]
+    pooled = ScoreStatistics.pool([statistics_of(first, MEDIA), statistics_of(second, MEDIA)])
+    together = statistics_of(first + second, MEDIA)
+    assert (pooled.count, pooled.best) == (8, ())
+    assert pooled.mean == pytest.approx(together.mean)
+    assert pooled.deviation == pytest.approx(together.deviation)
+    assert pooled.threshold == pytest.approx(together.threshold)
+
+
+def test_statistics_without_single_scores_are_pooled_by_mean_and_deviation() -> None:
+    """Means 0.2 and 0.4, deviations 0.1: mean 0.3, variance 0.01 + 0.01."""
+    old = [ScoreStatistics(TEXT, Medium.IMAGE, mean, 0.1, mean + 0.2) for mean in (0.2, 0.4)]
+    pooled = ScoreStatistics.pool(old)
+    assert pooled.mean == pytest.approx(0.3)
+    assert pooled.deviation == pytest.approx(0.02**0.5)
+    assert pooled.threshold == pytest.approx(0.3 + 2 * 0.02**0.5)
+
+
+def test_a_pooled_calibration_has_the_media_of_all() -> None:
+    pictures = ScoreStatistics(TEXT, Medium.IMAGE, 0.2, 0.05, 0.3)
+    sound = ScoreStatistics(TEXT, Medium.AUDIO, 0.1, 0.05, 0.2)
+    pooled = Calibration.pool([Calibration([pictures]), Calibration(), Calibration([sound])])
+    assert pooled.calibrated(0.25, TEXT, Medium.IMAGE) == pytest.approx(1.0)
+    assert pooled.calibrated(0.25, TEXT, Medium.AUDIO) == pytest.approx(3.0)

@@ -39,9 +39,9 @@ def test_a_condition_is_cached_and_the_oldest_is_dropped(
     asked: list[str] = []
     evaluate = filtering.matching_ids
 
-    def counting(snapshot, where):
+    def counting(snapshot, where, **columns):
         asked.append(where)
-        return evaluate(snapshot, where)
+        return evaluate(snapshot, where, **columns)
 
     monkeypatch.setattr(filtering, "matching_ids", counting)
     monkeypatch.setattr(filtering, "MAX_CONDITIONS", 2)

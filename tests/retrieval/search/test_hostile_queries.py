@@ -55,7 +55,8 @@ def test_fault_31_words_of_hostile_queries_never_raise(texts: TextCollection) ->
     for text in queries:
         for words in (WordQuery.parse(text), WordQuery(text, (text,), (text,))):
             for keep_unlikely in (False, True):
-                query = matcher.match(words, keep_unlikely=keep_unlikely)
+                terms = matcher.terms(words, keep_unlikely=keep_unlikely)
+                query = matcher.query(terms, matcher.statistics(terms), keep_unlikely=keep_unlikely)
                 query.find(10, lambda ids: ids >= 0)
             for phrase in (*words.phrases, *words.excluded):
                 matcher.items_with(phrase)

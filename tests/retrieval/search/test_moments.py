@@ -10,9 +10,9 @@ from retrieval.collection import Collection
 from retrieval.demo.world import World
 from retrieval.localization.hammer import HammerLocalizer
 from retrieval.localization.similarity import SimilarityLocalizer
-from retrieval.search.moments import frame_rows
 from retrieval.search.options import SearchOptions
 from retrieval.search.searcher import Searcher
+from retrieval.search.timed_rows import frame_rows
 from retrieval.targets import Target
 from retrieval.types import Frames, Medium, MomentQuery, ScoredSpan, Space, TimedRows
 from support.small_hammer import write_hammer

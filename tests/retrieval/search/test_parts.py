@@ -9,8 +9,8 @@ from retrieval.search.indexing import part
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.indexing.request import IndexRequest
+from retrieval.search.matches import best_items
 from retrieval.search.open_space import OpenedSpace
-from retrieval.search.ranking import best_items
 from retrieval.store.reader import Snapshot
 from retrieval.store.verify import verify
 from retrieval.store.writer import CollectionWriter

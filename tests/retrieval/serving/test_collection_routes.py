@@ -9,9 +9,11 @@ import pyarrow as pa
 import pytest
 
 from retrieval.columns.types import ColumnType
+from retrieval.progress import no_progress
 from retrieval.serving.columns import _summary
 from retrieval.serving.folders import folder_tree
 from retrieval.store.lock import CollectionLock
+from retrieval.store.writer_progress import PublishedProgress
 
 
 def test_the_contents_are_counted(shared) -> None:
@@ -53,6 +55,21 @@ def test_a_running_writer_is_shown(own) -> None:
         (overview,) = own.client.get("/api/collections").json()["collections"]
     assert overview["writer"]["process"] == os.getpid()
     assert overview["writer"]["since"] > 0
+    assert overview["writer"]["progress"] is None
+
+
+def test_the_progress_of_a_writer_is_shown(own) -> None:
+    with (
+        CollectionLock(own.root),
+        PublishedProgress(own.root, no_progress, lambda: (38, 2), total=100) as progress,
+    ):
+        progress("embedding", 40, None)
+        (overview,) = own.client.get("/api/collections").json()["collections"]
+    shown = overview["writer"]["progress"]
+    assert shown.pop("updated_at") >= shown.pop("started_at") > 0
+    assert shown == {
+        "task": "embedding", "done": 40, "total": 100, "items": 38, "failed": 2, "ends_at": None,
+    }  # fmt: skip
 
 
 def test_failures_are_paged_with_reasons(own) -> None:

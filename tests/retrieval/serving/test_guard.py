@@ -43,7 +43,21 @@ def test_names_of_this_machine_are_answered(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1.evil.example", "localhost.", ""]
+    "host",
+    [
+        "evil.example",
+        f"evil.example:{PORT}",
+        "127.0.0.1.evil.example",
+        "localhost.",
+        "",
+        "[::1]evil.example",
+        "[::1].evil.example",
+        "127.0.0.1@evil.example",
+        "127.0.0.1, evil.example",
+        "127.0.0.1:80@evil.example",
+        "127.0.0.1/evil.example",
+        "evil.example#127.0.0.1",
+    ],
 )
 def test_fault_35_a_foreign_host_is_refused(host: str) -> None:
     answer = client(**BEARER).get("/", headers={"host": host})
@@ -203,6 +217,14 @@ def test_a_long_address_is_refused() -> None:
 def test_the_root_path_may_be_sent_or_removed_by_the_proxy(sent: str) -> None:
     access = Access(PORT, bearer="programs' token", root_path="/photos")
     assert client(access, **BEARER).get(sent).text == "/api/search"
+
+
+@pytest.mark.parametrize(("query", "expected"), [("", "/photos/"), ("?q=a+b", "/photos/?q=a+b")])
+def test_the_root_path_without_a_slash_leads_to_the_page(query: str, expected: str) -> None:
+    access = without_token(root_path="/photos")
+    answer = client(access).get(f"/photos{query}")
+    assert (answer.status_code, answer.headers["location"]) == (303, expected)
+    assert client(Access(PORT, root_path="/photos")).get("/photos").status_code == 401
 
 
 def test_the_root_path_is_in_the_cookie_and_in_redirects() -> None:

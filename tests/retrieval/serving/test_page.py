@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -11,6 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from PIL import Image
 
+from retrieval.progress import no_progress
+from retrieval.store.lock import CollectionLock
+from retrieval.store.writer_progress import PublishedProgress
 from support import served_toys
 from support.browser import Browser
 from support.page_server import page_server
@@ -277,6 +281,125 @@ def test_the_cutoff_says_how_many_results_it_hides(page) -> None:
     assert page.inner_text("#hidden-count").endswith("hidden")
 
 
+def test_the_focus_stays_on_a_control_that_changes_the_query(page) -> None:
+    ask(page, "red")
+    page.focus("#targets button:has-text('Videos')")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**to=video**")
+    settled(page)
+    focused = "document.activeElement.textContent"
+    assert page.evaluate(focused) == "Videos"
+    page.focus("#add-filter")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#filter-dialog input[name=condition]:focus")
+    page.keyboard.type("width > 9999")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**where=**")
+    settled(page)
+    assert page.evaluate(focused) == "+ Filter"
+    assert "Nothing matches these conditions" in page.inner_text("#message")
+    page.click("#message button:has-text('Remove the filters')")
+    page.wait_for_function("() => !location.search.includes('where')")
+    settled(page)
+    assert names(page) == ["film.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("first", "heading"), [(2, "Less likely"), (0, "No likely match. These are the nearest:")]
+)
+def test_less_likely_results_follow_a_heading(page, first: int, heading: str) -> None:
+    def answer(route) -> None:
+        response = route.fetch()
+        document = response.json()
+        for rank, hit in enumerate(document["hits"]):
+            hit["likely"] = rank < first
+        route.fulfill(response=response, json=document)
+
+    page.route("**/api/search?q=*", answer)
+    ask(page, "red")
+    shown = page.evaluate("""() => [...document.querySelectorAll("#results > *")]
+        .filter((each) => each.matches(".card, .divider"))
+        .map((each) => each.hit?.likely ?? each.textContent)""")
+    rest = len(shown) - first - 1
+    assert shown == [*[True] * first, heading, *[False] * rest]
+    assert rest > 0
+
+
+def test_a_tall_window_is_filled_without_scrolling(page) -> None:
+    page.route("**/api/search?*k=30*", lambda route: route.continue_(
+        url=route.request.url.replace("k=30", "k=3")
+    ))  # fmt: skip
+    page.set_viewport_size({"width": 1280, "height": 4_000})
+    ask(page, "red")
+    page.wait_for_function("() => document.querySelectorAll('.card').length === 10")
+    assert len(set(names(page))) == 10
+
+
+def test_a_day_of_the_file_is_a_filter_in_days(page) -> None:
+    page.click("#add-filter")
+    page.click("#filter-dialog details[data-column=mtime] summary")
+    page.fill("#filter-dialog [aria-label='mtime: from']", "2001-02-03")
+    page.fill("#filter-dialog [aria-label='mtime: to']", "2001-02-04")
+    page.press("#filter-dialog [aria-label='mtime: to']", "Enter")
+    page.wait_for_url("**where=**")
+    first, last = (
+        page.evaluate("day => new Date(2001, 1, day).getTime() / 1000", day) for day in (3, 5)
+    )
+    assert parameters(page)["where"] == [f"mtime >= {first:.0f} AND mtime < {last:.0f}"]
+    assert "changed from" in page.inner_text("#filters .chip")
+
+
+def test_the_viewer_says_the_time_and_seeks_by_the_keyboard(page) -> None:
+    ask(page, "white")
+    page.click("#targets button:has-text('Videos')")
+    page.wait_for_url("**to=video**")
+    settled(page)
+    page.locator(".card.video a.open").first.click()
+    page.wait_for_selector("#viewer .seek[role=slider]")
+    page.focus("#viewer .seek")
+    page.keyboard.press("Home")
+    page.wait_for_function("() => document.querySelector('#viewer video').currentTime < 0.9")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('#viewer video').currentTime >= 1")
+    page.wait_for_function("() => /^0:0[1-4]$/.test(document.querySelector('.now').textContent)")
+    rows = dict(zip(
+        page.locator("#viewer dt").all_inner_texts(), page.locator("#viewer dd").all_inner_texts(),
+        strict=True,
+    ))  # fmt: skip
+    assert (rows["Dimensions"], rows["Length"]) == ("64 × 48", "0:04")
+    assert rows["Format"].startswith("h264, ")
+    page.keyboard.press("m")
+    page.wait_for_url("**like=**")
+    page.wait_for_function("() => !document.querySelector('#viewer').open")
+
+
+def test_a_recording_is_played_in_its_card(page) -> None:
+    ask(page, "low")
+    page.wait_for_selector(".card.audio .wave")
+    page.click(".card.audio .play")
+    assert page.get_attribute(".card.audio .play", "aria-pressed") == "true"
+    page.wait_for_function(
+        "() => document.querySelector('.card.audio').style.getPropertyValue('--at') > 0"
+    )
+    page.click(".card.audio .play")
+    assert page.get_attribute(".card.audio .play", "aria-pressed") == "false"
+
+
+def test_the_page_of_the_collection_shows_a_running_embed(page, toys) -> None:
+    page.click("#about")
+    page.wait_for_selector("#duplicates button")
+    assert page.locator(".writer").count() == 0
+    with (
+        CollectionLock(toys[1]),
+        PublishedProgress(toys[1], no_progress, lambda: (38, 2), total=100) as progress,
+    ):
+        progress("embedding", 40, None)
+        page.wait_for_selector(".writer progress[value='40'][max='100']")
+        assert page.inner_text(".writer strong") == "Embedding"
+        assert page.inner_text(".writer span") == "40 of 100 · 38 items · 2 failed"
+    page.wait_for_function("() => !document.querySelector('.writer')")
+
+
 def test_the_page_of_the_collection(page) -> None:
     page.click("#about")
     page.wait_for_selector("#overview .tile")
@@ -298,6 +421,56 @@ def test_it_is_accessible_and_fits(page, scheme: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     ask(page, "red")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    check(page, axe)
+    page.locator(".card.video a.open").first.click()
+    page.wait_for_selector("#viewer .seek")
+    check(page, axe)
+    page.keyboard.press("Escape")
+    page.click("#add-filter")
+    page.wait_for_selector("#filter-dialog details")
+    check(page, axe)
+    page.keyboard.press("Escape")
+    page.click("#about")
+    page.wait_for_selector("#failures h2")
+    check(page, axe)
+
+
+def check(page, axe) -> None:
+    """Check the rules of WCAG AA."""
     rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa"]}}
     found = axe.Axe().run(page, options=rules).response["violations"]
     assert [(each["id"], each["nodes"][0]["html"][:120]) for each in found] == []
+
+
+def test_all_collections_are_searched_together(
+    chromium: playwright.Browser, toys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(toys[1], other)
+    with pytest.MonkeyPatch.context() as patch:
+        served_toys.use_toys_for_searching(patch.setattr)
+        with page_server(toys[1], other, cache=tmp_path / "cache") as address:
+            page = chromium.new_page()
+            page.set_default_timeout(TIMEOUT_MILLISECONDS)
+            page.goto(address)
+            page.wait_for_selector(".card")
+            alone = page.locator(".card").count()
+            page.select_option("#collection", "*")
+            page.wait_for_function(
+                "count => document.querySelectorAll('.card').length > count", arg=alone
+            )
+            assert page.locator(".card").count() == 2 * alone  # the newest of both
+            ask(page, "red")
+            assert names(page)[:2] == ["red.png", "red.png"]
+            assert parameters(page)["collection"] == ["*"]
+            sources = page.locator(".card img").evaluate_all("all => all.map((one) => one.src)")
+            assert {urlsplit(source).path.split("/")[2] for source in sources[:2]} == {
+                "toys",
+                "other",
+            }
+            page.locator(".card").nth(1).hover()
+            page.locator(".card").nth(1).get_by_title("More like this").click()
+            page.wait_for_function("() => new URLSearchParams(location.search).has('like')")
+            settled(page)
+            assert parameters(page)["collection"] == ["other"]
+            page.close()

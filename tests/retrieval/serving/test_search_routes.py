@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import struct
 import time
 import zlib
@@ -13,6 +14,7 @@ from urllib.parse import urljoin
 
 import httpx2
 import pytest
+from PIL import Image
 
 from retrieval.collection import Collection
 from retrieval.columns.types import json_value
@@ -216,10 +218,28 @@ def png_header(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
 
 
-def test_fault_34_an_image_of_40000_by_40000_pixels_is_too_large(shared) -> None:
-    answer = shared.client.post("/api/search", content=png_header(40_000))
+def with_size(kind: str, side: int) -> bytes:
+    """A small picture whose header declares another size."""
+    if kind == "PNG":
+        return png_header(side)
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, kind)
+    content = bytearray(buffer.getvalue())
+    if kind == "JPEG":
+        start = content.index(b"\xff\xc0") + 5
+        struct.pack_into(">HH", content, start, side, side)
+    elif kind == "GIF":
+        struct.pack_into("<HH", content, 6, side, side)
+    else:
+        struct.pack_into("<ii", content, 18, side, side)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
+def test_fault_34_an_image_of_40000_by_40000_pixels_is_too_large(shared, kind: str) -> None:
+    answer = shared.client.post("/api/search", content=with_size(kind, 40_000))
     assert answer.status_code == 413
-    assert answer.json()["error"] == "over 64,000,000 pixels; make it smaller"
+    assert re.fullmatch("(over|.* at most) [0-9,]+ .*; make it smaller", answer.json()["error"])
     assert shared.client.get("/health").status_code == 200
 
 

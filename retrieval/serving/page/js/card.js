@@ -1,14 +1,14 @@
 // One hit in the list of results.
 
 import { curveOf, thumbnailAddress, waveform } from "./api.js";
-import { drawCurve, drawWaveform } from "./curve.js";
+import { drawCurve, drawWaveform, isWhole } from "./curve.js";
 import { build, fileName, marked, span } from "./dom.js";
 import { play } from "./player.js";
 import { address, queryParameters, readState } from "./state.js";
 
 const STILLS = 4;
 const RECORDING_RATIO = 2.4;
-const VIDEO_RATIO = 1.6;
+const STRIP_SHARE = 0.26; // of the height of a video's picture
 
 const visible = new IntersectionObserver((entries) => {
   for (const entry of entries) {
@@ -33,9 +33,10 @@ export function card(hit, actions) {
   );
   const element = build(
     "article",
-    { class: `card ${hit.modality}${hit.likely ? "" : " unlikely"}${hit.missing ? " missing" : ""}` },
+    { class: `card ${hit.modality}${hit.missing ? " missing" : ""}` },
     link,
-    build("div", { class: "scale" }),
+    hit.modality === "audio" ? playButton(hit, name) : null,
+    hasCurve(hit) ? build("div", { class: "scale" }) : null,
     caption(hit, name),
     buttons(hit, actions),
   );
@@ -46,45 +47,55 @@ export function card(hit, actions) {
   return element;
 }
 
+/** Whether the scores of a hit change over time: an image and a short recording have one score. */
+function hasCurve(hit) {
+  if (hit.modality === "image" || hit.missing || ![...queryParameters(readState()).keys()].length) return false;
+  return !isWhole(hit, hit.metadata.duration_seconds);
+}
+
 /** Return the identity of a hit's item in the address. */
 export const itemOf = (hit) => `${hit.collection}/${hit.item_id}`;
 
 function ratio(hit) {
   if (hit.modality === "audio") return RECORDING_RATIO;
   const { width, height } = hit.metadata;
-  if (hit.modality === "video" || !width || !height) return VIDEO_RATIO;
-  return Math.min(3, Math.max(0.5, width / height));
+  const shape = width && height ? width / height : 16 / 9;
+  if (hit.modality === "video") return Math.min(1.8, Math.max(1, shape * (1 - STRIP_SHARE)));
+  return Math.min(3, Math.max(0.5, shape));
 }
 
 function picture(hit, name) {
   if (hit.modality === "audio") return build("span", { class: "sound" });
   if (hit.modality === "image") return still(hit, null, name);
-  const strip = build("span", { class: "strip" });
   const { start_seconds: start, end_seconds: end } = hit;
   const length = hit.metadata.duration_seconds ?? end ?? 0;
   const from = start ?? 0;
   const to = start === null ? length : end;
   // The stills show the moment; one of a short moment, several of a long one.
   const count = Math.max(1, Math.min(STILLS, Math.round((to - from) / 0.5)));
-  for (let index = 0; index < count; index += 1)
-    strip.append(still(hit, from + ((index + 0.5) / count) * (to - from), index ? "" : name));
-  return strip;
+  const times = Array.from({ length: count }, (_, index) => from + ((index + 0.5) / count) * (to - from));
+  const large = still(hit, times[Math.floor((count - 1) / 2)], name);
+  if (count === 1) return large;
+  const strip = build("span", { class: "strip" }, ...times.map((time) => still(hit, time, "")));
+  strip.addEventListener("pointerover", (event) => {
+    if (event.target.src) large.src = event.target.src;
+  });
+  return build("span", { class: "stills" }, large, strip);
 }
 
 function still(hit, seconds, text) {
-  const image = build("img", { src: thumbnailAddress(hit, seconds, 480), alt: text, loading: "lazy", decoding: "async" });
+  const image = build("img", { src: thumbnailAddress(hit, seconds, 480), alt: text, loading: "lazy", decoding: "async", elementtiming: "picture" });
   image.addEventListener("error", () => image.classList.add("broken"), { once: true });
   return image;
 }
 
 function caption(hit, name) {
-  const score = hit.score ?? hit.text_score ?? null;
+  const facts = [span(hit), hit.missing ? "file missing" : ""].filter(Boolean).join(" · ");
   return build(
     "div",
     { class: "caption" },
-    build("span", { class: "name", title: name }, hit.metadata.title || name),
-    build("span", { class: "facts" },
-      [span(hit), score === null ? "" : score.toFixed(2), hit.missing ? "file missing" : ""].filter(Boolean).join(" · ")),
+    build("span", { class: "name", title: name, elementtiming: "hit" }, hit.metadata.title || name),
+    facts ? build("span", { class: "facts" }, facts) : null,
     hit.matched ? marked(hit.matched) : build("span", { class: "words" }, hit.metadata.caption ?? ""),
   );
 }
@@ -96,7 +107,6 @@ function buttons(hit, { more, less, select }) {
   return build(
     "div",
     { class: "buttons" },
-    hit.modality === "audio" ? button("▶", "Play", play) : null,
     button("+", "More like this", more),
     button("−", "Less like this", less),
     build("button", {
@@ -106,16 +116,25 @@ function buttons(hit, { more, less, select }) {
   );
 }
 
+function playButton(hit, name) {
+  const button = build("button", {
+    type: "button", class: "play", "aria-label": `Play: ${name}`, "aria-pressed": "false", title: "Play",
+    onclick: () => play(hit, button.closest(".card")),
+  });
+  return button;
+}
+
 /** Load what a card shows besides its picture: the waveform and the score curve. */
 async function complete(element, hit) {
   if (hit.modality === "image" || hit.missing) return;
-  const scale = element.querySelector(".scale");
   if (hit.modality === "audio") {
     waveform(hit, 160).then(
-      (wave) => element.querySelector(".sound").replaceChildren(drawWaveform(wave, hit)),
+      (wave) => element.querySelector(".sound").replaceChildren(drawWaveform(wave, hit), build("span", { class: "cursor" })),
       () => element.querySelector(".sound").replaceChildren("no waveform"),
     );
   }
+  const scale = element.querySelector(".scale");
+  if (!scale) return;
   try {
     const curve = await curveOf(hit, queryParameters(readState()));
     if (curve && curve.scores.length > 1) scale.replaceChildren(drawCurve(curve, hit));

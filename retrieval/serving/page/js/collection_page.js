@@ -1,10 +1,12 @@
 // The page of a collection: contents, indexes, failures, near-duplicates, and a running writer.
 
 import { getJson, thumbnailAddress } from "./api.js";
+import { size } from "./columns.js";
 import { build, byId, clock, fileName } from "./dom.js";
 import { address, readState } from "./state.js";
 
-const REFRESH_MILLISECONDS = 5_000;
+const WRITER_MILLISECONDS = 1_500;
+const IDLE_MILLISECONDS = 5_000;
 const MEDIA = { image: "images", audio: "recordings", video: "videos" };
 
 let timer = null;
@@ -18,35 +20,70 @@ export async function showOverview(state) {
   const collection = await currentCollection(state);
   page.replaceChildren(
     build("h1", {}, collection.collection),
-    ...writer(collection),
-    contents(collection),
-    spaces(collection),
+    build("div", { id: "contents" }, ...contents(collection)),
     build("section", { id: "failures" }),
     build("section", { id: "duplicates" }, build("h2", {}, "Near-duplicates"), duplicatesButton(collection)),
   );
   showFailures(collection);
-  if (collection.writer) timer = setTimeout(() => showOverview(readState()), REFRESH_MILLISECONDS);
+  timer = setTimeout(() => refresh(collection), refreshAfter(collection));
 }
+
+/** Show new contents and the progress of a writer; lists that are open stay. */
+async function refresh(before) {
+  const state = readState();
+  if (state.view !== "collection") return;
+  let collection = before;
+  try {
+    collection = await currentCollection(state);
+  } catch {
+    // The next refresh asks again.
+  }
+  if (readState().view !== "collection" || collection.collection !== before.collection) return;
+  byId("contents").replaceChildren(...contents(collection));
+  if (collection.failures !== before.failures) showFailures(collection);
+  timer = setTimeout(() => refresh(collection), refreshAfter(collection));
+}
+
+const refreshAfter = ({ writer: process }) => (process ? WRITER_MILLISECONDS : IDLE_MILLISECONDS);
 
 async function currentCollection(state) {
   const { collections } = await getJson("api/collections");
   return collections.find((each) => each.collection === state.collection) ?? collections[0];
 }
 
-function writer({ writer: process, items }) {
+const contents = (collection) => [...writer(collection), tiles(collection), spaces(collection)];
+
+function writer({ writer: process }) {
   if (!process) return [];
   const since = process.since ? ` since ${new Date(process.since * 1000).toLocaleTimeString()}` : "";
-  const count = Object.values(items).reduce((sum, each) => sum + each, 0);
-  return [build("p", { class: "writer", role: "status" },
-    build("progress", { "aria-label": "A command is writing" }), ` A command is writing${since}; ${count} items so far.`)];
+  const { progress } = process;
+  const bar = build("progress", {
+    "aria-label": "Progress of the command that is writing", value: progress?.total ? progress.done : null, max: progress?.total || null,
+  });
+  return [build("div", { class: "writer" },
+    build("strong", {}, progress ? titled(progress.task) : "A command is writing"), bar,
+    build("span", {}, progress ? progressText(progress) : `Process ${process.process}${since}`))];
 }
 
-function contents({ items, hours, failures, bytes, generation }) {
+const titled = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** Describe progress: `120 of 300 files · 118 items · 2 failed · 5 min left`. */
+function progressText({ done, total, items, failed, updated_at: updated, ends_at: end }) {
+  const left = end === null ? null : Math.max(0, end - updated);
+  return [
+    total === null ? `${done.toLocaleString()} so far` : `${done.toLocaleString()} of ${total.toLocaleString()}`,
+    `${items.toLocaleString()} items`,
+    failed ? `${failed.toLocaleString()} failed` : "",
+    left === null ? "" : left < 100 ? `${Math.ceil(left)} s left` : `${Math.round(left / 60)} min left`,
+  ].filter(Boolean).join(" · ");
+}
+
+function tiles({ items, hours, failures, bytes, generation }) {
   const tile = (value, label) => build("div", { class: "tile" }, build("strong", {}, value), build("span", {}, label));
   return build("div", { class: "tiles" },
     ...Object.entries(items).filter(([, count]) => count).map(([medium, count]) => tile(count.toLocaleString(), MEDIA[medium] ?? medium)),
-    tile(clock(hours * 3600), "of sound and video"),
-    tile(`${(bytes / 2 ** 20).toFixed(1)} MiB`, "on disk"),
+    hours ? tile(clock(hours * 3600), "of sound and video") : null,
+    tile(size(bytes), "on disk"),
     tile(String(failures), "failures"),
     tile(String(generation), "generation"));
 }
@@ -117,6 +154,6 @@ function duplicateGroup(group, collection) {
     const hit = { ...item, collection };
     const name = fileName(item.uri);
     return build("a", { href: address({ ...readState(), item: `${collection}/${item.item_id}`, t: null }), title: name },
-      group.modality === "audio" ? build("span", {}, name) : build("img", { src: thumbnailAddress(hit, null, 240), alt: name, loading: "lazy" }));
+      group.modality === "audio" ? build("span", { class: "name" }, name) : build("img", { src: thumbnailAddress(hit, null, 240), alt: name, loading: "lazy" }));
   }));
 }

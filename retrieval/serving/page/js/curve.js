@@ -13,9 +13,15 @@ function drawing(label, ...children) {
   );
 }
 
-/** The marked span of a hit. */
+const WHOLE_SHARE = 0.98;
+
+/** Whether the span of a hit is its whole item, or unknown. */
+export const isWhole = (hit, seconds) =>
+  hit.start_seconds === null || !seconds || hit.end_seconds - hit.start_seconds >= WHOLE_SHARE * seconds;
+
+/** The marked span of a hit; none if it is the whole item. */
 function moment(hit, seconds) {
-  if (hit.start_seconds === null || !seconds) return null;
+  if (isWhole(hit, seconds)) return null;
   const x = (hit.start_seconds / seconds) * WIDTH;
   const width = Math.max(4, ((hit.end_seconds - hit.start_seconds) / seconds) * WIDTH);
   return buildSvg("rect", { class: "moment", x, y: 0, width, height: HEIGHT });

@@ -20,6 +20,16 @@ function fill(element, attributes, children) {
   return element;
 }
 
+/** Replace the content of an element; the focus stays on the control of the same name, or on the last one. */
+export function refill(place, ...children) {
+  const name = (control) => control.getAttribute("aria-label") ?? control.textContent;
+  const focused = place.contains(document.activeElement) ? name(document.activeElement) : null;
+  place.replaceChildren(...children);
+  if (focused === null) return;
+  const controls = [...place.querySelectorAll("button, input")];
+  (controls.find((control) => name(control) === focused) ?? controls.at(-1))?.focus();
+}
+
 /** Return the element of an id. */
 export const byId = (id) => document.getElementById(id);
 

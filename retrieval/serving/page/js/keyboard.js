@@ -5,7 +5,7 @@ import { toggle } from "./player.js";
 import { addItem } from "./query_bar.js";
 import { cards } from "./results.js";
 import { clearSelection, startExport, toggleSelected } from "./selection.js";
-import { stepBy } from "./viewer.js";
+import { openHit, stepBy, zoom } from "./viewer.js";
 
 const isField = (element) => element.matches("input:not([type=checkbox]), select, textarea");
 const current = () => document.activeElement?.closest(".card");
@@ -50,7 +50,8 @@ function inViewer(event) {
   if (event.key === "ArrowLeft" && !event.target.matches(".seek, video, audio")) stepBy(-1);
   else if (event.key === "ArrowRight" && !event.target.matches(".seek, video, audio")) stepBy(1);
   else if (event.key === " " && !event.target.matches("button, a, video, audio")) return toggle();
-  else return false;
+  else if (event.key === "z") return zoom();
+  else return openHit() ? onCard(event, openHit()) : false;
   return true;
 }
 
@@ -63,7 +64,9 @@ function inPage(event) {
   else if (event.key === "Escape") return clearSelection();
   else if (event.key.startsWith("Arrow")) move(event.key);
   else if (event.key === " " && current() && !event.target.matches("button")) {
-    if (!toggle()) current().querySelector("a").click();
+    const play = current().querySelector(".play");
+    if (play) play.click();
+    else if (!toggle()) current().querySelector("a").click();
   } else return current() ? onCard(event, current().hit) : false;
   return true;
 }

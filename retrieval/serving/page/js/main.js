@@ -8,7 +8,7 @@ import "./keyboard.js";
 import { addItem, showQuery } from "./query_bar.js";
 import { clear, onCards, show } from "./results.js";
 import { showSelection, toggleSelected } from "./selection.js";
-import { address, go, readState, search, searchParameters } from "./state.js";
+import { ALL, address, go, readState, search, searchParameters } from "./state.js";
 import { showItem } from "./viewer.js";
 
 let shown = null; // the search whose results are shown
@@ -60,10 +60,24 @@ async function renderResults(state, parameters) {
   }
   const isQuery = state.q || state.like.length || state.file.length;
   byId("examples").replaceChildren();
-  message.textContent = answer.hits.length ? (isQuery ? "" : "Newest items") : "Nothing matches.";
+  if (answer.hits.length) message.textContent = isQuery ? "" : "Newest items";
+  else message.replaceChildren(...nothing(state));
   if (state.cutoff) byId("hidden-count").textContent = answer.hidden ? `${answer.hidden} hidden` : "none hidden";
   if (!isQuery) showExamples(state);
   showSelection();
+}
+
+/** Say that nothing matches, and offer to remove what restricts the results. */
+function nothing(state) {
+  const remove = (text, change) => build("button", { type: "button", onclick: () => search(change) }, text);
+  const isRestricted = state.where.length || state.to.length || state.cutoff;
+  return [
+    build("p", {}, isRestricted ? "Nothing matches these conditions." : "Nothing matches."),
+    build("div", { class: "row" },
+      state.where.length ? remove("Remove the filters", { where: [] }) : null,
+      state.to.length ? remove("Search all types", { to: [] }) : null,
+      state.cutoff ? remove("Show less likely results", { cutoff: false }) : null),
+  ];
 }
 
 function showError(error) {
@@ -76,11 +90,12 @@ async function showExamples(state) {
   const { collections } = await getJson("api/collections");
   const names = collections.map((each) => each.collection);
   byId("collection").hidden = names.length < 2;
-  const current = names.includes(state.collection) ? state.collection : names[0];
+  const current = state.collection === ALL || names.includes(state.collection) ? state.collection : names[0];
   byId("collection").replaceChildren(
     ...names.map((name) => build("option", { value: name, selected: name === current }, name)),
+    build("option", { value: ALL, selected: current === ALL }, "All collections"),
   );
-  const examples = collections.find((each) => each.collection === current)?.examples ?? [];
+  const examples = (collections.find((each) => each.collection === current) ?? collections[0])?.examples ?? [];
   if (readState().q || !examples.length) return;
   byId("examples").replaceChildren(
     build("span", {}, "Try"),

@@ -13,25 +13,49 @@ export function claim(element) {
 /** Stop a player and free its connection. */
 export function release(element) {
   element.pause();
+  element.dispatchEvent(new Event("release"));
   element.removeAttribute("src");
   element.load();
   if (current === element) current = null;
 }
 
-/** Play the span of a recording without opening it; a second call stops it. */
-export function play(hit) {
-  const key = `${hit.collection}/${hit.item_id}`;
-  if (current?.dataset.key === key && !current.paused) {
+/** Play a recording in its card from the moment on, without opening it; a second call stops it. */
+export function play(hit, card) {
+  if (current?.card === card) {
     release(current);
     return;
   }
+  const start = hit.start_seconds ?? 0;
   const audio = new Audio(mediaAddress(hit));
-  audio.dataset.key = key;
+  audio.card = card;
   claim(audio);
+  showPlaying(audio, hit);
   audio.addEventListener("loadedmetadata", () => {
-    audio.currentTime = hit.start_seconds ?? 0;
-  }, { once: true });
+    if (!audio.base) audio.currentTime = start;
+  });
+  audio.addEventListener("error", () => {
+    if (audio.base !== undefined || current !== audio) return release(audio);
+    audio.base = start; // browsers do not play the file: it is converted from the moment on
+    audio.src = mediaAddress(hit, start.toFixed(2));
+    audio.play().catch(() => {});
+  });
   audio.play().catch(() => {});
+}
+
+function showPlaying(audio, hit) {
+  const { card } = audio;
+  const button = card.querySelector(".play");
+  const show = (isPlaying) => {
+    card.classList.toggle("playing", isPlaying);
+    button.setAttribute("aria-pressed", String(isPlaying));
+  };
+  show(true);
+  audio.addEventListener("release", () => show(false));
+  audio.addEventListener("ended", () => release(audio));
+  audio.addEventListener("timeupdate", () => {
+    const seconds = hit.metadata.duration_seconds ?? audio.duration;
+    card.style.setProperty("--at", ((audio.base ?? 0) + audio.currentTime) / seconds);
+  });
 }
 
 /** Play or pause the live player. */

@@ -1,7 +1,7 @@
 // The query: a text, files, and items as removable weighted chips; targets and the cut-off.
 
-import { getJson } from "./api.js";
-import { build, byId, fileName } from "./dom.js";
+import { getJson, thumbnailAddress } from "./api.js";
+import { build, byId, fileName, refill } from "./dom.js";
 import { readState, search, weighted } from "./state.js";
 
 const TARGETS = { image: "Images", music: "Sounds", video: "Videos", moment: "Moments" };
@@ -36,11 +36,11 @@ export function showQuery(state) {
   const field = byId("q");
   if (document.activeElement !== field || !field.dataset.edited) field.value = state.q;
   field.dataset.edited = "";
-  byId("terms").replaceChildren(
+  refill(byId("terms"),
     ...["like", "file"].flatMap((list) => state[list].map((term) => chip(state, list, term))),
   );
   byId("cutoff").checked = state.cutoff;
-  byId("targets").replaceChildren(
+  refill(byId("targets"),
     ...Object.entries(TARGETS).map(([target, label]) =>
       build("button", {
         type: "button", class: "toggle", "aria-pressed": String(state.to.includes(target)),
@@ -59,13 +59,20 @@ function chip(state, list, term) {
   return build(
     "span",
     { class: `chip ${weight < 0 ? "less" : "more"}` },
+    list === "like" && state.collection ? picture(state.collection, name) : null,
     build("span", {}, `${weight < 0 ? "less like" : "like"} ${label}`),
     build("input", {
-      type: "number", step: "0.25", min: "-4", max: "4", value: weight, "aria-label": `Weight of ${label}`,
+      type: "number", step: "0.25", min: "-4", max: "4", value: weight, title: "Weight", "aria-label": `Weight of ${label}`,
       onchange: (event) => reweigh(Number(event.target.value) || 1),
     }),
     build("button", { type: "button", "aria-label": `Remove ${label}`, onclick: () => search({ [list]: others }) }, "×"),
   );
+}
+
+function picture(collection, id) {
+  const image = build("img", { src: thumbnailAddress({ collection, item_id: id }, null, 160), alt: "" });
+  image.addEventListener("error", () => image.remove()); // a recording without a cover
+  return image;
 }
 
 byId("q").addEventListener("input", (event) => {

@@ -6,11 +6,13 @@ import { build, byId } from "./dom.js";
 import { searchParameters } from "./state.js";
 
 const FIRST_PAGE = 30;
+const NEAR_PIXELS = 600;
 
 let next = null; // address of the next page
 let abort = new AbortController();
 let loading = false;
 let actions = {};
+let last = null; // the hit before the next one
 
 /** Set what the buttons of cards do: `more`, `less`, `select`. */
 export const onCards = (functions) => {
@@ -29,7 +31,10 @@ export async function show(state) {
   try {
     const answer = await getJson(`api/search?${parameters}`, { signal: abort.signal });
     list.replaceChildren();
+    last = null;
+    list.classList.toggle("sounds", answer.hits.length > 0 && answer.hits.every((hit) => hit.modality === "audio"));
     append(answer);
+    loadIfNear();
     return answer;
   } finally {
     list.removeAttribute("aria-busy");
@@ -46,11 +51,23 @@ export function clear() {
 function append(answer) {
   const list = byId("results");
   list.querySelector(".filler")?.remove();
-  const shown = answer.hits.map((hit) => card({ ...hit, collection: answer.collection }, actions));
-  list.append(...shown, build("span", { class: "filler" })); // keeps the last row at its height
+  for (const hit of answer.hits) {
+    if (!hit.likely && (last?.likely ?? true) && !list.querySelector(".divider")) list.append(...divider());
+    list.append(card({ collection: answer.collection, ...hit }, actions));
+    last = hit;
+  }
+  list.append(filler());
   next = answer.next;
-  performance.mark("results-painted");
 }
+
+/** Keep the last row at its height. */
+const filler = () => build("span", { class: "filler" });
+
+/** Separate the hits that are no better than those of unrelated texts. */
+const divider = () => [
+  ...(last ? [filler()] : []),
+  build("h2", { class: "divider" }, last ? "Less likely" : "No likely match. These are the nearest:"),
+];
 
 /** Return the cards, best first. */
 export const cards = () => [...byId("results").querySelectorAll(".card")];
@@ -71,10 +88,14 @@ async function loadMore() {
   } finally {
     loading = false;
   }
-  // The end can still be in view, as on a tall screen.
-  if (!signal.aborted && next && byId("more").getBoundingClientRect().top < innerHeight + 600) loadMore();
+  if (!signal.aborted) loadIfNear();
+}
+
+/** Load more if the end is in view, as on a tall screen: the observer reports changes only. */
+function loadIfNear() {
+  if (next && byId("more").getBoundingClientRect().top < innerHeight + NEAR_PIXELS) loadMore();
 }
 
 new IntersectionObserver((entries) => {
   if (entries.some((entry) => entry.isIntersecting)) loadMore();
-}, { rootMargin: "600px" }).observe(byId("more"));
+}, { rootMargin: `${NEAR_PIXELS}px` }).observe(byId("more"));

@@ -1,5 +1,8 @@
 // The state of the page is its address: query, filters, the open item and its time.
 
+/** The value of `collection` that stands for all of them. */
+export const ALL = "*";
+
 const LISTS = ["like", "file", "to", "where"];
 
 /** Read the state from the address of the page. */

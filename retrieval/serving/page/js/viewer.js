@@ -1,10 +1,12 @@
 // The open item: a picture, or a player that starts at the moment, with the score over time below.
 
-import { curveOf, details, mediaAddress, thumbnailAddress, waveform } from "./api.js";
+import { clipAddress, curveOf, details, mediaAddress, thumbnailAddress, waveform } from "./api.js";
 import { itemOf } from "./card.js";
+import { facts } from "./columns.js";
 import { curveSeconds, drawCurve, drawWaveform } from "./curve.js";
 import { build, byId, clock, fileName, marked, span } from "./dom.js";
 import { claim, release } from "./player.js";
+import { addItem } from "./query_bar.js";
 import { cardOf } from "./results.js";
 import { go, queryParameters, readState } from "./state.js";
 
@@ -45,26 +47,33 @@ async function open(key, state) {
   }
   if (shown?.key !== key) return;
   const complete = { ...hit, uri: item.uri, modality: item.modality, medium: hit.medium ?? item.modality };
+  shown.hit = complete;
+  shown.seconds = item.metadata.duration_seconds ?? null;
   const start = state.t ?? hit.start_seconds ?? 0;
   dialog.setAttribute("aria-label", item.name);
   dialog.replaceChildren(
-    stage(complete, item, start), build("div", { id: "timeline" }), bar(complete), facts(complete, item),
+    stage(complete, item, start), build("div", { id: "timeline" }), bar(complete), description(complete, item),
   );
+  dialog.focus();
   if (item.modality !== "image") drawTimeline(key, complete, state);
 }
 
 function stage(hit, item, start) {
   if (item.modality === "image") {
-    const image = build("img", { src: item.playable ? mediaAddress(hit) : thumbnailAddress(hit, null, 1280), alt: item.name });
+    const image = build("img", { src: item.playable ? mediaAddress(hit) : thumbnailAddress(hit, null, 2560), alt: item.name, onclick: zoom });
     return build("div", { class: "stage" }, image);
   }
   const player = build(item.modality === "video" ? "video" : "audio", { controls: true, playsinline: true, preload: "metadata" });
   shown.player = player;
   shown.converted = !item.playable;
-  shown.hit = hit;
+  player.classList.toggle("converted", shown.converted);
   claim(player);
   load(start);
   player.addEventListener("timeupdate", moveCursor);
+  player.addEventListener("error", () => {
+    if (!player.src) return; // it was released
+    dialog.querySelector(".bar")?.before(build("p", { class: "error", role: "status" }, "The file cannot be played from this time on."));
+  }, { once: true });
   return build("div", { class: "stage" }, player);
 }
 
@@ -98,23 +107,27 @@ async function drawTimeline(key, hit, state) {
     hit.modality === "audio" || ![...query.keys()].length ? waveform(hit, 400).catch(() => null) : null,
   ]);
   if (shown?.key !== key) return;
-  const seconds = wave?.seconds ?? (curve ? curveSeconds(curve) : 0);
+  const seconds = wave?.seconds ?? shown.seconds ?? (curve ? curveSeconds(curve) : 0);
   if (!seconds) return;
   shown.seconds = seconds;
-  const scale = build("button", {
-    type: "button", class: "seek", "aria-label": "Seek: click a time, or use the arrow keys",
+  const scale = build("div", {
+    class: "seek", role: "slider", tabindex: "0", "aria-label": "Time", "aria-valuemin": "0", "aria-valuemax": seconds.toFixed(1),
     onclick: (event) => {
-      if (!event.detail) return; // from the keyboard
       const box = scale.getBoundingClientRect();
       moveTo(((event.clientX - box.left) / box.width) * seconds);
     },
     onkeydown: (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (step) moveTo(Math.min(seconds, Math.max(0, playerSeconds() + step)));
+      const time = playerSeconds();
+      const to = { ArrowLeft: time - 1, ArrowRight: time + 1, Home: 0, End: seconds }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      moveTo(Math.min(seconds, Math.max(0, to)));
     },
   }, wave ? drawWaveform(wave, hit) : null, curve ? drawCurve(curve, hit, seconds) : null,
   build("span", { class: "cursor" }));
-  place.replaceChildren(scale, build("div", { class: "times" }, build("span", {}, clock(0)), build("span", {}, clock(seconds))));
+  const times = [clock(0), "", clock(seconds)].map((text) => build("span", {}, text));
+  times[1].className = "now";
+  place.replaceChildren(scale, build("div", { class: "times" }, ...times));
   moveCursor();
 }
 
@@ -125,8 +138,13 @@ function moveTo(seconds) {
 }
 
 function moveCursor() {
-  const cursor = dialog.querySelector(".cursor");
-  if (cursor && shown?.seconds) cursor.style.setProperty("--at", playerSeconds() / shown.seconds);
+  const scale = dialog.querySelector(".seek");
+  if (!scale || !shown?.player) return;
+  const seconds = playerSeconds();
+  scale.style.setProperty("--at", Math.min(1, seconds / shown.seconds));
+  scale.setAttribute("aria-valuenow", seconds.toFixed(1));
+  scale.setAttribute("aria-valuetext", clock(seconds));
+  dialog.querySelector(".now").textContent = clock(seconds);
 }
 
 function bar(hit) {
@@ -140,9 +158,23 @@ function bar(hit) {
     hit && hit.start_seconds !== null
       ? build("button", { type: "button", onclick: () => moveTo(hit.start_seconds) }, `Moment ${span(hit)}`)
       : null,
+    hit ? build("button", { type: "button", onclick: () => addItem(hit, 1) }, "More like this") : null,
     hit ? build("a", { href: mediaAddress(hit), download: fileName(hit.uri), class: "button" }, "Download") : null,
+    hit && hit.start_seconds !== null
+      ? build("a", { href: clipAddress(hit), download: "", class: "button" }, "Download the moment")
+      : null,
     build("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close"),
   );
+}
+
+/** Return the hit that is open, if it is complete. */
+export const openHit = () => shown?.hit ?? null;
+
+/** Show the open picture pixel by pixel, or fitted; returns whether there is one. */
+export function zoom() {
+  const stage = dialog.querySelector(".stage:has(img)");
+  stage?.classList.toggle("zoomed");
+  return Boolean(stage);
 }
 
 /** Open the neighbour of the open item in the list. */
@@ -153,14 +185,16 @@ export function stepBy(distance) {
   if (other) go({ item: itemOf(other.hit), t: other.hit.start_seconds }, { replace: true });
 }
 
-function facts(hit, item) {
-  const rows = Object.entries(item.metadata).filter(([, value]) => value !== null && value !== "");
+function description(hit, item) {
+  const rows = facts(item);
+  const score = hit.score ?? hit.text_score ?? null;
+  if (score !== null) rows.push(["Score", `${score.toFixed(2)}${hit.likely ? "" : ", less likely"}`]);
   return build(
     "div",
     { class: "facts" },
     build("h2", {}, item.name),
     hit.matched ? build("p", {}, marked(hit.matched)) : null,
-    build("dl", {}, ...rows.flatMap(([name, value]) => [build("dt", {}, name), build("dd", {}, String(value))])),
+    build("dl", {}, ...rows.flatMap(([name, value]) => [build("dt", {}, name), build("dd", {}, value)])),
   );
 }
 

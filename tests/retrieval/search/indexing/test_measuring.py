@@ -5,9 +5,9 @@ from contracts.index_contract import DIM, unit_vectors
 from indexes.building import build_approximate, build_exact
 from indexes.effort import Effort
 from indexes.faiss import FaissIndex
+from retrieval.search import media_samples
 from retrieval.search.calibration import QueryType
 from retrieval.search.index_files import RowTable
-from retrieval.search.indexing import measuring
 from retrieval.search.indexing.measuring import measure_calibration, measure_index
 from retrieval.search.indexing.tuning_queries import query_samples
 from retrieval.types import Medium
@@ -64,7 +64,7 @@ def test_calibration_by_hand() -> None:
 
 def test_a_long_recording_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own 100 equal rows fill the first answer; the other item scores 0.6."""
-    monkeypatch.setattr(measuring, "NEIGHBOURS", 8)
+    monkeypatch.setattr(media_samples, "NEIGHBOURS", 8)
     axes = np.eye(2, DIM, dtype=np.float32)
     vectors = np.concatenate(
         [np.repeat(axes[:1], 100, axis=0), (axes[0] * 0.6 + axes[1] * 0.8)[None]]

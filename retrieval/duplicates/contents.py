@@ -1,0 +1,104 @@
+"""The items and rows of one or several snapshots, numbered through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.duplicates.same_files import alias_ids, uris
+from retrieval.errors import SpaceMismatchError
+from retrieval.search.items import ItemTable, spread
+from retrieval.search.member import ItemRow
+from retrieval.search.members import united_spaces
+from retrieval.search.open_space import OpenedSpace, Part
+from retrieval.store.reader import Snapshot
+from retrieval.types import Space
+
+Place = tuple[str | None, int]
+"""Name of a collection, None for a single one, and the id of an item in it."""
+
+
+class Contents:
+    """What is compared: the ids of each snapshot follow those of the snapshots before it.
+
+    Attributes:
+        spaces: All spaces by name.
+        item_ids: (items,) int64, ascending.
+        modalities: (items,) int8 modality codes.
+
+    Args:
+        snapshots: The snapshots by name; the name of a single one does not matter.
+        is_named: Whether places name their snapshot.
+
+    Raises:
+        SpaceMismatchError: Spaces of the same name have different models.
+    """
+
+    def __init__(self, snapshots: Mapping[str, Snapshot], *, is_named: bool) -> None:
+        self._names = list(snapshots)
+        self._is_named = is_named
+        self._snapshots = list(snapshots.values())
+        counts = [snapshot.manifest.next_item_id for snapshot in self._snapshots]
+        self._first_ids = list(accumulate(counts, initial=0))
+        self._tables = [ItemTable(snapshot) for snapshot in self._snapshots]
+        self.spaces = united_spaces({name: each.spaces for name, each in snapshots.items()})
+        self.item_ids: NDArray[np.int64] = np.concatenate(
+            [table.item_ids + first for first, table in self._numbered(self._tables)]
+        )
+        self.modalities: NDArray[np.int8] = np.concatenate(
+            [table.modalities for table in self._tables]
+        )
+
+    def _numbered(self, tables: Sequence[ItemTable]) -> list[tuple[int, ItemTable]]:
+        return list(zip(self._first_ids[:-1], tables, strict=True))
+
+    def space(self, name: str) -> Space:
+        """Return the space of a name.
+
+        Raises:
+            SpaceMismatchError: No snapshot has a space of that name.
+        """
+        if name not in self.spaces and len(self._snapshots) > 1:
+            known = ", ".join(self.spaces) or "none"
+            raise SpaceMismatchError(f"no collection has the space {name!r}; known: {known}")
+        return self.spaces.get(name) or self._snapshots[0].space(name)
+
+    def parts(self, space: str) -> list[Part]:
+        """Open the parts of a space."""
+        return [
+            part.shifted(first)
+            for first, snapshot in zip(self._first_ids[:-1], self._snapshots, strict=True)
+            for each in snapshot.spaces
+            if each.name == space
+            for part in OpenedSpace(snapshot, each).parts
+        ]
+
+    def excluded_ids(self) -> NDArray[np.int64]:
+        """Return the sorted ids of removed items and of further paths of a file."""
+        numbered = list(zip(self._first_ids[:-1], self._snapshots, strict=True))
+        removed = [snapshot.removed_ids() + first for first, snapshot in numbered]
+        aliases = alias_ids(pair for first, snapshot in numbered for pair in uris(snapshot, first))
+        return np.union1d(np.concatenate(removed), aliases)
+
+    def modalities_of(self, item_ids: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Return the modality codes of items; -1 for other ids."""
+        return spread(self.item_ids, self.modalities, item_ids, np.int8(-1))
+
+    def place(self, item_id: int) -> Place:
+        """Return the collection of an item, and its id there."""
+        number = int(np.searchsorted(self._first_ids, item_id, side="right")) - 1
+        number = min(number, len(self._names) - 1)
+        return self._names[number] if self._is_named else None, item_id - self._first_ids[number]
+
+    def rows(self, item_ids: Sequence[int]) -> list[ItemRow]:
+        """Read uri, modality and non-null metadata of items."""
+        ids = np.asarray(item_ids, np.int64)
+        rows: dict[int, ItemRow] = {}
+        for number, (first, table) in enumerate(self._numbered(self._tables)):
+            own = ids[(ids >= first) & (ids < self._first_ids[number + 1])].tolist()
+            found = table.rows([item_id - first for item_id in own])
+            rows.update(zip(own, found, strict=True))
+        return [rows[item_id] for item_id in ids.tolist()]

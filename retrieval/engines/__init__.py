@@ -1,0 +1,1 @@
+"""Engines of others: clusters and vector databases. Each is imported only when it is requested."""

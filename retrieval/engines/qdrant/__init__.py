@@ -1,0 +1,1 @@
+"""Pushes collections to Qdrant, a vector database, and searches them there."""
