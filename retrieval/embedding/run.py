@@ -41,8 +41,9 @@ from retrieval.media.workers.pool import decode_all
 from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
 from retrieval.store.current import read_current
+from retrieval.store.interrupts import publish_on_interrupt
 from retrieval.store.reader import Snapshot
-from retrieval.store.writer import CollectionWriter, publish_on_interrupt
+from retrieval.store.writer import CollectionWriter
 from retrieval.store.writer_progress import PublishedProgress
 from retrieval.types import (
     DecodeEvent,
