@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from retrieval.columns.arrow import python_values
 from retrieval.columns.batches import metadata_column, naturals, numbers
-from retrieval.exchange.item_rows import ItemReader, first_filled, parse_medium
+from retrieval.exchange.item_rows import ITEM_COLUMNS, ItemReader, first_filled, parse_medium
 from retrieval.exchange.item_segments import GroupSegments
 from retrieval.exchange.row_groups import RowGroup
 from retrieval.media.captions import MAX_CAPTION_CHARACTERS, caption_texts, join_captions
@@ -108,7 +108,7 @@ def _user_columns(
     converted = [metadata_column(columns[name]) for name in names]
     # A row without a value in one of these columns has it as a metadata column without a value.
     for name in (path_column, caption_column):
-        if name is not None and columns[name].null_count:
+        if name is not None and name not in ITEM_COLUMNS and columns[name].null_count:
             names.append(name)
             converted.append(pa.nulls(len(columns[name])))
     if any(column is None for column in converted):

@@ -128,7 +128,7 @@ def mixed_columns(rng: np.random.Generator) -> dict[str, Any]:
         "flag": some(lambda number: number % 2 == 0),
         "day": some(lambda number: date(2020, 1, 1 + number % 28)),
         "time": some(lambda number: moment.replace(second=number % 60)),
-        "price": some(lambda number: Decimal(number) / 4),
+        "price": some(lambda number: number + Decimal("0.25")),
         "tags": some(lambda number: [f"t{number}", "u"]),
         "late": [None] * 40 + list(range(ROWS - 40)),
         "empty": pa.nulls(ROWS),
