@@ -38,6 +38,10 @@ _BENCHMARKS: Final = (
         "how much longer `embed` takes than the model alone, on photographs.",
     ),
     _benchmark(
+        "ingest", "ingest",
+        "`import`, the writer, `compact` and `export`, compared with pyarrow on the same rows.",
+    ),
+    _benchmark(
         "decode", "decode",
         "decoding for a model, compared with plain Pillow, soundfile and PyAV.",
     ),

@@ -90,13 +90,16 @@ def write_items(
         writer.add_space(space)
         for block in blocks:
             for vectors in block.reshape(-1, rows_each, encoder.dim):
-                writer.add(_item(number, medium, space, vectors))
+                writer.add(item_of_vectors(number, medium, space, vectors))
                 number += 1
                 if writer.is_due():
                     writer.publish()
 
 
-def _item(number: int, medium: Medium, space: Space, vectors: NDArray[np.float32]) -> EmbeddedItem:
+def item_of_vectors(
+    number: int, medium: Medium, space: Space, vectors: NDArray[np.float32]
+) -> EmbeddedItem:
+    """Build an item with metadata from its (n, dim) unit vectors."""
     info = MediaInfo(
         uri=f"/archive/{number % 100:02}/{number:07}.bin",
         modality=medium,

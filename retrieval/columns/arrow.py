@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
+from types import NoneType
 
 import pyarrow as pa
 
@@ -19,6 +20,14 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     ColumnType.TIMESTAMP: pa.timestamp("us", "UTC"),
     ColumnType.DATE: pa.date32(),
 }
+_PYTHON_TYPES: dict[ColumnType, type] = {
+    ColumnType.STRING: str,
+    ColumnType.INT64: int,
+    ColumnType.DOUBLE: float,
+    ColumnType.BOOL: bool,
+}
+"""Python types of values that need no conversion."""
+
 _COLUMN_TYPES = {arrow_type: type_ for type_, arrow_type in ARROW_TYPES.items()}
 
 
@@ -33,7 +42,9 @@ def column_type(arrow_type: pa.DataType) -> ColumnType:
 
 def to_array(values: Sequence[Scalar], type_: ColumnType) -> pa.Array:
     """Convert values, whose types have `type_` as their common type, to an Arrow array."""
-    return pa.array([_converted(value, type_) for value in values], ARROW_TYPES[type_])
+    if not {type(value) for value in values} <= {_PYTHON_TYPES.get(type_), NoneType}:
+        values = [_converted(value, type_) for value in values]
+    return pa.array(values, ARROW_TYPES[type_])
 
 
 def cast(array: pa.Array, arrow_type: pa.DataType) -> pa.Array:

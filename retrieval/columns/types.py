@@ -116,7 +116,7 @@ def json_value(value: object) -> str:
 
 def clean_text(text: str) -> str:
     """Replace lone surrogates, which UTF-8 cannot encode, by `?`."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def nested_to_text(value: object) -> Scalar:

@@ -18,7 +18,7 @@ from retrieval.encoders.clips import ClipCutter
 from retrieval.encoders.pooling import clip_ends, pool_clips
 from retrieval.errors import InvalidVectorError
 from retrieval.protocols import Encoder, reads_clips
-from retrieval.store.pending import single_precision
+from retrieval.store.space_rows import single_precision
 from retrieval.types import (
     DecodedChunk,
     DecodeEvent,

@@ -19,6 +19,7 @@ from retrieval.media.files import OpenFile
 from retrieval.media.names import container_of
 from retrieval.media.sources.listing import file_identity
 from retrieval.media.sources.presence import file_status
+from retrieval.store.known_files import KnownFiles
 from retrieval.store.reader import Snapshot
 from retrieval.store.schema import ITEMS
 from retrieval.types import Failure, KnownFile, Scalar, Source
@@ -53,7 +54,7 @@ class KnownItems:
     """
 
     def __init__(self, snapshot: Snapshot | None) -> None:
-        self.files: dict[str, KnownFile] = snapshot.known_files() if snapshot else {}
+        self.files = snapshot.known_files() if snapshot else KnownFiles()
         self._same_size: dict[int, _SameSize] = {}
 
     # ------------------------------------------------------------ the same file, the same content
@@ -106,7 +107,7 @@ class KnownItems:
 
     def rename(self, old_uri: str, uri: str) -> KnownFile:
         """Change the uri of an item."""
-        file = self.files[uri] = self.files.pop(old_uri)
+        file = self.files.rename(old_uri, uri)
         if file.bytes in self._same_size:
             uris = self._same_size[file.bytes].gone.get(file.sha256, [])
             uris[:] = [other for other in uris if other != old_uri]
@@ -121,12 +122,12 @@ class KnownItems:
             covers: Returns whether the sources of the run include a uri.
             seen: Uris that the run saw.
         """
-        for uri, file in self.files.items():
+        for uri in self.files:
             if uri in seen or not covers(uri):
                 continue
             with suppress(OSError):  # an inaccessible file may exist
                 if file_status(uri) is None:
-                    yield file
+                    yield self.files[uri]
 
     def _gone_tar_with(self, member: str, digest: str) -> str | None:
         """Return a gone tar with a member of this name (as `!NAME`) and content."""
@@ -139,17 +140,10 @@ class KnownItems:
     def _of_size(self, size: int) -> _SameSize:
         if size not in self._same_size:
             same_size = self._same_size[size] = _SameSize()
-            for uri in self._uris_by_size.get(size, ()):
-                same_size.add(uri, self.files[uri].sha256)
+            for uri in self.files.uris_of_size(size):
+                if uri.startswith("/") and container_of(uri)[1] is None:
+                    same_size.add(uri, self.files[uri].sha256)
         return self._same_size[size]
-
-    @cached_property
-    def _uris_by_size(self) -> dict[int, list[str]]:
-        uris: dict[int, list[str]] = {}
-        for uri, file in self.files.items():
-            if uri.startswith("/") and container_of(uri)[1] is None:
-                uris.setdefault(file.bytes, []).append(uri)
-        return uris
 
     @cached_property
     def _tars(self) -> _SameSize:

@@ -172,7 +172,9 @@ class EmbedRun:
         own = self._reconciler.known.files
         sources = self._reconciler.select(list_sources(self._reconciler.listing))
         texts = self._reconciler.texts.file_texts
-        known = ChainMap(own, dict(self._elsewhere)) if self._elsewhere else own
+        known: Mapping[str, KnownFile] = own
+        if self._elsewhere:
+            known = ChainMap(own, dict(self._elsewhere))  # type: ignore[arg-type]  # only read
         for result in self._embed(sources, self._spaces, known, texts):
             if not self._is_elsewhere(result):
                 self._store(result, own)

@@ -7,35 +7,36 @@ killed one can be resumed.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from indexes.vectors import scale_extremes
 from retrieval.columns.notices import Notices
 from retrieval.embedding.options import FAILURES_KEPT
 from retrieval.encoders.catalogue import CATALOGUE, load_encoder, resolve
 from retrieval.encoders.spaces import make_space
 from retrieval.errors import CollectionError, DimensionMismatchError, SourceError, UnknownModelError
-from retrieval.exchange.item_rows import ItemReader, parse_medium, segment_of
-from retrieval.exchange.item_streams import ImportedItem, ItemStream, merge_streams
+from retrieval.exchange.item_rows import ItemReader, parse_medium
+from retrieval.exchange.item_segments import InvalidRowsError, segments_of
+from retrieval.exchange.item_streams import ItemStream, merge_streams
+from retrieval.exchange.item_tables import ItemTable
 from retrieval.exchange.options import ImportOptions
+from retrieval.exchange.row_groups import ImportedItem, RowGroup
 from retrieval.exchange.sources import VectorSource, open_source
 from retrieval.exchange.space_file import NAME, read_space
 from retrieval.media.captions import caption_texts
 from retrieval.progress import Progress, no_progress
 from retrieval.store.interrupts import publish_on_interrupt
+from retrieval.store.known_files import KnownFiles
+from retrieval.store.schema import MEDIUM_CODES
 from retrieval.store.writer import CollectionWriter
 from retrieval.types import (
     EmbeddedItem,
     Failure,
-    KnownFile,
-    MediaInfo,
     Medium,
     Sampling,
-    Segments,
     Space,
 )
 
@@ -93,11 +94,11 @@ def import_vectors(
         streams = _open_streams(source, options, writer)
         report = ImportReport(total=sum(stream.source.rows for stream in streams))
         importer = _Importer(writer, report, streams)
-        for item in merge_streams(streams):
-            importer.add(item)
-            progress("import", report.rows, report.total)
-            if writer.is_due():
-                writer.publish()
+        for piece in merge_streams(streams):
+            for _ in importer.add_piece(piece):
+                progress("import", report.rows, report.total)
+                if writer.is_due():
+                    writer.publish()
         report.notes = importer.notes()
     report.seconds = time.monotonic() - start
     return report
@@ -148,9 +149,9 @@ def _space_of_model(
     if options.model is None:
         raise SourceError(f"{source.base} does not name the model that made its vectors; name it")
     block = next(replace(source, notices=Notices()).blocks(), None)
-    if block is None or not block.rows:
+    if block is None or not block.descriptions.count:
         raise SourceError(f"{source.base} holds no rows")
-    row = block.rows[0]
+    row = block.descriptions.slice(0, 1).rows()[0]
     medium = parse_medium(row.get("medium")) or reader.modality(row, reader.uri(row, ""))
     specification = _specification(options.model, medium)
     for space in writer.manifest.spaces:
@@ -185,10 +186,6 @@ def _specification(model: str, medium: Medium) -> str:
 # ---------------------------------------------------------------- writing
 
 
-class _InvalidRowsError(ValueError):
-    """The rows of an item cannot be stored; the message is the reason of a failure."""
-
-
 class _Importer:
     """Adds items to the collection and counts the results."""
 
@@ -200,9 +197,49 @@ class _Importer:
         self._readers = [stream.reader for stream in streams]
         self._ignored_vectors = 0
         snapshot = writer.snapshot
-        self._known: dict[str, KnownFile] = snapshot.known_files() if snapshot else {}
+        self._known = snapshot.known_files() if snapshot else KnownFiles()
         self._failed: Mapping[str, Failure] = snapshot.failures() if snapshot else {}
         self._seen: set[str] = set()
+
+    def add_piece(self, piece: RowGroup | list[ImportedItem]) -> Iterator[None]:
+        """Add items; yields after each step."""
+        if not isinstance(piece, RowGroup):
+            self.add(piece)
+            yield
+            return
+        first, count = 0, len(piece.uris)
+        while first < count:
+            last = min(count, first + self._writer.free_rows())
+            self._add_group(piece.slice(first, last))
+            first = last
+            yield
+
+    def _add_group(self, group: RowGroup) -> None:
+        """Add the items of a group in columns; those that need it, one by one."""
+        new = np.array([uri not in self._known and uri not in self._seen for uri in group.uris])
+        unchanged = group.select(~new)
+        self._report.unchanged += len(unchanged.uris)
+        self._report.rows += len(unchanged.row_numbers)
+        group = group.select(new)
+        if not group.uris:
+            return
+        table = ItemTable.of(group)
+        if table is None or not self._writer.holds_columns(table.user_columns):
+            for item in group.items():
+                self.add([item])
+            return
+        for item in group.select(~table.valid).items():
+            self.add([item])
+        group, modalities = group.select(table.valid), table.modalities[table.valid]
+        if not group.uris:
+            return
+        self._seen.update(group.uris)
+        self._writer.add_batch(table.batch(group.reader, group.space))
+        self._report.rows += len(group.row_numbers)
+        is_image = modalities == MEDIUM_CODES.index(Medium.IMAGE)
+        self._ignored_vectors += int((group.counts[is_image] - 1).sum())
+        for code, medium in enumerate(MEDIUM_CODES):
+            self._report.added[medium] += int((modalities == code).sum())
 
     def add(self, parts: list[ImportedItem]) -> None:
         """Add an item, or record why it cannot be added."""
@@ -218,8 +255,8 @@ class _Importer:
         if info.modality is Medium.IMAGE:
             self._ignored_vectors += sum(len(part.rows) - 1 for part in parts)
         try:
-            segments = {part.space.name: _segments(part, info) for part in parts}
-        except _InvalidRowsError as error:
+            segments = {part.space.name: segments_of(part, info) for part in parts}
+        except InvalidRowsError as error:
             self._add_failure(Failure(first.uri, STAGE, str(error), info.bytes, info.mtime))
             return
         info = replace(info, texts=tuple(caption_texts(info.caption)))
@@ -244,40 +281,3 @@ class _Importer:
         # A repeated import must not change the collection.
         if self._failed.get(failure.uri) != failure:
             self._writer.add_failure(failure)
-
-
-def _segments(part: ImportedItem, info: MediaInfo) -> Segments:
-    """Check the rows of an item and scale their vectors to unit length.
-
-    Raises:
-        _InvalidRowsError: A row has a wrong medium, no times, or no usable vector.
-    """
-    rows = part.rows[:1] if info.modality is Medium.IMAGE else part.rows
-    media, starts, ends = zip(*(segment_of(row, info) for row in rows), strict=True)
-    for medium in media:
-        if medium not in part.space.media:
-            raise _InvalidRowsError(
-                f"{part.location}: of {medium}, which {part.space.encoder} does not embed"
-            )
-    start_seconds, end_seconds = np.array(starts, np.float32), np.array(ends, np.float32)
-    if info.modality is not Medium.IMAGE and not (start_seconds < end_seconds).all():
-        raise _InvalidRowsError(
-            f"{part.location}: a row of a recording or video needs start_seconds before "
-            "end_seconds, or the item duration_seconds"
-        )
-    # Scale first, because squares of finite numbers such as 1e200 overflow.
-    vectors = scale_extremes(part.vectors[: len(rows)].astype(np.float64))
-    lengths = np.linalg.norm(vectors, axis=1)
-    valid = np.isfinite(lengths) & (lengths > 0)
-    if not valid.all():
-        raise _InvalidRowsError(
-            f"{part.location}: vector {int(valid.argmin())} of the item is missing, NaN, infinite "
-            "or zero"
-        )
-    order = np.lexsort((start_seconds, np.array(media)))
-    return Segments(
-        [media[row] for row in order],
-        start_seconds[order],
-        end_seconds[order],
-        (vectors / lengths[:, None]).astype(np.float32)[order],
-    )

@@ -6,11 +6,17 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import repeat
 from pathlib import Path
+from typing import NamedTuple
 
+import pyarrow as pa
+
+from retrieval.columns.arrow import python_values
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import clean_text, convert_value
+from retrieval.exchange.descriptions import Descriptions, Row
 from retrieval.exchange.options import ImportOptions
 from retrieval.files.reading import file_sha256
 from retrieval.media.captions import join_captions
@@ -28,7 +34,8 @@ ITEM_COLUMNS = frozenset(
 )  # fmt: skip
 """Columns that describe the item itself; all others are user columns."""
 
-Row = Mapping[str, object]
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class ItemReader:
@@ -42,6 +49,7 @@ class ItemReader:
 
     Attributes:
         path_columns: Columns that can name the items.
+        caption_columns: Columns that can hold captions.
     """
 
     def __init__(
@@ -60,7 +68,7 @@ class ItemReader:
         self.path_columns = ("uri",) if exported else URI_COLUMNS
         if options.path_column:
             self.path_columns = (options.path_column,)
-        self._caption_columns = (
+        self.caption_columns = (
             (options.caption_column,) if options.caption_column else CAPTION_COLUMNS
         )
         self._read_columns: set[str] = set()
@@ -72,20 +80,42 @@ class ItemReader:
     def uri(self, row: Row, default: str) -> str:
         """Return the item's uri, or `default`, quoted, if the row names no file."""
         _, value = _first_value(row, self.path_columns)
+        return self.uri_of(value) or quote(clean_text(default))
+
+    def uris(self, descriptions: Descriptions, path: Path, first_row: int) -> list[str]:
+        """Return the uri of each row of a file, as `uri` does."""
+        base = f"{path.absolute()}#"
+        columns = descriptions.columns
+        if columns is not None and (chosen := first_filled(columns, self.path_columns)).is_only:
+            named = [] if chosen.name is None else python_values(columns[chosen.name])
+            uris = map(self.uri_of, named) if named else repeat(None, descriptions.count)
+            return [
+                uri or quote(clean_text(f"{base}{row}")) for row, uri in enumerate(uris, first_row)
+            ]
+        rows = descriptions.rows()
+        return [self.uri(row, f"{base}{number}") for number, row in enumerate(rows, first_row)]
+
+    def uri_of(self, value: object) -> str | None:
+        """Return the uri of the value of a path column; None if it names no file."""
         if not isinstance(value, str) or not value or "\0" in value:
-            return quote(clean_text(default))
-        if self._exported or re.match(r"[a-z][a-z0-9+.-]*://", value, re.IGNORECASE):
+            return None
+        if self._exported or ("://" in value and _ADDRESS.match(value)):
             return clean_text(value)
+        path = value if value[0] == "/" else f"{self._base}/{value}"
+        if _is_plain(path):
+            return path
         return path_to_uri(os.path.join(self._base, value))
 
     def info(self, row: Row, uri: str, *, source: str = "", location: str = "") -> MediaInfo:
         """Convert a row to an item; notices refer to `source` and `location`."""
         path_column, _ = _first_value(row, self.path_columns)
-        caption_column, caption = _first_value(row, self._caption_columns)
-        item_columns = ITEM_COLUMNS | {path_column, caption_column}
-        if self._exported:
-            item_columns |= {"image_path"}  # repeats the uri for other tools
-        size, mtime, sha256 = self._file(uri, row)
+        caption_column, caption = _first_value(row, self.caption_columns)
+        size, mtime, sha256 = self.file_state(
+            uri,
+            _natural(row.get("bytes"), 2**63),
+            _number(row.get("mtime")),
+            row.get("sha256"),
+        )
         return MediaInfo(
             uri=uri,
             modality=self.modality(row, uri),
@@ -97,16 +127,21 @@ class ItemReader:
             duration_seconds=_number(row.get("duration_seconds")),
             caption=join_captions([caption]),
             columns=to_columns(
-                {
-                    name: value
-                    for name, value in row.items()
-                    if name not in item_columns and self._is_selected(name)
-                },
+                {name: row[name] for name in self.user_columns(row, path_column, caption_column)},
                 self._notices,
                 source=source,
                 place=location,
             ),
         )
+
+    def user_columns(
+        self, names: Iterable[str], path_column: str | None, caption_column: str | None
+    ) -> list[str]:
+        """Return the columns of a row that are kept and do not describe the item itself."""
+        item_columns = ITEM_COLUMNS | {path_column, caption_column}
+        if self._exported:
+            item_columns |= {"image_path"}  # repeats the uri for other tools
+        return [name for name in names if name not in item_columns and self._is_selected(name)]
 
     def _is_selected(self, name: str) -> bool:
         self._read_columns.add(name)
@@ -115,14 +150,17 @@ class ItemReader:
 
     def modality(self, row: Row, uri: str) -> Medium:
         """Return the modality by the row, else by the extension, else by the options."""
-        name = container_of(uri)[1] or uri
-        by_name = EXTENSIONS.get(extension(name), (self._options.medium,))[0]
-        return parse_medium(row.get("modality")) or by_name
+        return parse_medium(row.get("modality")) or self.modality_of_name(uri)
 
-    def _file(self, uri: str, row: Row) -> tuple[int, float, str]:
-        """Return size, time and digest of an existing file, or else those in the row."""
-        size, mtime = _natural(row.get("bytes"), 2**63), _number(row.get("mtime"))
-        sha256 = row.get("sha256")
+    def modality_of_name(self, uri: str) -> Medium:
+        """Return the modality by the extension, else by the options."""
+        name = container_of(uri)[1] or uri
+        return EXTENSIONS.get(extension(name), (self._options.medium,))[0]
+
+    def file_state(
+        self, uri: str, size: int | None, mtime: float | None, sha256: object
+    ) -> tuple[int, float, str]:
+        """Return size, time and digest of an existing file, or else those of the row."""
         known = size is not None and mtime is not None and isinstance(sha256, str)
         stored = (size or 0, mtime or 0.0, str(sha256)) if known else (0, 0.0, "")
         if "://" in uri or container_of(uri)[1] is not None:
@@ -138,6 +176,17 @@ class ItemReader:
             return status.st_size, status.st_mtime, digest
         except (OSError, ValueError):
             return stored
+
+
+def _is_plain(path: str) -> bool:
+    """Whether an absolute path is the same as its uri; most paths are, and this is fast to test."""
+    return (
+        path.isascii()
+        and "/." not in path
+        and "//" not in path
+        and "%" not in path
+        and path[-1] != "/"
+    )
 
 
 def segment_of(row: Row, info: MediaInfo) -> tuple[Medium, float, float]:
@@ -158,6 +207,32 @@ def segment_of(row: Row, info: MediaInfo) -> tuple[Medium, float, float]:
 def parse_medium(value: object) -> Medium | None:
     """Return the medium that a value names, or None."""
     return next((medium for medium in Medium if medium.value == value), None)
+
+
+class FilledColumn(NamedTuple):
+    """The first of some columns that has values.
+
+    Attributes:
+        name: Its name; None if none has.
+        is_only: Whether it is the first one with a value in all rows.
+    """
+
+    name: str | None
+    is_only: bool
+
+
+def first_filled(columns: Mapping[str, pa.Array], names: tuple[str, ...]) -> FilledColumn:
+    """Return the column that `_first_value` finds in rows."""
+    folded = {name.casefold(): name for name in columns}
+    candidates = [*names, *(folded[name] for name in names if name in folded)]
+    filled = dict.fromkeys(
+        name
+        for name in candidates
+        if name in columns and columns[name].null_count < len(columns[name])
+    )
+    first = next(iter(filled), None)
+    is_only = first is None or len(filled) == 1 or columns[first].null_count == 0
+    return FilledColumn(first, is_only)
 
 
 def _first_value(row: Row, names: tuple[str, ...]) -> tuple[str | None, object]:

@@ -15,11 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from retrieval.columns.arrow import is_binary, python_values
+from retrieval.columns.arrow import is_binary
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
-from retrieval.exchange.item_rows import Row
+from retrieval.exchange.descriptions import Descriptions, Row
 from retrieval.files.reading import check_regular
+from retrieval.media.lists.formats import read_parquet_batches
 from retrieval.media.lists.rows import LIST_EXTENSIONS, read_table
 
 BLOCK_ROWS = 4_096
@@ -36,13 +37,18 @@ class VectorBlock:
         path: The file.
         first_row: Number of the first row in the file.
         vectors: (n, dim) of any float dtype; NaN where a row has no vector.
-        rows: The descriptions of the n rows.
+        descriptions: The descriptions of the n rows.
     """
 
     path: Path
     first_row: int
     vectors: NDArray[np.floating]
-    rows: list[Row]
+    descriptions: Descriptions
+
+    @property
+    def rows(self) -> list[Row]:
+        """The descriptions as rows."""
+        return self.descriptions.rows()
 
 
 # ---------------------------------------------------------------- .npy
@@ -85,19 +91,31 @@ class NpyVectors:
 
     def blocks(self, notices: Notices) -> Iterator[VectorBlock]:
         """Yield all rows in order."""
-        array = _open_array(self.path)
-        described = iter(()) if self.metadata is None else _table_rows(self.metadata, notices)
-        for first in range(0, self.rows, BLOCK_ROWS):
-            vectors = _as_floats(array[first : first + BLOCK_ROWS])
-            rows = list(islice(described, len(vectors))) or [{}] * len(vectors)
-            yield VectorBlock(self.path, first, vectors, rows)
+        array, first = _open_array(self.path), 0
+        for descriptions in self._descriptions(notices):
+            vectors = _as_floats(array[first : first + descriptions.count])
+            yield VectorBlock(self.path, first, vectors, descriptions)
+            first += descriptions.count
 
-    def descriptions(self, columns: Collection[str]) -> Iterator[Row]:
+    def descriptions(self, columns: Collection[str]) -> Iterator[Descriptions]:
         """Yield the rows without vectors, with at least the columns of these names."""
+        return self._descriptions(Notices())
+
+    def _descriptions(self, notices: Notices) -> Iterator[Descriptions]:
         if self.metadata is None:
-            yield from ({} for _ in range(self.rows))
+            for first in range(0, self.rows, BLOCK_ROWS):
+                yield Descriptions(min(BLOCK_ROWS, self.rows - first), {})
+        elif self.metadata.suffix == ".parquet":
+            try:
+                for batch in read_parquet_batches(str(self.metadata), notices, BLOCK_ROWS):
+                    yield Descriptions.of_batch(batch)
+            except OSError as error:
+                reason = error.strerror or error
+                raise SourceError(f"{self.metadata}: {reason}; cannot read the list") from error
         else:
-            yield from _table_rows(self.metadata, Notices())
+            rows = _table_rows(self.metadata, notices)
+            while group := list(islice(rows, BLOCK_ROWS)):
+                yield Descriptions.of_rows(group)
 
 
 def _open_array(path: Path) -> NDArray[Any]:
@@ -161,11 +179,11 @@ class ParquetVectors:
             names = _description_columns(self.path, file.schema_arrow, self.column, notices)
             for batch in file.iter_batches(BLOCK_ROWS, columns=[*names, self.column]):
                 vectors = _vectors(batch.column(self.column), self.dim)
-                rows = _batch_rows(batch.select(names))
-                yield VectorBlock(self.path, first, vectors, rows)
+                descriptions = Descriptions.of_batch(batch.select(names))
+                yield VectorBlock(self.path, first, vectors, descriptions)
                 first += len(vectors)
 
-    def descriptions(self, columns: Collection[str]) -> Iterator[Row]:
+    def descriptions(self, columns: Collection[str]) -> Iterator[Descriptions]:
         """Yield the rows without vectors, with at least the columns of these names."""
         with _parquet_file(self.path) as file:
             names = [
@@ -174,10 +192,10 @@ class ParquetVectors:
                 if name in columns or name.casefold() in columns
             ]
             if not names:
-                yield from ({} for _ in range(self.rows))
+                yield Descriptions(self.rows, {})
                 return
             for batch in file.iter_batches(BLOCK_ROWS, columns=names):
-                yield from _batch_rows(batch)
+                yield Descriptions.of_batch(batch)
 
 
 VectorFile = NpyVectors | ParquetVectors
@@ -194,16 +212,6 @@ def _parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
         raise SourceError(f"{path} cannot be read ({reason}); write it again") from error
-
-
-def _batch_rows(batch: pa.RecordBatch) -> list[Row]:
-    columns = {
-        name: python_values(column)
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    }
-    return [
-        {name: values[row] for name, values in columns.items()} for row in range(batch.num_rows)
-    ]
 
 
 def _description_columns(
@@ -272,6 +280,8 @@ def _vectors(column: pa.Array, dim: int) -> NDArray[np.floating]:
     """Return vectors of shape (n, dim); rows that are null or of another length are NaN."""
     lengths = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
     valid = lengths == dim
+    if valid.all():
+        return _as_floats(column.flatten().to_numpy(zero_copy_only=False)).reshape(-1, dim)
     values = _as_floats(column.filter(pa.array(valid)).flatten().to_numpy(zero_copy_only=False))
     vectors = np.full((len(column), dim), np.nan, values.dtype)
     vectors[valid] = values.reshape(-1, dim)

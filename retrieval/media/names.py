@@ -12,7 +12,10 @@ from urllib.parse import unquote_to_bytes
 
 def extension(path: str) -> str:
     """Return a name's extension in lower case, without its dot."""
-    return os.path.splitext(path)[1][1:].lower()
+    stem, _, suffix = path.rpartition(".")
+    if stem and stem[-1] not in "/." and "/" not in suffix:
+        return suffix.lower()
+    return os.path.splitext(path)[1][1:].lower()  # dots at the start of a name belong to it
 
 
 def path_to_uri(path: str | bytes) -> str:
@@ -32,6 +35,8 @@ def quote(name: str) -> str:
 
 def uri_to_path(uri: str) -> str:
     """Return the path that `path_to_uri` was given, including non-UTF-8 bytes."""
+    if uri.isascii() and "%" not in uri:
+        return uri
     return os.fsdecode(unquote_to_bytes(uri))
 
 

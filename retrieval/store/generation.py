@@ -17,14 +17,11 @@ from retrieval.store.schema import (
     FAILURES,
     TEXT_SCHEMAS,
     frames_schema,
-    items_batch,
     segments_schema,
 )
-from retrieval.store.text_rows import text_batches, text_shards
+from retrieval.store.text_rows import text_shards
 from retrieval.store.updates import updated_rows
 from retrieval.types import Failure, Space
-
-_BATCH_ITEMS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +64,24 @@ class GenerationFiles:
 
     def _write_added(self, publication: Publication) -> Iterator[ListedFile]:
         pending = self.pending
-        if pending.items:
+        if pending.item_count:
             id_range = (pending.first_item_id, pending.next_item_id - 1)
-            batches = self._item_batches()
+            batches = pending.item_batches(self.items_schema)
             yield publication.write_shard("items", self.items_schema, batches, id_range)
             for folder, schema in TEXT_SCHEMAS.items():
-                rows = text_batches(folder, pending.new_texts())
-                first = next(rows, None)
+                texts = pending.text_batches(folder)
+                first = next(texts, None)
                 if first is not None:
-                    yield publication.write_shard(folder, schema, chain([first], rows), id_range)
+                    yield publication.write_shard(folder, schema, chain([first], texts), id_range)
         for space in self.spaces:
             ids = None if space.name in self.excluded_spaces else pending.id_range(space.name)
             if ids is None:
                 continue
-            schema, batches = segments_schema(space.dim), pending.segment_batches(space)
+            rows = pending.rows_of(space.name)
+            schema, batches = segments_schema(space.dim), rows.segment_batches(space)
             yield publication.write_shard(f"segments/{space.name}", schema, batches, ids)
-            if pending.has_frames(space):
-                schema, batches = frames_schema(space.dim), pending.frame_batches(space)
+            if rows.has_frames():
+                schema, batches = frames_schema(space.dim), rows.frame_batches(space)
                 yield publication.write_shard(f"frames/{space.name}", schema, batches, ids)
         if pending.removed:
             yield publication.write_ids("removed", np.array(sorted(pending.removed), np.int64))
@@ -130,11 +128,6 @@ class GenerationFiles:
             kept.append(publication.write_shard(folder, TEXT_SCHEMAS[folder], batches, id_range))
         kept.sort(key=lambda file: file.first_item_id or 0)
         return [file for file in files if file.folder != folder] + kept
-
-    def _item_batches(self) -> Iterator[pa.RecordBatch]:
-        for start in range(0, len(self.pending.items), _BATCH_ITEMS):
-            infos = [info for info, _ in self.pending.items[start : start + _BATCH_ITEMS]]
-            yield items_batch(self.pending.first_item_id + start, infos, self.items_schema)
 
 
 def split_index(

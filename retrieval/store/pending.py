@@ -1,21 +1,28 @@
-"""Collects the changes of the next generation; vectors are checked and held as float16."""
+"""Collects the changes of the next generation."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.errors import DimensionMismatchError, InvalidVectorError
-from retrieval.store.schema import FAILURES, MEDIUM_CODES, frames_schema, segments_schema
-from retrieval.store.text_rows import ALL_SOURCES, TextUpdate, text_bytes
+from retrieval.store.schema import FAILURES, items_batch
+from retrieval.store.shards import with_columns
+from retrieval.store.space_rows import ITEM_BYTES, BatchRows, PendingRows, SpaceRows
+from retrieval.store.text_rows import (
+    ALL_SOURCES,
+    TEXT_BYTES,
+    TextUpdate,
+    text_batches,
+    text_bytes,
+)
 from retrieval.store.updates import Update
-from retrieval.types import Failure, Frames, MediaInfo, Segments, Space, TimedText
+from retrieval.types import Failure, MediaInfo, Space
 
 SHARD_ROWS = 65_536
 """Rows of a full shard."""
@@ -26,65 +33,23 @@ SHARD_BYTES = 64 << 20
 SHARD_SECONDS = 60.0
 """Age at which a shard is published regardless of its size, so that a kill loses little work."""
 
-UNIT_TOLERANCE = 5e-3
-"""Accepted deviation of a vector's length from 1; rounding to float16 causes up to 5e-4."""
-
-_ITEM_BYTES = 1024
-_GROUP_ITEMS = 256
-_MEDIA = pa.array([str(medium) for medium in MEDIUM_CODES])
+_BATCH_ITEMS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class SpaceRows:
-    """The rows of one item in one space, as they are stored; parallel arrays."""
+class ItemBatch:
+    """New items in columns.
 
-    media: NDArray[np.int8]
-    start_seconds: NDArray[np.float32]
-    end_seconds: NDArray[np.float32]
-    vectors: NDArray[np.float16]
-    frame_seconds: NDArray[np.float32]
-    frame_vectors: NDArray[np.float16]
+    Attributes:
+        items: The columns of `ITEMS` without `item_id`, then user columns; see
+            `UserColumns.register_batch`.
+        texts: Rows of `TEXTS`; `item_id` is the position of the item in the batch.
+        rows: By the name of every space the items were embedded in.
+    """
 
-    @classmethod
-    def from_segments(
-        cls, label: str, space: Space, segments: Segments, frames: Frames | None
-    ) -> SpaceRows:
-        """Check and cast the rows of one item; `label` identifies it in error messages.
-
-        Raises:
-            DimensionMismatchError: Vectors have another length than the space's.
-            InvalidVectorError: A vector is NaN, infinite or not of unit length.
-            ValueError: The arrays differ in length, a segment does not start before its end, or a
-                frame has no time.
-        """
-        start_seconds, end_seconds = single_precision(segments.start_seconds, segments.end_seconds)
-        frames = frames or Frames(np.empty(0, np.float32), np.empty((0, space.dim), np.float32))
-        rows = cls(
-            media=np.array([MEDIUM_CODES.index(medium) for medium in segments.media], np.int8),
-            start_seconds=start_seconds,
-            end_seconds=end_seconds,
-            vectors=to_float16(label, space, segments.vectors),
-            frame_seconds=np.array(frames.seconds, np.float32),
-            frame_vectors=to_float16(label, space, frames.vectors),
-        )
-        rows._check(label)
-        return rows
-
-    @property
-    def bytes(self) -> int:
-        """Approximate memory of the rows."""
-        return self.vectors.nbytes + self.frame_vectors.nbytes + _ITEM_BYTES
-
-    def _check(self, label: str) -> None:
-        lengths = [len(self.media), len(self.start_seconds), len(self.end_seconds)]
-        if set(lengths) != {len(self.vectors)} or len(self.frame_seconds) != len(
-            self.frame_vectors
-        ):
-            raise ValueError(f"{label}: media, times and vectors differ in length")
-        spans = self.start_seconds < self.end_seconds
-        untimed = np.isnan(self.start_seconds) & np.isnan(self.end_seconds)
-        if not (spans | untimed).all() or not np.isfinite(self.frame_seconds).all():
-            raise ValueError(f"{label}: a segment has start >= end, or a frame has no time")
+    items: pa.RecordBatch
+    texts: pa.RecordBatch
+    rows: dict[str, BatchRows]
 
 
 @dataclass(slots=True)
@@ -96,36 +61,57 @@ class PendingChanges:
 
     first_item_id: int
     spaces: list[Space] = field(default_factory=list)
-    items: list[tuple[MediaInfo, dict[str, SpaceRows]]] = field(default_factory=list)
-    rows: dict[str, list[tuple[int, SpaceRows]]] = field(default_factory=dict)
+    item_count: int = 0
+    rows: dict[str, PendingRows] = field(default_factory=dict)
     failures: list[tuple[Failure, int]] = field(default_factory=list)
     removed: set[int] = field(default_factory=set)
     updates: dict[int, Update] = field(default_factory=dict)
     text_updates: dict[int, TextUpdate] = field(default_factory=dict)
     resolved_failures: set[str] = field(default_factory=set)
+    _items: list[list[MediaInfo] | ItemBatch] = field(default_factory=list)
+    _new_rows: dict[str, PendingRows] = field(default_factory=dict)
     _bytes: int = 0
     _max_rows: int = 0
     _started_at: float | None = None
 
     def __bool__(self) -> bool:
-        rows = self.items or self.rows or self.failures or self.removed
+        rows = self.item_count or self.rows or self.failures or self.removed
         updates = self.updates or self.text_updates
         return bool(self.spaces or rows or updates or self.resolved_failures)
 
     @property
     def next_item_id(self) -> int:
         """The id after that of the last pending item."""
-        return self.first_item_id + len(self.items)
+        return self.first_item_id + self.item_count
 
     def add(self, info: MediaInfo, rows: dict[str, SpaceRows]) -> None:
         """Add a new item with its rows in every space."""
-        self.items.append((info, rows))
-        self._count(*rows.values(), texts=info.texts)
+        last = self._items[-1] if self._items else None
+        if isinstance(last, list):
+            last.append(info)
+        else:
+            self._items.append([info])
+        for name, each in rows.items():
+            self._of(self._new_rows, name).parts.append((self.next_item_id, each))
+        self.item_count += 1
+        self._count(rows.values(), texts=text_bytes(info.texts) if info.texts else 0)
+
+    def add_batch(self, batch: ItemBatch, rows: dict[str, SpaceRows]) -> None:
+        """Add new items with their rows in every space, as `add` does one by one."""
+        self._items.append(batch)
+        for name, each in rows.items():
+            ids = self.next_item_id + batch.rows[name].items
+            self._of(self._new_rows, name).parts.append((ids, each))
+        count = batch.items.num_rows
+        self.item_count += count
+        characters = pc.sum(pc.utf8_length(batch.texts.column("text"))).as_py() or 0
+        texts = TEXT_BYTES * batch.texts.num_rows + characters
+        self._count(rows.values(), items=count, texts=texts)
 
     def add_rows(self, item_id: int, space: str, rows: SpaceRows) -> None:
         """Add the rows of an existing item."""
-        self.rows.setdefault(space, []).append((item_id, rows))
-        self._count(rows)
+        self._of(self.rows, space).parts.append((item_id, rows))
+        self._count([rows])
 
     def add_failure(self, failure: Failure) -> None:
         """Add a failure; an item of the same uri that is added later resolves it."""
@@ -140,7 +126,7 @@ class PendingChanges:
     def update_texts(self, item_id: int, update: TextUpdate) -> None:
         """Set new texts of an existing item."""
         self.text_updates[item_id] = update.merged_with(self.text_updates.get(item_id))
-        self._count(texts=update.texts)
+        self._count(texts=text_bytes(update.texts))
 
     @property
     def updated_ids(self) -> NDArray[np.int64]:
@@ -151,108 +137,74 @@ class PendingChanges:
         """Whether the changes fill a shard, or the oldest one is a minute old."""
         full = self._max_rows >= SHARD_ROWS or self._bytes >= SHARD_BYTES
         old = self._started_at is not None and time.monotonic() - self._started_at >= SHARD_SECONDS
-        return full or old or len(self.items) >= SHARD_ROWS
+        return full or old or self.item_count >= SHARD_ROWS
 
-    def _count(self, *rows: SpaceRows, texts: Sequence[TimedText] = ()) -> None:
+    def free_rows(self) -> int:
+        """Return the number of rows until a shard is full, at least 1."""
+        return max(1, SHARD_ROWS - max(self._max_rows, self.item_count))
+
+    def _count(self, rows: Iterable[SpaceRows] = (), *, items: int = 1, texts: int = 0) -> None:
         if self._started_at is None:
             self._started_at = time.monotonic()
-        self._bytes += sum(each.bytes for each in rows) + _ITEM_BYTES + text_bytes(texts)
-        # The sum over all spaces is an upper bound of the rows of each shard.
-        self._max_rows += sum(max(len(each.vectors), len(each.frame_vectors)) for each in rows)
+        self._bytes += ITEM_BYTES * items + texts
+        for each in rows:
+            self._bytes += each.bytes + ITEM_BYTES * items
+            # The sum over all spaces is an upper bound of the rows of each shard.
+            self._max_rows += max(len(each.vectors), len(each.frame_vectors))
+
+    @staticmethod
+    def _of(rows: dict[str, PendingRows], space: str) -> PendingRows:
+        found = rows.get(space)
+        if found is None:
+            found = rows[space] = PendingRows()
+        return found
 
     # ------------------------------------------------------------ rows of the files
 
-    def new_texts(self) -> Iterator[tuple[int, TextUpdate]]:
-        """Yield ids, texts and sidecars of the pending items."""
-        for item_id, (info, _) in enumerate(self.items, self.first_item_id):
-            yield item_id, TextUpdate(info.texts, ALL_SOURCES, info.sidecars)
+    def item_batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Build the rows of `items/`."""
+        for first_id, group in self._item_groups():
+            if isinstance(group, ItemBatch):
+                ids = pa.array(np.arange(first_id, first_id + group.items.num_rows))
+                columns = [ids, *group.items.columns]
+                names = ["item_id", *group.items.schema.names]
+                yield with_columns(pa.RecordBatch.from_arrays(columns, names=names), schema)
+                continue
+            for start in range(0, len(group), _BATCH_ITEMS):
+                yield items_batch(first_id + start, group[start : start + _BATCH_ITEMS], schema)
+
+    def text_batches(self, folder: str) -> Iterator[pa.RecordBatch]:
+        """Build the rows of `texts/` or `sidecars/` of the new items."""
+        for first_id, group in self._item_groups():
+            if not isinstance(group, ItemBatch):
+                updates = (
+                    (item_id, TextUpdate(info.texts, ALL_SOURCES, info.sidecars))
+                    for item_id, info in enumerate(group, first_id)
+                    if info.texts or info.sidecars
+                )
+                yield from text_batches(folder, updates)
+            elif folder == "texts" and group.texts.num_rows:
+                ids = pa.array(first_id + group.texts.column("item_id").to_numpy())
+                columns = [ids, *group.texts.columns[1:]]
+                yield pa.RecordBatch.from_arrays(columns, schema=group.texts.schema)
 
     def id_range(self, space: str) -> tuple[int, int] | None:
         """Return the first and last id of the items with pending rows in a space."""
-        ids = [item_id for item_id, _ in self.rows.get(space, [])]
-        if self.items:
+        ids = [item_id for item_id, _ in self.rows[space].parts] if space in self.rows else []
+        if self.item_count:
             ids += [self.first_item_id, self.next_item_id - 1]
-        return (ids[0], ids[-1]) if ids else None
+        return (int(ids[0]), int(ids[-1])) if ids else None
 
-    def segment_batches(self, space: Space) -> Iterator[pa.RecordBatch]:
-        """Build the rows of `segments/SPACE`."""
-        schema = segments_schema(space.dim)
-        for ids, group in self._groups(space):
-            columns = [
-                _repeated(ids, [len(rows.vectors) for rows in group]),
-                _MEDIA.take(pa.array(np.concatenate([rows.media for rows in group]))),
-                _times([rows.start_seconds for rows in group]),
-                _times([rows.end_seconds for rows in group]),
-                _embeddings([rows.vectors for rows in group]),
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+    def rows_of(self, space: str) -> PendingRows:
+        """Return the rows of a space: those of existing items, then those of new ones."""
+        pending = (self.rows.get(space), self._new_rows.get(space))
+        return PendingRows([part for rows in pending if rows is not None for part in rows.parts])
 
-    def frame_batches(self, space: Space) -> Iterator[pa.RecordBatch]:
-        """Build the rows of `frames/SPACE`."""
-        schema = frames_schema(space.dim)
-        for ids, group in self._groups(space):
-            columns = [
-                _repeated(ids, [len(rows.frame_vectors) for rows in group]),
-                _times([rows.frame_seconds for rows in group]),
-                _embeddings([rows.frame_vectors for rows in group]),
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
-
-    def has_frames(self, space: Space) -> bool:
-        """Whether any pending item has frames in a space."""
-        return any(len(rows.frame_vectors) for _, rows in self._rows_of(space))
-
-    def _groups(self, space: Space) -> Iterator[tuple[list[int], list[SpaceRows]]]:
-        """Yield ids and rows of `_GROUP_ITEMS` items at a time, because small batches are slow."""
-        remaining = self._rows_of(space)
-        while group := list(islice(remaining, _GROUP_ITEMS)):
-            yield [item_id for item_id, _ in group], [rows for _, rows in group]
-
-    def _rows_of(self, space: Space) -> Iterator[tuple[int, SpaceRows]]:
-        yield from self.rows.get(space.name, [])
-        for item_id, (_, rows) in enumerate(self.items, self.first_item_id):
-            if space.name in rows:
-                yield item_id, rows[space.name]
-
-
-def single_precision(
-    starts: NDArray[np.floating], ends: NDArray[np.floating]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Round spans to float32 so that none becomes empty.
-
-    Beyond 2^24 seconds neighbouring float32 numbers are two seconds apart. A span that rounding
-    would empty ends at the next number.
-    """
-    first, last = np.array(starts, np.float32), np.array(ends, np.float32)
-    emptied = (np.asarray(starts) < np.asarray(ends)) & (first >= last)
-    return first, np.where(emptied, np.nextafter(first, np.float32(np.inf)), last)
-
-
-def to_float16(label: str, space: Space, vectors: NDArray[np.floating]) -> NDArray[np.float16]:
-    """Round unit vectors of shape (n, dim) to float16.
-
-    Raises:
-        DimensionMismatchError: Vectors have another length than the space's.
-        InvalidVectorError: A vector, as given or as rounded, is not of unit length.
-    """
-    if vectors.ndim != 2 or vectors.shape[1] != space.dim:
-        raise DimensionMismatchError(
-            f"{label}: vectors of shape {vectors.shape}, expected (n, {space.dim}) in {space.name}"
-        )
-    if not len(vectors):
-        return np.empty((0, space.dim), np.float16)
-    with np.errstate(over="ignore", invalid="ignore"):
-        stored = vectors.astype(np.float16)
-        for each in (vectors, stored):
-            lengths = np.linalg.norm(each.astype(np.float32), axis=1)
-            is_unit = np.abs(lengths - 1) <= UNIT_TOLERANCE
-            if not is_unit.all():
-                row = int(is_unit.argmin())
-                raise InvalidVectorError(
-                    f"{label}: vector {row} in {space.name} has length {lengths[row]}, "
-                    "expected 1; check the file, or the encoder if it happens often"
-                )
-    return stored
+    def _item_groups(self) -> Iterator[tuple[int, list[MediaInfo] | ItemBatch]]:
+        first_id = self.first_item_id
+        for group in self._items:
+            yield first_id, group
+            first_id += group.items.num_rows if isinstance(group, ItemBatch) else len(group)
 
 
 def failures_batch(failures: Sequence[tuple[Failure, int]]) -> pa.RecordBatch:
@@ -267,17 +219,3 @@ def failures_batch(failures: Sequence[tuple[Failure, int]]) -> pa.RecordBatch:
         for failure, next_item_id in failures
     ]
     return pa.RecordBatch.from_pylist(rows, schema=FAILURES)
-
-
-def _repeated(ids: list[int], counts: list[int]) -> pa.Array:
-    return pa.array(np.repeat(np.array(ids, np.int64), counts))
-
-
-def _times(parts: list[NDArray[np.float32]]) -> pa.Array:
-    """Convert times; NaN becomes null, because SQL orders NaN above every number."""
-    return pa.array(np.concatenate(parts), from_pandas=True)
-
-
-def _embeddings(parts: list[NDArray[np.float16]]) -> pa.Array:
-    vectors = np.concatenate(parts)
-    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])

@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -197,3 +197,20 @@ def _synced_file(path: Path, name: str, id_range: IdRange | None) -> ListedFile:
 
 def _read_back_error(path: Path) -> StorageError:
     return StorageError(f"{path} differs from what was written; check the disk")
+
+
+@contextmanager
+def partial_index_folder(root: Path, space: str, generation: int) -> Iterator[Path]:
+    """Yield an empty folder for a part of an index, and delete it at the end.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    partial = make_folder(root, f"indexes/{space}") / f".{generation:06d}.tmp"
+    try:
+        with storage_errors(partial):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

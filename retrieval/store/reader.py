@@ -29,6 +29,7 @@ from retrieval.store.current import (
     read_generation,
     read_manifest,
 )
+from retrieval.store.known_files import NAMES, KnownFiles
 from retrieval.store.manifest import TEXT_INDEX, Manifest
 from retrieval.store.schema import (
     ITEM_IDS,
@@ -40,7 +41,7 @@ from retrieval.store.shard_columns import column_types, has_wide_integers
 from retrieval.store.shard_reader import ShardReader, concatenated_ids, id_range
 from retrieval.store.shards import read_rows, read_schema, with_columns
 from retrieval.store.user_columns import UserColumns
-from retrieval.types import Failure, Frames, KnownFile, Segments, Sidecar, TextSource
+from retrieval.types import Failure, Frames, Segments, Sidecar, TextSource
 
 TEXT_BATCH_ROWS = 1024
 """Rows of a block of texts, which can be long."""
@@ -165,15 +166,9 @@ class Snapshot(ShardReader):
         for batch in self._rows_of("items", item_ids):
             yield with_columns(batch, schema)
 
-    def known_files(self) -> dict[str, KnownFile]:
+    def known_files(self) -> KnownFiles:
         """Return id, size, time and digest of every item by uri, without removed items."""
-        names = ["item_id", "uri", "bytes", "mtime", "sha256"]
-        known: dict[str, KnownFile] = {}
-        for batch in self._present_rows("items", names, -1):
-            columns = (batch.column(name).to_pylist() for name in names)
-            for item_id, uri, size, mtime, sha256 in zip(*columns, strict=True):
-                known[uri] = KnownFile(item_id, size, mtime, sha256)
-        return known
+        return KnownFiles(self._present_rows("items", NAMES, -1))
 
     def failures(self) -> dict[str, Failure]:
         """Return the latest failure of every uri that was not embedded later."""

@@ -22,6 +22,9 @@ from retrieval.types import Sidecar, TextSource, TimedText
 
 ALL_SOURCES = frozenset(TextSource)
 
+TEXT_BYTES = 200
+"""Estimated memory of a text without its characters."""
+
 BATCH_ROWS = 1024
 BATCH_BYTES = 16 << 20
 
@@ -61,7 +64,7 @@ class TextUpdate:
 
 def text_bytes(texts: Sequence[TimedText]) -> int:
     """Estimate the memory of texts."""
-    return sum(200 + len(text.text) for text in texts)
+    return sum(TEXT_BYTES + len(text.text) for text in texts)
 
 
 # ---------------------------------------------------------------- new rows

@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from retrieval.columns.arrow import ARROW_TYPES
+from retrieval.columns.arrow import ARROW_TYPES, column_type
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import (
+    EXACT_INTEGERS,
     ColumnType,
     clean_text,
     common_type,
@@ -18,11 +20,20 @@ from retrieval.columns.types import (
     type_of,
 )
 from retrieval.errors import ColumnError
-from retrieval.store.schema import ITEMS
+from retrieval.store.schema import ITEMS, items_batch
 from retrieval.types import MediaInfo, Scalar
 
 RESERVED_PREFIX = "source_"
 """Prefix of a user column whose name the collection uses itself."""
+
+
+_PLAIN_TYPES = {
+    str: ColumnType.STRING,
+    bool: ColumnType.BOOL,
+    int: ColumnType.INT64,
+    float: ColumnType.DOUBLE,
+}
+"""Column types of the Python types whose values are mostly stored as they are."""
 
 
 class UserColumns:
@@ -81,6 +92,8 @@ class UserColumns:
         _check_unicode("the uri", info.uri, ascii(info.uri))
         if info.caption is not None:
             _check_unicode("the caption", info.caption, info.uri)
+        if self._holds_item(info.columns):
+            return replace(info, caption=None) if info.caption == "" else info
         columns: dict[str, Scalar] = {}
         for name, raw in self._with_free_names(info.uri, info.columns):
             value, problem = convert_value(raw)
@@ -108,6 +121,73 @@ class UserColumns:
             self._adopted.setdefault(name, []).append((other, str(old)))
             self._add_type(source, name, types[str(old)])
         return names
+
+    def _holds_item(self, columns: Mapping[str, Scalar]) -> bool:
+        """Whether the columns of an item exist and hold its values as they are.
+
+        Most items are like those before them, and this takes a fraction of the time of the general
+        case.
+        """
+        for name, value in columns.items():
+            known = self._types.get(name)
+            if known is None or _PLAIN_TYPES.get(type(value)) is not known:
+                return False
+            if isinstance(value, str):
+                if not value.isascii():
+                    return False
+            elif not -EXACT_INTEGERS < value < EXACT_INTEGERS:  # type: ignore[operator]
+                return False
+        return True
+
+    def stored_values(self, info: MediaInfo) -> dict[str, Scalar]:
+        """Add the columns of an item; return their values under the names and types of the store.
+
+        Raises:
+            ColumnError: The uri or the caption is not Unicode text.
+        """
+        info = self.register(info)
+        row: dict[str, Scalar] = items_batch(0, [info], self.items_schema()).to_pylist()[0]
+        return {name: row[name] for name in info.columns if name in row}
+
+    # ------------------------------------------------------------ batches
+
+    def holds(self, columns: Mapping[str, pa.Array]) -> bool:
+        """Whether `register` would change no name, type or value of these columns."""
+        if len({name.casefold() for name in columns}) < len(columns):
+            return False
+        return all(
+            self._is_free(name) and self._holds_values(name, column)
+            for name, column in columns.items()
+        )
+
+    def _holds_values(self, name: str, column: pa.Array) -> bool:
+        if column.null_count == len(column):
+            return True
+        known, new = self._types.get(name), column_type(column.type)
+        if known is ColumnType.DOUBLE and new is ColumnType.INT64:
+            return not _has_wide(column)
+        return known is None or known is new
+
+    def register_batch(self, items: pa.RecordBatch) -> pa.RecordBatch:
+        """Add the user columns of items, and return the items without columns that are all null.
+
+        Args:
+            items: The columns of `ITEMS` without `item_id`, then user columns that `holds` accepts.
+        """
+        names = items.schema.names
+        fixed, user = names[: len(ITEMS) - 1], names[len(ITEMS) - 1 :]
+        filled = [name for name in user if items.column(name).null_count < items.num_rows]
+        # As for single items, the order of new columns is that of their first values.
+        for name in sorted(filled, key=lambda name: _first_value_row(items.column(name))):
+            column = items.column(name)
+            if name not in self._types:
+                self._types[name] = column_type(column.type)
+                self._names_by_folded[name.casefold()] = name
+            if pa.types.is_int64(column.type) and _has_wide(column):
+                self._wide.add(name)
+        return items.select([*fixed, *filled])
+
+    # ------------------------------------------------------------ types
 
     def _widen(self, uri: str, name: str, value: Scalar) -> None:
         if is_wide(value):
@@ -189,7 +269,19 @@ class UserColumns:
         self.notices.add(f"{problem}; it is stored as {new!r}", location=uri)
 
 
+def _has_wide(column: pa.Array) -> bool:
+    return any(
+        value is not None and is_wide(value) for value in pc.min_max(column).as_py().values()
+    )
+
+
+def _first_value_row(column: pa.Array) -> int:
+    return int(pc.index(column.is_valid(), True).as_py())
+
+
 def _check_unicode(label: str, text: str, uri: str) -> None:
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError as error:

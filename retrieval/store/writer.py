@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,22 +9,22 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import ColumnType
 from retrieval.errors import SpaceMismatchError
-from retrieval.files.writing import storage_errors
 from retrieval.store.blocks import isin_sorted
 from retrieval.store.current import read_current
 from retrieval.store.folder import delete_partial_files, prepare_folder
 from retrieval.store.generation import GenerationFiles, id_range_after, split_index
 from retrieval.store.lock import CollectionLock
 from retrieval.store.manifest import TEXT_INDEX, ListedFile, Manifest
-from retrieval.store.pending import PendingChanges, SpaceRows
-from retrieval.store.publish import Publication, make_folder
+from retrieval.store.pending import ItemBatch, PendingChanges
+from retrieval.store.publish import Publication, partial_index_folder
 from retrieval.store.reader import Snapshot
-from retrieval.store.schema import items_batch
+from retrieval.store.space_rows import SpaceRows
 from retrieval.store.text_rows import TextUpdate
 from retrieval.store.updates import Update
 from retrieval.store.user_columns import UserColumns
@@ -111,7 +110,7 @@ class CollectionWriter:
         """
         if space.name in self._spaces:
             raise ValueError(f"{self.root} already has a space {space.name}")
-        if self._pending.items:
+        if self._pending.item_count:
             raise ValueError(
                 f"cannot add space {space.name} while new items are pending; publish them first"
             )
@@ -142,6 +141,23 @@ class CollectionWriter:
         self._pending.add(self._columns.register(item.info), rows)
         if item.replaces is not None:
             self._pending.removed.add(item.replaces)
+
+    def add_batch(self, batch: ItemBatch) -> None:
+        """Add new items in columns that `holds_columns` accepts; errors are those of `add`."""
+        self._check_complete()
+        rows = {
+            name: SpaceRows.from_batch(self._space(name), each) for name, each in batch.rows.items()
+        }
+        items = self._columns.register_batch(batch.items)
+        self._pending.add_batch(replace(batch, items=items), rows)
+
+    def holds_columns(self, columns: Mapping[str, pa.Array]) -> bool:
+        """Whether user columns can be stored under their names and without changes."""
+        return self._columns.holds(columns)
+
+    def free_rows(self) -> int:
+        """Return the number of rows until a shard is full, at least 1."""
+        return self._pending.free_rows()
 
     def add_rows(self, item_id: int, space: str, segments: Segments, frames: Frames | None) -> None:
         """Add the rows, perhaps none, of an existing item in a further space.
@@ -207,10 +223,7 @@ class CollectionWriter:
         Raises:
             ColumnError: The uri or the caption is not Unicode text.
         """
-        columns = UserColumns(self._columns.types())
-        info = columns.register(info)
-        row: dict[str, Scalar] = items_batch(0, [info], columns.items_schema()).to_pylist()[0]
-        return {name: row[name] for name in info.columns if name in row}
+        return UserColumns(self._columns.types()).stored_values(info)
 
     def add_failure(self, failure: Failure) -> None:
         """Record a file that could not be used."""
@@ -312,20 +325,13 @@ class CollectionWriter:
     @contextmanager
     def _index_part(self, space: str, kept_parts: int) -> Iterator[Path]:
         self.publish()
-        folder = make_folder(self.root, f"indexes/{space}")
-        partial = folder / f".{self.manifest.generation:06d}.tmp"
-        try:
-            with storage_errors(partial):
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir()
-                yield partial
+        with partial_index_folder(self.root, space, self.manifest.generation) as partial:
+            yield partial
             with self.publication() as publication:
                 others, kept = split_index(self.manifest, space, kept_parts)
                 id_range = id_range_after(self.manifest, space, kept)
                 added = publication.add_index_part(space, partial, id_range)
                 self.publish_files([*others, *kept, *added], publication)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     @contextmanager
     def publication(self) -> Iterator[Publication]:

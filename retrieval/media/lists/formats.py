@@ -7,11 +7,15 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.files.reading import check_regular
 from retrieval.media.lists.encodings import TextEncoding
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = Mapping[str, object]
 NumberedRow = tuple[int, Row | SourceError]
@@ -19,6 +23,9 @@ NumberedRow = tuple[int, Row | SourceError]
 
 EXACT_CHARACTERS = 16
 """A decimal with no more characters than this is exact as a double."""
+
+BATCH_ROWS = 4096
+"""Rows of a Parquet list that are read together."""
 
 _MAX_INT_DIGITS = 4_000
 """Python refuses to parse longer integers."""
@@ -87,24 +94,38 @@ def _parse_int(text: str) -> int | Decimal:
 
 def read_parquet(file: ListFile) -> Iterator[NumberedRow]:
     """Read all columns except binary ones."""
+    from retrieval.columns.arrow import python_values
+
+    number = 0
+    for batch in read_parquet_batches(file.path, file.notices, BATCH_ROWS):
+        columns = [python_values(column) for column in batch.columns]
+        for values in zip(*columns, strict=True):
+            number += 1
+            yield number, dict(zip(batch.schema.names, values, strict=True))
+
+
+def read_parquet_batches(path: str, notices: Notices, rows: int) -> Iterator[pa.RecordBatch]:
+    """Read all columns except binary ones, in batches of at most `rows` rows.
+
+    Raises:
+        SourceError: The file cannot be read, or not beyond some row.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from retrieval.columns.arrow import is_binary, python_values
+    from retrieval.columns.arrow import is_binary
 
     number = 0
     try:
-        check_regular(file.path)
-        with pq.ParquetFile(file.path) as parquet:
+        check_regular(path)
+        with pq.ParquetFile(path) as parquet:
             binary = [field.name for field in parquet.schema_arrow if is_binary(field.type)]
             for name in binary:
-                file.notices.add(f"column {name!r} is binary; left out", source=file.path)
+                notices.add(f"column {name!r} is binary; left out", source=path)
             names = [name for name in parquet.schema_arrow.names if name not in binary]
-            for batch in parquet.iter_batches(batch_size=4096, columns=names):
-                columns = [python_values(column) for column in batch.columns]
-                for values in zip(*columns, strict=True):
-                    number += 1
-                    yield number, dict(zip(batch.schema.names, values, strict=True))
+            for batch in parquet.iter_batches(batch_size=rows, columns=names):
+                yield batch
+                number += batch.num_rows
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise SourceError(f"{file.path}, after row {number}: {reason}; write it again") from error
+        raise SourceError(f"{path}, after row {number}: {reason}; write it again") from error

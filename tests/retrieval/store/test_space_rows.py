@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieval.store.pending import single_precision
+from retrieval.store.space_rows import single_precision
 
 
 @pytest.mark.parametrize("start", [0.0, 1.0, 2.0**24, 30_000_000.0, 40_000_001.0])
