@@ -270,17 +270,16 @@ class QueryMatcher:
         """Yield the matching cues before (-1) or after (1) a cue, each within `JOIN_SECONDS`."""
         rows = self._texts.parts[passage.part][0].rows
         while 0 <= passage.number + step < len(rows):
-            number = passage.number + step
-            row = rows.row(number)
+            found = self._score(passage.part, np.array([passage.number + step]))
+            if not found:
+                return
+            row = found[0].row
             near, far = (passage.row, row) if step > 0 else (row, passage.row)
             same = (row.item_id, row.source) == (passage.row.item_id, passage.row.source)
             # A comparison with NaN is false: texts without times end the moment.
             if not same or not far.start_seconds - near.end_seconds <= JOIN_SECONDS:
                 return
-            found = self._score(passage.part, np.array([number]))
-            if not found:
-                return
-            (passage,) = found
+            passage = found[0]
             yield passage
 
 

@@ -106,11 +106,6 @@ class TextRows:
     def __len__(self) -> int:
         return len(self.item_ids)
 
-    def row(self, number: int) -> TextRow:
-        """Return one row."""
-        (text,) = self.texts(np.array([number]))
-        return self.row_of_text(number, text)
-
     def row_of_text(self, number: int, text: str) -> TextRow:
         """Return a row whose text was read before."""
         return TextRow(
