@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,3 +32,12 @@ class ClipTextTower(TextOnlyEncoder):
             rows = self._model.encode_text(self._tokenizer(list(texts)), normalize=True)
         vectors: NDArray[np.float32] = rows.float().numpy()
         return vectors
+
+
+def write_random_clip(path: Path) -> None:
+    """Write the weights of a whole CLIP of this size, with random values, as safetensors."""
+    import open_clip
+    from safetensors.torch import save_model
+
+    torch.manual_seed(0)
+    save_model(open_clip.create_model(ARCHITECTURE), str(path))

@@ -17,10 +17,10 @@ import numpy as np
 import open_clip
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_model
 
 from benchmarks.results.outcome import Result
 from benchmarks.speed import SUITE
+from benchmarks.speed.clip_text_tower import write_random_clip
 from benchmarks.speed.harness import Way, in_turns, row, seconds, timed
 from benchmarks.speed.photographs import write_photographs
 from benchmarks.speed.processes import run_cell
@@ -70,7 +70,7 @@ def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
     count = max(4, round(PHOTOGRAPHS * scale))
     write_photographs(folder / "photographs", count, megapixels=MEGAPIXELS)
     weights = folder / "ViT-B-32.safetensors"
-    _write_random_clip(weights)
+    write_random_clip(weights)
     tiny = f"local-dir:{files('retrieval') / 'weights' / 'tiny-image'}"
     models = (
         _Model("ViT-B/32", f"open_clip:ViT-B-32/{weights}", "ViT-B-32", weights, over_bare=1.10),
@@ -176,8 +176,3 @@ def _bare_seconds(name: str, pixels: torch.Tensor) -> float:
 
     network.encode_image(pixels[:CPU_BATCH])  # the first call allocates buffers
     return seconds(all_batches)
-
-
-def _write_random_clip(path: Path) -> None:
-    torch.manual_seed(0)
-    save_model(open_clip.create_model("ViT-B-32"), str(path))

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.results.outcome import Result
+from benchmarks.speed.clip_text_tower import write_random_clip
 from benchmarks.speed.harness import Sample, in_turns, row, seconds, timed
 from benchmarks.speed.photographs import write_photographs
 from retrieval.collection import Collection
@@ -51,7 +52,7 @@ def _first_answer(folder: Path, photographs: int) -> list[Result]:
     weights, root, cache = folder / "ViT-B-32.safetensors", folder / "startup", folder / "cache"
     for path in (root, cache):
         shutil.rmtree(path, ignore_errors=True)
-    _write_random_clip(weights)
+    write_random_clip(weights)
     write_photographs(folder / "startup-photographs", photographs, megapixels=(0.5, 1.0))
     collection = Collection(root, device="cpu")
     collection.add(
@@ -96,15 +97,6 @@ def _measured(work: Callable[[], object], processor: list[float]) -> float:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return wall
-
-
-def _write_random_clip(path: Path) -> None:
-    import open_clip
-    import torch
-    from safetensors.torch import save_model
-
-    torch.manual_seed(0)
-    save_model(open_clip.create_model("ViT-B-32"), str(path))
 
 
 def _run(*arguments: str, cache: Path | None = None) -> None:
