@@ -77,22 +77,21 @@ class KnownFiles(Mapping[str, KnownFile]):
     def update(self, files: Mapping[str, KnownFile]) -> None:
         """Add files, or replace those of the same uri; they become the last ones."""
         for uri, file in files.items():
-            row = self._row(uri)
-            if row is not None:
-                self._dropped.add(row)
-            self._renamed.pop(uri, None)
+            self._drop(uri)
             self._renamed[uri] = file
 
     def rename(self, old_uri: str, uri: str) -> KnownFile:
         """Change the uri of a file, which becomes the last one."""
         file = self[old_uri]
-        for name in (old_uri, uri):
-            if name in self._renamed:
-                del self._renamed[name]
-            elif (row := self._row(name)) is not None:
-                self._dropped.add(row)
-        self._renamed[uri] = file
+        self._drop(old_uri)
+        self.update({uri: file})
         return file
+
+    def _drop(self, uri: str) -> None:
+        if uri in self._renamed:
+            del self._renamed[uri]
+        elif (row := self._row(uri)) is not None:
+            self._dropped.add(row)
 
     def uris_of_size(self, size: int) -> list[str]:
         """Return the uris of the files with a number of bytes."""
