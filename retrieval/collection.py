@@ -15,15 +15,15 @@ from retrieval.embedding.options import EmbedOptions, EmbedReport
 from retrieval.embedding.run import embed
 from retrieval.errors import CollectionNotFoundError, RetrievalError
 from retrieval.progress import Progress, no_progress
-from retrieval.search.arguments import names_of, query_of, targets_of, text_mode_of
+from retrieval.search.arguments import names_of, query_of
 from retrieval.search.filtering import chosen_items, conditions_below
 from retrieval.search.hits import Hits
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.indexing.deadline import EFFORT_SECONDS
 from retrieval.search.indexing.request import IndexRequest
+from retrieval.search.keywords import SearchKeywords, options_of
 from retrieval.search.open_collection import OpenCollection
-from retrieval.search.options import SearchOptions
 from retrieval.search.query import QueryLike
 from retrieval.search.reranking.reranker import RERANK_TOP, Reranker
 from retrieval.search.searcher import SearchResult
@@ -279,20 +279,12 @@ class Collection(OpenCollection):
         `spaces` restricts the search to some spaces, `rerank_top` is the number of re-ranked hits.
         """
         parsed = query_of(query, like, vector, space)
-        options = SearchOptions(
-            to=targets_of(to),
-            k=k,
-            offset=offset,
-            where=conditions_below(self.below, where),
-            ids=ids,
-            spaces=names_of(spaces),
-            cutoff=cutoff,
-            min_score=min_score,
-            reranker=self.reranker(rerank) if isinstance(rerank, str) else rerank,
-            rerank_top=rerank_top,
-            with_vectors=with_vectors,
-            text=text_mode_of(text),
-        )
+        keywords: SearchKeywords = {
+            "to": to, "k": k, "offset": offset, "where": conditions_below(self.below, where),
+            "cutoff": cutoff, "min_score": min_score, "spaces": spaces, "rerank": rerank,
+            "rerank_top": rerank_top, "with_vectors": with_vectors, "text": text,
+        }  # fmt: skip
+        options = options_of(keywords, ids, self.reranker)
         return self.searcher.search(parsed, options)
 
     def duplicates(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Collection as AnyOf
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,19 +27,17 @@ from retrieval.errors import (
 from retrieval.localization.choose import choose_localizers
 from retrieval.progress import Progress, no_progress
 from retrieval.protocols import Encoder
-from retrieval.search.arguments import names_of, parse_item, query_of, targets_of, text_mode_of
+from retrieval.search.arguments import names_of, parse_item, query_of
 from retrieval.search.coordinator import Coordinator
 from retrieval.search.hits import Hits
+from retrieval.search.keywords import SearchKeywords, options_of
 from retrieval.search.local_member import LocalMember
 from retrieval.search.members import Members
-from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query, QueryLike
-from retrieval.search.reranking.reranker import RERANK_TOP, Reranker
 from retrieval.search.result import SearchResult
 from retrieval.search.threads import call_each
 from retrieval.search.vector_query import VectorQuery
 from retrieval.store.status import Status
-from retrieval.targets import Target, TextMode
 from retrieval.types import Space
 
 logger = logging.getLogger(__name__)
@@ -49,24 +46,6 @@ Result = TypeVar("Result")
 
 DAMAGE = (CollectionDamagedError, CollectionFormatError, IndexFileError)
 """Errors of a collection that `skip_damaged` leaves out."""
-
-
-class GroupSearchOptions(TypedDict, total=False):
-    """Keyword arguments of a search, as for `Collection.search` and `Collection.answer`."""
-
-    to: str | AnyOf[Target | str] | None
-    k: int
-    offset: int
-    where: str | Sequence[str] | None
-    cutoff: bool
-    min_score: float | None
-    spaces: str | Sequence[str] | None
-    rerank: str | Reranker | None
-    rerank_top: int
-    with_vectors: bool
-    text: str | TextMode
-    vector: ArrayLike | None
-    space: str | None
 
 
 class CollectionGroup:
@@ -193,7 +172,7 @@ class CollectionGroup:
         *,
         like: str | None = None,
         ids: Sequence[str] | None = None,
-        **options: Unpack[GroupSearchOptions],
+        **options: Unpack[SearchKeywords],
     ) -> Hits:
         """Find the items of all collections that are closest to a query; best first.
 
@@ -216,28 +195,12 @@ class CollectionGroup:
         *,
         like: str | None = None,
         ids: Sequence[str] | None = None,
-        **options: Unpack[GroupSearchOptions],
+        **options: Unpack[SearchKeywords],
     ) -> SearchResult:
         """Search like `search`; return the hits with the time of each stage."""
         parsed = self._query(query, like, options.get("vector"), options.get("space"))
-        rerank = options.get("rerank")
-        return self.coordinator.search(
-            parsed,
-            SearchOptions(
-                to=targets_of(options.get("to", ())),
-                k=options.get("k", 10),
-                offset=options.get("offset", 0),
-                where=options.get("where"),
-                ids=self._global_ids(ids),
-                spaces=names_of(options.get("spaces")),
-                cutoff=options.get("cutoff", False),
-                min_score=options.get("min_score"),
-                reranker=self._models.reranker(rerank) if isinstance(rerank, str) else rerank,
-                rerank_top=options.get("rerank_top", RERANK_TOP),
-                with_vectors=options.get("with_vectors", False),
-                text=text_mode_of(options.get("text", TextMode.AUTO)),
-            ),
-        )
+        reranker = self._models.reranker
+        return self.coordinator.search(parsed, options_of(options, self._global_ids(ids), reranker))
 
     def duplicates(
         self,

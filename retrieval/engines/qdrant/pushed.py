@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection as AnyOf
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from retrieval.collection import Collection
 from retrieval.engines.qdrant.address import QdrantAddress
@@ -18,16 +18,15 @@ from retrieval.engines.qdrant.ranking import PushedPoints
 from retrieval.engines.qdrant.search import PushedSearch
 from retrieval.engines.qdrant.server import QdrantServer
 from retrieval.errors import CollectionDamagedError, QueryError, RetrievalError
-from retrieval.search.arguments import names_of, query_of, targets_of, text_mode_of
+from retrieval.search.arguments import query_of
 from retrieval.search.hits import Hits
-from retrieval.search.options import SearchOptions
+from retrieval.search.keywords import SearchKeywords, options_of
 from retrieval.search.query import Query, QueryLike
-from retrieval.search.reranking.reranker import RERANK_TOP, Reranker
 from retrieval.search.searcher import SearchResult
 from retrieval.search.vector_query import VectorQuery
 from retrieval.store.current import read_current
 from retrieval.store.status import SpaceStatus, Status
-from retrieval.targets import Target, TextMode
+from retrieval.targets import TextMode
 
 
 class PushedCollection:
@@ -120,29 +119,24 @@ class PushedCollection:
         """Describe the contents in one line."""
         return self.status().summary()
 
-    def search(self, query: QueryLike | VectorQuery | None = None, **options: Any) -> Hits:
+    def search(
+        self,
+        query: QueryLike | VectorQuery | None = None,
+        *,
+        like: int | None = None,
+        ids: Sequence[int] | NDArray[np.integer] | None = None,
+        **options: Unpack[SearchKeywords],
+    ) -> Hits:
         """Find the items closest to a query; the arguments are those of `answer`."""
-        return self.answer(query, **options).hits
+        return self.answer(query, like=like, ids=ids, **options).hits
 
     def answer(
         self,
         query: QueryLike | VectorQuery | None = None,
         *,
         like: int | None = None,
-        to: str | AnyOf[Target | str] | None = (),
-        k: int = 10,
-        offset: int = 0,
-        where: str | Sequence[str] | None = None,
         ids: Sequence[int] | NDArray[np.integer] | None = None,
-        cutoff: bool = False,
-        min_score: float | None = None,
-        spaces: str | Sequence[str] | None = None,
-        rerank: str | Reranker | None = None,
-        rerank_top: int = RERANK_TOP,
-        with_vectors: bool = False,
-        text: str | TextMode = TextMode.AUTO,
-        vector: ArrayLike | None = None,
-        space: str | None = None,
+        **options: Unpack[SearchKeywords],
     ) -> SearchResult:
         """Find the items closest to a query; the arguments are those of `Collection.answer`.
 
@@ -154,27 +148,15 @@ class PushedCollection:
             SpaceMismatchError: The model here is not the one of the pushed vectors.
             ServerError: The server does not answer.
         """
-        given = query_of(query, like, vector, space)
-        if text_mode_of(text) is TextMode.ONLY:
+        given = query_of(query, like, options.get("vector"), options.get("space"))
+        converted = options_of(options, ids, self._source.reranker)
+        if converted.text is TextMode.ONLY:
             raise QueryError("Qdrant has no words of the items; search the collection for words")
-        options = SearchOptions(
-            to=targets_of(to),
-            k=k,
-            offset=offset,
-            where=where,
-            ids=ids,
-            spaces=names_of(spaces),
-            cutoff=cutoff,
-            min_score=min_score,
-            reranker=self._source.reranker(rerank) if isinstance(rerank, str) else rerank,
-            rerank_top=rerank_top,
-            with_vectors=with_vectors,
-            text=TextMode.OFF,
-        )
+        converted = replace(converted, text=TextMode.OFF)
         parsed = given if isinstance(given, VectorQuery) else Query.of(given)
-        points = PushedPoints(self._server, self._collection, with_vectors=with_vectors)
+        points = PushedPoints(self._server, self._collection, with_vectors=converted.with_vectors)
         source = self._source if self._has_source else None
-        return PushedSearch(points, self.card, self._source.encoder, source).run(parsed, options)
+        return PushedSearch(points, self.card, self._source.encoder, source).run(parsed, converted)
 
     # ------------------------------------------------------------ parts
 
