@@ -85,6 +85,7 @@ def listen(root: Path) -> socket.socket | None:
     try:
         listener.bind(os.fspath(path))
         os.chmod(path, 0o600)
+        listener.listen()  # a search that connects before the server runs waits for its answer
     except OSError:
         listener.close()
         raise

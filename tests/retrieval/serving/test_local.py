@@ -193,7 +193,6 @@ def test_a_server_that_dies_in_the_middle_falls_back(
     (tmp_path / "CURRENT").write_text("000001 x")
     listener = listen(tmp_path)
     assert listener is not None
-    listener.listen()
 
     def die() -> None:
         connection, _ = listener.accept()
@@ -211,12 +210,32 @@ def test_a_server_that_dies_in_the_middle_falls_back(
         socket_path(tmp_path).unlink()
 
 
+def test_a_search_before_the_server_runs_waits_for_its_answer(
+    runtime: Path, shared, tmp_path: Path
+) -> None:
+    (tmp_path / "CURRENT").write_text("000001 x")
+    listener = listen(tmp_path)
+    assert listener is not None
+    found: list[dict | None] = []
+    asking = threading.Thread(target=lambda: found.append(ask(tmp_path, {"q": "red"})))
+    asking.start()
+    try:
+        connection, _ = listener.accept()
+        connection.recv(4_096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{\"query\": \"red\"}")
+        connection.close()
+    finally:
+        asking.join()
+        listener.close()
+        socket_path(tmp_path).unlink()
+    assert found == [{"query": "red"}]
+
+
 def test_a_silent_server_is_given_up(runtime: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(local_client, "ANSWER_SECONDS", 0.05)
     (tmp_path / "CURRENT").write_text("000001 x")
     listener = listen(tmp_path)
     assert listener is not None
-    listener.listen()
     try:
         assert ask(tmp_path, {"q": "red"}) is None
     finally:
