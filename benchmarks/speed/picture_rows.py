@@ -5,9 +5,9 @@ the variable RETRIEVAL_REAL_DATA names: emoji with their names, photographs with
 photographs with labels. It writes `rows.npy`, (rows, 256) float16 of unit length, `texts.npy`,
 (texts, 256) float32, and `rows.txt`, which describes them.
 
-The first rows are the pictures themselves. Each further row is a view of one: a random crop, half of
-them flipped, with other colours, and in half of the views with a crop of a second picture pasted
-into it. The bundled model `tiny-image`, or another one, encodes every view; no row is computed from
+The first rows are the pictures themselves. Each further row is a view of one: a random crop with
+other colours. Half of the views are flipped, and into half of them a crop of a second picture is
+pasted. The bundled model `tiny-image`, or another one, encodes every view; no row is computed from
 other rows. `tiny-image` was trained on generated scenes only: its rows are the answers of a trained
 network to real pictures, but the nearest rows of a text need not show what the text says.
 """
@@ -90,7 +90,7 @@ def read_pictures(data: Path) -> Pictures:
         lines = (photos / "captions.jsonl").read_text("utf-8").splitlines()
         captions = {each["file"]: each["caption"] for each in map(json.loads, lines)}
         with (labelled / "labels.csv").open(newline="", encoding="utf-8") as table:
-            labels = {file: label for file, label in csv.reader(table)}
+            labels = dict(csv.reader(table))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{data} has not the expected pictures and captions: {error}") from error
     photographs = [photos / file for file in captions] + [labelled / file for file in labels]
