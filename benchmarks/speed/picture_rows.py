@@ -91,16 +91,19 @@ def read_pictures(data: Path) -> Pictures:
         captions = {each["file"]: each["caption"] for each in map(json.loads, lines)}
         with (labelled / "labels.csv").open(newline="", encoding="utf-8") as table:
             labels = dict(csv.reader(table))
+        photographs = [photos / file for file in captions] + [labelled / file for file in labels]
+        images = [read_image(str(path)) for path in emoji]
+        images += [_read_photograph(path) for path in photographs]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{data} has not the expected pictures and captions: {error}") from error
-    photographs = [photos / file for file in captions] + [labelled / file for file in labels]
-    images = [read_image(str(path)) for path in emoji]
-    for path in photographs:
-        image = read_image(str(path), draft_side=MAX_SIDE)
-        image.thumbnail((2 * MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC)
-        images.append(image)
     texts = dict.fromkeys([*names, *captions.values(), *labels.values()])
     return Pictures(images, len(photographs), list(texts))
+
+
+def _read_photograph(path: Path) -> Image.Image:
+    image = read_image(str(path), draft_side=MAX_SIDE)
+    image.thumbnail((2 * MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC)
+    return image
 
 
 def views(pictures: Pictures, number: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -173,7 +176,7 @@ def write_rows(
     np.save(folder / "texts.npy", texts)
     model = f"the bundled model {encoder.spec}" if encoder.spec in BUNDLED else encoder.spec
     (folder / "rows.txt").write_text(
-        f"views of {len(pictures.images):,} real pictures, encoded by {model}\n"
+        f"views of {len(pictures.images):,} real pictures by {model}\n"
     )
     partial.rename(folder / "rows.npy")
 
