@@ -9,7 +9,8 @@ The first rows are the pictures themselves. Each further row is a view of one: a
 other colours. Half of the views are flipped, and into half of them a crop of a second picture is
 pasted. The bundled model `tiny-image`, or another one, encodes every view; no row is computed from
 other rows. `tiny-image` was trained on generated scenes only: its rows are the answers of a trained
-network to real pictures, but the nearest rows of a text need not show what the text says.
+network to real pictures, but it does not know what they show, and its texts are nearly equal.
+`--adapter` therefore trains an adapter on the pictures and their texts first, which takes seconds.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.datasets.emoji import PICTURES, read_emoji
+from retrieval.encoders.adapter import AdapterEncoder
 from retrieval.encoders.catalogue import BUNDLED, load_encoder
 from retrieval.errors import RetrievalError, SourceError, UnknownModelError
 from retrieval.media.images.fitting import fit
 from retrieval.media.images.reading import read_image
 from retrieval.protocols import Encoder
+from retrieval.training.pairs.options import PairsOptions
+from retrieval.training.pairs.train import train_on_pairs
 
 logger = logging.getLogger(__name__)
 
@@ -69,12 +73,17 @@ class Pictures:
     Attributes:
         images: RGB images, photographs last.
         photographs: Number of photographs.
-        texts: Distinct names, captions and labels.
+        pairs: Pictures with their names, captions and labels. Emoji without a name are missing.
     """
 
     images: Sequence[Image.Image]
     photographs: int
-    texts: Sequence[str]
+    pairs: Sequence[tuple[Path, str]]
+
+    @property
+    def texts(self) -> list[str]:
+        """Distinct names, captions and labels."""
+        return list(dict.fromkeys(text for _, text in self.pairs))
 
 
 def read_pictures(data: Path) -> Pictures:
@@ -86,18 +95,16 @@ def read_pictures(data: Path) -> Pictures:
     photos, labelled = data / "photos", data / "photos_labelled"
     try:
         emoji = sorted((data / "emoji" / PICTURES).glob("*.png"))
-        names = [each.name for each in read_emoji(data / "emoji")]
+        names = [(each.file, each.name) for each in read_emoji(data / "emoji")]
         lines = (photos / "captions.jsonl").read_text("utf-8").splitlines()
-        captions = {each["file"]: each["caption"] for each in map(json.loads, lines)}
+        captions = [(photos / each["file"], each["caption"]) for each in map(json.loads, lines)]
         with (labelled / "labels.csv").open(newline="", encoding="utf-8") as table:
-            labels = dict(csv.reader(table))
-        photographs = [photos / file for file in captions] + [labelled / file for file in labels]
+            labels = [(labelled / file, label) for file, label in csv.reader(table)]
         images = [read_image(str(path)) for path in emoji]
-        images += [_read_photograph(path) for path in photographs]
+        images += [_read_photograph(path) for path, _ in (*captions, *labels)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{data} has not the expected pictures and captions: {error}") from error
-    texts = dict.fromkeys([*names, *captions.values(), *labels.values()])
-    return Pictures(images, len(photographs), list(texts))
+    return Pictures(images, len(captions) + len(labels), [*names, *captions, *labels])
 
 
 def _read_photograph(path: Path) -> Image.Image:
@@ -140,6 +147,25 @@ def _crop(pictures: Pictures, rng: np.random.Generator, side: int) -> Image.Imag
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
 
 
+def train_adapter(folder: Path, pictures: Pictures, model: str) -> Encoder:
+    """Train an adapter of a model on the pictures with their texts, and load it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "caption"])
+        writer.writerows((path.resolve(), text) for path, text in pictures.pairs)
+    out = folder / "adapter"
+    train_on_pairs(PairsOptions("clip", folder / "pairs.csv", out, init=model, adapter=True))
+    return load_encoder(f"adapter:{out}")
+
+
+def describe_model(encoder: Encoder) -> str:
+    """Name a model, and say whether it is bundled or has an adapter."""
+    if isinstance(encoder, AdapterEncoder):
+        return f"{describe_model(encoder.base)} with an adapter"
+    return f"the bundled model {encoder.spec}" if encoder.spec in BUNDLED else encoder.spec
+
+
 def write_rows(
     folder: Path, pictures: Pictures, rows: int, encoder: Encoder, seed: int = 0
 ) -> None:
@@ -171,12 +197,10 @@ def write_rows(
         if number % 10 == 9:
             logger.info("%d of %d rows written", first, rows)
     array.flush()
-    order = np.random.default_rng([seed]).permutation(len(pictures.texts))
-    texts = encoder.encode_text([pictures.texts[position] for position in order])
-    np.save(folder / "texts.npy", texts)
-    model = f"the bundled model {encoder.spec}" if encoder.spec in BUNDLED else encoder.spec
+    texts = np.random.default_rng([seed]).permutation(pictures.texts).tolist()
+    np.save(folder / "texts.npy", encoder.encode_text(texts))
     (folder / "rows.txt").write_text(
-        f"views of {len(pictures.images):,} real pictures by {model}\n"
+        f"views of {len(pictures.images):,} real pictures by {describe_model(encoder)}\n"
     )
     partial.rename(folder / "rows.npy")
 
@@ -187,6 +211,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="output folder")
     parser.add_argument("--rows", type=int, default=250_000, help="number of rows")
     parser.add_argument("--model", default=MODEL, help=f"the encoder; default {MODEL}")
+    parser.add_argument(
+        "--adapter", action="store_true", help="train an adapter on the pictures and texts first"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the views")
     options = parser.parse_args()
     if options.rows < 1:
@@ -198,6 +225,8 @@ def main() -> None:
     logger.setLevel(logging.INFO)
     try:
         pictures, encoder = read_pictures(Path(data)), load_encoder(options.model)
+        if options.adapter:
+            encoder = train_adapter(options.folder, pictures, options.model)
         write_rows(options.folder, pictures, options.rows, encoder, options.seed)
     except RetrievalError as error:
         parser.error(str(error))

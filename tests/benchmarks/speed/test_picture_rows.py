@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,14 @@ from PIL import Image
 
 from benchmarks.speed import picture_rows
 from benchmarks.speed.own_rows import OwnRows
-from benchmarks.speed.picture_rows import Pictures, read_pictures, views, write_rows
+from benchmarks.speed.picture_rows import (
+    Pictures,
+    describe_model,
+    read_pictures,
+    train_adapter,
+    views,
+    write_rows,
+)
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.errors import SourceError, UnknownModelError
 from retrieval.protocols import Encoder
@@ -27,7 +35,8 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> Pictures:
     rng = np.random.default_rng(0)
     sizes = [(72, 72)] * 3 + [(200, 150), (90, 256)]
     images = [Image.fromarray(rng.integers(0, 255, (*size, 3), np.uint8)) for size in sizes]
-    return Pictures(images, 2, ["a red circle", "a cat", "a blue square"])
+    texts = ["a red circle", "a cat", "a blue square", "a cat"]
+    return Pictures(images, 2, [(Path("x.png"), text) for text in texts])
 
 
 @pytest.fixture
@@ -51,6 +60,12 @@ def data(tmp_path: Path) -> Path:
 
 def test_names_captions_and_labels_are_texts_once(data: Path) -> None:
     pictures = read_pictures(data)
+    assert pictures.pairs == [
+        (data / "emoji/png/72/emoji_u1f600.png", "grinning face"),
+        (data / "photos/owl.jpg", "an owl on a branch"),
+        (data / "photos_labelled/000.jpg", "dog"),
+        (data / "photos_labelled/001.jpg", "dog"),
+    ]
     assert pictures.texts == ["grinning face", "an owl on a branch", "dog"]
     assert pictures.photographs == 3
     # Emoji keep their size; photographs are scaled down.
@@ -123,6 +138,25 @@ def test_rows_are_vectors_of_pictures_and_of_their_views(
     assert (tmp_path / "rows.txt").read_text() == (
         "views of 5 real pictures by the bundled model tiny-image\n"
     )
+
+
+def test_an_adapter_is_trained_on_the_pictures_and_their_texts(
+    pictures: Pictures, encoder: Encoder, tmp_path: Path
+) -> None:
+    pairs = []
+    for number, image in enumerate(pictures.images[:4]):
+        pairs.append((tmp_path / f"{number}.png", f"picture {number}"))
+        image.save(pairs[-1][0])
+    own = replace(pictures, pairs=pairs)
+    adapted = train_adapter(tmp_path / "out", own, "tiny-image")
+    lines = (tmp_path / "out" / "pairs.csv").read_text().splitlines()
+    assert lines == ["path,caption", *(f"{path},{text}" for path, text in pairs)]
+    assert describe_model(adapted) == "the bundled model tiny-image with an adapter"
+    assert describe_model(encoder) == "the bundled model tiny-image"
+    # The texts of an adapter that saw them differ more than those of the model.
+    cosines = [np.triu(rows @ rows.T, 1).sum() / 6 for rows in (
+        each.encode_text(own.texts) for each in (adapted, encoder))]  # fmt: skip
+    assert cosines[0] < cosines[1] - 0.1
 
 
 def test_fewer_rows_are_the_first_of_more(
