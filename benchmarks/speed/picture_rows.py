@@ -163,7 +163,7 @@ def describe_model(encoder: Encoder) -> str:
     """Name a model, and say whether it is bundled or has an adapter."""
     if isinstance(encoder, AdapterEncoder):
         return f"{describe_model(encoder.base)} with an adapter"
-    return f"the bundled model {encoder.spec}" if encoder.spec in BUNDLED else encoder.spec
+    return f"bundled {encoder.spec}" if encoder.spec in BUNDLED else encoder.spec
 
 
 def write_rows(
@@ -199,9 +199,7 @@ def write_rows(
     array.flush()
     texts = np.random.default_rng([seed]).permutation(pictures.texts).tolist()
     np.save(folder / "texts.npy", encoder.encode_text(texts))
-    (folder / "rows.txt").write_text(
-        f"views of {len(pictures.images):,} real pictures by {describe_model(encoder)}\n"
-    )
+    (folder / "rows.txt").write_text(f"real pictures by {describe_model(encoder)}\n")
     partial.rename(folder / "rows.npy")
 
 

@@ -135,9 +135,7 @@ def test_rows_are_vectors_of_pictures_and_of_their_views(
     assert sorted((texts @ expected.T).argmax(axis=1)) == [0, 1, 2]
     np.testing.assert_allclose((texts @ expected.T).max(axis=1), 1, atol=1e-5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.npy", "rows.txt", "texts.npy"]
-    assert (tmp_path / "rows.txt").read_text() == (
-        "views of 5 real pictures by the bundled model tiny-image\n"
-    )
+    assert (tmp_path / "rows.txt").read_text() == "real pictures by bundled tiny-image\n"
 
 
 def test_an_adapter_is_trained_on_the_pictures_and_their_texts(
@@ -151,8 +149,8 @@ def test_an_adapter_is_trained_on_the_pictures_and_their_texts(
     adapted = train_adapter(tmp_path / "out", own, "tiny-image")
     lines = (tmp_path / "out" / "pairs.csv").read_text().splitlines()
     assert lines == ["path,caption", *(f"{path},{text}" for path, text in pairs)]
-    assert describe_model(adapted) == "the bundled model tiny-image with an adapter"
-    assert describe_model(encoder) == "the bundled model tiny-image"
+    assert describe_model(adapted) == "bundled tiny-image with an adapter"
+    assert describe_model(encoder) == "bundled tiny-image"
     # The texts of an adapter that saw them differ more than those of the model.
     cosines = [np.triu(rows @ rows.T, 1).sum() / 6 for rows in (
         each.encode_text(own.texts) for each in (adapted, encoder))]  # fmt: skip
@@ -193,7 +191,7 @@ def test_the_command_writes_rows_that_the_benchmark_reads(
     own = OwnRows(out / "rows.npy", out / "texts.npy")
     assert own.rows + own.left_out == 1_300
     assert own.dim == 256
-    assert own.name == "views of 113 real pictures by the bundled model tiny-image"
+    assert own.name == "real pictures by bundled tiny-image"
     assert len(own.tune) == len(own.ask) == 56
 
 
