@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from retrieval.store.blocks import isin_sorted
 from retrieval.types import KnownFile
 
 NAMES = ["item_id", "uri", "bytes", "mtime", "sha256"]
@@ -60,6 +61,19 @@ class KnownFiles(Mapping[str, KnownFile]):
 
     def __contains__(self, uri: object) -> bool:
         return isinstance(uri, str) and (uri in self._renamed or self._row(uri) is not None)
+
+    def contains(self, strings: pa.Array) -> NDArray[np.bool_]:
+        """Return which of n uris are known, (n,), as `in` does for each."""
+        if not len(self):
+            return np.zeros(len(strings), np.bool_)
+        uris = strings.to_pylist()
+        hashes = np.fromiter(map(hash, uris), np.int64, len(uris))
+        known = isin_sorted(hashes, self._hashes)
+        # Few uris are renamed, and few others have the hash of a known one.
+        rows = range(len(uris)) if self._renamed else np.flatnonzero(known).tolist()
+        for row in rows:
+            known[row] = uris[row] in self
+        return known
 
     def __len__(self) -> int:
         return len(self._ids) - len(self._dropped) + len(self._renamed)
