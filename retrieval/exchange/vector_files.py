@@ -20,7 +20,7 @@ from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.exchange.descriptions import Descriptions, Row
 from retrieval.files.reading import check_regular
-from retrieval.media.lists.formats import read_parquet_batches
+from retrieval.media.lists.formats import named_columns, read_parquet_batches
 from retrieval.media.lists.rows import LIST_EXTENSIONS, read_table
 
 BLOCK_ROWS = 4_096
@@ -99,15 +99,18 @@ class NpyVectors:
 
     def descriptions(self, columns: Collection[str]) -> Iterator[Descriptions]:
         """Yield the rows without vectors, with at least the columns of these names."""
-        return self._descriptions(Notices())
+        return self._descriptions(Notices(), columns)
 
-    def _descriptions(self, notices: Notices) -> Iterator[Descriptions]:
+    def _descriptions(
+        self, notices: Notices, columns: Collection[str] | None = None
+    ) -> Iterator[Descriptions]:
         if self.metadata is None:
             for first in range(0, self.rows, BLOCK_ROWS):
                 yield Descriptions(min(BLOCK_ROWS, self.rows - first), {})
         elif self.metadata.suffix == ".parquet":
             try:
-                for batch in read_parquet_batches(str(self.metadata), notices, BLOCK_ROWS):
+                path = str(self.metadata)
+                for batch in read_parquet_batches(path, notices, BLOCK_ROWS, columns):
                     yield Descriptions.of_batch(batch)
             except OSError as error:
                 reason = error.strerror or error
@@ -186,14 +189,7 @@ class ParquetVectors:
     def descriptions(self, columns: Collection[str]) -> Iterator[Descriptions]:
         """Yield the rows without vectors, with at least the columns of these names."""
         with _parquet_file(self.path) as file:
-            names = [
-                name
-                for name in file.schema_arrow.names
-                if name in columns or name.casefold() in columns
-            ]
-            if not names:
-                yield Descriptions(self.rows, {})
-                return
+            names = named_columns(file.schema_arrow.names, columns)
             for batch in file.iter_batches(BLOCK_ROWS, columns=names):
                 yield Descriptions.of_batch(batch)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -104,8 +104,16 @@ def read_parquet(file: ListFile) -> Iterator[NumberedRow]:
             yield number, dict(zip(batch.schema.names, values, strict=True))
 
 
-def read_parquet_batches(path: str, notices: Notices, rows: int) -> Iterator[pa.RecordBatch]:
-    """Read all columns except binary ones, in batches of at most `rows` rows.
+def read_parquet_batches(
+    path: str, notices: Notices, rows: int, columns: Collection[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read columns except binary ones, in batches of at most `rows` rows.
+
+    Args:
+        path: The file.
+        notices: Receives a notice for each column that is left out.
+        rows: Largest number of rows of a batch.
+        columns: Names of the columns to read, in any case; None reads all.
 
     Raises:
         SourceError: The file cannot be read, or not beyond some row.
@@ -123,9 +131,16 @@ def read_parquet_batches(path: str, notices: Notices, rows: int) -> Iterator[pa.
             for name in binary:
                 notices.add(f"column {name!r} is binary; left out", source=path)
             names = [name for name in parquet.schema_arrow.names if name not in binary]
+            if columns is not None:
+                names = named_columns(names, columns)
             for batch in parquet.iter_batches(batch_size=rows, columns=names):
                 yield batch
                 number += batch.num_rows
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise SourceError(f"{path}, after row {number}: {reason}; write it again") from error
+
+
+def named_columns(names: Sequence[str], columns: Collection[str]) -> list[str]:
+    """Return the names that are in `columns`, exactly or in lower case."""
+    return [name for name in names if name in columns or name.casefold() in columns]
