@@ -107,8 +107,8 @@ def modality_codes(
         for hidden in ("/", "."):  # dots at the start of a name belong to it
             same &= ~pc.ends_with(uris, hidden + end).to_numpy(zero_copy_only=False)
         codes[same & ~is_member & (codes < 0)] = code
-    for position in np.flatnonzero(codes < 0):
-        codes[position] = _CODES[modality_of_name(uris[int(position)].as_py())]
+    for row in np.flatnonzero(codes < 0).tolist():
+        codes[row] = _CODES[modality_of_name(uris[row].as_py())]
     return codes
 
 

@@ -71,7 +71,9 @@ class ItemStream:
                     last = uris[-1].as_py()
                 names = uris.take(pa.array(starts)).to_pylist()
                 hashes.append(np.fromiter(map(hash, names), np.int64, len(names)))
-        keys, counts = np.unique(np.concatenate([*hashes, np.empty(0, np.int64)]), return_counts=True)
+        keys, counts = np.unique(
+            np.concatenate([*hashes, np.empty(0, np.int64)]), return_counts=True
+        )
         several = counts > 1
         return dict(zip(keys[several].tolist(), counts[several].tolist(), strict=True))
 

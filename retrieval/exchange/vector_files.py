@@ -116,7 +116,7 @@ class NpyVectors:
                 reason = error.strerror or error
                 raise SourceError(f"{self.metadata}: {reason}; cannot read the list") from error
         else:
-            rows = _table_rows(self.metadata, notices)
+            rows = _table_rows(self.metadata, notices, columns)
             while group := list(islice(rows, BLOCK_ROWS)):
                 yield Descriptions.of_rows(group)
 
@@ -138,14 +138,16 @@ def _count_rows(path: Path) -> int:
     if path.suffix == ".parquet":
         with _parquet_file(path) as file:
             return int(file.metadata.num_rows)
-    return sum(1 for _ in _table_rows(path, Notices()))
+    return sum(1 for _ in _table_rows(path, Notices(), ()))
 
 
-def _table_rows(path: Path, notices: Notices) -> Iterator[Row]:
+def _table_rows(
+    path: Path, notices: Notices, columns: Collection[str] | None = None
+) -> Iterator[Row]:
     """Yield the rows of a table; a malformed row raises, because later ones would not match."""
     if path.suffix[1:].lower() not in LIST_EXTENSIONS:
         raise SourceError(f"{path}: expected {', '.join(LIST_EXTENSIONS)}")
-    for _, row in read_table(str(path), notices):
+    for _, row in read_table(str(path), notices, columns):
         if isinstance(row, SourceError):
             raise row
         yield row

@@ -41,6 +41,7 @@ class ListFile:
         notices: Receives a notice for each value that is stored in another form.
         texts: Columns that are always text.
         expected: Names of which the header has one.
+        columns: Columns that are needed, in any case; None needs all. Others can be left out.
     """
 
     path: str
@@ -48,6 +49,7 @@ class ListFile:
     notices: Notices
     texts: Sequence[str] = ()
     expected: Sequence[str] = ()
+    columns: Collection[str] | None = None
 
 
 ListReader = Callable[[ListFile], Iterator[NumberedRow]]
