@@ -20,7 +20,7 @@ from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.exchange.descriptions import Descriptions, Row
 from retrieval.files.reading import check_regular
-from retrieval.media.lists.formats import named_columns, read_parquet_batches
+from retrieval.media.lists.formats import BUFFER_BYTES, named_columns, read_parquet_batches
 from retrieval.media.lists.rows import LIST_EXTENSIONS, read_table
 
 BLOCK_ROWS = 4_096
@@ -205,7 +205,8 @@ def _parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a file and convert errors of reading it into a `SourceError`."""
     try:
         check_regular(path)
-        with pq.ParquetFile(path) as file:
+        # Otherwise the whole file is read ahead and held.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]

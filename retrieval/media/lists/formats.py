@@ -27,6 +27,9 @@ EXACT_CHARACTERS = 16
 BATCH_ROWS = 4096
 """Rows of a Parquet list that are read together."""
 
+BUFFER_BYTES = 1 << 20
+"""Bytes of a column of a Parquet file that are read at once."""
+
 _MAX_INT_DIGITS = 4_000
 """Python refuses to parse longer integers."""
 
@@ -128,7 +131,8 @@ def read_parquet_batches(
     number = 0
     try:
         check_regular(path)
-        with pq.ParquetFile(path) as parquet:
+        # Otherwise the whole file is read ahead and held.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as parquet:
             binary = [field.name for field in parquet.schema_arrow if is_binary(field.type)]
             for name in binary:
                 notices.add(f"column {name!r} is binary; left out", source=path)
