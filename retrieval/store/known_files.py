@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.store.blocks import isin_sorted
@@ -68,10 +69,14 @@ class KnownFiles(Mapping[str, KnownFile]):
             return np.zeros(len(strings), np.bool_)
         uris = strings.to_pylist()
         hashes = np.fromiter(map(hash, uris), np.int64, len(uris))
-        known = isin_sorted(hashes, self._hashes)
-        # Few uris are renamed, and few others have the hash of a known one.
-        rows = range(len(uris)) if self._renamed else np.flatnonzero(known).tolist()
-        for row in rows:
+        alike = isin_sorted(hashes, self._hashes)
+        rows = self._rows[np.searchsorted(self._hashes, hashes[alike])]
+        equal = pc.equal(self._uris.take(pa.array(rows)), strings.filter(pa.array(alike)))
+        known = alike.copy()
+        known[alike] = equal.to_numpy()
+        # Several uris can have one hash, and a row can be dropped or its uri changed.
+        changed = self._renamed or self._dropped
+        for row in range(len(uris)) if changed else np.flatnonzero(alike & ~known).tolist():
             known[row] = uris[row] in self
         return known
 
