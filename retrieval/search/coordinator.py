@@ -241,8 +241,9 @@ def _page(hits: Iterable[Hit], options: SearchOptions) -> list[Hit]:
     """Drop low scores, number the hits, and cut out the requested page."""
     minimum = options.min_score
     scored = [hit for hit in hits if minimum is None or _reaches(hit, minimum)]
-    ranked = [replace(hit, rank=rank) for rank, hit in enumerate(scored, 1)]
-    return ranked[options.offset : options.offset + options.k]
+    page = scored[options.offset : options.offset + options.k]
+    ranked = enumerate(page, options.offset + 1)
+    return [hit if hit.rank == rank else replace(hit, rank=rank) for rank, hit in ranked]
 
 
 def _reaches(hit: Hit, minimum: float) -> bool:
