@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from itertools import accumulate
 
 import pyarrow as pa
@@ -35,10 +34,14 @@ class ItemColumns:
         self._batches = [batch for table in tables for batch in table.to_batches()]
         self._starts = [0, *accumulate(batch.num_rows for batch in self._batches)]
         self._types = types
-        self._readers: dict[int, list[tuple[str, ValueReader]]] = {}
+        self._readers: dict[tuple[int, frozenset[str]], list[tuple[str, ValueReader]]] = {}
 
-    def row(self, position: int, omitted: AbstractSet[str] = frozenset()) -> dict[str, Scalar]:
-        """Read the columns of a row, except for some of them.
+    def row(self, position: int, omitted: frozenset[str] = frozenset()) -> dict[str, Scalar]:
+        """Read the values of a row that are not null.
+
+        Args:
+            position: Position of the row among those of all tables.
+            omitted: Names of columns that are not read.
 
         Raises:
             IndexError: There is no such row.
@@ -47,17 +50,19 @@ class ItemColumns:
         if not 0 <= position < self._starts[-1]:
             raise IndexError(position)
         number = bisect_right(self._starts, position) - 1
-        readers = self._readers.get(number)
+        readers = self._readers.get((number, omitted))
         if readers is None:
-            readers = self._readers[number] = self._readers_of(self._batches[number])
+            readers = self._readers[number, omitted] = self._readers_of(number, omitted)
         position -= self._starts[number]
-        return {name: read(position) for name, read in readers if name not in omitted}
+        return {name: value for name, read in readers if (value := read(position)) is not None}
 
-    def _readers_of(self, batch: pa.RecordBatch) -> list[tuple[str, ValueReader]]:
+    def _readers_of(self, number: int, omitted: frozenset[str]) -> list[tuple[str, ValueReader]]:
+        batch = self._batches[number]
         columns = zip(batch.schema.names, batch.columns, strict=True)
         return [
             (name, _reader(column, self._types.get(name, column.type)))
             for name, column in columns
+            if name not in omitted
         ]
 
 

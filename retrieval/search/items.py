@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,9 +44,11 @@ class ItemTable:
         if newer:
             tables.append(pa.Table.from_batches(newer))
         types = {field.name: field.type for field in snapshot.items_schema()}
+        self._names = list(types)
         self._columns = ItemColumns(tables, types)
-        self._updated = _updated_items(snapshot, last)
-        self._updated_ids = self._updated.column("item_id").to_numpy()
+        updated = _updated_items(snapshot, last)
+        self._updated = ItemColumns([updated], types)
+        self._updated_ids = updated.column("item_id").to_numpy()
         self.item_ids = _ids(tables)
         codes = [
             _modality_codes(chunk) for table in tables for chunk in table.column("modality").chunks
@@ -82,11 +83,10 @@ class ItemTable:
         result = []
         positions = np.searchsorted(self.item_ids, np.asarray(item_ids, np.int64)).tolist()
         for item_id, position in zip(item_ids, positions, strict=True):
-            row = self._row(position, UNREAD)
-            uri, modality = row.pop("uri", None), row.pop("modality", None)
-            if row.pop("item_id", None) != item_id or uri is None or modality is None:
+            metadata = self._row(position, UNREAD)
+            uri, modality = metadata.pop("uri", None), metadata.pop("modality", None)
+            if metadata.pop("item_id", None) != item_id or uri is None or modality is None:
                 raise _damaged_items(f"item {item_id} is missing or has no uri or modality")
-            metadata = {name: value for name, value in row.items() if value is not None}
             result.append((str(uri), Medium(str(modality)), metadata))
         return result
 
@@ -99,17 +99,18 @@ class ItemTable:
         position = int(np.searchsorted(self.item_ids, item_id))
         if position == len(self.item_ids) or self.item_ids[position] != item_id:
             return None
-        return self._row(position)
+        return {**dict.fromkeys(self._names), **self._row(position)}
 
-    def _row(self, position: int, omitted: AbstractSet[str] = frozenset()) -> dict[str, Scalar]:
+    def _row(self, position: int, omitted: frozenset[str] = frozenset()) -> dict[str, Scalar]:
+        """Read the values of an item that are not null."""
+        columns = self._columns
         if len(self._updated_ids):
             item_id = self.item_ids[position]
             updated = int(np.searchsorted(self._updated_ids, item_id))
             if updated < len(self._updated_ids) and self._updated_ids[updated] == item_id:
-                row: dict[str, Scalar] = self._updated.slice(updated, 1).to_pylist()[0]
-                return {name: value for name, value in row.items() if name not in omitted}
+                columns, position = self._updated, updated
         try:
-            return self._columns.row(position, omitted)
+            return columns.row(position, omitted)
         except (ValueError, OverflowError, pa.ArrowException) as error:
             raise _damaged_items(" ".join(str(error).split())) from error
 
