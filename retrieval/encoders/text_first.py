@@ -1,7 +1,9 @@
-"""An open_clip model that encodes texts without open_clip and without its image tower."""
+"""An open_clip model that encodes texts without torch and without its image tower."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,17 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.forking import ForkSafeLock
-from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.inputs import NoAudio
-from retrieval.encoders.text_record import TextRecord, make_tokenizer, read_record
+from retrieval.encoders.text_record import TextRecord, encode, make_tokenizer, read_record
 from retrieval.encoders.text_tower import TextTower
 from retrieval.encoders.tokens import clean_texts
 from retrieval.protocols import Encoder
 from retrieval.types import AudioWindows, ImageGeometry, Medium
 
 
+MAX_TEXTS = 32
+"""The complete model encodes more texts at once, because it encodes them faster."""
+
+GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""Devices of the drivers that torch uses on Linux. Without them, `auto` is the CPU."""
+
+
 class TextFirstEncoder(NoAudio):
-    """Implements Encoder on a CPU. Pictures load the complete model at first use.
+    """Implements Encoder on a CPU. Pictures and many texts load the complete model at first use.
 
     Args:
         record: Description of the model.
@@ -42,7 +50,6 @@ class TextFirstEncoder(NoAudio):
         self._complete: Encoder | None = None
         self._tower = TextTower.load(record.tower, Path(record.weights))
         self._tokenizer = make_tokenizer(record.tokenizer)
-        self._batcher = Batcher(choose_device("cpu"), spec)
 
     @property
     def complete(self) -> Encoder:
@@ -54,10 +61,11 @@ class TextFirstEncoder(NoAudio):
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the tokenizer's context length."""
-        cleaned = clean_texts(texts)
-        return self._batcher.embed(
-            len(cleaned), self.dim, lambda part: self._tower(self._tokenizer(cleaned[part])), "text"
-        )
+        if len(texts) > MAX_TEXTS:
+            return self.complete.encode_text(texts)
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        return encode(self._tower, self._tokenizer(clean_texts(texts)), f"{self.spec}: text")
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed (n, height, width, 3) uint8 RGB pictures; see `OpenClipEncoder`."""
@@ -74,7 +82,18 @@ def load_known(
         load: Loads the complete model.
         device: `auto`, `cpu` or `cuda`.
     """
-    if choose_device(device).type != "cpu":
+    if not _is_cpu(device):
         return None
     record = read_record(spec)
     return None if record is None else TextFirstEncoder(record, load, spec=spec)
+
+
+def _is_cpu(device: str) -> bool:
+    """Whether a model is loaded on the CPU; torch is imported only where a GPU may exist."""
+    if device == "cpu":
+        return True
+    if device == "auto" and sys.platform != "win32" and not any(map(os.path.exists, GPU_FILES)):
+        return True
+    from retrieval.encoders.batching import choose_device
+
+    return choose_device(device).type == "cpu"
