@@ -152,7 +152,8 @@ def open_and_search(folder: Path, root: str) -> Report:
 
 def _time_in_parts() -> list[float]:
     """Let every search of a part append its milliseconds, with re-ranking, to the result."""
-    search, times = Part.search, []
+    search = Part.search
+    times: list[float] = []
 
     def timed(*arguments: Any) -> Any:
         start = time.perf_counter()
@@ -160,7 +161,7 @@ def _time_in_parts() -> list[float]:
         times.append((time.perf_counter() - start) * 1e3)
         return answer
 
-    Part.search = timed  # type: ignore[method-assign]
+    Part.search = timed  # type: ignore[assignment, method-assign]
     return times
 
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from indexes.forking import ForkSafeLock
 from retrieval.encoders.inputs import NoAudio
+from retrieval.encoders.pooling import unit_rows
 from retrieval.encoders.text_record import TextRecord, encode, make_tokenizer, read_record
 from retrieval.encoders.text_tower import TextTower
 from retrieval.encoders.tokens import clean_texts
 from retrieval.protocols import Encoder
 from retrieval.types import AudioWindows, ImageGeometry, Medium
-
 
 MAX_TEXTS = 32
 """The complete model encodes more texts at once, because it encodes them faster."""
@@ -66,6 +66,22 @@ class TextFirstEncoder(NoAudio):
         if not texts:
             return np.empty((0, self.dim), np.float32)
         return encode(self._tower, self._tokenizer(clean_texts(texts)), f"{self.spec}: text")
+
+    def word_states(
+        self, text: str
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+        """Return the states of a text's tokens, which of them are not padding, and its vector.
+
+        Returns:
+            (tokens, width); (tokens,), where the last is True; and (dim,) of unit length.
+        """
+        tokens, empty = self._tokenizer(clean_texts([text, ""]))
+        is_word = tokens != empty[-1]
+        is_word[0] = True  # an empty text is all padding
+        length = int(np.flatnonzero(is_word)[-1]) + 1
+        states = self._tower.states(tokens)
+        vector = unit_rows(self._tower.pool(states, tokens)[None], f"{self.spec}: text")[0]
+        return states[:length], is_word[:length], vector
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed (n, height, width, 3) uint8 RGB pictures; see `OpenClipEncoder`."""

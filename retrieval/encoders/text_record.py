@@ -177,9 +177,7 @@ def describe(encoder: Any) -> TextRecord | None:
     return record
 
 
-def encode(
-    tower: TextTower, tokens: NDArray[np.int64], name: str = "text"
-) -> NDArray[np.float32]:
+def encode(tower: TextTower, tokens: NDArray[np.int64], name: str = "text") -> NDArray[np.float32]:
     """Map (n, context length) ids to unit vectors, (n, dim) float32.
 
     Raises:

@@ -57,7 +57,8 @@ def erf(x: Array) -> Array:
     polynomial = np.zeros_like(t)
     for factor in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592):
         polynomial = (polynomial + np.float32(factor)) * t
-    return np.copysign(1 - polynomial * np.exp(-x * x), x)
+    result: Array = np.copysign(1 - polynomial * np.exp(-x * x), x)
+    return result
 
 
 def gelu(x: Array) -> Array:
@@ -68,13 +69,15 @@ def gelu(x: Array) -> Array:
 def gelu_tanh(x: Array) -> Array:
     """Apply the approximation of GELU by tanh."""
     inner = np.float32((2 / np.pi) ** 0.5) * (x + np.float32(0.044715) * x * x * x)
-    return np.float32(0.5) * x * (1 + np.tanh(inner))
+    result: Array = np.float32(0.5) * x * (1 + np.tanh(inner))
+    return result
 
 
 def quick_gelu(x: Array) -> Array:
     """Apply the approximation of GELU in OpenAI's models."""
     with np.errstate(over="ignore"):  # a large negative x gives -0
-        return x / (1 + np.exp(np.float32(-1.702) * x))
+        result: Array = x / (1 + np.exp(np.float32(-1.702) * x))
+    return result
 
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -108,16 +111,19 @@ class TextTower:
         return cls(config, map_tensors(weights, config.prefix))
 
     def __call__(self, tokens: NDArray[np.int64]) -> Array:
-        """Map (context length,) ids to (dim,) float32.
+        """Map (context length,) ids to (dim,) float32; errors as `states`."""
+        # Later tokens change nothing if a token sees only those before it.
+        read = tokens[: self._place(tokens) + 1] if self.config.is_causal else tokens
+        return self.pool(self.states(read), tokens)
+
+    def states(self, tokens: NDArray[np.int64]) -> Array:
+        """Map ids, (n,), to the normalized states of the last block, (n, width) float32.
 
         Raises:
             KeyError, ValueError: The weights lack a parameter, or one has another shape.
             IndexError: An id is not in the vocabulary.
         """
         config = self.config
-        place = self._place(tokens)
-        # Later tokens change nothing if a token sees only those before it.
-        tokens = tokens[: place + 1] if config.is_causal else tokens
         x = self._tensors["token_embedding.weight"][tokens].astype(np.float32)
         x = x + self._tensors["positional_embedding"][: len(tokens)]
         for number in range(config.layers):
@@ -125,11 +131,15 @@ class TextTower:
             x = x + self._attend(f"{block}attn.", self._normalize(f"{block}ln_1.", x))
             hidden = self._linear(f"{block}mlp.c_fc.", self._normalize(f"{block}ln_2.", x))
             x = x + self._linear(f"{block}mlp.c_proj.", self._activate(hidden))
-        pooled = self._normalize("ln_final.", x[place])
-        if config.projection == "linear":
+        return self._normalize("ln_final.", x)
+
+    def pool(self, states: Array, tokens: NDArray[np.int64]) -> Array:
+        """Map the states of tokens to the vector of the text, (dim,) float32."""
+        pooled: Array = states[self._place(tokens)]
+        if self.config.projection == "linear":
             return self._linear("text_projection.", pooled)
-        if config.projection == "matrix":
-            return pooled @ self._tensors["text_projection"]
+        if self.config.projection == "matrix":
+            pooled = pooled @ self._tensors["text_projection"]
         return pooled
 
     def _attend(self, name: str, x: Array) -> Array:
@@ -153,7 +163,8 @@ class TextTower:
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
         scaled = centred / np.sqrt(variance + np.float32(self.config.epsilon))
-        return scaled * self._tensors[f"{name}weight"] + self._tensors[f"{name}bias"]
+        normalized: Array = scaled * self._tensors[f"{name}weight"] + self._tensors[f"{name}bias"]
+        return normalized
 
     def _place(self, tokens: NDArray[np.int64]) -> int:
         """Return the position of the token that represents the text."""

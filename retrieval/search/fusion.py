@@ -87,14 +87,14 @@ def fused_hits(fused: Sequence[FusedItem], table: ItemRows) -> list[Hit]:
         if item.groups:
             group = item.groups[0]
             best = group.best
-            likely = hit.likely or group.likely
+            values: dict[str, object] = {
+                "likely": hit.likely or group.likely,
+                "text_score": best.bm25,
+            }
             if best.is_timed and (item.scored is None or group.score > item.scored.calibrated):
-                start, end = best.row.start_seconds, best.row.end_seconds
-            else:
-                start, end = hit.start_seconds, hit.end_seconds
-            hit = with_values(
-                hit, likely=likely, text_score=best.bm25, start_seconds=start, end_seconds=end
-            )
+                values["start_seconds"] = best.row.start_seconds
+                values["end_seconds"] = best.row.end_seconds
+            hit = with_values(hit, **values)
         hits.append(hit)
     return hits
 

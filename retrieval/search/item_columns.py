@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
+from typing import Literal
 
 import pyarrow as pa
 
@@ -18,7 +19,9 @@ from retrieval.types import Scalar
 ValueReader = Callable[[int], Scalar]
 """Returns the value of a row of one column."""
 
-_FORMATS = {pa.int64(): "q", pa.int32(): "i", pa.float64(): "d"}
+_FORMATS: dict[pa.DataType, Literal["q", "i", "d"]] = {
+    pa.int64(): "q", pa.int32(): "i", pa.float64(): "d",
+}  # fmt: skip
 """Numbers that need no conversion, by their code in the `struct` module."""
 
 

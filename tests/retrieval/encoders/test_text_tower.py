@@ -25,6 +25,4 @@ def test_activations_are_near_those_of_torch(name: str) -> None:
         "gelu_tanh": functional.gelu(x, approximate="tanh"),
         "quick_gelu": x * torch.sigmoid(1.702 * x),
     }[name]
-    np.testing.assert_allclose(
-        ACTIVATIONS[name](NUMBERS), expected.numpy(), rtol=1e-6, atol=2e-6
-    )
+    np.testing.assert_allclose(ACTIVATIONS[name](NUMBERS), expected.numpy(), rtol=1e-6, atol=2e-6)
