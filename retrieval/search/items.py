@@ -22,6 +22,8 @@ Value = TypeVar("Value", bound=np.generic)
 HIDDEN = frozenset({"item_id", "uri", "modality", "bytes", "mtime", "sha256"})
 """Columns that are not part of a hit's metadata."""
 
+MEDIA: dict[Scalar, Medium] = {str(medium): medium for medium in Medium}
+
 UNREAD = HIDDEN - {"item_id", "uri", "modality"}
 """Columns that no hit shows."""
 
@@ -84,10 +86,10 @@ class ItemTable:
         positions = np.searchsorted(self.item_ids, np.asarray(item_ids, np.int64)).tolist()
         for item_id, position in zip(item_ids, positions, strict=True):
             metadata = self._row(position, UNREAD)
-            uri, modality = metadata.pop("uri", None), metadata.pop("modality", None)
-            if metadata.pop("item_id", None) != item_id or uri is None or modality is None:
+            uri, medium = metadata.pop("uri", None), MEDIA.get(metadata.pop("modality", None))
+            if metadata.pop("item_id", None) != item_id or uri is None or medium is None:
                 raise _damaged_items(f"item {item_id} is missing or has no uri or modality")
-            result.append((str(uri), Medium(str(modality)), metadata))
+            result.append((str(uri), medium, metadata))
         return result
 
     def record(self, item_id: int) -> dict[str, Scalar] | None:

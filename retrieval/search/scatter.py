@@ -142,7 +142,7 @@ class Scatter:
         call: Callable[[Member, MemberQuery, list[int], list[int]], Result],
     ) -> dict[int, Result]:
         """Call the members that own some items, with the ids of their items and their positions."""
-        if len(self._members) == 1:  # The ids of a single member are global.
+        if len(self._members) == 1:  # Its ids are global.
             positions = list(range(len(item_ids)))
             return self._members.ask(
                 {0: lambda member: call(member, self._queries[0], list(item_ids), positions)}
@@ -168,6 +168,8 @@ class Scatter:
         answers = self._ask_owners(
             item_ids, lambda m, _, ids, positions: (positions, call(m, ids, positions))
         )
+        if len(self._members) == 1:
+            return list(answers[0][1])
         results = {
             position: result
             for positions, own in answers.values()

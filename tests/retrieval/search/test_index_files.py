@@ -91,3 +91,15 @@ def test_fault_13_invalid_utf8_text_of_items_fails(tmp_path: Path) -> None:
     items = ItemTable(snapshot)
     with pytest.raises(IndexFileError, match=r"a table of items is damaged .*decode byte 0xff"):
         items.rows([7])
+
+
+def test_an_unknown_modality_of_an_item_is_damage(tmp_path: Path) -> None:
+    root = sixty_items(tmp_path / "c")
+    built(root)
+    snapshot = Snapshot.open(root)
+    path = folder_of(root) / "items.arrow"
+    content = path.read_bytes()
+    assert b"imageaudiovideo" in content
+    path.write_bytes(content.replace(b"imageaudiovideo", b"imbgeaudjovidep"))
+    with pytest.raises(IndexFileError, match="item 7 is missing or has no uri or modality"):
+        ItemTable(snapshot).rows([7])
