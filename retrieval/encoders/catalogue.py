@@ -228,8 +228,7 @@ def load_encoder(spec: str, *, device: str = "auto", text_first: bool = False) -
         WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
     """
     if text_first:
-        from retrieval.encoders.text_first import load_known
-        from retrieval.encoders.text_record import write_record
+        from retrieval.encoders.text_first import load_known, remember
 
         known = load_known(spec, lambda: load_encoder(spec, device=device), device)
         if known is not None:
@@ -247,9 +246,7 @@ def load_encoder(spec: str, *, device: str = "auto", text_first: bool = False) -
     backend = BACKENDS[name]
     arguments = {"text_first": text_first} if backend.text_first else {}
     encoder = _loader(spec, backend)(location, spec=spec, device=device, **arguments)
-    if text_first and name == "open_clip":
-        write_record(encoder)
-    return encoder
+    return remember(encoder, device) if text_first and name == "open_clip" else encoder
 
 
 def check_embeds(spec: str) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,13 @@ from numpy.typing import NDArray
 from indexes.forking import ForkSafeLock
 from retrieval.encoders.inputs import NoAudio
 from retrieval.encoders.pooling import unit_rows
-from retrieval.encoders.text_record import TextRecord, encode, make_tokenizer, read_record
+from retrieval.encoders.text_record import (
+    TextRecord,
+    encode,
+    make_tokenizer,
+    read_record,
+    write_record,
+)
 from retrieval.encoders.text_tower import TextTower
 from retrieval.encoders.tokens import clean_texts
 from retrieval.protocols import Encoder
@@ -102,6 +109,20 @@ def load_known(
         return None
     record = read_record(spec)
     return None if record is None else TextFirstEncoder(record, load, spec=spec)
+
+
+def remember(encoder: Any, device: str = "auto") -> Encoder:
+    """Remember the text tower of a loaded `OpenClipEncoder`, and return the model with this tower.
+
+    Texts thus have the same vectors as in later processes. Models with another tower, and those on
+    a GPU, are returned unchanged.
+
+    Args:
+        encoder: The model.
+        device: The device that it was loaded for.
+    """
+    record = write_record(encoder) if _is_cpu(device) else None
+    return encoder if record is None else TextFirstEncoder(record, lambda: encoder, spec=encoder.spec)
 
 
 def _is_cpu(device: str) -> bool:
