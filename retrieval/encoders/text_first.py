@@ -122,7 +122,10 @@ def remember(encoder: Any, device: str = "auto") -> Encoder:
         device: The device that it was loaded for.
     """
     record = write_record(encoder) if _is_cpu(device) else None
-    return encoder if record is None else TextFirstEncoder(record, lambda: encoder, spec=encoder.spec)
+    if record is None:
+        complete: Encoder = encoder
+        return complete
+    return TextFirstEncoder(record, lambda: encoder, spec=encoder.spec)
 
 
 def _is_cpu(device: str) -> bool:
