@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from indexes.errors import IndexFileError
-from retrieval.search.index_files import ROW_SCHEMA, RowTable, open_arrow
+from retrieval.search.index_files import ROW_SCHEMA, RowTable, open_arrow, write_items
 from retrieval.search.items import ItemTable
 from retrieval.store.reader import Snapshot
 from support.indexed_toys import built, folder_of, sixty_items
@@ -103,3 +103,29 @@ def test_an_unknown_modality_of_an_item_is_damage(tmp_path: Path) -> None:
     path.write_bytes(content.replace(b"imageaudiovideo", b"imbgeaudjovidep"))
     with pytest.raises(IndexFileError, match="item 7 is missing or has no uri or modality"):
         ItemTable(snapshot).rows([7])
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "lengths"),
+    [
+        (1, 1 << 30, [20, 24, 14]),
+        (1 << 30, 1, [20, 24, 14]),
+        (30, 1 << 30, [44, 14]),
+        (1 << 30, 1 << 30, [58]),
+    ],
+)
+def test_batches_of_items_are_joined_up_to_a_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, size: int, lengths: list[int]
+) -> None:
+    snapshot = Snapshot.open(sixty_items(tmp_path / "c"))
+    (batch,) = pa.Table.from_batches(snapshot.iter_items()).combine_chunks().to_batches()
+    batches = [batch.slice(0, 20), batch.slice(20, 24), batch.slice(44)]
+    monkeypatch.setattr(snapshot, "iter_items", lambda after_item_id: iter(batches))
+    monkeypatch.setattr("retrieval.search.index_files.BATCH_ROWS", rows)
+    monkeypatch.setattr("retrieval.search.index_files.BATCH_BYTES", size)
+    write_items(snapshot, tmp_path / "items.arrow", -1, 10**6)
+    table = open_arrow(tmp_path / "items.arrow")
+    expected = pa.Table.from_batches(batches)
+    assert table.column("uri").to_pylist() == expected.column("uri").to_pylist()
+    assert table.column("modality").to_pylist() == expected.column("modality").to_pylist()
+    assert [len(batch) for batch in table.to_batches()] == lengths
