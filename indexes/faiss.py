@@ -18,7 +18,7 @@ from indexes.effort import MAX_CANDIDATES, Effort
 from indexes.exact import exact_search, search_all_rows
 from indexes.protocol import Ids, Scores
 from indexes.routing import ListRouting, search_lists
-from indexes.scoring import best_columns, exact_scores_by_id, rerank_count, rerank_exactly
+from indexes.scoring import best_columns, exact_scores_by_id, rerank_exactly
 from indexes.selection import SCANNED_SHARE, Selection, copy_rows, lists_with_mask, select
 from indexes.vectors import check_search, no_answers, pad_answers, unit_queries
 
@@ -116,8 +116,14 @@ class FaissIndex:
 
     def rerank(self, unit: NDArray[np.float32], ids: Ids, k: int) -> tuple[Scores, Ids]:
         """Return the k best of the given rows (n, count) of each unit query; -1 marks no row."""
-        best = self._best_proposed(unit, ids, min(ids.shape[1], rerank_count(k)))[1]
-        return best_columns(exact_scores_by_id(unit, float16_rows(self), best), best, k)
+        rows = float16_rows(self)
+
+        def rank_all(queries: NDArray[np.int64]) -> tuple[Scores, Ids]:
+            proposed = ids[queries]
+            return best_columns(exact_scores_by_id(unit[queries], rows, proposed), proposed, k)
+
+        best_by_float32 = partial(self._best_proposed, unit, ids)
+        return rerank_exactly(rows, unit, k, ids.shape[1], best_by_float32, rank_all)
 
     def _best_proposed(self, unit: NDArray[np.float32], ids: Ids, count: int) -> tuple[Scores, Ids]:
         """Return the best of the given rows (n, any) by float32 scores, (n, count), best first."""
@@ -246,15 +252,7 @@ class FaissIndex:
             # Some indexes, such as plain PQ and NSG, do not support selectors.
             self._takes_selector = False
             return self._search_exactly(unit, k, allowed)
-        rows = float16_rows(self)
-
-        def rank_all(queries: NDArray[np.int64]) -> tuple[Scores, Ids]:
-            ids = proposed[queries]
-            return best_columns(exact_scores_by_id(unit[queries], rows, ids), ids, k)
-
-        scores, ids = rerank_exactly(
-            rows, unit, k, candidates, partial(self._best_proposed, unit, proposed), rank_all
-        )
+        scores, ids = self.rerank(unit, proposed, k)
         short = np.flatnonzero(ids[:, -1] < 0)
         if len(short):
             scores[short], ids[short] = self._search_exactly(unit[short], k, allowed)

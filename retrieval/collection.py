@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from retrieval.duplicates.find import DuplicateOptions, find_duplicates
 from retrieval.duplicates.groups import DuplicateGroup
 from retrieval.embedding.options import EmbedOptions, EmbedReport
-from retrieval.embedding.run import embed
 from retrieval.errors import CollectionNotFoundError, RetrievalError
 from retrieval.progress import Progress, no_progress
 from retrieval.search.arguments import names_of, query_of
@@ -98,6 +97,9 @@ class Collection(OpenCollection):
 
         See `retrieval.embedding.run.embed`.
         """
+        # Searching must not wait for the decoders to be imported.
+        from retrieval.embedding.run import embed
+
         report = embed(sources, self.root, options, progress, load=self.load_encoder)
         self.refresh()
         return report

@@ -9,6 +9,7 @@ from collections.abc import Collection as AnyOf
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from retrieval.automatic.finding import (
     canonical_model,
@@ -24,7 +25,6 @@ from retrieval.collection import Collection
 from retrieval.embedding.options import DEFAULT_MODEL, EmbedOptions, EmbedReport
 from retrieval.encoders.inventory import MissingEncoder
 from retrieval.errors import CollectionError, CollectionLockedError, SourceError, StorageError
-from retrieval.estimate.costs import Estimate, estimate_sources
 from retrieval.media.names import extension
 from retrieval.media.sources.folders import walk
 from retrieval.media.sources.listing import Listing
@@ -32,6 +32,9 @@ from retrieval.progress import Progress, no_progress
 from retrieval.search.arguments import targets_of
 from retrieval.store.reader import Snapshot
 from retrieval.targets import Target
+
+if TYPE_CHECKING:  # It imports decoders, which a search without new files does not need.
+    from retrieval.estimate.costs import Estimate
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +175,8 @@ class MediaFolder:
     ) -> Estimate:
         """Estimate the first update; models are loaded and timed for some seconds."""
         self._create()
+        from retrieval.estimate.costs import estimate_sources
+
         return estimate_sources(
             [str(self.path)],
             self._options(content, needs),

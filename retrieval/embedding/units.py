@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,10 @@ from retrieval.files.reading import open_regular, status_of
 from retrieval.media.files import EXTENSIONS
 from retrieval.media.names import extension
 from retrieval.media.sources.listing import Listing
-from retrieval.media.workers.tasks import TaskPool
 from retrieval.types import KnownFile, Medium, Source, Space
+
+if TYPE_CHECKING:  # Importing the decoders takes a tenth of a second.
+    from retrieval.media.workers.tasks import TaskPool
 
 ListSources = Callable[[Listing], Iterator[Source]]
 """Lists the sources of a run; may be called several times."""
@@ -95,6 +98,8 @@ class Unit:
 @contextmanager
 def header_readers() -> Iterator[TaskPool]:
     """Yield a process that reads the headers of media files; a file that crashes it is damaged."""
+    from retrieval.media.workers.tasks import TaskPool
+
     pool = TaskPool(1, HEADER_SECONDS)
     try:
         yield pool

@@ -49,19 +49,21 @@ class Backend:
         requires: A module beyond the dependencies.
         extra: The extra that installs it.
         caution: Warning to show before use.
+        text_first: Whether `load` has the argument of this name of `load_encoder`.
     """
 
     target: str
     requires: str | None = None
     extra: str | None = None
     caution: str = ""
+    text_first: bool = False
 
 
 BACKENDS: dict[str, Backend] = {
     "open_clip": Backend("retrieval.encoders.open_clip:OpenClipEncoder"),
     "clap": Backend("retrieval.encoders.clap:ClapEncoder"),
     "mulan": Backend("retrieval.encoders.mulan:MulanEncoder"),
-    "video-text": Backend("retrieval.encoders.video_text:VideoTextEncoder"),
+    "video-text": Backend("retrieval.encoders.video_text:VideoTextEncoder", text_first=True),
     "pe-av": Backend("retrieval.encoders.pe_av:PeAvEncoder"),
     "xclip": Backend(
         "retrieval.encoders.x_clip:XClipEncoder",
@@ -226,8 +228,7 @@ def load_encoder(spec: str, *, device: str = "auto", text_first: bool = False) -
         WeightsFormatError: The weights are a pickle, damaged, or of another architecture.
     """
     if text_first:
-        from retrieval.encoders.text_first import load_known
-        from retrieval.encoders.text_record import write_record
+        from retrieval.encoders.text_first import load_known, remember
 
         known = load_known(spec, lambda: load_encoder(spec, device=device), device)
         if known is not None:
@@ -242,10 +243,10 @@ def load_encoder(spec: str, *, device: str = "auto", text_first: bool = False) -
     else:
         name, _, location = spec.partition(":")
     check_embeds(spec)
-    encoder = _loader(spec, BACKENDS[name])(location, spec=spec, device=device)
-    if text_first and name == "open_clip":
-        write_record(encoder)
-    return encoder
+    backend = BACKENDS[name]
+    arguments = {"text_first": text_first} if backend.text_first else {}
+    encoder = _loader(spec, backend)(location, spec=spec, device=device, **arguments)
+    return remember(encoder, device) if text_first and name == "open_clip" else encoder
 
 
 def check_embeds(spec: str) -> None:

@@ -1,25 +1,27 @@
 """What is remembered of an open_clip model, so that later processes encode texts at once.
 
-After a model was loaded completely, its text tower is built once more without open_clip. If it
-encodes some texts to the same vectors, its description is stored in the user's cache. A description
+After a model was loaded completely, its text tower is built once more without torch. If it encodes
+some texts to nearly the same vectors, its description is stored in the user's cache. A description
 is valid while none of the model's files changes.
 """
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import importlib.util
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from retrieval.encoders.text_tower import POOLINGS, TextTower, TextTowerConfig
@@ -31,9 +33,15 @@ from retrieval.types import ImageGeometry
 
 logger = logging.getLogger(__name__)
 
-RECORD_VERSION = 1
+Tokenizer = Callable[[Sequence[str]], NDArray[np.int64]]
+"""Returns the ids of texts, (n, context length)."""
+
+RECORD_VERSION = 2
 PROBES = ("", "a dog on the beach", "Ein Café, 3 Katzen & “東京”!", SPECIMEN)
-"""Texts whose vectors must be equal."""
+"""Texts whose vectors must be equal, except for `TOLERANCE`."""
+
+TOLERANCE = 1e-5
+"""Maximum distance of the vectors of a text, and thus maximum difference of its scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +168,8 @@ def describe(encoder: Any) -> TextRecord | None:
         tokens = make_tokenizer(record.tokenizer)
         tower = TextTower.load(record.tower, weights)
         for probe in PROBES:
-            expected = encoder.encode_text([probe])
-            if not np.array_equal(expected, encode(tower, tokens([probe]))):
+            difference = encoder.encode_text([probe]) - encode(tower, tokens([probe]))
+            if not np.linalg.norm(difference) <= TOLERANCE:
                 raise ValueError(f"{probe!r} has another vector")
     except Exception as error:  # any difference to what is expected means that open_clip is needed
         logger.debug("%s: texts need open_clip: %s", encoder.spec, error)
@@ -169,36 +177,50 @@ def describe(encoder: Any) -> TextRecord | None:
     return record
 
 
-def encode(tower: TextTower, tokens: torch.Tensor) -> NDArray[np.float32]:
-    """Map (n, context length) ids to unit vectors, (n, dim) float32."""
+def encode(tower: TextTower, tokens: NDArray[np.int64], name: str = "text") -> NDArray[np.float32]:
+    """Map (n, context length) ids to unit vectors, (n, dim) float32.
+
+    Raises:
+        InvalidVectorError: A vector is not finite or has no length; names `name`.
+    """
     from retrieval.encoders.pooling import unit_rows
 
-    with torch.inference_mode():
-        return unit_rows(tower(tokens).numpy(), "text")
+    # One by one, so that a vector does not depend on other texts.
+    rows = [tower(text) for text in tokens]
+    return unit_rows(np.stack(rows), name)
 
 
 # ---------------------------------------------------------------- tokenizers
 
 
-def make_tokenizer(config: TokenizerConfig) -> Any:
+def make_tokenizer(config: TokenizerConfig) -> Tokenizer:
     """Return a function from texts to (n, context length) int64 ids."""
     module = _open_clip_tokenizers()
     if config.kind == "simple":
-        return module.SimpleTokenizer(context_length=config.context_length)
-    from tokenizers import Tokenizer
+        return partial(_simple_ids, module.SimpleTokenizer(), config.context_length)
+    import tokenizers
 
-    tokenizer: Any = Tokenizer.from_str(config.content)
+    tokenizer: Any = tokenizers.Tokenizer.from_str(config.content)
     clean = module.get_clean_fn(config.clean)
 
-    def tokenize(texts: Sequence[str]) -> torch.Tensor:
+    def tokenize(texts: Sequence[str]) -> NDArray[np.int64]:
         encoded = tokenizer.encode_batch([clean(text) for text in texts])
-        return torch.tensor([each.ids for each in encoded])
+        return np.array([each.ids for each in encoded], np.int64)
 
     return tokenize
 
 
+def _simple_ids(tokenizer: Any, length: int, texts: Sequence[str]) -> NDArray[np.int64]:
+    """Tokenize as open_clip's `SimpleTokenizer`, whose call returns tensors of torch."""
+    ids = np.zeros((len(texts), length), np.int64)
+    for row, text in zip(ids, texts, strict=True):
+        tokens = [tokenizer.sot_token_id, *tokenizer.encode(text)][: length - 1]
+        row[: len(tokens) + 1] = [*tokens, tokenizer.eot_token_id]
+    return ids
+
+
 def _open_clip_tokenizers() -> Any:
-    """Import open_clip's module of tokenizers without its package, which imports torchvision."""
+    """Import open_clip's module of tokenizers without its package and without torch."""
     package = importlib.util.find_spec("open_clip")
     assert package is not None
     assert package.submodule_search_locations is not None
@@ -206,9 +228,17 @@ def _open_clip_tokenizers() -> Any:
     spec = importlib.util.spec_from_file_location("open_clip_tokenizer", path)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module: Any = importlib.util.module_from_spec(spec)
+    module.__builtins__ = {**vars(builtins), "__import__": _import_except_torch}
     spec.loader.exec_module(module)
     return module
+
+
+def _import_except_torch(name: str, *arguments: Any) -> Any:
+    """Import a module; of torch, only what annotations of functions mention."""
+    if name == "torch":
+        return SimpleNamespace(Tensor=None, LongTensor=None)
+    return __import__(name, *arguments)
 
 
 def _tokenizer_config(tokenizer: Any) -> TokenizerConfig:
@@ -267,7 +297,7 @@ def _tower_config(model: Any, dim: int) -> TextTowerConfig:
         ("QuickGELU", ""): "quick_gelu",
     }
     kind = (type(activation).__name__, getattr(activation, "approximate", ""))
-    linear = isinstance(projection, torch.nn.Linear)
+    linear = type(projection).__name__ == "Linear"
     length, width = text.positional_embedding.shape
     return TextTowerConfig(
         prefix="text." if is_custom else "",

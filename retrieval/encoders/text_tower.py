@@ -1,19 +1,21 @@
-"""CLIP's text transformer (2103.00020) without open_clip, whose import takes seconds.
+"""CLIP's text transformer (2103.00020) with numpy, for the few texts of a search.
 
 The module computes what open_clip's `TextTransformer` does, with the names of its parameters.
+Importing torch would take longer than encoding a text.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import nn
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.encoders.mapped_weights import map_tensors
+
+Array = NDArray[np.float32]
 
 POOLINGS = ("argmax", "eos", "first", "last")
 
@@ -49,107 +51,125 @@ class TextTowerConfig:
     projection: str
 
 
-class QuickGelu(nn.Module):
-    """The approximation of GELU in OpenAI's models."""
+def erf(x: Array) -> Array:
+    """Approximate the error function within 5e-7: Abramowitz and Stegun, 7.1.26."""
+    t = 1 / (1 + np.float32(0.3275911) * np.abs(x))
+    polynomial = np.zeros_like(t)
+    for factor in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        polynomial = (polynomial + np.float32(factor)) * t
+    result: Array = np.copysign(1 - polynomial * np.exp(-x * x), x)
+    return result
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply it to each number."""
-        return x * torch.sigmoid(1.702 * x)
+
+def gelu(x: Array) -> Array:
+    """Apply GELU (1606.08415)."""
+    return np.float32(0.5) * x * (1 + erf(x * np.float32(0.5**0.5)))
 
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "gelu": nn.GELU,
-    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
-    "quick_gelu": QuickGelu,
+def gelu_tanh(x: Array) -> Array:
+    """Apply the approximation of GELU by tanh."""
+    inner = np.float32((2 / np.pi) ** 0.5) * (x + np.float32(0.044715) * x * x * x)
+    result: Array = np.float32(0.5) * x * (1 + np.tanh(inner))
+    return result
+
+
+def quick_gelu(x: Array) -> Array:
+    """Apply the approximation of GELU in OpenAI's models."""
+    with np.errstate(over="ignore"):  # a large negative x gives -0
+        result: Array = x / (1 + np.exp(np.float32(-1.702) * x))
+    return result
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
 }
 
 
-class Block(nn.Module):
-    """Attention and a hidden layer, each with a residual connection."""
+class TextTower:
+    """Maps the tokens of one text to a vector that is not normalized.
 
-    def __init__(self, config: TextTowerConfig) -> None:
-        super().__init__()
-        width = config.width
-        self.ln_1 = nn.LayerNorm(width, config.epsilon)
-        self.attn = nn.MultiheadAttention(width, config.heads, batch_first=True)
-        self.ln_2 = nn.LayerNorm(width, config.epsilon)
-        self.mlp = nn.Sequential(
-            OrderedDict(
-                c_fc=nn.Linear(width, config.mlp_width),
-                gelu=ACTIVATIONS[config.activation](),
-                c_proj=nn.Linear(config.mlp_width, width),
-            )
-        )
+    Args:
+        config: Sizes and variants.
+        tensors: The parameters by name. They may be mapped: texts read a few rows of the largest.
+    """
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Map (n, tokens, width) to the same shape."""
-        normed = self.ln_1(x)
-        x = x + self.attn(normed, normed, normed, need_weights=False, attn_mask=mask)[0]
-        mapped: torch.Tensor = x + self.mlp(self.ln_2(x))
-        return mapped
-
-
-class TextTower(nn.Module):
-    """Maps tokens to vectors that are not normalized."""
-
-    def __init__(self, config: TextTowerConfig) -> None:
-        super().__init__()
+    def __init__(self, config: TextTowerConfig, tensors: Mapping[str, Array]) -> None:
         self.config = config
-        width, length = config.width, config.context_length
-        self.token_embedding = nn.Embedding(config.vocabulary, width)
-        self.positional_embedding = nn.Parameter(torch.empty(length, width))
-        self.transformer = nn.Module()
-        self.transformer.resblocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
-        self.ln_final = nn.LayerNorm(width, config.epsilon)
-        if config.projection == "linear":
-            self.text_projection: Any = nn.Linear(width, config.dim)
-        elif config.projection == "matrix":
-            self.text_projection = nn.Parameter(torch.empty(width, config.dim))
+        self._tensors = tensors
+        self._activate = ACTIVATIONS[config.activation]
 
     @classmethod
     def load(cls, config: TextTowerConfig, weights: Path) -> TextTower:
-        """Read the parameters from a checked safetensors file.
+        """Map the parameters of a checked safetensors file.
 
         Raises:
-            RuntimeError, SafetensorError: The file lacks a parameter, or one has another shape.
+            ValueError: The file is damaged, or has tensors of another type.
             OSError: The file cannot be read.
         """
-        from safetensors import safe_open
+        return cls(config, map_tensors(weights, config.prefix))
 
-        from retrieval.encoders.initialization import SkipRandomInitialization
+    def __call__(self, tokens: NDArray[np.int64]) -> Array:
+        """Map (context length,) ids to (dim,) float32; errors as `states`."""
+        # Later tokens change nothing if a token sees only those before it.
+        read = tokens[: self._place(tokens) + 1] if self.config.is_causal else tokens
+        return self.pool(self.states(read), tokens)
 
-        with torch.device("meta"), SkipRandomInitialization():
-            tower = cls(config)
-        with safe_open(weights, framework="pt") as file:
-            # Copied: mapped tensors are not aligned, and some kernels round differently for them.
-            tensors = {
-                name: file.get_tensor(config.prefix + name).float().clone()
-                for name in tower.state_dict()
-            }
-        tower.load_state_dict(tensors, assign=True)
-        return tower.eval()
+    def states(self, tokens: NDArray[np.int64]) -> Array:
+        """Map ids, (n,), to the normalized states of the last block, (n, width) float32.
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Map (n, context length) ids to (n, dim)."""
+        Raises:
+            KeyError, ValueError: The weights lack a parameter, or one has another shape.
+            IndexError: An id is not in the vocabulary.
+        """
         config = self.config
-        x: torch.Tensor = self.token_embedding(tokens) + self.positional_embedding
-        mask = None
-        if config.is_causal:
-            mask = torch.full((tokens.shape[1],) * 2, -torch.inf).triu_(1)
-        for block in self.transformer.resblocks:  # type: ignore[union-attr]
-            x = block(x, mask)
-        x = self.ln_final(x)[torch.arange(len(tokens)), self._places(tokens)]
-        if config.projection == "linear":
-            x = self.text_projection(x)
-        elif config.projection == "matrix":
-            x = x @ self.text_projection
-        return x
+        x = self._tensors["token_embedding.weight"][tokens].astype(np.float32)
+        x = x + self._tensors["positional_embedding"][: len(tokens)]
+        for number in range(config.layers):
+            block = f"transformer.resblocks.{number}."
+            x = x + self._attend(f"{block}attn.", self._normalize(f"{block}ln_1.", x))
+            hidden = self._linear(f"{block}mlp.c_fc.", self._normalize(f"{block}ln_2.", x))
+            x = x + self._linear(f"{block}mlp.c_proj.", self._activate(hidden))
+        return self._normalize("ln_final.", x)
 
-    def _places(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return the position of the token that represents each text, (n,)."""
+    def pool(self, states: Array, tokens: NDArray[np.int64]) -> Array:
+        """Map the states of tokens to the vector of the text, (dim,) float32."""
+        pooled: Array = states[self._place(tokens)]
+        if self.config.projection == "linear":
+            return self._linear("text_projection.", pooled)
+        if self.config.projection == "matrix":
+            pooled = pooled @ self._tensors["text_projection"]
+        return pooled
+
+    def _attend(self, name: str, x: Array) -> Array:
+        """Apply attention of several heads to (tokens, width)."""
+        length, heads = len(x), self.config.heads
+        weight, bias = self._tensors[f"{name}in_proj_weight"], self._tensors[f"{name}in_proj_bias"]
+        projected = (x @ weight.T + bias).reshape(length, 3, heads, -1)
+        query, key, value = projected.transpose(1, 2, 0, 3)  # (heads, tokens, width of a head)
+        scores = query @ key.transpose(0, 2, 1) * np.float32(query.shape[-1] ** -0.5)
+        if self.config.is_causal:
+            scores = np.where(np.tri(length, dtype=bool), scores, np.float32(-np.inf))
+        shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        shares /= shares.sum(axis=-1, keepdims=True)
+        attended = (shares @ value).transpose(1, 0, 2).reshape(length, -1)
+        return self._linear(f"{name}out_proj.", attended)
+
+    def _linear(self, name: str, x: Array) -> Array:
+        return x @ self._tensors[f"{name}weight"].T + self._tensors[f"{name}bias"]
+
+    def _normalize(self, name: str, x: Array) -> Array:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = np.square(centred).mean(axis=-1, keepdims=True)
+        scaled = centred / np.sqrt(variance + np.float32(self.config.epsilon))
+        normalized: Array = scaled * self._tensors[f"{name}weight"] + self._tensors[f"{name}bias"]
+        return normalized
+
+    def _place(self, tokens: NDArray[np.int64]) -> int:
+        """Return the position of the token that represents the text."""
         if self.config.pooling == "argmax":
-            return tokens.argmax(dim=-1)
+            return int(tokens.argmax())
         if self.config.pooling == "eos":
-            return (tokens == self.config.eos_id).int().argmax(dim=-1)
-        last = tokens.shape[1] - 1 if self.config.pooling == "last" else 0
-        return torch.full((len(tokens),), last)
+            return int((tokens == self.config.eos_id).argmax())
+        return len(tokens) - 1 if self.config.pooling == "last" else 0

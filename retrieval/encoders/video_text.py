@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 from retrieval.encoders import configuration
 from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.inputs import NoAudio, NoImages, check_pixels
-from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.spaces import make_slug
+from retrieval.encoders.text_first import MAX_TEXTS, TextFirstEncoder
 from retrieval.encoders.video_towers import VideoTextConfig, VideoTextModel, VideoTextTowers
 from retrieval.encoders.weights import MODEL_WEIGHTS as WEIGHTS
 from retrieval.encoders.weights import file_digest, find_safetensors, json_digest, load_weights
@@ -24,6 +25,9 @@ from retrieval.errors import WeightsFormatError, WeightsNotAvailableError
 from retrieval.files.writing import write_text
 from retrieval.protocols import Encoder
 from retrieval.types import AudioWindows, ClipFrames, ImageGeometry, Medium
+
+if TYPE_CHECKING:  # Importing open_clip takes a second, and texts may not need it.
+    from retrieval.encoders.open_clip import OpenClipEncoder
 
 CONFIG = "config.json"
 IMAGES = "images"
@@ -43,7 +47,7 @@ class VideoTextEncoder(NoImages, NoAudio):
         self,
         towers: VideoTextTowers,
         config: VideoTextConfig,
-        images: OpenClipEncoder,
+        images: OpenClipEncoder | TextFirstEncoder,
         folder: Path,
         *,
         spec: str,
@@ -51,19 +55,26 @@ class VideoTextEncoder(NoImages, NoAudio):
     ) -> None:
         self.spec = spec
         self.slug = make_slug(spec.rstrip("/").rpartition("/")[2].removeprefix("video-text:"))
-        self.images = images
+        self._images = images
         self._config = config
         self._folder = folder
         self.device = device
-        pad = int(images.tokenize([""])[0, -1])
-        self._model = VideoTextModel(images.model, towers.to(device).eval(), pad)
+        self._towers = towers.to(device).eval()
         self._text_batches = Batcher(device, spec)
         self._clip_batches = Batcher(device, spec)
         self._frame_cache: dict[bytes, NDArray[np.float32]] = {}
 
     @classmethod
-    def load(cls, location: str, *, spec: str, device: str = "auto") -> VideoTextEncoder:
+    def load(
+        cls, location: str, *, spec: str, device: str = "auto", text_first: bool = False
+    ) -> VideoTextEncoder:
         """Load config.json, model.safetensors, and the image-text model that they name.
+
+        Args:
+            location: The folder.
+            spec: Specification of the model.
+            device: `auto`, `cpu` or `cuda`.
+            text_first: See `load_encoder`; concerns the image-text model.
 
         Raises:
             WeightsNotAvailableError: The folder, one of its files, or that model is missing.
@@ -78,7 +89,9 @@ class VideoTextEncoder(NoImages, NoAudio):
             )
         weights = find_safetensors(folder, WEIGHTS)
         config = read_config(folder / CONFIG)
-        images = load_image_encoder(config.images, folder, spec=spec, device=device)
+        images = load_image_encoder(
+            config.images, folder, spec=spec, device=device, text_first=text_first
+        )
         if images.digest != config.images_digest:
             raise WeightsFormatError(
                 f"{spec} needs {config.images} with digest {config.images_digest[:8]}, found "
@@ -97,7 +110,7 @@ class VideoTextEncoder(NoImages, NoAudio):
     @property
     def geometry(self) -> ImageGeometry:
         """Picture size and cropping of the image-text model."""
-        return self.images.geometry
+        return self._images.geometry
 
     @property
     def clip_frames(self) -> ClipFrames:
@@ -112,12 +125,21 @@ class VideoTextEncoder(NoImages, NoAudio):
     @property
     def logit_scale(self) -> float:
         """Inverse temperature of training; see `Tempered`."""
-        return float(self._model.logit_scale.detach().exp())
+        return float(self._towers.logit_scale.detach().exp())
 
     @property
+    def images(self) -> OpenClipEncoder:
+        """The complete image-text model."""
+        images = self._images
+        if isinstance(images, TextFirstEncoder):
+            return cast("OpenClipEncoder", images.complete)
+        return images
+
+    @cached_property
     def model(self) -> VideoTextModel:
         """All towers, for training."""
-        return self._model
+        pad = int(self.tokenize([""])[0, -1])
+        return VideoTextModel(self.images.model, self._towers, pad)
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Tokenize texts as (n, context length) int64 ids."""
@@ -130,12 +152,20 @@ class VideoTextEncoder(NoImages, NoAudio):
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the tokenizer's context length."""
-        tokens = self.tokenize(texts)
+        images = self._images
+        if isinstance(images, TextFirstEncoder) and len(texts) <= MAX_TEXTS:
+            words = [images.word_states(text) for text in texts]
 
-        def encode(part: slice) -> torch.Tensor:
-            return self._model.embed_text(tokens[part].to(self.device))
+            def encode(part: slice) -> torch.Tensor:
+                rows = [[torch.from_numpy(each)[None] for each in states] for states in words[part]]
+                return torch.cat([self._towers.text(*row) for row in rows])
+        else:
+            tokens = self.tokenize(texts)
 
-        return self._text_batches.embed(len(tokens), self.dim, encode, "text")
+            def encode(part: slice) -> torch.Tensor:
+                return self.model.embed_text(tokens[part].to(self.device))
+
+        return self._text_batches.embed(len(texts), self.dim, encode, "text")
 
     def encode_clips(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed (n, frames, height, width, 3) uint8 RGB clips with their frames in order.
@@ -151,7 +181,8 @@ class VideoTextEncoder(NoImages, NoAudio):
         vectors = torch.from_numpy(self._frame_vectors(clips))
 
         def encode(part: slice) -> torch.Tensor:
-            return self._model.embed_frames(vectors[part].to(self.device))
+            frames: torch.Tensor = self._towers.video(vectors[part].to(self.device))
+            return frames
 
         return self._clip_batches.embed(len(clips), self.dim, encode, "clip")
 
@@ -175,7 +206,9 @@ class VideoTextEncoder(NoImages, NoAudio):
         return np.stack([[self._frame_cache[key] for key in row] for row in keys])
 
 
-def load_image_encoder(images: str, folder: Path, *, spec: str, device: str) -> OpenClipEncoder:
+def load_image_encoder(
+    images: str, folder: Path, *, spec: str, device: str, text_first: bool = False
+) -> OpenClipEncoder | TextFirstEncoder:
     """Load the image-text model of a video-text model.
 
     Args:
@@ -183,6 +216,7 @@ def load_image_encoder(images: str, folder: Path, *, spec: str, device: str) -> 
         folder: Folder of the video-text model.
         spec: Specification of the video-text model, for messages.
         device: `auto`, `cpu` or `cuda`.
+        text_first: See `load_encoder`.
 
     Raises:
         WeightsFormatError: The image-text model is not one of open_clip.
@@ -190,7 +224,11 @@ def load_image_encoder(images: str, folder: Path, *, spec: str, device: str) -> 
     from retrieval.encoders.catalogue import load_encoder
 
     images = f"open_clip:{folder / images}" if images == IMAGES else images
-    encoder: Encoder = load_encoder(images, device=device)
+    encoder: Encoder = load_encoder(images, device=device, text_first=text_first)
+    if isinstance(encoder, TextFirstEncoder):
+        return encoder
+    from retrieval.encoders.open_clip import OpenClipEncoder
+
     if not isinstance(encoder, OpenClipEncoder):
         raise WeightsFormatError(
             f"{spec}: a video-text model needs an image-text model of open_clip, got {encoder.spec}"

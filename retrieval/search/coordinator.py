@@ -18,7 +18,7 @@ from retrieval.localization.similarity import SimilarityLocalizer
 from retrieval.protocols import Encoder, Localizer
 from retrieval.search.calibration import Calibration
 from retrieval.search.fusion import MIN_CANDIDATES, fuse, fused_hits
-from retrieval.search.hits import Hits
+from retrieval.search.hits import Hits, with_values
 from retrieval.search.member import WantedRows
 from retrieval.search.members import Members
 from retrieval.search.moments import MomentStage
@@ -241,8 +241,9 @@ def _page(hits: Iterable[Hit], options: SearchOptions) -> list[Hit]:
     """Drop low scores, number the hits, and cut out the requested page."""
     minimum = options.min_score
     scored = [hit for hit in hits if minimum is None or _reaches(hit, minimum)]
-    ranked = [replace(hit, rank=rank) for rank, hit in enumerate(scored, 1)]
-    return ranked[options.offset : options.offset + options.k]
+    page = scored[options.offset : options.offset + options.k]
+    ranked = enumerate(page, options.offset + 1)
+    return [hit if hit.rank == rank else with_values(hit, rank=rank) for rank, hit in ranked]
 
 
 def _reaches(hit: Hit, minimum: float) -> bool:

@@ -45,6 +45,9 @@ _RESEMBLES_SUM = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_MARKS = re.compile("[@\"'“]")
+"""Every sum, and every text that resembles one, contains one of these characters."""
+
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{2,4}$")
 
 
@@ -80,6 +83,8 @@ def parse_sum(text: str, *, files: bool = True) -> list[Summand] | None:
     Raises:
         QueryError: The text resembles a sum but does not parse. The message names the position.
     """
+    if _MARKS.search(text) is None:
+        return None
     try:
         return list(_summands(text, files))
     except _SyntaxError as error:

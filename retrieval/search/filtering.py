@@ -227,6 +227,8 @@ class RowFilter:
         return self._masks.get((id(part), targets), compute)
 
     def _check_existing(self, item_ids: Sequence[int]) -> None:
+        if not item_ids:
+            return
         ids = np.array(item_ids, np.int64)
         existing = isin_sorted(ids, self._items.item_ids) & ~isin_sorted(ids, self._removed)
         for item_id in ids[~existing]:

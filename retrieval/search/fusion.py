@@ -7,8 +7,9 @@ scores are calibrated by unrelated queries, and the better of both counts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from retrieval.search.hits import with_values
 from retrieval.search.ranking import ItemRows, ScoredItem, hits_of
 from retrieval.texts.groups import TextGroup
 from retrieval.types import Hit
@@ -85,11 +86,15 @@ def fused_hits(fused: Sequence[FusedItem], table: ItemRows) -> list[Hit]:
         hit = by_vectors.get(item.item_id) or by_words[item.item_id]
         if item.groups:
             group = item.groups[0]
-            hit = replace(hit, likely=hit.likely or group.likely, text_score=group.best.bm25)
             best = group.best
+            values: dict[str, object] = {
+                "likely": hit.likely or group.likely,
+                "text_score": best.bm25,
+            }
             if best.is_timed and (item.scored is None or group.score > item.scored.calibrated):
-                start, end = best.row.start_seconds, best.row.end_seconds
-                hit = replace(hit, start_seconds=start, end_seconds=end)
+                values["start_seconds"] = best.row.start_seconds
+                values["end_seconds"] = best.row.end_seconds
+            hit = with_values(hit, **values)
         hits.append(hit)
     return hits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ ROW_SCHEMA = pa.schema(
 
 PLACE = pa.field("place", pa.int64(), nullable=False)
 """Number of a row's vector in the index. The column exists only if some rows are equal."""
+
+BATCH_ROWS, BATCH_BYTES = 65_536, 64 << 20
+"""Size at which a batch of items.arrow is complete."""
 
 MEDIUM_NAMES = pa.array([str(medium) for medium in MEDIUM_CODES])
 """Names of the codes of media and modalities."""
@@ -115,12 +119,25 @@ def write_items(snapshot: Snapshot, path: Path, after: int, last: int) -> None:
     position = schema.get_field_index("modality")
     schema = schema.set(position, pa.field("modality", pa.dictionary(pa.int8(), pa.string())))
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        for batch in snapshot.iter_items(after_item_id=after):
+        for batch in _large_batches(snapshot.iter_items(after_item_id=after)):
             ids = batch.column("item_id").to_numpy()
             batch = batch.slice(0, int(np.searchsorted(ids, last, side="right")))
             codes = pc.index_in(batch.column(position), MEDIUM_NAMES).cast(pa.int8())
             named = pa.DictionaryArray.from_arrays(codes, MEDIUM_NAMES)
             writer.write_batch(batch.set_column(position, schema.field(position), named))
+
+
+def _large_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Join batches up to `BATCH_ROWS` or `BATCH_BYTES`: searches prepare each batch they read."""
+    joined: list[pa.RecordBatch] = []
+    for batch in batches:
+        joined.append(batch)
+        is_full = sum(each.num_rows for each in joined) >= BATCH_ROWS
+        if is_full or sum(each.nbytes for each in joined) >= BATCH_BYTES:
+            yield pa.concat_batches(joined)
+            joined = []
+    if joined:
+        yield pa.concat_batches(joined)
 
 
 def damaged(path: Path, reason: str) -> IndexFileError:

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.columns.arrow import cast
 from retrieval.errors import IndexFileError
 from retrieval.search.index_files import ITEMS, MEDIUM_NAMES, damaged, open_arrow
+from retrieval.search.item_columns import ItemColumns
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Scalar
 
@@ -21,6 +21,11 @@ Value = TypeVar("Value", bound=np.generic)
 
 HIDDEN = frozenset({"item_id", "uri", "modality", "bytes", "mtime", "sha256"})
 """Columns that are not part of a hit's metadata."""
+
+MEDIA: dict[Scalar, Medium] = {str(medium): medium for medium in Medium}
+
+UNREAD = HIDDEN - {"item_id", "uri", "modality"}
+"""Columns that no hit shows."""
 
 
 class ItemTable:
@@ -40,9 +45,12 @@ class ItemTable:
         newer = list(snapshot.iter_items(after_item_id=last))
         if newer:
             tables.append(pa.Table.from_batches(newer))
-        self._tables = tables
-        self._types = {field.name: field.type for field in snapshot.items_schema()}
-        self._updated = _updated_items(snapshot, last)
+        types = {field.name: field.type for field in snapshot.items_schema()}
+        self._names = list(types)
+        self._columns = ItemColumns(tables, types)
+        updated = _updated_items(snapshot, last)
+        self._updated = ItemColumns([updated], types)
+        self._updated_ids = updated.column("item_id").to_numpy()
         self.item_ids = _ids(tables)
         codes = [
             _modality_codes(chunk) for table in tables for chunk in table.column("modality").chunks
@@ -77,15 +85,11 @@ class ItemTable:
         result = []
         positions = np.searchsorted(self.item_ids, np.asarray(item_ids, np.int64)).tolist()
         for item_id, position in zip(item_ids, positions, strict=True):
-            row = self._row(position)
-            if row["item_id"] != item_id or row["uri"] is None or row["modality"] is None:
+            metadata = self._row(position, UNREAD)
+            uri, medium = metadata.pop("uri", None), MEDIA.get(metadata.pop("modality", None))
+            if metadata.pop("item_id", None) != item_id or uri is None or medium is None:
                 raise _damaged_items(f"item {item_id} is missing or has no uri or modality")
-            metadata: dict[str, Scalar] = {
-                name: value
-                for name, value in row.items()
-                if name not in HIDDEN and value is not None
-            }
-            result.append((str(row["uri"]), Medium(str(row["modality"])), metadata))
+            result.append((str(uri), medium, metadata))
         return result
 
     def record(self, item_id: int) -> dict[str, Scalar] | None:
@@ -97,29 +101,20 @@ class ItemTable:
         position = int(np.searchsorted(self.item_ids, item_id))
         if position == len(self.item_ids) or self.item_ids[position] != item_id:
             return None
-        return self._row(position)
+        return {**dict.fromkeys(self._names), **self._row(position)}
 
-    def _row(self, position: int) -> dict[str, Scalar]:
-        item_id = int(self.item_ids[position])
-        ids = self._updated.column("item_id").to_numpy()
-        updated = int(np.searchsorted(ids, item_id))
-        if updated < len(ids) and ids[updated] == item_id:
-            row: dict[str, Scalar] = self._updated.slice(updated, 1).to_pylist()[0]
-            return row
-        for table in self._tables:
-            if position < table.num_rows:
-                # Later shards can have widened the column types that the index was built with.
-                row_table = _validate(table.slice(position, 1))
-                return {name: self._value(row_table, name) for name in row_table.column_names}
-            position -= table.num_rows
-        raise _damaged_items(f"item {item_id} is missing")
-
-    def _value(self, row: pa.Table, name: str) -> Scalar:
-        column = row.column(name)
-        if name in self._types and not pa.types.is_dictionary(column.type):
-            column = cast(column, self._types[name])
-        value: Scalar = column[0].as_py()
-        return value
+    def _row(self, position: int, omitted: frozenset[str] = frozenset()) -> dict[str, Scalar]:
+        """Read the values of an item that are not null."""
+        columns = self._columns
+        if len(self._updated_ids):
+            item_id = self.item_ids[position]
+            updated = int(np.searchsorted(self._updated_ids, item_id))
+            if updated < len(self._updated_ids) and self._updated_ids[updated] == item_id:
+                columns, position = self._updated, updated
+        try:
+            return columns.row(position, omitted)
+        except (ValueError, OverflowError, pa.ArrowException) as error:
+            raise _damaged_items(" ".join(str(error).split())) from error
 
 
 def spread(
@@ -143,15 +138,6 @@ def spread(
         return np.full(len(item_ids), default)
     positions = _positions(known_ids, item_ids)
     return np.where(known_ids[positions] == item_ids, values[positions], default)
-
-
-def _validate(row: pa.Table) -> pa.Table:
-    """Validate a row before it is read: a flipped bit can change an offset to any address."""
-    try:
-        row.validate(full=True)
-    except pa.ArrowException as error:
-        raise _damaged_items(" ".join(str(error).split())) from error
-    return row
 
 
 def _damaged_items(reason: str) -> IndexFileError:

@@ -14,6 +14,7 @@ from retrieval.caching import LruCache
 from retrieval.media.sources.presence import is_missing
 from retrieval.search.filtering import RowFilter, SelectedPart, conditions_below
 from retrieval.search.hit_vectors import with_vectors
+from retrieval.search.hits import with_values
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.items import ItemTable
 from retrieval.search.matches import find_matches, score_matches
@@ -117,8 +118,9 @@ class LocalMember:
 
     def _compute(self, query: MemberQuery) -> _Selected:
         stopwatch = Stopwatch()
-        where = conditions_below(self._below, query.options.where)
-        options = replace(query.options, where=where)
+        options = query.options
+        if self._below is not None:
+            options = replace(options, where=conditions_below(self._below, options.where))
         text = texts = None
         if query.words is not None:
             text = self._texts.start(query.words, options.text)
@@ -226,7 +228,7 @@ class LocalMember:
         if vectors is not None:
             hits = list(with_vectors(hits, self._snapshot, vectors))
         missing = {uri: is_missing(uri) for uri in {hit.uri for hit in hits}}
-        return [replace(hit, missing=missing[hit.uri]) for hit in hits]
+        return [with_values(hit, missing=True) if missing[hit.uri] else hit for hit in hits]
 
     def row_counts(self, space: str) -> dict[Medium, int]:
         """Count the indexed rows of each medium in a space."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import starmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,9 +139,11 @@ def _best_by_one(
     matches: dict[int, ItemMatch] = {}
     while len(matches) < k:
         scores, rows = part.search(query, max(1, fetch), allowed, query_type)
-        first_rows = np.sort(np.unique(item_ids[rows], return_index=True)[1])
-        for position in first_rows[: k - len(matches)].tolist():
-            match = _match(part, int(rows[position]), float(scores[position]))
+        first_rows: dict[int, int] = {}
+        for position, item_id in enumerate(item_ids[rows].tolist()):
+            first_rows.setdefault(item_id, position)
+        best = list(first_rows.values())[: k - len(matches)]
+        for match in _matches(part, rows[best], scores[best]):
             matches[match.item_id] = match
         if len(rows) < fetch or len(matches) >= k:
             break
@@ -157,16 +160,15 @@ def _score_item(
     scores = exact_scores(queries, part.vectors(rows))
     scores[:, ~mask[rows]] = -np.inf
     best, vector_scores = int(scores.max(axis=0).argmax()), scores.max(axis=1)
-    match = _match(part, rows.start + best, float(vector_scores.mean()))
+    row, mean = np.array([rows.start + best]), vector_scores.mean(keepdims=True)
+    (match,) = _matches(part, row, mean)
     return match if len(queries) == 1 else replace(match, vector_scores=vector_scores)
 
 
-def _match(part: Part, row: int, score: float) -> ItemMatch:
-    rows = part.rows
-    return ItemMatch(
-        int(rows.item_ids[row]),
-        score,
-        int(rows.media[row]),
-        float(rows.start_seconds[row]),
-        float(rows.end_seconds[row]),
-    )
+def _matches(
+    part: Part, rows: NDArray[np.int64], scores: NDArray[np.float32]
+) -> Iterator[ItemMatch]:
+    table = part.rows
+    columns = (table.media, table.start_seconds, table.end_seconds)
+    values = (table.item_ids[rows], scores, *(column[rows] for column in columns))
+    return starmap(ItemMatch, zip(*(column.tolist() for column in values), strict=True))

@@ -13,8 +13,6 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.embedding.assembly import Assembler
-from retrieval.encoders.spaces import decode_plan
 from retrieval.errors import (
     MissingExtraError,
     ModelError,
@@ -23,9 +21,6 @@ from retrieval.errors import (
     WeightsNotAvailableError,
     short_repr,
 )
-from retrieval.media.archives.members import open_member
-from retrieval.media.decode import decode
-from retrieval.media.images.fitting import fit
 from retrieval.media.names import container_of, path_to_uri, uri_to_path
 from retrieval.protocols import Encoder
 from retrieval.search.calibration import QueryType
@@ -146,6 +141,8 @@ def _term_vectors(
     if term.picture is not None:
         if Medium.IMAGE not in encoder.media or encoder.geometry is None:
             return np.empty((0, encoder.dim), np.float32)
+        from retrieval.media.images.fitting import fit
+
         return encoder.encode_images(fit(term.picture, encoder.geometry)[None])
     return files[str(term.path)][space]
 
@@ -176,6 +173,8 @@ def open_query_file(path: str) -> Iterator[Source]:
     tar = uri_to_path(archive)
     if not os.path.isfile(tar):
         raise QueryError(f"@{path}: no such archive {tar}")
+    from retrieval.media.archives.members import open_member
+
     with NamedTemporaryFile(suffix=os.path.splitext(member)[1]) as file:
         try:
             with open_member(tar, member) as content:
@@ -190,6 +189,10 @@ def _segments_of_file(
     path: str, pairs: dict[str, tuple[Space, Encoder]]
 ) -> dict[str, NDArray[np.float32]]:
     """Decode and encode a file as `embed` does; (m, dim) per space, m = 0 without segments."""
+    # The decoders take a tenth of a second to import, and texts need none.
+    from retrieval.encoders.spaces import decode_plan
+    from retrieval.media.decode import decode
+
     plan = decode_plan(list(pairs.values()), sound_of_videos=True)
     with open_query_file(path) as source:
         return embed_events(decode(source, plan, {}), pairs, f"@{path}")
@@ -208,6 +211,8 @@ def embed_events(
     Raises:
         QueryError: The file cannot be decoded or encoded.
     """
+    from retrieval.embedding.assembly import Assembler
+
     assembler = Assembler(pairs)
     for event in events:
         if isinstance(event, Failure):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-
-import numpy as np
 
 from retrieval.search.calibration import Calibration
 from retrieval.search.matches import ItemMatch
@@ -106,12 +105,13 @@ def hits_of(items: Sequence[ScoredItem], table: ItemRows) -> list[Hit]:
     """Convert ranked items to hits, with the columns of the items."""
     described = table.rows([item.match.item_id for item in items])
     hits = []
-    for item, (uri, modality, metadata) in zip(items, described, strict=True):
+    ranked = enumerate(zip(items, described, strict=True), 1)
+    for rank, (item, (uri, modality, metadata)) in ranked:
         match = item.match
-        timed = not np.isnan(match.start_seconds)
+        timed = not math.isnan(match.start_seconds)
         hits.append(
             Hit(
-                rank=0,
+                rank=rank,
                 score=clip_score(match.score),
                 item_id=match.item_id,
                 uri=uri,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -80,9 +80,10 @@ class Scatter:
         self._members = members
         self._calibration = calibration
         self._words = sent.words
+        options = sent.options
         query = MemberQuery(
-            key=uuid.uuid4().hex,
-            options=replace(sent.options, reranker=None),
+            key=os.urandom(16).hex(),
+            options=options if options.reranker is None else replace(options, reranker=None),
             spaces=frozenset(sent.spaces),
             words=sent.words if members.has_texts else None,
             columns=members.columns,
@@ -95,11 +96,7 @@ class Scatter:
                     f"{members.names[number]} does not answer, and the query is one of its items"
                 )
         self._queries = {
-            number: replace(
-                query,
-                options=replace(query.options, ids=self._ids_of(number, sent.options)),
-                excluded=tuple(excluded_ids.get(number, ())),
-            )
+            number: self._query_of(number, query, excluded_ids.get(number, ()))
             for number, name in enumerate(members.names)
             if name not in absent
         }
@@ -119,14 +116,15 @@ class Scatter:
         """Whether texts are searched."""
         return self._statistics is not None
 
-    def _ids_of(
-        self, number: int, options: SearchOptions
-    ) -> Sequence[int] | NDArray[np.integer] | None:
-        """Return the ids among `options.ids` that belong to a member."""
-        if len(self._members) == 1 or options.ids is None:
-            return options.ids
-        ids = item_ids_of(options.ids) - self._members.first_id(number)
-        return ids[(ids >= 0) & (ids < self._members.contents[number].id_count)]
+    def _query_of(self, number: int, query: MemberQuery, excluded: Sequence[int]) -> MemberQuery:
+        """Return the query of a member: with the ids among `options.ids` that belong to it."""
+        if excluded:
+            query = replace(query, excluded=tuple(excluded))
+        if len(self._members) == 1 or query.options.ids is None:
+            return query
+        ids = item_ids_of(query.options.ids) - self._members.first_id(number)
+        ids = ids[(ids >= 0) & (ids < self._members.contents[number].id_count)]
+        return replace(query, options=replace(query.options, ids=ids))
 
     def _ask_all(self, call: Callable[[Member, MemberQuery], Result]) -> dict[int, Result]:
         """Call all members."""
@@ -144,6 +142,11 @@ class Scatter:
         call: Callable[[Member, MemberQuery, list[int], list[int]], Result],
     ) -> dict[int, Result]:
         """Call the members that own some items, with the ids of their items and their positions."""
+        if len(self._members) == 1:  # Its ids are global.
+            positions = list(range(len(item_ids)))
+            return self._members.ask(
+                {0: lambda member: call(member, self._queries[0], list(item_ids), positions)}
+            )
         owned: dict[int, tuple[list[int], list[int]]] = {}
         for position, item_id in enumerate(item_ids):
             number = self._members.member_of(item_id)
@@ -165,6 +168,8 @@ class Scatter:
         answers = self._ask_owners(
             item_ids, lambda m, _, ids, positions: (positions, call(m, ids, positions))
         )
+        if len(self._members) == 1:
+            return list(answers[0][1])
         results = {
             position: result
             for positions, own in answers.values()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from retrieval.search.hits import with_values
 from retrieval.texts.excerpts import text_match
 from retrieval.texts.groups import TextGroup
 from retrieval.texts.matching import ItemGroups
@@ -56,7 +57,7 @@ class TextAnswers:
         """Set the matching text of a hit."""
         marked = self._marks[self._member_of(hit.item_id)]
         matched = text_match(group.best, marked.terms, marked.tokenizer)
-        return replace(hit, text_score=group.best.bm25, matched=matched)
+        return with_values(hit, text_score=group.best.bm25, matched=matched)
 
     def describe_all(self, hits: Sequence[Hit]) -> list[Hit]:
         """Set the matching text of all hits whose item has one."""

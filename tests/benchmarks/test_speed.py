@@ -85,9 +85,8 @@ def test_the_first_answer_is_compared_with_torch(
     assert of_help.goal == 0.3
     assert (of_help.value or 0) > (of_help.baseline or 0) > 0
     cpu, wall, other_cpu, other_wall = ((result.value or 0.0) for result in results)
-    assert results[0].baseline is not None
-    assert cpu > results[0].baseline > 0
-    assert other_cpu > cpu
+    assert (results[0].baseline or 0) > 0
+    assert other_cpu > cpu > 0
     assert other_wall > wall > 0
 
 

@@ -1,6 +1,9 @@
 """Rows 32, 42, 46 and 61: how a collection is asked from Python, and what it answers with."""
 
+import json
 import pickle
+import subprocess
+import sys
 import tarfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -345,3 +348,25 @@ def test_field_46_and_61_on_the_command_line(copied: Collection, tmp_path: Path)
         run(*search, "a red circle", "--like", 1)
     with pytest.raises(QueryError, match="--print0 prints paths"):
         run(*search, "a red circle", "--print0")
+
+
+# ---------------------------------------------------------------- the first search of a process
+
+
+def test_a_process_that_searches_a_text_imports_neither_torch_nor_decoders(
+    indexed: Collection,
+) -> None:
+    program = (
+        "import sys, cli.main\n"
+        "cli.main.app(sys.argv[1:], standalone_mode=False)\n"
+        "heavy = {'torch', 'open_clip', 'transformers', 'duckdb', 'av', 'PIL', 'soundfile'}\n"
+        "print(heavy & sys.modules.keys())"
+    )
+    arguments = ("search", str(indexed.root), "a red circle", "--to", "image", "--format", "json")
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
+    answer, _, modules = done.stdout.strip().rpartition("\n")
+    assert modules == "set()"
+    want = indexed.search("a red circle", to="image")
+    assert [hit["score"] for hit in json.loads(answer)["hits"]] == [hit.score for hit in want]

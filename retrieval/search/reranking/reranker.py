@@ -18,9 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import QueryError, RetrievalError, UnknownModelError
-from retrieval.media.archives.members import open_member
-from retrieval.media.images.fitting import fit
-from retrieval.media.images.reading import read_image
 from retrieval.media.names import container_of, uri_to_path
 from retrieval.search.query import Query
 from retrieval.search.vector_query import VectorQuery
@@ -143,6 +140,10 @@ def rerank(
 
 def _read_pixels(uri: str, geometry: ImageGeometry) -> NDArray[np.uint8] | None:
     """Decode a picture; return None, with a warning, if it is missing or damaged."""
+    from retrieval.media.archives.members import open_member
+    from retrieval.media.images.fitting import fit
+    from retrieval.media.images.reading import read_image
+
     container, member = container_of(uri)
     path = uri_to_path(container)
     side = 2 * max(geometry.height, geometry.width)

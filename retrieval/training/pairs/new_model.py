@@ -84,6 +84,7 @@ def create_video_model(folder: Path, images: str, seed: int) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoder = load_image_encoder(images, folder, spec=images, device="cpu")
+    assert isinstance(encoder, OpenClipEncoder)  # because `text_first` is not requested
     config = video_text_config(encoder)
     torch.manual_seed(seed)
     write_video_config(config, folder)

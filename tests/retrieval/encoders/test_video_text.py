@@ -8,6 +8,7 @@ import torch
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.pooling import unit_rows
+from retrieval.encoders.text_first import MAX_TEXTS, TextFirstEncoder
 from retrieval.encoders.video_text import VideoTextEncoder
 from retrieval.errors import ModelError, WeightsFormatError, WeightsNotAvailableError
 from retrieval.protocols import reads_clips
@@ -86,6 +87,27 @@ def test_order_context_and_words_affect_vectors(stirred: Path) -> None:
     # Padding is masked: a longer text in the batch changes nothing.
     alone = encoder.encode_text(TEXTS[:1])
     np.testing.assert_allclose(encoder.encode_text(TEXTS)[:1], alone, atol=1e-5)
+
+
+def test_texts_do_not_load_the_image_tower(
+    stirred: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    load_encoder("tiny-image", device="cpu", text_first=True)  # remembers its text tower
+    complete = load(stirred)
+    light = load_encoder(f"video-text:{stirred}", device="cpu", text_first=True)
+    assert isinstance(light, VideoTextEncoder)
+    texts = [*TEXTS, "ring " * 100]
+    vectors, expected = light.encode_text(texts), complete.encode_text(texts)
+    assert np.linalg.norm(vectors - expected, axis=1).max() <= 1e-5
+    assert light.encode_text([]).shape == (0, 256)
+    assert isinstance(light._images, TextFirstEncoder)
+    assert light._images._complete is None
+    many = [f"{n} circles" for n in range(MAX_TEXTS + 1)]
+    np.testing.assert_array_equal(light.encode_text(many), complete.encode_text(many))
+    np.testing.assert_array_equal(light.encode_clips(clips(2)), complete.encode_clips(clips(2)))
+    for name in ("digest", "dim", "geometry", "logit_scale"):
+        assert getattr(light, name) == getattr(complete, name)
 
 
 def test_shared_frames_are_embedded_once(stirred: Path, monkeypatch: pytest.MonkeyPatch) -> None:

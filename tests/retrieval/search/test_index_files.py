@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from indexes.errors import IndexFileError
-from retrieval.search.index_files import ROW_SCHEMA, RowTable, open_arrow
+from retrieval.search.index_files import ROW_SCHEMA, RowTable, open_arrow, write_items
 from retrieval.search.items import ItemTable
 from retrieval.store.reader import Snapshot
 from support.indexed_toys import built, folder_of, sixty_items
@@ -89,5 +89,43 @@ def test_fault_13_invalid_utf8_text_of_items_fails(tmp_path: Path) -> None:
     assert content.count(uris[7].encode()) >= 1
     path.write_bytes(content.replace(b"/media/", b"/medi\xff/"))
     items = ItemTable(snapshot)
-    with pytest.raises(IndexFileError, match=r"a table of items is damaged .*Invalid UTF8"):
+    with pytest.raises(IndexFileError, match=r"a table of items is damaged .*decode byte 0xff"):
         items.rows([7])
+
+
+def test_an_unknown_modality_of_an_item_is_damage(tmp_path: Path) -> None:
+    root = sixty_items(tmp_path / "c")
+    built(root)
+    snapshot = Snapshot.open(root)
+    path = folder_of(root) / "items.arrow"
+    content = path.read_bytes()
+    assert b"imageaudiovideo" in content
+    path.write_bytes(content.replace(b"imageaudiovideo", b"imbgeaudjovidep"))
+    with pytest.raises(IndexFileError, match="item 7 is missing or has no uri or modality"):
+        ItemTable(snapshot).rows([7])
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "lengths"),
+    [
+        (1, 1 << 30, [20, 24, 14]),
+        (1 << 30, 1, [20, 24, 14]),
+        (30, 1 << 30, [44, 14]),
+        (1 << 30, 1 << 30, [58]),
+    ],
+)
+def test_batches_of_items_are_joined_up_to_a_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, size: int, lengths: list[int]
+) -> None:
+    snapshot = Snapshot.open(sixty_items(tmp_path / "c"))
+    (batch,) = pa.Table.from_batches(snapshot.iter_items()).combine_chunks().to_batches()
+    batches = [batch.slice(0, 20), batch.slice(20, 24), batch.slice(44)]
+    monkeypatch.setattr(snapshot, "iter_items", lambda after_item_id: iter(batches))
+    monkeypatch.setattr("retrieval.search.index_files.BATCH_ROWS", rows)
+    monkeypatch.setattr("retrieval.search.index_files.BATCH_BYTES", size)
+    write_items(snapshot, tmp_path / "items.arrow", -1, 10**6)
+    table = open_arrow(tmp_path / "items.arrow")
+    expected = pa.Table.from_batches(batches)
+    assert table.column("uri").to_pylist() == expected.column("uri").to_pylist()
+    assert table.column("modality").to_pylist() == expected.column("modality").to_pylist()
+    assert [len(batch) for batch in table.to_batches()] == lengths
