@@ -222,7 +222,7 @@ def test_a_search_before_the_server_runs_waits_for_its_answer(
     try:
         connection, _ = listener.accept()
         connection.recv(4_096)
-        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{\"query\": \"red\"}")
+        connection.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{"query": "red"}')
         connection.close()
     finally:
         asking.join()
