@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 MIN_PARAMETERS = 20_000_000
 """Smaller towers stay in float32: decoding takes longer than they do."""
+
+MIN_PICTURES = 8
+"""Fewer pictures, such as those of a query, are encoded in float32, which needs no copy."""
 
 MIN_COSINE = 0.999
 """Between the vectors of bfloat16 and float32."""
@@ -37,29 +41,26 @@ def has_bfloat16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def make_image_tower(
-    visual: nn.Module, device: torch.device, size: tuple[int, int], *, spec: str
-) -> ImageTower:
-    """Return a function that computes what a tower computes; the tower does not change.
+def reduced_tower(visual: nn.Module, size: tuple[int, int], *, spec: str) -> ImageTower:
+    """Return what `image_tower` returns, or a faster function of a copy in bfloat16.
 
-    On a CPU that multiplies bfloat16, the function holds a copy of the weights in bfloat16, unless
-    the vectors of generated pictures differ from those in float32.
+    The copy is used on a CPU that multiplies bfloat16, unless the vectors of generated pictures
+    differ from those in float32.
 
     Args:
-        visual: `visual` of a model of open_clip, in evaluation mode.
-        device: Its device.
+        visual: `visual` of a model of open_clip, in evaluation mode; it does not change.
         size: Height and width of its pictures.
         spec: Specification of the model, for the log.
     """
-    dtype = next(visual.parameters()).dtype
-    tower = _feature_function(visual, dtype)
-    if device.type != "cpu" or dtype != torch.float32 or not has_bfloat16():
+    tower = image_tower(visual)
+    first = next(visual.parameters())
+    if first.device.type != "cpu" or first.dtype != torch.float32 or not has_bfloat16():
         return tower
     if sum(parameter.numel() for parameter in visual.parameters()) < MIN_PARAMETERS:
         return tower
     copied = _in_bfloat16(visual)
     pack_feed_forward(copied)
-    reduced = _feature_function(copied, torch.bfloat16)
+    reduced = image_tower(copied)
     cosine = _lowest_cosine(tower, reduced, size)
     if cosine >= MIN_COSINE:
         return reduced
@@ -67,8 +68,10 @@ def make_image_tower(
     return tower
 
 
-def _feature_function(visual: Any, dtype: torch.dtype) -> ImageTower:
-    forward = visual if not reads_first_token(visual) else lambda x: first_token_features(visual, x)
+def image_tower(visual: Any) -> ImageTower:
+    """Return a function that computes the features of a tower, with its own weights."""
+    dtype = next(visual.parameters()).dtype
+    forward = partial(first_token_features, visual) if reads_first_token(visual) else visual
 
     def features(pixels: Tensor) -> Tensor:
         output = forward(pixels.to(dtype))

@@ -17,7 +17,12 @@ from open_clip.transform import PreprocessCfg
 
 from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.hub.repositories import OPEN_CLIP_CONFIG
-from retrieval.encoders.image_tower import ImageTower, make_image_tower
+from retrieval.encoders.image_tower import (
+    MIN_PICTURES,
+    ImageTower,
+    image_tower,
+    reduced_tower,
+)
 from retrieval.encoders.inputs import NoAudio, check_pixels
 from retrieval.encoders.open_clip_checkpoint import (
     OpenClipCheckpoint,
@@ -115,13 +120,17 @@ class OpenClipEncoder(NoAudio):
     @property
     def model(self) -> Any:
         """The open_clip model, for training."""
-        self.__dict__.pop("_image_tower", None)  # it may hold a copy of the weights
+        self.__dict__.pop("_reduced_tower", None)  # it may hold a copy of the weights
         return self._model
 
     @cached_property
-    def _image_tower(self) -> ImageTower:
+    def _exact_tower(self) -> ImageTower:
+        return image_tower(self._model.visual)
+
+    @cached_property
+    def _reduced_tower(self) -> ImageTower:
         size = self.geometry.height, self.geometry.width
-        return make_image_tower(self._model.visual, self._device, size, spec=self.spec)
+        return reduced_tower(self._model.visual, size, spec=self.spec)
 
     @property
     def _transformers_tokenizer(self) -> Any:
@@ -182,8 +191,10 @@ class OpenClipEncoder(NoAudio):
         """
         check_pixels(pixels, (self.geometry.height, self.geometry.width, 3), self.spec)
 
+        tower = self._exact_tower if len(pixels) < MIN_PICTURES else self._reduced_tower
+
         def encode(part: slice) -> torch.Tensor:
-            return self._image_tower(self.prepare(pixels[part]))
+            return tower(self.prepare(pixels[part]))
 
         return self._batcher.embed(len(pixels), self.dim, encode, "picture")
 

@@ -9,19 +9,20 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retrieval.encoders import image_tower
+from retrieval.encoders import image_tower as module
 from retrieval.encoders.catalogue import load_encoder
 from retrieval.encoders.image_tower import (
+    MIN_PICTURES,
     first_token_features,
     has_bfloat16,
-    make_image_tower,
+    image_tower,
     reads_first_token,
+    reduced_tower,
 )
 from retrieval.encoders.open_clip import OpenClipEncoder
 from retrieval.encoders.packed_layers import PackedLinear
 from retrieval.media.images.fitting import fit
 
-CPU = torch.device("cpu")
 SIZE = (64, 64)
 
 needs_bfloat16 = pytest.mark.skipif(
@@ -32,8 +33,8 @@ needs_bfloat16 = pytest.mark.skipif(
 @pytest.fixture
 def reduced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use bfloat16 for towers of any size, also where it is slow."""
-    monkeypatch.setattr(image_tower, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(image_tower, "MIN_PARAMETERS", 0)
+    monkeypatch.setattr(module, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(module, "MIN_PARAMETERS", 0)
 
 
 def noise(n: int, side: int) -> Tensor:
@@ -80,7 +81,7 @@ def test_towers_that_read_all_tokens_run_unchanged() -> None:
         assert not reads_first_token(tower.eval())
         with torch.inference_mode():
             want = tower(noise(2, 32))
-            found = make_image_tower(tower, CPU, (32, 32), spec="model")(noise(2, 32))
+            found = image_tower(tower)(noise(2, 32))
         assert torch.equal(found, want[0] if isinstance(want, tuple) else want)
 
 
@@ -97,17 +98,21 @@ def test_vectors_in_bfloat16_agree_with_float32(
     encoder = load_encoder(f"open_clip:{folder}", device="cpu")
     assert isinstance(encoder, OpenClipEncoder)
     before = copy.deepcopy(encoder._model.state_dict())
-    pixels = pictures(6, encoder.geometry.height)
+    pixels = pictures(MIN_PICTURES, encoder.geometry.height)
     found = encoder.encode_images(pixels)
     text = encoder.encode_text(["a red circle"])
     after = encoder._model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    monkeypatch.setattr(image_tower, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(module, "has_bfloat16", lambda: False)
     exact = load_encoder(f"open_clip:{folder}", device="cpu")
     want = exact.encode_images(pixels)
     assert not np.array_equal(found, want)
     assert cosines(found, want).min() >= 0.999
+    # Queries are exact.
     np.testing.assert_array_equal(text, exact.encode_text(["a red circle"]))
+    np.testing.assert_array_equal(
+        encoder.encode_images(pixels[:7]), exact.encode_images(pixels[:7])
+    )
 
 
 @needs_bfloat16
@@ -121,7 +126,7 @@ def test_photographs_have_the_same_neighbours_in_bfloat16(
     paths = sorted((real_data / "photos").glob("*.jpg"))
     pixels = np.stack([fit(Image.open(path).convert("RGB"), geometry) for path in paths])
     found = encoders[0].encode_images(pixels)
-    monkeypatch.setattr(image_tower, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(module, "has_bfloat16", lambda: False)
     want = encoders[1].encode_images(pixels)
     assert not np.array_equal(found, want)
     assert cosines(found, want).min() >= 0.999
@@ -136,7 +141,7 @@ def test_photographs_have_the_same_neighbours_in_bfloat16(
 def test_new_weights_of_a_model_are_used(small_clip: Path) -> None:
     encoder = load_encoder(f"open_clip:{small_clip}", device="cpu")
     assert isinstance(encoder, OpenClipEncoder)
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
     before = encoder.encode_images(pixels)
     encoder.model.visual.proj.data.neg_()
     np.testing.assert_array_equal(encoder.encode_images(pixels), -before)
@@ -170,7 +175,7 @@ def test_a_tower_that_bfloat16_changes_or_breaks_stays_in_float32(
     tower: nn.Module, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "retrieval")
-    made = make_image_tower(tower, CPU, SIZE, spec="a model")
+    made = reduced_tower(tower, SIZE, spec="a model")
     assert torch.equal(made(noise(4, 64)), tower(noise(4, 64)))
     assert "a model: float32, because bfloat16" in caplog.text
 
@@ -184,9 +189,9 @@ def test_small_towers_and_other_processors_stay_in_float32(
     with torch.inference_mode():
         want = tower(inputs)
         for bfloat16, least in ((True, 20_000_000), (False, 0)):
-            monkeypatch.setattr(image_tower, "has_bfloat16", lambda known=bfloat16: known)
-            monkeypatch.setattr(image_tower, "MIN_PARAMETERS", least)
-            made = make_image_tower(tower, CPU, (224, 224), spec="model")
+            monkeypatch.setattr(module, "has_bfloat16", lambda known=bfloat16: known)
+            monkeypatch.setattr(module, "MIN_PARAMETERS", least)
+            made = reduced_tower(tower, (224, 224), spec="model")
             assert torch.equal(made(inputs), want)
 
 
@@ -210,8 +215,8 @@ def test_bfloat16_needs_instructions_of_the_processor(
 def test_layers_of_the_copy_are_packed(small_siglip2: Path) -> None:
     encoder = load_encoder(f"open_clip:{small_siglip2}", device="cpu")
     assert isinstance(encoder, OpenClipEncoder)
-    copied = image_tower._in_bfloat16(encoder.model.visual)
-    image_tower.pack_feed_forward(copied)
+    copied = module._in_bfloat16(encoder.model.visual)
+    module.pack_feed_forward(copied)
     packed = [module for module in copied.modules() if isinstance(module, PackedLinear)]
     assert len(packed) == 2 * 13  # 12 blocks, and the pooling
     assert {parameter.dtype for parameter in copied.parameters()} == {torch.bfloat16}
