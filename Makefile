@@ -90,7 +90,7 @@ check: $(INSTALLED)  ## Run the linters, the type checker and the checks of impo
 bench: $(INSTALLED)  ## Measure quality on the demo world and the speed figures; rewrites docs/benchmarks.md
 	$(BIN)/retrieval bench run demo --out benchmarks/results/demo.json
 	$(BIN)/retrieval bench run demo-moments --out benchmarks/results/demo-moments.json
-	for what in embed decode video search filter localize memory serve startup; do \
+	for what in embed ingest decode video search filter localize memory serve startup; do \
 		$(BIN)/retrieval bench speed $$what --out benchmarks/results/speed-$$what.json || exit 1; done
 	$(BIN)/python -m benchmarks.page
 

@@ -9,7 +9,7 @@ from benchmarks.ranking.suite import RankingSuite
 from benchmarks.results.outcome import Outcome
 from benchmarks.suite import ProgramSuite, RunOptions, Suite
 
-OPTIONS = ("folder", "data", "scale", "models", "localizer", "progress")
+OPTIONS = ("folder", "data", "scale", "models", "localizer", "vectors", "texts", "progress")
 """Options that a program can take as keyword parameters."""
 
 

@@ -69,6 +69,8 @@ class RunOptions:
         models: Model names as in `EmbedOptions`; empty for those of an existing collection, or
             the default.
         localizer: Name of the localizer, as in `Collection`.
+        vectors: File of rows to use instead of generated ones.
+        texts: File of text queries to these rows.
         progress: Receives the number of processed files and queries.
     """
 
@@ -77,6 +79,8 @@ class RunOptions:
     scale: float = 1.0
     models: Sequence[str] = ()
     localizer: str = "auto"
+    vectors: Path | None = None
+    texts: Path | None = None
     progress: Progress = no_progress
 
     @property

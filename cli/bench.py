@@ -101,6 +101,14 @@ def speed(
             metavar="[WHAT...]", help="Names that `bench list` shows; or all that take minutes."
         ),
     ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="For index: your own rows, a .npy file of float16 or float32."),
+    ] = None,
+    texts: Annotated[
+        Path | None,
+        typer.Option(help="For index: vectors of texts by the same model, at least 100."),
+    ] = None,
     scale: ScaleOption = 1.0,
     folder: FolderOption = None,
     out: OutOption = None,
@@ -116,9 +124,14 @@ def speed(
     for name in names:
         if name not in SUBJECTS:
             raise QueryError(f"no speed benchmark called {name!r}; there is: {', '.join(SUBJECTS)}")
-    outputs = Outputs(out)
-    options = RunOptions(folder=folder or Path(), scale=scale)
     chosen = [(name, SUBJECTS[name]) for name in names]
+    if (vectors is None) != (texts is None):
+        raise QueryError("--vectors and --texts belong together: give both or neither")
+    for name, benchmark in chosen:
+        if vectors is not None and not benchmark.takes_vectors:
+            raise QueryError(f"{name} generates its data; --vectors and --texts are for index")
+    outputs = Outputs(out)
+    options = RunOptions(folder=folder or Path(), scale=scale, vectors=vectors, texts=texts)
     _measure(chosen, options, outputs, temporary=folder is None)
     _print(outputs.outcome, output)
 

@@ -53,8 +53,8 @@ def exact_search(
         unit,
         width,
         count,
-        lambda queries, k: _search_float32(vectors, queries, k, row_ids),
-        lambda queries: search_all_rows(vectors, queries, width, row_ids),
+        lambda wider: _search_float32(vectors, unit, wider, row_ids),
+        lambda queries: search_all_rows(vectors, unit[queries], width, row_ids),
     )
     return pad_answers(scores, ids, k)
 

@@ -1,12 +1,13 @@
 """A `VectorIndex` over FAISS: exact float16 rows and an optional approximate part.
 
 FAISS scans float16 rows faster than float32 ones; they stay on disk, memory-mapped. The approximate
-part may be any FAISS index. Its best rows are re-ranked with the exact part (IndexRefine).
+part may be any FAISS index. It proposes rows, which are re-ranked with the exact part.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import faiss
@@ -16,16 +17,14 @@ from numpy.typing import NDArray
 from indexes.effort import MAX_CANDIDATES, Effort
 from indexes.exact import exact_search, search_all_rows
 from indexes.protocol import Ids, Scores
+from indexes.routing import ListRouting, search_lists
 from indexes.scoring import best_columns, exact_scores_by_id, rerank_count, rerank_exactly
-from indexes.selection import SCANNED_SHARE, Selection, lists_with_mask, select
+from indexes.selection import SCANNED_SHARE, Selection, copy_rows, lists_with_mask, select
 from indexes.vectors import check_search, no_answers, pad_answers, unit_queries
 
 MANY_QUERIES = 20
 """From this batch size on, float32 matrix products are faster than a scan per query. FAISS switches
 at the same size for float32 rows."""
-
-SCORED_QUERIES = 16
-"""Queries whose candidate vectors are read at once: 1,600 candidates of 512-d take 52 MiB."""
 
 
 def default_effort(approximate: Any) -> Effort:
@@ -41,6 +40,8 @@ class FaissIndex:
         exact: Built by `build_exact`.
         approximate: Built by `build_approximate` over the same rows, or None.
         effort: Search effort of the approximate part; None for `default_effort`.
+        routing: Chooses the lists that each query visits; None visits those of the nearest
+            centroids.
 
     Attributes:
         dim: Vector dimension.
@@ -48,30 +49,40 @@ class FaissIndex:
         exact_part: The exact part, a float16 scalar quantizer.
         approximate_part: The approximate part, or None.
         lists: Number of IVF lists of the approximate part; 0 if it has none.
+        routing: See above.
     """
 
     def __init__(
-        self, exact: Any, approximate: Any | None = None, effort: Effort | None = None
+        self,
+        exact: Any,
+        approximate: Any | None = None,
+        effort: Effort | None = None,
+        routing: ListRouting | None = None,
     ) -> None:
         self.dim: int = exact.d
         self.rows: int = exact.ntotal
         self.exact_part = exact
         self.approximate_part = approximate
+        self.routing = routing
         self.lists = 0
         self._takes_selector = True
         if approximate is not None:
             self.effort = effort or default_effort(approximate)
-            self._refined = faiss.IndexRefine(approximate, exact)
             ivf = faiss.try_extract_index_ivf(approximate)
             self.lists = ivf.nlist if ivf else 0
 
-    def with_approximate(self, approximate: Any, effort: Effort | None = None) -> FaissIndex:
+    def with_approximate(
+        self,
+        approximate: Any,
+        effort: Effort | None = None,
+        routing: ListRouting | None = None,
+    ) -> FaissIndex:
         """Return an index of the same rows with another approximate part."""
-        return FaissIndex(self.exact_part, approximate, effort)
+        return FaissIndex(self.exact_part, approximate, effort, routing)
 
     def with_effort(self, effort: Effort) -> FaissIndex:
         """Return an index of the same parts with another effort."""
-        return FaissIndex(self.exact_part, self.approximate_part, effort)
+        return FaissIndex(self.exact_part, self.approximate_part, effort, self.routing)
 
     @property
     def approximate(self) -> bool:
@@ -95,18 +106,30 @@ class FaissIndex:
     def score(self, unit: NDArray[np.float32], ids: Ids) -> Scores:
         """Score unit queries (n, dim) against rows (n, count) in float32; -inf for an id of -1."""
         scores = np.full(ids.shape, -np.inf, np.float32)
-        for first in range(0, len(unit) if self.rows else 0, SCORED_QUERIES):
-            block = slice(first, first + SCORED_QUERIES)
-            rows = self.gather(ids[block].clip(0).ravel()).reshape(*ids[block].shape, -1)
-            scores[block] = np.einsum("nkd,nd->nk", rows, unit[block])
-        scores[ids < 0] = -np.inf
+        for number, (query, proposed) in enumerate(zip(unit[:, None], ids, strict=True)):
+            columns = np.flatnonzero(proposed >= 0)
+            if len(columns):
+                rows = copy_rows(self.exact_part, proposed[columns])
+                found, positions = rows.search(query, len(columns))
+                scores[number, columns[positions[0]]] = found[0]
         return scores
 
     def rerank(self, unit: NDArray[np.float32], ids: Ids, k: int) -> tuple[Scores, Ids]:
         """Return the k best of the given rows (n, count) of each unit query; -1 marks no row."""
-        count = min(ids.shape[1], rerank_count(k))
-        best = best_columns(self.score(unit, ids), ids, count)[1]
+        best = self._best_proposed(unit, ids, min(ids.shape[1], rerank_count(k)))[1]
         return best_columns(exact_scores_by_id(unit, float16_rows(self), best), best, k)
+
+    def _best_proposed(self, unit: NDArray[np.float32], ids: Ids, count: int) -> tuple[Scores, Ids]:
+        """Return the best of the given rows (n, any) by float32 scores, (n, count), best first."""
+        scores = np.full((len(unit), count), -np.inf, np.float32)
+        best = np.full((len(unit), count), -1, np.int64)
+        for number, (query, proposed) in enumerate(zip(unit[:, None], ids, strict=True)):
+            rows = proposed[proposed >= 0]
+            width = min(count, len(rows))
+            if width:
+                found, positions = copy_rows(self.exact_part, rows).search(query, width)
+                scores[number, :width], best[number, :width] = found[0], rows[positions[0]]
+        return scores, best
 
     def select(self, mask: NDArray[np.bool_]) -> Selection:
         """Prepare a mask, (rows,) bool, for many searches; it must not change afterwards."""
@@ -174,16 +197,34 @@ class FaissIndex:
         mask = None if allowed is None else allowed.mask
         return exact_search(float16_rows(self), unit, k, allowed=mask)
 
-    def propose(self, unit: NDArray[np.float32], count: int, visited: int) -> Ids:
+    def propose(
+        self,
+        unit: NDArray[np.float32],
+        count: int,
+        effort: Effort,
+        allowed: Selection | None = None,
+        *,
+        scale: float = 1.0,
+    ) -> Ids:
         """Search the approximate part without re-ranking; (queries, count), best first, -1 padded.
 
         Args:
             unit: (queries, dim) of unit length.
             count: Rows per query.
-            visited: As `Effort.visited`.
+            effort: Which lists to visit; its candidates do not count.
+            allowed: Rows that may be answers; None allows all.
+            scale: Multiplies the number of routed lists.
         """
-        parameters = _parameters(self.approximate_part, max(visited, 1), None)
-        ids: Ids = self.approximate_part.search(unit, count, params=parameters)[1]  # type: ignore[union-attr]
+        part = self.approximate_part
+        assert part is not None
+        if self.routing is not None and effort.margin is not None:
+            selector = None
+            if allowed is not None:
+                selector, scale = allowed.selector(), scale / math.sqrt(allowed.share)
+            lists = self.routing.lists(unit, effort.margin, factor=scale)
+            return search_lists(part, unit, count, lists, selector)
+        parameters = _parameters(part, max(effort.visited, 1), allowed)
+        ids: Ids = part.search(unit, count, params=parameters)[1]
         return ids
 
     def _search_and_rerank(
@@ -193,26 +234,27 @@ class FaissIndex:
         allowed: Selection | None,
         visited_share: float | None,
     ) -> tuple[Scores, Ids]:
-        visited = self.effort.visited
+        effort, candidates = self.effort, min(self.rows, self.effort.candidates_for(k))
         if visited_share is not None and self.lists:
-            visited = max(8, int(self.lists * visited_share))
-        candidates = min(self.rows, self.effort.candidates_for(k))
-        base = _parameters(self.approximate_part, visited, allowed)
-
-        def search(queries: NDArray[np.float32], count: int) -> tuple[Scores, Ids]:
-            parameters = faiss.IndexRefineSearchParameters(
-                k_factor=candidates / count, base_index_params=base
-            )
-            return _search(self._refined, queries, count, parameters)
+            effort = Effort(max(8, int(self.lists * visited_share)), candidates)
 
         try:
-            scores, ids = rerank_exactly(float16_rows(self), unit, k, candidates, search)
+            proposed = self.propose(unit, candidates, effort, allowed, scale=effort.scale_for(k))
         except RuntimeError:
             if allowed is None:
                 raise
             # Some indexes, such as plain PQ and NSG, do not support selectors.
             self._takes_selector = False
             return self._search_exactly(unit, k, allowed)
+        rows = float16_rows(self)
+
+        def rank_all(queries: NDArray[np.int64]) -> tuple[Scores, Ids]:
+            ids = proposed[queries]
+            return best_columns(exact_scores_by_id(unit[queries], rows, ids), ids, k)
+
+        scores, ids = rerank_exactly(
+            rows, unit, k, candidates, partial(self._best_proposed, unit, proposed), rank_all
+        )
         short = np.flatnonzero(ids[:, -1] < 0)
         if len(short):
             scores[short], ids[short] = self._search_exactly(unit[short], k, allowed)
@@ -258,8 +300,8 @@ def _scan(
         unit,
         k,
         count,
-        lambda queries, k: _search(exact, queries, k, parameters),
-        lambda queries: search_all_rows(rows, queries, k, row_ids),
+        lambda width: _search(exact, unit, width, parameters),
+        lambda queries: search_all_rows(rows, unit[queries], k, row_ids),
     )
 
 

@@ -156,7 +156,7 @@ class DeviceIndex:
 
     def _move_to_gpus(self) -> None:
         part, lists = self._cpu.approximate_part, self._cpu.lists
-        visited = min(self._cpu.effort.visited, lists) if lists else 0
+        visited = min(self._cpu.effort.fixed_visited, lists) if lists else 0
         self._placement = choose_placement(
             self.rows, self.dim, part, self._find_gpus(), visited=visited
         )

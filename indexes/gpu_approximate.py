@@ -41,7 +41,7 @@ class GpuApproximateIndex:
         self._graph = isinstance(faiss.downcast_index(part), faiss.IndexHNSWCagra)
         if cpu.lists:
             # GPU indexes behind transforms or in several copies take no search parameters.
-            faiss.try_extract_index_ivf(part).nprobe = min(cpu.effort.visited, cpu.lists)
+            faiss.try_extract_index_ivf(part).nprobe = min(cpu.effort.fixed_visited, cpu.lists)
         self._gpu_index = gpus.to_gpu(part, shard=shard)
 
     def search(

@@ -104,8 +104,8 @@ def rerank_exactly(
     unit: NDArray[np.float32],
     k: int,
     max_rows: int,
-    search: Callable[[NDArray[np.float32], int], tuple[Scores, Ids]],
-    search_fully: Callable[[NDArray[np.float32]], tuple[Scores, Ids]] | None = None,
+    search: Callable[[int], tuple[Scores, Ids]],
+    search_fully: Callable[[NDArray[np.int64]], tuple[Scores, Ids]],
 ) -> tuple[Scores, Ids]:
     """Search with approximate scores and rank the best rows by exact ones.
 
@@ -114,22 +114,18 @@ def rerank_exactly(
         unit: (queries, dim) float32 of unit length.
         k: Answers per query, at most `max_rows`.
         max_rows: Maximum number of rows that `search` can return per query.
-        search: Returns a number of rows per query with approximate scores, best first, padded
+        search: Returns a number of rows of each query with approximate scores, best first, padded
             with -inf and -1.
-        search_fully: Answers queries for which `search` may have omitted rows as good as the last
-            answer. None repeats `search` with `max_rows` instead.
+        search_fully: Returns the k answers, with exact scores, of the queries at some positions:
+            those for which `search` may have omitted rows as good as the last answer.
     """
     count = min(max_rows, rerank_count(k))
-    approximate, found = search(unit, count)
+    approximate, found = search(count)
     scores, ids = best_columns(exact_scores_by_id(unit, rows, found), found, k)
     if count == max_rows:
         return scores, ids
     bound = scores[:, -1] - score_error_bound(unit.shape[1])
     uncertain = np.flatnonzero(approximate[:, -1] > bound)
-    if len(uncertain) and search_fully is not None:
-        scores[uncertain], ids[uncertain] = search_fully(unit[uncertain])
-    elif len(uncertain):
-        found = search(unit[uncertain], max_rows)[1]
-        exact = exact_scores_by_id(unit[uncertain], rows, found)
-        scores[uncertain], ids[uncertain] = best_columns(exact, found, k)
+    if len(uncertain):
+        scores[uncertain], ids[uncertain] = search_fully(uncertain)
     return scores, ids

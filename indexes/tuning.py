@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +22,16 @@ from indexes.vectors import unit_queries
 NEIGHBOURS = (1, 10, 100)
 """Depths at which recall is reported; targets refer to a depth of ten."""
 
-CANDIDATES = (10, 20, 50, 100, 200, 400, 800, 1_600)
+CANDIDATES = (10, 20, 30, 40, 50, 70, 100, 140, 200, 280, 400, 560, 800, 1_130, 1_600)
 SCORE_TOLERANCE = 1e-5
 """Maximum difference between the float32 scores of equal vectors."""
 
 MIN_RECALL_GAIN = 0.002
 """Smallest increase in recall that justifies more candidates."""
 
-EFFORTS_PAST_TARGET = 2
-"""Efforts that are timed from the first one that reaches the target; higher ones are slower."""
+TIMED_EFFORTS = (0, 1, 2, 4, 6)
+"""Efforts that are timed, by steps from the first one that reaches the target. More lists need
+fewer candidates; still higher efforts are slower."""
 
 TIMED_QUERIES = 32
 
@@ -115,7 +116,9 @@ class TuningOptions:
     """Options of `tune`.
 
     Attributes:
-        step: Factor between the numbers of visited lists of consecutive efforts.
+        step: Factor between the numbers of visited lists of consecutive efforts. A small one stops
+            closer above the target.
+        timed: See `TIMED_EFFORTS`.
         full_curve: Measure every effort up to the target instead of using binary search.
         growth: Expected ratio of the final number of rows to the current one; the required
             candidates grow with its square root.
@@ -124,7 +127,8 @@ class TuningOptions:
         prepare: Prepares an index for timing, for example by copying it to a GPU.
     """
 
-    step: float = 2**0.5
+    step: float = 2**0.125
+    timed: Sequence[int] = TIMED_EFFORTS
     full_curve: bool = False
     growth: float = 1.0
     min_speed: float = 0.0
@@ -162,28 +166,31 @@ def tune(
     if not index.approximate:
         exact = TuningPoint(None, dict.fromkeys(samples, 1.0), _speed(index, samples))
         return Tuning((exact,), exact, reached=True)
-    ladder = _ladder(index, options.step)
+    ladder = _ladder(index, samples, options.step)
     max_candidates = CANDIDATES[-1] / options.growth**0.5
     counts = [count for count in CANDIDATES if count <= max_candidates] or CANDIDATES[:1]
     trial = _Trial(index, samples, target, counts, options.prepare)
+    steps = range(len(ladder))
     measured: dict[int, tuple[TuningPoint, bool]] = {}
 
-    def reaches(visited: int) -> bool:
-        if visited not in measured:
-            measured[visited] = trial.measure(visited)
-        return measured[visited][1]
+    def reaches(step: int) -> bool:
+        if step not in measured:
+            measured[step] = trial.measure(ladder[step])
+        return measured[step][1]
 
-    def ends(visited: int) -> bool:
-        return reaches(visited) or measured[visited][0].queries_per_second < options.min_speed
+    def ends(step: int) -> bool:
+        return reaches(step) or measured[step][0].queries_per_second < options.min_speed
 
     if options.full_curve:
-        first = next((n for n, visited in enumerate(ladder) if ends(visited)), len(ladder))
+        first = next((step for step in steps if ends(step)), len(ladder))
     else:
-        first = bisect_left(ladder, True, key=reaches)
-    if not options.full_curve or first == len(ladder) or reaches(ladder[first]):
-        for visited in ladder[first : first + EFFORTS_PAST_TARGET] or ladder[-1:]:
-            reaches(visited)
-    points = tuple(measured[visited][0] for visited in sorted(measured))
+        first = bisect_left(steps, True, key=reaches)
+    if first == len(ladder):
+        reaches(first - 1)
+    elif reaches(first):
+        for step in options.timed:
+            reaches(min(first + step, steps[-1]))
+    points = tuple(measured[step][0] for step in sorted(measured))
     reached = [point for point, reaches_target in measured.values() if reaches_target]
     if reached:
         best = max(reached, key=lambda point: point.queries_per_second)
@@ -235,23 +242,23 @@ class _Trial:
     counts: Sequence[int]
     prepare: Callable[[FaissIndex], VectorIndex]
 
-    def measure(self, visited: int) -> tuple[TuningPoint, bool]:
+    def measure(self, effort: Effort) -> tuple[TuningPoint, bool]:
         """Measure with the fewest candidates that reach the target; also return if they do."""
-        recalls = {kind: self._recalls(sample, visited) for kind, sample in self.samples.items()}
+        recalls = {kind: self._recalls(sample, effort) for kind, sample in self.samples.items()}
         number, reached = _fewest_candidates(list(recalls.values()), self.target)
-        effort = Effort(visited, self.counts[number])
+        effort = replace(effort, candidates=self.counts[number])
         means = {kind: by_count[number].mean for kind, by_count in recalls.items()}
         prepared = self.prepare(self.index.with_effort(effort))
         return TuningPoint(effort, means, _speed(prepared, self.samples)), reached
 
-    def _recalls(self, sample: QuerySample, visited: int) -> list[_Recall]:
+    def _recalls(self, sample: QuerySample, effort: Effort) -> list[_Recall]:
         """Return recall@10 after re-ranking each number of candidates.
 
         One search suffices: the first n rows of the longest answer are the answer of length n.
         """
         index = self.index
         own = int((sample.own_rows >= 0).any())  # The query's own row is one of the candidates.
-        ids = index.propose(sample.vectors, min(self.counts[-1] + own, index.rows), visited)
+        ids = index.propose(sample.vectors, min(self.counts[-1] + own, index.rows), effort)
         hits = sample.hits(index.score(sample.vectors, ids), ids, 10).cumsum(axis=1)
         last = hits.shape[1] - 1
         answers = sample.answer_counts(10)
@@ -279,11 +286,22 @@ def _fewest_candidates(recalls: Sequence[Sequence[_Recall]], target: float) -> t
     return next(saturated), False
 
 
-def _ladder(index: FaissIndex, step: float) -> list[int]:
-    """Return the numbers of visited lists to try, increasing by a factor."""
-    first, last = (max(1, index.lists // 64), index.lists) if index.lists else (16, 2_048)
+def _ladder(index: FaissIndex, samples: Mapping[str, QuerySample], step: float) -> list[Effort]:
+    """Return the efforts to try; the numbers of visited lists increase by a factor.
+
+    With routing, these numbers are means over the queries of the most difficult type, texts.
+    """
+    first, last = (max(1, index.lists // 512), index.lists) if index.lists else (16, 2_048)
     steps = int(np.ceil(np.log(max(1.0, last / first)) / np.log(step))) + 1
-    return sorted({min(last, round(first * step**number)) for number in range(steps)})
+    visited = sorted({min(last, round(first * step**number)) for number in range(steps)})
+    if index.routing is None:
+        return [Effort(count, CANDIDATES[-1]) for count in visited]
+    queries = next(iter(samples.values())).vectors
+    margins = index.routing.margins(queries, np.array(visited))
+    return [
+        Effort(count, CANDIDATES[-1], float(margin))
+        for count, margin in zip(visited, margins, strict=True)
+    ]
 
 
 def _speed(index: VectorIndex, samples: Mapping[str, QuerySample]) -> float:

@@ -22,14 +22,23 @@ class SpeedBenchmark(ProgramSuite):
     Attributes:
         by_default: Whether it runs when no benchmark is named. Others take hours, much disk space,
             or a GPU.
+        takes_vectors: Whether it measures rows and texts of a user.
     """
 
     by_default: bool = True
+    takes_vectors: bool = False
 
 
-def _benchmark(name: str, module: str, summary: str, *, by_default: bool = True) -> SpeedBenchmark:
-    load = imported(f"benchmarks.speed.{module}")
-    return SpeedBenchmark(name=name, summary=summary, load=load, by_default=by_default)
+def _benchmark(
+    name: str, module: str, summary: str, *, by_default: bool = True, takes_vectors: bool = False
+) -> SpeedBenchmark:
+    return SpeedBenchmark(
+        name=name,
+        summary=summary,
+        load=imported(f"benchmarks.speed.{module}"),
+        by_default=by_default,
+        takes_vectors=takes_vectors,
+    )
 
 
 _BENCHMARKS: Final = (
@@ -67,8 +76,9 @@ _BENCHMARKS: Final = (
         by_default=False,
     ),
     _benchmark(
-        "index", "index", "the engine's index, compared with plain FAISS, autofaiss and LanceDB.",
-        by_default=False,
+        "index", "index",
+        "the engine's index, compared with FAISS, autofaiss, LanceDB, hnswlib and usearch.",
+        by_default=False, takes_vectors=True,
     ),
     _benchmark(
         "index-large", "index_large",

@@ -1,8 +1,8 @@
-"""Compares the engine's index with plain FAISS, autofaiss and LanceDB.
+"""Compares the engine's index with plain FAISS, autofaiss, LanceDB, hnswlib and usearch.
 
-Rows and text queries with a modality gap come from `benchmarks.speed.gap`. Files, indexes and build
-times in the folder are reused by the next run, so that a run of hours can be continued. Searches
-are always measured in alternating turns.
+Rows and text queries with a modality gap come from `benchmarks.speed.gap`, or from two files of a
+user. Files, indexes and build times in the folder are reused by the next run, so that a run of
+hours can be continued. Searches are always measured in alternating turns.
 """
 
 from __future__ import annotations
@@ -17,9 +17,18 @@ from benchmarks.results.outcome import Result
 from benchmarks.speed import SUITE
 from benchmarks.speed.harness import Sample, Way, in_turns, row
 from benchmarks.speed.index_cells import RECALL, K
-from benchmarks.speed.index_corpus import linked_copy, write_corpus
+from benchmarks.speed.index_corpus import (
+    Corpus,
+    check_identity,
+    generated_corpus,
+    linked_copy,
+    own_corpus,
+    write_corpus,
+)
+from benchmarks.speed.index_peers import AS_INSTALLED, PEERS
 from benchmarks.speed.processes import Report, Served, reported, run_cell
 from indexes.candidates import list_count
+from retrieval.errors import SourceError
 
 logger = logging.getLogger(__name__)
 
@@ -30,37 +39,72 @@ BUILDS = 1
 """One build takes minutes, which averages the noise of the machine."""
 
 HNSW = "HNSW32"
-AUTOFAISS, LANCEDB = "RETRIEVAL_AUTOFAISS_PYTHON", "RETRIEVAL_LANCEDB_PYTHON"
-"""Environment variables with the Python of such an environment (`with_autofaiss.py`,
-`with_lancedb.py`)."""
+AUTOFAISS = "RETRIEVAL_AUTOFAISS_PYTHON"
+"""Environment variable with the Python of such an environment (`with_autofaiss.py`)."""
 
-AS_INSTALLED = {"OPENBLAS_CORETYPE": ""}
-"""Other programs use the default kernels of OpenBLAS, like their users. The engine selects better
-ones (`indexes`)."""
+MIB = 1 << 20
 
 
-def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
-    """Write the corpus, build all indexes, and time them in turns."""
-    rows = max(2_000, round(ROWS * scale))
-    logger.info("writing %d rows, and a collection of as many items", rows)
-    reported(folder / "corpus.json", write_corpus, folder, rows, DIM, rows_each=1)
+def run(
+    *, folder: Path, scale: float = 1.0, vectors: Path | None = None, texts: Path | None = None
+) -> list[Result]:
+    """Write the corpus, build all indexes, and time them in turns.
+
+    Args:
+        folder: Folder of generated files and indexes.
+        scale: Share of the rows.
+        vectors: `.npy` file of the rows; None to generate them.
+        texts: `.npy` file of the text queries.
+
+    Raises:
+        SourceError: The files are unusable, or the folder holds indexes of other rows.
+    """
+    corpus = _corpus(scale, vectors, texts)
+    logger.info("writing %d rows, and a collection of as many items", corpus.rows)
+    written = reported(folder / "corpus.json", write_corpus, folder, corpus, rows_each=1)
+    check_identity(folder, written, corpus)
     logger.info("building the kind that the engine chooses")
     root = linked_copy(folder / "collection", folder / "chosen")
     engine = reported(folder / "chosen.json", run_cell, "build-engine", folder, root)
-    size = f"{rows:,} × {DIM}"
+    size = f"{corpus.rows:,} × {corpus.dim}" + (f", {corpus.name}" if vectors else "")
+    lists = list_count(corpus.rows)
     return [
-        *_searching(folder, root, size, list_count(rows)),
+        *_row_set(corpus),
+        *_searching(folder, root, engine, size, lists),
         *_opening(folder, root, size),
-        *_building(folder, engine, size, engine["factory"] or f"IVF{list_count(rows)},RaBitQ"),
+        *_building(folder, engine, size, engine["factory"] or f"IVF{lists},RaBitQ"),
     ]
 
 
-def _searching(folder: Path, root: Path, size: str, lists: int) -> list[Result]:
+def _corpus(scale: float, vectors: Path | None, texts: Path | None) -> Corpus:
+    if (vectors is None) != (texts is None):
+        raise SourceError("rows and texts belong together; name both files or none")
+    if vectors is None or texts is None:
+        return generated_corpus(max(2_000, round(ROWS * scale)), DIM)
+    return own_corpus(vectors, texts, scale)
+
+
+def _row_set(corpus: Corpus) -> list[Result]:
+    """Say which rows were used."""
+    task = f"row set: {corpus.name} ({corpus.identity})"
+    return [
+        Result(SUITE, task, "rows", corpus.rows),
+        Result(SUITE, task, "texts to tune with", len(corpus.tune)),
+        Result(SUITE, task, "texts to measure with", len(corpus.ask)),
+    ]
+
+
+def _searching(folder: Path, root: Path, engine: Report, size: str, lists: int) -> list[Result]:
     """Time queries and measure memory, each index in a separate process on the same core."""
     inverted = f"IVF{lists},Flat"
+    built = {"engine": engine}
     for factory in (HNSW, inverted):
         logger.info("building %s", factory)
-        reported(folder / f"{factory}.json", run_cell, "build-raw", folder, factory, **AS_INSTALLED)
+        path = folder / f"{factory}.json"
+        built[factory] = reported(path, run_cell, "build-raw", folder, factory, **AS_INSTALLED)
+    problems = {peer: peer.problem() for peer in PEERS}
+    peers = [peer for peer, problem in problems.items() if problem is None]
+    built |= {peer.name: peer.build(folder) for peer in peers}
     cells: dict[str, tuple[str, str | Path]] = {
         "engine": ("serve-engine", root),
         HNSW: ("serve-raw", HNSW),
@@ -71,34 +115,31 @@ def _searching(folder: Path, root: Path, size: str, lists: int) -> list[Result]:
         for name, (cell, argument) in cells.items():
             logger.info("opening %s, tuned for recall@%d %s", name, K, RECALL)
             served[name] = stack.enter_context(Served(cell, folder, argument))
-        lancedb = os.environ.get(LANCEDB)
-        if lancedb is not None:
-            served["LanceDB"] = stack.enter_context(_lancedb(folder, lancedb))
+        for peer in peers:
+            logger.info("opening %s, tuned for recall@%d %s", peer.name, K, RECALL)
+            served[peer.name] = stack.enter_context(peer.serve(folder))
         logger.info("running all queries %d times, in turns", REPEATS)
         seconds = in_turns({name: _query_time(each) for name, each in served.items()}, REPEATS)
         reports = {name: each.report for name, each in served.items()}
     task = f"search {size}, texts, one thread, recall@{K} ≥ {RECALL}"
     memory = reports["engine"]["anonymous_mib"] / reports[HNSW]["anonymous_mib"]
+    ours = seconds["engine"]
     return [
-        row(task, f"time ÷ {HNSW}'s", seconds["engine"] / seconds[HNSW], 1 / 5),
-        row(task, f"time ÷ {inverted}'s", seconds["engine"] / seconds[inverted], 1 / 8),
-        row(task, "time ÷ LanceDB's", seconds["engine"] / seconds["LanceDB"])
-        if lancedb
-        else Result(SUITE, task, f"time ÷ LanceDB's (needs {LANCEDB}, see with_lancedb.py)", None),
+        row(task, f"time ÷ {HNSW}'s", ours / seconds[HNSW], 1 / 5),
+        row(task, f"time ÷ {inverted}'s", ours / seconds[inverted], 1 / 8),
+        *(
+            row(task, f"time ÷ {peer.name}'s", ours / seconds[peer.name])
+            if problem is None
+            else Result(SUITE, task, f"time ÷ {peer.name}'s ({problem})")
+            for peer, problem in problems.items()
+        ),
         Result(SUITE, task, f"anonymous memory ÷ {HNSW}'s", memory, 1 / 4),
-        *(each for name in served for each in _cell(task, name, seconds[name], reports[name])),
+        *(
+            each
+            for name in served
+            for each in _cell(task, name, seconds[name], built[name] | reports[name])
+        ),
     ]
-
-
-def _lancedb(folder: Path, python: str) -> Served:
-    """Build LanceDB on the same rows unless it exists, and serve it."""
-    script = Path(__file__).with_name("with_lancedb.py")
-    logger.info("building with LanceDB")
-    reported(
-        folder / "lancedb.json", run_cell, script, "build", folder, python=python, **AS_INSTALLED
-    )
-    logger.info("opening LanceDB, tuned for recall@%d %s", K, RECALL)
-    return Served(script, "serve", folder, python=python)
 
 
 def _query_time(served: Served) -> Way:
@@ -107,17 +148,21 @@ def _query_time(served: Served) -> Way:
 
 
 def _cell(task: str, name: str, seconds: Sample, report: Report) -> list[Result]:
+    """Report one index: its speed, recall, build time, size and memory."""
     queries = report["queries"]
-    label = f"{name}, setting {report['setting']}" if "setting" in report else name
+    version = f" {report['version']}" if "version" in report else ""
+    setting = f", setting {report['setting']}" if "setting" in report else ""
     return [
-        row(task, f"{label}: queries/s", seconds.per(1), pool=queries),
+        row(task, f"{name}{version}{setting}: queries/s", seconds.per(1), pool=queries),
         Result(SUITE, task, f"{name}: recall@{K}", report["recall"], RECALL, pool=queries),
+        Result(SUITE, task, f"{name}: seconds to build", report["seconds"]),
+        Result(SUITE, task, f"{name}: MiB on disk, rows included",
+               report["bytes_with_rows" if "bytes_with_rows" in report else "bytes"] / MIB),
         *(
             Result(SUITE, task, f"{name}: {memory} MiB", report[f"{memory}_mib"])
             for memory in ("anonymous", "mapped")
-            if f"{memory}_mib" in report
         ),
-    ]
+    ]  # fmt: skip
 
 
 def _opening(folder: Path, root: Path, size: str) -> list[Result]:
@@ -160,7 +205,7 @@ def _building(folder: Path, engine: Report, size: str, factory: str) -> list[Res
         row(task, f"time ÷ raw FAISS's, {factory}", times["engine"] / times["raw"], 1.15),
         row(task, f"{factory}: seconds", times["engine"], baseline=times["raw"].median),
         Result(SUITE, task, f"chosen and tuned, {chosen}: seconds", engine["seconds"]),
-        Result(SUITE, task, "chosen: MiB in memory", engine["bytes"] / (1 << 20)),
+        Result(SUITE, task, "chosen: MiB in memory", engine["bytes"] / MIB),
         *_autofaiss(folder, engine, task),
     ]
 
@@ -174,7 +219,7 @@ def _autofaiss(folder: Path, engine: Report, task: str) -> list[Result]:
                        1 / 3)]  # fmt: skip
     logger.info("building with autofaiss")
     script = Path(__file__).with_name("with_autofaiss.py")
-    size = str(max(1 << 20, engine["bytes"]))
+    size = str(max(MIB, engine["bytes"]))
     theirs = reported(
         folder / "autofaiss.json", run_cell, script, folder, size, python=python, **AS_INSTALLED
     )
@@ -182,6 +227,6 @@ def _autofaiss(folder: Path, engine: Report, task: str) -> list[Result]:
     return [
         Result(SUITE, task, metric, engine["seconds"] / theirs["seconds"], 1 / 3),
         Result(SUITE, task, f"{label}: seconds", theirs["seconds"]),
-        Result(SUITE, task, f"{label}: MiB in memory", theirs["bytes"] / (1 << 20)),
+        Result(SUITE, task, f"{label}: MiB in memory", theirs["bytes"] / MIB),
         Result(SUITE, task, f"{label}: recall@{K} of texts", theirs["recall"]),
     ]

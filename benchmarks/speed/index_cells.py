@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.speed.memory import MIB, resident_bytes
-from benchmarks.speed.vectors import TextVectors
+from benchmarks.speed.vectors import TextVectors, TuningTexts
 from indexes.candidates import training_rows
 from retrieval.search.calibration import QueryType
+from retrieval.search.index_files import EXACT
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.open_space import OpenedSpace, Part
@@ -71,14 +72,20 @@ def build_raw(folder: Path, factory: str) -> Report:
 
 def build_engine(folder: Path, root: str, kind: str = "auto", share: str = str(RECALL)) -> Report:
     """Build with the engine in the collection `root`: a kind, or `auto` for a recall."""
-    texts = TextVectors(np.load(folder / "captions.npy"))
+    texts = TuningTexts(np.load(folder / "captions.npy"))
     start = time.perf_counter()
     request = IndexRequest(kind, recall=float(share))
     (card,) = build_index(Path(root), request=request, encoders=lambda space: texts)
     seconds = time.perf_counter() - start
     (index,) = Snapshot.open(Path(root)).index_folders(card.space)
     size = sum(path.stat().st_size for path in index.glob("part-*.faiss"))
-    return {"seconds": seconds, "factory": card.factory, "bytes": size}
+    rows = (index / EXACT).stat().st_size
+    return {
+        "seconds": seconds,
+        "factory": card.factory,
+        "bytes": size,
+        "bytes_with_rows": size + rows,
+    }
 
 
 def serve_raw(folder: Path, factory: str) -> None:

@@ -17,7 +17,7 @@ from benchmarks.speed import SUITE
 from benchmarks.speed.harness import in_turns, row
 from benchmarks.speed.index import REPEATS
 from benchmarks.speed.index_cells import K
-from benchmarks.speed.index_corpus import linked_copy, write_corpus
+from benchmarks.speed.index_corpus import generated_corpus, linked_copy, write_corpus
 from benchmarks.speed.memory import peak_mib
 from benchmarks.speed.processes import Report, Served, command, reported
 from retrieval.search.index_files import CARD
@@ -61,7 +61,8 @@ def run(*, folder: Path, scale: float = 1.0) -> list[Result]:
 
 def _write(folder: Path, rows: int) -> Report:
     start = time.monotonic()
-    write_corpus(folder, rows, DIM, rows_each=ROWS_EACH, as_array=False)
+    corpus = generated_corpus(rows, DIM)
+    write_corpus(folder, corpus, rows_each=ROWS_EACH, as_array=False)
     return {"seconds": time.monotonic() - start}
 
 

@@ -46,6 +46,21 @@ class TextVectors(TextOnlyEncoder):
         return self._vectors[[zlib.crc32(text.encode()) % len(self._vectors) for text in texts]]
 
 
+class TuningTexts(TextOnlyEncoder):
+    """An encoder that maps a list of texts to the n unit vectors, (n, dim), in their order.
+
+    An index that is tuned with at least n texts is therefore tuned with every vector.
+    """
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        super().__init__(vectors.shape[1])
+        self._vectors = vectors
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Map the texts to the vectors, which repeat if there are more texts."""
+        return self._vectors[np.arange(len(texts)) % len(self._vectors)]
+
+
 def clustered(count: int, dim: int, seed: int) -> NDArray[np.float32]:
     """Generate (count, dim) unit vectors in clusters, like embeddings of real media."""
     centres = np.random.default_rng(0).standard_normal((CLUSTERS, dim), np.float32)

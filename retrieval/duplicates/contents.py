@@ -8,7 +8,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.duplicates.same_files import alias_ids, uris
+from retrieval.duplicates.same_files import alias_ids
 from retrieval.errors import SpaceMismatchError
 from retrieval.search.items import ItemTable, spread
 from retrieval.search.member import ItemRow
@@ -80,8 +80,7 @@ class Contents:
         """Return the sorted ids of removed items and of further paths of a file."""
         numbered = list(zip(self._first_ids[:-1], self._snapshots, strict=True))
         removed = [snapshot.removed_ids() + first for first, snapshot in numbered]
-        aliases = alias_ids(pair for first, snapshot in numbered for pair in uris(snapshot, first))
-        return np.union1d(np.concatenate(removed), aliases)
+        return np.union1d(np.concatenate(removed), alias_ids(numbered))
 
     def modalities_of(self, item_ids: NDArray[np.int64]) -> NDArray[np.int8]:
         """Return the modality codes of items; -1 for other ids."""

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from retrieval.media.names import container_of, uri_to_path
 from retrieval.media.sources.listing import file_identity
 from retrieval.media.sources.presence import file_status
+from retrieval.store.blocks import id_array, isin_sorted
 from retrieval.store.reader import Snapshot
+
+_FileKey = tuple[int, int, str | None]
+"""Device and number of a file, and the name of the member of an archive."""
 
 
 def alias_item_ids(snapshot: Snapshot) -> NDArray[np.int64]:
     """Return the sorted ids of items whose file belongs to another item of a snapshot."""
-    return alias_ids(uris(snapshot))
+    return alias_ids([(0, snapshot)])
 
 
-def uris(snapshot: Snapshot, first_id: int = 0) -> Iterator[tuple[int, str]]:
-    """Yield the ids, plus a number, and the uris of all items."""
-    for batch in snapshot.iter_items():
-        columns = (batch.column(name).to_pylist() for name in ("item_id", "uri"))
-        for item_id, uri in zip(*columns, strict=True):
-            yield first_id + item_id, uri
-
-
-def alias_ids(items: Iterable[tuple[int, str]]) -> NDArray[np.int64]:
+def alias_ids(numbered: Sequence[tuple[int, Snapshot]]) -> NDArray[np.int64]:
     """Return the sorted ids of items whose file belongs to another item.
 
     The oldest item of a file is not included; regular paths take precedence over symbolic links.
@@ -35,28 +33,48 @@ def alias_ids(items: Iterable[tuple[int, str]]) -> NDArray[np.int64]:
     contain several.
 
     Args:
-        items: Ids and uris.
+        numbered: The snapshots, each with a number that is added to its ids.
     """
-    first: dict[tuple[int, int, str | None], tuple[bool, int]] = {}
+    # Few files have several items, so those of one hash are found first, in little memory.
+    ids, hashes = array("q"), array("q")
+    for item_id, _, key in _files(numbered):
+        ids.append(item_id)
+        hashes.append(hash(key))
+    keys, counts = np.unique(np.array(hashes, np.int64), return_counts=True)
+    several = isin_sorted(np.array(hashes, np.int64), keys[counts > 1])
+    chosen = set(np.array(ids, np.int64)[several].tolist())
+    first: dict[_FileKey, tuple[bool, int]] = {}
     aliases: list[int] = []
-    tar_statuses: dict[str, os.stat_result | None] = {}
-    for item_id, uri in items:
-        container, member = container_of(uri)
-        if member is None:
-            status = _status(uri)
-        else:
-            if container not in tar_statuses:
-                tar_statuses[container] = _status(container)
-            status = tar_statuses[container]
-        key = None if status is None else file_identity(status)
-        if key is None:
+    for item_id, path, key in _files(numbered) if chosen else ():
+        if item_id not in chosen:
             continue
-        own = (os.path.islink(uri_to_path(container)), item_id)
-        other = first.setdefault((*key, member), own)
+        own = (os.path.islink(path), item_id)
+        other = first.setdefault(key, own)
         if other != own:
-            first[(*key, member)] = min(own, other)
+            first[key] = min(own, other)
             aliases.append(max(own, other)[1])
     return np.sort(np.array(aliases, np.int64))
+
+
+def _files(numbered: Sequence[tuple[int, Snapshot]]) -> Iterator[tuple[int, str, _FileKey]]:
+    """Yield id, path of the file or of its archive, and identity of the file of each item."""
+    tar_statuses: dict[str, os.stat_result | None] = {}
+    for first_id, snapshot in numbered:
+        removed = snapshot.removed_ids()
+        for batch in snapshot.iter_columns(["item_id", "uri"]):
+            batch = batch.filter(pa.array(~isin_sorted(id_array(batch), removed)))
+            columns = (column.to_pylist() for column in batch.columns)
+            for item_id, uri in zip(*columns, strict=True):
+                container, member = container_of(uri)
+                if member is None:
+                    status = _status(uri)
+                else:
+                    if container not in tar_statuses:
+                        tar_statuses[container] = _status(container)
+                    status = tar_statuses[container]
+                key = None if status is None else file_identity(status)
+                if key is not None:
+                    yield first_id + item_id, uri_to_path(container), (*key, member)
 
 
 def _status(uri: str) -> os.stat_result | None:

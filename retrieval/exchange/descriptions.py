@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from itertools import compress
+from types import NoneType
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from retrieval.columns.arrow import python_values
+from retrieval.columns.arrow import ARROW_TYPES, python_values
+from retrieval.columns.types import ColumnType
 
 Row = Mapping[str, object]
+
+_ARROW_TYPES: dict[type, pa.DataType] = {
+    str: pa.string(),
+    bool: pa.bool_(),
+    int: pa.int64(),
+    float: pa.float64(),
+    datetime: ARROW_TYPES[ColumnType.TIMESTAMP],
+    date: ARROW_TYPES[ColumnType.DATE],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +42,9 @@ class Descriptions:
 
     @classmethod
     def of_rows(cls, rows: list[Row]) -> Descriptions:
-        """Hold rows."""
-        return cls(len(rows), None, tuple(rows))
+        """Hold rows, as columns if the values of each column have one type."""
+        columns = _columns(rows)
+        return cls(len(rows), columns, () if columns else tuple(rows))
 
     @classmethod
     def of_batch(cls, batch: pa.RecordBatch) -> Descriptions:
@@ -50,14 +63,30 @@ class Descriptions:
     def slice(self, first: int, last: int) -> Descriptions:
         """Return the descriptions of rows first … last - 1."""
         if self.columns is None:
-            return Descriptions.of_rows(list(self._rows[first:last]))
+            return Descriptions(last - first, None, self._rows[first:last])
         columns = {name: column[first:last] for name, column in self.columns.items()}
         return Descriptions(last - first, columns)
 
     def select(self, rows: NDArray[np.bool_]) -> Descriptions:
         """Return the descriptions of some rows, given by one bool per row."""
         if self.columns is None:
-            return Descriptions.of_rows(list(compress(self._rows, rows)))
+            return Descriptions(int(rows.sum()), None, tuple(compress(self._rows, rows)))
         mask = pa.array(rows)
         columns = {name: column.filter(mask) for name, column in self.columns.items()}
         return Descriptions(int(rows.sum()), columns)
+
+
+def _columns(rows: list[Row]) -> dict[str, pa.Array] | None:
+    """Convert rows to columns; None if a column has values of several or other types."""
+    columns = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        types = {type(value) for value in values} - {NoneType}
+        arrow_types = [_ARROW_TYPES.get(each) for each in types] or [pa.null()]
+        if len(arrow_types) > 1 or arrow_types[0] is None:
+            return None
+        try:
+            columns[name] = pa.array(values, arrow_types[0])
+        except (pa.ArrowException, ValueError, OverflowError):  # long integers, lone surrogates
+            return None
+    return columns

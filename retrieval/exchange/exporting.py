@@ -220,25 +220,19 @@ def _write_clip_retrieval(folder: Path, space: Space, blocks: Iterator[ExportedB
 
 
 def _write_faiss(
-    folder: Path, space: Space, blocks: Iterator[ExportedBlock], index: Path | None
+    folder: Path, space: Space, blocks: Iterator[ExportedBlock], approximate: Path | None
 ) -> None:
     """Write index.faiss, and ids.parquet with a row for each vector of the index."""
     from indexes.building import build_flat
     from indexes.saved import open_index, write_index
 
-    if index is not None:
-        write_index(open_index(index), folder / "index.faiss", plain=True)
+    if approximate is not None:
+        write_index(open_index(approximate), folder / "index.faiss", plain=True)
         _write_rows(folder / "ids.parquet", blocks, None)
         return
-    rows: list[pa.Table] = []
-
-    def vectors() -> Iterator[NDArray[np.float16]]:
-        for block in blocks:
-            rows.append(block.rows)
-            yield block.vectors
-
-    write_index(build_flat(vectors(), space.dim), folder / "index.faiss")
-    pq.write_table(pa.concat_tables(rows), folder / "ids.parquet")
+    written = _written(folder / "ids.parquet", blocks)
+    index = build_flat((block.vectors for block in written), space.dim)
+    write_index(index, folder / "index.faiss")
 
 
 def _approximate_index(snapshot: Snapshot, space: Space) -> Path:
@@ -282,14 +276,20 @@ def _write_header(file: BinaryIO, rows: int, dim: int) -> None:
 
 def _write_rows(path: Path, blocks: Iterator[ExportedBlock], vectors: BinaryIO | None) -> None:
     """Write the rows of blocks as Parquet, and append their vectors to a .npy file."""
+    for block in _written(path, blocks):
+        if vectors is not None:
+            vectors.write(np.ascontiguousarray(block.vectors, "<f2").data)
+
+
+def _written(path: Path, blocks: Iterator[ExportedBlock]) -> Iterator[ExportedBlock]:
+    """Yield blocks after their rows are written as Parquet."""
     writer: pq.ParquetWriter | None = None
     try:
         for block in blocks:
             if writer is None:
                 writer = pq.ParquetWriter(path, block.rows.schema)
             writer.write_table(block.rows)
-            if vectors is not None:
-                vectors.write(np.ascontiguousarray(block.vectors, "<f2").tobytes())
+            yield block
     finally:
         if writer is not None:
             writer.close()

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from retrieval.columns.notices import Notices
 from retrieval.embedding.options import FAILURES_KEPT
 from retrieval.encoders.catalogue import CATALOGUE, load_encoder, resolve
@@ -199,7 +197,7 @@ class _Importer:
         snapshot = writer.snapshot
         self._known = snapshot.known_files() if snapshot else KnownFiles()
         self._failed: Mapping[str, Failure] = snapshot.failures() if snapshot else {}
-        self._seen: set[str] = set()
+        self._seen: set[str] = set()  # a stream has each item once, but streams can disagree
 
     def add_piece(self, piece: RowGroup | list[ImportedItem]) -> Iterator[None]:
         """Add items; yields after each step."""
@@ -216,12 +214,12 @@ class _Importer:
 
     def _add_group(self, group: RowGroup) -> None:
         """Add the items of a group in columns; those that need it, one by one."""
-        new = np.array([uri not in self._known and uri not in self._seen for uri in group.uris])
+        new = ~self._known.contains(group.uris)
         unchanged = group.select(~new)
         self._report.unchanged += len(unchanged.uris)
         self._report.rows += len(unchanged.row_numbers)
         group = group.select(new)
-        if not group.uris:
+        if not len(group.uris):
             return
         table = ItemTable.of(group)
         if table is None or not self._writer.holds_columns(table.user_columns):
@@ -231,9 +229,8 @@ class _Importer:
         for item in group.select(~table.valid).items():
             self.add([item])
         group, modalities = group.select(table.valid), table.modalities[table.valid]
-        if not group.uris:
+        if not len(group.uris):
             return
-        self._seen.update(group.uris)
         self._writer.add_batch(table.batch(group.reader, group.space))
         self._report.rows += len(group.row_numbers)
         is_image = modalities == MEDIUM_CODES.index(Medium.IMAGE)

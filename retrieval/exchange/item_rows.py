@@ -7,16 +7,18 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
-from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from retrieval.columns.arrow import python_values
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import clean_text, convert_value
 from retrieval.exchange.descriptions import Descriptions, Row
+from retrieval.exchange.item_columns import plain_uris, with_values
 from retrieval.exchange.options import ImportOptions
 from retrieval.files.reading import file_sha256
 from retrieval.media.captions import join_captions
@@ -82,28 +84,35 @@ class ItemReader:
         _, value = _first_value(row, self.path_columns)
         return self.uri_of(value) or quote(clean_text(default))
 
-    def uris(self, descriptions: Descriptions, path: Path, first_row: int) -> list[str]:
-        """Return the uri of each row of a file, as `uri` does."""
+    def uris(self, descriptions: Descriptions, path: Path, first_row: int) -> pa.Array:
+        """Return the uri of each row of a file, as `uri` does; strings, none null."""
         base = f"{path.absolute()}#"
         columns = descriptions.columns
         if columns is not None and (chosen := first_filled(columns, self.path_columns)).is_only:
-            named = [] if chosen.name is None else python_values(columns[chosen.name])
-            uris = map(self.uri_of, named) if named else repeat(None, descriptions.count)
-            return [
-                uri or quote(clean_text(f"{base}{row}")) for row, uri in enumerate(uris, first_row)
-            ]
-        rows = descriptions.rows()
-        return [self.uri(row, f"{base}{number}") for number, row in enumerate(rows, first_row)]
+            if chosen.name is None:
+                numbers = np.arange(first_row, first_row + descriptions.count)
+                texts = pa.array(numbers).cast(pa.string())
+                return pc.binary_join_element_wise(quote(clean_text(base)), texts, "")
+            named = columns[chosen.name]
+            uris = plain_uris(named, str(self._base), exported=self._exported)
+            others = uris.is_null().to_numpy(zero_copy_only=False)
+            values = python_values(named) if others.any() else []
+            return with_values(
+                uris,
+                others,
+                lambda row: (
+                    self.uri_of(values[row]) or quote(clean_text(f"{base}{first_row + row}"))
+                ),
+            )
+        rows = enumerate(descriptions.rows(), first_row)
+        return pa.array([self.uri(row, f"{base}{number}") for number, row in rows], pa.string())
 
     def uri_of(self, value: object) -> str | None:
         """Return the uri of the value of a path column; None if it names no file."""
         if not isinstance(value, str) or not value or "\0" in value:
             return None
-        if self._exported or ("://" in value and _ADDRESS.match(value)):
+        if self._exported or _ADDRESS.match(value):
             return clean_text(value)
-        path = value if value[0] == "/" else f"{self._base}/{value}"
-        if _is_plain(path):
-            return path
         return path_to_uri(os.path.join(self._base, value))
 
     def info(self, row: Row, uri: str, *, source: str = "", location: str = "") -> MediaInfo:
@@ -176,17 +185,6 @@ class ItemReader:
             return status.st_size, status.st_mtime, digest
         except (OSError, ValueError):
             return stored
-
-
-def _is_plain(path: str) -> bool:
-    """Whether an absolute path is the same as its uri; most paths are, and this is fast to test."""
-    return (
-        path.isascii()
-        and "/." not in path
-        and "//" not in path
-        and "%" not in path
-        and path[-1] != "/"
-    )
 
 
 def segment_of(row: Row, info: MediaInfo) -> tuple[Medium, float, float]:

@@ -9,25 +9,24 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from indexes.vectors import scale_extremes
-from retrieval.columns.arrow import python_values
 from retrieval.columns.batches import numbers
-from retrieval.exchange.item_rows import parse_medium, segment_of
+from retrieval.exchange.item_columns import media_codes
+from retrieval.exchange.item_rows import segment_of
 from retrieval.exchange.row_groups import ImportedItem, RowGroup
 from retrieval.store.schema import MEDIUM_CODES
 from retrieval.store.space_rows import BatchRows
 from retrieval.types import MediaInfo, Medium, Segments
 
 _BLOCK_ROWS = 256
-"""Vectors that are scaled together, so that the copies in float64 fit the processor's cache."""
+"""Vectors that are scaled together, so that they stay in the processor's cache."""
 
-_SAFE_SQUARE = 1e200
-"""Squared lengths up to this, and from its inverse on, neither overflow nor underflow."""
+_SAFE_SQUARE = 1e20
+"""Squared lengths up to this, and from its inverse on, neither overflow nor lose digits."""
 
 _ALPHABETICAL = np.argsort(np.argsort([str(medium) for medium in MEDIUM_CODES]))
 """The rank of the name of each medium."""
 
 _IMAGE = MEDIUM_CODES.index(Medium.IMAGE)
-_CODES = {str(medium): code for code, medium in enumerate(MEDIUM_CODES)}
 
 
 class InvalidRowsError(ValueError):
@@ -77,11 +76,13 @@ def unit_vectors(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for first in range(0, len(vectors), _BLOCK_ROWS):
             rows = slice(first, first + _BLOCK_ROWS)
-            numbers = vectors[rows].astype(np.float64)
+            numbers = vectors[rows]
+            if numbers.dtype == np.float16:
+                numbers = numbers.astype(np.float32)
             squares = np.einsum("ij,ij->i", numbers, numbers)
             if not ((squares < _SAFE_SQUARE) & (squares > 1 / _SAFE_SQUARE)).all():
                 # Scale first, because squares of finite numbers such as 1e200 overflow.
-                numbers = scale_extremes(numbers)
+                numbers = scale_extremes(numbers.astype(np.float64))
                 squares = np.einsum("ij,ij->i", numbers, numbers)
             lengths = np.sqrt(squares)
             valid[rows] = np.isfinite(lengths) & (lengths > 0)
@@ -125,10 +126,10 @@ class GroupSegments:
         columns = group.descriptions.columns or {}
         items = np.repeat(np.arange(len(group.uris)), group.counts)
         is_image = modalities[items] == _IMAGE
-        named = _named_media(columns.get("medium"))
-        media = (
-            modalities[items] if named is None else np.where(named < 0, modalities[items], named)
-        )
+        media = modalities[items]
+        if "medium" in columns:
+            named = media_codes(columns["medium"])
+            media = np.where(named < 0, media, named)
         starts, ends = (
             np.where(is_image, np.nan, _seconds(columns.get(name), len(items)))
             for name in ("start_seconds", "end_seconds")
@@ -167,14 +168,6 @@ class GroupSegments:
             self.end_seconds[order],
             self.vectors if everything else self.vectors[order],
         )
-
-
-def _named_media(column: pa.Array | None) -> NDArray[np.int8] | None:
-    """Return the code of the medium that each row names, or -1; None without a column."""
-    if column is None:
-        return None
-    media = (parse_medium(value) for value in python_values(column))
-    return np.array([-1 if medium is None else _CODES[medium] for medium in media], np.int8)
 
 
 def _seconds(column: pa.Array | None, count: int) -> NDArray[np.float64]:

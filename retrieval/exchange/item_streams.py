@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from retrieval.exchange.item_rows import ItemReader
-from retrieval.exchange.row_groups import ImportedItem, RowGroup
+from retrieval.exchange.row_groups import ImportedItem, RowGroup, run_starts
 from retrieval.exchange.sources import VectorSource
 from retrieval.types import Space
 
@@ -53,32 +57,35 @@ class ItemStream:
         Keys are hashes, because the uris of all rows could fill memory. Items whose uris have the
         same hash are held until the rows of all of them are read.
         """
-        seen: set[int] = set()
-        runs: dict[int, int] = {}
+        hashes: list[NDArray[np.int64]] = []
         last: str | None = None
         for file in self.source.files:
             first = 0
             for descriptions in file.descriptions(self.reader.path_columns):
-                for uri in self.reader.uris(descriptions, file.path, first):
-                    if uri == last:
-                        continue
-                    last, key = uri, hash(uri)
-                    if key in seen:
-                        runs[key] = runs.get(key, 1) + 1
-                    seen.add(key)
+                uris = self.reader.uris(descriptions, file.path, first)
                 first += descriptions.count
-        return runs
+                starts = run_starts(uris)
+                if len(uris) and uris[0].as_py() == last:
+                    starts = starts[1:]
+                if len(uris):
+                    last = uris[-1].as_py()
+                names = uris.take(pa.array(starts)).to_pylist()
+                hashes.append(np.fromiter(map(hash, names), np.int64, len(names)))
+        keys, counts = np.unique(
+            np.concatenate([*hashes, np.empty(0, np.int64)]), return_counts=True
+        )
+        several = counts > 1
+        return dict(zip(keys[several].tolist(), counts[several].tolist(), strict=True))
 
-    def _runs(self, scattered: Container[int]) -> Iterator[RowGroup | ImportedItem]:
+    def _runs(self, scattered: Mapping[int, int]) -> Iterator[RowGroup | ImportedItem]:
         """Yield runs of consecutive rows of one item, across block boundaries.
 
         Args:
             scattered: Hashes of the uris of items with several runs, which are in no group.
         """
         pending: ImportedItem | None = None
-        for block in self.source.blocks():
-            group = RowGroup.of_block(block, self.space, self.reader)
-            for piece in _pieces(group, scattered, ordered=self.exported):
+        for group, edges in self._groups():
+            for piece in _pieces(group, scattered, edges, ordered=self.exported):
                 if isinstance(piece, ImportedItem):
                     if pending is not None and pending.uri == piece.uri:
                         pending = pending.extended(piece)
@@ -92,25 +99,42 @@ class ItemStream:
         if pending is not None:
             yield pending
 
+    def _groups(self) -> Iterator[tuple[RowGroup, set[int]]]:
+        """Yield each block as a group, with the positions of items that other blocks continue."""
+        held: RowGroup | None = None
+        edges: set[int] = set()
+        for block in self.source.blocks():
+            group = RowGroup.of_block(block, self.space, self.reader)
+            if not len(group.uris):
+                continue
+            continued = held is not None and held.uris[-1].as_py() == group.uris[0].as_py()
+            if held is not None:
+                yield held, edges | ({len(held.uris) - 1} if continued else set())
+            held, edges = group, {0} if continued else set()
+        if held is not None:
+            yield held, edges
+
 
 def _pieces(
-    group: RowGroup, scattered: Container[int], *, ordered: bool
+    group: RowGroup, scattered: Mapping[int, int], edges: set[int], *, ordered: bool
 ) -> Iterator[RowGroup | ImportedItem]:
-    """Split a group: its first and last item, which others of the source can continue, are single.
-
-    Scattered items are single, too.
-    """
-    last = len(group.uris) - 1
-    single = [position for position, uri in enumerate(group.uris) if hash(uri) in scattered]
-    if group.descriptions.columns is None or len(single) * SINGLE_SHARE > last:
+    """Split a group: scattered items, and the first and last if in `edges`, are single."""
+    count = len(group.uris)
+    single = edges
+    if scattered:
+        uris = enumerate(group.uris.to_pylist())
+        single = edges | {position for position, uri in uris if hash(uri) in scattered}
+    if group.descriptions.columns is None or len(single - edges) * SINGLE_SHARE >= count:
         yield from group.items(ordered=ordered)
         return
     first = 0
-    for position in sorted({0, last, *single}):
+    for position in sorted(single):
         if first < position:
             yield group.slice(first, position)
         yield from group.slice(position, position + 1).items(ordered=ordered)
         first = position + 1
+    if first < count:
+        yield group.slice(first, count)
 
 
 def merge_streams(streams: Sequence[ItemStream]) -> Iterator[RowGroup | list[ImportedItem]]:

@@ -7,19 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.columns.arrow import python_values
 from retrieval.columns.batches import metadata_column, naturals, numbers
-from retrieval.exchange.item_rows import ITEM_COLUMNS, ItemReader, first_filled, parse_medium
+from retrieval.exchange.item_columns import (
+    caption_column,
+    in_existing_folders,
+    modality_codes,
+    text_column,
+)
+from retrieval.exchange.item_rows import ITEM_COLUMNS, ItemReader, first_filled
 from retrieval.exchange.item_segments import GroupSegments
 from retrieval.exchange.row_groups import RowGroup
-from retrieval.media.captions import MAX_CAPTION_CHARACTERS, caption_texts, join_captions
+from retrieval.media.captions import caption_texts
 from retrieval.store.pending import ItemBatch
 from retrieval.store.schema import ITEMS, MEDIUM_CODES, TEXTS
 from retrieval.types import Space, TextSource
 
-_CODES = {str(medium): code for code, medium in enumerate(MEDIUM_CODES)}
 _MEDIA = pa.array([str(medium) for medium in MEDIUM_CODES])
 
 Columns = Mapping[str, pa.Array]
@@ -40,7 +45,7 @@ class ItemTable:
         valid: (n,) whether the rows of each item can be stored.
     """
 
-    uris: list[str]
+    uris: pa.Array
     modalities: NDArray[np.int8]
     durations: NDArray[np.float64]
     columns: Columns
@@ -60,7 +65,8 @@ class ItemTable:
         user_columns = _user_columns(columns, reader, path.name, caption.name)
         if not (path.is_only and caption.is_only) or user_columns is None:
             return None
-        modalities = _modalities(group.uris, columns.get("modality"), reader)
+        named = columns.get("modality")
+        modalities = modality_codes(group.uris, named, reader.modality_of_name)
         durations = _numbers(columns.get("duration_seconds"), len(group.uris))
         segments = GroupSegments.of(group, modalities, durations)
         return cls(
@@ -76,14 +82,15 @@ class ItemTable:
 
     def batch(self, reader: ItemReader, space: Space) -> ItemBatch:
         """Read the state of the valid items' files and return the items as they are stored."""
-        valid = pa.array(self.valid)
-        columns = {name: column.filter(valid) for name, column in self.columns.items()}
-        uris = [
-            uri for uri, is_valid in zip(self.uris, self.valid.tolist(), strict=True) if is_valid
-        ]
-        captions = _captions(columns.get(self.caption_column or ""), len(uris))
+        columns, uris, user = self.columns, self.uris, self.user_columns
+        if not self.valid.all():
+            valid = pa.array(self.valid)
+            uris = uris.filter(valid)
+            columns = {name: column.filter(valid) for name, column in columns.items()}
+            user = {name: column.filter(valid) for name, column in user.items()}
+        captions = caption_column(columns.get(self.caption_column or ""), len(uris))
         fixed = [
-            pa.array(uris, pa.string()),
+            uris,
             _MEDIA.take(pa.array(self.modalities[self.valid])),
             *_file_states(uris, columns, reader),
             *(
@@ -91,9 +98,8 @@ class ItemTable:
                 for name in ("width", "height")
             ),
             pa.array(self.durations[self.valid], from_pandas=True),
-            pa.array(captions, pa.string()),
+            captions,
         ]
-        user = {name: column.filter(valid) for name, column in self.user_columns.items()}
         items = pa.RecordBatch.from_arrays(
             [*fixed, *user.values()], names=[*ITEMS.names[1:], *user]
         )
@@ -116,63 +122,51 @@ def _user_columns(
     return dict(zip(names, converted, strict=True))
 
 
-def _modalities(uris: list[str], column: pa.Array | None, reader: ItemReader) -> NDArray[np.int8]:
-    named = [None] * len(uris) if column is None else map(parse_medium, python_values(column))
-    return np.array(
-        [
-            _CODES[medium or reader.modality_of_name(uri)]
-            for uri, medium in zip(uris, named, strict=True)
-        ],
-        np.int8,
-    )
-
-
 def _numbers(column: pa.Array | None, count: int) -> NDArray[np.float64]:
     return np.full(count, np.nan) if column is None else numbers(column)
 
 
-def _file_states(uris: list[str], columns: Columns, reader: ItemReader) -> list[pa.Array]:
-    """Return the columns bytes, mtime and sha256."""
+def _file_states(uris: pa.Array, columns: Columns, reader: ItemReader) -> list[pa.Array]:
+    """Return the columns bytes, mtime and sha256, as `ItemReader.file_state` does for each item."""
     count = len(uris)
-    sizes = naturals(_numbers(columns.get("bytes"), count), pa.int64(), 2.0**63).to_pylist()
-    times = pa.array(_numbers(columns.get("mtime"), count), from_pandas=True).to_pylist()
-    digests = python_values(columns["sha256"]) if "sha256" in columns else [None] * count
-    states = list(map(reader.file_state, uris, sizes, times, digests))
+    described = [
+        naturals(_numbers(columns.get("bytes"), count), pa.int64(), 2.0**63),
+        pa.array(_numbers(columns.get("mtime"), count), from_pandas=True),
+        text_column(columns.get("sha256", pa.nulls(count))),
+    ]
+    sizes, times, digests = (column.is_valid() for column in described)
+    known = pc.and_(pc.and_(sizes, times), digests)
+    states = [
+        pc.if_else(known, column, default)
+        for column, default in zip(described, (0, 0.0, ""), strict=True)
+    ]
+    found = pa.array(in_existing_folders(uris))
+    if not pc.any(found).as_py():
+        return states
+    rows = (column.filter(found).to_pylist() for column in (uris, *described))
+    files = zip(*map(reader.file_state, *rows), strict=True)
     return [
-        pa.array(values, field.type)
-        for values, field in zip(zip(*states, strict=True), list(ITEMS)[3:6], strict=True)
+        pc.replace_with_mask(column, found, pa.array(values, column.type))
+        for column, values in zip(states, files, strict=True)
     ]
 
 
-def _captions(column: pa.Array | None, count: int) -> list[str | None]:
-    if column is None:
-        return [None] * count
-    return [_caption(value) for value in python_values(column)]
-
-
-def _caption(value: object) -> str | None:
-    """Return what `join_captions` returns for one value; most captions only need to be stripped."""
-    if isinstance(value, str) and value.isascii() and len(value) <= MAX_CAPTION_CHARACTERS:
-        text = value.strip()
-        if not text.startswith("["):
-            return text or None
-    return join_captions([value])
-
-
-def _texts(captions: list[str | None]) -> pa.RecordBatch:
-    positions: list[int] = []
-    texts: list[str] = []
-    for position, caption in enumerate(captions):
-        if caption is None:
-            continue
-        lines = [text.text for text in caption_texts(caption)] if "\n" in caption else [caption]
-        positions += [position] * len(lines)
-        texts += lines
+def _texts(captions: pa.Array) -> pa.RecordBatch:
+    filled = captions.is_valid()
+    positions = np.flatnonzero(filled.to_numpy(zero_copy_only=False))
+    texts = captions.filter(filled)
+    if pc.any(pc.match_substring(texts, "\n")).as_py():
+        lines = [[text.text for text in caption_texts(caption)] for caption in texts.to_pylist()]
+        positions = np.repeat(positions, [len(each) for each in lines])
+        texts = pa.array([line for each in lines for line in each], pa.string())
     count = len(texts)
     columns = {
-        "item_id": pa.array(positions, pa.int64()),
-        "source": pa.array([str(TextSource.CAPTION)] * count, pa.string()),
-        "text": pa.array(texts, pa.string()),
+        "item_id": pa.array(positions),
+        "source": pa.repeat(str(TextSource.CAPTION), count),
+        "text": texts,
     }
-    arrays = [columns.get(field.name, pa.nulls(count, field.type)) for field in TEXTS]
+    arrays = [
+        columns[field.name] if field.name in columns else pa.nulls(count, field.type)
+        for field in TEXTS
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=TEXTS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.exchange.descriptions import Descriptions, Row
@@ -60,7 +61,7 @@ class RowGroup:
         row_numbers: (n,) int64, numbers of the rows in the file, ascending.
         vectors: (n, dim) of any float dtype.
         descriptions: Of the n rows.
-        uris: The uri of each item.
+        uris: The uri of each item, as strings.
         starts: (items,) int64, positions of the items' first rows in the group.
         space: The space of the vectors.
         reader: Converts the rows.
@@ -70,7 +71,7 @@ class RowGroup:
     row_numbers: NDArray[np.int64]
     vectors: NDArray[np.floating]
     descriptions: Descriptions
-    uris: list[str]
+    uris: pa.Array
     starts: NDArray[np.int64]
     space: Space
     reader: ItemReader
@@ -79,14 +80,14 @@ class RowGroup:
     def of_block(cls, block: VectorBlock, space: Space, reader: ItemReader) -> RowGroup:
         """Group the rows of a block; rows of one item that are not neighbours stay apart."""
         uris = reader.uris(block.descriptions, block.path, block.first_row)
-        starts = [0, *(row for row in range(1, len(uris)) if uris[row] != uris[row - 1])]
+        starts = run_starts(uris)
         return cls(
             block.path,
             np.arange(block.first_row, block.first_row + len(uris)),
             block.vectors,
             block.descriptions,
-            [uris[row] for row in starts],
-            np.array(starts, np.int64),
+            uris if len(starts) == len(uris) else uris.take(pa.array(starts)),
+            starts,
             space,
             reader,
         )
@@ -107,7 +108,7 @@ class RowGroup:
             row_numbers=self.row_numbers[rows],
             vectors=self.vectors[rows],
             descriptions=self.descriptions.select(rows),
-            uris=[uri for uri, chosen in zip(self.uris, items.tolist(), strict=True) if chosen],
+            uris=self.uris.filter(pa.array(items)),
             starts=np.cumsum(counts) - counts,
         )
 
@@ -140,7 +141,8 @@ class RowGroup:
         """
         rows = self.descriptions.rows()
         ends = [*self.starts.tolist(), len(rows)][1:]
-        for uri, first, last in zip(self.uris, self.starts.tolist(), ends, strict=True):
+        uris = self.uris.to_pylist()
+        for uri, first, last in zip(uris, self.starts.tolist(), ends, strict=True):
             order = rows[first].get("item_id") if ordered else 0
             yield ImportedItem(
                 order if isinstance(order, int) else 0,
@@ -152,3 +154,13 @@ class RowGroup:
                 rows[first:last],
                 self.reader,
             )
+
+
+def run_starts(uris: pa.Array) -> NDArray[np.int64]:
+    """Return the positions of the first of equal neighbours, (runs,) int64."""
+    count = len(uris)
+    differs = np.ones(count, np.bool_)
+    if count > 1:
+        changes = pc.not_equal(uris.slice(1), uris.slice(0, count - 1))
+        differs[1:] = changes.to_numpy(zero_copy_only=False)
+    return np.flatnonzero(differs)

@@ -20,7 +20,7 @@ from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
 from retrieval.exchange.descriptions import Descriptions, Row
 from retrieval.files.reading import check_regular
-from retrieval.media.lists.formats import read_parquet_batches
+from retrieval.media.lists.formats import BUFFER_BYTES, named_columns, read_parquet_batches
 from retrieval.media.lists.rows import LIST_EXTENSIONS, read_table
 
 BLOCK_ROWS = 4_096
@@ -99,21 +99,24 @@ class NpyVectors:
 
     def descriptions(self, columns: Collection[str]) -> Iterator[Descriptions]:
         """Yield the rows without vectors, with at least the columns of these names."""
-        return self._descriptions(Notices())
+        return self._descriptions(Notices(), columns)
 
-    def _descriptions(self, notices: Notices) -> Iterator[Descriptions]:
+    def _descriptions(
+        self, notices: Notices, columns: Collection[str] | None = None
+    ) -> Iterator[Descriptions]:
         if self.metadata is None:
             for first in range(0, self.rows, BLOCK_ROWS):
                 yield Descriptions(min(BLOCK_ROWS, self.rows - first), {})
         elif self.metadata.suffix == ".parquet":
             try:
-                for batch in read_parquet_batches(str(self.metadata), notices, BLOCK_ROWS):
+                path = str(self.metadata)
+                for batch in read_parquet_batches(path, notices, BLOCK_ROWS, columns):
                     yield Descriptions.of_batch(batch)
             except OSError as error:
                 reason = error.strerror or error
                 raise SourceError(f"{self.metadata}: {reason}; cannot read the list") from error
         else:
-            rows = _table_rows(self.metadata, notices)
+            rows = _table_rows(self.metadata, notices, columns)
             while group := list(islice(rows, BLOCK_ROWS)):
                 yield Descriptions.of_rows(group)
 
@@ -135,14 +138,16 @@ def _count_rows(path: Path) -> int:
     if path.suffix == ".parquet":
         with _parquet_file(path) as file:
             return int(file.metadata.num_rows)
-    return sum(1 for _ in _table_rows(path, Notices()))
+    return sum(1 for _ in _table_rows(path, Notices(), ()))
 
 
-def _table_rows(path: Path, notices: Notices) -> Iterator[Row]:
+def _table_rows(
+    path: Path, notices: Notices, columns: Collection[str] | None = None
+) -> Iterator[Row]:
     """Yield the rows of a table; a malformed row raises, because later ones would not match."""
     if path.suffix[1:].lower() not in LIST_EXTENSIONS:
         raise SourceError(f"{path}: expected {', '.join(LIST_EXTENSIONS)}")
-    for _, row in read_table(str(path), notices):
+    for _, row in read_table(str(path), notices, columns):
         if isinstance(row, SourceError):
             raise row
         yield row
@@ -186,14 +191,7 @@ class ParquetVectors:
     def descriptions(self, columns: Collection[str]) -> Iterator[Descriptions]:
         """Yield the rows without vectors, with at least the columns of these names."""
         with _parquet_file(self.path) as file:
-            names = [
-                name
-                for name in file.schema_arrow.names
-                if name in columns or name.casefold() in columns
-            ]
-            if not names:
-                yield Descriptions(self.rows, {})
-                return
+            names = named_columns(file.schema_arrow.names, columns)
             for batch in file.iter_batches(BLOCK_ROWS, columns=names):
                 yield Descriptions.of_batch(batch)
 
@@ -207,7 +205,8 @@ def _parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a file and convert errors of reading it into a `SourceError`."""
     try:
         check_regular(path)
-        with pq.ParquetFile(path) as file:
+        # Otherwise the whole file is read ahead and held.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]

@@ -19,6 +19,7 @@ from retrieval.store.schema import MEDIUM_CODES
 
 EXACT = "exact.faiss"
 APPROXIMATE = "part-000.faiss"
+LISTS = "lists.npy"
 ROWS = "rows.arrow"
 ITEMS = "items.arrow"
 CARD = "card.json"

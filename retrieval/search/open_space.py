@@ -14,11 +14,20 @@ from indexes.equal_rows import DeduplicatedIndex
 from indexes.exact import exact_search
 from indexes.faiss import FaissIndex
 from indexes.gpu import DeviceIndex, index_for_device
+from indexes.routing import ListRouting
 from indexes.saved import open_index
 from indexes.selection import Selection
 from retrieval.errors import CollectionFormatError
 from retrieval.search.calibration import Calibration, QueryType
-from retrieval.search.index_files import APPROXIMATE, CARD, EXACT, ROWS, RowTable, damaged
+from retrieval.search.index_files import (
+    APPROXIMATE,
+    CARD,
+    EXACT,
+    LISTS,
+    ROWS,
+    RowTable,
+    damaged,
+)
 from retrieval.search.indexing.card import IndexCard
 from retrieval.store.reader import Snapshot
 from retrieval.types import Space
@@ -166,8 +175,10 @@ def _open_part(folder: Path, card: IndexCard, exact_only: bool, device: str) -> 
     indexes = dict.fromkeys(QueryType, exact)
     if card.factory is not None and not exact_only:
         approximate = open_index(folder / APPROXIMATE, dim=card.dim, rows=card.vectors)
+        routed = any(effort.margin is not None for effort in card.efforts.values())
+        routing = ListRouting.open(folder / LISTS, approximate) if routed else None
         for query_type, effort in card.efforts.items():
-            indexes[query_type] = exact.with_approximate(approximate, effort)
+            indexes[query_type] = exact.with_approximate(approximate, effort, routing)
     rows = RowTable.open(folder / ROWS)
     numbers = rows.vector_numbers
     vectors = len(rows) if numbers is None else int(numbers.max(initial=-1)) + 1

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from retrieval.store.blocks import isin_sorted
 from retrieval.types import KnownFile
 
 NAMES = ["item_id", "uri", "bytes", "mtime", "sha256"]
@@ -60,6 +62,23 @@ class KnownFiles(Mapping[str, KnownFile]):
 
     def __contains__(self, uri: object) -> bool:
         return isinstance(uri, str) and (uri in self._renamed or self._row(uri) is not None)
+
+    def contains(self, strings: pa.Array) -> NDArray[np.bool_]:
+        """Return which of n uris are known, (n,), as `in` does for each."""
+        if not len(self):
+            return np.zeros(len(strings), np.bool_)
+        uris = strings.to_pylist()
+        hashes = np.fromiter(map(hash, uris), np.int64, len(uris))
+        alike = isin_sorted(hashes, self._hashes)
+        rows = self._rows[np.searchsorted(self._hashes, hashes[alike])]
+        equal = pc.equal(self._uris.take(pa.array(rows)), strings.filter(pa.array(alike)))
+        known = alike.copy()
+        known[alike] = equal.to_numpy()
+        # Several uris can have one hash, and a row can be dropped or its uri changed.
+        changed = self._renamed or self._dropped
+        for row in range(len(uris)) if changed else np.flatnonzero(alike & ~known).tolist():
+            known[row] = uris[row] in self
+        return known
 
     def __len__(self) -> int:
         return len(self._ids) - len(self._dropped) + len(self._renamed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -98,7 +98,7 @@ class PendingChanges:
 
     def add_batch(self, batch: ItemBatch, rows: dict[str, SpaceRows]) -> None:
         """Add new items with their rows in every space, as `add` does one by one."""
-        self._items.append(batch)
+        self._items.append(replace(batch, rows={}))  # frees the vectors in float32
         for name, each in rows.items():
             ids = self.next_item_id + batch.rows[name].items
             self._of(self._new_rows, name).parts.append((ids, each))

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from retrieval.errors import DimensionMismatchError, InvalidVectorError
+from retrieval.store.halves import round_to_half
 from retrieval.store.schema import MEDIUM_CODES, frames_schema, segments_schema
 from retrieval.types import Frames, Segments, Space
 
@@ -26,6 +27,9 @@ A number changes by at most 2^-11 of itself, or by 2^-25 if it is below 2^-14.
 
 ITEM_BYTES = 1024
 """Estimated memory of an item, and of its rows in one space, without its vectors and texts."""
+
+_BLOCK_ROWS = 256
+"""Vectors that are rounded together, so that they stay in the processor's cache."""
 
 _GROUP_PARTS = 256
 _GROUP_ROWS = 4096
@@ -233,20 +237,28 @@ def to_float16(label: str, space: Space, vectors: NDArray[np.floating]) -> NDArr
         row = vectors[0]
         if abs(math.sqrt(np.dot(row, row)) - 1) <= UNIT_TOLERANCE - MAX_ROUNDING:
             return vectors.astype(np.float16)
+    stored = np.empty(vectors.shape, np.float16)
     with np.errstate(over="ignore", invalid="ignore"):
-        stored = vectors.astype(np.float16)
-        if (np.abs(_lengths(vectors) - 1) <= UNIT_TOLERANCE - MAX_ROUNDING).all():
-            return stored
-        for each in (vectors, stored):
-            lengths = _lengths(each)
-            is_unit = np.abs(lengths - 1) <= UNIT_TOLERANCE
-            if not is_unit.all():
-                row_number = int(is_unit.argmin())
-                raise InvalidVectorError(
-                    f"{label}: vector {row_number} in {space.name} has length "
-                    f"{lengths[row_number]}, expected 1; check the file, or the encoder if it "
-                    "happens often"
-                )
+        for first in range(0, len(vectors), _BLOCK_ROWS):
+            block = vectors[first : first + _BLOCK_ROWS]
+            rounded = stored[first : first + _BLOCK_ROWS]
+            if (np.abs(_lengths(block) - 1) <= UNIT_TOLERANCE - MAX_ROUNDING).all():
+                if block.dtype == np.float32 and block.flags.c_contiguous:
+                    round_to_half(block, rounded)
+                else:
+                    rounded[:] = block
+                continue
+            rounded[:] = block
+            for each in (block, rounded):
+                lengths = _lengths(each)
+                is_unit = np.abs(lengths - 1) <= UNIT_TOLERANCE
+                if not is_unit.all():
+                    row_number = int(is_unit.argmin())
+                    raise InvalidVectorError(
+                        f"{label}: vector {first + row_number} in {space.name} has length "
+                        f"{lengths[row_number]}, expected 1; check the file, or the encoder if it "
+                        "happens often"
+                    )
     return stored
 
 

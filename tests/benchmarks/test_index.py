@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.speed import index, index_cells
-from benchmarks.speed.index_corpus import linked_copy, write_corpus
+from benchmarks.speed import index, index_cells, index_peers
+from benchmarks.speed.index_corpus import generated_corpus, linked_copy, write_corpus
 from benchmarks.speed.nearest import Nearest
 from benchmarks.speed.processes import reported, run_cell
 from indexes.exact import exact_search
@@ -18,7 +18,7 @@ ROWS, DIM = 2_000, 64
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("index")
-    write_corpus(folder, ROWS, DIM, rows_each=1)
+    write_corpus(folder, generated_corpus(ROWS, DIM), rows_each=1)
     return folder
 
 
@@ -46,6 +46,7 @@ def test_an_index_in_a_linked_copy_leaves_the_collection_as_it_is(folder: Path) 
     report = index_cells.build_engine(folder, str(copy), "IVF16,SQ8")
     assert report["factory"] == "IVF16,SQ8"
     assert report["bytes"] > ROWS * DIM
+    assert report["bytes_with_rows"] - report["bytes"] == pytest.approx(ROWS * DIM * 2, rel=0.01)
     assert Snapshot.open(folder / "collection").manifest.generation == before
     assert Snapshot.open(copy).manifest.generation > before
 
@@ -102,40 +103,65 @@ class SlowIndex:
         return {"seconds": self.seconds}
 
 
+ENGINE = {"seconds": 9.0, "bytes": 1 << 20, "bytes_with_rows": 5 << 20}
+BUILT = {"seconds": 1.0, "bytes": 3 << 20}
+
+
 def test_indexes_are_timed_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(index.LANCEDB, raising=False)
+    monkeypatch.setattr(index_peers.Peer, "problem", lambda peer: f"no {peer.package}")
     monkeypatch.setattr(index, "Served", SlowIndex)
-    monkeypatch.setattr(index, "run_cell", lambda *words, **env: {"seconds": 1.0})
-    results = index._searching(tmp_path, tmp_path, "size", 64)
-    over_hnsw, over_flat, over_lancedb, memory, engine = results[:5]
+    monkeypatch.setattr(index, "run_cell", lambda *words, **env: BUILT)
+    results = index._searching(tmp_path, tmp_path, ENGINE, "size", 64)
+    over_hnsw, over_flat, *over_peers, memory = results[:6]
+    engine, flat = ({each.metric: each.value for each in results[first : first + 6]}
+                    for first in (6, 18))  # fmt: skip
     assert over_hnsw.value == pytest.approx(4 / 13)  # of 2/11, 3/12, … 6/15 the third
     assert over_hnsw.spread == pytest.approx(5 / 14 - 3 / 12)
     assert over_flat.value == over_hnsw.value
     assert memory.value == pytest.approx(1 / 10)
-    assert (engine.metric, engine.value) == ("engine, setting 7: queries/s", 1 / 4)
-    assert len(results) == 4 + 3 * 4
-    assert over_lancedb.value is None
-    assert "RETRIEVAL_LANCEDB_PYTHON" in over_lancedb.metric
+    assert engine == {
+        "engine, setting 7: queries/s": 1 / 4,
+        "engine: recall@10": 0.96,
+        "engine: seconds to build": 9.0,
+        "engine: MiB on disk, rows included": 5.0,
+        "engine: anonymous MiB": 1.0,
+        "engine: mapped MiB": 5.0,
+    }
+    assert flat["IVF64,Flat: seconds to build"] == 1.0
+    assert flat["IVF64,Flat: MiB on disk, rows included"] == 3.0
+    assert len(results) == 6 + 3 * 6
+    assert [(each.metric, each.value) for each in over_peers] == [
+        ("time ÷ LanceDB's (no lancedb)", None),
+        ("time ÷ hnswlib's (no hnswlib)", None),
+        ("time ÷ usearch's (no usearch)", None),
+    ]
 
 
-def test_lancedb_runs_in_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_run_in_their_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[tuple[object, ...]] = []
 
     def run_cell(*words: object, python: str = "", **env: str) -> dict[str, float]:
         assert env == index.AS_INSTALLED
         ran.append((*words, python))
-        return {"seconds": 1.0}
+        return BUILT | ({"version": "1.2"} if isinstance(words[0], Path) else {})
 
-    monkeypatch.setenv(index.LANCEDB, "/env/bin/python")
-    monkeypatch.setattr(index, "Served", SlowIndex)
-    monkeypatch.setattr(index, "run_cell", run_cell)
-    results = index._searching(tmp_path, tmp_path, "size", 64)
-    assert (results[2].metric, results[2].value) == ("time ÷ LanceDB's", pytest.approx(4 / 13))
-    (build,) = [words for words in ran if "build" in words]
-    assert build[1:] == ("build", tmp_path, "/env/bin/python")
-    assert isinstance(build[0], Path)
-    assert build[0].is_file()
-    assert len(results) == 4 + 4 * 4
+    monkeypatch.setattr(index_peers.Peer, "problem", lambda peer: None)
+    for peer in index_peers.PEERS:
+        monkeypatch.setenv(peer.variable, f"/{peer.package}/bin/python")
+    for module in (index, index_peers):
+        monkeypatch.setattr(module, "Served", SlowIndex)
+        monkeypatch.setattr(module, "run_cell", run_cell)
+    results = index._searching(tmp_path, tmp_path, ENGINE, "size", 64)
+    assert [(each.metric, each.value) for each in results[2:5]] == [
+        (f"time ÷ {name}'s", pytest.approx(4 / 13)) for name in ("LanceDB", "hnswlib", "usearch")
+    ]
+    assert [words for words in ran if "build" in words] == [
+        (index_peers.SCRIPT, package, "build", tmp_path, f"/{package}/bin/python")
+        for package in ("lancedb", "hnswlib", "usearch")
+    ]
+    assert index_peers.SCRIPT.is_file()
+    assert results[-6].metric == "usearch 1.2, setting 7: queries/s"
+    assert len(results) == 6 + 6 * 6
 
 
 def test_a_build_is_compared_with_plain_faiss(
@@ -187,7 +213,7 @@ def test_plain_lists_are_a_power_of_two_near_four_roots(rows: int, lists: int) -
 
 
 def test_rows_of_videos_need_no_array(tmp_path: Path) -> None:
-    write_corpus(tmp_path, 500, DIM, rows_each=100, as_array=False)
+    write_corpus(tmp_path, generated_corpus(500, DIM), rows_each=100, as_array=False)
     assert not (tmp_path / "rows").exists()
     snapshot = Snapshot.open(tmp_path / "collection")
     assert len(snapshot.item_ids()) == 5

@@ -111,7 +111,7 @@ def test_candidates_grow_with_k_and_are_at_least_k() -> None:
 def test_effort_applies_to_all_kinds_of_index(factory: str) -> None:
     """If all lists are visited, the proposals contain each row once."""
     vectors, queries = unit_vectors(300), unit_vectors(4, seed=1)
-    ids = built(factory, vectors).propose(queries, 300, visited=300)
+    ids = built(factory, vectors).propose(queries, 300, Effort(300, 300))
     assert [len(set(line[line >= 0].tolist())) for line in ids] == [300] * 4
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import indexes.faiss
 from contracts.index_contract import DIM, IndexContract, brute_force, unit_vectors
 from indexes.building import build_approximate, build_exact
 from indexes.effort import Effort
@@ -42,9 +41,8 @@ class Contract(IndexContract):
     storage = "SQ8"
 
     @pytest.fixture(autouse=True)
-    def _gpus(self, gpus: Gpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _gpus(self, gpus: Gpus) -> None:
         self.gpus = gpus
-        monkeypatch.setattr(indexes.faiss, "SCORED_QUERIES", 2)
 
     def build(self, vectors: NDArray[np.float32]) -> GpuApproximateIndex:
         lists = min(8, len(vectors))

@@ -15,7 +15,7 @@ from typing import TextIO
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import EXACT_INTEGERS, ColumnType, common_type
 from retrieval.errors import SourceError
-from retrieval.media.lists.formats import EXACT_CHARACTERS, ListFile
+from retrieval.media.lists.formats import EXACT_CHARACTERS, ListFile, named_columns
 from retrieval.types import Scalar
 
 DELIMITERS = ",;\t|"
@@ -40,23 +40,22 @@ def read_csv(file: ListFile, delimiter: str) -> Iterator[NumberedValues]:
         SourceError: There is no header, or the file cannot be read beyond some row.
     """
     dialect = _Dialect.detect(file, delimiter)
-    columns = {name: _ColumnScan() for name in dialect.names}
-    for _, fields in _read_rows(file, dialect):
-        if not isinstance(fields, SourceError):
-            for name, text in fields.items():
-                columns[name].add(text)
+    names = dialect.names if file.columns is None else named_columns(dialect.names, file.columns)
+    scans = {name: _ColumnScan() for name in names if name not in file.texts}
+    if scans or file.columns is None:
+        for _, fields in _read_rows(file, dialect):
+            if not isinstance(fields, SourceError):
+                for name, scan in scans.items():
+                    scan.add(fields[name])
     for name, problem in dialect.renamed.items():
         file.notices.add(f"{problem}; it is read as {name!r}", source=file.path)
-    convert: dict[str, Callable[[str], Scalar]] = {}
-    for name, column in columns.items():
-        is_text = name in file.texts
-        column_type = ColumnType.STRING if is_text else column.finish(name, file.path, file.notices)
-        convert[name] = _CONVERTERS[column_type]
+    types = {name: scan.finish(name, file.path, file.notices) for name, scan in scans.items()}
+    convert = [(name, _CONVERTERS[types.get(name, ColumnType.STRING)]) for name in names]
     for number, fields in _read_rows(file, dialect):
         if isinstance(fields, SourceError):
             yield number, fields
         else:
-            yield number, {name: convert[name](v) if v else None for name, v in fields.items()}
+            yield number, {name: to(fields[name]) if fields[name] else None for name, to in convert}
 
 
 # ---------------------------------------------------------------- types of fields

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -27,6 +27,9 @@ EXACT_CHARACTERS = 16
 BATCH_ROWS = 4096
 """Rows of a Parquet list that are read together."""
 
+BUFFER_BYTES = 1 << 20
+"""Bytes of a column of a Parquet file that are read at once."""
+
 _MAX_INT_DIGITS = 4_000
 """Python refuses to parse longer integers."""
 
@@ -41,6 +44,7 @@ class ListFile:
         notices: Receives a notice for each value that is stored in another form.
         texts: Columns that are always text.
         expected: Names of which the header has one.
+        columns: Columns that are needed, in any case; None needs all. Others can be left out.
     """
 
     path: str
@@ -48,6 +52,7 @@ class ListFile:
     notices: Notices
     texts: Sequence[str] = ()
     expected: Sequence[str] = ()
+    columns: Collection[str] | None = None
 
 
 ListReader = Callable[[ListFile], Iterator[NumberedRow]]
@@ -104,8 +109,16 @@ def read_parquet(file: ListFile) -> Iterator[NumberedRow]:
             yield number, dict(zip(batch.schema.names, values, strict=True))
 
 
-def read_parquet_batches(path: str, notices: Notices, rows: int) -> Iterator[pa.RecordBatch]:
-    """Read all columns except binary ones, in batches of at most `rows` rows.
+def read_parquet_batches(
+    path: str, notices: Notices, rows: int, columns: Collection[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read columns except binary ones, in batches of at most `rows` rows.
+
+    Args:
+        path: The file.
+        notices: Receives a notice for each column that is left out.
+        rows: Largest number of rows of a batch.
+        columns: Names of the columns to read, in any case; None reads all.
 
     Raises:
         SourceError: The file cannot be read, or not beyond some row.
@@ -118,14 +131,22 @@ def read_parquet_batches(path: str, notices: Notices, rows: int) -> Iterator[pa.
     number = 0
     try:
         check_regular(path)
-        with pq.ParquetFile(path) as parquet:
+        # Otherwise the whole file is read ahead and held.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as parquet:
             binary = [field.name for field in parquet.schema_arrow if is_binary(field.type)]
             for name in binary:
                 notices.add(f"column {name!r} is binary; left out", source=path)
             names = [name for name in parquet.schema_arrow.names if name not in binary]
+            if columns is not None:
+                names = named_columns(names, columns)
             for batch in parquet.iter_batches(batch_size=rows, columns=names):
                 yield batch
                 number += batch.num_rows
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise SourceError(f"{path}, after row {number}: {reason}; write it again") from error
+
+
+def named_columns(names: Sequence[str], columns: Collection[str]) -> list[str]:
+    """Return the names that are in `columns`, exactly or in lower case."""
+    return [name for name in names if name in columns or name.casefold() in columns]

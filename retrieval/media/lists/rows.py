@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -149,8 +149,15 @@ def read_rows(
         raise SourceError(f"{path}: {error.strerror or error}; cannot read the list") from error
 
 
-def read_table(path: str, notices: Notices) -> Iterator[NumberedRow]:
-    """Yield the rows of a list with all their columns, without parsing paths and captions.
+def read_table(
+    path: str, notices: Notices, columns: Collection[str] | None = None
+) -> Iterator[NumberedRow]:
+    """Yield the rows of a list without parsing paths and captions.
+
+    Args:
+        path: The list; its extension is one of `LIST_EXTENSIONS`.
+        notices: Receives a notice for each value that is stored in another form.
+        columns: Columns that are needed, in any case; None needs all.
 
     Raises:
         SourceError: The list cannot be read, or not beyond some row.
@@ -158,7 +165,8 @@ def read_table(path: str, notices: Notices) -> Iterator[NumberedRow]:
     try:
         texts = (*PATH_COLUMNS, *CAPTION_COLUMNS)
         encoding = _find_encoding(path, notices)
-        yield from _reader_of(path)(ListFile(path, encoding, notices, texts, PATH_COLUMNS))
+        file = ListFile(path, encoding, notices, texts, PATH_COLUMNS, columns)
+        yield from _reader_of(path)(file)
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}; cannot read the list") from error
 

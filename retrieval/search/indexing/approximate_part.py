@@ -14,8 +14,9 @@ from indexes.candidates import training_rows
 from indexes.effort import Effort
 from retrieval.errors import IndexBuildError
 from retrieval.search.calibration import QueryType
+from retrieval.search.index_files import LISTS
 from retrieval.search.indexing.exact_part import read_vectors
-from retrieval.search.indexing.tuning_queries import sample_rows
+from retrieval.search.indexing.tuning_queries import sample_rows, texts_or_media
 
 if TYPE_CHECKING:
     from indexes.faiss import FaissIndex
@@ -77,22 +78,40 @@ def fill_copy(exact: FaissIndex, trained: Path, path: Path, *, device: str) -> N
 
 
 def tune_efforts(
-    exact: FaissIndex, path: Path, samples: Mapping[str, QuerySample], target: float
+    exact: FaissIndex,
+    path: Path,
+    samples: Mapping[str, QuerySample],
+    target: float,
+    *,
+    device: str,
 ) -> TunedIndex:
-    """Tune the effort of each query type to a target recall@10.
+    """Measure the lists of an index, and tune the effort of each query type to a target recall@10.
+
+    The estimates of lists are written beside the index, except for one that is built for GPUs,
+    which visit the same number of lists for every query.
 
     Text queries get their own effort. Media queries get the highest one, because a filter removes
     the nearest neighbours of a row, but rarely those of a text (docs/filters.md).
     """
+    from indexes.faiss import float16_rows
+    from indexes.routing import ListRouting
     from indexes.saved import open_index
     from indexes.tuning import tune
 
-    index = exact.with_approximate(open_index(path))
+    approximate, routing = open_index(path), None
+    if device != "cuda":
+        rows = float16_rows(exact)
+        routing = ListRouting.measure(approximate, rows, texts_or_media(samples))
+    if routing is not None:
+        routing.write(path.parent / LISTS)
+    index = exact.with_approximate(approximate, routing=routing)
     tunings = {name: tune(index, {name: sample}, target) for name, sample in samples.items()}
     efforts = {name: tuning.best.effort for name, tuning in tunings.items() if tuning.best.effort}
+    margins = [effort.margin for effort in efforts.values() if effort.margin is not None]
     highest = Effort(
         max(effort.visited for effort in efforts.values()),
         max(effort.candidates for effort in efforts.values()),
+        max(margins, default=None),
     )
     return TunedIndex(
         {

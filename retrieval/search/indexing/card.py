@@ -16,11 +16,11 @@ from retrieval.search.calibration import QueryType, ScoreStatistics
 from retrieval.search.indexing.request import IndexRequest
 from retrieval.search.indexing.trials import Trial
 
-CARD_VERSION = 5
+CARD_VERSION = 6
 
-READABLE_VERSIONS = (3, 4, CARD_VERSION)
+READABLE_VERSIONS = (3, 4, 5, CARD_VERSION)
 """Indexes of version 3 contain equal rows several times. Cards before version 5 lack the counts and
-best scores of the calibration."""
+best scores of the calibration, those before version 6 the margins of efforts."""
 
 MAX_REASON_LENGTH = 300
 """Length of the reason in a message; a damaged card can contain values of any length."""

@@ -19,7 +19,7 @@ from retrieval.files.writing import write_text
 from retrieval.progress import Progress
 from retrieval.protocols import Encoder
 from retrieval.search.calibration import QueryType
-from retrieval.search.index_files import APPROXIMATE, CARD, ITEMS, PLOT, write_items
+from retrieval.search.index_files import APPROXIMATE, CARD, ITEMS, LISTS, PLOT, write_items
 from retrieval.search.indexing.approximate_part import fill_copy, train, tune_efforts
 from retrieval.search.indexing.card import IndexCard
 from retrieval.search.indexing.choice import Choice, choose, exact_search_reason
@@ -146,18 +146,19 @@ class _PartBuilder:
         missed: list[str] = []
         for factory in choice.factories:
             if factory is None:
-                path.unlink(missing_ok=True)
+                self._drop_approximate()
                 return self._card(exact_indexes, samples, choice)
             if missed and job.deadline.left <= 0 and None in choice.factories:
                 continue
+            self._drop_approximate()
             train(exact, factory, path, space=self._name, device=job.device)
             logger.info("%s: measuring recall", self._name)
-            tuned = tune_efforts(exact, path, samples, request.recall)
+            tuned = tune_efforts(exact, path, samples, request.recall, device=job.device)
             if tuned.reached and None in choice.factories:
                 queries = next(iter(samples.values())).vectors
                 reason = exact_search_reason(exact, tuned.indexes[QueryType.TEXT], queries)
                 if reason is not None:
-                    path.unlink()
+                    self._drop_approximate()
                     choice = replace(choice, factories=(None,), reason=reason)
                     return self._card(exact_indexes, samples, choice)
             if not tuned.reached and request.kind != "auto":
@@ -172,6 +173,10 @@ class _PartBuilder:
             f"{request.recall:g}: {'; '.join(missed)}; lower the recall, allow more memory, "
             "or use exact search"
         )
+
+    def _drop_approximate(self) -> None:
+        for name in (APPROXIMATE, LISTS):
+            (self._folder / name).unlink(missing_ok=True)
 
     def _choice(self, texts: NDArray[np.float32]) -> Choice:
         job, rows, kind = self._job, self._exact.rows, self._job.request.kind
@@ -210,7 +215,7 @@ class _PartBuilder:
         logger.info("%s: filling a part with the same quantizer", self._name)
         fill_copy(exact, folder / APPROXIMATE, path, device=self._job.device)
         logger.info("%s: measuring recall", self._name)
-        tuned = tune_efforts(exact, path, samples, request.recall)
+        tuned = tune_efforts(exact, path, samples, request.recall, device=self._job.device)
         if tuned.recall < request.recall - MAX_DRIFT and request.kind == "auto":
             raise DriftError(f"recall among new rows is {tuned.recall:.3f}")
         card = self._card(tuned.indexes, samples, choice, first.factory)

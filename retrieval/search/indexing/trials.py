@@ -15,7 +15,7 @@ from indexes.candidates import TRIAL_ROWS, Candidate, training_rows
 from retrieval.errors import IndexBuildError
 from retrieval.progress import Progress
 from retrieval.search.indexing.deadline import Deadline, OutOfTimeError
-from retrieval.search.indexing.tuning_queries import sample_rows
+from retrieval.search.indexing.tuning_queries import sample_rows, texts_or_media
 
 if TYPE_CHECKING:
     from indexes.faiss import FaissIndex
@@ -165,6 +165,7 @@ class TrialRunner:
             OutOfTimeError: The deadline is over.
         """
         from indexes.building import build_approximate
+        from indexes.routing import ListRouting
         from indexes.tuning import TuningOptions, tune
 
         index, rows = sample.index, sample.rows
@@ -173,12 +174,15 @@ class TrialRunner:
         if factory is not None:
             training = sample_rows(np.arange(len(rows)), training_rows(factory, len(rows)))
             blocks = [rows] if deadline is None else deadline.blocks(rows)
-            index = index.with_approximate(
-                build_approximate(factory, rows[training], blocks, gpus=self.gpus)
-            )
+            built = build_approximate(factory, rows[training], blocks, gpus=self.gpus)
+            routing = None  # GPUs visit the same number of lists for every query.
+            if self.gpus is None:
+                routing = ListRouting.measure(built, rows, texts_or_media(sample.queries))
+            index = index.with_approximate(built, routing=routing)
         build_seconds = time.perf_counter() - start
         options = TuningOptions(
             step=2,
+            timed=(0, 1),
             full_curve=True,
             growth=self.exact.rows / max(1, len(rows)),
             min_speed=min_speed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +76,11 @@ def query_samples(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, Qu
     if not len(texts):
         return {QueryType.MEDIA: media}
     return {QueryType.TEXT: QuerySample.measure(index, texts), QueryType.MEDIA: media}
+
+
+def texts_or_media(samples: Mapping[str, QuerySample]) -> NDArray[np.float32]:
+    """Return the vectors of the text queries, or of the media queries if there are no texts."""
+    return samples[QueryType.TEXT if QueryType.TEXT in samples else QueryType.MEDIA].vectors
 
 
 def sample_rows(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:

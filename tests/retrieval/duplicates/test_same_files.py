@@ -12,6 +12,8 @@ import pytest
 from retrieval.collection import Collection
 from retrieval.duplicates.report import write_report
 from retrieval.duplicates.same_files import alias_item_ids
+from retrieval.store.reader import Snapshot
+from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, Medium
 from support.commands import run
 from support.media_files import picture_bytes, write_tar
@@ -55,6 +57,17 @@ def test_field_01_links_are_not_duplicates_of_their_file(tmp_path: Path) -> None
     assert alias_item_ids(opened.snapshot).tolist() == [0, 2]
     assert groups(opened) == [["hard.jpg", "copy.jpg"]]
     assert run("dups", tmp_path / "c", "--format", "paths").splitlines() == [str(copy)]
+
+
+def test_field_01_a_removed_path_hides_no_other_path(tmp_path: Path) -> None:
+    (owl,) = touch(tmp_path, "owl.jpg")
+    hard = tmp_path / "hard.jpg"
+    hard.hardlink_to(owl)
+    opened = collection(tmp_path, owl, hard)
+    assert alias_item_ids(opened.snapshot).tolist() == [1]
+    with CollectionWriter.open(tmp_path / "c") as writer:
+        writer.remove([0])
+    assert alias_item_ids(Snapshot.open(tmp_path / "c")).tolist() == []
 
 
 def test_field_01_paths_of_one_file_are_not_a_group(tmp_path: Path) -> None:

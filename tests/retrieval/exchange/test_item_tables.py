@@ -1,5 +1,7 @@
 """Groups of rows are stored in columns with the results of storing their items one by one."""
 
+import csv
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, date, datetime
@@ -241,3 +243,61 @@ def test_an_array_with_and_without_metadata(
         "30 further vectors of pictures were left out: a picture has one"
     ]
     assert sum(batch_sizes) >= ROWS
+
+
+def test_states_of_files_that_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_sizes: list[int]
+) -> None:
+    """Files that changed since they were described, that did not, and that are gone."""
+    names = [f"{row % 3}/{row}.jpg" for row in range(ROWS)]
+    sizes, times = [], []
+    for row, name in enumerate(names):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if row % 3 < 2 and row % 7:
+            path.write_bytes(b"x" * row)
+        sizes.append(row if row % 4 else None)
+        times.append(path.stat().st_mtime if path.exists() and row % 5 else 5.0)
+    columns = {"path": names, "bytes": sizes, "mtime": times, "sha256": ["d"] * ROWS}
+    write(tmp_path / "in" / "0.parquet", vectors(np.random.default_rng(0)), columns)
+    found = compare(monkeypatch, tmp_path)["items"]
+    states = [(item["bytes"], item["sha256"]) for item in found]
+    assert states[1] == (1, "d")  # unchanged
+    assert states[2] == (2, "d")  # gone
+    assert states[4][0] == 4  # without a size
+    assert states[4][1] != "d"
+    assert states[28] == (0, "")  # gone, without a size
+    assert sum(batch_sizes) == ROWS
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_rows_of_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_sizes: list[int], suffix: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "a.npy", vectors(np.random.default_rng(0)))
+    rows: list[dict[str, Any]] = [
+        {"path": f"{row}.jpg", "caption": f"picture {row}", "year": 1990 + row, "score": row / 4,
+         "day": f"2020-01-{1 + row % 28:02}", "flag": row % 2 == 0, "tweet": 2**60 + row}
+        for row in range(ROWS)
+    ]  # fmt: skip
+    with (tmp_path / "in" / f"a.{suffix}").open("w") as file:
+        if suffix == "csv":
+            table = csv.DictWriter(file, rows[0])
+            table.writeheader()
+            table.writerows(rows)
+        else:
+            for row in rows[:-1]:
+                file.write(json.dumps(row) + "\n")
+            file.write(json.dumps({"path": "last.jpg", "year": "unknown", "extra": [1]}) + "\n")
+    found = compare(monkeypatch, tmp_path)
+    first = found["items"][1]
+    assert first["tweet"] == 2**60 + 1
+    assert first["score"] == 0.25
+    if suffix == "csv":
+        assert sum(batch_sizes) == ROWS
+        assert (first["day"], first["flag"], first["year"]) == (date(2020, 1, 2), False, 1991)
+    else:
+        assert sum(batch_sizes) == 52  # the last block has values of several types
+        assert first["year"] == "1991"
+        assert found["items"][-1]["extra"] == "[1]"

@@ -63,3 +63,11 @@ def test_the_last_item_of_a_uri_counts() -> None:
     files = KnownFiles(columns_of(states))
     assert files == {**STATES, "/a.jpg": KnownFile(9, 1, 1.0, "x")}
     assert len(files) == 4
+
+
+def test_many_uris_are_found_at_once(files: KnownFiles) -> None:
+    uris = pa.array(["/a.jpg", "/b.jpg", "/é 🙂.jpg", "/moved.jpg", "/d.jpg", "/a.jp"])
+    assert files.contains(uris).tolist() == [True, False, True, False, True, False]
+    files.rename("/d.jpg", "/moved.jpg")
+    assert files.contains(uris).tolist() == [True, False, True, True, False, False]
+    assert KnownFiles().contains(uris).tolist() == [False] * 6
