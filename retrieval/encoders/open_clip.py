@@ -15,8 +15,14 @@ import torch
 from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg
 
-from retrieval.encoders.batching import Batcher, choose_device, compute_dtype
+from retrieval.encoders.batching import Batcher, choose_device
 from retrieval.encoders.hub.repositories import OPEN_CLIP_CONFIG
+from retrieval.encoders.image_tower import (
+    MIN_PICTURES,
+    ImageTower,
+    image_tower,
+    reduced_tower,
+)
 from retrieval.encoders.inputs import NoAudio, check_pixels
 from retrieval.encoders.open_clip_checkpoint import (
     OpenClipCheckpoint,
@@ -59,7 +65,6 @@ class OpenClipEncoder(NoAudio):
         self._config = open_clip.get_model_config(checkpoint.name)
         self._preprocessing = PreprocessCfg(**model.visual.preprocess_cfg)
         self._device = device
-        self._dtype = compute_dtype(device)
         self._batcher = Batcher(device, spec)
         # Shaped as in torchvision's Normalize, so that results are bit-identical.
         shape = (-1, 1, 1)
@@ -115,7 +120,17 @@ class OpenClipEncoder(NoAudio):
     @property
     def model(self) -> Any:
         """The open_clip model, for training."""
+        self.__dict__.pop("_reduced_tower", None)  # it may hold a copy of the weights
         return self._model
+
+    @cached_property
+    def _exact_tower(self) -> ImageTower:
+        return image_tower(self._model.visual)
+
+    @cached_property
+    def _reduced_tower(self) -> ImageTower:
+        size = self.geometry.height, self.geometry.width
+        return reduced_tower(self._model.visual, size, spec=self.spec)
 
     @property
     def _transformers_tokenizer(self) -> Any:
@@ -176,10 +191,10 @@ class OpenClipEncoder(NoAudio):
         """
         check_pixels(pixels, (self.geometry.height, self.geometry.width, 3), self.spec)
 
+        tower = self._exact_tower if len(pixels) < MIN_PICTURES else self._reduced_tower
+
         def encode(part: slice) -> torch.Tensor:
-            batch = self.prepare(pixels[part]).to(self._dtype)
-            features: torch.Tensor = self._model.encode_image(batch)
-            return features
+            return tower(self.prepare(pixels[part]))
 
         return self._batcher.embed(len(pixels), self.dim, encode, "picture")
 

@@ -6,11 +6,13 @@ Any error of a file becomes a `Failure` with a reason, so that one bad file cann
 from __future__ import annotations
 
 import hashlib
+import heapq
 import io
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice, tee
 from typing import BinaryIO
 
 import numpy as np
@@ -33,6 +35,7 @@ from retrieval.media.transcripts.sidecars import sidecar_uris
 from retrieval.media.video.reader import VideoReader, open_video
 from retrieval.media.words import read_item
 from retrieval.types import (
+    AudioWindows,
     DecodedChunk,
     DecodeEvent,
     DecodePlan,
@@ -250,9 +253,9 @@ def _item_decoded(info: MediaInfo, *damages: Damage) -> ItemDecoded:
 def _decode_audio(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator[DecodeEvent]:
     damage = Damage()
     seconds = 0.0
-    for space in plan.audio:
+    for windows in _windows_by_rate(plan):
         with open_sound(file) as sound:
-            yield from _window_chunks(sound, plan, space)
+            yield from _window_chunks(sound, windows)
             damage, seconds = sound.damage, sound.seconds_read
     yield _item_decoded(replace(info, duration_seconds=seconds), damage)
 
@@ -266,10 +269,10 @@ def _decode_video(file: BinaryIO, plan: DecodePlan, info: MediaInfo) -> Iterator
         )
         damages, has_sound = [video.damage], video.has_sound
     if has_sound and plan.sound_of_videos:
-        for space in plan.audio:
+        for windows in _windows_by_rate(plan):
             try:
                 with open_sound(file) as sound:
-                    yield from _window_chunks(sound, plan, space)
+                    yield from _window_chunks(sound, windows)
                     damages.append(sound.damage)
                     if not plan.frames:
                         info = replace(info, duration_seconds=sound.seconds_read)
@@ -312,15 +315,35 @@ def _take_frames(
     times.clear()
 
 
-def _window_chunks(sound: SoundReader, plan: DecodePlan, space: str) -> Iterator[DecodedChunk]:
-    windows = plan.audio[space]
-    group: list[AudioWindow] = []
-    for window in cut_windows(sound.pieces(windows.sample_rate_hz), windows):
-        group.append(window)
-        if len(group) == WINDOWS_PER_CHUNK:
-            yield _window_chunk(space, group)
-            group = []
-    if group:
+def _windows_by_rate(plan: DecodePlan) -> list[dict[str, AudioWindows]]:
+    """Group the spaces of sound by sample rate: each rate is decoded and resampled once."""
+    groups: dict[int, dict[str, AudioWindows]] = {}
+    for space, windows in plan.audio.items():
+        groups.setdefault(windows.sample_rate_hz, {})[space] = windows
+    return list(groups.values())
+
+
+def _window_chunks(
+    sound: SoundReader, windows: Mapping[str, AudioWindows]
+) -> Iterator[DecodedChunk]:
+    """Cut one pass over a recording into the windows of all spaces of one sample rate."""
+    rate = next(iter(windows.values())).sample_rate_hz
+    streams = tee(sound.pieces(rate), len(windows))
+    chunks = (
+        _chunks_of_space(space, cut_windows(pieces, windows[space]))
+        for space, pieces in zip(windows, streams, strict=True)
+    )
+    # The space that is furthest behind reads next, so that little sound is held for the others.
+    yield from heapq.merge(*chunks, key=_chunk_end)
+
+
+def _chunk_end(chunk: DecodedChunk) -> float:
+    assert chunk.end_seconds is not None  # windows have times
+    return float(chunk.end_seconds[-1])
+
+
+def _chunks_of_space(space: str, windows: Iterator[AudioWindow]) -> Iterator[DecodedChunk]:
+    while group := list(islice(windows, WINDOWS_PER_CHUNK)):
         yield _window_chunk(space, group)
 
 

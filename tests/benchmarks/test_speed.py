@@ -104,11 +104,15 @@ def test_embedding_time_excludes_the_start(tmp_path: Path, monkeypatch: pytest.M
         embedding, "_decode", lambda encoder, source: np.zeros((4, 64, 64, 3), np.uint8)
     )
     subject = embedding._Model("tiny", "tiny-image", "unused", over_bare=1.1)
-    bare, both, decode, rate, start = embedding._measure(tmp_path, subject, 24)
+    bare, both, decode, rate, encoder_rate, bare_rate, start = embedding._measure(
+        tmp_path, subject, 24
+    )
     assert (bare.value, bare.goal, bare.spread) == (1.5, 1.1, 0.0)
     assert (both.value or 0) > 1
     assert (decode.value or 1) < 1
     assert (rate.value, start.value) == (2.0, 2.0)
+    assert encoder_rate.metric == "photographs per second, encoder alone"
+    assert (bare_rate.value, bare_rate.spread) == (3.0, 0.0)
     assert len(set(places)) == 2 * embedding.TURNS  # a new collection each time
 
 
@@ -131,14 +135,16 @@ def test_clip_retrieval_embeds_the_same_in_its_environment(
         embedding, "_embed_seconds", lambda root, spec, source: 2.0 if source.suffix else 12.0
     )
     monkeypatch.setattr(embedding, "_bare_seconds", lambda name, pixels: 8.0)
-    subject = embedding._Model("tiny", "tiny-image", "unused", weights)
+    subject = embedding._Model("tiny", "tiny-image", "unused", weights, over_theirs=0.4)
     monkeypatch.delenv(embedding.CLIP_RETRIEVAL, raising=False)
     empty = embedding._measure(tmp_path, subject, 2)[-1]
-    assert empty.value is None
+    assert (empty.value, empty.goal) == (None, 0.4)
     assert "RETRIEVAL_CLIP_RETRIEVAL_PYTHON" in empty.metric
     monkeypatch.setenv(embedding.CLIP_RETRIEVAL, "/env/bin/python")
-    beside = embedding._measure(tmp_path, subject, 2)[-1]
+    beside, rate = embedding._measure(tmp_path, subject, 2)[-2:]
     assert (beside.metric, beside.value, beside.baseline) == ("time ÷ clip-retrieval's", 0.5, 20.0)
+    assert beside.goal == 0.4
+    assert (rate.metric, rate.value) == ("photographs per second, clip-retrieval", 0.1)
     assert len(asked) == 2 * embedding.TURNS
     assert {each[:3] for each in asked} == {
         ("/env/bin/python", str(source), str(weights))

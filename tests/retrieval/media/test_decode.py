@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retrieval.media.audio.reader import SoundReader
 from retrieval.media.decode import NO_ENCODER, decode
 from retrieval.media.images.fitting import fit
 from retrieval.media.modality import find_modality
@@ -91,6 +92,42 @@ def test_a_recording_yields_windows_in_chunks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ends, [*np.arange(1.0, 10.0), 9.6])
     assert isinstance(end, ItemDecoded)
     assert (end.info.modality, end.info.duration_seconds) == (Medium.AUDIO, 9.6)
+
+
+def test_spaces_of_one_sample_rate_share_one_pass_over_the_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.wav", sound_bytes(make_tone(30.6)))
+    spaces = {
+        "short": WINDOWS,
+        "long": AudioWindows(16_000, window_seconds=2.5, hop_seconds=0.7),
+        "other rate": AudioWindows(8_000, window_seconds=1.0, hop_seconds=1.0),
+    }
+
+    def windows_of(plan: DecodePlan) -> dict[str, list[np.ndarray]]:
+        chunks = [event for event in events_of(path, plan) if isinstance(event, DecodedChunk)]
+        return {
+            space: [
+                np.concatenate([getattr(chunk, name) for chunk in chunks if chunk.space == space])
+                for name in ("samples", "start_seconds", "end_seconds")
+            ]
+            for space in plan.audio
+        }
+
+    alone = {}
+    for space, windows in spaces.items():
+        alone |= windows_of(DecodePlan(audio={space: windows}))
+    rates = []
+    read = SoundReader.pieces
+    monkeypatch.setattr(
+        SoundReader, "pieces", lambda sound, rate: (rates.append(rate), read(sound, rate))[1]
+    )
+    together = windows_of(DecodePlan(audio=spaces))
+    assert rates == [16_000, 8_000]
+    assert [len(parts[0]) for parts in together.values()] == [31, 42, 31]
+    for space, parts in together.items():
+        for found, expected in zip(parts, alone[space], strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_a_video_yields_frames_and_the_windows_of_its_sound(tmp_path: Path) -> None:
