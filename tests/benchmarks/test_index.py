@@ -177,9 +177,10 @@ def test_a_build_is_compared_with_plain_faiss(
     monkeypatch.setattr(index, "run_cell", run_cell)
     (tmp_path / "collection").mkdir()
     engine = {"factory": "IVF8,SQ8", "seconds": 30.0, "bytes": 1 << 20}
-    ratio, ours, chosen, *_ = index._building(tmp_path, engine, "size", "IVF8,SQ8")
+    ratio, ours, choice, chosen, *_ = index._building(tmp_path, engine, "size", "IVF8,SQ8")
     assert (ratio.value, ratio.goal, ratio.spread) == (1.5, 1.15, None)
     assert (ours.value, ours.baseline, chosen.value) == (15.0, 10.0, 30.0)
+    assert (choice.value, choice.goal) == (2.0, 2)
     assert not (tmp_path / "turn-0").exists()
 
 
