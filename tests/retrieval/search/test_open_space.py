@@ -2,6 +2,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from indexes.effort import Effort
 from indexes.exact import exact_search
 from indexes.faiss import FaissIndex
 from indexes.saved import open_index
-from retrieval.errors import CollectionFormatError
+from retrieval.errors import CollectionFormatError, IndexFileError
 from retrieval.search.calibration import QueryType
 from retrieval.search.open_space import OpenedSpace
 from retrieval.store.reader import Snapshot
@@ -69,3 +70,53 @@ def test_each_query_type_has_its_own_effort(root: Path) -> None:
     want = exact_search(index.vectors(0, card.rows), query, 10)[0][0]
     np.testing.assert_allclose(scores[QueryType.MEDIA], want, atol=2e-6)
     assert scores[QueryType.TEXT].sum() < scores[QueryType.MEDIA].sum()
+
+
+def test_the_estimates_of_lists_are_used(root: Path) -> None:
+    cards, _ = built(root, "IVF8,Flat")
+    card, folder = cards[PICTURES.name], folder_of(root)
+    table = np.load(folder / "lists.npy")
+    assert table.shape == (8, card.dim + 1)
+    efforts = dict.fromkeys(QueryType, Effort(1, 200, margin=0.0))
+    snapshot = Snapshot.open(root)  # which compares sizes
+    (folder / "card.json").write_text(dataclasses.replace(card, efforts=efforts).to_json())
+    (part,) = OpenedSpace(snapshot, PICTURES).parts
+    index = open_index(folder / "part-000.faiss")
+    lists = faiss.extract_index_ivf(index).invlists
+    for query in unit(5, seed=3):
+        best = int(np.argmax(table[:, :-1] @ query + table[:, -1]))
+        members = faiss.rev_swig_ptr(lists.get_ids(best), lists.list_size(best))
+        found = part.search(query[None], 1, None, QueryType.TEXT)[0][0]
+        want = (part.gather(members.copy()) @ query).max()
+        assert found == pytest.approx(want, abs=1e-6)
+
+
+def test_an_index_with_margins_needs_its_estimates(root: Path) -> None:
+    built(root, "IVF8,Flat")
+    snapshot, path = Snapshot.open(root), folder_of(root) / "lists.npy"
+    for content in (b"", path.read_bytes()[:-4], None):
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(
+            IndexFileError, match=r"lists.npy cannot be read .*build the index again"
+        ):
+            OpenedSpace(snapshot, PICTURES)
+
+
+def test_an_index_of_an_earlier_release_visits_a_fixed_number_of_lists(root: Path) -> None:
+    """Its card has no margins, and it has no file of estimates."""
+    built(root, "IVF8,Flat")
+    snapshot, folder = Snapshot.open(root), folder_of(root)
+    card = json.loads((folder / "card.json").read_text()) | {"version": 5}
+    card["looking"] = {name: {"visited": 3, "candidates": 50} for name in card["looking"]}
+    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "lists.npy").unlink()
+    (part,) = OpenedSpace(snapshot, PICTURES).parts
+    index = FaissIndex(
+        open_index(folder / "exact.faiss"), open_index(folder / "part-000.faiss"), Effort(3, 50)
+    )
+    for query in unit(4, seed=2)[:, None]:
+        want = index.search(query, 10)[0][0]
+        for kind in QueryType:
+            np.testing.assert_array_equal(part.search(query, 10, None, kind)[0], want)
