@@ -11,11 +11,6 @@ from retrieval.types import ImageGeometry
 MAX_ASPECT_RATIO = 32
 """Longer strips are cropped first: 1 × 10,000 pixels would become 224 × 2,240,000."""
 
-REDUCING_GAP = 2.0
-"""Images of at least twice this size in both directions are reduced first, by averaging blocks of
-whole pixels, and stay this many times larger than the model's input. Frames of 1080p video then
-take half the time. Vectors have a cosine of at least 0.999 to those without the reduction."""
-
 _INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -24,10 +19,9 @@ _INTERPOLATIONS = {
 
 
 def fit(image: Image.Image, geometry: ImageGeometry) -> NDArray[np.uint8]:
-    """Resize and crop an image as open_clip's preprocessing does.
+    """Resize and crop an image exactly as open_clip's preprocessing does.
 
-    Images longer than `MAX_ASPECT_RATIO` are cropped to their centre first. The pixels are exactly
-    those of open_clip, unless `REDUCING_GAP` applies.
+    Images longer than `MAX_ASPECT_RATIO` are cropped to their centre first.
 
     Args:
         image: An RGB image.
@@ -53,7 +47,7 @@ def fit(image: Image.Image, geometry: ImageGeometry) -> NDArray[np.uint8]:
         size = _scale_to(image.size, target, longest=False)
         interpolation = Image.Resampling.BICUBIC  # open_clip's only one for oblong inputs
     if size != image.size:
-        image = image.resize(size, interpolation, reducing_gap=REDUCING_GAP)
+        image = image.resize(size, interpolation)
     return np.array(_crop_centre(image, target, fill))  # a copy: Pillow's memory is read-only
 
 

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from retrieval.errors import DamagedMediaError, MediaTooLargeError, UnsupportedMediaError
-from retrieval.media.images import fitting
 from retrieval.media.images.fitting import fit
 from retrieval.media.images.limits import MAX_ANIMATION_FRAMES
 from retrieval.media.images.reading import read_image, read_image_and_size
@@ -44,7 +43,7 @@ def assert_twins(image: Image.Image, twin: Image.Image) -> None:
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("target", [(64, 64), (48, 80)])
 def test_fit_equals_open_clips_preprocessing_exactly(
-    mode: str, interpolation: str, target: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    mode: str, interpolation: str, target: tuple[int, int]
 ) -> None:
     import open_clip
 
@@ -59,33 +58,11 @@ def test_fit_equals_open_clips_preprocessing_exactly(
     )
     geometry = ImageGeometry(*target, interpolation, mode, fill=7)
     generator = np.random.default_rng(0)
-    below_reduction = [(190, 180), (64, 64), (65, 64), (63, 97), (1, 1), (3, 4)]
-    for size in [*below_reduction, (300, 200), (19, 333), (257, 80)]:
-        if size not in below_reduction:
-            monkeypatch.setattr(fitting, "REDUCING_GAP", None)
+    for size in [(300, 200), (64, 64), (65, 64), (63, 97), (1, 1), (3, 4), (19, 333), (257, 80)]:
         noise = generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
         image = Image.fromarray(noise)
         expected = (transform(image).numpy() * 255).round().astype(np.uint8).transpose(1, 2, 0)
         np.testing.assert_array_equal(fit(image, geometry), expected, err_msg=str(size))
-
-
-def test_fit_averages_blocks_of_large_pictures_first(
-    real_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    geometry = ImageGeometry(56, 56)
-    factors = set()
-    for path in sorted((real_data / "photos").glob("*.*p*g")):
-        image = read_image(str(path))
-        factor = min(image.size) // (2 * 56)
-        factors.add(factor)
-        # With sides of whole blocks, the result is that of the smaller picture.
-        image = image.crop((0, 0, *(side // factor * factor for side in image.size)))
-        found = fit(image, geometry)
-        np.testing.assert_array_equal(found, fit(image.reduce(factor), geometry))
-        with monkeypatch.context() as patch:
-            patch.setattr(fitting, "REDUCING_GAP", None)
-            assert cosine(found, fit(image, geometry)) >= 0.999, path
-    assert max(factors) >= 8
 
 
 def test_official_clip_preprocessing_of_a_photograph(real_data: Path) -> None:
