@@ -7,6 +7,8 @@ part may be any FAISS index. It proposes rows, which are re-ranked with the exac
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -245,18 +247,37 @@ class FaissIndex:
             effort = Effort(max(8, int(self.lists * visited_share)), candidates)
 
         try:
-            proposed = self.propose(unit, candidates, effort, allowed, scale=effort.scale_for(k))
+            with _threads_for(len(unit)):
+                proposed = self.propose(
+                    unit, candidates, effort, allowed, scale=effort.scale_for(k)
+                )
+                scores, ids = self.rerank(unit, proposed, k)
         except RuntimeError:
             if allowed is None:
                 raise
             # Some indexes, such as plain PQ and NSG, do not support selectors.
             self._takes_selector = False
             return self._search_exactly(unit, k, allowed)
-        scores, ids = self.rerank(unit, proposed, k)
         short = np.flatnonzero(ids[:, -1] < 0)
         if len(short):
             scores[short], ids[short] = self._search_exactly(unit[short], k, allowed)
         return scores, ids
+
+
+@contextmanager
+def _threads_for(queries: int) -> Iterator[None]:
+    """Use one thread of FAISS for one query.
+
+    The parts of a single search take 0.1 ms each. Waiting for a second thread takes several
+    milliseconds if another library occupies its core, as OpenBLAS does for a while after each use.
+    """
+    threads = faiss.omp_get_max_threads()  # a setting of each Python thread
+    if queries == 1:
+        faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def _parameters(index: Any, visited: int, allowed: Selection | None) -> Any:
