@@ -21,7 +21,14 @@ from indexes.exact import exact_search, search_all_rows
 from indexes.protocol import Ids, Scores
 from indexes.routing import ListRouting, search_lists
 from indexes.scoring import best_columns, exact_scores_by_id, rerank_exactly
-from indexes.selection import SCANNED_SHARE, Selection, copy_rows, lists_with_mask, select
+from indexes.selection import (
+    SCANNED_SHARE,
+    Selection,
+    copy_rows,
+    list_factor,
+    lists_with_mask,
+    select,
+)
 from indexes.vectors import check_search, no_answers, pad_answers, unit_queries
 
 MANY_QUERIES = 20
@@ -108,12 +115,8 @@ class FaissIndex:
     def score(self, unit: NDArray[np.float32], ids: Ids) -> Scores:
         """Score unit queries (n, dim) against rows (n, count) in float32; -inf for an id of -1."""
         scores = np.full(ids.shape, -np.inf, np.float32)
-        for number, (query, proposed) in enumerate(zip(unit[:, None], ids, strict=True)):
-            columns = np.flatnonzero(proposed >= 0)
-            if len(columns):
-                rows = copy_rows(self.exact_part, proposed[columns])
-                found, positions = rows.search(query, len(columns))
-                scores[number, columns[positions[0]]] = found[0]
+        for number, columns, found in self._scan_proposed(unit, ids, ids.shape[1]):
+            scores[number, columns] = found
         return scores
 
     def rerank(self, unit: NDArray[np.float32], ids: Ids, k: int) -> tuple[Scores, Ids]:
@@ -131,13 +134,21 @@ class FaissIndex:
         """Return the best of the given rows (n, any) by float32 scores, (n, count), best first."""
         scores = np.full((len(unit), count), -np.inf, np.float32)
         best = np.full((len(unit), count), -1, np.int64)
-        for number, (query, proposed) in enumerate(zip(unit[:, None], ids, strict=True)):
-            rows = proposed[proposed >= 0]
-            width = min(count, len(rows))
-            if width:
-                found, positions = copy_rows(self.exact_part, rows).search(query, width)
-                scores[number, :width], best[number, :width] = found[0], rows[positions[0]]
+        for number, columns, found in self._scan_proposed(unit, ids, count):
+            width = len(columns)
+            scores[number, :width], best[number, :width] = found, ids[number, columns]
         return scores, best
+
+    def _scan_proposed(
+        self, unit: NDArray[np.float32], ids: Ids, count: int
+    ) -> Iterator[tuple[int, Ids, Scores]]:
+        """Yield each query's number, with the columns of its best rows and their float32 scores."""
+        for number, (query, proposed) in enumerate(zip(unit[:, None], ids, strict=True)):
+            columns = np.flatnonzero(proposed >= 0)
+            if len(columns):
+                rows = copy_rows(self.exact_part, proposed[columns])
+                found, positions = rows.search(query, min(count, len(columns)))
+                yield number, columns[positions[0]], found[0]
 
     def select(self, mask: NDArray[np.bool_]) -> Selection:
         """Prepare a mask, (rows,) bool, for many searches; it must not change afterwards."""
@@ -228,7 +239,7 @@ class FaissIndex:
         if self.routing is not None and effort.margin is not None:
             selector = None
             if allowed is not None:
-                selector, scale = allowed.selector(), scale / math.sqrt(allowed.share)
+                selector, scale = allowed.selector(), scale * list_factor(allowed.share)
             lists = self.routing.lists(unit, effort.margin, factor=scale)
             return search_lists(part, unit, count, lists, selector)
         parameters = _parameters(part, max(effort.visited, 1), allowed)

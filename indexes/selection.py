@@ -83,18 +83,27 @@ def select(exact: Any, mask: NDArray[np.bool_], *, single_use: bool = False) -> 
     return replace(selection, ids=ids, vectors=copy_rows(exact, ids))
 
 
-def lists_with_mask(visited: int, share: float) -> int:
-    """Return the number of IVF lists to visit when a mask excludes rows.
+def list_factor(share: float) -> float:
+    """Return the factor of the number of IVF lists to visit when a mask excludes rows.
 
     The nearest allowed rows are further away and spread over more lists. Dividing by the root of
     the share preserves recall, even if the mask excludes the neighbourhood of the query, at nearly
     the same search time, because excluded rows only cost a bit test.
 
     Args:
+        share: Share of allowed rows, above 0.
+    """
+    return 1 / math.sqrt(share)
+
+
+def lists_with_mask(visited: int, share: float) -> int:
+    """Return the number of IVF lists to visit, see `list_factor`.
+
+    Args:
         visited: Lists visited without a mask.
         share: Share of allowed rows, above 0.
     """
-    return math.ceil(visited / math.sqrt(share))
+    return math.ceil(visited * list_factor(share))
 
 
 def copy_rows(exact: Any, ids: Ids) -> Any:

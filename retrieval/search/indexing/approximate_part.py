@@ -16,7 +16,7 @@ from retrieval.errors import IndexBuildError
 from retrieval.search.calibration import QueryType
 from retrieval.search.index_files import LISTS
 from retrieval.search.indexing.exact_part import read_vectors
-from retrieval.search.indexing.tuning_queries import sample_rows, texts_or_media
+from retrieval.search.indexing.tuning_queries import main_type, sample_rows
 
 if TYPE_CHECKING:
     from indexes.faiss import FaissIndex
@@ -101,7 +101,7 @@ def tune_efforts(
     approximate, routing = open_index(path), None
     if device != "cuda":
         rows = float16_rows(exact)
-        routing = ListRouting.measure(approximate, rows, texts_or_media(samples))
+        routing = ListRouting.measure(approximate, rows, samples[main_type(samples)].vectors)
     if routing is not None:
         routing.write(path.parent / LISTS)
     index = exact.with_approximate(approximate, routing=routing)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from retrieval.search.calibration import QueryType, ScoreStatistics
 from retrieval.search.index_files import RowTable
 from retrieval.search.indexing.card import Measurements
-from retrieval.search.indexing.tuning_queries import sample_rows
+from retrieval.search.indexing.tuning_queries import main_type, sample_rows
 from retrieval.search.media_samples import MEDIA_QUERIES, MediaSamples, best_of_other_items
 from retrieval.store.schema import MEDIUM_CODES
 
@@ -42,7 +42,7 @@ def measure_index(
     """
     from indexes.tuning import NEIGHBOURS, latencies, recall
 
-    timed_type = QueryType.TEXT if QueryType.TEXT in samples else QueryType.MEDIA
+    timed_type = main_type(samples)
     index, queries = indexes[timed_type], samples[timed_type].vectors[:TIMED_TEXTS]
     latency_ms = {}
     for size in BATCH_SIZES:

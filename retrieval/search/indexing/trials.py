@@ -15,7 +15,7 @@ from indexes.candidates import TRIAL_ROWS, Candidate, training_rows
 from retrieval.errors import IndexBuildError
 from retrieval.progress import Progress
 from retrieval.search.indexing.deadline import Deadline, OutOfTimeError
-from retrieval.search.indexing.tuning_queries import sample_rows, texts_or_media
+from retrieval.search.indexing.tuning_queries import main_type, sample_rows
 
 if TYPE_CHECKING:
     from indexes.faiss import FaissIndex
@@ -177,7 +177,9 @@ class TrialRunner:
             built = build_approximate(factory, rows[training], blocks, gpus=self.gpus)
             routing = None  # GPUs visit the same number of lists for every query.
             if self.gpus is None:
-                routing = ListRouting.measure(built, rows, texts_or_media(sample.queries))
+                routing = ListRouting.measure(
+                    built, rows, sample.queries[main_type(sample.queries)].vectors
+                )
             index = index.with_approximate(built, routing=routing)
         build_seconds = time.perf_counter() - start
         options = TuningOptions(

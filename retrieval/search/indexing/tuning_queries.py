@@ -78,9 +78,9 @@ def query_samples(index: FaissIndex, texts: NDArray[np.float32]) -> dict[str, Qu
     return {QueryType.TEXT: QuerySample.measure(index, texts), QueryType.MEDIA: media}
 
 
-def texts_or_media(samples: Mapping[str, QuerySample]) -> NDArray[np.float32]:
-    """Return the vectors of the text queries, or of the media queries if there are no texts."""
-    return samples[QueryType.TEXT if QueryType.TEXT in samples else QueryType.MEDIA].vectors
+def main_type(samples: Mapping[str, QuerySample]) -> QueryType:
+    """Return the type of query that searches are measured with: texts, or media without texts."""
+    return QueryType.TEXT if QueryType.TEXT in samples else QueryType.MEDIA
 
 
 def sample_rows(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
