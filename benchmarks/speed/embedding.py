@@ -53,6 +53,15 @@ TURNS = 4
 CLIP_RETRIEVAL = "RETRIEVAL_CLIP_RETRIEVAL_PYTHON"
 """Environment variable with the Python of such an environment (`with_clip_retrieval.py`)."""
 
+_TITLES = {
+    "embed": "",
+    "decode": ", decoding alone",
+    "encode": ", encoder alone",
+    "bare": ", bare model in float32",
+    "theirs": ", clip-retrieval",
+}
+"""Ends of the names of metrics, by what is measured."""
+
 Work = Callable[[str, Path], object]
 """Embeds, decodes or encodes the photographs of a folder. Its first argument names the run."""
 
@@ -136,40 +145,44 @@ def _measure(folder: Path, model: _Model, third: int) -> list[Result]:
     for work in ways.values():
         work("first", folder / "third")  # imports modules, converts weights, allocates buffers
     costs = costs_in_turns(ways | _clip_retrieval(root, model), folder)
-    count = 2 * third
-    cpu = {name: cost.processor for name, cost in costs.items()}
-    embed, bare = cpu["embed"], cpu["bare"]
     task = f"embed {3 * third} photographs of 1–12 megapixels, {model.title}"
-    titles = {
-        "embed": "",
-        "decode": ", decoding alone",
-        "encode": ", encoder alone",
-        "bare": ", bare model in float32",
-        "theirs": ", clip-retrieval",
-    }
-    both = cpu["decode"] + cpu["encode"]
-    rows = [
+    return [*_comparison(task, model, costs), *_ratios_and_rates(task, model, costs, 2 * third)]
+
+
+def _comparison(task: str, model: _Model, costs: Mapping[str, Cost]) -> list[Result]:
+    """Compare with clip-retrieval; without its environment the row says how to get it."""
+    metric = "processor time ÷ clip-retrieval's"
+    if model.weights is None:
+        return []
+    if "theirs" not in costs:
+        hint = f"{metric} (needs {CLIP_RETRIEVAL}, see with_clip_retrieval.py)"
+        return [Result(SUITE, task, hint, None, model.over_theirs)]
+    ours, theirs = costs["embed"], costs["theirs"]
+    return [
+        row(task, metric, ours.processor / theirs.processor, model.over_theirs),
+        row(task, "time ÷ clip-retrieval's", ours.wall / theirs.wall),
+    ]
+
+
+def _ratios_and_rates(
+    task: str, model: _Model, costs: Mapping[str, Cost], count: int
+) -> list[Result]:
+    """Compare with the parts of the work, and report what `count` photographs cost each way."""
+    embed, decode, encode, bare = (
+        costs[name].processor for name in ("embed", "decode", "encode", "bare")
+    )
+    over_both = embed / (decode + encode)
+    results = [
         row(task, "processor time ÷ bare model's", embed / bare, model.over_bare),
-        row(task, "processor time ÷ (decode + encode)'s", embed / both, model.over_both),
+        row(task, "processor time ÷ (decode + encode)'s", over_both, model.over_both),
     ]
     for name, cost in costs.items():
         per_photograph = cost.processor.times(1000 / count)
-        rows += [
-            row(task, f"processor ms per photograph{titles[name]}", per_photograph),
-            row(task, f"photographs per second{titles[name]}", cost.wall.per(count)),
+        results += [
+            row(task, f"processor ms per photograph{_TITLES[name]}", per_photograph),
+            row(task, f"photographs per second{_TITLES[name]}", cost.wall.per(count)),
         ]
-    if model.weights is None:
-        return rows
-    metric = "processor time ÷ clip-retrieval's"
-    if "theirs" not in costs:
-        hint = f"{metric} (needs {CLIP_RETRIEVAL}, see with_clip_retrieval.py)"
-        return [Result(SUITE, task, hint, None, model.over_theirs), *rows]
-    wall = costs["embed"].wall / costs["theirs"].wall
-    return [
-        row(task, metric, embed / cpu["theirs"], model.over_theirs),
-        row(task, "time ÷ clip-retrieval's", wall),
-        *rows,
-    ]
+    return results
 
 
 def costs_in_turns(ways: Mapping[str, Work], folder: Path) -> dict[str, Cost]:
