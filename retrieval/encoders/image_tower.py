@@ -13,7 +13,7 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retrieval.encoders.packed_layers import pack_feed_forward
+from retrieval.encoders.packed_layers import pack_layers
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def reduced_tower(visual: nn.Module, size: tuple[int, int], *, spec: str) -> Ima
     if sum(parameter.numel() for parameter in visual.parameters()) < MIN_PARAMETERS:
         return tower
     copied = _in_bfloat16(visual)
-    pack_feed_forward(copied)
+    pack_layers(copied)
     reduced = image_tower(copied)
     cosine = _lowest_cosine(tower, reduced, size)
     if cosine >= MIN_COSINE:

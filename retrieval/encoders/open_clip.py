@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg
 
-from retrieval.encoders.batching import Batcher, choose_device
+from retrieval.encoders.batching import Batcher, choose_device, encode_in_parts
 from retrieval.encoders.hub.repositories import OPEN_CLIP_CONFIG
 from retrieval.encoders.image_tower import (
     MIN_PICTURES,
@@ -193,8 +193,13 @@ class OpenClipEncoder(NoAudio):
 
         tower = self._exact_tower if len(pixels) < MIN_PICTURES else self._reduced_tower
 
+        def features(part: NDArray[np.uint8]) -> torch.Tensor:
+            return tower(self.prepare(part))
+
         def encode(part: slice) -> torch.Tensor:
-            return tower(self.prepare(pixels[part]))
+            if self._device.type == "cpu":
+                return encode_in_parts(features, pixels[part])
+            return features(pixels[part])
 
         return self._batcher.embed(len(pixels), self.dim, encode, "picture")
 

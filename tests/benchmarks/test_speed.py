@@ -1,13 +1,18 @@
+import subprocess
 import sys
+from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks.speed import SUBJECTS, embedding, members, memory, search, startup, video
 from benchmarks.speed import filter as filtered
+from benchmarks.speed.harness import Sample
 from benchmarks.speed.photographs import write_photographs
 
 pytestmark = pytest.mark.long
@@ -90,67 +95,88 @@ def test_the_first_answer_is_compared_with_torch(
     assert other_wall > wall > 0
 
 
-def test_embedding_time_excludes_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embedding_costs_are_those_of_further_photographs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a clock that the work sets: 5 seconds to start, and 1 or 4 for the photographs."""
+    now = np.zeros(2)
+    runs = []
+
+    def work(run: str, source: Path) -> None:
+        runs.append(run)
+        now[:] += np.array([5 + {"third": 1, "all": 4}[source.name], 100.0])
+
+    monkeypatch.setattr(embedding, "_clocks", now.copy)
+    (cost,) = embedding.costs_in_turns({"way": work}, tmp_path).values()
+    assert cost.processor.values == (3.0,) * embedding.TURNS
+    assert cost.wall.values == (0.0,) * embedding.TURNS
+    assert len(set(runs)) == 2 * embedding.TURNS  # a new collection each time
+
+
+def test_embedding_costs_include_child_processes() -> None:
+    code = "import time\nwhile time.process_time() < 0.3: pass"
+    processor, _ = embedding._seconds(lambda: subprocess.run([sys.executable, "-c", code]))
+    assert processor >= 0.25
+
+
+def test_embedding_is_compared_with_its_parts_and_with_clip_retrieval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With stand-ins for everything that takes minutes."""
-    places = []
+    seconds = {"embed": 0.6, "decode": 0.2, "encode": 0.3, "bare": 0.4, "theirs": 1.2}
 
-    def embed(root: Path, spec: str, source: Path) -> float:
-        places.append(root)
-        return 2.0 if source.suffix == ".jpg" else 14.0
+    def costs(ways: Mapping[str, object], folder: Path) -> dict[str, embedding.Cost]:
+        assert folder == tmp_path
+        return {
+            name: embedding.Cost(Sample((seconds[name],) * 2), Sample((seconds[name] / 2,) * 2))
+            for name in ways
+        }
 
-    monkeypatch.setattr(embedding, "_embed_seconds", embed)
-    monkeypatch.setattr(embedding, "_bare_seconds", lambda name, pixels: 8.0)
+    monkeypatch.setattr(embedding, "costs_in_turns", costs)
+    for name in ("_embed", "_bare"):
+        monkeypatch.setattr(embedding, name, lambda *arguments: None)
     monkeypatch.setattr(
         embedding, "_decode", lambda encoder, source: np.zeros((4, 64, 64, 3), np.uint8)
     )
-    subject = embedding._Model("tiny", "tiny-image", "unused", over_bare=1.1)
-    bare, both, decode, rate, encoder_rate, bare_rate, start = embedding._measure(
-        tmp_path, subject, 24
-    )
-    assert (bare.value, bare.goal, bare.spread) == (1.5, 1.1, 0.0)
-    assert (both.value or 0) > 1
-    assert (decode.value or 1) < 1
-    assert (rate.value, start.value) == (2.0, 2.0)
-    assert encoder_rate.metric == "photographs per second, encoder alone"
-    assert (bare_rate.value, bare_rate.spread) == (3.0, 0.0)
-    assert len(set(places)) == 2 * embedding.TURNS  # a new collection each time
+    networks = SimpleNamespace(create_model=lambda name: torch.nn.Identity())
+    monkeypatch.setattr(embedding, "open_clip", networks)
+    weights = tmp_path / "weights"
+    model = embedding._Model("tiny", "tiny-image", "unused", weights, 1.1, 1.2, 0.4)
+
+    monkeypatch.delenv(embedding.CLIP_RETRIEVAL, raising=False)
+    missing, *rows = embedding._measure(tmp_path, model, 5)
+    assert (missing.value, missing.goal) == (None, 0.4)
+    assert "RETRIEVAL_CLIP_RETRIEVAL_PYTHON" in missing.metric
+    over_bare, over_both, ours, rate = rows[:4]
+    assert (over_bare.value, over_bare.goal) == (pytest.approx(1.5), 1.1)
+    assert (over_both.value, over_both.goal) == (pytest.approx(1.2), 1.2)
+    assert (ours.metric, ours.value) == ("processor ms per photograph", pytest.approx(60))
+    assert (rate.metric, rate.value) == ("photographs per second", pytest.approx(10 / 0.3))
+    assert len(rows) == 2 + 2 * 4
+
+    monkeypatch.setenv(embedding.CLIP_RETRIEVAL, "/env/bin/python")
+    cpu, wall, *_, theirs, their_rate = embedding._measure(tmp_path, model, 5)
+    assert (cpu.metric, cpu.value) == ("processor time ÷ clip-retrieval's", pytest.approx(0.5))
+    assert (cpu.goal, wall.value) == (0.4, pytest.approx(0.5))
+    assert theirs.value == pytest.approx(120)
+    assert their_rate.metric == "photographs per second, clip-retrieval"
 
 
-def test_clip_retrieval_embeds_the_same_in_its_environment(
+def test_clip_retrieval_runs_in_its_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without an environment of it the row says how to have it filled."""
-    photographs = tmp_path / "photographs"
-    write_photographs(photographs, 2, megapixels=(0.1, 0.1))
-    weights = tmp_path / "w.safetensors"
-    asked: list[tuple[str, ...]] = []
-
-    def run_cell(script: Path, *more: str | Path, python: str) -> dict[str, float]:
-        assert script.exists()
-        asked.append((python, *map(str, more)))
-        return {"seconds": 3.0 if str(more[0]).endswith("one") else 23.0}
-
-    monkeypatch.setattr(embedding, "run_cell", run_cell)
+    asked: list[list[str]] = []
     monkeypatch.setattr(
-        embedding, "_embed_seconds", lambda root, spec, source: 2.0 if source.suffix else 12.0
+        embedding.subprocess, "run", lambda command, **options: asked.append(command)
     )
-    monkeypatch.setattr(embedding, "_bare_seconds", lambda name, pixels: 8.0)
-    subject = embedding._Model("tiny", "tiny-image", "unused", weights, over_theirs=0.4)
-    monkeypatch.delenv(embedding.CLIP_RETRIEVAL, raising=False)
-    empty = embedding._measure(tmp_path, subject, 2)[-1]
-    assert (empty.value, empty.goal) == (None, 0.4)
-    assert "RETRIEVAL_CLIP_RETRIEVAL_PYTHON" in empty.metric
     monkeypatch.setenv(embedding.CLIP_RETRIEVAL, "/env/bin/python")
-    beside, rate = embedding._measure(tmp_path, subject, 2)[-2:]
-    assert (beside.metric, beside.value, beside.baseline) == ("time ÷ clip-retrieval's", 0.5, 20.0)
-    assert beside.goal == 0.4
-    assert (rate.metric, rate.value) == ("photographs per second, clip-retrieval", 0.1)
-    assert len(asked) == 2 * embedding.TURNS
-    assert {each[:3] for each in asked} == {
-        ("/env/bin/python", str(source), str(weights))
-        for source in (photographs, tmp_path / "tiny-image" / "one")
-    }
-    assert len({each[3] for each in asked}) == len(asked)  # a new folder each time
+    weights = tmp_path / "weights"
+    model = embedding._Model("tiny", "tiny-image", "unused", weights)
+    embedding._clip_retrieval(tmp_path, model)["theirs"]("run", tmp_path / "all")
+    python, isolated, script, *arguments = asked[0]
+    assert (python, isolated) == ("/env/bin/python", "-I")
+    assert Path(script).exists()
+    assert arguments[:3] == [str(tmp_path / "all"), str(weights), str(tmp_path / "run")]
 
 
 def test_peak_memory_includes_child_processes() -> None:

@@ -216,7 +216,7 @@ def test_layers_of_the_copy_are_packed(small_siglip2: Path) -> None:
     encoder = load_encoder(f"open_clip:{small_siglip2}", device="cpu")
     assert isinstance(encoder, OpenClipEncoder)
     copied = module._in_bfloat16(encoder.model.visual)
-    module.pack_feed_forward(copied)
+    module.pack_layers(copied)
     packed = [module for module in copied.modules() if isinstance(module, PackedLinear)]
     assert len(packed) == 2 * 13  # 12 blocks, and the pooling
     assert {parameter.dtype for parameter in copied.parameters()} == {torch.bfloat16}

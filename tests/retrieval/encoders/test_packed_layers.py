@@ -1,10 +1,11 @@
 import pytest
 import torch
+from open_clip.transformer import ResidualAttentionBlock
 from timm.layers import GELUTanh, Mlp
 from torch import nn
 from torch.nn import functional
 
-from retrieval.encoders.packed_layers import PackedLinear, pack_feed_forward
+from retrieval.encoders.packed_layers import PackedAttention, PackedLinear, pack_layers
 
 pytestmark = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN lacks bfloat16 here"
@@ -27,8 +28,8 @@ def test_a_packed_layer_computes_the_layer_and_gelu(algorithm: str, bias: bool) 
     layer = nn.Linear(48, 96, bias=bias)
     want = layer(rows(48))
     layer.to(torch.bfloat16)
-    assert_close(PackedLinear(layer)(rows(48).bfloat16()), want)
-    found = PackedLinear(layer, "gelu", algorithm)(rows(48).bfloat16())
+    assert_close(PackedLinear(layer.weight, layer.bias)(rows(48).bfloat16()), want)
+    found = PackedLinear(layer.weight, layer.bias, "gelu", algorithm)(rows(48).bfloat16())
     assert_close(found, functional.gelu(want, approximate=algorithm))
 
 
@@ -54,6 +55,32 @@ def test_blocks_compute_the_same_after_packing(block: nn.Module, packed: int) ->
     tower = nn.ModuleDict({"block": block.eval()})
     want = tower["block"](rows(48))
     tower.to(torch.bfloat16)
-    pack_feed_forward(tower)
+    pack_layers(tower)
     assert sum(isinstance(module, PackedLinear) for module in tower.modules()) == packed
     assert_close(tower["block"](rows(48).bfloat16()), want)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@torch.inference_mode()
+def test_attention_computes_the_same_after_packing(masked: bool) -> None:
+    torch.manual_seed(0)
+    block = ResidualAttentionBlock(48, 4).eval()
+    nn.init.normal_(block.attn.in_proj_bias)
+    nn.init.normal_(block.attn.out_proj.bias)
+    mask = torch.full((5, 5), -torch.inf).triu(1) if masked else None
+    tokens = rows(48)
+    first = tokens[:, :1]
+    want, want_first = block(tokens, attn_mask=mask), block.attention(first, tokens, tokens)
+    block.to(torch.bfloat16)
+    pack_layers(block)
+    assert type(block.attn) is PackedAttention
+    assert_close(block(tokens.bfloat16(), attn_mask=mask), want)
+    reduced = tokens.bfloat16()
+    assert_close(block.attention(reduced[:, :1], reduced, reduced), want_first)
+
+
+@pytest.mark.parametrize("options", [{"batch_first": False}, {"is_cross_attention": True}])
+def test_other_attention_is_not_packed(options: dict[str, bool]) -> None:
+    block = ResidualAttentionBlock(48, 4, **options).eval().to(torch.bfloat16)
+    pack_layers(block)
+    assert type(block.attn) is nn.MultiheadAttention
