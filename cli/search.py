@@ -192,13 +192,20 @@ def search(
         numbered=queries is not None,
         named=is_group,
     )
+    settings: dict[str, Any] = {
+        "to": to or [],
+        "k": k,
+        "offset": offset,
+        "where": where or [],
+        "cutoff": cutoff,
+        "min_score": min_score,
+        "text": text,
+    }
     others = (queries, vector, ids, rerank, gallery, export, merge, model, with_vectors, here)
     defaults = (localizer, device, rerank_top) == ("auto", Device.AUTO, 20)
     is_simple = defaults and (query is None) != (like is None) and not any((asks, *others))
     if is_simple and not (is_group or addressed):
-        options = {"to": to or [], "k": k, "offset": offset, "where": where or [],
-                   "cutoff": cutoff, "min_score": min_score, "text": text}  # fmt: skip
-        answer = ask_server(Path(roots[0]), query, like, options)
+        answer = ask_server(Path(roots[0]), query, like, settings)
         if answer is not None:
             printer.print_document(answer)
             return
@@ -206,18 +213,11 @@ def search(
 
     _check_single(is_group, ids, model, here)
     selected = [] if asks else _selected(query, queries, like, vector, space, is_group=is_group)
-    settings: dict[str, Any] = {
-        "to": to or (),
-        "k": k,
-        "offset": offset,
-        "where": where,
+    settings |= {
         "ids": None if ids is None else read_ids(ids),
-        "cutoff": cutoff,
-        "min_score": min_score,
         "rerank": rerank,
         "rerank_top": rerank_top,
         "with_vectors": with_vectors,
-        "text": text,
     }
     opening = {"device": device.value, "localizer": localizer}
     searched: Searched

@@ -2,17 +2,17 @@
 
 FAISS visits the lists with the nearest centroids, the same number for every query. A text is near
 none of them, and its neighbours are rather in large, loose lists than in small, dense ones. The
-estimate takes that into account: the scores of n rows with mean m and deviation s reach about
-m + s √(2 ln n). Here m is the product of the query and the mean of the list's rows, and s the
-deviation that queries of the tuning sample have.
+estimate takes that into account: it is the product of the query and the mean of the list's rows,
+plus the difference between the best and the mean score of its rows, which is measured with queries
+of the tuning sample.
 
 The number of lists depends on the query, too. Lists are visited in the order of their estimates as
 long as gap · √rank is at most a margin, where the gap is the difference to the highest estimate. A
 fixed rank and a fixed gap visited more rows at equal recall (docs/explanation/indexing.md).
 
-Source of the estimate: Bruch, Krishnan, Nardini, "Optimistic Query Routing in Clustering-based
-Approximate Maximum Inner Product Search", 2405.12207, with one deviation per list instead of a
-covariance.
+Source of the idea: Bruch, Krishnan, Nardini, "Optimistic Query Routing in Clustering-based
+Approximate Maximum Inner Product Search", 2405.12207. It derives the difference from a covariance
+of each list; here it is measured.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ from indexes.gpus import innermost_index
 from indexes.protocol import Ids, Scores
 
 MEASURED_QUERIES = 128
-"""Number of queries from which deviations are measured."""
+"""Number of queries with which lists are measured."""
+
+OPTIMISM = 1.2
+"""Factor of the measured differences. The lists that hold a query's neighbours exceed their mean by
+more than they do for other queries; 1 to 1.4 visit about as few rows."""
 
 BLAS_QUERIES = 20
 """From this number of queries on, a matrix product is faster than FAISS's loop."""
@@ -76,9 +80,9 @@ class ListRouting:
             if size:
                 ids = faiss.rev_swig_ptr(ivf.invlists.get_ids(number), size)
                 members = rows[ids].astype(np.float32)
-                deviation = np.sqrt((members @ directions).var(axis=0).mean())
+                scores = members @ directions
                 table[number, :-1] = members.mean(axis=0)
-                table[number, -1] = deviation * np.sqrt(2 * np.log(size))
+                table[number, -1] = OPTIMISM * (scores.max(axis=0) - scores.mean(axis=0)).mean()
         return cls(table)
 
     @classmethod
@@ -156,15 +160,13 @@ class ListRouting:
 
     def _chosen(self, gaps: NDArray[np.float32], margin: float, factor: float) -> Ids:
         """Return the lists of one query, the best first."""
-        near = np.flatnonzero(gaps <= margin)
-        near = near[gaps[near].argsort()]
-        count = int(np.count_nonzero(gaps[near] * self._root_ranks[: len(near)] <= margin))
+        ordered = np.sort(gaps)
+        count = int(np.count_nonzero(ordered * self._root_ranks <= margin))
         if factor != 1:
             count = min(math.ceil(factor * count), len(gaps))
-        if count <= len(near):
-            return near[:count]
-        nearest = np.argpartition(gaps, count - 1)[:count]
-        return nearest[gaps[nearest].argsort()]
+        # Sorting only the numbers of the lists to visit takes a third of sorting all.
+        chosen = np.flatnonzero(gaps <= ordered[count - 1])
+        return chosen[gaps[chosen].argsort(kind="stable")]
 
 
 def _gaps(estimates: Scores) -> Scores:

@@ -40,8 +40,11 @@ def unit_queries(queries: NDArray[np.floating], dim: int) -> NDArray[np.float32]
             f"queries are {array.shape[1]}-d, the index holds {dim}-d vectors; "
             "use the encoder of the index"
         )
-    rows = scale_extremes(array.astype(np.float64))
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = array.astype(np.float64)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not ((lengths > 1 / MAX_NUMBER) & (lengths < MAX_NUMBER)).all():
+        lengths = np.linalg.norm(scale_extremes(rows), axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
     if len(bad):
         raise InvalidVectorError(f"query {bad[0]} is NaN, infinite or zero")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection as AnyOf
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import QueryError, RetrievalError, ServerError
 from retrieval.remote_query import RemoteQuery
-from retrieval.search.arguments import item_ids_of, query_of, targets_of, text_mode_of
+from retrieval.search.arguments import item_ids_of, query_of
 from retrieval.search.hits import Hits
+from retrieval.search.keywords import SearchKeywords, options_of
 from retrieval.search.options import SearchOptions
 from retrieval.search.query import Query, QueryLike
 from retrieval.search.result_json import hit_of
@@ -20,9 +20,8 @@ from retrieval.search.searcher import SearchResult, StageTimes
 from retrieval.search.vector_query import VectorQuery
 from retrieval.serving.http_client import HttpClient, UnknownNameError
 from retrieval.store.status import SpaceStatus, Status
-from retrieval.targets import Target, TextMode
 
-LOCAL_ONLY = frozenset({"rerank", "rerank_top", "spaces", "with_vectors", "vector", "space"})
+LOCAL_ONLY = ("rerank", "rerank_top", "spaces", "with_vectors", "vector", "space")
 """Arguments of `Collection.search` and `answer` that need the collection on this machine."""
 
 MAX_IDS_CHARS = 4_000
@@ -63,15 +62,8 @@ class RemoteCollection:
         query: QueryLike | None = None,
         *,
         like: int | None = None,
-        to: str | AnyOf[Target | str] | None = (),
-        k: int = 10,
-        offset: int = 0,
-        where: str | Sequence[str] | None = None,
         ids: Sequence[int] | NDArray[np.integer] | None = None,
-        cutoff: bool = False,
-        min_score: float | None = None,
-        text: str | TextMode = TextMode.AUTO,
-        **local_only: object,
+        **options: Unpack[SearchKeywords],
     ) -> Hits:
         """Find the items closest to a text, a file, a picture or an item; best first.
 
@@ -83,52 +75,25 @@ class RemoteCollection:
             MediaTooLargeError: The server takes no files of this size.
             ServerError: The server does not answer or is overloaded.
         """
-        return self.answer(
-            query,
-            like=like,
-            to=to,
-            k=k,
-            offset=offset,
-            where=where,
-            ids=ids,
-            cutoff=cutoff,
-            min_score=min_score,
-            text=text,
-            **local_only,
-        ).hits
+        return self.answer(query, like=like, ids=ids, **options).hits
 
     def answer(
         self,
         query: QueryLike | None = None,
         *,
         like: int | None = None,
-        to: str | AnyOf[Target | str] | None = (),
-        k: int = 10,
-        offset: int = 0,
-        where: str | Sequence[str] | None = None,
         ids: Sequence[int] | NDArray[np.integer] | None = None,
-        cutoff: bool = False,
-        min_score: float | None = None,
-        text: str | TextMode = TextMode.AUTO,
-        **local_only: object,
+        **options: Unpack[SearchKeywords],
     ) -> SearchResult:
         """Search like `search`; return the hits with the server's time of each stage."""
-        _refuse(local_only)
-        options = SearchOptions(
-            to=targets_of(to),
-            k=k,
-            offset=offset,
-            where=_conditions(where, ids),
-            cutoff=cutoff,
-            min_score=min_score,
-            text=text_mode_of(text),
-        )
+        _refuse(options)
+        options["where"] = _conditions(options.get("where"), ids)
+        parameters = _parameters(options_of(options))
         given = query_of(query, like, None, None)
         if isinstance(given, VectorQuery):
             raise QueryError("a server takes no vectors; open the collection itself")
         parsed = Query.of(given)
-        remote = RemoteQuery.of(parsed)
-        document = self._search(remote, _parameters(options))
+        document = self._search(RemoteQuery.of(parsed), parameters)
         return self._result(document, str(parsed))
 
     def status(self) -> Status:
@@ -214,11 +179,10 @@ class RemoteCollection:
         return self._dates[1]
 
 
-def _refuse(local_only: dict[str, object]) -> None:
+def _refuse(options: SearchKeywords) -> None:
     """Refuse the arguments that a server has no parameters for."""
-    for name, value in local_only.items():
-        if name not in LOCAL_ONLY:
-            raise TypeError(f"search has no argument {name!r}")
+    for name in LOCAL_ONLY:
+        value = options.get(name)
         if value is not None and value is not False:
             raise QueryError(f"a server takes no `{name}`; open the collection itself")
 

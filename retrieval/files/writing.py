@@ -90,24 +90,14 @@ def write_atomically(
     Raises:
         StorageError: The system refused a step. The temporary file is removed.
     """
-    partial = path.with_name(f".{path.name}.tmp")
-    with storage_errors(path):
-        if path.exists() and not path.is_file():  # Never replace a device or a folder.
-            raise OSError(errno.EEXIST, "not a plain file")
+    with _renamed(path) as partial:
+        file = PartialFile(partial)
         try:
-            file = PartialFile(partial)
-            try:
-                yield file
-                file.sync()
-            finally:
-                file.close()
-            check(partial, file)
-            os.replace(partial, path)
-            sync_folder(path.parent)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
+            yield file
+            file.sync()
+        finally:
+            file.close()
+        check(partial, file)
 
 
 @contextmanager
@@ -124,17 +114,24 @@ def partial_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
     Raises:
         StorageError: The system refused a step.
     """
+    with _renamed(path) as partial:
+        PartialFile(partial).close()
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        if not replace and os.path.lexists(path):
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """Yield the temporary name of a file, which is renamed at the end or removed after an error."""
     partial = path.with_name(f".{path.name}.tmp")
     with storage_errors(path):
-        if path.exists() and not path.is_file():
+        if path.exists() and not path.is_file():  # Never replace a device or a folder.
             raise OSError(errno.EEXIST, "not a plain file")
         try:
-            PartialFile(partial).close()
             yield partial
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            if not replace and os.path.lexists(path):
-                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
             os.replace(partial, path)
             sync_folder(path.parent)
         except BaseException:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import IndexFileError
 from retrieval.search.index_files import ITEMS, MEDIUM_NAMES, damaged, open_arrow
-from retrieval.search.item_columns import ItemColumns
+from retrieval.search.item_rows import ItemRows
 from retrieval.store.reader import Snapshot
 from retrieval.types import Medium, Scalar
 
@@ -47,9 +47,9 @@ class ItemTable:
             tables.append(pa.Table.from_batches(newer))
         types = {field.name: field.type for field in snapshot.items_schema()}
         self._names = list(types)
-        self._columns = ItemColumns(tables, types)
+        self._rows = ItemRows(tables, types)
         updated = _updated_items(snapshot, last)
-        self._updated = ItemColumns([updated], types)
+        self._updated = ItemRows([updated], types)
         self._updated_ids = updated.column("item_id").to_numpy()
         self.item_ids = _ids(tables)
         codes = [
@@ -105,14 +105,14 @@ class ItemTable:
 
     def _row(self, position: int, omitted: frozenset[str] = frozenset()) -> dict[str, Scalar]:
         """Read the values of an item that are not null."""
-        columns = self._columns
+        rows = self._rows
         if len(self._updated_ids):
             item_id = self.item_ids[position]
             updated = int(np.searchsorted(self._updated_ids, item_id))
             if updated < len(self._updated_ids) and self._updated_ids[updated] == item_id:
-                columns, position = self._updated, updated
+                rows, position = self._updated, updated
         try:
-            return columns.row(position, omitted)
+            return rows.row(position, omitted)
         except (ValueError, OverflowError, pa.ArrowException) as error:
             raise _damaged_items(" ".join(str(error).split())) from error
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from retrieval.search.arguments import names_of, targets_of, text_mode_of
 from retrieval.search.options import SearchOptions
-from retrieval.search.reranking.reranker import Reranker
+from retrieval.search.reranking.reranker import Reranker, load_reranker
 from retrieval.targets import Target, TextMode
 
 
@@ -35,15 +35,15 @@ class SearchKeywords(TypedDict, total=False):
 
 def options_of(
     keywords: SearchKeywords,
-    ids: Sequence[int] | NDArray[np.integer] | None,
-    load_reranker: Callable[[str], Reranker],
+    ids: Sequence[int] | NDArray[np.integer] | None = None,
+    load: Callable[[str], Reranker] = load_reranker,
 ) -> SearchOptions:
     """Convert and check the arguments of a search; those that are left out have their defaults.
 
     Args:
         keywords: The arguments. `vector` and `space` belong to the query and are ignored.
         ids: Search these items only; None: all items.
-        load_reranker: Returns the re-ranker of a specification.
+        load: Returns the re-ranker of a specification.
 
     Raises:
         QueryError: An argument is invalid.
@@ -57,7 +57,7 @@ def options_of(
         to=targets_of(given.pop("to", ())),
         spaces=names_of(given.pop("spaces", None)),
         text=text_mode_of(given.pop("text", TextMode.AUTO)),
-        reranker=load_reranker(rerank) if isinstance(rerank, str) else rerank,
+        reranker=load(rerank) if isinstance(rerank, str) else rerank,
         ids=ids,
         **given,
     )

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from types import TracebackType
 
 from retrieval.errors import StorageError
 from retrieval.files.documents import parse_json
@@ -127,12 +126,7 @@ class PublishedProgress:
         self._delete()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._delete()
 
     def __call__(self, task: str, done: float, total: float | None, note: str = "") -> None:

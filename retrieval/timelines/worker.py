@@ -6,17 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Any
 
-from retrieval.errors import DamagedMediaError, StorageError, UnsupportedMediaError
+from retrieval.errors import StorageError, UnsupportedMediaError
 from retrieval.files.writing import FULL
 from retrieval.media.workers.process import WorkerLostError, WorkerProcess
 from retrieval.media.workers.worker import serve
 from retrieval.timelines.source_files import reason_of
 
 CODE = "import sys; from retrieval.timelines import worker; worker.serve_calls(int(sys.argv[1]))"
-START_SECONDS = 60.0
 TIMEOUT_SECONDS = 300.0
 REPORT_SECONDS = 0.1
 """Progress is sent at most this often; it also shows that the worker is alive."""
@@ -66,12 +64,7 @@ class MediaWorker:
     def __enter__(self) -> MediaWorker:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._end()
 
     def call(
@@ -105,7 +98,7 @@ class MediaWorker:
         try:
             if self._process is None:
                 self._process = WorkerProcess(CODE)
-                self._process.wait_until_ready(START_SECONDS)
+                self._process.wait_until_ready()
             for message in self._process.send(call, TIMEOUT_SECONDS):
                 if isinstance(message, _Result):
                     result = message
@@ -113,7 +106,7 @@ class MediaWorker:
                     report(message)
         except WorkerLostError as lost:
             self._end()
-            raise DamagedMediaError(f"its decoder {lost}; check or convert the file") from lost
+            raise lost.damage() from lost
         except BaseException:
             self._end()  # what the process sends next would belong to this call
             raise
@@ -122,7 +115,6 @@ class MediaWorker:
     def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
             process.close()
 
 

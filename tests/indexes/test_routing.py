@@ -16,7 +16,7 @@ from indexes.candidates import candidates
 from indexes.effort import FIXED_FACTOR, Effort
 from indexes.errors import IndexFileError
 from indexes.faiss import FaissIndex
-from indexes.routing import ListRouting, search_lists
+from indexes.routing import OPTIMISM, ListRouting, search_lists
 from indexes.tuning import QuerySample, recall, tune
 
 DIM = 32
@@ -47,7 +47,7 @@ def members(part, number: int) -> NDArray[np.int64]:
     return faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)).copy()
 
 
-def test_estimates_are_mean_plus_deviation_of_the_best_of_n(
+def test_estimates_are_the_mean_plus_what_the_best_row_exceeds_it_by(
     rows: NDArray[np.float16], texts: NDArray[np.float32]
 ) -> None:
     part = part_of(rows)
@@ -56,8 +56,8 @@ def test_estimates_are_mean_plus_deviation_of_the_best_of_n(
     found = routing.estimates(texts[50:53])
     for number in range(64):
         scores = rows[members(part, number)].astype(np.float64) @ texts.T.astype(np.float64)
-        deviation = np.sqrt(scores[:, :50].var(axis=0).mean())
-        want = scores[:, 50:53].mean(axis=0) + deviation * np.sqrt(2 * np.log(len(scores)))
+        excess = np.mean([column.max() - column.mean() for column in scores[:, :50].T])
+        want = scores[:, 50:53].mean(axis=0) + OPTIMISM * excess
         np.testing.assert_allclose(found[:, number], want, atol=1e-5)
 
 

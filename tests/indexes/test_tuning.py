@@ -144,6 +144,23 @@ def test_candidates_are_limited_by_root_of_growth(
     )
 
 
+def test_as_many_candidates_are_timed_as_the_final_rows_need(
+    vectors: NDArray[np.float32],
+) -> None:
+    index = index_of(vectors, "IVF1,PQ8x4fs")
+    samples = {"text": QuerySample.measure(index, unit_vectors(40, seed=3))}
+    timed: list[int] = []
+
+    def prepare(index: FaissIndex) -> FaissIndex:
+        timed.append(index.effort.candidates)
+        return index
+
+    for growth in (1.0, 4.0, 1e4):
+        needed = tune(index, samples, 0.5, TuningOptions(growth=growth, prepare=prepare)).best
+        assert needed.effort is not None
+        assert timed[-1] == min(2_000, round(needed.effort.candidates * growth**0.5))
+
+
 def test_exact_search_has_no_effort(vectors: NDArray[np.float32]) -> None:
     index = index_of(vectors, None)
     samples = {"text": QuerySample.measure(index, unit_vectors(10, seed=5))}

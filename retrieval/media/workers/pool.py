@@ -34,8 +34,6 @@ JOB_SOURCES = 32
 JOB_BYTES = 1 << 20
 """Images are grouped into jobs of up to this many files or bytes; other files are jobs alone."""
 
-START_SECONDS = 60.0
-
 
 def decode_all(
     sources: Iterable[Source],
@@ -297,7 +295,7 @@ class _WorkerPool:
         if idle is not None:
             return worker
         try:
-            worker.wait_until_ready(START_SECONDS)
+            worker.wait_until_ready()
         except WorkerLostError:
             self._end(worker)
             raise
@@ -313,7 +311,6 @@ class _WorkerPool:
         self._end(worker)
 
     def _end(self, worker: WorkerProcess) -> None:
-        worker.kill()
         worker.close()
         with self._changed:
             self._workers.discard(worker)

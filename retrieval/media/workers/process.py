@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from multiprocessing import Pipe, reduction
 from typing import Any
 
+from retrieval.errors import DamagedMediaError
 from retrieval.media.workers.worker import FileTask, Ready
 
 WORKER_CODE = (
@@ -16,9 +17,16 @@ WORKER_CODE = (
 )
 """Code of a worker. `multiprocessing` would import the user's main module again."""
 
+START_SECONDS = 60.0
+"""A worker that takes longer to start counts as hanging."""
+
 
 class WorkerLostError(Exception):
     """A worker crashed or hangs; the message completes "its decoder …"."""
+
+    def damage(self) -> DamagedMediaError:
+        """Return the error of the file that the worker read."""
+        return DamagedMediaError(f"its decoder {self}; check or convert the file")
 
 
 class WorkerProcess:
@@ -44,8 +52,8 @@ class WorkerProcess:
         finally:
             worker_end.close()
 
-    def wait_until_ready(self, timeout_seconds: float) -> None:
-        """Wait for the worker's first message."""
+    def wait_until_ready(self, timeout_seconds: float = START_SECONDS) -> None:
+        """Wait until the worker has started, or has completed a task."""
         if not isinstance(self._receive(timeout_seconds), Ready):
             raise WorkerLostError("did not report that it is ready")
 
@@ -88,7 +96,8 @@ class WorkerProcess:
         self._process.wait()
 
     def close(self) -> None:
-        """Close the pipes of a process that has ended."""
+        """End the process and close the pipes to it."""
+        self.kill()
         self._pipe.close()
         if self._process.stdin is not None:
             self._process.stdin.close()

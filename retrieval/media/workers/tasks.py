@@ -10,8 +10,6 @@ from retrieval.errors import DamagedMediaError, MediaError
 from retrieval.media.workers.process import WorkerLostError, WorkerProcess
 from retrieval.media.workers.worker import FileTask, Task, TaskError, TaskResult
 
-START_SECONDS = 60.0
-
 
 class TaskPool:
     """Decoding processes that run one task each at a time; a lost one is replaced.
@@ -45,7 +43,7 @@ class TaskPool:
             if worker is not None:
                 self._end(worker)
                 worker = None
-            raise DamagedMediaError(f"its decoder {lost}; check or convert the file") from lost
+            raise lost.damage() from lost
         finally:
             self._idle.put(worker)
         if isinstance(message, TaskError):
@@ -77,7 +75,7 @@ class TaskPool:
             worker = WorkerProcess()
             self._started.add(worker)
         try:
-            worker.wait_until_ready(START_SECONDS)
+            worker.wait_until_ready()
         except WorkerLostError:
             self._end(worker)
             raise
@@ -88,7 +86,6 @@ class TaskPool:
             known = worker in self._started
             self._started.discard(worker)
         if known:
-            worker.kill()
             worker.close()
 
 

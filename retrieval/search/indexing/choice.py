@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 TIMED_ROWS = 100
 
-NEARLY_FASTEST = 0.8
+NEARLY_FASTEST = 0.9
 """A smaller index with this share of the highest speed is preferred."""
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import random
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,16 +14,9 @@ import numpy as np
 import pytest
 
 from retrieval.collection import Collection
-from retrieval.engines.qdrant.address import QdrantAddress
-from retrieval.engines.qdrant.generations import open_current
 from retrieval.engines.qdrant.push import push
 from retrieval.engines.qdrant.pushed import PushedCollection, open_pushed
-from retrieval.engines.qdrant.server import QdrantServer
 from retrieval.errors import (
-    CollectionDamagedError,
-    CollectionFormatError,
-    CollectionLockedError,
-    CollectionNotFoundError,
     FilterError,
     QueryError,
     SpaceMismatchError,
@@ -41,11 +32,14 @@ from support.pushed_toys import FIRST, SECOND, SOUND
 from support.served_toys import embed_toys, ids_by_name, write_media
 
 FLOAT32 = 1e-6
+
 FLOAT16 = 2e-3
 """Largest difference of two scores, where vectors and queries are rounded to float16."""
 
 WORDS = ("red", "a blue car", "high", "low silence", "green and white", "unknown words")
+
 TARGETS = ((), ("image",), ("video",), ("music",), ("image", "music"))
+
 FILTERS = (
     None, "number > 30", "price < 5", "NOT flag", "name IN ('name 1', 'name 2', 'name 3')",
     "taken >= '2020-01-10' OR price IS NULL", "day < '2021-08-01' AND number <> 40",
@@ -230,6 +224,17 @@ def test_hits_that_the_cut_off_hides_are_counted(
     assert pushed.answer("red", k=50, cutoff=True).hidden == expected.hidden
 
 
+def test_hits_are_hits(pushed: PushedCollection) -> None:
+    hit = pushed.search("red", to="image", k=1)[0]
+    assert isinstance(hit, Hit)
+    assert (hit.rank, hit.modality, hit.medium, hit.missing) == (
+        1, Medium.IMAGE, Medium.IMAGE, True,
+    )  # fmt: skip
+    vector = pushed.search("red", to="image", k=1, with_vectors=True)[0].vector
+    assert vector is not None
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-3)
+
+
 # ---------------------------------------------------------------- the collection itself
 
 
@@ -247,32 +252,6 @@ def test_moments_are_those_of_the_collection(
 def test_moments_need_the_collection(pushed: PushedCollection) -> None:
     with pytest.raises(QueryError, match="moments need the collection itself; give the folder"):
         pushed.search("red", to="moment")
-
-
-def test_the_folder_is_used_where_it_has_the_pushed_generation(tmp_path: Path) -> None:
-    root = pushed_toys.toys(tmp_path / "c", 24, index=False)
-    address = f"qdrant+file:{tmp_path / 'q'}#toys"
-    push(root, address)
-    with open_pushed(address) as found:
-        assert found.source == root
-    with open_pushed(address, use_source=False) as found:
-        assert found.source is None
-    moved = root.rename(tmp_path / "moved")
-    with open_pushed(address) as found:
-        assert found.source is None
-    with pushed_toys.searched(address, collection=moved) as found:
-        assert found.source == moved
-        assert found.search("red", to="moment") == pushed_toys.opened(moved).search(
-            "red", to="moment", text="off"
-        )
-    newer = Path(shutil.copytree(moved, root))
-    pushed_toys.write(newer, range(24, 25))
-    with open_pushed(address) as found:
-        assert found.source is None
-    with pytest.raises(QueryError, match=r"was pushed from generation 2, and .* is at 3; push it"):
-        open_pushed(address, collection=newer)
-    with pytest.raises(QueryError, match="is no collection"):
-        open_pushed(address, collection=tmp_path)
 
 
 def test_pictures_are_ranked_again(pushed: PushedCollection) -> None:
@@ -373,92 +352,3 @@ def test_bad_arguments(
         pushed.search(**options)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> str:
-    root = pushed_toys.toys(tmp_path / "c", 24, index=False)
-    address = f"qdrant+file:{tmp_path / 'q'}#toys"
-    push(root, address)
-    return address
-
-
-def test_a_changed_number_of_points_is_refused(small: str) -> None:
-    with QdrantServer(QdrantAddress.parse(small)) as server:
-        current = open_current(server, "toys")
-        records, _ = server.call("scroll", current.collection, limit=1)
-        server.call("delete", current.collection, points_selector=[records[0].id], wait=True)
-    with pytest.raises(CollectionDamagedError, match=r"has \d+ points, its metadata lists \d+"):
-        open_pushed(small)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"format": 99}, r"was pushed in format 99, this release reads 1; push"),
-        ({"spaces": "none"}, "the metadata of .* was changed"),
-        ({"more": 1}, "the metadata of .* was changed .*more is an unknown key"),
-        ({"complete": False}, "its metadata lists"),
-    ],
-)
-def test_changed_metadata_are_refused(
-    small: str, tmp_path: Path, change: dict[str, Any], message: str
-) -> None:
-    with QdrantServer(QdrantAddress.parse(small)) as server:
-        current = open_current(server, "toys")
-        metadata = current.card.to_metadata()
-        metadata["retrieval"] |= change
-        server.call("update_collection", current.collection, metadata=metadata)
-    with pytest.raises((CollectionFormatError, CollectionDamagedError), match=message) as caught:
-        open_pushed(small)
-    assert "\n" not in str(caught.value)
-    assert push(tmp_path / "c", small).sent == 0
-    with open_pushed(small) as found:
-        assert found.card == current.card
-
-
-def test_the_only_pushed_collection_needs_no_name(small: str, tmp_path: Path) -> None:
-    bare = small.partition("#")[0]
-    with open_pushed(bare) as found:
-        assert found.address == small
-    with pytest.raises(CollectionNotFoundError, match=r"no collection 'other' .*they are: toys"):
-        open_pushed(f"{bare}#other")
-    push(tmp_path / "c", f"{bare}#more")
-    with pytest.raises(CollectionNotFoundError, match=r"name one of .*they are: more, toys"):
-        open_pushed(bare)
-
-
-def test_folders_that_are_no_qdrant(small: str, tmp_path: Path) -> None:
-    del small
-    for folder in (tmp_path / "missing", tmp_path / "c"):
-        with pytest.raises(CollectionNotFoundError, match="is not a folder of Qdrant"):
-            open_pushed(f"qdrant+file:{folder}")
-    assert not (tmp_path / "missing").exists()
-    with pytest.raises(CollectionNotFoundError, match="is not a folder of Qdrant"):
-        push(tmp_path / "c", f"qdrant+file:{tmp_path / 'c'}")
-    (tmp_path / "q" / "meta.json").write_text("{")
-    with pytest.raises(CollectionDamagedError, match=r"meta.json is damaged"):
-        open_pushed(f"qdrant+file:{tmp_path / 'q'}")
-
-
-@pytest.mark.filterwarnings(
-    "ignore:Exception ignored in.*lock:pytest.PytestUnraisableExceptionWarning"
-)
-def test_a_folder_is_open_once(small: str) -> None:
-    """The client that cannot lock the folder leaves a file open."""
-    with open_pushed(small), pytest.raises(CollectionLockedError, match="open in another process"):
-        open_pushed(small)
-    gc.collect()
-    with pushed_toys.searched(small) as found:
-        assert found.search(like=6)
-
-
-def test_hits_are_hits(pushed: PushedCollection) -> None:
-    hit = pushed.search("red", to="image", k=1)[0]
-    assert isinstance(hit, Hit)
-    assert (hit.rank, hit.modality, hit.medium, hit.missing) == (
-        1, Medium.IMAGE, Medium.IMAGE, True,
-    )  # fmt: skip
-    vector = pushed.search("red", to="image", k=1, with_vectors=True)[0].vector
-    assert vector is not None
-    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-3)

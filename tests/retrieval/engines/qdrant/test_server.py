@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import socket
 import threading
@@ -22,6 +21,7 @@ from retrieval.engines.qdrant.pushed import open_pushed
 from retrieval.engines.qdrant.server import QdrantServer
 from retrieval.errors import MissingExtraError, ServerError
 from support import pushed_toys
+from support.http_server import JsonHandler, http_server
 from support.messages import logged
 
 Answer = Callable[[str, str, str | None], tuple[int, Any]]
@@ -38,31 +38,16 @@ def ok(result: Any) -> tuple[int, Any]:
 def answering(answer: Answer) -> Iterator[str]:
     """Serve answers at a port; yield the address."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         def _answer(self) -> None:
             self.rfile.read(int(self.headers.get("content-length") or 0))
             status, body = answer(self.command, self.path, self.headers.get("api-key"))
-            content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.send(status, body if isinstance(body, bytes) else json.dumps(body).encode())
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"qdrant://127.0.0.1:{server.server_port}/toys"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_server(Handler) as port:
+        yield f"qdrant://127.0.0.1:{port}/toys"
 
 
 def healthy(method: str, path: str, key: str | None) -> tuple[int, Any]:

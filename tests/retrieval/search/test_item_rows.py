@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from retrieval.search.item_columns import ItemColumns
+from retrieval.search.item_rows import ItemRows
 
 ROWS = [
     {
@@ -51,26 +51,26 @@ def present(row: dict[str, object]) -> dict[str, object]:
 
 @pytest.mark.parametrize("chunk_rows", [1, 2, 50])
 def test_rows_of_several_mapped_and_sliced_tables(tmp_path: Path, chunk_rows: int) -> None:
-    rows = [ROWS[n % 3] for n in range(20)]
-    table = pa.Table.from_pylist(rows, SCHEMA)
-    columns = ItemColumns([mapped(tmp_path / "1", table, chunk_rows), table.slice(4, 9)], TYPES)
-    expected = [present(row) for row in [*rows, *rows[4:13]]]
-    assert [columns.row(n) for n in range(29)] == expected
+    values = [ROWS[n % 3] for n in range(20)]
+    table = pa.Table.from_pylist(values, SCHEMA)
+    rows = ItemRows([mapped(tmp_path / "1", table, chunk_rows), table.slice(4, 9)], TYPES)
+    expected = [present(row) for row in [*values, *values[4:13]]]
+    assert [rows.row(n) for n in range(29)] == expected
     for position in (-1, 29):
         with pytest.raises(IndexError):
-            columns.row(position)
+            rows.row(position)
 
 
 def test_omitted_columns_are_not_read() -> None:
-    columns = ItemColumns([pa.Table.from_pylist(ROWS, SCHEMA)], TYPES)
-    assert columns.row(0, frozenset(SCHEMA.names[2:])) == {"id": 7, "width": 640}
-    assert columns.row(0) == present(ROWS[0])
+    rows = ItemRows([pa.Table.from_pylist(ROWS, SCHEMA)], TYPES)
+    assert rows.row(0, frozenset(SCHEMA.names[2:])) == {"id": 7, "width": 640}
+    assert rows.row(0) == present(ROWS[0])
 
 
 def test_values_have_the_type_that_later_shards_gave_their_column() -> None:
     table = pa.table({"year": pa.array([1990, None]), "rating": pa.array([3, 4])})
-    columns = ItemColumns([table], {"year": pa.string(), "rating": pa.float64()})
-    assert [columns.row(n) for n in range(2)] == [{"year": "1990", "rating": 3.0}, {"rating": 4.0}]
+    rows = ItemRows([table], {"year": pa.string(), "rating": pa.float64()})
+    assert [rows.row(n) for n in range(2)] == [{"year": "1990", "rating": 3.0}, {"rating": 4.0}]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_damaged_offsets_are_refused(offsets: list[int], row: int) -> None:
     buffer = pa.array(offsets, pa.int32()).buffers()[1]
     column = pa.Array.from_buffers(pa.string(), 3, [None, buffer, pa.py_buffer(b"abc")])
     with pytest.raises(ValueError, match=f"has the offsets {offsets[row]} and {offsets[row + 1]}"):
-        ItemColumns([pa.table({"uri": column})], {}).row(row)
+        ItemRows([pa.table({"uri": column})], {}).row(row)
 
 
 def test_damaged_text_and_codes_are_refused() -> None:
@@ -91,4 +91,4 @@ def test_damaged_text_and_codes_are_refused() -> None:
     names = pa.DictionaryArray.from_arrays(pa.array([5], pa.int8()), pa.array(["a"]), safe=False)
     for column, reason in ((text, "can't decode byte 0xff"), (names, "a code is 5, there are 1")):
         with pytest.raises(ValueError, match=reason):
-            ItemColumns([pa.table({"name": column})], {}).row(0)
+            ItemRows([pa.table({"name": column})], {}).row(0)

@@ -25,8 +25,8 @@ _FORMATS: dict[pa.DataType, Literal["q", "i", "d"]] = {
 """Numbers that need no conversion, by their code in the `struct` module."""
 
 
-class ItemColumns:
-    """The columns of some tables of items, read row by row.
+class ItemRows:
+    """The rows of some tables of items, each read by itself.
 
     Args:
         tables: Tables in item order.
