@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Mapping
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.duplicates.same_files import alias_ids
 from retrieval.errors import SpaceMismatchError
-from retrieval.search.items import ItemTable, spread
+from retrieval.search.items import HIDDEN, MEDIA, modality_codes, spread
 from retrieval.search.member import ItemRow
 from retrieval.search.members import united_spaces
 from retrieval.search.open_space import OpenedSpace, Part
+from retrieval.store.blocks import id_array
 from retrieval.store.reader import Snapshot
-from retrieval.types import Space
+from retrieval.types import Scalar, Space
 
 Place = tuple[str | None, int]
 """Name of a collection, None for a single one, and the id of an item in it."""
@@ -43,17 +44,18 @@ class Contents:
         self._snapshots = list(snapshots.values())
         counts = [snapshot.manifest.next_item_id for snapshot in self._snapshots]
         self._first_ids = list(accumulate(counts, initial=0))
-        self._tables = [ItemTable(snapshot) for snapshot in self._snapshots]
         self.spaces = united_spaces({name: each.spaces for name, each in snapshots.items()})
-        self.item_ids: NDArray[np.int64] = np.concatenate(
-            [table.item_ids + first for first, table in self._numbered(self._tables)]
-        )
-        self.modalities: NDArray[np.int8] = np.concatenate(
-            [table.modalities for table in self._tables]
-        )
+        ids, codes = [np.empty(0, np.int64)], [np.empty(0, np.int8)]
+        for first, snapshot in self._numbered():
+            for batch in snapshot.iter_columns(["item_id", "modality"]):
+                ids.append(first + id_array(batch))
+                codes.append(modality_codes(batch.column("modality")))
+        self.item_ids: NDArray[np.int64] = np.concatenate(ids)
+        self.modalities: NDArray[np.int8] = np.concatenate(codes)
 
-    def _numbered(self, tables: Sequence[ItemTable]) -> list[tuple[int, ItemTable]]:
-        return list(zip(self._first_ids[:-1], tables, strict=True))
+    def _numbered(self) -> list[tuple[int, Snapshot]]:
+        """Return each snapshot with the first of its ids."""
+        return list(zip(self._first_ids[:-1], self._snapshots, strict=True))
 
     def space(self, name: str) -> Space:
         """Return the space of a name.
@@ -70,7 +72,7 @@ class Contents:
         """Open the parts of a space."""
         return [
             part.shifted(first)
-            for first, snapshot in zip(self._first_ids[:-1], self._snapshots, strict=True)
+            for first, snapshot in self._numbered()
             for each in snapshot.spaces
             if each.name == space
             for part in OpenedSpace(snapshot, each).parts
@@ -78,9 +80,8 @@ class Contents:
 
     def excluded_ids(self) -> NDArray[np.int64]:
         """Return the sorted ids of removed items and of further paths of a file."""
-        numbered = list(zip(self._first_ids[:-1], self._snapshots, strict=True))
-        removed = [snapshot.removed_ids() + first for first, snapshot in numbered]
-        return np.union1d(np.concatenate(removed), alias_ids(numbered))
+        removed = [snapshot.removed_ids() + first for first, snapshot in self._numbered()]
+        return np.union1d(np.concatenate(removed), alias_ids(self._numbered()))
 
     def modalities_of(self, item_ids: NDArray[np.int64]) -> NDArray[np.int8]:
         """Return the modality codes of items; -1 for other ids."""
@@ -92,12 +93,18 @@ class Contents:
         number = min(number, len(self._names) - 1)
         return self._names[number] if self._is_named else None, item_id - self._first_ids[number]
 
-    def rows(self, item_ids: Sequence[int]) -> list[ItemRow]:
-        """Read uri, modality and non-null metadata of items."""
-        ids = np.asarray(item_ids, np.int64)
-        rows: dict[int, ItemRow] = {}
-        for number, (first, table) in enumerate(self._numbered(self._tables)):
-            own = ids[(ids >= first) & (ids < self._first_ids[number + 1])].tolist()
-            found = table.rows([item_id - first for item_id in own])
-            rows.update(zip(own, found, strict=True))
-        return [rows[item_id] for item_id in ids.tolist()]
+    def rows(self, item_ids: NDArray[np.int64]) -> list[ItemRow]:
+        """Read uri, modality and non-null metadata of items with ascending ids."""
+        rows: list[ItemRow] = []
+        bounds = np.searchsorted(item_ids, self._first_ids)
+        for (first, snapshot), (a, b) in zip(self._numbered(), pairwise(bounds), strict=True):
+            for batch in snapshot.items(item_ids[a:b] - first):
+                rows += map(_row, batch.to_pylist())
+        return rows
+
+
+def _row(values: dict[str, Scalar]) -> ItemRow:
+    metadata: dict[str, Scalar] = {
+        name: value for name, value in values.items() if value is not None and name not in HIDDEN
+    }
+    return str(values["uri"]), MEDIA[values["modality"]], metadata

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from retrieval.duplicates.components import Components
 from retrieval.duplicates.contents import Contents
 from retrieval.duplicates.overlaps import Overlap
 from retrieval.media.sources.presence import is_missing
+from retrieval.search.member import ItemRow
 from retrieval.types import Medium, Scalar
 
 MAX_MATCHES = 5
@@ -167,16 +168,19 @@ class PairCollector:
             return
         best = best_of_each(np.concatenate(self._pairs))
         members = np.unique(best["item"])
+        rows = self._items.rows(self._items.item_ids[members])
         roots = self._components.roots()[members]
         order = np.lexsort((members, roots))
         groups = np.split(members[order], np.flatnonzero(np.diff(roots[order])) + 1)
         for group in sorted(groups, key=lambda group: (-len(group), int(group[0]))):
-            items = sorted(self._members(group, best), key=lambda item: item.missing)
+            group_rows = [rows[place] for place in np.searchsorted(members, group).tolist()]
+            items = sorted(self._members(group, group_rows, best), key=lambda item: item.missing)
             yield DuplicateGroup(space, modality, tuple(items))
 
-    def _members(self, group: NDArray[np.int64], pairs: ItemPairs) -> Iterator[DuplicateItem]:
+    def _members(
+        self, group: NDArray[np.int64], rows: Sequence[ItemRow], pairs: ItemPairs
+    ) -> Iterator[DuplicateItem]:
         item_ids = self._items.item_ids
-        rows = self._items.rows(item_ids[group].tolist())
         for item, (uri, _, metadata) in zip(group.tolist(), rows, strict=True):
             first, last = np.searchsorted(pairs["item"], [item, item + 1])
             matches = tuple(

@@ -128,7 +128,9 @@ class NeighbourSearch:
             block = slice(first, min(first + OTHER_ROWS, len(part.rows)))
             if allowed[block].any():
                 scores = queries @ normalise(part.vectors(block)).T
-                rows, others = np.nonzero((scores >= self.threshold) & allowed[block])
+                # Few scores match, and `flatnonzero` skips the others faster than `nonzero`.
+                matches = np.flatnonzero((scores >= self.threshold) & allowed[block])
+                rows, others = np.divmod(matches, scores.shape[1])
                 yield RowPairs(rows, others + first, scores[rows, others])
 
     def _search_index(

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from retrieval.columns.arrow import ARROW_TYPES, python_values
 from retrieval.columns.types import ColumnType
-
-Row = Mapping[str, object]
+from retrieval.media.lists.formats import ListBlock, Row
 
 _ARROW_TYPES: dict[type, pa.DataType] = {
     str: pa.string(),
@@ -41,10 +40,10 @@ class Descriptions:
     _rows: Sequence[Row] = ()
 
     @classmethod
-    def of_rows(cls, rows: list[Row]) -> Descriptions:
-        """Hold rows, as columns if the values of each column have one type."""
-        columns = _columns(rows)
-        return cls(len(rows), columns, () if columns else tuple(rows))
+    def of_block(cls, block: ListBlock) -> Descriptions:
+        """Hold the rows of a list, as columns if the values of each column have one type."""
+        columns = _arrays(block.columns())
+        return cls(block.count, columns, () if columns else tuple(block.rows()))
 
     @classmethod
     def of_batch(cls, batch: pa.RecordBatch) -> Descriptions:
@@ -76,17 +75,16 @@ class Descriptions:
         return Descriptions(int(rows.sum()), columns)
 
 
-def _columns(rows: list[Row]) -> dict[str, pa.Array] | None:
-    """Convert rows to columns; None if a column has values of several or other types."""
-    columns = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
-        values = [row.get(name) for row in rows]
-        types = {type(value) for value in values} - {NoneType}
+def _arrays(columns: Mapping[str, Sequence[object]]) -> dict[str, pa.Array] | None:
+    """Convert columns; None if one has values of several or other types."""
+    arrays = {}
+    for name, values in columns.items():
+        types = set(map(type, values)) - {NoneType}
         arrow_types = [_ARROW_TYPES.get(each) for each in types] or [pa.null()]
         if len(arrow_types) > 1 or arrow_types[0] is None:
             return None
         try:
-            columns[name] = pa.array(values, arrow_types[0])
+            arrays[name] = pa.array(values, arrow_types[0])
         except (pa.ArrowException, ValueError, OverflowError):  # long integers, lone surrogates
             return None
-    return columns
+    return arrays

@@ -136,13 +136,15 @@ def caption_column(column: pa.Array | None, count: int) -> pa.Array:
 
 def in_existing_folders(uris: pa.Array) -> NDArray[np.bool_]:
     """Return which uris may be those of files, (n,): a folder that exists here can contain them."""
-    exists: dict[str, bool] = {}
-    found = np.zeros(len(uris), np.bool_)
-    for row, uri in enumerate(uris.to_pylist()):
-        folder = uri[: uri.rfind("/") + 1]
-        if folder not in exists:
-            exists[folder] = os.path.isdir(uri_to_path(folder) or ".")
-        found[row] = exists[folder]
+    heads = pc.list_element(pc.split_pattern(uris, "/", max_splits=1, reverse=True), 0)
+    paths = pc.if_else(
+        pc.match_substring(uris, "/"), pc.binary_join_element_wise(heads, "", "/"), ""
+    )
+    folders = paths.dictionary_encode()
+    exists = [
+        os.path.isdir(uri_to_path(folder) or ".") for folder in folders.dictionary.to_pylist()
+    ]
+    found: NDArray[np.bool_] = np.array(exists, np.bool_)[folders.indices.to_numpy()]
     return found
 
 

@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 from retrieval.columns.arrow import python_values
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import clean_text, convert_value
-from retrieval.exchange.descriptions import Descriptions, Row
+from retrieval.exchange.descriptions import Descriptions
 from retrieval.exchange.item_columns import plain_uris, with_values
 from retrieval.exchange.options import ImportOptions
 from retrieval.files.reading import file_sha256
 from retrieval.media.captions import join_captions
 from retrieval.media.files import EXTENSIONS
+from retrieval.media.lists.formats import Row
 from retrieval.media.lists.rows import CAPTION_COLUMNS, PATH_COLUMNS, to_columns
 from retrieval.media.names import container_of, extension, path_to_uri, quote, uri_to_path
 from retrieval.types import MediaInfo, Medium

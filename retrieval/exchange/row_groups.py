@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.exchange.descriptions import Descriptions, Row
+from retrieval.exchange.descriptions import Descriptions
 from retrieval.exchange.item_rows import ItemReader
 from retrieval.exchange.vector_files import VectorBlock
+from retrieval.media.lists.formats import Row
 from retrieval.types import Space
 
 

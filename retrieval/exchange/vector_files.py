@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,15 @@ from numpy.typing import NDArray
 from retrieval.columns.arrow import is_binary
 from retrieval.columns.notices import Notices
 from retrieval.errors import SourceError
-from retrieval.exchange.descriptions import Descriptions, Row
+from retrieval.exchange.descriptions import Descriptions
 from retrieval.files.reading import check_regular
-from retrieval.media.lists.formats import BUFFER_BYTES, named_columns, read_parquet_batches
+from retrieval.media.lists.formats import (
+    BUFFER_BYTES,
+    ListBlock,
+    Row,
+    named_columns,
+    read_parquet_batches,
+)
 from retrieval.media.lists.rows import LIST_EXTENSIONS, read_table
 
 BLOCK_ROWS = 4_096
@@ -116,9 +121,8 @@ class NpyVectors:
                 reason = error.strerror or error
                 raise SourceError(f"{self.metadata}: {reason}; cannot read the list") from error
         else:
-            rows = _table_rows(self.metadata, notices, columns)
-            while group := list(islice(rows, BLOCK_ROWS)):
-                yield Descriptions.of_rows(group)
+            for block in _table_blocks(self.metadata, notices, columns):
+                yield Descriptions.of_block(block)
 
 
 def _open_array(path: Path) -> NDArray[Any]:
@@ -138,19 +142,16 @@ def _count_rows(path: Path) -> int:
     if path.suffix == ".parquet":
         with _parquet_file(path) as file:
             return int(file.metadata.num_rows)
-    return sum(1 for _ in _table_rows(path, Notices(), ()))
+    return sum(block.count for block in _table_blocks(path, Notices(), ()))
 
 
-def _table_rows(
+def _table_blocks(
     path: Path, notices: Notices, columns: Collection[str] | None = None
-) -> Iterator[Row]:
+) -> Iterator[ListBlock]:
     """Yield the rows of a table; a malformed row raises, because later ones would not match."""
     if path.suffix[1:].lower() not in LIST_EXTENSIONS:
         raise SourceError(f"{path}: expected {', '.join(LIST_EXTENSIONS)}")
-    for _, row in read_table(str(path), notices, columns):
-        if isinstance(row, SourceError):
-            raise row
-        yield row
+    return read_table(str(path), notices, BLOCK_ROWS, columns)
 
 
 # ---------------------------------------------------------------- Parquet

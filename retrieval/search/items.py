@@ -53,7 +53,7 @@ class ItemTable:
         self._updated_ids = updated.column("item_id").to_numpy()
         self.item_ids = _ids(tables)
         codes = [
-            _modality_codes(chunk) for table in tables for chunk in table.column("modality").chunks
+            modality_codes(chunk) for table in tables for chunk in table.column("modality").chunks
         ]
         self.modalities: NDArray[np.int8] = np.concatenate([np.empty(0, np.int8), *codes])
 
@@ -195,7 +195,7 @@ def _ids(tables: Sequence[pa.Table]) -> NDArray[np.int64]:
     return np.concatenate([column.to_numpy() for column in filled])
 
 
-def _modality_codes(modalities: pa.Array) -> NDArray[np.int8]:
+def modality_codes(modalities: pa.Array) -> NDArray[np.int8]:
     """Return positions in `MEDIUM_CODES`: stored codes of an index, or of names in a shard."""
     if pa.types.is_dictionary(modalities.type):
         mapped: NDArray[np.int8] = modalities.indices.to_numpy()

@@ -1,4 +1,4 @@
-"""Read the rows of CSV lists in any encoding and with any common delimiter, with typed columns."""
+"""Read CSV lists in any encoding and with any common delimiter, with typed columns."""
 
 from __future__ import annotations
 
@@ -10,24 +10,41 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import filterfalse, groupby
+from operator import itemgetter
 from typing import TextIO
 
 from retrieval.columns.notices import Notices
 from retrieval.columns.types import EXACT_INTEGERS, ColumnType, common_type
 from retrieval.errors import SourceError
-from retrieval.media.lists.formats import EXACT_CHARACTERS, ListFile, named_columns
+from retrieval.media.lists.formats import (
+    EXACT_CHARACTERS,
+    ListBlock,
+    ListFile,
+    NumberedRow,
+    named_columns,
+)
 from retrieval.types import Scalar
 
 DELIMITERS = ",;\t|"
 MAX_FIELD_CHARACTERS = 1 << 20
+BLOCK_ROWS = 512
+"""Rows that are split and converted together, so that they stay in the processor's cache."""
+
 _SNIFFED_CHARACTERS = 64 << 10
 
-NumberedFields = tuple[int, dict[str, str] | SourceError]
-NumberedValues = tuple[int, dict[str, Scalar] | SourceError]
+
+def read_csv(file: ListFile, delimiter: str) -> Iterator[NumberedRow]:
+    """Yield the rows of `read_csv_blocks` one by one, numbered from 1 after the header."""
+    number = 1
+    for block in read_csv_blocks(file, delimiter):
+        rows = [block] if isinstance(block, SourceError) else block.rows()
+        yield from enumerate(rows, number)
+        number += len(rows)
 
 
-def read_csv(file: ListFile, delimiter: str) -> Iterator[NumberedValues]:
-    """Yield the rows with typed values, numbered from 1 after the header.
+def read_csv_blocks(file: ListFile, delimiter: str) -> Iterator[ListBlock | SourceError]:
+    """Yield the rows after the header with typed values in columns, and the errors of others.
 
     The file is read twice: a column's type depends on its last row, and holding all rows would take
     memory in proportion to the list.
@@ -41,21 +58,26 @@ def read_csv(file: ListFile, delimiter: str) -> Iterator[NumberedValues]:
     """
     dialect = _Dialect.detect(file, delimiter)
     names = dialect.names if file.columns is None else named_columns(dialect.names, file.columns)
+    fields_of = {name: itemgetter(dialect.names.index(name)) for name in names}
     scans = {name: _ColumnScan() for name in names if name not in file.texts}
     if scans or file.columns is None:
-        for _, fields in _read_rows(file, dialect):
-            if not isinstance(fields, SourceError):
+        for rows in _read_rows(file, dialect):
+            if not isinstance(rows, SourceError):
                 for name, scan in scans.items():
-                    scan.add(fields[name])
+                    scan.add(list(map(fields_of[name], rows)))
     for name, problem in dialect.renamed.items():
         file.notices.add(f"{problem}; it is read as {name!r}", source=file.path)
     types = {name: scan.finish(name, file.path, file.notices) for name, scan in scans.items()}
-    convert = [(name, _CONVERTERS[types.get(name, ColumnType.STRING)]) for name in names]
-    for number, fields in _read_rows(file, dialect):
-        if isinstance(fields, SourceError):
-            yield number, fields
-        else:
-            yield number, {name: to(fields[name]) if fields[name] else None for name, to in convert}
+    convert = {name: _CONVERTERS[types.get(name, ColumnType.STRING)] for name in names}
+    for rows in _read_rows(file, dialect):
+        if isinstance(rows, SourceError):
+            yield rows
+            continue
+        columns = {
+            name: [to(text) if text else None for text in map(fields_of[name], rows)]
+            for name, to in convert.items()
+        }
+        yield ListBlock(len(rows), columns)
 
 
 # ---------------------------------------------------------------- types of fields
@@ -67,7 +89,8 @@ def _parse_time(text: str) -> datetime:
 
 
 def _parse_double(text: str) -> float | None:
-    return None if text.lower() == "nan" else float(text)
+    number = float(text)
+    return None if math.isnan(number) else number
 
 
 _CONVERTERS: dict[ColumnType, Callable[[str], Scalar]] = {
@@ -81,10 +104,16 @@ _CONVERTERS: dict[ColumnType, Callable[[str], Scalar]] = {
 
 # Numbers with leading zeros are identifiers, such as 007.
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
-_DOUBLE = re.compile(r"-?(0|[1-9]\d*)?(\.\d*)?(?<=[\d.])(e[+-]?\d+)?|nan", re.ASCII | re.IGNORECASE)
+_DOUBLE = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?|nan", re.ASCII | re.IGNORECASE)
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
+
+_PLAIN = {
+    ColumnType.INT64: re.compile(r"(?:-?(?:0|[1-9][0-9]{0,14}))?"),
+    ColumnType.DOUBLE: re.compile(r"(?:(?!.{17})-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]*)?)?"),
+}
+"""Fields that change nothing in the scan of a column of a type, as most fields do."""
 
 
 def _type_of(text: str) -> ColumnType:
@@ -92,7 +121,7 @@ def _type_of(text: str) -> ColumnType:
         return ColumnType.BOOL
     if _INTEGER.fullmatch(text):
         return ColumnType.INT64
-    if text != "." and _DOUBLE.fullmatch(text):
+    if _DOUBLE.fullmatch(text):
         return ColumnType.STRING if math.isinf(float(text)) else ColumnType.DOUBLE
     match = _TIME.fullmatch(text)
     if match is not None:
@@ -121,7 +150,16 @@ class _ColumnScan:
     is_rounded: bool = False
     problem: str | None = None
 
-    def add(self, text: str) -> None:
+    def add(self, texts: Sequence[str]) -> None:
+        """Add the fields of some rows."""
+        if self.type is None:
+            self._add_field(next(filter(None, texts), ""))
+        plain = _PLAIN.get(self.type) if self.type else None
+        if self.type is not ColumnType.STRING:
+            for text in filterfalse(plain.fullmatch, texts) if plain else texts:
+                self._add_field(text)
+
+    def _add_field(self, text: str) -> None:
         if not text or self.type is ColumnType.STRING:
             return
         field_type = _type_of(text)
@@ -137,7 +175,8 @@ class _ColumnScan:
     def _check_digits(self, field_type: ColumnType, text: str) -> ColumnType:
         """Return STRING for a number that its type cannot represent."""
         if field_type is ColumnType.DOUBLE and len(text) > EXACT_CHARACTERS:
-            self.is_rounded = self.is_rounded or Decimal(text) != Decimal(repr(float(text)))
+            nearest = repr(float(text))
+            self.is_rounded |= text != nearest and Decimal(text) != Decimal(nearest)
         digits = text.lstrip("-").partition(".")[0]
         if len(digits) < 16 or not digits.isdigit():
             return field_type
@@ -240,30 +279,46 @@ def _make_distinct(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return distinct, renamed
 
 
-def _read_rows(file: ListFile, dialect: _Dialect) -> Iterator[NumberedFields]:
+def _read_rows(file: ListFile, dialect: _Dialect) -> Iterator[list[list[str]] | SourceError]:
+    """Yield the fields of rows in blocks, and in their places the errors of malformed rows."""
+    width, number = len(dialect.names), 1
     with file.encoding.open(file.path, newline="") as text:
         if dialect.has_hint:
             text.readline()
-        yield from _split_rows(file.path, text, dialect)
+        for block in _split_rows(file.path, text, dialect):
+            for count, run in groupby(block, len):
+                rows = list(run)
+                if count == width:
+                    yield rows
+                else:
+                    places = range(number, number + len(rows))
+                    yield from (_width_error(file.path, place, count, width) for place in places)
+                number += len(rows)
 
 
-def _split_rows(path: str, text: TextIO, dialect: _Dialect) -> Iterator[NumberedFields]:
+def _width_error(path: str, number: int, count: int, expected: int) -> SourceError:
+    return SourceError(
+        f"{path}, row {number}: {count} fields, expected {expected} as in the header; quote fields "
+        "that hold the separator"
+    )
+
+
+def _split_rows(path: str, text: TextIO, dialect: _Dialect) -> Iterator[list[list[str]]]:
+    """Yield the rows after the header in blocks, up to a row that cannot be split."""
     rows = csv.reader(
         text, delimiter=dialect.delimiter, skipinitialspace=dialect.skips_spaces, strict=True
     )
-    number = 0
+    filled = filter(None, rows)
+    number, block = 1, list[list[str]]()
     try:
-        filled = filter(None, rows)
         next(filled, None)
-        for number, fields in enumerate(filled, start=1):
-            if len(fields) == len(dialect.names):
-                yield number, dict(zip(dialect.names, fields, strict=True))
-            else:
-                error = SourceError(
-                    f"{path}, row {number}: {len(fields)} fields, expected {len(dialect.names)} "
-                    "as in the header; quote fields that hold the separator"
-                )
-                yield number, error
+        for fields in filled:
+            block.append(fields)
+            if len(block) == BLOCK_ROWS:
+                yield block
+                number, block = number + len(block), []
     except csv.Error as problem:
-        reason = f"{path}, row {number + 1}: {problem}; correct the row"
+        yield block
+        reason = f"{path}, row {number + len(block)}: {problem}; correct the row"
         raise SourceError(reason) from problem
+    yield block

@@ -55,6 +55,35 @@ class ListFile:
     columns: Collection[str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ListBlock:
+    """Consecutive rows of a list.
+
+    Attributes:
+        count: Number of rows.
+        values: By column; or the rows, where rows can differ in their columns.
+    """
+
+    count: int
+    values: Mapping[str, Sequence[object]] | Sequence[Row]
+
+    def columns(self) -> Mapping[str, Sequence[object]]:
+        """Return the values by column, None where a row has no value."""
+        if isinstance(self.values, Mapping):
+            return self.values
+        names = dict.fromkeys(name for row in self.values for name in row)
+        return {name: [row.get(name) for row in self.values] for name in names}
+
+    def rows(self) -> Sequence[Row]:
+        """Return the values by row."""
+        if not isinstance(self.values, Mapping):
+            return self.values
+        if not self.values:
+            return [{}] * self.count
+        names, rows = tuple(self.values), zip(*self.values.values(), strict=True)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
 ListReader = Callable[[ListFile], Iterator[NumberedRow]]
 """Yields the rows of a list of one format, numbered from 1."""
 
@@ -82,7 +111,11 @@ def parse_exact_json(text: str | bytes) -> object:
         ValueError: Not JSON.
         RecursionError: Nested too deeply.
     """
-    return json.loads(text, parse_float=_parse_float, parse_int=_parse_int)
+    if isinstance(text, bytes) or text.startswith("\ufeff") or len(text) > _MAX_INT_DIGITS:
+        return json.loads(text, parse_float=_parse_float, parse_int=_parse_int)
+    # `json.loads` would create a decoder for each line, and calling a function for each integer is
+    # slow.
+    return _DECODER.decode(text)
 
 
 def _parse_float(text: str) -> float | Decimal:
@@ -91,6 +124,9 @@ def _parse_float(text: str) -> float | Decimal:
         return nearest
     value = Decimal(text)
     return nearest if Decimal(repr(nearest)) == value else value
+
+
+_DECODER = json.JSONDecoder(parse_float=_parse_float)
 
 
 def _parse_int(text: str) -> int | Decimal:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from retrieval.columns.notices import Notices
@@ -14,12 +15,12 @@ from retrieval.columns.types import clean_text, convert_value
 from retrieval.errors import SourceError, short_repr
 from retrieval.files.objects import is_object
 from retrieval.media.captions import join_captions
-from retrieval.media.lists.csv_rows import read_csv
+from retrieval.media.lists.csv_rows import read_csv, read_csv_blocks
 from retrieval.media.lists.encodings import TextEncoding, find_encoding
 from retrieval.media.lists.formats import (
+    ListBlock,
     ListFile,
     ListReader,
-    NumberedRow,
     Row,
     read_jsonl,
     read_parquet,
@@ -150,25 +151,55 @@ def read_rows(
 
 
 def read_table(
-    path: str, notices: Notices, columns: Collection[str] | None = None
-) -> Iterator[NumberedRow]:
-    """Yield the rows of a list without parsing paths and captions.
+    path: str, notices: Notices, rows: int, columns: Collection[str] | None = None
+) -> Iterator[ListBlock]:
+    """Yield the rows of a list in blocks, without parsing paths and captions.
 
     Args:
         path: The list; its extension is one of `LIST_EXTENSIONS`.
         notices: Receives a notice for each value that is stored in another form.
+        rows: Approximate number of rows of a block.
         columns: Columns that are needed, in any case; None needs all.
 
     Raises:
-        SourceError: The list cannot be read, or not beyond some row.
+        SourceError: The list cannot be read, or not beyond some row, or a row is malformed.
     """
     try:
         texts = (*PATH_COLUMNS, *CAPTION_COLUMNS)
         encoding = _find_encoding(path, notices)
         file = ListFile(path, encoding, notices, texts, PATH_COLUMNS, columns)
-        yield from _reader_of(path)(file)
+        delimiter = DELIMITERS.get(extension(path))
+        if delimiter is not None:
+            yield from _joined(read_csv_blocks(file, delimiter), rows)
+            return
+        listed = _reader_of(path)(file)
+        while block := [_checked(row) for _, row in islice(listed, rows)]:
+            yield ListBlock(len(block), block)
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}; cannot read the list") from error
+
+
+def _joined(blocks: Iterator[ListBlock | SourceError], rows: int) -> Iterator[ListBlock]:
+    """Join blocks until they have some number of rows."""
+    columns: dict[str, list[object]] = {}
+    count = 0
+    for block in blocks:
+        if isinstance(block, SourceError):
+            raise block
+        for name, values in block.columns().items():
+            columns.setdefault(name, []).extend(values)
+        count += block.count
+        if count >= rows:
+            yield ListBlock(count, columns)
+            columns, count = {}, 0
+    if count:
+        yield ListBlock(count, columns)
+
+
+def _checked(row: Row | SourceError) -> Row:
+    if isinstance(row, SourceError):
+        raise row
+    return row
 
 
 def _reader_of(path: str) -> ListReader:
@@ -291,9 +322,9 @@ def _format_names(row: Row) -> str:
     return ", ".join(names[:_MAX_SHOWN_NAMES]) + more
 
 
+DELIMITERS = {"csv": ",", "tsv": "\t"}
 LIST_EXTENSIONS: dict[str, ListReader] = {
-    "csv": partial(read_csv, delimiter=","),
-    "tsv": partial(read_csv, delimiter="\t"),
+    **{name: partial(read_csv, delimiter=delimiter) for name, delimiter in DELIMITERS.items()},
     "jsonl": read_jsonl,
     "parquet": read_parquet,
 }

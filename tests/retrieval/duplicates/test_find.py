@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from retrieval.duplicates.groups import DuplicateGroup
 from retrieval.errors import QueryError, SpaceMismatchError
 from retrieval.search.indexing.build import build_index
 from retrieval.search.indexing.request import IndexRequest
+from retrieval.store.writer import CollectionWriter
 from retrieval.types import EmbeddedItem, Medium
 from support.toy_encoder import ToyEncoder
 from support.vector_items import DIM, directions, item_of, near, write_items
@@ -173,6 +175,21 @@ def test_removed_items_are_excluded(tmp_path: Path) -> None:
     collection = collection_of(tmp_path, pictures(rows), "exact")
     collection.remove(ids=[1, 4, 5])
     assert ids(collection.duplicates()) == [[0, 2]]
+
+
+@pytest.mark.parametrize("kind", ["", "exact"])
+def test_items_have_their_current_columns(tmp_path: Path, kind: str) -> None:
+    rows = np.concatenate([directions(3), directions(3)[::-1]])
+    collection = collection_of(tmp_path, pictures(rows), kind)
+    with CollectionWriter.open(collection.root) as writer:
+        info = replace(item_of("new.jpg", IMAGE, rows[:1]).info, columns={"year": 1999})
+        writer.update(4, info, ["uri", "caption", "year"])
+    groups = Collection.open(collection.root).duplicates()
+    ((first, second),) = (group.items for group in groups if group.items[0].item_id == 1)
+    assert (first.item_id, first.uri) == (1, "/archive/0001.jpg")
+    assert "year" not in first.metadata
+    assert (second.item_id, second.uri) == (4, "/archive/new.jpg")
+    assert second.metadata == {"caption": "what new.jpg shows", "year": 1999}
 
 
 def test_space_can_be_selected(tmp_path: Path) -> None:

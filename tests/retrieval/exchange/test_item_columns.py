@@ -7,7 +7,12 @@ import pyarrow as pa
 import pytest
 
 from retrieval.exchange.descriptions import Descriptions
-from retrieval.exchange.item_columns import caption_column, modality_codes, text_column
+from retrieval.exchange.item_columns import (
+    caption_column,
+    in_existing_folders,
+    modality_codes,
+    text_column,
+)
 from retrieval.exchange.item_rows import ItemReader
 from retrieval.media.captions import MAX_CAPTION_CHARACTERS, join_captions
 from retrieval.store.schema import MEDIUM_CODES
@@ -87,3 +92,17 @@ def test_texts_of_columns_of_any_type() -> None:
         pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff")]
     )
     assert text_column(invalid).to_pylist() == ["a", None]
+
+
+def test_folders_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "file").touch()
+    expected = {
+        f"{tmp_path}/a%20b/x.jpg": True, f"{tmp_path}/a%20b": True, f"{tmp_path}/c/x.jpg": False,
+        "x.jpg": True, "a%20b/x.jpg": True, "a%20b/": True, "": True, "/x": True, "c/x.jpg": False,
+        "file/x.jpg": False, "http://host/x.jpg": False, "\n/x": False, "é/x": False,
+    }  # fmt: skip
+    found = in_existing_folders(pa.array(list(expected)))
+    assert found.tolist() == list(expected.values())
+    assert in_existing_folders(pa.array([], pa.string())).tolist() == []

@@ -8,6 +8,7 @@ import pytest
 
 from retrieval.columns.types import convert_value
 from retrieval.errors import SourceError
+from retrieval.media.lists.csv_rows import BLOCK_ROWS
 from retrieval.media.lists.rows import ListedRow, read_rows
 from retrieval.media.sources.find import find_sources
 from support.media_lists import read_list
@@ -144,3 +145,21 @@ def test_a_malformed_row_is_an_error_in_its_place(tmp_path: Path, name: str, tex
     assert rows[2][1] == ListedRow("c.jpg", "three", {})
     with pytest.raises(SourceError, match="row 2"):
         list(read_list(str(tmp_path / name)))
+
+
+def test_malformed_rows_between_blocks_keep_their_numbers(tmp_path: Path) -> None:
+    lines = [f"{number}.jpg,{number}" for number in range(1, 2 * BLOCK_ROWS + 2)]
+    wrong = (1, BLOCK_ROWS, BLOCK_ROWS + 1, 2 * BLOCK_ROWS + 1)
+    for number in wrong:
+        lines[number - 1] += ",surplus"
+    path = write(tmp_path / "list.csv", "\n".join(["path,x", *lines]))
+    rows = list(read_rows(path))
+    assert [number for number, _ in rows] == list(range(1, len(lines) + 1))
+    for number, row in rows:
+        if number in wrong:
+            assert str(row).startswith(f"{path}, row {number}: 3 fields, expected 2")
+        else:
+            assert row == ListedRow(f"{number}.jpg", None, {"x": number})
+    write(tmp_path / "list.csv", "\n".join(["path,x", *lines, '"open']))
+    with pytest.raises(SourceError, match=f"row {len(lines) + 1}: unexpected end of data"):
+        list(read_rows(path))
