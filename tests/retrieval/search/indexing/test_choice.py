@@ -117,7 +117,7 @@ def test_field_57_graphs_are_last_and_are_first_tested_on_few_rows(
     assert chosen.factories[0] == "HNSW32_SQ8"
     assert (
         "HNSW32 is skipped: it answers 500 queries a second among 250 rows, "
-        "fewer than another among all of the trial"
+        "too few to be the fastest among all of the trial"
     ) in lines
 
 
