@@ -32,9 +32,9 @@ because more effort makes it slower still. Timings on a busy machine vary by a f
 PROBE_SHARE = 1 / 8
 """A graph is first built over this share of a trial's rows."""
 
-PROBE_SPEED = 2.0
-"""A graph slows down to at most half of its speed when its rows grow by the inverse of that share:
-four times as many took 4.9 times as long (docs/explanation/indexing.md)."""
+PROBE_SPEED = 4.0
+"""A graph has at most a quarter of its speed when its rows grow by the inverse of that share: four
+times as many take up to 4.9 times as long (docs/explanation/indexing.md)."""
 
 Samples = Mapping[str, "QuerySample"]
 """Queries with their exact results, by query type."""
