@@ -121,7 +121,7 @@ class TuningOptions:
         timed: See `TIMED_EFFORTS`.
         full_curve: Measure every effort up to the target instead of using binary search.
         growth: Expected ratio of the final number of rows to the current one. The required
-            candidates grow with its square root; as many are timed.
+            candidates grow with its square root; as many are timed where the target is reached.
         min_speed: With `full_curve`, queries per second below which an index that misses the
             target is abandoned, since higher recall is slower.
         prepare: Prepares an index for timing, for example by copying it to a GPU.
@@ -248,7 +248,9 @@ class _Trial:
         number, reached = _fewest_candidates(list(recalls.values()), self.target)
         effort = replace(effort, candidates=self.counts[number])
         means = {kind: by_count[number].mean for kind, by_count in recalls.items()}
-        timed = round(effort.candidates * self.options.growth**0.5)
+        # Without the target, the time is a lower limit: higher efforts need fewer candidates.
+        growth = self.options.growth if reached else 1.0
+        timed = round(effort.candidates * growth**0.5)
         grown = replace(effort, candidates=min(timed, self.index.rows))
         prepared = self.options.prepare(self.index.with_effort(grown))
         return TuningPoint(effort, means, _speed(prepared, self.samples)), reached
