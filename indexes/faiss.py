@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from indexes.effort import MAX_CANDIDATES, Effort
 from indexes.exact import exact_search, search_all_rows
 from indexes.protocol import Ids, Scores
-from indexes.routing import ListRouting, search_lists
+from indexes.routing import MANY_QUERIES, ListRouting, search_lists
 from indexes.scoring import best_columns, exact_scores_by_id, rerank_exactly
 from indexes.selection import (
     SCANNED_SHARE,
@@ -30,10 +30,6 @@ from indexes.selection import (
     select,
 )
 from indexes.vectors import check_search, no_answers, pad_answers, unit_queries
-
-MANY_QUERIES = 20
-"""From this batch size on, float32 matrix products are faster than a scan per query. FAISS switches
-at the same size for float32 rows."""
 
 
 def default_effort(approximate: Any) -> Effort:

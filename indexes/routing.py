@@ -36,8 +36,9 @@ OPTIMISM = 1.2
 """Factor of the measured differences. The lists that hold a query's neighbours exceed their mean by
 more than they do for other queries; 1 to 1.4 visit about as few rows."""
 
-BLAS_QUERIES = 20
-"""From this number of queries on, a matrix product is faster than FAISS's loop."""
+MANY_QUERIES = 20
+"""From this batch size on, matrix products are faster than FAISS's loop over float32 or float16
+rows. FAISS switches at the same size for float32 rows."""
 
 MEASURED_NUMBERS = 1 << 24
 """Maximum number of estimates from which a margin is derived: 64 MiB."""
@@ -120,7 +121,7 @@ class ListRouting:
         """
         extended = np.ones((len(unit), self.table.shape[1]), np.float32)
         extended[:, :-1] = unit
-        if len(unit) >= BLAS_QUERIES:
+        if len(unit) >= MANY_QUERIES:
             products: Scores = extended @ self.table.T
             return products
         # The threads of BLAS would wait for each other longer than this takes.
