@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from retrieval.columns.notices import Notices
@@ -27,6 +28,8 @@ from retrieval.media.lists.formats import (
 )
 from retrieval.media.names import extension
 from retrieval.types import Scalar
+
+Read = TypeVar("Read")
 
 PATH_COLUMNS = ("path", "file", "filename", "image_path", "audio_path", "video_path")
 CAPTION_COLUMNS = ("caption", "text")
@@ -168,7 +171,7 @@ def read_table(
         texts = (*PATH_COLUMNS, *CAPTION_COLUMNS)
         encoding = _find_encoding(path, notices)
         file = ListFile(path, encoding, notices, texts, PATH_COLUMNS, columns)
-        delimiter = DELIMITERS.get(extension(path))
+        delimiter = CSV_DELIMITERS.get(extension(path))
         if delimiter is not None:
             yield from _joined(read_csv_blocks(file, delimiter), rows)
             return
@@ -183,9 +186,7 @@ def _joined(blocks: Iterator[ListBlock | SourceError], rows: int) -> Iterator[Li
     """Join blocks until they have some number of rows."""
     columns: dict[str, list[object]] = {}
     count = 0
-    for block in blocks:
-        if isinstance(block, SourceError):
-            raise block
+    for block in map(_checked, blocks):
         for name, values in block.columns().items():
             columns.setdefault(name, []).extend(values)
         count += block.count
@@ -196,10 +197,11 @@ def _joined(blocks: Iterator[ListBlock | SourceError], rows: int) -> Iterator[Li
         yield ListBlock(count, columns)
 
 
-def _checked(row: Row | SourceError) -> Row:
-    if isinstance(row, SourceError):
-        raise row
-    return row
+def _checked(read: Read | SourceError) -> Read:
+    """Raise the error of a malformed row; return rows as they are."""
+    if isinstance(read, SourceError):
+        raise read
+    return read
 
 
 def _reader_of(path: str) -> ListReader:
@@ -322,9 +324,9 @@ def _format_names(row: Row) -> str:
     return ", ".join(names[:_MAX_SHOWN_NAMES]) + more
 
 
-DELIMITERS = {"csv": ",", "tsv": "\t"}
+CSV_DELIMITERS = {"csv": ",", "tsv": "\t"}
 LIST_EXTENSIONS: dict[str, ListReader] = {
-    **{name: partial(read_csv, delimiter=delimiter) for name, delimiter in DELIMITERS.items()},
+    **{name: partial(read_csv, delimiter=delimiter) for name, delimiter in CSV_DELIMITERS.items()},
     "jsonl": read_jsonl,
     "parquet": read_parquet,
 }
